@@ -1,0 +1,35 @@
+# Two commands on a fresh Debian with python3 (3.11), git and make: `make run`, `make test`. Both do their own set-up.
+VENV := .venv
+PYTHON ?= python3
+.DEFAULT_GOAL := help
+
+.PHONY: help setup run test check clean
+
+help: ## Show what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.run ## Install the locked dependencies; the command then stands at .venv/bin/gameday
+
+run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
+	@$(VENV)/bin/gameday run
+
+test: $(VENV)/.dev ## Run the tests
+	@$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/.dev ## What CI runs: linters, types, tests
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(MAKE) --no-print-directory test
+
+$(VENV)/bin/python:
+	@sh scripts/venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
+	@sh scripts/install.sh $(VENV) locks/run.txt && touch $@
+
+$(VENV)/.dev: locks/dev.txt $(VENV)/.run
+	@sh scripts/install.sh $(VENV) locks/dev.txt && touch $@
+
+clean: ## Remove the environment and caches (run directories stay)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Install one lock file, hashes checked, nothing resolved; then gameday itself, editable.
+set -eu
+venv=$1 lock=$2
+echo "Installing $(grep -c '==' "$lock") locked packages from $lock (about half a minute) …"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -1,0 +1,1 @@
+"""Breaking on cue: the timeline and the injectors, one small file each."""

@@ -1,0 +1,1 @@
+"""The faults, one file each; chaos/registry.py names them."""

@@ -1,0 +1,1 @@
+"""Consuming: asyncio workers, the fleet that runs them, handlers, guards, effect stores."""

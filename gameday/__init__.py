@@ -1,0 +1,1 @@
+"""The roof: command line, scenario, target, the conductor of one run, reports."""

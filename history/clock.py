@@ -1,0 +1,37 @@
+"""One clock for all processes of a machine.
+
+The conductor reads the epoch once and hands (epoch, monotonic) to every process; a time is that epoch plus what the
+monotonic clock has moved since. No step of the wall clock moves it, and CLOCK_MONOTONIC is one per machine, so records
+of different processes compare exactly.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """`epoch_ns` and `monotonic_ns` were read at the same moment."""
+
+    epoch_ns: int
+    monotonic_ns: int
+
+    @classmethod
+    def start(cls) -> Clock:
+        return cls(epoch_ns=time.time_ns(), monotonic_ns=time.monotonic_ns())
+
+    @classmethod
+    def parse(cls, text: str) -> Clock:
+        """Read what `str(clock)` wrote: two integers and a colon."""
+        epoch, _, monotonic = text.partition(":")
+        return cls(epoch_ns=int(epoch), monotonic_ns=int(monotonic))
+
+    def __str__(self) -> str:
+        return f"{self.epoch_ns}:{self.monotonic_ns}"
+
+    def now_ns(self) -> int:
+        return self.epoch_ns + time.monotonic_ns() - self.monotonic_ns

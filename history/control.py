@@ -1,0 +1,78 @@
+"""The line between the conductor and a process that it started: commands down, reports up, and a lifeline.
+
+Commands are JSON lines on the child's standard input, reports are JSON lines on its standard output. End of file on
+the input means that the conductor is gone: the child drains and exits. A child that is stopped (SIGSTOP) cannot read
+that, so it asks the kernel to send it SIGCONT when its parent dies: no killed conductor leaves a frozen process.
+
+A command to a consumer or to the load is one of:
+
+    {"do": "arm", "disturbance": {…}}       start disturbing (the answer is {"report": "armed", "instance": …})
+    {"do": "disarm", "instance": "…"}       stop; the answer says how often it fired:
+                                            {"report": "disarmed", "instance": …, "fired": n}
+    {"do": "tell-when-holding"}             answer {"report": "holding", "messages": n} once a message is in hand
+
+and a process reports on its own: {"report": "ready"} when it does its work, {"report": "fired", "instance": …} right
+before an armed disturbance ends the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import orjson
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disturbance:
+    """What a fault asks a process to do to its own work.
+
+    `kind` is one of `stretch-processing`, `crash-at`, `lose-delete` (consumers), `lose-send-reply` (load).
+    `share` (0 to 1) is the share of messages (`lose-send-reply`: of calls) that it strikes, chosen by `seed` and the
+    message's id. `nth` strikes the n-th message handled since it was armed, once, instead. `seconds` is the new
+    processing time of a stretch; `point` is where a `crash-at` strikes.
+    """
+
+    kind: str
+    instance: str
+    seed: int = 0
+    share: float = 1.0
+    nth: int | None = None
+    seconds: float | None = None
+    point: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def strikes(self, key: str) -> bool:
+        """Whether the message or call named `key` is in the share: the same answer in every process."""
+        digest = hashlib.blake2b(f"{self.seed}:{self.instance}:{key}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") < self.share * 2**64
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def report(kind: str, **fields: object) -> None:
+    """Send one report to the conductor; silent when it is gone (the end of standard input tells that)."""
+    line = orjson.dumps({"report": kind, **fields}) + b"\n"
+    try:
+        os.write(sys.stdout.fileno(), line)
+    except (OSError, ValueError):
+        return
+
+
+def continue_when_orphaned() -> None:
+    """Ask the kernel for SIGCONT when the parent dies (Linux only; elsewhere nothing happens)."""
+    die_with_parent(signal.SIGCONT)
+
+
+def die_with_parent(number: signal.Signals) -> None:
+    """Ask the kernel to send this process `number` when its parent dies (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number))

@@ -1,0 +1,186 @@
+"""The manifest: what a run promised before it began, read by every check and written by the conductor.
+
+A manifest that cannot be judged (another schema, a claim nobody knows, a bound that does not exist, no claims) is
+`NotARun`, exit code 2: a judgement that silently left a claim out would be a wrong verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import orjson
+
+from history.errors import NotARun
+
+SCHEMA = 1
+FILE = "manifest.json"
+
+Kind = Literal["queue", "stream"]
+OrderedBy = Literal["group", "partition"]
+Promise = Literal["at-least-once", "at-most-once"]
+
+ALIASES = {"at-least-once": "no-loss"}
+BOUNDS: Mapping[str, Mapping[str, type]] = {
+    "no-loss": {},
+    "no-phantom": {},
+    "exactly-once-delivery": {},
+    "at-least-once-effect": {},
+    "exactly-once-effect": {},
+    "ordered-per-group": {"strict": bool},
+    "ordered-per-partition": {"strict": bool},
+    "ordered-effects": {},
+    "fanout-complete": {},
+    "filter-correct": {},
+    "dead-letter": {"strict": bool},
+    "lag": {"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float},
+    "recovery": {"within_s": float},
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscription:
+    """What a transport promises on one subscription; durations in seconds, `effective_from` in ns of our clock."""
+
+    kind: Kind = "queue"
+    ordered_by: OrderedBy | None = None
+    visibility_timeout_s: float | None = None
+    max_receives: int | None = None
+    dead_letter: bool = False
+    dedup_window_s: float | None = None
+    filtered: bool = False
+    settle_s: float = 0.0
+    effective_from: int | None = None
+    promises: Promise = "at-least-once"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """One claim with its bounds: `strict` for orders and dead letters, seconds for `lag` and `recovery`."""
+
+    claim: str
+    bounds: Mapping[str, float | bool] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    run: str
+    subscriptions: Mapping[str, Subscription]
+    claims: Sequence[Claim]
+    seed: int = 0
+    target: str | None = None
+    clock_error_ns: int = 0
+    broker_tick_ns: int = 0
+    scenario: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, run: Path) -> None:
+        document = {
+            "schema": SCHEMA,
+            "run": self.run,
+            "seed": self.seed,
+            "target": self.target,
+            "clock_error_ns": self.clock_error_ns,
+            "broker_tick_ns": self.broker_tick_ns,
+            "subscriptions": {name: asdict(s) for name, s in self.subscriptions.items()},
+            "claims": [{"claim": c.claim, **c.bounds} for c in self.claims],
+            "scenario": self.scenario,
+        }
+        (run / FILE).write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def load(run: Path) -> Manifest:
+    """Errors: NotARun, with what is wrong and where."""
+    path = run / FILE
+    try:
+        document = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NotARun(f"{run} is not a run directory: it has no {FILE}") from None
+    except OSError as error:
+        raise NotARun(f"cannot read {path}: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise NotARun(f"{path} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise NotARun(f"{path} is not a JSON object")
+    if document.get("schema") != SCHEMA or isinstance(document.get("schema"), bool):
+        raise NotARun(f"{path}: schema {document.get('schema')!r}; this gameday reads schema {SCHEMA}")
+    subscriptions = _typed(path, document, "subscriptions", dict, {})
+    claims = _typed(path, document, "claims", list, [])
+    if not claims:
+        raise NotARun(f"{path}: no claims, so there is nothing to judge")
+    return Manifest(
+        run=str(document.get("run", run.name)),
+        seed=_integer(path, document, "seed"),
+        target=document.get("target"),
+        clock_error_ns=_integer(path, document, "clock_error_ns"),
+        broker_tick_ns=_integer(path, document, "broker_tick_ns"),
+        subscriptions={name: _subscription(path, name, value) for name, value in subscriptions.items()},
+        claims=[parse_claim(value, where=f"{path}: claims[{n}]") for n, value in enumerate(claims)],
+        scenario=_typed(path, document, "scenario", dict, {}),
+    )
+
+
+def parse_claim(value: object, *, where: str) -> Claim:
+    """A claim as the manifest writes it: {"claim": name, bound: number, …}. Errors: NotARun."""
+    given_name = value.get("claim") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(given_name, str):
+        raise NotARun(f"{where} is no claim: {value!r}")
+    name = ALIASES.get(given_name, given_name)
+    known = BOUNDS.get(name)
+    if known is None:
+        raise NotARun(
+            f"{where}: no claim is called {value['claim']!r}; known are {', '.join(sorted([*BOUNDS, *ALIASES]))}"
+        )
+    bounds: dict[str, float | bool] = {}
+    for bound, given in value.items():
+        if bound == "claim" or given is None:
+            continue
+        if bound not in known:
+            raise NotARun(f"{where}: {name} has no bound {bound!r}; it has {', '.join(known) or 'none'}")
+        right = (
+            isinstance(given, bool)
+            if known[bound] is bool
+            else isinstance(given, int | float) and not isinstance(given, bool)
+        )
+        if not right:
+            raise NotARun(
+                f"{where}: {bound} of {name} is {given!r}; "
+                f"{'true or false' if known[bound] is bool else 'a number of seconds'} belongs there"
+            )
+        bounds[bound] = given
+    return Claim(claim=name, bounds=bounds)
+
+
+def _subscription(path: Path, name: str, value: object) -> Subscription:
+    where = f"{path}: subscription {name!r}"
+    if not isinstance(value, dict):
+        raise NotARun(f"{where} is not an object")
+    fields = {key: value[key] for key in Subscription.__dataclass_fields__ if value.get(key) is not None}
+    for key, allowed in (
+        ("kind", ("queue", "stream")),
+        ("ordered_by", ("group", "partition")),
+        ("promises", ("at-least-once", "at-most-once")),
+    ):
+        if key in fields and fields[key] not in allowed:
+            raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")
+    for key in ("visibility_timeout_s", "max_receives", "dedup_window_s", "settle_s", "effective_from"):
+        if key in fields and (not isinstance(fields[key], int | float) or isinstance(fields[key], bool)):
+            raise NotARun(f"{where}: {key} is {fields[key]!r}; a number belongs there")
+    return Subscription(**cast(Any, fields))
+
+
+def _typed(path: Path, document: dict[str, Any], key: str, kind: type, default: Any) -> Any:
+    value = document.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise NotARun(f"{path}: {key} is not {'an object' if kind is dict else 'a list'}")
+    return value
+
+
+def _integer(path: Path, document: dict[str, Any], key: str) -> int:
+    value = document.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise NotARun(f"{path}: {key} is {value!r}; an integer belongs there")
+    return value

@@ -1,0 +1,1 @@
+"""Pushing load: Locust users, load shapes, the open-model schedule."""

@@ -1,0 +1,59 @@
+"""The control plane's carrier: boto3 makes the call. Also runs a plan over any carrier."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+
+from transports.aws_errors import translate
+from transports.base import Answer, Call, Plan
+from transports.endpoint import Endpoint, config_arguments
+
+T = TypeVar("T")
+
+
+@lru_cache(maxsize=256)
+def method_name(operation: str) -> str:
+    """botocore's method for an operation: SendMessageBatch is send_message_batch."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
+
+
+class BotoCarrier:
+    """Carries calls with boto3, one client per service. Safe to share between threads once made."""
+
+    def __init__(self, endpoint: Endpoint, *, read_timeout_s: float = 30, connections: int = 32) -> None:
+        self._endpoint = endpoint
+        self._config = Config(**config_arguments(read_timeout_s=read_timeout_s, connections=connections))
+        self._session = boto3.session.Session()
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            arguments = self._endpoint.client_arguments(service)
+            self._clients[service] = self._session.client(service, config=self._config, **arguments)
+        return self._clients[service]
+
+    def __call__(self, call: Call) -> Answer:
+        """Errors: CallFailed."""
+        client = self.client(call.service)
+        try:
+            answer: Answer = getattr(client, method_name(call.operation))(**call.params)
+        except Exception as error:
+            raise translate(error) from error
+        return answer
+
+
+def run_plan(plan: Plan[T], carry: Callable[[Call], Answer]) -> T:
+    """Carry out a plan call by call; a call's failure is thrown into the plan. Errors: CallFailed."""
+    try:
+        call = next(plan)
+        while True:
+            call = plan.send(carry(call))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

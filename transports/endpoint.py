@@ -1,0 +1,54 @@
+"""Where AWS is for this run, and how a client for it is configured: shared by every carrier.
+
+botocore's own retries are off: an attempt that reached the wire must be a recorded attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """`urls` maps a service name, or "*" for all others, to its URL; empty means AWS itself.
+
+    The credentials are given for emulators only (None: the SDK's own chain).
+    """
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    region: str = "us-east-1"
+    access_key: str | None = None
+    secret_key: str | None = None
+
+    def url(self, service: str) -> str | None:
+        return self.urls.get(service, self.urls.get("*"))
+
+    def client_arguments(self, service: str) -> dict[str, Any]:
+        """Keyword arguments for boto3's or aiobotocore's `client`, but for `service_name` and `config`."""
+        arguments: dict[str, Any] = {"region_name": self.region}
+        if (url := self.url(service)) is not None:
+            arguments["endpoint_url"] = url
+        if self.access_key is not None:
+            arguments |= {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key}
+        return arguments
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Endpoint:
+        return cls(**document)
+
+
+def config_arguments(
+    *, connect_timeout_s: float = 5, read_timeout_s: float = 30, connections: int = 32
+) -> dict[str, Any]:
+    """Keyword arguments for a botocore (or aiobotocore) Config."""
+    return {
+        "connect_timeout": connect_timeout_s,
+        "read_timeout": read_timeout_s,
+        "max_pool_connections": connections,
+        "retries": {"total_max_attempts": 1, "mode": "standard"},
+        "tcp_keepalive": True,
+        # Checking each call's parameters against the model costs a third of the CPU of a send; ours are tested.
+        "parameter_validation": False,
+    }

@@ -1,0 +1,16 @@
+"""Every pipeline by the name that a scenario calls it. Adding one is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from transports.base import Transport
+from transports.sqs import Sqs
+
+TRANSPORTS: Mapping[str, Transport] = {
+    "sqs": Sqs(name="sqs", fifo=False),
+    "sqs-fifo": Sqs(name="sqs-fifo", fifo=True),
+    # The same two queues on a broker of our own (transports/memory.py): for tests and for measuring ourselves.
+    "memory": Sqs(name="memory", fifo=False),
+    "memory-fifo": Sqs(name="memory-fifo", fifo=True),
+}

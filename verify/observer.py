@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -26,7 +27,8 @@ from prometheus_client.registry import Collector
 
 from history import manifest as manifests
 from history.control import continue_when_orphaned, report, when_input_ends
-from history.errors import NotARun
+from history.errors import GamedayError, ProcessError
+from history.events import Record
 from history.writer import DIRECTORY
 from verify.live import LATENCY_BUCKETS_S, SEND_OUTCOMES, Histogram, Live
 from verify.tail import Tail
@@ -38,7 +40,8 @@ DUPLICATES = ("send-duplicate", "effect-duplicate", "early-redelivery")
 ORDER_VIOLATIONS = ("nonmonotonic-delivery",)
 SETTLE_ACTIONS = ("delete", "release", "extend", "checkpoint")
 
-Labels = tuple[str, ...]
+# By label values, a tuple of as many as there are labels.
+Values = Mapping[Any, float]
 
 
 class Observer:
@@ -66,14 +69,13 @@ class Observer:
         with self.lock:
             self._take(self.tail.rest())
             self.live.finish()
-        self.tail.close()
 
     def report(self, *, final: bool) -> None:
         with self.lock:
             snapshot = self.live.snapshot()
         report("snapshot", final=final, records=self.records, unreadable=self.tail.unreadable, **snapshot)
 
-    def _take(self, found: list[tuple[str, dict[str, object]]]) -> None:
+    def _take(self, found: list[tuple[str, Record]]) -> None:
         self.records += len(found)
         for name, record in found:
             self.live.observe(record, file=name)
@@ -88,7 +90,7 @@ class Metrics(Collector):
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._highest: dict[tuple[str, Labels], float] = {}
+        self._highest: dict[tuple[str, tuple[str, ...]], float] = {}
 
     def collect(self) -> Iterator[Metric]:
         with self._observer.lock:
@@ -156,7 +158,7 @@ class Metrics(Collector):
         anomalies = {(name,): count for name, count in counts.items()}
         yield _gauge("anomalies", "Counts shared with the verdict, as known so far.", anomalies, "anomaly")
 
-    def _counter(self, name: str, help: str, values: Mapping[Labels, float], *labels: str) -> Metric:
+    def _counter(self, name: str, help: str, values: Values, *labels: str) -> Metric:
         metric = CounterMetricFamily(f"gameday_{name}", help, labels=labels)
         for key, value in values.items():
             highest = self._highest[name, key] = max(value, self._highest.get((name, key), 0))
@@ -164,14 +166,14 @@ class Metrics(Collector):
         return metric
 
 
-def _gauge(name: str, help: str, values: Mapping[Labels, float], *labels: str) -> Metric:
+def _gauge(name: str, help: str, values: Values, *labels: str) -> Metric:
     metric = GaugeMetricFamily(f"gameday_{name}", help, labels=labels)
     for key, value in values.items():
         metric.add_metric(key, value)
     return metric
 
 
-def _histogram(name: str, help: str, values: Mapping[Labels, Histogram], *labels: str) -> Metric:
+def _histogram(name: str, help: str, values: Mapping[Any, Histogram], *labels: str) -> Metric:
     metric = HistogramMetricFamily(f"gameday_{name}", help, labels=labels)
     for key, histogram in values.items():
         below, buckets = 0, []
@@ -183,11 +185,15 @@ def _histogram(name: str, help: str, values: Mapping[Labels, Histogram], *labels
 
 
 def observe(run: Path, port: int, over: threading.Event) -> None:
-    """Until `over` is set. Errors: NotARun; OSError when the port is not free."""
+    """Until `over` is set. Errors: NotARun; ProcessError when the port is not free."""
     observer = Observer(run)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Metrics(observer))
-    server, thread = start_http_server(port, addr=HOST, registry=registry)
+    try:
+        server, thread = start_http_server(port, addr=HOST, registry=registry)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise ProcessError(f"cannot serve /metrics on {HOST}:{port}: {why}; --port 0 takes any free one") from error
     try:
         report("ready", port=server.server_port)
         next_snapshot = time.monotonic()
@@ -216,12 +222,9 @@ def main() -> int:
     when_input_ends(over.set)
     try:
         observe(arguments.run, arguments.port, over)
-    except NotARun as error:
+    except GamedayError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except OSError as error:
-        print(f"cannot serve /metrics on {HOST}:{arguments.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)
-        return 4
     return 0
 
 

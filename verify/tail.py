@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 from history.events import Record
 from history.reader import parse
@@ -13,27 +12,36 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Tail:
-    """The records of `directory/*.jsonl` from their beginning; files may come at any time, the directory too."""
+    """The records of `directory/*.jsonl` from their beginning; files may come at any time, the directory too.
+
+    No file is held open: a run may start more consumers than a process may have files.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._files: dict[str, BinaryIO] = {}
+        self._read: dict[str, int] = {}
         self._rests: dict[str, bytes] = {}
         self.unreadable = 0
         self.behind = False
 
     def read(self) -> list[tuple[str, Record]]:
         """What is new, with the name of its file; `behind` says that there was more than one round takes."""
-        self._open_new_files()
         self.behind = False
         found: list[tuple[str, Record]] = []
-        for name, file in self._files.items():
-            chunk = file.read(_CHUNK_BYTES)
-            if not chunk:
+        try:
+            entries = [entry for entry in os.scandir(self._directory) if entry.name.endswith(".jsonl")]
+        except FileNotFoundError:
+            return found
+        for entry in entries:
+            name, start = entry.name, self._read.get(entry.name, 0)
+            if entry.stat().st_size <= start:
                 continue
+            with Path(entry.path).open("rb", buffering=0) as file:
+                file.seek(start)
+                chunk = file.read(_CHUNK_BYTES)
+            self._read[name] = start + len(chunk)
             self.behind = self.behind or len(chunk) == _CHUNK_BYTES
-            *lines, rest = (self._rests[name] + chunk).split(b"\n")
-            self._rests[name] = rest
+            *lines, self._rests[name] = (self._rests.get(name, b"") + chunk).split(b"\n")
             self._parse(name, lines, found)
         return found
 
@@ -45,21 +53,6 @@ class Tail:
                 found.append((name, record))
         self._rests = dict.fromkeys(self._rests, b"")
         return found
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-
-    def _open_new_files(self) -> None:
-        try:
-            entries = [entry for entry in os.scandir(self._directory) if entry.name.endswith(".jsonl")]
-        except FileNotFoundError:
-            return
-        for entry in entries:
-            if entry.name not in self._files:
-                self._files[entry.name] = Path(entry.path).open("rb", buffering=0)
-                self._rests[entry.name] = b""
 
     def _parse(self, name: str, lines: list[bytes], found: list[tuple[str, Record]]) -> None:
         for line in lines:

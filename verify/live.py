@@ -53,8 +53,8 @@ class Place(NamedTuple):
     """Where a record stands: its time, its line and its file. Places sort by time."""
 
     at: int
-    line: int
     file: str
+    line: int
 
 
 class Receive(NamedTuple):
@@ -99,7 +99,7 @@ class Message:
 
     __slots__ = (
         "acked", "answered", "attempts", "due", "expect", "group", "groups", "intended", "misrouted", "on",
-        "phantom", "recovered", "undecided",
+        "phantom", "recovered", "regrouped", "undecided",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -110,8 +110,8 @@ class Message:
         self.attempts = self.answered = 0
         self.acked = self.undecided = False
         self.on: tuple[str, ...] = ()
-        self.groups: Counter[str] | None = None  # as received, until the intended one is known
-        self.phantom = self.recovered = self.misrouted = 0
+        self.groups: Counter[str | None] | None = None  # as received, where not known to be the one intended
+        self.phantom = self.recovered = self.misrouted = self.regrouped = 0
 
     @property
     def failed(self) -> bool:
@@ -130,7 +130,7 @@ class Pair:
     def __init__(self, message: Message) -> None:
         self.message = message
         self.first: Place | None = None
-        self.called: int | None = None  # when the first call that received it began
+        self.called: tuple[int, str] | None = None  # when the first call that received it began, and whose it was
         self.group: str | None = None  # as received
         self.number: int | None = None
         self.part = ""
@@ -298,7 +298,7 @@ class Live:
         at = record["at"]
         if at > self._newest:
             self._newest = at
-        self._waiting.append((Place(at, line, file), record))
+        self._waiting.append((Place(at, file, line), record))
 
     def turn(self) -> None:
         """A round of reading is over: count what cannot be overtaken by older records any more."""
@@ -354,10 +354,7 @@ class Live:
 
     def _intended_late(self, id: str, message: Message) -> None:
         """Its receives were counted before it was known what they should be."""
-        if message.groups is not None and message.group is not None:
-            wrong = message.groups.total() - message.groups[message.group]
-            message.groups = None
-            self._add("corrupt", wrong)
+        self._revise_groups(message)
         for name in message.on:
             sub = self.subs[name]
             pair = sub.pairs[id]
@@ -417,8 +414,9 @@ class Live:
             hidden_ns=_ns(record.get("hidden_s")),
             number=_number(record.get("broker_seq")),
         )
-        if receive.started is not None and (pair.called is None or receive.started < pair.called):
-            pair.called = receive.started
+        if receive.started is not None:
+            called = (receive.started, place.file)
+            pair.called = called if pair.called is None else min(pair.called, called)
         self._receive_copy(sub, pair, receive, record)
         self._receive_content(message, record)
         most = sub.promise.max_receives
@@ -449,12 +447,10 @@ class Live:
         group = record.get("group")
         if record.get("intact") is False:
             self._add("corrupt", 1)
-        elif group is not None and message.group is not None:
-            if group != message.group:
-                self._add("corrupt", 1)
-        elif group is not None and message.intended is None:
+        elif group is not None and group != message.group:
             message.groups = message.groups or Counter()
             message.groups[group] += 1
+            self._revise_groups(message)
 
     def _effect(self, record: Fields, place: Place) -> None:
         outcome = record.get("outcome")
@@ -646,10 +642,19 @@ class Live:
         self._add("misrouted", misrouted - message.misrouted)
         message.phantom, message.recovered, message.misrouted = phantom, recovered, misrouted
 
+    def _revise_groups(self, message: Message) -> None:
+        """Count the receives whose group is not the one intended, once it is known what was."""
+        if message.groups is not None and message.intended is not None:
+            wrong = message.groups.total() - message.groups[message.group]
+            self._add("corrupt", wrong - message.regrouped)
+            message.regrouped = wrong
+
     def _revise_copies(self, pair: Pair) -> None:
         redriven = pair.redriven
         before = sum(
-            redriven is None or any(self._before(r.place, redriven) for r in copy.receives) for copy in pair.copies
+            redriven is None or any(self._before(r.place, redriven) for r in copy.receives)
+            for copy in pair.copies
+            if copy.key
         )
         extra = max(0, before - 1)
         self._add("send-duplicate", extra - pair.extra)
@@ -658,15 +663,15 @@ class Live:
     def _revise_copy(self, sub: Sub, pair: Pair, copy: Copy) -> None:
         numbers = {receive.receives for receive in copy.receives}
         unrecorded = sum((r.receives or 1) > 1 and (r.receives or 1) - 1 not in numbers for r in copy.receives)
-        early = 0
-        if len(copy.receives) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
-            ordered = sorted(copy.receives)
-            early = sum(self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered)))
-        redelivered = len(copy.receives) - 1 - early
+        ordered = sorted(copy.receives)
+        early = [False] * len(ordered)
+        if len(ordered) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
+            early = [self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered))]
+        redelivered = early[1:].count(False)
         self._add("unrecorded-receive", unrecorded - copy.unrecorded)
-        self._add("early-redelivery", early - copy.early)
+        self._add("early-redelivery", early.count(True) - copy.early)
         self._add("redelivery", redelivered - copy.redelivered)
-        copy.unrecorded, copy.early, copy.redelivered = unrecorded, early, redelivered
+        copy.unrecorded, copy.early, copy.redelivered = unrecorded, early.count(True), redelivered
 
     def _is_early(self, sub: Sub, pair: Pair, copy: Copy, ordered: list[Receive], n: int) -> bool:
         receive = ordered[n]
@@ -682,8 +687,7 @@ class Live:
             and receive.started is not None
             and settle.answered + self._gap(settle.file, file) < receive.started
             and any(
-                (end := self._earliest_end(sub, pair, copy, hold, settle.began, settle.file)) is not None
-                and settle.answered < end
+                (end := self._earliest_end(sub, pair, copy, hold, at, file)) is not None and settle.answered < end
                 for hold in ordered
                 if hold.batch == settle.batch
             )
@@ -746,7 +750,8 @@ class Live:
         if group is None:
             return
         key = self._key(name, pair, group)
-        if not first and (lower or (pair.first is not None and place < pair.first)):
+        earlier = pair.first is not None and place < pair.first
+        if not first and (lower or earlier or (pair.late and pair.dead is not None)):
             self._disordered.add(key)
         elif first and number is None:
             # Other rules tell the order of what has no number; here only the numbers are compared.
@@ -765,13 +770,17 @@ class Live:
             return
         group.latest = place
         here = group.by_file.setdefault(place.file, Highs())
-        anywhere = group.highs.first_above(pair.number)
-        before = [] if anywhere is None or anywhere + self._error_ns >= place.at else [anywhere]
-        if (same_file := here.first_above(pair.number)) is not None:
-            before.append(same_file)
-        # A dead letter may have been received by a call that was under way already, its record written late.
-        excused = bool(before) and self._is_dead(pair) and (pair.called or 0) <= min(before) + self._error_ns
-        late = bool(before) and not excused
+        anywhere, same_file = group.highs.first_above(pair.number), here.first_above(pair.number)
+        if not self._is_dead(pair):
+            late = same_file is not None or (anywhere is not None and anywhere + self._error_ns < place.at)
+        elif pair.called is None:
+            late = False
+        else:
+            # A dead letter may have been received by a call that was under way already, its record written late.
+            called, caller = pair.called
+            late = (anywhere is not None and anywhere + self._error_ns < called) or (
+                same_file is not None and same_file < called and caller == place.file
+            )
         self._add("nonmonotonic-delivery", late - pair.late)
         pair.late = late
         group.highs.add(pair.number, place.at)
@@ -796,7 +805,7 @@ class Live:
         self._disordered = set()
         for key, pairs in members.items():
             self._groups[key] = Group()
-            for pair in sorted(pairs, key=lambda pair: pair.first or Place(0, 0, "")):
+            for pair in sorted(pairs, key=lambda pair: pair.first or Place(0, "", 0)):
                 self._revise_number(pair)
                 if pair.number is not None and pair.first is not None:
                     self._take_place(key, pair, pair.first)
@@ -898,9 +907,11 @@ def _bit(attempt: object) -> int:
 
 
 def _copy_key(kind: str, record: Fields) -> str:
+    """On a queue the broker's id, on a stream the place in its partition; empty when the record does not say."""
     if kind == "queue":
-        return str(record.get("broker_id", ""))
-    return f"{record.get('partition', '')}:{str(record.get('broker_seq', '')).lstrip('0')}"
+        return str(record.get("broker_id") or "")
+    partition, number = record.get("partition"), _number(record.get("broker_seq"))
+    return "" if partition is None or number is None else f"{partition}:{number}"
 
 
 def _faults_of(manifest: Manifest) -> list[str]:

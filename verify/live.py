@@ -14,20 +14,17 @@ Memory: about a kilobyte a message. Above `MESSAGES_MAX` the oldest are forgotte
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from history.clock import NS_PER_S
 from history.manifest import Manifest, Subscription
+from verify.known import Copy, Fields, Group, Highs, Message, Pair, Place, Receive, Settle, nanoseconds
+from verify.meters import Histogram, Rate
 
-NS_PER_S = 1_000_000_000
 MESSAGES_MAX = 1_000_000
 TURNS_BACK = 2
-RATE_WINDOW_S = 5
-LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-_RECENT = 2_000
 _ERRORS_MAX = 50
 
 SHARED = (
@@ -46,181 +43,13 @@ SHARED = (
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
 
-Fields = dict[str, Any]
-
-
-class Place(NamedTuple):
-    """Where a record stands: its time, its line and its file. Places sort by time."""
-
-    at: int
-    file: str
-    line: int
-
-
-class Receive(NamedTuple):
-    place: Place
-    started: int | None
-    batch: str
-    receives: int | None
-    hidden_ns: int | None
-    number: int | None
-
-
-class Settle:
-    """A delete, release or extend, from its intent on; `answered` is None until its answer is read."""
-
-    __slots__ = ("action", "answered", "batch", "began", "copy", "failed", "file", "hidden_ns", "ok")
-
-    def __init__(self, record: Fields, *, began: int, file: str) -> None:
-        self.action: str = record.get("action", "")
-        self.batch: str = record.get("batch", "")
-        self.copy: str | None = record.get("broker_id")
-        self.hidden_ns = _ns(record.get("hidden_s"))
-        self.began = began
-        self.file = file
-        self.answered: int | None = None
-        self.ok = False
-        self.failed = False
-
-
-class Copy:
-    """One copy of a message on a subscription, and what its receives came to."""
-
-    __slots__ = ("early", "key", "receives", "redelivered", "unrecorded")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.receives: list[Receive] = []
-        self.redelivered = self.early = self.unrecorded = 0
-
-
-class Message:
-    """A logical message: what was intended and what its attempts came to. Attempts are bits."""
-
-    __slots__ = (
-        "acked", "answered", "attempts", "due", "expect", "group", "groups", "intended", "misrouted", "on",
-        "phantom", "recovered", "regrouped", "undecided",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.group: str | None = None
-        self.expect: list[str] | None = None
-        self.due: int | None = None
-        self.intended: int | None = None
-        self.attempts = self.answered = 0
-        self.acked = self.undecided = False
-        self.on: tuple[str, ...] = ()
-        self.groups: Counter[str | None] | None = None  # as received, where not known to be the one intended
-        self.phantom = self.recovered = self.misrouted = self.regrouped = 0
-
-    @property
-    def failed(self) -> bool:
-        """Every attempt is proven not to have stored it."""
-        return bool(self.attempts) and self.attempts == self.answered and not self.acked and not self.undecided
-
-
-class Pair:
-    """A message on a subscription."""
-
-    __slots__ = (
-        "applied", "applied_in_store", "called", "copies", "dead", "extra", "first", "group", "late", "message",
-        "number", "part", "redriven", "redriven_last", "settled", "settles", "timed",
-    )  # fmt: skip
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.first: Place | None = None
-        self.called: tuple[int, str] | None = None  # when the first call that received it began, and whose it was
-        self.group: str | None = None  # as received
-        self.number: int | None = None
-        self.part = ""
-        self.copies: list[Copy] = []
-        self.settles: list[Settle] = []
-        self.redriven: Place | None = None
-        self.redriven_last: Place | None = None
-        self.dead: Place | None = None
-        self.applied = self.applied_in_store = self.extra = 0
-        self.late = self.timed = self.settled = False
-
-
-class Highs:
-    """The messages of a group that had a higher number than all that were received before them."""
-
-    __slots__ = ("numbers", "times")
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-        self.times: list[int] = []
-
-    def add(self, number: int, at: int) -> None:
-        if not self.numbers or number > self.numbers[-1]:
-            self.numbers.append(number)
-            self.times.append(at)
-
-    def first_above(self, number: int) -> int | None:
-        """When a message with a higher number was first received."""
-        place = bisect_right(self.numbers, number)
-        return self.times[place] if place < len(self.times) else None
-
-
-class Group:
-    """First receives of a group on a subscription, in the order of their times."""
-
-    __slots__ = ("by_file", "highs", "latest")
-
-    def __init__(self) -> None:
-        self.latest: Place | None = None
-        self.highs = Highs()
-        self.by_file: dict[str, Highs] = {}
-
-
-class Histogram:
-    """Seconds counted by `LATENCY_BUCKETS_S`, the last bucket open, and the latest values for quantiles."""
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
-        self.sum_s = 0.0
-        self.max_s = 0.0
-        self.recent: deque[float] = deque(maxlen=_RECENT)
-
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        self.sum_s += seconds
-        self.max_s = max(self.max_s, seconds)
-        self.recent.append(seconds)
-
-    def quantiles(self) -> dict[str, float] | None:
-        """Nearest-rank p50 and p99 of the latest values, and the largest of all; None without any."""
-        if not self.recent:
-            return None
-        ranked = sorted(self.recent)
-        p50, p99 = (ranked[math.ceil(len(ranked) * q) - 1] for q in (0.5, 0.99))
-        return {"p50": p50, "p99": p99, "max": self.max_s}
-
-
-class Rate:
-    """Events a second, over the last whole seconds."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[int, int] = {}
-
-    def add(self, at: int) -> None:
-        second = at // NS_PER_S
-        self._seconds[second] = self._seconds.get(second, 0) + 1
-        if len(self._seconds) > 4 * RATE_WINDOW_S:
-            del self._seconds[min(self._seconds)]
-
-    def per_s(self, now: int) -> float:
-        end = now // NS_PER_S
-        return sum(self._seconds.get(second, 0) for second in range(end - RATE_WINDOW_S, end)) / RATE_WINDOW_S
-
 
 class Sub:
     """A subscription: its promises and what was counted on it."""
 
     def __init__(self, promise: Subscription) -> None:
         self.promise = promise
-        self.visibility_ns = _ns(promise.visibility_timeout_s)
+        self.visibility_ns = nanoseconds(promise.visibility_timeout_s)
         self.pairs: dict[str, Pair] = {}
         self.received = 0
         self.received_rate = Rate()
@@ -411,7 +240,7 @@ class Live:
             started=record.get("started"),
             batch=record.get("batch", ""),
             receives=record.get("receives"),
-            hidden_ns=_ns(record.get("hidden_s")),
+            hidden_ns=nanoseconds(record.get("hidden_s")),
             number=_number(record.get("broker_seq")),
         )
         if receive.started is not None:
@@ -552,17 +381,15 @@ class Live:
             case "load-stopped":
                 self.phase = "draining"
                 self.scheduled_total = record.get("scheduled")
-            case "drained":
-                self._sub(record["subscription"]).drained = bool(record.get("empty"))
+            case "drained" if (name := record.get("subscription")) is not None:
+                self._sub(name).drained = bool(record.get("empty"))
                 self.phase = "drained" if all(sub.drained for sub in self.subs.values()) else self.phase
             case "aborted":
                 self.phase = "aborted"
-            case "depth":
-                self._sub(record["subscription"]).depth = {
-                    key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")
-                }
-            case "effects-read":
-                sub = self._sub(record["subscription"])
+            case "depth" if (name := record.get("subscription")) is not None:
+                self._sub(name).depth = {key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")}
+            case "effects-read" if (name := record.get("subscription")) is not None:
+                sub = self._sub(name)
                 sub.read_back = place if sub.read_back is None else max(sub.read_back, place)
             case "consumer-started":
                 self.consumers_started += 1
@@ -862,7 +689,7 @@ class Live:
         return {name: len(instances) for name, instances in self.faults.items()}
 
     def snapshot(self) -> dict[str, Any]:
-        """What the terminal shows, ready for JSON. Rates are a second's, over the last `RATE_WINDOW_S` seconds."""
+        """What the terminal shows, ready for JSON. Rates are a second's, over the last few seconds."""
         return {
             "at": self.now,
             "phase": self.phase,
@@ -892,10 +719,6 @@ class Live:
             "faults": {name: active for name, active in self.active_faults().items() if active},
             "errors": {f"{where}: {what}": count for (where, what), count in self.errors.most_common()},
         }
-
-
-def _ns(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * NS_PER_S)
 
 
 def _number(digits: object) -> int | None:

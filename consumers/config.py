@@ -53,10 +53,6 @@ class ConsumerConfig:
         """The visibility timeout in force: queues take whole seconds, so provisioning rounds up."""
         return math.ceil(self.visibility_timeout_s)
 
-    @property
-    def path(self) -> Path:
-        return self.run_dir / f"consumers-{self.subscription}.json"
-
     def save(self, path: Path) -> None:
         document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock)}
         path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")

@@ -23,7 +23,8 @@ _TRIES = 6
 _FIRST_PAUSE_S = 0.02
 # docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html: nothing was written, try again.
 _AGAIN = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
-_ACTIVE_DEADLINE_S = 60.0
+_ACTIVE_PAUSE_S = 0.5
+_ACTIVE_LOOKS = 120
 
 
 class DynamoDBStore:
@@ -41,9 +42,11 @@ class DynamoDBStore:
             BillingMode="PAY_PER_REQUEST",
             Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         )
-        async with asyncio.timeout(_ACTIVE_DEADLINE_S):
-            while (await self._call("DescribeTable"))["Table"]["TableStatus"] != "ACTIVE":
-                await asyncio.sleep(0.5)
+        for _ in range(_ACTIVE_LOOKS):
+            if (await self._call("DescribeTable"))["Table"]["TableStatus"] == "ACTIVE":
+                return
+            await asyncio.sleep(_ACTIVE_PAUSE_S)
+        raise CallFailed("TableNotActive", f"{self._table} is not active yet", definite=False)
 
     async def open(self) -> None:
         await self._call("DescribeTable")

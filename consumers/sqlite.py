@@ -26,6 +26,7 @@ from transports.base import CallFailed
 
 # Longer than any pause that a scenario inflicts: failing instead would burn a receive of every message in hand.
 _BUSY_S = 120.0
+_CLOSE_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS guards (
     subscription TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (subscription, id)) WITHOUT ROWID;
@@ -101,7 +102,8 @@ class SqliteStore:
     async def close(self) -> None:
         if self._thread is not None:
             self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
+            # A thread that still waits for another process's lock ends with this process; nothing waits for its answer.
+            await asyncio.to_thread(self._thread.join, _CLOSE_S)
             self._thread = None
 
     def _connect(self, mode: str) -> sqlite3.Connection:
@@ -134,6 +136,7 @@ class SqliteStore:
         with contextlib.closing(connection):
             while (job := self._jobs.get()) is not None:
                 jobs = [job]
+                # Ends at an empty queue, or at the None that ends the thread, which then waits for the next round.
                 with contextlib.suppress(queue.Empty):
                     while (more := self._jobs.get_nowait()) is not None:
                         jobs.append(more)

@@ -110,5 +110,9 @@ class LoadConfig:
         for name in ("groups", "users", "batch", "processes"):
             if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
                 raise UsageError(f"{path}: {name} is {getattr(config, name)!r}; at least 1 belongs there")
+        if config.users < config.processes:
+            raise UsageError(
+                f"{path}: {config.processes} processes share {config.users} users; each needs at least one"
+            )
         config.curve()
         return config

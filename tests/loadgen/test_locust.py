@@ -12,6 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def check_order(lines: list[dict[str, Any]]) -> None:
     acked: defaultdict[str, int] = defaultdict(int)
     for line in lines:
         if line["event"] == "intended":
-            group = groups.setdefault(line["id"], line.get("group"))
+            group = groups.setdefault(line["id"], str(line.get("group")))
             assert group not in on_its_way, f"{line['id']} went out before {on_its_way[group]} was answered"
             on_its_way[group] = line["id"]
             if line["attempt"] == 1:
@@ -157,6 +158,20 @@ async def conducted(run: Path, config: LoadConfig, *middle: Any) -> tuple[dict[s
         return done, heard, await child.wait()
     finally:
         await child.end(timeout_s=5)
+
+
+def alone(run: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """As a person starts it, without a conductor."""
+    environment = {**os.environ, "GAMEDAY_LOAD": "" if run is None else str(run / "load.json")}
+    return subprocess.run(
+        [*LOCUST, *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
 
 
 async def until_something_was_sent(run: Path) -> None:
@@ -238,9 +253,7 @@ def test_an_unreachable_broker_ends_the_load_in_order(tmp_path: Path, memory: En
     config = prepare(tmp_path, memory, transport="memory-fifo", duration_s=0.2, give_up_s=0.3)
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    LoadConfig.from_json(
-        {**config.to_json(), "endpoint": {"urls": {"*": url}, "access_key": "a", "secret_key": "b"}}
-    ).save(tmp_path / "load.json")
+    replace(config, endpoint=endpoint(url)).save(tmp_path / "load.json")
     done, _, code = asyncio.run(conducted(tmp_path, config))
     assert code == 0
     assert done["acked"] == 0 < done["failed"] == done["intended"]
@@ -249,37 +262,27 @@ def test_an_unreachable_broker_ends_the_load_in_order(tmp_path: Path, memory: En
 
 def test_alone_it_starts_by_itself_and_shows_locusts_statistics(tmp_path: Path, memory: Endpoint) -> None:
     config = prepare(tmp_path, memory, transport="memory-fifo")
-    ran = subprocess.run(
-        [*LOCUST, "--processes", "2"],
-        env={**os.environ, "GAMEDAY_LOAD": str(tmp_path / "load.json")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
+    ran = alone(tmp_path, "--processes", "2")
     assert ran.returncode == 0, ran.stderr
     assert "300 scheduled, 300 intended, 300 acked" in ran.stderr
     assert "SendMessageBatch" in ran.stderr and "due to accepted" in ran.stderr
     assert depth(config) == 300
     assert sorted(records(tmp_path)) == ["load-0", "load-1"]
-    again = subprocess.run(
-        [*LOCUST, "--processes", "2"],
-        env={**os.environ, "GAMEDAY_LOAD": str(tmp_path / "load.json")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    assert again.returncode == 4
-    assert "holds a load already" in again.stderr
-    assert depth(config) == 300
 
 
-def test_without_a_configuration_it_says_in_one_line_what_is_needed(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "GAMEDAY_LOAD"}
-    ran = subprocess.run(
-        LOCUST, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S
-    )
+def test_a_second_load_never_writes_into_the_history_of_the_first(tmp_path: Path, memory: Endpoint) -> None:
+    config = prepare(tmp_path, memory, transport="memory-fifo")
+    history = tmp_path / DIRECTORY / "load.jsonl"
+    history.write_text("evidence\n")
+    ran = alone(tmp_path)
+    assert ran.returncode == 4
+    assert "load.jsonl holds a load already" in ran.stderr
+    assert history.read_text() == "evidence\n"
+    assert depth(config) == 0
+
+
+def test_without_a_configuration_it_says_in_one_line_what_is_needed() -> None:
+    ran = alone(None)
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr
     [line] = [line for line in ran.stderr.splitlines() if "GAMEDAY_LOAD" in line]

@@ -42,6 +42,15 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert loaded.schedule().total == 3300
 
 
+def test_a_queue_alone_is_enough() -> None:
+    url = "https://sqs.eu-west-1.amazonaws.com/1/orders.fifo"
+    made = LoadConfig.for_queue(url, rate_per_s=10, duration_s=60)
+    assert (made.transport, made.addresses.send_to, made.schedule().total) == ("sqs-fifo", url, 600)
+    assert LoadConfig.for_queue(url.removesuffix(".fifo"), rate_per_s=1, duration_s=1).transport == "sqs"
+    with pytest.raises(UsageError, match="rate"):
+        LoadConfig.for_queue(url, rate_per_s=0, duration_s=1)
+
+
 def test_writers() -> None:
     assert config().writers == ["load"]
     assert config(processes=3).writers == ["load-0", "load-1", "load-2"]

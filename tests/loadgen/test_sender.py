@@ -163,7 +163,7 @@ def test_a_lost_reply_is_a_call_that_arrived(config: LoadConfig) -> None:
         return accept(call)
 
     lost_replies = LostReplies()
-    lost_replies.arm(Disturbance(kind=KIND, instance="lost-1", share=0.2, seed=1))
+    lost_replies.arm(Disturbance(kind=KIND, instance="lost-1", share=0.2, seed=15))
     records, lane, _ = send(config, broker, lost_replies)
     unknown = [r for r in records if r["event"] == "sent" and r["outcome"] == "unknown"]
     fired = lost_replies.disarm("lost-1")

@@ -68,7 +68,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
 @given(schedules(), st.integers(1, 10), st.booleans(), st.integers(0, 2**32))
 def test_any_broker(schedule: Schedule, batch: int, ordered: bool, seed: int) -> None:
     choice = random.Random(seed)
-    dead_from = {f"g{n}": choice.choice([1, 2, 5]) for n in range(schedule.groups) if choice.random() < 0.3}
+    dead_from = {f"g{n}": choice.choice([1, 2, 5]) for n in range(schedule.groups) if choice.random() < 0.5}
     last_words: dict[str, SendResult] = {}
 
     def answer(attempt: Attempt) -> SendResult:
@@ -145,6 +145,17 @@ def test_a_group_without_an_ok_is_abandoned_and_its_later_messages_never_go_out(
     expected = Tally(intended=2, acked=1, late=0)
     setattr(expected, field, 1)
     assert one.tally == expected
+
+
+def test_what_nobody_knows_of_one_message_says_nothing_of_the_next() -> None:
+    one = lane()
+    one.add(message(1))
+    one.add(message(2))
+    for outcome in ("unknown", "ok", "failed"):
+        assert one.wake_at is not None
+        one.settle(one.take(one.wake_at), [outcome], one.wake_at or 0)
+    one.stop()
+    assert one.tally == Tally(intended=2, acked=1, failed=1)
 
 
 def test_without_order_nothing_waits_for_its_group() -> None:

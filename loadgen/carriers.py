@@ -1,0 +1,46 @@
+"""Who carries the load's calls: the fast carrier where it knows the service's protocol, else boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+from urllib.request import getproxies
+
+from loadgen.config import LoadConfig
+from loadgen.fast_carrier import JSON_SERVICES, FastCarrier
+from transports.base import Answer, Call
+from transports.carrier import BotoCarrier
+from transports.registry import TRANSPORTS
+
+# Long enough for a broker in trouble, short enough that a lost answer is retried within the deduplication window.
+READ_TIMEOUT_S = 10.0
+
+
+class Carrier(Protocol):
+    def for_one_user(self) -> Callable[[Call], Answer]:
+        """What one user makes its calls with, one at a time; warm: the first call finds everything in place.
+
+        Errors of a call: CallFailed.
+        """
+        ...
+
+
+class SharedBoto:
+    """boto3's clients, shared by all users of the process."""
+
+    def __init__(self, config: LoadConfig) -> None:
+        self._boto = BotoCarrier(config.endpoint, read_timeout_s=READ_TIMEOUT_S, connections=max(config.users, 10))
+        for service in TRANSPORTS[config.transport].services:
+            self._boto.client(service)
+
+    def for_one_user(self) -> Callable[[Call], Answer]:
+        return self._boto
+
+
+def carrier_for(config: LoadConfig) -> Carrier:
+    services = tuple(TRANSPORTS[config.transport].services)
+    # boto3 goes through a proxy where the environment names one; the fast carrier does not know how.
+    through_proxy = any(getproxies().get(scheme) for scheme in ("http", "https"))
+    if through_proxy or any(service not in JSON_SERVICES for service in services):
+        return SharedBoto(config)
+    return FastCarrier(config.endpoint, services=services, read_timeout_s=READ_TIMEOUT_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,8 +13,7 @@ from dataclasses import replace
 import pytest
 from scripted import DEADLINE_S, Stage, brief, read_history
 
-from consumers.config import ConsumerConfig
-from consumers.fleet import Fleet, Member
+from consumers.fleet import Fleet
 from consumers.stores import make_store
 from history.child import Child
 from history.control import Disturbance
@@ -37,12 +37,10 @@ async def running(stage: Stage, *, size: int = 1) -> AsyncIterator[Fleet]:
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not await asyncio.to_thread(condition):
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"not within {DEADLINE_S} s: {what}")
+    deadline = time.monotonic() + DEADLINE_S
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        await asyncio.sleep(0.05)
 
 
 def history(stage: Stage, name: str) -> list[str]:
@@ -53,13 +51,9 @@ async def applied(stage: Stage) -> dict[str, int]:
     return dict(await make_store(stage.config.store, stage.config.endpoint).read_back("orders"))
 
 
-def test_configuration_survives_the_file(config: ConsumerConfig) -> None:
-    path = config.run_dir / "c.json"
-    config.save(path)
-    assert ConsumerConfig.load(path) == config
-
-
 def test_a_fleet_works_drains_and_exits_zero(stage: Stage) -> None:
+    stage.config = replace(stage.config, wait_s=1)
+
     async def scene() -> None:
         async with running(stage, size=2) as fleet:
             await asyncio.to_thread(stage.send, *(f"m{n}" for n in range(8)))
@@ -177,41 +171,31 @@ def test_a_crash_leaves_exactly_the_records_up_to_its_point(
 
 def test_a_standing_order_binds_the_replacement_before_its_first_receive(stage: Stage) -> None:
     async def scene() -> None:
-        async with running(stage, size=2) as fleet:
-            victim, other = fleet.members
-            await fleet.arm(Disturbance(kind="stretch-processing", instance="s", seconds=0.3), [victim.slot])
-            await _replace(victim)
-            other.signal(signal.SIGSTOP)
+        async with running(stage) as fleet:
+            (member,) = fleet.members
+            await fleet.arm(Disturbance(kind="stretch-processing", instance="s", seconds=0.3), ["orders-1"])
+            await fleet.arm(Disturbance(kind="lose-delete", instance="l"), ["orders-2"])
+            member.signal(signal.SIGKILL)
             await asyncio.to_thread(stage.send, "a")
+            assert await member.ready_after("orders-1.1", DEADLINE_S)
             await until(lambda: "settled a delete ok" in history(stage, "orders-1.2"), "a is handled")
-            other.signal(signal.SIGCONT)
             received, effect = read_history(stage.config.run_dir, "orders-1.2")[:2]
             assert effect["started"] - received["at"] >= 300_000_000
             assert await fleet.disarm("s") == 1
-            assert await fleet.disarm("s") == 0
-
-    async def _replace(member: Member) -> None:
-        name = member.name
-        member.signal(signal.SIGKILL)
-        assert await member.ready_after(name, DEADLINE_S)
+            assert await fleet.disarm("s") == 0, "it is withdrawn"
+            assert await fleet.disarm("l") == 0, "it stood in another slot"
 
     asyncio.run(scene())
 
 
-async def _expect_no_start(stage: Stage, match: str) -> None:
-    with pytest.raises(ProcessError, match=match):
+def test_a_consumer_that_cannot_start_is_an_error_with_its_last_words(stage: Stage) -> None:
+    stage.config = replace(stage.config, store={"kind": "sqlite", "path": "/nowhere/effects.sqlite"})
+
+    async def scene() -> None:
         async with running(stage):
-            pass
+            pytest.fail("it started")
 
-
-@pytest.mark.parametrize(
-    ("broken", "match"),
-    [({"store": {"kind": "sqlite", "path": "/nowhere/e.sqlite"}}, r"orders-1 died 3 times.*nowhere")],
-)
-def test_a_consumer_that_cannot_start_is_an_error_with_its_last_words(
-    stage: Stage, broken: dict[str, object], match: str
-) -> None:
-    stage.config = replace(stage.config, **broken)
-    asyncio.run(_expect_no_start(stage, match))
-    exited = [m for m in read_history(stage.config.run_dir, "conductor") if m.get("name") == "consumer-exited"]
+    with pytest.raises(ProcessError, match=r"orders-1 died 3 times.*/nowhere/effects\.sqlite"):
+        asyncio.run(scene())
+    exited = [m for m in read_history(stage.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
     assert [m["code"] for m in exited] == [4, 4, 4]

@@ -158,6 +158,19 @@ def test_a_failing_store_leaves_the_message_to_expire(
     assert "no answer" in capsys.readouterr().err
 
 
+def test_a_store_that_fails_after_the_effect_does_not_hide_the_effect(
+    bench: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def claim(key: Key) -> bool:
+        raise CallFailed("Throttled", "later", definite=True)
+
+    made = bench([message("a")], guard="check-then-act")
+    monkeypatch.setattr(made.store, "claim", claim)
+    asyncio.run(made.work())
+    assert made.brief() == ["received a", "effect a applied"]
+    assert "later" in capsys.readouterr().err
+
+
 def test_every_entry_of_a_delete_has_its_own_outcome(bench: Make) -> None:
     made = bench([message("a"), message("b"), message("c"), message("d")])
     made.queue.answers["delete"] = lambda call: {
@@ -233,6 +246,32 @@ def test_what_was_handled_does_not_wait_for_a_slow_message_of_its_batch(bench: M
     made.queue.answers["delete"] = answer
     asyncio.run(made.work())
     assert made.queue.receipts("delete") == ["r-quick", "r-slow"]
+
+
+def test_a_slow_message_does_not_keep_others_from_being_received(bench: Make) -> None:
+    quick = asyncio.Event()
+
+    async def handler(work: Any) -> None:
+        if work.id == "slow":
+            await quick.wait()
+        else:
+            quick.set()
+
+    made = bench([message("slow")], [message("quick")], handler=handler)
+    asyncio.run(made.work())
+    assert sorted(made.queue.receipts("delete")) == ["r-quick", "r-slow"]
+
+
+def test_what_is_in_hand_is_bounded(bench: Make) -> None:
+    async def handler(work: Any) -> None:
+        most.append(made.worker.holding)
+        await asyncio.sleep(0)
+
+    most: list[int] = []
+    made = bench(*([message(f"{b}-{n}") for n in range(5)] for b in range(12)), handler=handler, pollers=2)
+    asyncio.run(made.work())
+    assert len(most) == 60
+    assert max(most) <= 4 + 2 * 5
 
 
 def test_a_heartbeat_extends_what_is_in_hand_and_says_so(bench: Make) -> None:

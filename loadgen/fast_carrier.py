@@ -192,6 +192,7 @@ class Line:
 
 def _read_answer(response: HTTPResponse) -> Answer:
     status = response.get_code()
+    # Only the subclass that reads the socket itself has a public way to the body.
     body = bytes(response._body_buffer)
     try:
         document: Any = orjson.loads(body) if body else {}

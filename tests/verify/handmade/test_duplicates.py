@@ -150,7 +150,7 @@ def again(
     h = History({"orders": subscription or fifo()}, CLAIMS, **manifest)
     h.send("a", at=sent)
     h.receive("a", at=first, started=started, batch="held")
-    h.take("a", at=at, consumer="c2", **(second or {}))
+    h.take("a", at=at, **({"consumer": "c2"} | (second or {})))
     h.drained(at=100)
     return h
 
@@ -207,13 +207,15 @@ def test_a_paused_consumer_writes_late(tmp_path: Path) -> None:
     redelivered(h, tmp_path, early=False)
 
 
+SAME_BATCH: dict[str, Any] = {"consumer": "c1", "batch": "held", "started": 2, "receives": 1}
+
+
 def test_twice_in_one_batch(tmp_path: Path) -> None:
-    redelivered(again(2.1, second={"batch": "held", "receives": 1}), tmp_path, early=True)
+    redelivered(again(2.1, second=SAME_BATCH), tmp_path, early=True)
 
 
 def test_twice_in_one_batch_without_deduplication(tmp_path: Path) -> None:
-    h = again(2.1, subscription=queue(), second={"batch": "held", "receives": 1})
-    redelivered(h, tmp_path, early=False)
+    redelivered(again(2.1, subscription=queue(), second=SAME_BATCH), tmp_path, early=False)
 
 
 def test_a_receive_in_between_that_nobody_recorded(tmp_path: Path) -> None:

@@ -162,11 +162,12 @@ def test_over_received_needs_no_drain(tmp_path: Path) -> None:
 
 
 def test_any_number_of_receives_where_there_are_no_dead_letters(tmp_path: Path) -> None:
+    # Four failures and a delete at last. (Its effect is missing: a poison may do without one only where it is dead.)
     h = sent(queue(max_receives=2))
     fail(h, "p", times=4, dead=False)
-    h.delete("p", at=30)
+    h.delete("p", at=22)
     h.drained(at=60)
-    check(verdict_of(h, tmp_path), {"no-loss": ("holds", 2)}, {"redelivery": 3, "stale-delete": 1})
+    check(verdict_of(h, tmp_path), {"no-loss": ("holds", 2)}, {"redelivery": 3, "effect-missing": 1})
 
 
 # -- healthy messages that died

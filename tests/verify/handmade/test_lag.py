@@ -14,9 +14,9 @@ import pytest
 from tests.verify.handmade.builder import NS, History, check, queue, verdict_of
 
 
-def lagging(lags: Sequence[float], *, claims: list[Any] | None = None, **bounds: float) -> History:
+def lagging(lags: Sequence[float], **bounds: float) -> History:
     """One message for each lag, with a `lag` claim of these bounds; drained 200 s after the beginning."""
-    h = History({"orders": queue()}, claims or [{"claim": "lag", **bounds}])
+    h = History({"orders": queue()}, [{"claim": "lag", **bounds}])
     for n, lag in enumerate(lags):
         due = 1 + n / 10
         h.send(f"m{n}", at=due, ended=due + 0.001)

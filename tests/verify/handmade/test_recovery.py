@@ -125,15 +125,22 @@ def test_no_fault(tmp_path: Path) -> None:
     check(verdict_of(faulty((20, 20.1), faults=()), tmp_path), {"recovery": ("unknown", 0)})
 
 
-@pytest.mark.parametrize("second_received, verdict", [(18.5, "holds"), (19.5, "violated")])
-def test_the_shortest_quiet_time(tmp_path: Path, second_received: float, verdict: str) -> None:
-    # A stream hides nothing: 3 s. Late until 14, and again from 17 (due at 16) to `second_received`. Quiet from 14 to
-    # 17 if nothing is late before 17; but a third is late from 16.5 to 16.8. So moments from 16.8 on need 3 s to come.
-    # With the second late from 17 on both are refuted: see below for the case that holds.
-    messages = [(11.0, 14.0), (15.5, 16.8), (16.0, second_received)]
-    if verdict == "holds":
-        messages = [(11.0, 14.0), (16.5, second_received)]
-    h = faulty(*messages, sub=stream())
+def test_the_shortest_quiet_time(tmp_path: Path) -> None:
+    # A stream hides nothing: 3 s are enough. Late until 14 and again from 17.5 on: quiet from 14 to 17.
+    check(verdict_of(faulty((11, 14), (16.5, 18.5), sub=stream()), tmp_path), {"recovery": ("holds", 1)})
+
+
+def test_less_than_the_shortest_quiet_time(tmp_path: Path) -> None:
+    # Late until 14, from 16.5 to 16.8, and from 17 to 19.5: no moment from 14 to 17 has 3 quiet seconds before it.
+    h = faulty((11, 14), (15.5, 16.8), (16, 19.5), sub=stream())
+    check(verdict_of(h, tmp_path), {"recovery": ("violated", 1)})
+
+
+@pytest.mark.parametrize("visibility_timeout_s, verdict", [(2, "holds"), (4, "violated")])
+def test_the_quiet_time_of_a_queue(tmp_path: Path, visibility_timeout_s: float, verdict: str) -> None:
+    # Late until 14 and from 18.5 to 23: 4.5 s of quiet. 3 s are asked for with 2 s hidden, 5 s with 4 s; the later
+    # moments, until 17, have even less.
+    h = faulty((11, 14), (17.5, 23), sub=queue(visibility_timeout_s=visibility_timeout_s))
     check(verdict_of(h, tmp_path), {"recovery": (verdict, 1)})
 
 

@@ -326,7 +326,7 @@ class History:
     def effects(self, id: str, *, at: float, applied: int, sub: str | None = None) -> None:
         self.record("main", at, "effects", id=id, subscription=self._only(sub), applied=applied)
 
-    def mark(self, name: str, *, at: float, by: str = "main", **fields: Any) -> None:
+    def mark(self, name: str, /, *, at: float, by: str = "main", **fields: Any) -> None:
         self.record(by, at, "mark", name=name, **fields)
 
     def drained(self, *, at: float, subs: Iterable[str] | None = None, empty: bool = True) -> None:
@@ -349,7 +349,7 @@ class History:
 
     # -- files
 
-    def record(self, file: str, at: float, event: str, **fields: Any) -> None:
+    def record(self, file: str, at: float, event: str, /, **fields: Any) -> None:
         """Any record; fields that are None are left out."""
         record: Record = {"event": event, "at": ns(at), "by": file}
         record |= {name: value for name, value in fields.items() if value is not None}

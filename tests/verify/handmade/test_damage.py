@@ -79,6 +79,17 @@ def test_a_torn_tail_alone_in_its_file(tmp_path: Path) -> None:
     readable(h, tmp_path, torn=1)
 
 
+def test_a_receive_in_the_torn_tail(tmp_path: Path) -> None:
+    # c1 was killed while it recorded b; b comes again, and its count tells of the receive that was torn. Legal.
+    h = whole(lost=True)
+    h.kill("c1")
+    h.append("c1", b'{"event": "received", "at": 1700000003000000000, "id": "b", "subscr')
+    h.take("b", at=9, consumer="c2", receives=2)
+    document = verdict_of(h, tmp_path)
+    check(document, {"no-loss": ("holds", 2), "no-phantom": ("holds", 2)}, {"unrecorded-receive": 1})
+    assert document["torn_lines"] == 1
+
+
 def test_a_killed_process_without_a_torn_tail(tmp_path: Path) -> None:
     h = whole()
     h.kill("c1")

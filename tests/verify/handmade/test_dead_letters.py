@@ -238,3 +238,20 @@ def test_found_dead_twice(tmp_path: Path) -> None:
         {"dead-letter": ("violated", 1)},
         {"healthy-dead": 1, "redelivery": 2, "effect-missing": 1},
     )
+
+
+@pytest.mark.parametrize("last", ["dead", "redriven"])
+def test_dead_and_sent_back_at_one_moment(tmp_path: Path, last: str) -> None:
+    # One file, one time: the lines decide. Found dead, sent back and found dead again it is dead; sent back last, it is
+    # not, and gone.
+    h = sent()
+    h.receive("p", at=3)
+    h.effect("p", at=3.1, outcome="failed")
+    h.dead("p", at=50, receives=2)
+    h.redriven("p", at=50)
+    if last == "dead":
+        h.dead("p", at=50, receives=2)
+    h.drained(at=60)
+    expected = {} if last == "dead" else {"poison-escaped": 1, "lost-on-redrive": 1, "effect-missing": 1}
+    verdict = "violated" if expected else "holds"
+    check(verdict_of(h, tmp_path), {"dead-letter": (verdict, 1), "no-loss": (verdict, 2)}, expected)

@@ -341,6 +341,18 @@ def test_a_delete_known_by_its_answer_alone(tmp_path: Path) -> None:
     check(verdict_of(h, tmp_path), {"no-loss": ("holds", 2)})
 
 
+@pytest.mark.parametrize(
+    "outcomes, found",
+    [(("failed", None), 0), (("failed", "ok"), 0), (("unknown", "failed"), 0), (("failed", "failed"), 1)],
+)
+def test_two_deletes(tmp_path: Path, outcomes: tuple[str | None, str | None], found: int) -> None:
+    # One that may have worked is enough, whatever became of the other.
+    h = held()
+    h.delete("b", at=3.2, outcome=outcomes[0])
+    h.delete("b", at=3.4, outcome=outcomes[1])
+    check(verdict_of(h, tmp_path), {"no-loss": "violated" if found else "holds"}, {"vanished": found})
+
+
 def test_a_delete_that_failed(tmp_path: Path) -> None:
     h = held()
     h.delete("b", at=3.2, outcome="failed")

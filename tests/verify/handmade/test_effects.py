@@ -420,6 +420,14 @@ def test_a_dead_message_may_be_applied_late(tmp_path: Path) -> None:
     check(verdict_of(h, tmp_path), {"ordered-effects": ("holds", 1)})
 
 
+def test_the_order_of_effects_needs_no_drain(tmp_path: Path) -> None:
+    # Not drained: exactly-once is unknown, the order that was seen holds.
+    h = ordered()
+    h.effect("a", at=4)
+    h.effect("b", at=5)
+    check(verdict_of(h, tmp_path), {"ordered-effects": ("holds", 1), ONCE: "unknown"})
+
+
 def test_no_effects_no_order_of_effects(tmp_path: Path) -> None:
     h = ordered()
     settle(h)

@@ -176,9 +176,24 @@ def test_the_document(tmp_path: Path) -> None:
     json.dumps(document)
 
 
-def test_fields_of_a_subscription_that_are_left_out(tmp_path: Path) -> None:
+LEFT_OUT = {"kind": "queue"}
+NULL = LEFT_OUT | {
+    "ordered_by": None,
+    "visibility_timeout_s": None,
+    "max_receives": None,
+    "dead_letter": False,
+    "dedup_window_s": None,
+    "filtered": False,
+    "settle_s": 0,
+    "effective_from": None,
+    "promises": "at-least-once",
+}
+
+
+@pytest.mark.parametrize("fields", [LEFT_OUT, NULL], ids=["left out", "null"])
+def test_fields_of_a_subscription_by_default(tmp_path: Path, fields: dict[str, Any]) -> None:
     # Nothing but the kind: no order, no dead letters, no window, delivered at least once, in force from the start.
-    h = History({"orders": {"kind": "queue"}}, ["no-loss", "exactly-once-delivery", "fanout-complete"])
+    h = History({"orders": fields}, ["no-loss", "exactly-once-delivery", "fanout-complete"])
     h.send("a", at=1)
     h.send("b", at=1.1)
     h.take("b", at=2, omit=["hidden_s"])

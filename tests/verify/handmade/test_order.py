@@ -186,6 +186,18 @@ def test_without_numbers_in_one_call(tmp_path: Path, received: str, late: int) -
     ordered(h, tmp_path, 1, nonmonotonic_delivery=late)
 
 
+def test_without_numbers_in_one_call_and_tried_again(tmp_path: Path) -> None:
+    # Not all attempts went in the one call: a's entry failed and went again in a call of its own. No order.
+    h = History({"orders": fifo()}, [CLAIM, "no-loss"])
+    h.send("a", at=1, call="one", entry=0, outcome="failed")
+    h.send("b", at=1, call="one", entry=1)
+    h.send("a", at=1.1, call="two", entry=0)
+    h.take("b", at=3)
+    h.take("a", at=4)
+    h.drained(at=20)
+    check(verdict_of(h, tmp_path), {CLAIM: ("unknown", 0), "no-loss": ("holds", 2)})
+
+
 def test_the_smallest_number_of_a_message_stored_twice(tmp_path: Path) -> None:
     # a was stored as 1 and, after the window, as 9: it is before b (2), which came after the first and before the
     # second copy. By the larger number b would be before a, and first(a) too early.
@@ -285,6 +297,19 @@ def test_a_delete_that_may_have_worked_excuses_even_a_redelivery(tmp_path: Path)
     h = sent()
     h.receive("a", at=2)
     h.delete("a", at=2.5, outcome="unknown")
+    h.take("b", at=3, consumer="c2")
+    h.take("a", at=8, consumer="c2")
+    h.drained(at=20)
+    ordered(h, tmp_path, 1, redelivery=1)
+
+
+@pytest.mark.parametrize("outcomes", [("failed", None), ("failed", "unknown"), ("unknown", "failed")])
+def test_two_deletes_of_which_one_failed(tmp_path: Path, outcomes: tuple[str | None, str | None]) -> None:
+    # Two deletes of one receive, before b's: the other one may have worked.
+    h = sent()
+    h.receive("a", at=2)
+    h.delete("a", at=2.5, outcome=outcomes[0])
+    h.delete("a", at=2.7, outcome=outcomes[1])
     h.take("b", at=3, consumer="c2")
     h.take("a", at=8, consumer="c2")
     h.drained(at=20)
@@ -522,10 +547,10 @@ def test_a_message_sent_back_leaves_no_gap(tmp_path: Path) -> None:
     ordered(h, tmp_path, 1)
 
 
-@pytest.mark.parametrize("began, late", [(2, 0), (8, 1)])
+@pytest.mark.parametrize("began, late", [(2, 0), (7.5, 0), (7.5 + NS, 1), (8, 1)])
 def test_first_received_late_and_dead(tmp_path: Path, began: float, late: int) -> None:
     # One receive allowed. c1's call for a began at 2, stopped before its record; a died at 7, b came at 7.5, c1 records
-    # at 9: legal. If the call began at 8, b had come first.
+    # at 9: legal. A call that began at the very moment of b's receive excuses, too; one that began later does not.
     h = sent(sub=fifo(dead_letter=True, max_receives=1))
     h.receive("a", at=9, started=began)
     h.take("b", at=7.5, consumer="c2")

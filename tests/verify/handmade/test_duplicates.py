@@ -348,12 +348,12 @@ def test_the_timeout_in_force_and_not_the_usual_one(tmp_path: Path, at: float, e
     redelivered(h, tmp_path, early=early)
 
 
-@pytest.mark.parametrize("at, early", [(2.57 - NS, True), (2.57, False)])
+@pytest.mark.parametrize("at, early", [(4.01 - NS, True), (4.01, False)])
 def test_a_fraction_of_a_second(tmp_path: Path, at: float, early: bool) -> None:
-    # 0.57 s are 570,000,000 ns, not one less.
+    # 2.01 s are 2,010,000,000 ns, and not one less, as 2.01 * 1e9 cut off is.
     h = History({"orders": fifo()}, CLAIMS)
     h.send("a", at=1)
-    h.receive("a", at=2.1, started=2, hidden_s=0.57)
+    h.receive("a", at=2.1, started=2, hidden_s=2.01)
     h.take("a", at=at, started=2.2, consumer="c2")
     h.drained(at=100)
     redelivered(h, tmp_path, early=early)

@@ -196,8 +196,8 @@ def test_fields_of_a_subscription_by_default(tmp_path: Path, fields: dict[str, A
     h = History({"orders": fields}, ["no-loss", "exactly-once-delivery", "fanout-complete"])
     h.send("a", at=1)
     h.send("b", at=1.1)
-    h.take("b", at=2, omit=["hidden_s"])
-    h.take("a", at=3, omit=["hidden_s"])
+    h.take("b", at=2, hidden_s=5)
+    h.take("a", at=3, hidden_s=5)
     h.drained(at=10)
     check(
         verdict_of(h, tmp_path),

@@ -150,20 +150,14 @@ def test_one_message_a_group(tmp_path: Path, claim: str) -> None:
 
 @pytest.mark.parametrize("second", [False, True])
 def test_one_of_two_ordered_queues_had_nothing_to_look_at(tmp_path: Path, second: bool) -> None:
-    # orders has a and b in order; audit, ordered too, expects b alone: checked 1, and still unknown. With a second
-    # message on audit it holds.
+    # orders has a and b of one group, audit, ordered too, x alone: checked 1, and still unknown. With y it holds.
     h = History({"orders": fifo(), "audit": fifo()}, ["ordered-per-group"])
-    h.send("a", at=1, broker_seq="1", expect=["orders", "audit"] if second else ["orders"])
-    h.send("b", at=1.1, broker_seq="2")
-    for n, id in enumerate("ab"):
-        h.take(id, at=3 + n, sub="orders")
-        if second or id == "b":
-            h.take(id, at=3 + n, sub="audit")
+    for n, id in enumerate("abxy" if second else "abx"):
+        group, sub = ("g", "orders") if id in "ab" else ("h", "audit")
+        h.send(id, at=1 + n / 10, group=group, broker_seq=str(n), expect=[sub])
+        h.take(id, at=3 + n, sub=sub)
     h.drained(at=20)
-    check(
-        verdict_of(h, tmp_path),
-        {"ordered-per-group": ("holds", 2) if second else ("unknown", 1)},
-    )
+    check(verdict_of(h, tmp_path), {"ordered-per-group": ("holds", 2) if second else ("unknown", 1)})
 
 
 def test_an_unordered_queue_beside_an_ordered_one(tmp_path: Path) -> None:

@@ -337,6 +337,18 @@ def test_a_delete_at_the_moment_of_the_receive(tmp_path: Path, deleted: float, o
     ordered(h, tmp_path, 1, group_overtake=overtaken)
 
 
+@pytest.mark.parametrize("deleted, overtaken", [(3, 0), (3 + NS, 1)])
+def test_a_delete_at_the_moment_of_the_receive_and_a_redelivery(tmp_path: Path, deleted: float, overtaken: int) -> None:
+    # a comes again, so it was still queued, and its delete of unknown outcome may have been begun before b's receive.
+    h = sent()
+    h.receive("a", at=2)
+    h.delete("a", at=deleted, outcome="unknown")
+    h.take("b", at=3, consumer="c2")
+    h.take("a", at=8, consumer="c2")
+    h.drained(at=20)
+    ordered(h, tmp_path, 1, redelivery=1, group_overtake=overtaken)
+
+
 @pytest.mark.parametrize("deleted, overtaken", [(2.9995, 0), (3.0005, 0), (3.002, 1)])
 def test_a_delete_within_the_clock_error_of_the_receive(tmp_path: Path, deleted: float, overtaken: int) -> None:
     h = sent(clock_error_s=0.001)
@@ -463,7 +475,7 @@ def test_an_unknown_send_may_land_at_any_time(tmp_path: Path) -> None:
 def test_two_producers_may_be_numbered_in_any_order(tmp_path: Path) -> None:
     h = History({"orders": fifo()}, [CLAIM, "no-loss"])
     h.send("a", at=1, broker_seq="20")
-    h.send("b", at=1.1, broker_seq="10", producer="p2")
+    h.send("b", at=1.1, seq=2, broker_seq="10", producer="p2")
     h.take("b", at=3)
     h.take("a", at=4)
     h.drained(at=20)

@@ -1,6 +1,7 @@
 """Lag: how long after it was due a message was first received, by nearest-rank quantiles, and what is left out.
 
-`orders` is a standard queue. Messages are due one every 100 ms from 1 on and sent when they are due.
+`orders` is a standard queue. Messages are due one every 100 ms from 1 on and sent when they are due. Each history tells
+how many were scheduled: without that, nobody knows how many were never intended.
 """
 
 from __future__ import annotations
@@ -14,14 +15,20 @@ import pytest
 from tests.verify.handmade.builder import NS, History, check, queue, verdict_of
 
 
-def lagging(lags: Sequence[float], **bounds: float) -> History:
-    """One message for each lag, with a `lag` claim of these bounds; drained 200 s after the beginning."""
+def end(h: History, at: float, scheduled: int) -> None:
+    h.mark("load-stopped", at=at, scheduled=scheduled)
+    h.drained(at=at)
+
+
+def lagging(lags: Sequence[float], *, scheduled: int | None = None, **bounds: float) -> History:
+    """One message for each lag, with a `lag` claim of these bounds; as many were scheduled as `scheduled` tells, else
+    no more than were sent; drained 200 s after the beginning."""
     h = History({"orders": queue()}, [{"claim": "lag", **bounds}])
     for n, lag in enumerate(lags):
         due = 1 + n / 10
         h.send(f"m{n}", at=due, ended=due + 0.001)
         h.take(f"m{n}", at=due + lag)
-    h.drained(at=200)
+    end(h, 200, len(lags) if scheduled is None else scheduled)
     return h
 
 
@@ -91,7 +98,7 @@ def test_from_due_and_not_from_sent(tmp_path: Path) -> None:
     h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
     h.send("a", at=5, due=1)
     h.take("a", at=5.1)
-    h.drained(at=20)
+    end(h, 20, 1)
     check(verdict_of(h, tmp_path), {"lag": ("violated", 1)})
 
 
@@ -102,14 +109,14 @@ def test_until_the_first_receive(tmp_path: Path) -> None:
     check(verdict_of(h, tmp_path), {"lag": ("holds", 1)}, {"redelivery": 1})
 
 
-@pytest.mark.parametrize("end, verdict", [(3, "holds"), (3 + NS, "violated")])
-def test_never_received(tmp_path: Path, end: float, verdict: str) -> None:
+@pytest.mark.parametrize("last, verdict", [(3, "holds"), (3 + NS, "violated")])
+def test_never_received(tmp_path: Path, last: float, verdict: str) -> None:
     # Due at 1 and never received: its lag reaches to the last record of the history.
     h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
     h.send("a", at=1)
     h.send("b", at=1)
     h.take("b", at=2)
-    h.mark("load-stopped", at=end, scheduled=2)
+    h.mark("load-stopped", at=last, scheduled=2)
     check(verdict_of(h, tmp_path), {"lag": (verdict, 2)}, {"unseen": 1})
 
 
@@ -120,7 +127,7 @@ def test_never_received_and_never_acked(tmp_path: Path, outcome: str, verdict: s
     h.send("a", at=1)
     h.send("b", at=1, outcome=outcome)
     h.take("a", at=2)
-    h.drained(at=20)
+    end(h, 20, 2)
     check(verdict_of(h, tmp_path), {"lag": (verdict, checked)})
 
 
@@ -130,7 +137,7 @@ def test_received_and_never_acked(tmp_path: Path) -> None:
     h.send("b", at=1, outcome="unknown")
     h.take("a", at=2)
     h.take("b", at=4)
-    h.drained(at=20)
+    end(h, 20, 2)
     check(verdict_of(h, tmp_path), {"lag": ("violated", 2)}, {"recovered": 1})
 
 
@@ -141,7 +148,7 @@ def test_the_dead_do_not_lag(tmp_path: Path) -> None:
     h.take("a", at=2)
     h.receive("b", at=4)
     h.dead("b", at=15, receives=1)
-    h.drained(at=20)
+    end(h, 20, 2)
     check(verdict_of(h, tmp_path), {"lag": ("holds", 1)})
 
 
@@ -160,21 +167,19 @@ def test_the_dead_do_not_lag(tmp_path: Path) -> None:
 )
 def test_never_intended(tmp_path: Path, scheduled: int, claim: str, verdict: str) -> None:
     # 100 were intended, all fast. Those that a producer never got to are the slow ones.
-    h = lagging([0.1] * 100, **{claim: 1})
-    h.mark("load-stopped", at=20, scheduled=scheduled)
+    bounds: dict[str, float] = {claim: 1}
+    h = lagging([0.1] * 100, scheduled=scheduled, **bounds)
     check(verdict_of(h, tmp_path), {"lag": (verdict, 100)})
 
 
 def test_exactly_the_share_that_may_be_missing(tmp_path: Path) -> None:
     # 198 of 200: 2 were never intended, and (1 - 0.99) x 200 = 2 may be.
-    h = lagging([0.1] * 198, p99_s=1)
-    h.mark("load-stopped", at=30, scheduled=200)
+    h = lagging([0.1] * 198, scheduled=200, p99_s=1)
     check(verdict_of(h, tmp_path), {"lag": ("holds", 198)})
 
 
 def test_violated_though_many_were_never_intended(tmp_path: Path) -> None:
-    h = lagging(fast_and_slow(50, 50), p99_s=1)
-    h.mark("load-stopped", at=20, scheduled=1000)
+    h = lagging(fast_and_slow(50, 50), scheduled=1000, p99_s=1)
     check(verdict_of(h, tmp_path), {"lag": ("violated", 100)})
 
 
@@ -184,14 +189,17 @@ def test_violated_though_many_were_never_intended(tmp_path: Path) -> None:
 def beside_a_fault(
     due: float, received: float, *, fault: tuple[float, float | None] = (10, 12), claims: list[Any]
 ) -> History:
-    """`good` is fast, long before the fault; m, `due` then and received then, is the case."""
+    """`good` is fast, long before the fault; m, `due` then and received then, is the case. t is due during the fault,
+    so that it touches something."""
     h = History({"orders": queue()}, claims)
     h.send("good", at=1)
     h.take("good", at=1.1)
     h.send("m", at=due)
     h.take("m", at=received)
+    h.send("t", at=11)
+    h.take("t", at=11.1)
     h.fault(*fault)
-    h.drained(at=80)
+    end(h, 80, 3)
     return h
 
 
@@ -207,11 +215,8 @@ def beside_a_fault(
     ],
 )
 def test_a_fault_and_its_grace(tmp_path: Path, due: float, received: float, verdict: str) -> None:
-    # A message is left out if the fault, 10 to 12, lengthened by 3 s, overlaps [due, first receive or due + 1 s]. t is
-    # due during the fault, so that it touches something.
+    # A message is left out if the fault, 10 to 12, lengthened by 3 s, overlaps [due, first receive or due + 1 s].
     h = beside_a_fault(due, received, claims=[{"claim": "lag", "max_s": 1, "grace_s": 3}])
-    h.send("t", at=11)
-    h.take("t", at=11.1)
     check(verdict_of(h, tmp_path), {"lag": verdict})
 
 
@@ -230,8 +235,6 @@ def test_a_fault_and_its_grace(tmp_path: Path, due: float, received: float, verd
 def test_the_grace_by_default(tmp_path: Path, claims: list[Any], due: float, verdict: str) -> None:
     # That of the claim, else the time that recovery has, else 5 s.
     h = beside_a_fault(due, due + 4, claims=claims)
-    h.send("t", at=11)
-    h.take("t", at=11.1)
     check(verdict_of(h, tmp_path), {"lag": verdict})
 
 

@@ -402,7 +402,7 @@ class History:
             (run / "history" / f"{name}.jsonl").write_bytes(data + self.tails.get(name, b""))
         return run
 
-    # -- helpers
+    # -- details
 
     def _only(self, sub: str | None) -> str:
         if sub is not None:

@@ -151,9 +151,7 @@ def judge_bound(
         if found > limit_ns:
             received_only = count - excused
             text = f"{s}: {name[:-2]} of lag is {seconds(found):.3f} s, more than {seconds(limit_ns):g} s"
-            if excused and (
-                not received_only or _nth_lag(db, hundredths, received_only, excused=True) <= limit_ns
-            ):
+            if excused and (not received_only or _nth_lag(db, hundredths, received_only, excused=True) <= limit_ns):
                 outcome.unknown(text + ", for messages that an at-most-once subscription may drop")
             else:
                 outcome.violated(text)
@@ -162,7 +160,9 @@ def judge_bound(
         outcome.unknown(f"{s}: {count} messages are too few to tell {name[:-2]} ({FEW} needed)")
     missing = (facts.scheduled or 0) - facts.intended
     if facts.scheduled is not None and missing * 100 > (100 - hundredths) * facts.scheduled:
-        outcome.unknown(f"{missing} of {facts.scheduled} scheduled messages were never sent: {name} says nothing of them")
+        outcome.unknown(
+            f"{missing} of {facts.scheduled} scheduled messages were never sent: {name} says nothing of them"
+        )
 
 
 def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, excused: bool) -> int:
@@ -173,7 +173,12 @@ def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, excu
 
 
 def recovery(
-    db: duckdb.DuckDBPyConnection, s: str, visibility_s: float | None, facts: Facts, within_s: float, bound_s: float | None
+    db: duckdb.DuckDBPyConnection,
+    s: str,
+    visibility_s: float | None,
+    facts: Facts,
+    within_s: float,
+    bound_s: float | None,
 ) -> tuple[Outcome, dict[str, Ruling]]:
     """Judge every fault on subscription `s`; the outcome, and the ruling on each fault.
 
@@ -210,9 +215,7 @@ def recovery(
     return outcome, rulings
 
 
-def recovered(
-    fault: Window, facts: Facts, late: Sequence[tuple[int, int]], *, quiet_ns: int, within_ns: int
-) -> Ruling:
+def recovered(fault: Window, facts: Facts, late: Sequence[tuple[int, int]], *, quiet_ns: int, within_ns: int) -> Ruling:
     """Whether there is a moment, at most `within_ns` after the stop, from which nothing is late for `quiet_ns`.
 
     `late`: merged open intervals in which some message is late.
@@ -227,7 +230,8 @@ def recovered(
     ends.append(facts.end_ns if facts.load_stopped_ns is None else facts.load_stopped_ns)
     horizon_ns = min(ends)
     starts = [start for start, _ in late]
-    refuted = True
+    # A moment is refuted only by what is late before the horizon: one that lies there or beyond stays open.
+    refuted = stop_ns + within_ns < horizon_ns
     moments = [stop_ns] + [stop for _, stop in late if stop_ns < stop <= stop_ns + within_ns]
     for moment in moments:
         if not _late_within(late, starts, moment, min(moment + quiet_ns, horizon_ns)):
@@ -267,8 +271,7 @@ def latencies(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
         )
         (count,) = _one(db, "SELECT count(*) FROM lags")
         result[s] = {
-            name[:-2]: seconds(_nth_lag(db, hundredths, count, excused=False))
-            for name, hundredths in QUANTILES.items()
+            name[:-2]: seconds(_nth_lag(db, hundredths, count, excused=False)) for name, hundredths in QUANTILES.items()
         }
     return result
 

@@ -69,6 +69,6 @@ def _cause(loaded: Loaded, timeline: list[dict[str, Any]], s: str | None) -> str
     causes = [
         label or (f"{fault} on {', '.join(targets)}" if targets else fault)
         for fault, label, targets in faults
-        if not targets or actors & set(targets) or not any(t in actors for t in targets) and fault == "lose-send-reply"
+        if not targets or actors & set(targets)
     ]
     return "; ".join(dict.fromkeys(causes)) or "no fault was at work on it"

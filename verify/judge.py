@@ -6,9 +6,8 @@ judged again with the same result.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ class Verdict:
         draft = path.with_suffix(".json.new")
         try:
             draft.write_bytes(orjson.dumps(self.document, option=orjson.OPT_INDENT_2) + b"\n")
-            os.replace(draft, path)
+            draft.replace(path)
         except OSError as error:
             raise HistoryError(f"cannot write {path}: {error.strerror}") from error
         return path
@@ -74,6 +73,7 @@ def judge(run: Path, *, progress: Progress | None = None) -> Verdict:
                 name: {"count": count, "examples": examples(loaded, name) if count else []}
                 for name, count in counts.items()
             },
+            "subscriptions": {name: asdict(s) for name, s in loaded.manifest.subscriptions.items()},
             "latency_s": bounds.latencies(loaded.db),
             "events": loaded.events,
             "torn_lines": loaded.torn_lines,

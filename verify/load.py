@@ -224,5 +224,3 @@ def _build(loaded: Loaded) -> None:
     for script in sorted(files("verify").joinpath("tables").iterdir(), key=lambda path: path.name):
         if script.name.endswith(".sql"):
             db.execute(script.read_text(encoding="utf-8"))
-
-

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_fakes import faults
 
 from chaos.base import Line, Stage
 from chaos.registry import FAULTS
@@ -28,6 +27,7 @@ from history.clock import Clock
 from history.events import Record
 from history.writer import Writer
 from loadgen.config import LoadConfig
+from tests.chaos.chaos_fakes import faults
 from transports.base import Addresses, Outgoing, Topology
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_fakes import World, until
 
 from chaos.registry import FAULTS
 from history.errors import HistoryError
+from tests.chaos.chaos_fakes import World, until
 
 # Each fault as a scenario might write it; of those that last, for longer than any test waits.
 ENTRIES: dict[str, dict[str, Any]] = {

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import dummy_consumer
 import orjson
 import pytest
-from chaos_fakes import faults
-from dummy_consumer import DEADLINE_S, DummyCrew, runner
 
 from chaos.faults.pause_consumer import is_stopped
+from tests.chaos import dummy_consumer
+from tests.chaos.chaos_fakes import faults
+from tests.chaos.dummy_consumer import DEADLINE_S, DummyCrew, runner
 
 pytestmark = pytest.mark.live
 

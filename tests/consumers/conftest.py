@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
 
 from consumers.config import ConsumerConfig
 from consumers.disturbances import Disturbances
@@ -25,6 +24,7 @@ from consumers.stores import make_store
 from consumers.worker import Tools, Worker
 from history.clock import Clock
 from history.writer import Writer
+from tests.consumers.scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
 from transports.base import Addresses, CallFailed, Topology
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from scripted import DEADLINE_S, Stage, brief, read_history
 
 from consumers.fleet import Fleet
 from consumers.stores import make_store
@@ -19,6 +18,7 @@ from history.child import Child
 from history.control import Disturbance
 from history.errors import ProcessError
 from history.writer import Writer
+from tests.consumers.scripted import DEADLINE_S, Stage, brief, read_history
 
 pytestmark = pytest.mark.live
 

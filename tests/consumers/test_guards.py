@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from scripted import DictStore
 
 from consumers.effects import EffectStore, Key
 from consumers.guards import GUARDS
 from consumers.sqlite import SqliteStore
+from tests.consumers.scripted import DictStore
 
 KEY = Key("orders", "a")
 

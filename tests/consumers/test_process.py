@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Bench, message
 
 from consumers.__main__ import _carry_out, _run_until_drained, main
 from consumers.config import ConsumerConfig
 from history import control
+from tests.consumers.scripted import Bench, message
 
 Make = Callable[..., Bench]
 

@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from scripted import DEADLINE_S
 
 from consumers.effects import EffectStore, Key
 from consumers.sqlite import SqliteStore
 from consumers.stores import STORES, make_store
+from tests.consumers.scripted import DEADLINE_S
 from transports.base import CallFailed
 from transports.endpoint import Endpoint
 

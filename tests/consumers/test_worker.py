@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from scripted import Bench, brief, message
 
 from consumers.effects import Key
 from history.control import Disturbance
 from history.errors import HistoryError
+from tests.consumers.scripted import Bench, brief, message
 from transports.base import Call, CallFailed
 
 Make = Callable[..., Bench]

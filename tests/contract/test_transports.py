@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from aws_answers import answer, complaints
 
 from history import envelope
+from tests.contract.aws_answers import answer, complaints
 from transports.base import Addresses, Answer, Call, CallFailed, Delivery, Outgoing, Plan, QueueSource, Topology
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint

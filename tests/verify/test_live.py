@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from live_histories import FIFO, History, S, Story, interleaved, judge, manifest, random_history
 
 from history.manifest import Manifest, Subscription
+from tests.verify.live_histories import FIFO, History, S, Story, interleaved, judge, manifest, random_history
 from verify.live import SHARED, Live
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from live_histories import S, random_history
 
+from tests.verify.live_histories import S, random_history
 from verify.live import SHARED
 from verify.observer import Observer
 

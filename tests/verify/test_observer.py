@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 import pytest
-from live_histories import Story, manifest
 
+from tests.verify.live_histories import Story, manifest
 from verify.live import SHARED
 from verify.tail import Tail
 

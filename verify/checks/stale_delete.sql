@@ -1,11 +1,13 @@
 -- a delete begun after the latest end of its hold; one per delete
 WITH held AS (
-    SELECT d.s, d.id, d.began_ns, d.file AS delete_file, x.file, x.earliest_end_ns, x.latest_end_ns, e.extends
+    SELECT d.line, d.s, d.id, d.began_ns, d.file AS delete_file, x.file, x.earliest_end_ns, x.latest_end_ns, e.extends
     FROM settles d
-    JOIN (SELECT id, s, batch, arg_max(file, line) AS file, max(earliest_end_ns) AS earliest_end_ns,
+    JOIN (SELECT id, s, batch, copy, arg_max(file, line) AS file, max(earliest_end_ns) AS earliest_end_ns,
                  max(latest_end_ns) AS latest_end_ns
-          FROM rx GROUP BY id, s, batch) x ON x.id = d.id AND x.s = d.s AND x.batch = d.batch
-    LEFT JOIN extensions e ON e.id = d.id AND e.s = d.s AND e.batch = d.batch
+          FROM rx GROUP BY id, s, batch, copy) x
+        ON x.id = d.id AND x.s = d.s AND x.batch = d.batch AND of_copy(d.broker_id, x.copy)
+    LEFT JOIN extensions e
+        ON e.id = d.id AND e.s = d.s AND e.batch = d.batch AND of_copy(e.broker_id, x.copy)
     WHERE d.action = 'delete'
 ), ended AS (
     SELECT *, CASE WHEN extends IS NULL THEN latest_end_ns
@@ -14,5 +16,6 @@ WITH held AS (
     FROM held
 )
 SELECT s, id, count(*) AS n, NULL AS note
-FROM ended WHERE before(latest_ns, file, began_ns, delete_file)
+FROM (SELECT s, id, line FROM ended
+      GROUP BY s, id, line HAVING bool_and(coalesce(before(latest_ns, file, began_ns, delete_file), false)))
 GROUP BY s, id;

@@ -10,7 +10,7 @@ WITH told AS (
     WHERE event IN ('settling', 'settled') AND s IS NOT NULL
 ), numbered AS (
     SELECT *, count(*) FILTER (event = 'settling') OVER (
-               PARTITION BY batch, id, action, s, consumer, part, CASE WHEN action = 'checkpoint' THEN broker_seq END
+               PARTITION BY batch, id, action, s, consumer, part, broker_id, CASE WHEN action = 'checkpoint' THEN broker_seq END
                ORDER BY began_ns, event DESC, line ROWS UNBOUNDED PRECEDING) AS nth
     FROM told
 )
@@ -21,20 +21,23 @@ SELECT id, s, consumer, batch, action, part, any_value(file) AS file,
        coalesce(bool_or(outcome = 'ok') FILTER (event = 'settled'), false) AS ok,
        NOT coalesce(bool_and(coalesce(outcome, '') = 'failed') FILTER (event = 'settled'), false) AS may_work,
        any_value(ns(hidden_s)) AS hidden_ns,
-       any_value(broker_id) AS broker_id,
+       broker_id,
        sequence_key(any_value(broker_seq)) AS number
 FROM numbered
-GROUP BY id, s, consumer, batch, action, part, CASE WHEN action = 'checkpoint' THEN broker_seq END, nth;
+GROUP BY id, s, consumer, batch, action, part, broker_id, CASE WHEN action = 'checkpoint' THEN broker_seq END, nth;
+
+-- Settling a message in a batch settles that copy of it; one that names no copy may mean any.
+CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR broker_id = copy);
 
 -- The extensions of each hold, in the order in which they began.
 CREATE TABLE extensions AS
-SELECT e.id, e.s, e.batch, any_value(e.file) AS file,
+SELECT e.id, e.s, e.batch, e.broker_id, any_value(e.file) AS file,
        list({'began': e.began_ns, 'answered': e.answered_ns, 'ok': e.ok,
              'hidden': coalesce(e.hidden_ns, u.visibility_ns),
              'earliest': 0::BIGINT, 'latest': 0::BIGINT} ORDER BY e.began_ns, e.line) AS extends
 FROM settles e JOIN subs u ON u.s = e.s
 WHERE e.action = 'extend' AND e.may_work
-GROUP BY e.id, e.s, e.batch;
+GROUP BY e.id, e.s, e.batch, e.broker_id;
 
 -- The ends of a hold after the extensions begun before `moment` (of the writer `moment_file`): each that was answered
 -- `ok` before the earliest end replaces both ends; any other that may have worked, or may have begun before, widens.

@@ -54,18 +54,18 @@ WITH candidates AS (
     QUALIFY row_number() OVER (PARTITION BY s, id, copy, batch ORDER BY line) > 1
 ), followed AS (
     -- Each with the hold that it followed: the receive that the broker counted just before it.
-    SELECT r.line, r.at_ns, r.file, r.s, r.id, h.file AS hold_file, h.batch AS hold_batch,
+    SELECT r.line, r.at_ns, r.file, r.s, r.id, r.copy, h.file AS hold_file, h.batch AS hold_batch,
            CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
                 ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file).earliest
            END AS earliest_ns
     FROM candidates r
     JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
-    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
 ), hasty AS (
     SELECT f.line
     FROM followed f
     LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
-        AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
+        AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
     GROUP BY f.line
     HAVING bool_and(before(f.at_ns, f.file, f.earliest_ns, f.hold_file)) AND count(c.line) = 0
 ), deleted AS (
@@ -73,7 +73,8 @@ WITH candidates AS (
     FROM candidates r
     JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy
     JOIN settles d ON d.s = h.s AND d.id = h.id AND d.batch = h.batch AND d.action = 'delete' AND d.ok
-    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch
+        AND of_copy(d.broker_id, h.copy)
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
     WHERE before(d.answered_ns, d.file, r.started_ns, r.file)
       AND d.answered_ns < CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
                                ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file,
@@ -117,7 +118,7 @@ WITH places AS (
     FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
     SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp
 ), spans AS (
-    SELECT q.*, (SELECT 1) AS one, f.place AS from_place, t.place AS to_place
+    SELECT q.*, f.place AS from_place, t.place AS to_place
     FROM queued q
     ASOF JOIN places f ON f.s = q.s AND f.grp = q.grp AND f.at_ns >= q.from_ns
     ASOF JOIN places t ON t.s = q.s AND t.grp = q.grp AND t.at_ns <= q.bound_ns

@@ -65,7 +65,7 @@ def parse(text: str, *, name: str) -> Document:
         # Impossible dates and control characters have no mark of their own.
         raise UsageError(f"{name}: not YAML: {error}") from error
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it without types
+        loader.dispose()
     return Document(name=name, data=data, places=places)
 
 

@@ -8,7 +8,7 @@ their unit, so that a resolved scenario is a scenario again.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -67,14 +67,15 @@ def share(value: object) -> float:
     return number
 
 
-def span_s(value: object, references: Mapping[str, float]) -> float:
-    """A duration, or a multiple of one that has a name: "1.5x visibility_timeout". Errors: ValueError."""
-    if isinstance(value, str) and (matched := re.fullmatch(rf"{_NUMBER}\s*[x×*]\s*(\w+)", value.strip())):
-        number, name = matched.groups()
-        if name not in references:
-            raise ValueError(f"{value!r}: nothing here is called {name!r}; known are {', '.join(references)}")
-        return float(number) * references[name]
-    return duration_s(value)
+def multiple(value: object, references: Collection[str]) -> float | None:
+    """How many times something that has a name: 1.5 for "1.5x visibility_timeout", None where nothing of that form
+    stands. Errors: ValueError for a name that is not in `references`."""
+    if not isinstance(value, str) or not (matched := re.fullmatch(rf"{_NUMBER}\s*[x×*]\s*(\w+)", value.strip())):
+        return None
+    number, name = matched.groups()
+    if name not in references:
+        raise ValueError(f"{value!r}: nothing here is called {name!r}; known are {', '.join(references)}")
+    return float(number)
 
 
 def format_duration(seconds: float) -> str:

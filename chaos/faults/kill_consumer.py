@@ -1,0 +1,46 @@
+"""Kill a consumer: the crash (KILL) or the deployment (TERM) that every consumer meets one day.
+
+The process is real and so is the signal. It waits, bounded, until the consumer holds a message, for the death of one
+that holds nothing shows nothing. It is over when the replacements poll.
+"""
+
+from __future__ import annotations
+
+from signal import Signals
+from typing import ClassVar, Literal
+
+from chaos.base import ConsumerFault, NotInjected, Victim
+from chaos.scene import Scene
+
+
+class KillConsumer(ConsumerFault):
+    """Kill a consumer's process, while it holds messages; its replacement must take over."""
+
+    colour: ClassVar[str] = "#c4162a"
+
+    fault: Literal["kill-consumer"]
+    signal: Literal["KILL", "TERM"] = "KILL"
+    while_holding: bool = True
+
+    async def strike(self, scene: Scene) -> None:
+        victims = await scene.victims()
+        killed: list[tuple[Victim, str]] = []
+        holding = 0
+
+        async def kill(victim: Victim) -> None:
+            nonlocal holding
+            held = self.while_holding and await scene.holding(victim)
+            if not victim.alive or (scene.over and not held):
+                return
+            names = [victim.name for victim in victims]
+            scene.start(names, label=f"SIG{self.signal} to {', '.join(names)}")
+            killed.append((victim, victim.name))
+            holding += held
+            victim.signal(Signals[f"SIG{self.signal}"])
+
+        await scene.together(kill(victim) for victim in victims)
+        if not killed:
+            raise NotInjected(
+                "no consumer was killed: they died by themselves, or the load ended before they held anything"
+            )
+        await scene.replaced(killed, fired=len(killed), held=holding)

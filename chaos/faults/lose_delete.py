@@ -1,0 +1,23 @@
+"""Lose deletes: the work is done and its delete never leaves, so the broker must hand the message out again."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from chaos.base import ConsumerFault, Lasting, Pick, Share
+from chaos.scene import Scene
+
+
+class LoseDelete(Lasting, ConsumerFault):
+    """Lose a share of the deletes on their way to the broker: every such message comes again."""
+
+    colour: ClassVar[str] = "#3274d9"
+
+    fault: Literal["lose-delete"]
+    share: Share = 1.0
+    pick: Pick = 1.0
+
+    async def strike(self, scene: Scene) -> None:
+        disturbance = scene.disturbance("lose-delete", share=self.share)
+        async with scene.disturbed(lambda _: disturbance, label=f"{self.share:.3g} of the deletes never leave"):
+            await scene.lasts(self.for_)

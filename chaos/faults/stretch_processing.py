@@ -1,0 +1,35 @@
+"""Stretch processing: some messages take longer than anybody planned, for instance longer than their hold lasts.
+
+Then the broker hands the message to somebody else while the first still works on it: redelivery with no crash at all.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, TimesVisibilityTimeout
+from chaos.scene import Scene
+from history.control import Disturbance
+
+
+class StretchProcessing(Lasting, ConsumerFault):
+    """Make a share of the messages take longer to process, up to and beyond the visibility timeout."""
+
+    colour: ClassVar[str] = "#e0b400"
+
+    fault: Literal["stretch-processing"]
+    to: Extent
+    share: Share = 1.0
+    pick: Pick = 1.0
+
+    async def strike(self, scene: Scene) -> None:
+        def order(visibility_timeout_s: float) -> Disturbance:
+            to = self.to
+            seconds = (
+                to.times_visibility_timeout * visibility_timeout_s if isinstance(to, TimesVisibilityTimeout) else to
+            )
+            return scene.disturbance("stretch-processing", share=self.share, seconds=seconds)
+
+        what = str(self.to) if isinstance(self.to, TimesVisibilityTimeout) else f"{self.to:g} s"
+        async with scene.disturbed(order, label=f"processing takes {what} for {self.share:.3g} of the messages"):
+            await scene.lasts(self.for_)

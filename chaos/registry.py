@@ -1,0 +1,22 @@
+"""Every fault by the name that a scenario calls it. Adding one is one file in chaos/faults and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chaos.base import Fault
+from chaos.faults.crash_at import CrashAt
+from chaos.faults.kill_consumer import KillConsumer
+from chaos.faults.lose_delete import LoseDelete
+from chaos.faults.lose_send_reply import LoseSendReply
+from chaos.faults.pause_consumer import PauseConsumer
+from chaos.faults.stretch_processing import StretchProcessing
+
+FAULTS: Mapping[str, type[Fault]] = {
+    "kill-consumer": KillConsumer,
+    "pause-consumer": PauseConsumer,
+    "stretch-processing": StretchProcessing,
+    "crash-at": CrashAt,
+    "lose-send-reply": LoseSendReply,
+    "lose-delete": LoseDelete,
+}

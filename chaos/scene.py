@@ -1,0 +1,211 @@
+"""One strike while it happens: whom it hits, what it writes into the history, and the waits that faults share.
+
+It promises that a strike's `start` is written before anything breaks and its `stop` at most once, with how often it
+fired; and that every wait is bounded and ends early when the run heals all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from chaos.base import Crew, Fault, NotInjected, Stage, Victim
+from history import events
+from history.control import Disturbance
+from history.events import Value
+
+# A place in a crew: the subscription, and the number of the member from 0.
+Place = tuple[str, int]
+_LOOK_AGAIN_S = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strike:
+    """A planned strike. `at_s` counts from the load's start; `entry` is the number of its entry in the scenario."""
+
+    at_s: float
+    entry: int
+    fault: Fault
+    instance: str
+    places: tuple[Place, ...] = ()
+
+
+class Scene:
+    """What a fault's `strike` is given."""
+
+    def __init__(self, *, strike: Strike, stage: Stage, over: asyncio.Event) -> None:
+        self.strike = strike
+        self.stage = stage
+        self.fired = 0
+        self.error: str | None = None
+        self._over = over
+        self._targets: list[str] = []
+        self._label: str | None = None
+        self._params: dict[str, Value] = dict(strike.fault.params)
+        self._started = False
+        self._stopped = False
+
+    # Whom it hits
+
+    def crews(self) -> dict[str, tuple[Crew, list[Victim]]]:
+        """The crews that are hit, by subscription, each with the members of it that are."""
+        hit: dict[str, tuple[Crew, list[Victim]]] = {}
+        for subscription, index in self.strike.places:
+            crew = self.stage.crews[subscription]
+            hit.setdefault(subscription, (crew, []))[1].append(crew.members[index])
+        return hit
+
+    async def victims(self) -> list[Victim]:
+        """Those of the picked consumers that live. One that is being restarted is waited for.
+
+        Errors: NotInjected when none of them lives.
+        """
+        picked = [victim for _, members in self.crews().values() for victim in members]
+        await self.until(lambda: all(victim.alive for victim in picked), self.stage.find_s)
+        alive = [victim for victim in picked if victim.alive]
+        if not alive:
+            names = ", ".join(victim.slot for victim in picked)
+            raise NotInjected(f"no consumer to strike: {names} did not live within {self.stage.find_s:g} s")
+        return alive
+
+    # What it writes
+
+    def start(self, targets: Iterable[str], *, label: str, **params: Value) -> None:
+        """Write that it begins; a second call does nothing. `targets` are names of incarnations."""
+        if self._started:
+            return
+        self._targets, self._label = list(targets), label
+        self._params |= params
+        self._write("start")
+        self._started = True
+
+    def stop(self, *, fired: int, **params: Value) -> None:
+        """Write that the harm is over; a second call does nothing."""
+        if not self._stopped:
+            self.fired = fired
+            self._params |= {**params, "fired": fired}
+            self._write("stop")
+            self._stopped = True
+
+    def unhealed(self, *, fired: int, why: str) -> None:
+        """It struck and the harm goes on: no `stop`, for that would say that it is over."""
+        self.fired, self.error = fired, why
+
+    def failed(self, why: str) -> None:
+        """It could not be injected: say so to the conductor, and in the history, where a fault that never fired
+        keeps every claim from holding."""
+        self.error = why
+        if not self._started:
+            self.start((), label=f"{self.strike.fault.fault}: not injected")
+        self.stop(fired=0, error=why)
+
+    # How it waits
+
+    async def lasts(self, seconds: float | None) -> None:
+        """Wait that long (None: without end), or until the run heals all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
+
+    @property
+    def over(self) -> bool:
+        """Whether the run heals all."""
+        return self._over.is_set()
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until the condition holds; False when time runs out or the run heals all before it does."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not condition():
+            if self.over or loop.time() >= deadline:
+                return False
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        return True
+
+    async def unless_over(self, work: Awaitable[bool]) -> bool:
+        """The answer of `work`; False when the run heals all before there is one."""
+        working, healing = asyncio.ensure_future(work), asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait((working, healing), return_when=asyncio.FIRST_COMPLETED)
+            return working.done() and working.result()
+        finally:
+            for task in (working, healing):
+                task.cancel()
+
+    async def holding(self, victim: Victim) -> bool:
+        """Wait, bounded, until the victim holds a message."""
+
+        async def ask() -> bool:
+            await victim.command("tell-when-holding")
+            return await victim.report("holding", timeout_s=self.stage.hold_s) is not None
+
+        return await self.unless_over(ask())
+
+    @staticmethod
+    def gone(struck: Sequence[tuple[Victim, str]]) -> list[tuple[Victim, str]]:
+        """Those that are no longer the incarnation that was struck."""
+        return [(victim, name) for victim, name in struck if not victim.alive or victim.name != name]
+
+    async def together(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Do them at the same time; when one fails, the others are cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+
+    async def replaced(self, struck: Sequence[tuple[Victim, str]], *, fired: int, **params: Value) -> None:
+        """Wait, bounded, until a later incarnation polls in the place of each (victim, name): then the harm is over."""
+        waits = (victim.ready_after(name, self.stage.recover_s) for victim, name in struck)
+        if all(await asyncio.gather(*waits)):
+            self.stop(fired=fired, **params)
+        else:
+            names = ", ".join(name for _, name in struck)
+            self.unhealed(fired=fired, why=f"nobody polls in the place of {names} after {self.stage.recover_s:g} s")
+
+    # What it orders
+
+    def disturbance(self, kind: str, **fields: Any) -> Disturbance:
+        """An order of this strike's own: its instance, and a seed that makes its choices repeatable."""
+        return Disturbance(kind=kind, instance=self.strike.instance, seed=self.stage.seed, **fields)
+
+    @asynccontextmanager
+    async def disturbed(
+        self, order: Callable[[float], Disturbance], *, label: str
+    ) -> AsyncIterator[Sequence[tuple[Victim, str]]]:
+        """The picked consumers (and their replacements) under an order; it is taken back on every exit.
+
+        `order` makes it from the visibility timeout of the subscription. Errors: NotInjected when none confirms it.
+        """
+        struck = [(victim, victim.name) for victim in await self.victims()]
+        self.start((name for _, name in struck), label=label)
+        crews = self.crews()
+        fired = 0
+        try:
+            confirmed = 0
+            for subscription, (crew, members) in crews.items():
+                disturbance = order(self.stage.visibility_timeout_s[subscription])
+                confirmed += await crew.arm(disturbance, [member.slot for member in members])
+            if not confirmed:
+                raise NotInjected(f"none of {', '.join(name for _, name in struck)} confirmed the order")
+            yield struck
+        finally:
+            for crew, _ in crews.values():
+                fired += await crew.disarm(self.strike.instance)
+            gone = self.gone(struck)
+            if not gone:
+                self.stop(fired=fired)
+        await self.replaced(gone, fired=fired)
+
+    def _write(self, phase: events.Phase) -> None:
+        self.stage.writer.write(
+            events.fault(
+                fault=self.strike.fault.fault,
+                instance=self.strike.instance,
+                phase=phase,
+                targets=self._targets,
+                label=self._label,
+                params=self._params,
+            )
+        )

@@ -1,0 +1,166 @@
+"""The timeline: from the entries of a scenario to the strikes that will happen, and the runner that carries them out.
+
+`plan` is pure: the same entries, load, consumers and seed give the same strikes at the same moments on the same
+consumers, and what cannot be carried out is an error before anything has started. `Runner` promises that every strike
+ends healed, on whichever way the run ends, and that each is accounted for: struck, or why not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from chaos.base import ConsumerFault, Fault, NotInjected, Stage, TimelineError
+from chaos.scene import Place, Scene, Strike
+from history.clock import NS_PER_S
+
+_STRIKES_MAX = 10_000
+
+
+def plan(entries: Sequence[Fault], *, duration_s: float, consumers: Mapping[str, int], seed: int) -> list[Strike]:
+    """The strikes in the order of their moments. `consumers`: how many each subscription has.
+
+    Errors: TimelineError.
+    """
+    dated: list[tuple[float, int, Fault, tuple[Place, ...]]] = []
+    for number, entry in enumerate(entries):
+        # A dice of its own for each entry: adding one to a scenario moves no strike of the others.
+        dice = random.Random(f"{seed}:{number}:{entry.fault}")
+        places = _places(entry, number, consumers)
+        wanted = _wanted(entry, number, len(places))
+        for at_s in _moments(entry, number, duration_s, dice):
+            dated.append((at_s, number, entry, tuple(sorted(dice.sample(places, wanted)))))
+    dated.sort(key=lambda item: item[:2])
+    numbers = {entry.fault: count(1) for entry in entries}
+    return [
+        Strike(
+            at_s=at_s, entry=number, fault=entry, instance=f"{entry.fault}-{next(numbers[entry.fault])}", places=places
+        )
+        for at_s, number, entry, places in dated
+    ]
+
+
+def _moments(entry: Fault, number: int, duration_s: float, dice: random.Random) -> Iterator[float]:
+    length_s = entry.length_s or 0.0
+    if entry.every is None:
+        assert entry.at is not None
+        _within(entry, number, entry.at, length_s, duration_s)
+        yield entry.at
+        return
+    if entry.until is not None and entry.until > duration_s:
+        raise _wrong(entry, number, "until", f"until {entry.until:g} s is after the end of the load ({duration_s:g} s)")
+    end_s = duration_s if entry.until is None else entry.until
+    jitter_s = entry.jitter or 0.0
+    first_s = entry.every if entry.at is None else entry.at
+    _within(entry, number, first_s, jitter_s + length_s, end_s)
+    for turn in range(_STRIKES_MAX + 1):
+        # Multiplied, not summed: no rounding error grows along the timeline.
+        slot_s = first_s + turn * entry.every
+        if slot_s >= end_s or slot_s + jitter_s + length_s > end_s:
+            return
+        yield slot_s + dice.uniform(0, jitter_s)
+    raise _wrong(entry, number, "every", f"every {entry.every:g} s makes more than {_STRIKES_MAX} strikes")
+
+
+def _within(entry: Fault, number: int, at_s: float, length_s: float, end_s: float) -> None:
+    key = "every" if entry.at is None else "at"
+    if at_s >= end_s:
+        raise _wrong(entry, number, key, f"strikes at {at_s:g} s, but everything ends at {end_s:g} s")
+    if at_s + length_s > end_s:
+        raise _wrong(
+            entry,
+            number,
+            key,
+            f"strikes at {at_s:g} s and may last until {at_s + length_s:g} s, but everything ends at {end_s:g} s",
+        )
+
+
+def _places(entry: Fault, number: int, consumers: Mapping[str, int]) -> list[Place]:
+    if not isinstance(entry, ConsumerFault):
+        return []
+    if entry.subscription is not None and entry.subscription not in consumers:
+        known = ", ".join(consumers) or "none"
+        raise _wrong(
+            entry,
+            number,
+            "subscription",
+            f"no subscription {entry.subscription!r} has consumers; those that have: {known}",
+        )
+    chosen = consumers if entry.subscription is None else {entry.subscription: consumers[entry.subscription]}
+    return [(subscription, index) for subscription, size in sorted(chosen.items()) for index in range(size)]
+
+
+def _wanted(entry: Fault, number: int, there: int) -> int:
+    if not isinstance(entry, ConsumerFault):
+        return 0
+    if there == 0:
+        raise _wrong(entry, number, "fault", "there are no consumers to strike")
+    if isinstance(entry.pick, float):
+        return max(1, round(entry.pick * there))
+    if entry.pick > there:
+        raise _wrong(entry, number, "pick", f"picks {entry.pick} consumers, but there are {there}")
+    return entry.pick
+
+
+def _wrong(entry: Fault, number: int, key: str, what: str) -> TimelineError:
+    return TimelineError(f"chaos[{number}] ({entry.fault}) {what}", entry=number, key=key)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of a strike. `fired`: how often it struck; `error`: why not, or what did not heal."""
+
+    strike: Strike
+    fired: int
+    error: str | None = None
+
+
+class Runner:
+    """Carries the strikes out; strikes whose times overlap happen together.
+
+    A strike that could not be injected does not end the run: the others go on, its record says that it never fired
+    (so that the run cannot come out as holding) and its outcome says why.
+    """
+
+    def __init__(self, strikes: Sequence[Strike], *, stage: Stage) -> None:
+        self.strikes = strikes
+        self._stage = stage
+        self._over = asyncio.Event()
+
+    def heal_all(self) -> None:
+        """The load has stopped: strikes that last end now, those that have not begun never do. `run` then returns."""
+        self._over.set()
+
+    async def run(self, *, start_ns: int) -> list[Outcome]:
+        """Give each strike's outcome when all have healed. `start_ns`: when the load began, on the run's clock.
+
+        Cancelling it heals what is broken before the cancellation goes on. Errors: HistoryError, ProcessError.
+        """
+        outcomes: dict[str, Outcome] = {}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for strike in self.strikes:
+                    group.create_task(self._carry_out(strike, start_ns, outcomes), name=strike.instance)
+        except BaseExceptionGroup as errors:
+            # Whoever reads the message can act on one error at a time; the first is what ended the others.
+            raise _first(errors) from None
+        return [outcomes[strike.instance] for strike in self.strikes]
+
+    async def _carry_out(self, strike: Strike, start_ns: int, outcomes: dict[str, Outcome]) -> None:
+        scene = Scene(strike=strike, stage=self._stage, over=self._over)
+        due_ns = start_ns + round(strike.at_s * NS_PER_S)
+        try:
+            await scene.lasts((due_ns - self._stage.writer.clock.now_ns()) / NS_PER_S)
+            if self._over.is_set():
+                raise NotInjected(f"the load ended before its moment, {strike.at_s:g} s")
+            await strike.fault.strike(scene)
+        except NotInjected as error:
+            scene.failed(str(error))
+        outcomes[strike.instance] = Outcome(strike=strike, fired=scene.fired, error=scene.error)

@@ -1,0 +1,146 @@
+"""One consumer process: `python -m consumers --config FILE --name NAME [--arm DISTURBANCE]…`.
+
+It opens its store, its client and its history file, takes commands on standard input and works until SIGTERM or the
+end of its input; then it drains and exits 0. A drain that took too long leaves its messages to expire and exits 1; a
+process that could not do its work exits with the code of its error and says why on standard error. `--arm` gives the
+disturbances that stand already, as JSON, so that they are in place before the first receive.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from consumers.carrier import AioCarrier
+from consumers.config import ConsumerConfig
+from consumers.disturbances import Disturbances
+from consumers.guards import GUARDS
+from consumers.handlers import HANDLERS
+from consumers.stores import make_store
+from consumers.worker import Tools, Worker
+from history import control
+from history.control import Disturbance
+from history.errors import GamedayError, ProcessError
+from history.writer import Writer
+from transports.base import CallFailed
+from transports.registry import TRANSPORTS
+
+# How much longer than its longest poll a call may take before it counts as lost.
+_READ_MARGIN_S = 10.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m consumers", description="One consumer process of a run.")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--arm", type=orjson.loads, action="append", default=[])
+    arguments = parser.parse_args(argv)
+    control.continue_when_orphaned()
+    try:
+        config = ConsumerConfig.load(arguments.config)
+        return asyncio.run(_serve(config, arguments.name, [Disturbance(**armed) for armed in arguments.arm]))
+    except GamedayError as error:
+        print(f"consumer {arguments.name}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]) -> int:
+    disturbances = Disturbances()
+    for disturbance in armed:
+        disturbances.arm(disturbance)
+    store = make_store(config.store, config.endpoint)
+    source = TRANSPORTS[config.transport].source(config.addresses, config.subscription)
+    carrier = AioCarrier(
+        config.endpoint,
+        read_timeout_s=config.wait_s + _READ_MARGIN_S,
+        # Each poller has one receive or one settling call open at a time, and handlers may make their own.
+        connections=config.pollers + config.concurrency,
+    )
+    writer = Writer(run=config.run_dir, name=name, clock=config.clock)
+    try:
+        worker = Worker(
+            config=config,
+            name=name,
+            tools=Tools(
+                writer=writer,
+                carry=carrier,
+                source=source,
+                store=store,
+                handler=HANDLERS[config.handler],
+                guard=GUARDS[config.guard],
+                disturbances=disturbances,
+            ),
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, worker.stop)
+        line = asyncio.create_task(_obey(worker))
+        try:
+            await store.open()
+            await carrier.client(source.depth().service)
+        except CallFailed as error:
+            raise ProcessError(f"cannot begin its work: {error}") from error
+        control.report("ready")
+        drained = await _run_until_drained(worker, config.drain_timeout_s)
+        line.cancel()
+    finally:
+        await store.close()
+        await carrier.close()
+    writer.close()
+    return 0 if drained else 1
+
+
+async def _run_until_drained(worker: Worker, drain_timeout_s: float) -> bool:
+    """Whether the drain came to its end in time. Errors: those of the worker."""
+    work = asyncio.create_task(worker.run())
+    stopped = asyncio.create_task(worker.stopped())
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    done, _ = await asyncio.wait({work}, timeout=drain_timeout_s)
+    if done:
+        work.result()
+        return True
+    print(f"the drain took more than {drain_timeout_s} s; what is in hand is left to expire", file=sys.stderr)
+    work.cancel()
+    await asyncio.wait({work})
+    return False
+
+
+async def _obey(worker: Worker) -> None:
+    """Take commands until the line ends, which is a command to drain."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    async for line in lines:
+        try:
+            _carry_out(orjson.loads(line), worker)
+        except (ValueError, TypeError, KeyError) as error:
+            print(f"cannot obey {line.decode().strip()}: {error}", file=sys.stderr, flush=True)
+    worker.stop()
+
+
+def _carry_out(command: dict[str, Any], worker: Worker) -> None:
+    """Errors: ValueError, TypeError or KeyError for what is no command."""
+    disturbances = worker.tools.disturbances
+    match command["do"]:
+        case "arm":
+            disturbance = Disturbance(**command["disturbance"])
+            disturbances.arm(disturbance)
+            control.report("armed", instance=disturbance.instance)
+        case "disarm":
+            instance = command["instance"]
+            control.report("disarmed", instance=instance, fired=disturbances.disarm(instance))
+        case "tell-when-holding":
+            worker.tell_when_holding(lambda messages: control.report("holding", messages=messages))
+        case unknown:
+            raise ValueError(f"no command is called {unknown!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What one consumer process is told: written by the conductor as JSON, read by `python -m consumers --config`.
+
+All incarnations of all slots of a subscription share one file; only the name differs, and that is an argument.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from history.clock import Clock
+from history.errors import UsageError
+from transports.base import Addresses
+from transports.endpoint import Endpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConsumerConfig:
+    """Durations in seconds.
+
+    `pollers` receive at the same time, each `batch` messages at most; `concurrency` bounds the handlers at work in the
+    whole process. `store` is {"kind": "sqlite", "path": …} or {"kind": "dynamodb", "table": …}. `heartbeat_s` is how
+    often what is in hand gets its visibility timeout anew (None: never).
+    """
+
+    run_dir: Path
+    run: str
+    clock: Clock
+    endpoint: Endpoint
+    transport: str
+    addresses: Addresses
+    subscription: str
+    visibility_timeout_s: float
+    concurrency: int = 4
+    pollers: int = 1
+    batch: int = 10
+    wait_s: int = 1
+    handler: str = "reference"
+    processing_time_s: float = 0.0
+    guard: str = "transaction"
+    store: Mapping[str, Any] = field(default_factory=dict)
+    heartbeat_s: float | None = None
+    drain_timeout_s: float = 20.0
+    seed: int = 0
+
+    @property
+    def hidden_s(self) -> int:
+        """The visibility timeout in force: queues take whole seconds, so provisioning rounds up."""
+        return math.ceil(self.visibility_timeout_s)
+
+    def save(self, path: Path) -> None:
+        document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock)}
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> ConsumerConfig:
+        """Errors: UsageError when the file cannot be read or is no such document."""
+        try:
+            document = orjson.loads(path.read_bytes())
+            return cls(
+                **{
+                    **document,
+                    "run_dir": Path(document["run_dir"]),
+                    "clock": Clock.parse(document["clock"]),
+                    "endpoint": Endpoint.from_json(document["endpoint"]),
+                    "addresses": Addresses.from_json(document["addresses"]),
+                }
+            )
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} is no consumer configuration: {error}") from error

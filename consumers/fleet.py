@@ -1,0 +1,251 @@
+"""The fleet: the consumer processes of one subscription, started, restarted when they die unasked, and stopped.
+
+A slot ("orders-2") is a place for a consumer and stays; each process in it is an incarnation with a name, and a history
+file, of its own ("orders-2.1", then "orders-2.2"). Disturbances are standing orders to slots: whatever starts in a slot
+while one stands has it armed before its first receive. An `nth` that has struck in a slot is not armed there again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from consumers.config import ConsumerConfig
+from history import events
+from history.child import Child, Report
+from history.control import Disturbance
+from history.errors import ProcessError
+from history.writer import Writer
+
+# So often in a row may a consumer die before it is ready; then it cannot be started at all.
+_DEATHS_MAX = 3
+_ANSWER_S = 5.0
+
+
+@dataclass(slots=True)
+class _Order:
+    """A disturbance that stands in `slots`. `fired`: how often, as far as each incarnation by name has told."""
+
+    disturbance: Disturbance
+    slots: set[str]
+    fired: dict[str, int] = field(default_factory=dict)
+
+
+class Member:
+    """One slot and the process that is in it now, if one is."""
+
+    def __init__(self, slot: str) -> None:
+        self.slot = slot
+        self.name = ""
+        self.ready = False
+        self._incarnations = 0
+        self._child: Child | None = None
+        self._news = asyncio.Condition()
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None and self._child.alive
+
+    @property
+    def pid(self) -> int | None:
+        """None while the slot is empty."""
+        return self._child.pid if self._child is not None and self._child.alive else None
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._child is not None:
+            self._child.signal(number)
+
+    async def command(self, do: str, **fields: object) -> None:
+        if self._child is not None:
+            await self._child.command(do, **fields)
+
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
+        """A report of the process that is in the slot now; None when it dies or time runs out."""
+        if self._child is None:
+            return None
+        return await self._child.report(kind, timeout_s=timeout_s, **match)
+
+    async def ready_after(self, name: str, timeout_s: float) -> bool:
+        """Whether an incarnation other, so later, than `name` polls; waits for it no longer than `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait_for(lambda: self.ready and self.name != name)
+        except TimeoutError:
+            return False
+        return True
+
+    def next_name(self) -> str:
+        """A new incarnation's name; the slot is empty until `fill`."""
+        self._incarnations += 1
+        self.name = f"{self.slot}.{self._incarnations}"
+        self._child = None
+        return self.name
+
+    def fill(self, child: Child) -> None:
+        self._child = child
+
+    async def tell(self, *, ready: bool) -> None:
+        """Note that the process in the slot polls, or that it is gone."""
+        async with self._news:
+            self.ready = ready
+            self._news.notify_all()
+
+    def last_words(self) -> str:
+        return self._child.last_words() if self._child is not None else "it never started"
+
+
+class Fleet:
+    """`writer` is the conductor's: it gets each incarnation's `writer`, `consumer-started` and `consumer-exited` marks.
+
+    Whoever calls `start` calls `stop` at the end, whatever happened.
+    """
+
+    def __init__(
+        self, *, config: ConsumerConfig, size: int, writer: Writer, run: Path, restart_delay_s: float = 1.0
+    ) -> None:
+        self.config = config
+        self._run = run
+        self._config_path = run / f"consumers-{config.subscription}.json"
+        self.members = [Member(f"{config.subscription}-{n}") for n in range(1, size + 1)]
+        self._writer = writer
+        self._restart_delay_s = restart_delay_s
+        self._orders: dict[str, _Order] = {}
+        self._stopping = asyncio.Event()
+        self._stop_timeout_s = 0.0
+        self._keepers: set[asyncio.Task[None]] = set()
+
+    async def start(self, timeout_s: float) -> None:
+        """Returns once every slot polls. Errors: ProcessError, with the last words of a consumer that does not."""
+        self.config.save(self._config_path)
+        self._keepers = {asyncio.create_task(self._keep(m), name=f"keeper of {m.slot}") for m in self.members}
+        ready = asyncio.create_task(self._all_ready(timeout_s))
+        await asyncio.wait({ready, *self._keepers}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            await self.watch()
+        for member, polls in zip(self.members, await ready, strict=True):
+            if not polls:
+                words = member.last_words()
+                raise ProcessError(f"consumer {member.name} was not ready within {timeout_s} s; it said: {words}")
+
+    async def watch(self) -> None:
+        """Waits until the fleet is stopped. Errors: ProcessError for a slot that nothing can be started in any more,
+        HistoryError when the conductor's history cannot be written.
+        """
+        done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_EXCEPTION)
+        for keeper in done:
+            keeper.result()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Drain every consumer, and kill those that take longer; stopping twice does nothing more."""
+        self._stop_timeout_s = timeout_s
+        self._stopping.set()
+        if self._keepers:
+            await asyncio.wait(self._keepers)
+
+    async def arm(self, disturbance: Disturbance, slots: Iterable[str]) -> None:
+        """Give a standing order. Returns once the consumers that run have it, or did not answer within seconds."""
+        order = _Order(disturbance, set(slots))
+        self._orders[disturbance.instance] = order
+        await asyncio.gather(*(self._arm(m, disturbance) for m in self.members if m.slot in order.slots))
+
+    async def disarm(self, instance: str) -> int:
+        """Withdraw a standing order; how often it struck, as far as that is known.
+
+        A consumer that was killed took its count with it but for the first strike, which it told at once.
+        """
+        order = self._orders.pop(instance, None)
+        if order is None:
+            return 0
+        await asyncio.gather(*(self._disarm(m, order) for m in self.members if m.slot in order.slots))
+        return sum(order.fired.values())
+
+    async def _arm(self, member: Member, disturbance: Disturbance) -> None:
+        if member.alive:
+            await member.command("arm", disturbance=disturbance.to_json())
+            await member.report("armed", timeout_s=_ANSWER_S, instance=disturbance.instance)
+
+    async def _disarm(self, member: Member, order: _Order) -> None:
+        name = member.name
+        if member.alive:
+            await member.command("disarm", instance=order.disturbance.instance)
+            answer = await member.report("disarmed", timeout_s=_ANSWER_S, instance=order.disturbance.instance)
+            if answer is not None:
+                order.fired[name] = answer["fired"]
+
+    async def _all_ready(self, timeout_s: float) -> list[bool]:
+        return await asyncio.gather(*(member.ready_after("", timeout_s) for member in self.members))
+
+    async def _keep(self, member: Member) -> None:
+        """Keep a consumer in the slot until `stop`. Errors: ProcessError, HistoryError."""
+        deaths = 0
+        while not self._stopping.is_set():
+            child = await self._launch(member)
+            code, was_ready = await self._outlive(member, child)
+            self._writer.write(events.mark("consumer-exited", consumer=child.name, slot=member.slot, code=code))
+            deaths = 0 if was_ready else deaths + 1
+            if deaths == _DEATHS_MAX and not self._stopping.is_set():
+                raise ProcessError(
+                    f"consumers in slot {member.slot} died {deaths} times in a row before they were ready "
+                    f"(the last with exit code {code}); the last words, from {child.log}: {child.last_words()}"
+                )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), self._restart_delay_s)
+
+    async def _launch(self, member: Member) -> Child:
+        name = member.next_name()
+        self._writer.announce(name)
+        orders = self._standing_in(member.slot)
+        argv = [sys.executable, "-m", "consumers", "--config", str(self._config_path), "--name", name]
+        for disturbance in orders:
+            argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
+        child = await Child.start(name=name, argv=argv, run=self._run)
+        child.on_report = lambda report: self._note(name, report)
+        member.fill(child)
+        self._writer.write(events.mark("consumer-started", consumer=name, slot=member.slot))
+        # Orders that were given while the process was being made.
+        for disturbance in self._standing_in(member.slot):
+            if disturbance not in orders:
+                await child.command("arm", disturbance=disturbance.to_json())
+        return child
+
+    async def _outlive(self, member: Member, child: Child) -> tuple[int, bool]:
+        """Its exit code, and whether it was ever ready; ends it when the fleet stops."""
+        life = asyncio.create_task(self._live(member, child))
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({life, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not life.done():
+                await child.end(timeout_s=self._stop_timeout_s)
+            was_ready = await life
+            return await child.wait(), was_ready
+        finally:
+            # Only a cancelled keeper finds it alive here; no process may outlast its keeper.
+            child.signal(signal.SIGKILL)
+            stop.cancel()
+
+    async def _live(self, member: Member, child: Child) -> bool:
+        was_ready = await child.report("ready", timeout_s=math.inf) is not None
+        if was_ready:
+            await member.tell(ready=True)
+        await child.wait()
+        await member.tell(ready=False)
+        return was_ready
+
+    def _standing_in(self, slot: str) -> list[Disturbance]:
+        return [order.disturbance for order in self._orders.values() if slot in order.slots]
+
+    def _note(self, name: str, report: Report) -> None:
+        """A consumer tells that a disturbance struck for the first time."""
+        if report.get("report") == "fired" and (order := self._orders.get(report["instance"])) is not None:
+            order.fired.setdefault(name, 1)
+            if order.disturbance.nth is not None:
+                order.slots.discard(name.rpartition(".")[0])

@@ -42,7 +42,7 @@ Verdict = Literal["holds", "violated", "unknown"]
 Count = Annotated[int, Field(ge=1)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 # A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80 characters; RUN adds a time to the name.
-_NAME_MAX, _SUBSCRIPTION_MAX = 32, 20
+_NAME_MAX, _SUBSCRIPTION_MAX = 24, 16
 _SQS_MESSAGE_MAX = 1024 * 1024
 
 
@@ -501,10 +501,10 @@ def _check_chaos(body: _Body, chaos: Sequence[Fault], problems: _Problems) -> No
     except TimelineError as error:
         problems.add(("chaos", error.entry, error.key), str(error))
     for number, fault in enumerate(chaos):
-        if isinstance(fault, ConsumerFault) and body.consumers.handler == "no-op" and fault.fault in _NEEDS_HANDLER:
+        if isinstance(fault, ConsumerFault) and body.consumers.handler in NO_EFFECTS and fault.fault in _NEEDS_HANDLER:
             problems.add(
                 ("chaos", number, "fault"),
-                f"{fault.fault} has nothing to strike: the handler no-op neither works nor has an effect",
+                f"{fault.fault} has nothing to strike: the handler {body.consumers.handler} neither works nor has an effect",
             )
 
 
@@ -521,8 +521,8 @@ def _check_claims(
                 f"{body.transport} never promises {claim.claim}: {_PROMISE_NEEDS[claim.claim]}. Remove the claim"
                 + (f", or use the transport {fifo}" if (fifo := _ordered_sibling(body.transport)) else ""),
             )
-        elif claim.claim in _EFFECT_CLAIMS and body.consumers.handler == "no-op":
-            problems.add(("claims", number), f"{claim.claim} can show nothing: the handler no-op has no effects")
+        elif claim.claim in _EFFECT_CLAIMS and body.consumers.handler in NO_EFFECTS:
+            problems.add(("claims", number), f"{claim.claim} can show nothing: the handler {body.consumers.handler} has no effects")
 
 
 def _promised(claim: str, promise: Subscription) -> bool:
@@ -550,6 +550,7 @@ _PROMISE_NEEDS = {
     "filter-correct": "no subscription has a filter",
 }
 _EFFECT_CLAIMS = ("at-least-once-effect", "exactly-once-effect", "ordered-effects")
+NO_EFFECTS = ("no-op",)
 _NEEDS_HANDLER = ("stretch-processing", "crash-at")
 _VISIBILITY_MAX_S = 12 * 3600
 

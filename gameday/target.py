@@ -131,7 +131,7 @@ async def _embedded(run: Path) -> Target:
             return Target(
                 kind="embedded",
                 what="the embedded AWS (MiniStack)",
-                endpoint=_emulated(port),
+                endpoint=_emulated(f"http://127.0.0.1:{port}"),
                 cannot_show=_CANNOT_SHOW["embedded"],
                 settle_s=0.0,
                 # It reads the wall clock, which may be slewed by some parts in a thousand.
@@ -148,9 +148,7 @@ async def _embedded(run: Path) -> Target:
 
 
 async def _memory(run: Path) -> Target:
-    process = await Child.start(
-        name="broker", argv=[sys.executable, "-m", "transports.memory", "--parent", str(os.getpid())], run=run
-    )
+    process = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory", "--port", "0"], run=run)
     try:
         ready = await process.report("ready", timeout_s=_START_S)
     except BaseException:
@@ -163,7 +161,7 @@ async def _memory(run: Path) -> Target:
     return Target(
         kind="embedded",
         what="the memory broker",
-        endpoint=_emulated(ready["port"]),
+        endpoint=_emulated(ready["url"]),
         cannot_show=_CANNOT_SHOW["memory"],
         settle_s=0.0,
         tick_ns=1_000_000,
@@ -231,8 +229,8 @@ def free_port() -> int:
         return port
 
 
-def _emulated(port: int) -> Endpoint:
-    return Endpoint(urls={"*": f"http://127.0.0.1:{port}"}, region=_REGION, access_key="test", secret_key="test")
+def _emulated(url: str) -> Endpoint:
+    return Endpoint(urls={"*": url}, region=_REGION, access_key="test", secret_key="test")
 
 
 def _checked(url: str, source: str) -> str:

@@ -1,0 +1,591 @@
+"""The conductor: one run from the first process to the last, with load and chaos on one clock.
+
+It promises that the history tells the whole run in the order that the record format asks for; that every process it
+starts ends with it, whichever way it ends; that what it broke is healed and what it created is removed; and that a
+run which cannot go on says why in one message, keeps what was recorded, and leaves it judgeable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from chaos.base import Stage
+from chaos.scene import Strike
+from chaos.timeline import Outcome, Runner
+from chaos.timeline import plan as plan_timeline
+from consumers.config import ConsumerConfig
+from consumers.effects import EffectStore
+from consumers.fleet import Fleet
+from consumers.stores import make_store
+from gameday import target as targets
+from gameday.queues import Queues
+from gameday.scenario import NO_EFFECTS, Scenario, topology_of
+from history import events
+from history.child import Child, Report
+from history.clock import NS_PER_S, Clock
+from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
+from history.manifest import Manifest
+from history.writer import DIRECTORY, Writer
+from loadgen.config import LoadConfig
+from transports.base import Addresses, CallFailed, Depth, Topology, Transport
+from transports.carrier import BotoCarrier, run_plan
+from transports.registry import TRANSPORTS
+
+T = TypeVar("T")
+
+RUNS = Path("runs")
+LOCUSTFILE = Path(__file__).resolve().parent.parent / "loadgen" / "locustfile.py"
+_START_S = 60.0
+# Between telling the load when to begin and that moment: time for the command to arrive everywhere.
+_LEAD_S = 0.5
+# How long children may take to end in good order when the run ends badly.
+_HASTE_S = 5.0
+_LOAD_SPARE_S = 60.0
+_EFFECTS_A_WRITE = 1000
+
+
+class View(Protocol):
+    """Who watches: see gameday/view.py."""
+
+    def note(self, text: str) -> None: ...
+    def phase(self, text: str) -> None: ...
+    def started(self, start_ns: int) -> None: ...
+    def snapshot(self, report: Report) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What the command line asks for; None leaves it to the scenario or to chance."""
+
+    scenario: Scenario
+    target: targets.Kind = "embedded"
+    url: str | None = None
+    seed: int | None = None
+    out: Path | None = None
+    metrics_port: int | None = None
+
+
+async def conduct(order: Order, view: View) -> Path:
+    """Do the run; gives its directory, which is then ready to be judged.
+
+    The first SIGINT or SIGTERM ends it in good order, the second at once. Errors: GamedayError; Interrupted after a
+    signal.
+    """
+    run_id = f"{order.scenario.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    run = _make_directory(order.out or RUNS / run_id)
+    conductor = _Conductor(order=order, view=view, run=run, run_id=run_id)
+    work = asyncio.create_task(conductor.work(), name="the run")
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(conductor.note_stray)
+    interrupted = False
+
+    def interrupt(number: signal.Signals) -> None:
+        nonlocal interrupted
+        if interrupted:
+            conductor.kill()
+            os._exit(Interrupted.exit_code)
+        interrupted = True
+        conductor.ending = f"interrupted by {number.name}"
+        view.phase(f"{number.name}: healing, stopping, tearing down (once more: kill everything at once)")
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        await work
+    except (asyncio.CancelledError, GamedayError):
+        kept = conductor.kept()
+        if interrupted:
+            raise Interrupted(f"interrupted.{kept}") from None
+        error = sys.exception()
+        assert isinstance(error, GamedayError)
+        raise type(error)(f"{error}{kept}") from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+    return run
+
+
+def _make_directory(run: Path) -> Path:
+    """Errors: UsageError when a run, or anything else, is there already."""
+    try:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            what = "holds a run already" if (run / "manifest.json").exists() else "is there already and is not empty"
+            raise UsageError(f"{run} {what}; name another directory with --out")
+        run.mkdir(parents=True, exist_ok=True)
+        return run.resolve()
+    except OSError as error:
+        raise RunError(f"cannot make the run directory {run}: {error.strerror}") from error
+
+
+class _Conductor:
+    """`ending` is why the run ends badly, once it does."""
+
+    def __init__(self, *, order: Order, view: View, run: Path, run_id: str) -> None:
+        self._order = order
+        self._scenario = order.scenario
+        self._view = view
+        self._run = run
+        self._id = run_id
+        self._clock = Clock.start()
+        self._seed = next(
+            (seed for seed in (order.seed, order.scenario.seed) if seed is not None), random.SystemRandom().randrange(2**31)
+        )
+        self._transport: Transport = TRANSPORTS[order.scenario.transport]
+        self._writer: Writer | None = None
+        self._target: targets.Target | None = None
+        self._fleets: list[Fleet] = []
+        self._children: list[Child] = []
+        self.ending: str | None = None
+
+    # The way through
+
+    async def work(self) -> None:
+        async with AsyncExitStack() as stack:
+            metrics_port = self._metrics_port()
+            self._target = target = await self._start_target()
+            stack.push_async_callback(target.stop)
+            topology = topology_of(self._scenario.topology, settle_s=target.settle_s)
+            self._manifest(target, topology).save(self._run)
+            (self._run / DIRECTORY).mkdir()
+            writer = self._writer = Writer(run=self._run, name="conductor", clock=self._clock)
+            stack.callback(self._close_writer)
+            try:
+                await self._guarded(stack, target, topology, writer, metrics_port)
+            except BaseException as error:
+                self.ending = self.ending or _in_one_line(error)
+                # A full disk takes no last word either; what is there stays judgeable without it.
+                with suppress(HistoryError):
+                    writer.write(events.mark("aborted", reason=self.ending))
+                raise
+
+    async def _guarded(
+        self, stack: AsyncExitStack, target: targets.Target, topology: Topology, writer: Writer, metrics_port: int
+    ) -> None:
+        """Play the run while somebody looks out for what must not die; the first death ends it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                guards = [group.create_task(_fail_with(target.died()), name="the target's guard")]
+
+                def guard(watching: Coroutine[Any, Any, None], name: str) -> None:
+                    guards.append(group.create_task(watching, name=name))
+
+                await self._play(stack, target, topology, writer, metrics_port, guard)
+                for task in guards:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise _foremost(errors) from None
+
+    async def _play(
+        self,
+        stack: AsyncExitStack,
+        target: targets.Target,
+        topology: Topology,
+        writer: Writer,
+        metrics_port: int,
+        guard: Callable[[Coroutine[Any, Any, None], str], None],
+    ) -> None:
+        scenario, view = self._scenario, self._view
+        carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
+        addresses = await self._provision(stack, carrier, topology)
+        stores = await self._make_stores(stack, target)
+        await self._start_observer(stack, metrics_port, guard)
+        view.phase("starting consumers and load")
+        await self._start_fleets(stack, target, addresses, stores, writer)
+        for fleet in self._fleets:
+            guard(fleet.watch(), f"the guard of {fleet.config.subscription}'s consumers")
+        load = await self._start_load(stack, target, addresses, topology, writer)
+
+        runner = Runner(self._strikes(), stage=self._stage(load, writer))
+        queues = Queues(
+            transport=self._transport,
+            addresses=addresses,
+            subscriptions=scenario.subscriptions,
+            carrier=carrier,
+            writer=writer,
+        )
+        start_ns = self._clock.now_ns() + round(_LEAD_S * NS_PER_S)
+        writer.write(events.mark("load-started"))
+        await load.command("start", at=start_ns)
+        view.started(start_ns)
+        async with asyncio.TaskGroup() as playing:
+            depths = playing.create_task(queues.watch(), name="depths")
+            chaos = playing.create_task(runner.run(start_ns=start_ns), name="chaos")
+            done = await self._load_done(load)
+            writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
+            stopped_ns = self._clock.now_ns()
+            view.phase(f"load done ({_counted(done)}); healing what is still broken")
+            runner.heal_all()
+            self._tell_strikes(await chaos)
+            depths.cancel()
+        await self._finish(queues, stopped_ns + round(topology.settle_s * NS_PER_S), topology, stores, writer)
+
+    async def _finish(
+        self, queues: Queues, settled_ns: int, topology: Topology, stores: Mapping[str, EffectStore], writer: Writer
+    ) -> None:
+        """Drain to proven empty, stop the consumers, bury the dead, read the effects back: in this order.
+
+        The marks come after the last consumer has ended, so that no `received` can follow them.
+        """
+        view, scenario = self._view, self._scenario
+        view.phase("draining")
+        depths = await queues.drain(
+            settled_ns=settled_ns, patience_s=scenario.drain_timeout_s, tell=lambda seen: view.phase(f"draining: {_depths(seen)}")
+        )
+        if any(depth.total for depth in depths.values()):
+            view.note(
+                f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
+                "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
+            )
+        view.phase("stopping consumers")
+        await self._stop_fleets(scenario.consumers.drain_timeout + _HASTE_S)
+        dead = await queues.bury()
+        if dead:
+            view.note(f"{dead} dead letters")
+        for name, depth in (await queues.look()).items():
+            writer.write(
+                events.mark(
+                    "drained",
+                    subscription=name,
+                    empty=depth.total == 0,
+                    visible=depth.visible,
+                    hidden=depth.hidden,
+                    delayed=depth.delayed,
+                )
+            )
+        if scenario.consumers.handler in NO_EFFECTS:
+            return
+        view.phase("reading the effects back")
+        for name, store in stores.items():
+            applied = await store.read_back(name)
+            records = [events.effects(id=id, subscription=name, applied=times) for id, times in sorted(applied.items())]
+            for first in range(0, len(records), _EFFECTS_A_WRITE):
+                writer.write(*records[first : first + _EFFECTS_A_WRITE])
+            writer.write(events.mark("effects-read", subscription=name))
+
+    # What is started, and how it ends
+
+    def _metrics_port(self) -> int:
+        """Errors: RunError when the port that was asked for is taken."""
+        port = self._scenario.metrics_port if self._order.metrics_port is None else self._order.metrics_port
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise RunError(
+                    f"the metrics port 127.0.0.1:{port} cannot be had: {error.strerror}. Free it, or name another with "
+                    "--metrics-port (0 takes any free one)."
+                ) from error
+        return port
+
+    async def _start_target(self) -> targets.Target:
+        kind = self._order.target
+        self._view.phase(f"target {kind}: {targets.TARGETS[kind]}")
+        target = await targets.start(
+            kind,
+            transport=self._scenario.transport,
+            services=self._services(),
+            url=self._order.url,
+            environ=os.environ,
+            run=self._run,
+        )
+        if target.process is not None:
+            self._children.append(target.process)
+        self._view.note(f"target {kind}: {target.what}. It cannot show: {'; '.join(target.cannot_show)}.")
+        return target
+
+    def _services(self) -> list[str]:
+        store = ["dynamodb"] if self._scenario.consumers.store == "dynamodb" else []
+        return list(dict.fromkeys([*self._transport.services, *store]))
+
+    async def _provision(self, stack: AsyncExitStack, carrier: BotoCarrier, topology: Topology) -> Addresses:
+        self._view.phase("creating queues")
+        plan = self._transport.provision(topology, run=self._id, tags={"gameday:run": self._id})
+        try:
+            # To its end even when interrupted: what was half created could not be removed by its address.
+            addresses = await _to_the_end(asyncio.to_thread(run_plan, plan, carrier), self._remove(stack, carrier))
+        except CallFailed as error:
+            raise TargetError(f"cannot create the queues: {error}") from error
+        return addresses
+
+    def _remove(self, stack: AsyncExitStack, carrier: BotoCarrier) -> Callable[[Addresses], None]:
+        async def remove(addresses: Addresses) -> None:
+            if self._target is not None and self._target.kind == "embedded":
+                # It all lives in a process that ends now.
+                return
+            self._view.phase("removing queues")
+            try:
+                await asyncio.to_thread(run_plan, self._transport.tear_down(addresses), carrier)
+            except CallFailed as error:
+                names = ", ".join([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
+                self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
+
+        return lambda addresses: stack.push_async_callback(remove, addresses) and None
+
+    async def _make_stores(self, stack: AsyncExitStack, target: targets.Target) -> dict[str, EffectStore]:
+        """One store for all subscriptions, by subscription."""
+        settings = self._store_settings()
+        store = make_store(settings, target.endpoint)
+
+        async def remove() -> None:
+            try:
+                if target.kind != "embedded":
+                    await store.remove()
+            except CallFailed as error:
+                self._view.note(f"could not remove the effect store ({error}): {settings}")
+            finally:
+                await store.close()
+
+        stack.push_async_callback(remove)
+        try:
+            await store.create(tags={"gameday:run": self._id})
+            await store.open()
+        except CallFailed as error:
+            raise TargetError(f"cannot create the effect store ({self._scenario.consumers.store}): {error}") from error
+        return {name: store for name in self._scenario.subscriptions}
+
+    def _store_settings(self) -> dict[str, str]:
+        if self._scenario.consumers.store == "dynamodb":
+            return {"kind": "dynamodb", "table": f"gameday-{self._id}-effects"}
+        return {"kind": "sqlite", "path": str(self._run / "effects.sqlite")}
+
+    async def _start_observer(
+        self, stack: AsyncExitStack, port: int, guard: Callable[[Coroutine[Any, Any, None], str], None]
+    ) -> None:
+        """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
+        observer = await self._child(
+            stack, "observer", ["-m", "verify.observer", "--run", str(self._run), "--port", str(port)]
+        )
+        observer.on_report = self._view.snapshot
+        ready = await observer.report("ready", timeout_s=_START_S)
+        if ready is None:
+            self._view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
+            return
+        self._view.note(f"metrics at {ready['url']}")
+
+        async def watch() -> None:
+            code = await observer.wait()
+            self._view.note(
+                f"the observer ended ({code}), so there is nothing to watch any more; the run and its verdict do not "
+                f"need it. {observer.last_words()}"
+            )
+
+        guard(watch(), "the observer's guard")
+
+    async def _start_fleets(
+        self,
+        stack: AsyncExitStack,
+        target: targets.Target,
+        addresses: Addresses,
+        stores: Mapping[str, EffectStore],
+        writer: Writer,
+    ) -> None:
+        spec, topology = self._scenario.consumers, self._scenario.topology
+        for name in stores:
+            config = ConsumerConfig(
+                run_dir=self._run,
+                run=self._id,
+                clock=self._clock,
+                endpoint=target.endpoint,
+                transport=self._scenario.transport,
+                addresses=addresses,
+                subscription=name,
+                visibility_timeout_s=topology.visibility_timeout,
+                concurrency=spec.concurrency,
+                pollers=spec.pollers,
+                batch=spec.batch,
+                wait_s=int(spec.wait),
+                handler=spec.handler,
+                processing_time_s=spec.processing_time,
+                guard=spec.guard,
+                store=self._store_settings(),
+                heartbeat_s=spec.heartbeat,
+                drain_timeout_s=spec.drain_timeout,
+                seed=self._seed,
+            )
+            self._fleets.append(
+                Fleet(
+                    config=config,
+                    size=spec.processes,
+                    writer=writer,
+                    run=self._run,
+                    restart_delay_s=spec.restart_delay,
+                )
+            )
+        stack.push_async_callback(self._stop_fleets, _HASTE_S)
+        await asyncio.gather(*(fleet.start(_START_S) for fleet in self._fleets))
+
+    async def _stop_fleets(self, timeout_s: float) -> None:
+        await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self._fleets))
+
+    async def _start_load(
+        self, stack: AsyncExitStack, target: targets.Target, addresses: Addresses, topology: Topology, writer: Writer
+    ) -> Child:
+        spec, shape = self._scenario.load, self._scenario.shape
+        config = LoadConfig(
+            run_dir=str(self._run),
+            run=self._id,
+            clock=str(self._clock),
+            endpoint=target.endpoint,
+            transport=self._scenario.transport,
+            addresses=addresses,
+            topology=topology,
+            seed=self._seed,
+            shape=spec.shape,
+            rate_per_s=spec.rate,
+            duration_s=spec.duration,
+            params=shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
+            groups=spec.groups,
+            payload_bytes=spec.payload,
+            batch=spec.batch,
+            users=spec.users,
+            poison_share=spec.poison,
+            processes=spec.processes,
+            give_up_s=spec.give_up,
+        )
+        path = self._run / "load.json"
+        config.save(path)
+        for name in config.writers:
+            writer.announce(name)
+        argv = ["-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
+        if spec.processes > 1:
+            argv += ["--processes", str(spec.processes)]
+        load = await self._child(stack, "load", argv, {"GAMEDAY_LOAD": str(path)})
+        if await load.report("ready", timeout_s=_START_S) is None:
+            raise ProcessError(f"the load (Locust) did not start: {load.last_words()}")
+        return load
+
+    async def _child(
+        self, stack: AsyncExitStack, name: str, argv: list[str], env: Mapping[str, str] | None = None
+    ) -> Child:
+        child = await Child.start(name=name, argv=[sys.executable, *argv], run=self._run, env=env)
+        self._children.append(child)
+        stack.push_async_callback(child.end, timeout_s=_HASTE_S)
+        return child
+
+    async def _load_done(self, load: Child) -> Report:
+        spec = self._scenario.load
+        limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S
+        done = await load.report("done", timeout_s=limit_s)
+        if done is None:
+            what = f"was not done after {limit_s:g} s" if load.alive else f"died ({load.returncode})"
+            raise ProcessError(f"the load (Locust) {what}: {load.last_words()}")
+        return done
+
+    def _strikes(self) -> list[Strike]:
+        consumers = dict.fromkeys(self._scenario.subscriptions, self._scenario.consumers.processes)
+        return plan_timeline(
+            self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._seed
+        )
+
+    def _stage(self, load: Child, writer: Writer) -> Stage:
+        hidden_s = self._scenario.topology.visibility_timeout
+        return Stage(
+            crews={fleet.config.subscription: fleet for fleet in self._fleets},
+            visibility_timeout_s=dict.fromkeys(self._scenario.subscriptions, hidden_s),
+            line=load,
+            writer=writer,
+            seed=self._seed,
+        )
+
+    def _tell_strikes(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                self._view.note(f"{outcome.strike.instance} failed: {outcome.error}")
+
+    def _manifest(self, target: targets.Target, topology: Topology) -> Manifest:
+        return Manifest(
+            run=self._id,
+            seed=self._seed,
+            target=target.kind,
+            broker_tick_ns=target.tick_ns,
+            subscriptions=self._transport.promises(topology),
+            claims=self._scenario.claims,
+            scenario=self._scenario.document,
+        )
+
+    def _close_writer(self) -> None:
+        assert self._writer is not None
+        with suppress(HistoryError):
+            self._writer.close()
+
+    # Bad endings
+
+    def kept(self) -> str:
+        """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
+        if (self._run / "manifest.json").exists():
+            return f" What was recorded is kept: gameday verify {_shown(self._run)}"
+        for log in (self._run / "logs").glob("*.log"):
+            log.unlink()
+        for directory in (self._run / "logs", self._run):
+            with suppress(OSError):
+                directory.rmdir()
+        return ""
+
+    def kill(self) -> None:
+        """Kill every process of the run, now."""
+        consumers = [member.pid for fleet in self._fleets for member in fleet.members if member.alive]
+        for pid in [*consumers, *(child.pid for child in self._children if child.alive)]:
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def note_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would print as a traceback goes into a log; what matters has been raised elsewhere."""
+        with suppress(OSError), (self._run / "logs" / "conductor.log").open("a") as log:
+            print(context.get("message"), repr(context.get("exception")), file=log)
+
+
+async def _fail_with(death: Awaitable[str]) -> None:
+    raise TargetError(await death)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], None]) -> T:
+    """Finish the work even when cancelled meanwhile, hand the result to `keep`, and only then be cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        result = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        keep(await task)
+        raise
+    keep(result)
+    return result
+
+
+def _foremost(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of several errors the one that explains the others: a target that died makes everybody else fail too."""
+    flat: list[BaseException] = []
+    for error in errors.exceptions:
+        flat.append(_foremost(error) if isinstance(error, BaseExceptionGroup) else error)
+    order = (TargetError, HistoryError, GamedayError)
+    return min(flat, key=lambda error: next((n for n, kind in enumerate(order) if isinstance(error, kind)), len(order)))
+
+
+def _in_one_line(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _counted(done: Report) -> str:
+    return ", ".join(f"{done[key]} {key}" for key in ("scheduled", "acked", "failed", "unknown", "missed", "late") if done.get(key))
+
+
+def _depths(depths: Mapping[str, Depth]) -> str:
+    return "; ".join(f"{name} has {d.visible} visible, {d.hidden} hidden, {d.delayed} delayed" for name, d in depths.items())
+
+
+def _shown(path: Path) -> str:
+    """As short as it can be typed."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

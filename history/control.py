@@ -22,6 +22,8 @@ import hashlib
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -65,6 +67,20 @@ def report(kind: str, **fields: object) -> None:
         os.write(sys.stdout.fileno(), line)
     except (OSError, ValueError):
         return
+
+
+def when_input_ends(call: Callable[[], object]) -> None:
+    """Call `call`, from a thread of its own, at the end of standard input: for processes that take no commands."""
+
+    def wait() -> None:
+        try:
+            while os.read(0, 4096):
+                pass
+        except OSError:
+            pass  # an input that cannot be read has ended
+        call()
+
+    threading.Thread(target=wait, name="end of input", daemon=True).start()
 
 
 def continue_when_orphaned() -> None:

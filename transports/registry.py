@@ -10,7 +10,7 @@ from transports.sqs import Sqs
 TRANSPORTS: Mapping[str, Transport] = {
     "sqs": Sqs(name="sqs", fifo=False),
     "sqs-fifo": Sqs(name="sqs-fifo", fifo=True),
-    # The same two queues on a broker of our own (transports/memory.py): for tests and for measuring ourselves.
+    # The same two queues on a broker of our own (transports/memory): for tests and for measuring ourselves.
     "memory": Sqs(name="memory", fifo=False),
     "memory-fifo": Sqs(name="memory-fifo", fifo=True),
 }

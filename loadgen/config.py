@@ -1,0 +1,114 @@
+"""What the load processes are told: one JSON file in the run directory, written by the conductor, read by Locust.
+
+It promises that what was saved is loaded again unchanged, and that a file which cannot be used is a UsageError that
+names the file and what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from history.errors import UsageError
+from loadgen.schedule import Schedule
+from loadgen.shapes import SHAPES, Shape
+from transports.base import Addresses, Topology
+from transports.endpoint import Endpoint
+from transports.registry import TRANSPORTS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadConfig:
+    """`clock` is `str(Clock)`; `params` are the shape's own fields, as it names them; sizes and times tell their unit.
+
+    `batch` is the most messages of one call (the transport may allow fewer), `users` how many calls may be on their
+    way at once, `processes` how many Locust workers send (1: one process without a master).
+    """
+
+    run_dir: str
+    run: str
+    clock: str
+    endpoint: Endpoint
+    transport: str
+    addresses: Addresses
+    topology: Topology
+    seed: int = 0
+    shape: str = "constant"
+    rate_per_s: float
+    duration_s: float
+    params: Mapping[str, Any] = field(default_factory=dict)
+    groups: int = 10
+    payload_bytes: int = 512
+    batch: int = 10
+    users: int = 4
+    poison_share: float = 0.0
+    processes: int = 1
+    give_up_s: float = 30.0
+
+    @property
+    def writers(self) -> list[str]:
+        """The names of the history files that the load will write, one for each sending process."""
+        return ["load"] if self.processes == 1 else [f"load-{n}" for n in range(self.processes)]
+
+    def curve(self) -> Shape:
+        """Errors: UsageError when the shape does not exist or refuses its parameters."""
+        model = SHAPES.get(self.shape)
+        if model is None:
+            raise UsageError(f"no shape is called {self.shape!r}; known are {', '.join(SHAPES)}")
+        try:
+            return model(**{**self.params, "rate": self.rate_per_s, "duration": self.duration_s})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "parameters"
+            raise UsageError(f"shape {self.shape}: {where}: {first['msg']}") from error
+
+    def schedule(self) -> Schedule:
+        return Schedule(
+            shape=self.curve(),
+            seed=self.seed,
+            groups=self.groups,
+            lanes=self.users,
+            poison_share=self.poison_share,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2) + b"\n")
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> LoadConfig:
+        return cls(
+            **{
+                **document,
+                "endpoint": Endpoint.from_json(document["endpoint"]),
+                "addresses": Addresses.from_json(document["addresses"]),
+                "topology": Topology(**document["topology"]),
+            }
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> LoadConfig:
+        """Errors: UsageError."""
+        try:
+            config = cls.from_json(orjson.loads(path.read_bytes()))
+        except OSError as error:
+            raise UsageError(f"cannot read the load's configuration {path}: {error.strerror}") from error
+        except orjson.JSONDecodeError as error:
+            raise UsageError(f"the load's configuration {path} is not JSON: {error}") from error
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"the load's configuration {path} lacks a field or has one too many: {error}") from error
+        if config.transport not in TRANSPORTS:
+            raise UsageError(f"{path}: no transport is called {config.transport!r}; known are {', '.join(TRANSPORTS)}")
+        for name in ("groups", "users", "batch", "processes"):
+            if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
+                raise UsageError(f"{path}: {name} is {getattr(config, name)!r}; at least 1 belongs there")
+        config.curve()
+        return config

@@ -1,0 +1,63 @@
+"""The open-model schedule: which message is wanted when, decided before the run and not by how the broker answers.
+
+It promises that a run's messages are a function of shape, seed, groups and lanes alone; that ids are unique in the
+run; that a group belongs to one lane, so that `seq` (1, 2, … per group, in the order of due times) is the order of one
+producer. Messages are made as they are asked for: a million of them take no memory but one counter a group.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from history.clock import NS_PER_S
+from loadgen.shapes import Shape
+
+
+class Message(NamedTuple):
+    """One message as planned. `number`: from 1, in the order of `due` (ns of the run's clock); `lane`: who sends it."""
+
+    number: int
+    id: str
+    group: str
+    seq: int
+    due: int
+    poison: bool
+    lane: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """`lanes`: how many users share the groups. A lane beyond the number of groups has nothing to send."""
+
+    shape: Shape
+    seed: int
+    groups: int
+    lanes: int
+    poison_share: float = 0.0
+
+    @property
+    def total(self) -> int:
+        return self.shape.total
+
+    def messages(self, start_ns: int) -> Iterator[Message]:
+        """All messages of a run that starts at `start_ns`, in the order of their due times."""
+        choice = random.Random(f"{self.seed}:schedule")
+        width = len(str(self.groups - 1))
+        names = [f"g{group:0{width}d}" for group in range(self.groups)]
+        seqs = [0] * self.groups
+        due_at = self.shape.due_at
+        for number in range(1, self.total + 1):
+            group = choice.randrange(self.groups)
+            # Drawn for every message, so that the share of poison changes nothing else.
+            poison = choice.random() < self.poison_share
+            seqs[group] = seq = seqs[group] + 1
+            due = start_ns + round(due_at(number) * NS_PER_S)
+            yield Message(number, f"{names[group]}-{seq}", names[group], seq, due, poison, group % self.lanes)
+
+
+def producer(lane: int) -> str:
+    """The name of a lane's producer in the history."""
+    return f"user-{lane}"

@@ -1,0 +1,188 @@
+"""Lanes against an adversarial broker that answers ok, failed or unknown as it likes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from history.events import SendResult
+from loadgen.lanes import LATE_NS, Attempt, Feed, Lane, Tally
+from loadgen.schedule import Message, Schedule
+from loadgen.shapes import SHAPES
+
+MS = 1_000_000
+GIVE_UP_NS = 5_000 * MS
+RESULTS: list[SendResult] = ["ok", "ok", "ok", "failed", "unknown"]
+
+
+def message(number: int, *, group: str = "g1", seq: int | None = None, due: int = 0) -> Message:
+    return Message(number, f"{group}-{seq or number}", group, seq or number, due, False, 0)
+
+
+def lane(*, batch: int = 10, ordered: bool = True) -> Lane:
+    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS)
+
+
+def run(
+    schedule: Schedule, *, batch: int, ordered: bool, answers: Any
+) -> tuple[list[list[Attempt]], dict[tuple[str, int], SendResult], Tally]:
+    """Drive all lanes to their end against `answers(attempt)`: the calls, each attempt's outcome, the sum."""
+    lanes = {n: lane(batch=batch, ordered=ordered) for n in range(schedule.lanes)}
+    feed = Feed(schedule.messages(0), lanes)
+    calls: list[list[Attempt]] = []
+    outcomes: dict[tuple[str, int], SendResult] = {}
+    now = 0
+    while not all(one.over for one in lanes.values()):
+        feed.pull(now)
+        for one in lanes.values():
+            attempts = one.take(now)
+            if attempts:
+                calls.append(attempts)
+                results = [answers(attempt) for attempt in attempts]
+                outcomes |= {(a.message.id, a.number): r for a, r in zip(attempts, results, strict=True)}
+                one.settle(attempts, results, now + 3 * MS)
+        now += 20 * MS
+        assert now < 10**12, "the lanes never end"
+    tally = Tally()
+    for one in lanes.values():
+        tally.add(one.tally)
+    return calls, outcomes, tally
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> Schedule:
+    return Schedule(
+        shape=SHAPES["constant"](rate=draw(st.floats(5, 40)), duration=draw(st.floats(0.5, 4))),
+        seed=draw(st.integers(0, 1000)),
+        groups=draw(st.integers(1, 8)),
+        lanes=draw(st.integers(1, 4)),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(schedules(), st.integers(1, 10), st.booleans(), st.data())
+def test_any_broker(schedule: Schedule, batch: int, ordered: bool, data: st.DataObject) -> None:
+    choice = data.draw(st.randoms(use_true_random=False))
+    dead_groups = {f"g{n}" for n in range(schedule.groups) if choice.random() < 0.2}
+
+    def answer(attempt: Attempt) -> SendResult:
+        return choice.choice(RESULTS[3:] if attempt.message.group in dead_groups else RESULTS)
+
+    calls, outcomes, tally = run(schedule, batch=batch, ordered=ordered, answers=answer)
+    acked: set[str] = set()
+    last_seq: defaultdict[str, int] = defaultdict(int)
+    attempts_of: defaultdict[str, list[int]] = defaultdict(list)
+    for call in calls:
+        assert 1 <= len(call) <= batch
+        names = [a.message.group if ordered else a.message.id for a in call]
+        assert len(set(names)) == len(names), "two of one group in one call"
+        for attempt in call:
+            sent = attempt.message
+            attempts_of[sent.id].append(attempt.number)
+            assert sent.id not in acked, "sent again after its ok"
+            if ordered:
+                assert sent.seq in (last_seq[sent.group], last_seq[sent.group] + 1), "out of order"
+                earlier = f"{sent.group}-{sent.seq - 1}"
+                assert sent.seq == 1 or earlier in acked, "a later one before the earlier was answered ok"
+                last_seq[sent.group] = sent.seq
+            if outcomes[sent.id, attempt.number] == "ok":
+                acked.add(sent.id)
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in attempts_of.values())
+    ends = {id: {outcomes[id, n] for n in numbers} for id, numbers in attempts_of.items()}
+    assert tally.intended == len(ends)
+    assert tally.acked == len(acked)
+    assert tally.failed == sum(results == {"failed"} for results in ends.values())
+    assert tally.intended == tally.acked + tally.failed + tally.unknown
+
+
+def test_a_good_broker_gets_everything_at_the_first_attempt() -> None:
+    schedule = Schedule(shape=SHAPES["constant"](rate=100, duration=5), seed=3, groups=9, lanes=4)
+    calls, _, tally = run(schedule, batch=10, ordered=True, answers=lambda attempt: "ok")
+    assert {attempt.number for call in calls for attempt in call} == {1}
+    assert tally == Tally(intended=500, acked=500)
+
+
+def test_a_failed_entry_waits_alone_and_longer_each_time() -> None:
+    one = lane()
+    one.add(message(1))
+    one.add(message(2))
+    one.add(message(3, group="g2", seq=1))
+    first = one.take(0)
+    assert [a.message.id for a in first] == ["g1-1", "g2-1"]
+    one.settle(first, ["failed", "ok"], 0)
+    assert one.take(49 * MS) == []
+    again = one.take(50 * MS)
+    assert again == [Attempt(message(1), 2)]
+    one.settle(again, ["unknown"], 50 * MS)
+    assert one.wake_at == 150 * MS
+    third = one.take(150 * MS)
+    one.settle(third, ["ok"], 150 * MS)
+    assert one.take(150 * MS) == [Attempt(message(2), 1)]
+
+
+@pytest.mark.parametrize(("last", "field"), [("failed", "failed"), ("unknown", "unknown")])
+def test_a_group_without_an_ok_is_abandoned_and_its_later_messages_never_go_out(last: SendResult, field: str) -> None:
+    one = lane()
+    for number in (1, 2):
+        one.add(message(number))
+    one.add(message(3, group="g2", seq=1))
+    attempts = one.take(0)
+    one.settle(attempts, [last, "failed"], 0)
+    attempts = one.take(GIVE_UP_NS)
+    one.settle(attempts, ["failed", "ok"], GIVE_UP_NS)
+    one.add(message(4, seq=3))
+    assert one.take(GIVE_UP_NS * 2) == []
+    expected = Tally(intended=2, acked=1, late=0)
+    setattr(expected, field, 1)
+    assert one.tally == expected
+
+
+def test_without_order_nothing_waits_for_its_group() -> None:
+    one = lane(ordered=False)
+    for number in range(1, 5):
+        one.add(message(number))
+    attempts = one.take(0)
+    assert [a.message.seq for a in attempts] == [1, 2, 3, 4]
+    one.settle(attempts, ["unknown", "ok", "ok", "ok"], 0)
+    one.add(message(5))
+    assert [a.message.seq for a in one.take(0)] == [5]
+
+
+def test_when_everything_is_planned_a_dead_broker_ends_the_lane() -> None:
+    one = lane(batch=1, ordered=False)
+    for number in range(1, 100):
+        one.add(message(number))
+    one.all_planned(0)
+    now = 0
+    while not one.over:
+        attempts = one.take(now)
+        one.settle(attempts, ["failed"] * len(attempts), now + 1000 * MS)
+        now += 1000 * MS
+    assert now <= GIVE_UP_NS
+    assert one.tally.intended == one.tally.failed == now // (1000 * MS)
+
+
+def test_late_is_counted_from_due_at_the_first_attempt_only() -> None:
+    one = lane()
+    one.add(message(1, due=0))
+    one.add(message(2, group="g2", seq=1, due=1))
+    attempts = one.take(LATE_NS + 1)
+    assert one.tally.late == 1
+    one.settle(attempts, ["failed", "failed"], LATE_NS + 1)
+    assert len(one.take(LATE_NS * 10)) == 2
+    assert one.tally.late == 1
+
+
+def test_stopping_counts_what_is_on_its_way_as_unknown() -> None:
+    one = lane(batch=1)
+    one.add(message(1))
+    one.add(message(2, group="g2", seq=1))
+    one.all_planned(0)
+    assert len(one.take(0)) == 1
+    one.stop()
+    assert one.over
+    assert one.tally == Tally(intended=1, unknown=1)

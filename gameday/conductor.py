@@ -140,9 +140,8 @@ class _Conductor:
         self._run = run
         self._id = run_id
         self._clock = Clock.start()
-        self._seed = next(
-            (seed for seed in (order.seed, order.scenario.seed) if seed is not None), random.SystemRandom().randrange(2**31)
-        )
+        chosen = order.scenario.seed if order.seed is None else order.seed
+        self._seed = random.SystemRandom().randrange(2**31) if chosen is None else chosen
         self._transport: Transport = TRANSPORTS[order.scenario.transport]
         self._writer: Writer | None = None
         self._target: targets.Target | None = None
@@ -242,7 +241,9 @@ class _Conductor:
         view, scenario = self._view, self._scenario
         view.phase("draining")
         depths = await queues.drain(
-            settled_ns=settled_ns, patience_s=scenario.drain_timeout_s, tell=lambda seen: view.phase(f"draining: {_depths(seen)}")
+            settled_ns=settled_ns,
+            patience_s=scenario.drain_timeout_s,
+            tell=lambda seen: view.phase(f"draining: {_depths(seen)}"),
         )
         if any(depth.total for depth in depths.values()):
             view.note(
@@ -333,7 +334,10 @@ class _Conductor:
                 names = ", ".join([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
                 self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
 
-        return lambda addresses: stack.push_async_callback(remove, addresses) and None
+        def keep(addresses: Addresses) -> None:
+            stack.push_async_callback(remove, addresses)
+
+        return keep
 
     async def _make_stores(self, stack: AsyncExitStack, target: targets.Target) -> dict[str, EffectStore]:
         """One store for all subscriptions, by subscription."""
@@ -355,7 +359,7 @@ class _Conductor:
             await store.open()
         except CallFailed as error:
             raise TargetError(f"cannot create the effect store ({self._scenario.consumers.store}): {error}") from error
-        return {name: store for name in self._scenario.subscriptions}
+        return dict.fromkeys(self._scenario.subscriptions, store)
 
     def _store_settings(self) -> dict[str, str]:
         if self._scenario.consumers.store == "dynamodb":
@@ -579,11 +583,15 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def _counted(done: Report) -> str:
-    return ", ".join(f"{done[key]} {key}" for key in ("scheduled", "acked", "failed", "unknown", "missed", "late") if done.get(key))
+    keys = ("scheduled", "acked", "failed", "unknown", "missed", "late")
+    return ", ".join(f"{done[key]} {key}" for key in keys if done.get(key))
 
 
 def _depths(depths: Mapping[str, Depth]) -> str:
-    return "; ".join(f"{name} has {d.visible} visible, {d.hidden} hidden, {d.delayed} delayed" for name, d in depths.items())
+    return "; ".join(
+        f"{name} has {depth.visible} visible, {depth.hidden} hidden, {depth.delayed} delayed"
+        for name, depth in depths.items()
+    )
 
 
 def _shown(path: Path) -> str:

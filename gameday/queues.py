@@ -129,6 +129,4 @@ def _own_receives(receives: int | None) -> int | None:
 
 
 def _depth_mark(name: str, depth: Depth) -> Record:
-    return events.mark(
-        "depth", subscription=name, visible=depth.visible, hidden=depth.hidden, delayed=depth.delayed
-    )
+    return events.mark("depth", subscription=name, visible=depth.visible, hidden=depth.hidden, delayed=depth.delayed)

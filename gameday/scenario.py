@@ -2,7 +2,7 @@
 
 It promises that nothing is silently ignored or guessed: an unknown key, a missing unit, a claim that the transport
 never promises or a fault that can strike nothing is a UsageError that names file and line, the key, and what to do
-about it. All that is wrong is told at once. What comes out is complete: every default stands in it, and written back
+about it. As much as can be told at once is. What comes out is complete: every default stands in it, and written back
 (`resolved`) it is a scenario again.
 """
 
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from chaos.base import ConsumerFault, Fault, TimelineError
+from chaos.base import Fault, TimelineError
 from chaos.base import units as fault_units
 from chaos.registry import FAULTS
 from chaos.timeline import plan as plan_timeline
@@ -60,15 +60,15 @@ class SubscriptionSpec(_Strict):
 class TopologySpec(_Strict):
     """What is built."""
 
-    visibility_timeout: PositiveDuration = Field(5.0, description="how long a received message stays hidden")
+    visibility_timeout: PositiveDuration = Field(default=5.0, description="how long a received message stays hidden")
     max_receives: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        5, description="receives before a message goes to the dead-letter queue; null: no dead-letter queue"
+        default=5, description="receives before a message goes to the dead-letter queue; null: no dead-letter queue"
     )
     subscriptions: list[SubscriptionSpec] = Field(
         default_factory=lambda: [SubscriptionSpec(name="orders")], min_length=1
     )
     settle: Duration | None = Field(
-        None, description="how long an absence must last before it is loss (default: what the target needs)"
+        default=None, description="how long an absence must last before it is loss (default: what the target needs)"
     )
 
 
@@ -78,13 +78,13 @@ class LoadSpec(_Strict):
     shape: str = "constant"
     rate: Rate = Field(gt=0, description="messages per second over all users; for shapes that move, where they start")
     duration: PositiveDuration
-    groups: Count = Field(10, description="message groups; each belongs to one user, so its order is real")
-    payload: Size = Field(512, ge=0, le=_SQS_MESSAGE_MAX)
+    groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
+    payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX)
     batch: Annotated[int, Field(ge=1, le=10)] = 10
     users: Count = 4
-    poison: Share = Field(0.0, description="messages that no handler can do")
-    processes: Count = Field(1, description="Locust processes")
-    give_up: PositiveDuration = Field(10.0, description="how long a message is retried")
+    poison: Share = Field(default=0.0, description="messages that no handler can do")
+    processes: Count = Field(default=1, description="Locust processes")
+    give_up: PositiveDuration = Field(default=10.0, description="how long a message is retried")
 
 
 class ConsumersSpec(_Strict):
@@ -94,13 +94,13 @@ class ConsumersSpec(_Strict):
     concurrency: Count = 4
     pollers: Count = 1
     batch: Annotated[int, Field(ge=1, le=10)] = 10
-    wait: Annotated[Duration, Field(ge=0, le=20)] = Field(1.0, description="long polling")
+    wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
     handler: str = "reference"
     processing_time: Annotated[Duration, Field(ge=0)] = 0.0
     guard: str = "transaction"
     store: Literal["sqlite", "dynamodb"] = "sqlite"
-    heartbeat: PositiveDuration | None = Field(None, description="how often what is in hand is hidden anew")
-    drain_timeout: PositiveDuration = Field(20.0, description="how long SIGTERM lets it finish what is in hand")
+    heartbeat: PositiveDuration | None = Field(default=None, description="how often what is in hand is hidden anew")
+    drain_timeout: PositiveDuration = Field(default=20.0, description="how long SIGTERM lets it finish what is in hand")
     restart_delay: Annotated[Duration, Field(ge=0)] = 1.0
 
 
@@ -112,21 +112,21 @@ class ExpectSpec(_Strict):
     anomalies: list[str] = Field(default_factory=list, description="anomalies that must be counted at least once")
 
 
-class _Body(_Strict):
+class Body(_Strict):
     """The document but for chaos and claims, whose forms the faults and the claims themselves tell."""
 
     name: str = Field(pattern=_NAME, max_length=_NAME_MAX)
     transport: str
-    topology: TopologySpec = Field(default_factory=TopologySpec)
+    topology: TopologySpec = TopologySpec()
     load: LoadSpec
-    consumers: ConsumersSpec = Field(default_factory=ConsumersSpec)
+    consumers: ConsumersSpec = ConsumersSpec()
     drain_timeout: PositiveDuration | None = Field(
-        None,
+        default=None,
         description="how long the queues may take to be empty after the load (default: long enough for every "
         "message to reach the dead-letter queue)",
     )
-    seed: int | None = Field(None, description="makes schedule, payloads, groups and chaos repeatable")
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(0, description="0: any free port")
+    seed: int | None = Field(default=None, description="makes schedule, payloads, groups and chaos repeatable")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(default=0, description="0: any free port")
     expect: ExpectSpec | None = None
 
 
@@ -190,7 +190,7 @@ def resolve(document: Document) -> Scenario:
     if isinstance(load_data, dict):
         own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
         data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
-    body = problems.validated(_Body, data, (), known=[*_keys(_Body), "chaos", "claims"])
+    body = problems.validated(Body, data, (), known=[*_keys(Body), "chaos", "claims"])
     shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
     chaos = _faults(chaos_data, problems)
     claims = _claims(claims_data, problems)
@@ -379,7 +379,18 @@ def _number(value: object, kind: str) -> object:
     return value
 
 
+# A scenario's bound carries its unit in the value, the manifest's in the name.
 _CLAIM_KEYS = {"p50": "p50_s", "p99": "p99_s", "max": "max_s", "grace": "grace_s", "within": "within_s"}
+
+
+def short_bound(bound: str) -> str:
+    """A bound as a scenario calls it: `p99` for `p99_s`."""
+    return next((short for short, long in _CLAIM_KEYS.items() if long == bound), bound)
+
+
+def needs_bound(claim: str) -> bool:
+    """Whether the claim says nothing without one."""
+    return any(kind is float for kind in BOUNDS[claim].values())
 
 
 def _claims(data: object, problems: _Problems) -> list[Claim]:
@@ -390,15 +401,15 @@ def _claims(data: object, problems: _Problems) -> list[Claim]:
     for number, entry in enumerate(data):
         path: Route = ("claims", number)
         written = {"claim": entry} if isinstance(entry, str) else entry
-        if not isinstance(written, dict) or not isinstance(written.get("claim"), str):
+        given = written.get("claim") if isinstance(written, dict) else None
+        if not isinstance(given, str):
             problems.add(path, f"{entry!r} is no claim; write it like no-loss, or {{claim: lag, p99: 3s}}")
             continue
-        name = ALIASES.get(written["claim"], written["claim"])
+        name: str = ALIASES.get(given, given)
         if name not in BOUNDS:
-            problems.add(path, _no_such("claim", written["claim"], sorted([*BOUNDS, *ALIASES])))
+            problems.add(path, _no_such("claim", given, sorted([*BOUNDS, *ALIASES])))
             continue
-        bounds = [short for short, long in _CLAIM_KEYS.items() if long in BOUNDS[name]]
-        bounds += [key for key in BOUNDS[name] if key not in _CLAIM_KEYS.values()]
+        bounds = [short_bound(bound) for bound in BOUNDS[name]]
         document: dict[str, Any] = {"claim": name}
         for key, value in written.items():
             if key == "claim":
@@ -410,7 +421,7 @@ def _claims(data: object, problems: _Problems) -> list[Claim]:
                 document[_CLAIM_KEYS.get(key, key)] = units.duration_s(value) if key in _CLAIM_KEYS else value
             except ValueError as error:
                 problems.add((*path, key), str(error))
-        if bounds and "strict" not in bounds and len(written) == 1:
+        if needs_bound(name) and len(written) == 1:
             problems.add(
                 path, f"{name} claims nothing without a bound; write it like {{claim: {name}, {_BOUND_LIKE[name]}}}"
             )
@@ -432,7 +443,7 @@ _BOUND_LIKE = {"lag": "p99: 3s", "recovery": "within: 15s"}
 # What does not go together
 
 
-def _promises(body: _Body, problems: _Problems) -> Mapping[str, Subscription]:
+def _promises(body: Body, problems: _Problems) -> Mapping[str, Subscription]:
     transport = TRANSPORTS.get(body.transport)
     if transport is None:
         problems.add(("transport",), _no_such("transport", body.transport, TRANSPORTS))
@@ -458,7 +469,7 @@ def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
     )
 
 
-def _check_consumers(body: _Body, problems: _Problems) -> None:
+def _check_consumers(body: Body, problems: _Problems) -> None:
     hidden_s, consumers, load = body.topology.visibility_timeout, body.consumers, body.load
     if hidden_s != int(hidden_s) or hidden_s > _VISIBILITY_MAX_S:
         problems.add(
@@ -494,22 +505,22 @@ def _check_consumers(body: _Body, problems: _Problems) -> None:
         problems.add(("load", "processes"), f"{load.processes} processes for {load.users} users: some would be empty")
 
 
-def _check_chaos(body: _Body, chaos: Sequence[Fault], problems: _Problems) -> None:
+def _check_chaos(body: Body, chaos: Sequence[Fault], problems: _Problems) -> None:
     consumers = {subscription.name: body.consumers.processes for subscription in body.topology.subscriptions}
     try:
         plan_timeline(chaos, duration_s=body.load.duration, consumers=consumers, seed=0)
     except TimelineError as error:
         problems.add(("chaos", error.entry, error.key), str(error))
     for number, fault in enumerate(chaos):
-        if isinstance(fault, ConsumerFault) and body.consumers.handler in NO_EFFECTS and fault.fault in _NEEDS_HANDLER:
+        if body.consumers.handler in NO_EFFECTS and fault.fault in _NEEDS_HANDLER:
             problems.add(
                 ("chaos", number, "fault"),
-                f"{fault.fault} has nothing to strike: the handler {body.consumers.handler} neither works nor has an effect",
+                f"{fault.fault} has nothing to strike: the handler {body.consumers.handler} does no work",
             )
 
 
 def _check_claims(
-    body: _Body, claims: Sequence[Claim], promises: Mapping[str, Subscription], problems: _Problems
+    body: Body, claims: Sequence[Claim], promises: Mapping[str, Subscription], problems: _Problems
 ) -> None:
     if not promises:
         # The transport is wrong already, and has been told.
@@ -522,7 +533,10 @@ def _check_claims(
                 + (f", or use the transport {fifo}" if (fifo := _ordered_sibling(body.transport)) else ""),
             )
         elif claim.claim in _EFFECT_CLAIMS and body.consumers.handler in NO_EFFECTS:
-            problems.add(("claims", number), f"{claim.claim} can show nothing: the handler {body.consumers.handler} has no effects")
+            problems.add(
+                ("claims", number),
+                f"{claim.claim} can show nothing: the handler {body.consumers.handler} has no effects",
+            )
 
 
 def _promised(claim: str, promise: Subscription) -> bool:
@@ -560,7 +574,7 @@ def _ordered_sibling(transport: str) -> str | None:
     return sibling if sibling in TRANSPORTS else None
 
 
-def _check_expect(body: _Body, claims: Sequence[Claim], problems: _Problems) -> None:
+def _check_expect(body: Body, claims: Sequence[Claim], problems: _Problems) -> None:
     if body.expect is None:
         return
     claimed = [claim.claim for claim in claims]
@@ -569,7 +583,7 @@ def _check_expect(body: _Body, claims: Sequence[Claim], problems: _Problems) -> 
             problems.add(("expect", "claims", name), f"it is not among the claims: {', '.join(claimed)}")
 
 
-def _drain_timeout_s(body: _Body) -> float:
+def _drain_timeout_s(body: Body) -> float:
     """Long enough for a message that fails each time to reach the dead-letter queue."""
     receives = (body.topology.max_receives or _RECEIVES_GUESS) + 1
     return math.ceil(receives * body.topology.visibility_timeout) + _DRAIN_SPARE_S
@@ -580,7 +594,7 @@ _DRAIN_SPARE_S = 30.0
 
 
 def _written_back(
-    body: _Body, shape: Mapping[str, Any], chaos: object, claims: object, drain_timeout_s: float
+    body: Body, shape: Mapping[str, Any], chaos: object, claims: object, drain_timeout_s: float
 ) -> dict[str, Any]:
     written = body.model_dump(mode="json", by_alias=True)
     written["load"] |= shape

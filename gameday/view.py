@@ -1,0 +1,90 @@
+"""What a person sees while a run goes on: a live table on a terminal, a plain line every few seconds elsewhere.
+
+It only shows what the observer reports and what the conductor says; it promises that nothing here can fail a run, and
+that what was noted stays on the screen when the live part is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gameday.scenario import Scenario
+
+_LINE_EVERY_S = 5.0
+_REFRESH_PER_S = 4
+
+
+class _View:
+    """Both views: what is known so far. `Live` or plain lines is the only difference."""
+
+    def __init__(self, console: Console, scenario: Scenario) -> None:
+        self._console = console
+        self._scenario = scenario
+        self._phase = ""
+        self._seen: Mapping[str, Any] = {}
+        self._began: float | None = None
+        self._said: float = 0.0
+        self.live: Live | None = None
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text)
+
+    def phase(self, text: str) -> None:
+        """What the run is doing now."""
+        same = text.partition(":")[0] == self._phase.partition(":")[0]
+        self._phase = text
+        if self.live is not None:
+            self.live.update(self._table())
+        elif not same or self._due():
+            self._console.print(text)
+
+    def started(self, start_ns: int) -> None:
+        """The load begins in a moment."""
+        self._began = time.monotonic()
+        self.phase("load and chaos")
+
+    def snapshot(self, report: Mapping[str, Any]) -> None:
+        """What the observer reports."""
+        if report.get("report") != "snapshot":
+            return
+        self._seen = report
+        if self.live is not None:
+            self.live.update(self._table())
+        elif self._began is not None and self._due():
+            self._console.print(", ".join(f"{name} {value}" for name, value in self._figures()))
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._said < _LINE_EVERY_S:
+            return False
+        self._said = now
+        return True
+
+    def _figures(self) -> list[tuple[str, str]]:
+        return []
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        for name, value in self._figures():
+            table.add_row(Text(name, style="dim"), value)
+        return Group(Text(self._phase, style="bold"), table)
+
+
+@contextmanager
+def watching(console: Console, scenario: Scenario) -> Iterator[_View]:
+    view = _View(console, scenario)
+    if not console.is_terminal:
+        yield view
+        return
+    with Live(console=console, refresh_per_second=_REFRESH_PER_S, transient=True) as live:
+        view.live = live
+        yield view

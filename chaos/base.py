@@ -153,7 +153,7 @@ class Victim(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def pid(self) -> int: ...
+    def pid(self) -> int | None: ...
     @property
     def alive(self) -> bool: ...
 
@@ -171,8 +171,8 @@ class Crew(Protocol):
     @property
     def members(self) -> Sequence[Victim]: ...
 
-    async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> int:
-        """A standing order to these places, for their replacements too. Gives how many confirmed it."""
+    async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
+        """A standing order to these places: a replacement that starts there while it stands has it too."""
         ...
 
     async def disarm(self, instance: str) -> int:

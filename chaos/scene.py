@@ -19,7 +19,7 @@ from history.events import Value
 
 # A place in a crew: the subscription, and the number of the member from 0.
 Place = tuple[str, int]
-_LOOK_AGAIN_S = 0.02
+LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +64,11 @@ class Scene:
         Errors: NotInjected when none of them lives.
         """
         picked = [victim for _, members in self.crews().values() for victim in members]
-        await self.until(lambda: all(victim.alive for victim in picked), self.stage.find_s)
+        await self.until(lambda: self.over or all(victim.alive for victim in picked), self.stage.find_s)
         alive = [victim for victim in picked if victim.alive]
         if not alive:
             names = ", ".join(victim.slot for victim in picked)
-            raise NotInjected(f"no consumer to strike: {names} did not live within {self.stage.find_s:g} s")
+            raise NotInjected(f"no consumer to strike: not one of {names} is alive")
         return alive
 
     # What it writes
@@ -116,20 +116,20 @@ class Scene:
         return self._over.is_set()
 
     async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait until the condition holds; False when time runs out or the run heals all before it does."""
+        """Wait until the condition holds; False when time runs out before it does."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while not condition():
-            if self.over or loop.time() >= deadline:
+            if loop.time() >= deadline:
                 return False
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(LOOK_AGAIN_S)
         return True
 
-    async def unless_over(self, work: Awaitable[bool]) -> bool:
-        """The answer of `work`; False when the run heals all before there is one."""
+    async def unless_over(self, work: Awaitable[bool], seconds: float | None = None) -> bool:
+        """The answer of `work`; False when time runs out or the run heals all before there is one."""
         working, healing = asyncio.ensure_future(work), asyncio.ensure_future(self._over.wait())
         try:
-            await asyncio.wait((working, healing), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((working, healing), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return working.done() and working.result()
         finally:
             for task in (working, healing):
@@ -139,6 +139,9 @@ class Scene:
         """Wait, bounded, until the victim holds a message."""
 
         async def ask() -> bool:
+            # The late answer to an earlier strike's question tells nothing about now.
+            while await victim.report("holding", timeout_s=0) is not None:
+                pass
             await victim.command("tell-when-holding")
             return await victim.report("holding", timeout_s=self.stage.hold_s) is not None
 
@@ -176,19 +179,17 @@ class Scene:
     ) -> AsyncIterator[Sequence[tuple[Victim, str]]]:
         """The picked consumers (and their replacements) under an order; it is taken back on every exit.
 
-        `order` makes it from the visibility timeout of the subscription. Errors: NotInjected when none confirms it.
+        `order` makes it from the visibility timeout of the subscription. Who answers proves nothing (a paused consumer
+        obeys when it wakes, a replacement at once); how often it fired does. Errors: NotInjected.
         """
         struck = [(victim, victim.name) for victim in await self.victims()]
         self.start((name for _, name in struck), label=label)
         crews = self.crews()
         fired = 0
         try:
-            confirmed = 0
             for subscription, (crew, members) in crews.items():
                 disturbance = order(self.stage.visibility_timeout_s[subscription])
-                confirmed += await crew.arm(disturbance, [member.slot for member in members])
-            if not confirmed:
-                raise NotInjected(f"none of {', '.join(name for _, name in struck)} confirmed the order")
+                await crew.arm(disturbance, [member.slot for member in members])
             yield struck
         finally:
             for crew, _ in crews.values():

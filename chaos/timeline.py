@@ -25,79 +25,76 @@ def plan(entries: Sequence[Fault], *, duration_s: float, consumers: Mapping[str,
 
     Errors: TimelineError.
     """
-    dated: list[tuple[float, int, Fault, tuple[Place, ...]]] = []
+    dated: list[tuple[float, int, tuple[Place, ...]]] = []
     for number, entry in enumerate(entries):
         # A dice of its own for each entry: adding one to a scenario moves no strike of the others.
         dice = random.Random(f"{seed}:{number}:{entry.fault}")
         places = _places(entry, number, consumers)
         wanted = _wanted(entry, number, len(places))
-        for at_s in _moments(entry, number, duration_s, dice):
-            dated.append((at_s, number, entry, tuple(sorted(dice.sample(places, wanted)))))
-    dated.sort(key=lambda item: item[:2])
+        dated += [
+            (at_s, number, tuple(sorted(dice.sample(places, wanted))))
+            for at_s in _moments(entry, number, duration_s, dice)
+        ]
     numbers = {entry.fault: count(1) for entry in entries}
     return [
         Strike(
-            at_s=at_s, entry=number, fault=entry, instance=f"{entry.fault}-{next(numbers[entry.fault])}", places=places
+            at_s=at_s,
+            entry=number,
+            fault=entries[number],
+            instance=f"{entries[number].fault}-{next(numbers[entries[number].fault])}",
+            places=places,
         )
-        for at_s, number, entry, places in dated
+        for at_s, number, places in sorted(dated)
     ]
 
 
 def _moments(entry: Fault, number: int, duration_s: float, dice: random.Random) -> Iterator[float]:
-    length_s = entry.length_s or 0.0
+    """When it strikes: every strike is over by the end, whatever the dice say."""
+    end_s, end = duration_s, f"the load ends at {duration_s:g} s"
+    if entry.until is not None:
+        if entry.until > duration_s:
+            raise _wrong(entry, number, "until", f"goes on until {entry.until:g} s, but {end}")
+        end_s, end = entry.until, f"`until` is {entry.until:g} s"
+    key, first_s = ("at", entry.at) if entry.at is not None else ("every", entry.every)
+    assert first_s is not None
+    lasts_s = (entry.jitter or 0.0) + (entry.length_s or 0.0)
+    if first_s >= end_s:
+        raise _wrong(entry, number, key, f"strikes at {first_s:g} s, but {end}")
+    if first_s + lasts_s > end_s:
+        last_s = first_s + lasts_s
+        raise _wrong(entry, number, key, f"strikes at {first_s:g} s and may last until {last_s:g} s, but {end}")
     if entry.every is None:
-        assert entry.at is not None
-        _within(entry, number, entry.at, length_s, duration_s)
-        yield entry.at
+        yield first_s
         return
-    if entry.until is not None and entry.until > duration_s:
-        raise _wrong(entry, number, "until", f"until {entry.until:g} s is after the end of the load ({duration_s:g} s)")
-    end_s = duration_s if entry.until is None else entry.until
-    jitter_s = entry.jitter or 0.0
-    first_s = entry.every if entry.at is None else entry.at
-    _within(entry, number, first_s, jitter_s + length_s, end_s)
-    for turn in range(_STRIKES_MAX + 1):
+    for turn in range(_STRIKES_MAX):
         # Multiplied, not summed: no rounding error grows along the timeline.
-        slot_s = first_s + turn * entry.every
-        if slot_s >= end_s or slot_s + jitter_s + length_s > end_s:
+        turn_s = first_s + turn * entry.every
+        if turn_s >= end_s or turn_s + lasts_s > end_s:
             return
-        yield slot_s + dice.uniform(0, jitter_s)
-    raise _wrong(entry, number, "every", f"every {entry.every:g} s makes more than {_STRIKES_MAX} strikes")
-
-
-def _within(entry: Fault, number: int, at_s: float, length_s: float, end_s: float) -> None:
-    key = "every" if entry.at is None else "at"
-    if at_s >= end_s:
-        raise _wrong(entry, number, key, f"strikes at {at_s:g} s, but everything ends at {end_s:g} s")
-    if at_s + length_s > end_s:
-        raise _wrong(
-            entry,
-            number,
-            key,
-            f"strikes at {at_s:g} s and may last until {at_s + length_s:g} s, but everything ends at {end_s:g} s",
-        )
+        yield turn_s + dice.uniform(0, entry.jitter or 0.0)
+    raise _wrong(entry, number, "every", f"strikes every {entry.every:g} s: that is more than {_STRIKES_MAX} times")
 
 
 def _places(entry: Fault, number: int, consumers: Mapping[str, int]) -> list[Place]:
+    """The places that it may strike."""
     if not isinstance(entry, ConsumerFault):
         return []
-    if entry.subscription is not None and entry.subscription not in consumers:
-        known = ", ".join(consumers) or "none"
-        raise _wrong(
-            entry,
-            number,
-            "subscription",
-            f"no subscription {entry.subscription!r} has consumers; those that have: {known}",
-        )
-    chosen = consumers if entry.subscription is None else {entry.subscription: consumers[entry.subscription]}
+    chosen = dict(consumers)
+    if entry.subscription is not None:
+        if entry.subscription not in consumers:
+            known = ", ".join(consumers) or "no subscription has any"
+            what = f"strikes consumers of {entry.subscription!r}, which has none; consumers: {known}"
+            raise _wrong(entry, number, "subscription", what)
+        chosen = {entry.subscription: consumers[entry.subscription]}
     return [(subscription, index) for subscription, size in sorted(chosen.items()) for index in range(size)]
 
 
 def _wanted(entry: Fault, number: int, there: int) -> int:
+    """How many of the places it strikes: of a share at least one."""
     if not isinstance(entry, ConsumerFault):
         return 0
     if there == 0:
-        raise _wrong(entry, number, "fault", "there are no consumers to strike")
+        raise _wrong(entry, number, "fault", "strikes consumers, and there are none")
     if isinstance(entry.pick, float):
         return max(1, round(entry.pick * there))
     if entry.pick > there:
@@ -106,7 +103,7 @@ def _wanted(entry: Fault, number: int, there: int) -> int:
 
 
 def _wrong(entry: Fault, number: int, key: str, what: str) -> TimelineError:
-    return TimelineError(f"chaos[{number}] ({entry.fault}) {what}", entry=number, key=key)
+    return TimelineError(f"{entry.fault} {what}", entry=number, key=key)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -115,7 +112,7 @@ def _first(error: BaseException) -> BaseException:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What became of a strike. `fired`: how often it struck; `error`: why not, or what did not heal."""
+    """What became of a strike. `fired`: how often it struck; `error`: why it never did, or what did not heal."""
 
     strike: Strike
     fired: int
@@ -163,4 +160,6 @@ class Runner:
             await strike.fault.strike(scene)
         except NotInjected as error:
             scene.failed(str(error))
+        if not scene.fired and scene.error is None:
+            scene.error = "was in place, but never struck"
         outcomes[strike.instance] = Outcome(strike=strike, fired=scene.fired, error=scene.error)

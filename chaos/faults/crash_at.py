@@ -5,13 +5,14 @@ The consumer ends itself as a power cut would, between two steps that no signal 
 
 from __future__ import annotations
 
-import math
+import asyncio
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from chaos.base import ConsumerFault, Count, Lasting, Share
-from chaos.scene import Scene
+from chaos.base import ConsumerFault, Count, Lasting, Share, Victim
+from chaos.scene import LOOK_AGAIN_S, Scene
 
 
 class CrashAt(Lasting, ConsumerFault):
@@ -40,6 +41,16 @@ class CrashAt(Lasting, ConsumerFault):
         async with scene.disturbed(lambda _: disturbance, label=label) as struck:
             if self.nth is None:
                 await scene.lasts(self.for_)
-            else:
-                # It strikes once: when each has crashed, nothing is left to wait for.
-                await scene.until(lambda: scene.over or len(scene.gone(struck)) == len(struck), self.for_ or math.inf)
+            elif await scene.unless_over(self._all_crashed(scene, struck), self.for_):
+                await scene.until(lambda: len(scene.gone(struck)) == len(struck), scene.stage.answer_s)
+
+    async def _all_crashed(self, scene: Scene, struck: Sequence[tuple[Victim, str]]) -> bool:
+        """Wait until it has struck in each place. A consumer that dies of something else leaves it to its successor."""
+
+        async def crashed(victim: Victim) -> None:
+            while await victim.report("fired", timeout_s=1.0, instance=scene.strike.instance) is None:  # noqa: ASYNC110
+                # Between two processes of a place there is no event to wait for.
+                await asyncio.sleep(LOOK_AGAIN_S)
+
+        await scene.together(crashed(victim) for victim, _ in struck)
+        return True

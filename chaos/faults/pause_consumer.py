@@ -38,12 +38,12 @@ class PauseConsumer(ConsumerFault):
             nonlocal proven
             held = self.while_holding and await scene.holding(victim)
             # One that another strike has stopped would be woken by whichever of the two ends first.
-            if not victim.alive or is_stopped(victim.pid) or (scene.over and not held):
+            pid = victim.pid
+            if pid is None or is_stopped(pid) or (scene.over and not held):
                 return
-            names = [victim.name for victim in victims]
+            names = [victim.name for victim in victims if victim.alive]
             scene.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
             paused.append((victim, victim.name))
-            pid = victim.pid
             victim.signal(SIGSTOP)
             proven += await scene.until(lambda: is_stopped(pid), scene.stage.answer_s)
 

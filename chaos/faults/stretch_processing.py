@@ -24,10 +24,9 @@ class StretchProcessing(Lasting, ConsumerFault):
 
     async def strike(self, scene: Scene) -> None:
         def order(visibility_timeout_s: float) -> Disturbance:
-            to = self.to
-            seconds = (
-                to.times_visibility_timeout * visibility_timeout_s if isinstance(to, TimesVisibilityTimeout) else to
-            )
+            seconds = self.to
+            if isinstance(seconds, TimesVisibilityTimeout):
+                seconds = seconds.times_visibility_timeout * visibility_timeout_s
             return scene.disturbance("stretch-processing", share=self.share, seconds=seconds)
 
         what = str(self.to) if isinstance(self.to, TimesVisibilityTimeout) else f"{self.to:g} s"

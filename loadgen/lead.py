@@ -1,0 +1,247 @@
+"""The load as a whole: hands out the lanes, keeps the common start, sums up, and holds the line to the conductor.
+
+It lives in Locust's local runner or in its master. It promises that the load starts for all users at one moment, when
+all of them stand by; that `done` is reported once, after every sending process has closed its history file; and that
+a sending process which vanished ends the load with an exit code that says so.
+
+With a conductor (standard input is a pipe) the start, the stop and the disturbances come from there, as told in
+history/control.py; the end of its input stops the load. Without one the load starts by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import gevent
+import orjson
+from gevent.event import AsyncResult, Event
+from gevent.socket import wait_read
+
+from history.clock import Clock
+from history.control import Disturbance, report
+from history.errors import HistoryError
+from loadgen.config import LoadConfig
+from loadgen.lanes import Tally
+from loadgen.lost_replies import KIND
+from loadgen.node import FINISH_WITHIN_S
+
+logger = logging.getLogger(__name__)
+
+STDIN = 0
+# Time for the start to reach every worker before the first message is due.
+HEAD_START_NS = 100_000_000
+_LOOK_FOR_LOST_NODES_S = 1.0
+
+
+class Lead:
+    """`present` tells whether a sending process, named as Locust names it, is still there."""
+
+    def __init__(
+        self, environment: Any, *, config: LoadConfig, conducted: bool, present: Callable[[str], bool]
+    ) -> None:
+        self._environment = environment
+        self._runner = environment.runner
+        self._config = config
+        self._clock = Clock.parse(config.clock)
+        self._conducted = conducted
+        self._present = present
+        self._handed_out = 0
+        self._standing_by = 0
+        self._nodes: set[str] = set()
+        self._done: set[str] = set()
+        self._tally = Tally()
+        self._fired: dict[str, int] = {}
+        self._answers: dict[str, dict[str, int]] = {}
+        self._armed: set[str] = set()
+        self._failure: str | None = None
+        self._begun = False
+        self._leaving = False
+        self._ready = Event()
+        self._stopping = Event()
+        self._news = Event()
+        self._finished = Event()
+        self._start: AsyncResult = AsyncResult()
+        for name, listener in {
+            "join": self._on_join,
+            "standing-by": self._on_standing_by,
+            "done": self._on_done,
+            "armed": self._on_answer,
+            "disarmed": self._on_answer,
+            "failed": self._on_failed,
+        }.items():
+            self._runner.register_message(f"gameday-{name}", listener)
+        if conducted:
+            gevent.spawn(self._listen)
+
+    def begin(self) -> None:
+        """Locust starts its users: as many lanes as users. A second time in one process there is nothing to send."""
+        if self._begun:
+            logger.error("this run is over and its history is closed; start Locust again for another run")
+            return
+        self._begun = True
+        self._config = replace(self._config, users=max(self._runner.target_user_count, 1))
+        if self._config.users > self._config.groups:
+            logger.warning(
+                "%d users but %d groups: a group belongs to one user, so some users have nothing to send",
+                self._config.users,
+                self._config.groups,
+            )
+        gevent.spawn(self._conduct)
+
+    def stop(self) -> None:
+        """End early: calls in flight are finished, what was not sent counts as missed."""
+        self._stopping.set()
+        self._tell("stop")
+
+    def finish(self) -> None:
+        """Stop and wait until everything is recorded and reported; Locust is going to end without being asked to."""
+        self._leaving = True
+        if self._begun:
+            self.stop()
+            self._finished.wait(timeout=FINISH_WITHIN_S + 5)
+
+    def _conduct(self) -> None:
+        gevent.wait([self._ready, self._stopping], count=1)
+        if not self._stopping.is_set():
+            if self._conducted:
+                report("ready")
+            else:
+                self._start.set(self._clock.now_ns() + HEAD_START_NS)
+            gevent.wait([self._start, self._stopping], count=1)
+        if self._start.ready() and not self._stopping.is_set():
+            self._tell("start", self._start.get())
+        while waiting := self._nodes - self._done:
+            self._news.clear()
+            if self._news.wait(timeout=_LOOK_FOR_LOST_NODES_S):
+                continue
+            for node in waiting:
+                if not self._present(node):
+                    self._done.add(node)
+                    self._fail(f"the sending process {node} vanished; its history file tells how far it came")
+        self._report()
+        self._finished.set()
+        if not self._leaving:
+            self._end_locust()
+
+    def _report(self) -> None:
+        for instance in sorted(self._armed):
+            report("disarmed", instance=instance, fired=self._fired.get(instance, 0))
+        scheduled = self._config.schedule().total
+        summary = {"scheduled": scheduled, **asdict(self._tally), "missed": scheduled - self._tally.intended}
+        if self._conducted:
+            report("done", **summary)
+        logger.info("load done: %s", ", ".join(f"{count} {name}" for name, count in summary.items()))
+
+    def _end_locust(self) -> None:
+        if self._failure is not None:
+            self._environment.process_exit_code = HistoryError.exit_code
+        elif self._conducted:
+            # Failed calls are what chaos is for; without a conductor Locust's own --exit-code-on-error decides.
+            self._environment.process_exit_code = 0
+        options = self._environment.parsed_options
+        if options is None or options.headless:
+            self._runner.quit()
+        else:
+            self._runner.stop()
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        logger.error(why)
+        if self._conducted:
+            report("failed", why=why)
+
+    def _tell(self, name: str, data: object = None, node: str | None = None) -> None:
+        self._runner.send_message(f"gameday-{name}", data, node)
+
+    def _on_join(self, msg: Any, **_: object) -> None:
+        number = None
+        if not self._stopping.is_set() and not self._finished.is_set() and self._handed_out < self._config.users:
+            number = self._handed_out
+            self._handed_out += 1
+            self._nodes.add(msg.node_id)
+        self._tell("lane", {"lane": number, "config": orjson.dumps(self._config.to_json()).decode()}, msg.node_id)
+
+    def _on_standing_by(self, **_: object) -> None:
+        self._standing_by += 1
+        if self._standing_by == self._config.users:
+            self._ready.set()
+
+    def _on_done(self, msg: Any, **_: object) -> None:
+        if msg.node_id in self._done:
+            return
+        self._tally.add(Tally(**msg.data["tally"]))
+        for instance, fired in msg.data["fired"].items():
+            self._fired[instance] = self._fired.get(instance, 0) + fired
+        self._done.add(msg.node_id)
+        self._news.set()
+
+    def _on_answer(self, msg: Any, **_: object) -> None:
+        """`armed` or `disarmed` of one node; reported when all have answered."""
+        instance = msg.data["instance"]
+        key = f"{msg.type.removeprefix('gameday-')} {instance}"
+        answers = self._answers.setdefault(key, {})
+        answers[msg.node_id] = msg.data.get("fired", 0)
+        if answers.keys() < self._nodes:
+            return
+        del self._answers[key]
+        if msg.type == "gameday-armed":
+            report("armed", instance=instance)
+        else:
+            self._armed.discard(instance)
+            report("disarmed", instance=instance, fired=sum(answers.values()))
+
+    def _on_failed(self, msg: Any, **_: object) -> None:
+        self._fail(msg.data)
+        self.stop()
+
+    def _listen(self) -> None:
+        """Obey the conductor until its end of the line is closed."""
+        pending = b""
+        while True:
+            wait_read(STDIN)
+            data = os.read(STDIN, 65536)
+            if not data:
+                break
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                self._obey(line)
+        logger.info("the conductor is gone: stopping")
+        self.stop()
+
+    def _obey(self, line: bytes) -> None:
+        try:
+            command = orjson.loads(line)
+            do = command["do"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            logger.error("not a command: %r", line)
+            return
+        match do:
+            case "start":
+                self._start.set(command["at"])
+            case "stop":
+                self.stop()
+            case "arm":
+                gevent.spawn(self._arm, Disturbance(**command["disturbance"]))
+            case "disarm":
+                self._disarm(command["instance"])
+            case _:
+                logger.error("the load knows no command %r", do)
+
+    def _arm(self, disturbance: Disturbance) -> None:
+        """Once all users stand by, so that every sending process is asked."""
+        if disturbance.kind != KIND:
+            self._fail(f"the load cannot do {disturbance.kind!r}; it knows {KIND}")
+            return
+        gevent.wait([self._ready, self._stopping], count=1)
+        self._armed.add(disturbance.instance)
+        self._tell("arm", orjson.dumps(disturbance.to_json()).decode())
+
+    def _disarm(self, instance: str) -> None:
+        if instance in self._armed:
+            self._tell("disarm", instance)
+        elif not self._finished.is_set():
+            report("disarmed", instance=instance, fired=0)

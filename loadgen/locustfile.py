@@ -1,0 +1,166 @@
+"""What Locust loads: `locust -f loadgen/locustfile.py`, alone, with `--processes N`, as `--master` or as `--worker`.
+
+The conductor starts it headless with `GAMEDAY_LOAD` naming a LoadConfig; so may anybody. How many users there are and
+what they send is the configuration's business (`--users` overrides the number); they end by themselves.
+
+Two rows of statistics: each API call under its own name, timed from its start, and `message`, each accepted message
+timed from the moment it was due, so that a broker which makes the load wait does not look fast.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import User, events
+from locust.exception import StopUser
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
+
+from history.control import continue_when_orphaned, die_with_parent
+from history.errors import UsageError
+from loadgen.config import LoadConfig
+from loadgen.lanes import NS_PER_MS
+from loadgen.lead import STDIN, Lead
+from loadgen.node import Node
+from loadgen.sender import Sample
+
+_SPAWN_RATE_MAX = 100
+_lead: Lead | None = None
+_node: Node | None = None
+
+
+def send(user: Any) -> None:
+    """The only task: a user's whole life, after which the user is gone."""
+    assert _node is not None, "`init` made it"
+    _node.live()
+    raise StopUser
+
+
+class Producer(User):  # type: ignore[misc]  # Locust ships no types
+    """One lane of the schedule: one call at a time, its groups are nobody else's."""
+
+    tasks = [send]  # noqa: RUF012  # Locust's own way to name tasks
+
+
+def _arguments(parser: Any) -> None:
+    parser.add_argument(
+        "--gameday-load",
+        metavar="FILE",
+        env_var="GAMEDAY_LOAD",
+        default="",
+        include_in_web_ui=False,
+        help="the load's configuration, a JSON file that `gameday run` writes as load.json into its run directory",
+    )
+
+
+def _init(environment: Any, **_: object) -> None:
+    global _lead, _node
+    runner, options = environment.runner, environment.parsed_options
+    if isinstance(runner, WorkerRunner):
+        if options.processes:
+            die_with_parent(signal.SIGTERM)
+        _node = Node(runner, writer=lambda: f"load-{runner.worker_index}", count=_count(environment))
+        return
+    config = _config(options)
+    conducted = _is_pipe(STDIN)
+    if conducted:
+        continue_when_orphaned()
+    if options.num_users is None:
+        options.num_users = config.users
+    if options.spawn_rate is None:
+        options.spawn_rate = min(options.num_users, _SPAWN_RATE_MAX)
+    distributed = isinstance(runner, MasterRunner)
+    _lead = Lead(
+        environment,
+        config=config,
+        conducted=conducted,
+        present=(lambda node: node in runner.clients and runner.clients[node].state != STATE_MISSING)
+        if distributed
+        else (lambda node: True),
+    )
+    if not distributed:
+        _node = Node(runner, writer=lambda: "load", count=_count(environment))
+
+
+def _test_start(environment: Any, **_: object) -> None:
+    if _lead is not None:
+        _lead.begin()
+    # Ctrl-C would strike whichever user runs, between a call and its record; so it ends the load in order instead.
+    gevent.signal_handler(signal.SIGINT, environment.runner.quit)
+
+
+def _test_stopping(**_: object) -> None:
+    _finish()
+
+
+def _quitting(**_: object) -> None:
+    _finish()
+
+
+def _finish() -> None:
+    if _lead is not None:
+        _lead.finish()
+    if _node is not None:
+        _node.finish()
+
+
+def _config(options: Any) -> LoadConfig:
+    try:
+        if not options.gameday_load:
+            raise UsageError(
+                "GAMEDAY_LOAD is not set: it names the load's configuration, which `gameday run` writes as load.json "
+                "into the run directory; try GAMEDAY_LOAD=runs/NAME/load.json"
+            )
+        return LoadConfig.load(Path(options.gameday_load))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Whether a conductor holds the other end: a terminal, a file and /dev/null are none."""
+    try:
+        mode = os.fstat(descriptor).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+def _count(environment: Any) -> Any:
+    """What turns a call into Locust's statistics."""
+    fire = environment.events.request.fire
+
+    def count(sample: Sample) -> None:
+        failed = [outcome.error or outcome.outcome for outcome in sample.outcomes if outcome.outcome != "ok"]
+        fire(
+            request_type=sample.call.service,
+            name=sample.call.operation,
+            response_time=(sample.ended - sample.started) / NS_PER_MS,
+            response_length=sample.bytes,
+            exception=RuntimeError(failed[0].partition(":")[0]) if failed else None,
+            context={},
+        )
+        for attempt, outcome in zip(sample.attempts, sample.outcomes, strict=True):
+            if outcome.outcome == "ok":
+                fire(
+                    request_type="message",
+                    name="due to accepted",
+                    response_time=(sample.ended - attempt.message.due) / NS_PER_MS,
+                    response_length=0,
+                    exception=None,
+                    context={},
+                )
+
+    return count
+
+
+events.init_command_line_parser.add_listener(_arguments)
+events.init.add_listener(_init)
+events.test_start.add_listener(_test_start)
+events.test_stopping.add_listener(_test_stopping)
+events.quitting.add_listener(_quitting)

@@ -1,0 +1,189 @@
+"""The load in one sending process: its users' lanes, their shared history file, and what the lead tells them.
+
+A process is Locust's local runner or one of its workers. It promises that each user works on one lane that no other
+user of the run has; that on every way out the calls in flight are finished and recorded, and the file is closed,
+before the lead hears `done`; and that what goes wrong here is told to the lead and never lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gevent
+import orjson
+from gevent.event import AsyncResult, Event
+from gevent.lock import BoundedSemaphore
+from gevent.queue import SimpleQueue
+
+from history.clock import NS_PER_S, Clock
+from history.control import Disturbance
+from history.errors import HistoryError
+from history.writer import DIRECTORY, Writer
+from loadgen.carriers import Carrier, carrier_for
+from loadgen.config import LoadConfig
+from loadgen.lanes import Feed, Lane, Tally
+from loadgen.lost_replies import LostReplies
+from loadgen.sender import Sample, Sender
+from transports.registry import TRANSPORTS
+
+logger = logging.getLogger(__name__)
+
+# A call ends at the latest with the carrier's read timeout; this much longer is patience enough.
+FINISH_WITHIN_S = 15.0
+
+
+class Work:
+    """What the lanes of one process share, made when the first of them is assigned. Errors: HistoryError."""
+
+    def __init__(self, config: LoadConfig, writer: str) -> None:
+        self.config = config
+        self.clock = Clock.parse(config.clock)
+        directory = Path(config.run_dir) / DIRECTORY
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{writer}.jsonl"
+        if path.exists() and path.stat().st_size:
+            raise HistoryError(f"{path} holds a load already; one run directory is one run, so name another one")
+        self.writer = Writer(run=Path(config.run_dir), name=writer, clock=self.clock)
+        self.carrier: Carrier = carrier_for(config)
+        self.transport = TRANSPORTS[config.transport]
+        self.lanes: dict[int, Lane] = {}
+        self.feed: Feed | None = None
+
+    def add_lane(self, number: int) -> Lane:
+        lane = Lane(
+            batch=min(self.config.batch, self.transport.batch_max),
+            ordered=self.transport.ordered,
+            give_up_ns=round(self.config.give_up_s * NS_PER_S),
+        )
+        self.lanes[number] = lane
+        return lane
+
+
+class Node:
+    """`worker` is the name of this process's history file, asked for when it is known."""
+
+    def __init__(self, runner: Any, *, writer: Callable[[], str], count: Callable[[Sample], None]) -> None:
+        self._runner = runner
+        self._writer = writer
+        self._count = count
+        self._assigned = SimpleQueue()
+        self._start: AsyncResult = AsyncResult()
+        self._stopping = Event()
+        self._idle = Event()
+        self._idle.set()
+        self._active = 0
+        self._work: Work | None = None
+        # Looking for credentials may switch to another user, which must not begin the same work.
+        self._making = BoundedSemaphore()
+        self._lost_replies = LostReplies()
+        for name, listener in {
+            "lane": self._on_lane,
+            "start": self._on_start,
+            "stop": self._on_stop,
+            "arm": self._on_arm,
+            "disarm": self._on_disarm,
+        }.items():
+            runner.register_message(f"gameday-{name}", listener)
+
+    def live(self) -> None:
+        """The life of one user: it gets a lane, stands by, sends and ends. A user without a lane ends at once."""
+        self._say("join")
+        number: int | None = self._assigned.get()
+        if number is None:
+            return
+        try:
+            assert self._work is not None, "a lane is assigned with the configuration"
+            lane = self._work.add_lane(number)
+            carry = self._work.carrier.for_one_user()
+            self._say("standing-by")
+            gevent.wait([self._start, self._stopping], count=1)
+            if self._work.feed is not None:
+                sender = Sender(
+                    config=self._work.config,
+                    number=number,
+                    lane=lane,
+                    writer=self._work.writer,
+                    clock=self._work.clock,
+                    carry=carry,
+                    lost_replies=self._lost_replies,
+                    count=self._count,
+                )
+                sender.run(self._work.feed, self._wait)
+        except HistoryError as error:
+            self._say("failed", str(error))
+        except Exception as error:
+            logger.exception("a user of the load failed")
+            self._say("failed", f"a user of the load failed: {error!r}")
+        finally:
+            self._left()
+
+    def finish(self) -> None:
+        """Finish the calls in flight, record them and close the file."""
+        self._stopping.set()
+        if not self._idle.wait(timeout=FINISH_WITHIN_S):
+            logger.error("calls are still in flight after %s s; their outcome stays unknown", FINISH_WITHIN_S)
+
+    def _wait(self, seconds: float) -> bool:
+        return bool(self._stopping.wait(timeout=seconds) if seconds > 0 else self._stopping.is_set())
+
+    def _left(self) -> None:
+        self._active -= 1
+        if self._active or self._idle.is_set():
+            return
+        tally = Tally()
+        if self._work is not None:
+            for lane in self._work.lanes.values():
+                lane.stop()
+                tally.add(lane.tally)
+            try:
+                self._work.writer.close()
+            except HistoryError as error:
+                self._say("failed", str(error))
+        self._say("done", {"tally": asdict(tally), "fired": self._lost_replies.fired})
+        self._idle.set()
+
+    def _say(self, name: str, data: object = None) -> None:
+        self._runner.send_message(f"gameday-{name}", data)
+
+    def _on_lane(self, msg: Any, **_: object) -> None:
+        number = msg.data["lane"]
+        if number is not None:
+            self._active += 1
+            self._idle.clear()
+            with self._making:
+                if self._work is None and (failure := self._make(msg.data["config"])):
+                    self._say("failed", failure)
+                    self._left()
+                    number = None
+        self._assigned.put(number)
+
+    def _make(self, config: str) -> str | None:
+        """Why the work cannot be made."""
+        try:
+            self._work = Work(LoadConfig.from_json(orjson.loads(config)), self._writer())
+        except HistoryError as error:
+            return str(error)
+        except Exception as error:
+            logger.exception("the load cannot begin")
+            return f"the load cannot begin: {error!r}"
+        return None
+
+    def _on_start(self, msg: Any, **_: object) -> None:
+        if self._work is not None:
+            self._work.feed = Feed(self._work.config.schedule().messages(msg.data), self._work.lanes)
+        self._start.set(msg.data)
+
+    def _on_stop(self, **_: object) -> None:
+        self._stopping.set()
+
+    def _on_arm(self, msg: Any, **_: object) -> None:
+        disturbance = Disturbance(**orjson.loads(msg.data))
+        self._lost_replies.arm(disturbance)
+        self._say("armed", {"instance": disturbance.instance})
+
+    def _on_disarm(self, msg: Any, **_: object) -> None:
+        self._say("disarmed", {"instance": msg.data, "fired": self._lost_replies.disarm(msg.data)})

@@ -1,0 +1,181 @@
+"""Consumers and a load that only remember what was done to them, and the fault records that stood when it was done."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from chaos.base import Stage
+from chaos.registry import FAULTS
+from chaos.timeline import Outcome, Runner, plan
+from history import reader
+from history.clock import Clock
+from history.control import Disturbance
+from history.writer import Writer
+
+
+class Place:
+    """A victim whose process dies of SIGKILL and SIGTERM and is replaced at once, unless `replaces` is False."""
+
+    def __init__(self, crew: FakeCrew, slot: str) -> None:
+        self.crew, self.slot = crew, slot
+        self.incarnation = 1
+        self.alive = True
+        self.holds = True
+        self.replaces = True
+        self.deaf = False
+        self.reports: list[dict[str, Any]] = []
+
+    @property
+    def name(self) -> str:
+        return f"{self.slot}.{self.incarnation}"
+
+    @property
+    def pid(self) -> int | None:
+        # Of no process that exists: Linux's largest pid is 2**22.
+        return 2**23 if self.alive else None
+
+    def signal(self, number: signal.Signals) -> None:
+        self.crew.note(self.name, number.name)
+        if number in (signal.SIGKILL, signal.SIGTERM) and not self.deaf:
+            self.die()
+
+    def die(self) -> None:
+        if self.replaces:
+            self.incarnation += 1
+        else:
+            self.alive = False
+
+    async def command(self, do: str, **fields: object) -> None:
+        if do == "tell-when-holding" and self.holds:
+            self.reports.append({"report": "holding", "messages": 1})
+
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> dict[str, Any] | None:
+        for report in self.reports:
+            if report["report"] == kind and all(report.get(k) == v for k, v in match.items()):
+                self.reports.remove(report)
+                return report
+        await asyncio.sleep(min(timeout_s, 0.05))
+        return None
+
+    async def ready_after(self, name: str, timeout_s: float) -> bool:
+        self.crew.note(name, "replaced")
+        return self.alive and self.name != name
+
+
+class FakeCrew:
+    def __init__(self, size: int, history: Path) -> None:
+        self.history = history
+        self.members = [Place(self, f"orders-{n}") for n in range(1, size + 1)]
+        self.did: list[tuple[str, str, list[str]]] = []
+        self.armed: dict[str, tuple[Disturbance, list[str]]] = {}
+        self.ever_armed: list[tuple[Disturbance, list[str]]] = []
+        self.fires = 3
+        self.broken: Exception | None = None
+
+    def note(self, who: str, what: str) -> None:
+        """Remember it with the phases of the fault records written so far."""
+        self.did.append((who, what, [record["phase"] for record in faults(self.history)]))
+
+    async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
+        self.note(disturbance.instance, "arm")
+        self.armed[disturbance.instance] = (disturbance, list(slots))
+        self.ever_armed.append((disturbance, list(slots)))
+        if self.broken:
+            raise self.broken
+
+    async def disarm(self, instance: str) -> int:
+        self.note(instance, "disarm")
+        await asyncio.sleep(0)
+        return self.fires if self.armed.pop(instance, None) else 0
+
+
+class FakeLine:
+    def __init__(self, crew: FakeCrew) -> None:
+        self.crew = crew
+        self.answers = True
+        self.reports: list[dict[str, Any]] = []
+        self.armed: list[str] = []
+
+    async def command(self, do: str, **fields: Any) -> None:
+        instance = fields["disturbance"]["instance"] if do == "arm" else fields["instance"]
+        self.crew.note(instance, do)
+        if self.answers:
+            if do == "arm":
+                self.armed.append(instance)
+                self.reports.append({"report": "armed", "instance": instance})
+            else:
+                fired = 5 if instance in self.armed else 0
+                self.reports.append({"report": "disarmed", "instance": instance, "fired": fired})
+
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> dict[str, Any] | None:
+        await asyncio.sleep(0)
+        for report in self.reports:
+            if report["report"] == kind and all(report.get(k) == v for k, v in match.items()):
+                self.reports.remove(report)
+                return report
+        return None
+
+
+class World:
+    """A stage of fakes with a real history. Waits are short: nobody here needs longer than an instant."""
+
+    def __init__(self, run: Path, *, consumers: int = 3) -> None:
+        (run / "history").mkdir()
+        self.writer = Writer(run=run, name="conductor", clock=Clock.start())
+        self.crew = FakeCrew(consumers, self.writer.path)
+        self.line = FakeLine(self.crew)
+        self.stage = Stage(
+            crews={"orders": self.crew},
+            visibility_timeout_s={"orders": 4.0},
+            line=self.line,
+            writer=self.writer,
+            seed=7,
+            find_s=0.1,
+            hold_s=0.1,
+            answer_s=0.1,
+            recover_s=0.1,
+        )
+
+    def runner(self, *entries: dict[str, Any], duration_s: float = 60.0, seed: int = 7) -> Runner:
+        faults = [FAULTS[entry["fault"]].model_validate(entry) for entry in entries]
+        consumers = {"orders": len(self.crew.members)}
+        return Runner(plan(faults, duration_s=duration_s, consumers=consumers, seed=seed), stage=self.stage)
+
+    async def strike(self, *entries: dict[str, Any], heal: bool = False) -> list[Outcome]:
+        """Carry out entries that end by themselves; with `heal` they are healed when each has broken something."""
+        runner = self.runner(*entries)
+        running = asyncio.create_task(runner.run(start_ns=self.writer.clock.now_ns()))
+        if heal:
+            await until(lambda: running.done() or self.breaks == len(entries))
+            runner.heal_all()
+        return await running
+
+    @property
+    def breaks(self) -> int:
+        return len([what for _, what, _ in self.did if what in ("arm", "SIGSTOP")])
+
+    @property
+    def did(self) -> list[tuple[str, str, list[str]]]:
+        return self.crew.did
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        return faults(self.writer.path)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
+
+
+def faults(path: Path) -> list[dict[str, Any]]:
+    """The fault records of a history file."""
+    scan = reader.Scan()
+    found = [record for _, record in reader.records(path, scan) if record["event"] == "fault"]
+    assert not scan.damaged
+    return found

@@ -1,0 +1,278 @@
+"""Every fault against fakes: recorded before it breaks, healed on every exit, and honest about how often it struck."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos_fakes import World, until
+
+from chaos.registry import FAULTS
+from history.errors import HistoryError
+
+# Each fault as a scenario might write it; of those that last, for longer than any test waits.
+ENTRIES: dict[str, dict[str, Any]] = {
+    "kill-consumer": {},
+    "pause-consumer": {"for": 50.0},
+    "stretch-processing": {"to": {"times_visibility_timeout": 1.5}, "share": 0.1},
+    "crash-at": {"point": "before-effect", "share": 0.01},
+    "lose-send-reply": {"share": 0.1},
+    "lose-delete": {"share": 0.1},
+}
+LASTING = [name for name in ENTRIES if name != "kill-consumer"]
+ARMED = ("stretch-processing", "crash-at", "lose-delete")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = World(tmp_path)
+    # The kernel knows no fake: a place counts as stopped from its SIGSTOP to its SIGCONT.
+    signals = ("SIGSTOP", "SIGCONT")
+    monkeypatch.setattr(
+        "chaos.faults.pause_consumer.is_stopped",
+        lambda pid: [what for _, what, _ in world.did if what in signals][-1:] == ["SIGSTOP"],
+    )
+    return world
+
+
+def entry(name: str, **fields: Any) -> dict[str, Any]:
+    return {"fault": name, "at": 0.0, **ENTRIES[name], **fields}
+
+
+def test_every_fault_is_tried_here() -> None:
+    assert ENTRIES.keys() == FAULTS.keys()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_describes_itself(name: str) -> None:
+    fault = FAULTS[name]
+    assert fault.__doc__ and "\n" not in fault.__doc__ and fault.__doc__.endswith(".")
+    assert re.fullmatch(r"#[0-9a-f]{6}", fault.colour)
+    assert fault.model_validate(entry(name)).fault == name
+    assert len({other.colour for other in FAULTS.values()}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_it_is_recorded_before_it_breaks_and_after_it_heals(world: World, name: str) -> None:
+    (outcome,) = asyncio.run(world.strike(entry(name), heal=name in LASTING))
+    assert outcome.error is None
+    assert outcome.fired > 0
+    start, stop = world.faults
+    assert (start["fault"], start["phase"], stop["phase"]) == (name, "start", "stop")
+    assert start["instance"] == stop["instance"] == f"{name}-1"
+    assert stop["params"]["fired"] == outcome.fired
+    assert start["label"]
+    assert "fired" not in start["params"]
+    members = [f"orders-{n}.1" for n in (1, 2, 3)]
+    assert start["targets"] and set(start["targets"]) <= {*members, "load"}
+    # Nothing is done to anybody outside of the two records.
+    assert world.did and all(phases == ["start"] for _, _, phases in world.did)
+
+
+def _is_whole(world: World) -> bool:
+    signals = [what for _, what, _ in world.did]
+    return not world.crew.armed and signals.count("SIGSTOP") <= signals.count("SIGCONT")
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_it_heals_when_the_run_is_cancelled(world: World, name: str) -> None:
+    async def interrupted() -> None:
+        running = asyncio.create_task(world.runner(entry(name)).run(start_ns=0))
+        await until(lambda: world.breaks > 0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(interrupted())
+    assert _is_whole(world)
+    assert [record["phase"] for record in world.faults] == ["start", "stop"]
+    assert world.faults[-1]["params"]["fired"] > 0
+
+
+def test_a_kill_that_is_cancelled_does_not_claim_that_its_harm_is_over(world: World) -> None:
+    async def interrupted() -> None:
+        world.crew.members[0].deaf = world.crew.members[1].deaf = world.crew.members[2].deaf = True
+        running = asyncio.create_task(world.runner(entry("kill-consumer")).run(start_ns=0))
+        await until(lambda: len(world.did) > 0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(interrupted())
+    assert [record["phase"] for record in world.faults] == ["start"]
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_it_heals_when_something_else_fails(world: World, name: str) -> None:
+    """The history's disk is full when another strike begins: one error comes out, and nothing stays broken."""
+
+    async def failing() -> None:
+        runner = world.runner(entry(name), {"fault": "kill-consumer", "at": 0.2})
+        written = world.writer.write
+
+        def write(*records: Any) -> int:
+            if records[0]["fault"] == "kill-consumer":
+                raise HistoryError("no space left")
+            return written(*records)
+
+        world.writer.write = write  # type: ignore[method-assign]  # a full disk that needs no disk
+        with pytest.raises(HistoryError, match="no space left"):
+            await runner.run(start_ns=world.writer.clock.now_ns())
+
+    asyncio.run(failing())
+    assert _is_whole(world)
+    assert world.did[-1][1] in ("SIGCONT", "disarm")
+
+
+@pytest.mark.parametrize("name", ARMED)
+def test_an_order_is_taken_back_when_giving_it_fails(world: World, name: str) -> None:
+    world.crew.broken = OSError("the pipe broke")
+    with pytest.raises(OSError, match="the pipe broke"):
+        asyncio.run(world.strike(entry(name)))
+    assert _is_whole(world)
+
+
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "lose-send-reply"])
+def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> None:
+    for member in world.crew.members:
+        member.alive = False
+    (outcome,) = asyncio.run(world.strike(entry(name)))
+    assert outcome.fired == 0
+    assert outcome.error and "not one of" in outcome.error
+    assert [(record["phase"], record["targets"]) for record in world.faults] == [("start", []), ("stop", [])]
+    assert world.faults[-1]["params"]["fired"] == 0
+    assert world.faults[-1]["params"]["error"] == outcome.error
+    assert not [what for _, what, _ in world.did if what.startswith("SIG") or what == "arm"]
+
+
+def test_a_load_that_does_not_answer_is_no_success(world: World) -> None:
+    world.line.answers = False
+    (outcome,) = asyncio.run(world.strike(entry("lose-send-reply")))
+    assert outcome.error == "the load did not confirm the order"
+    assert world.faults[-1]["params"]["fired"] == 0
+    assert world.did[-1][1] == "disarm"
+
+
+@pytest.mark.parametrize("name", ARMED)
+def test_an_order_that_never_struck_says_so(world: World, name: str) -> None:
+    world.crew.fires = 0
+    (outcome,) = asyncio.run(world.strike(entry(name), heal=True))
+    assert (outcome.fired, outcome.error) == (0, "was in place, but never struck")
+    assert world.faults[-1]["params"]["fired"] == 0
+
+
+def test_one_that_failed_ends_no_other(world: World) -> None:
+    world.line.answers = False
+    lost, killed = asyncio.run(world.strike(entry("lose-send-reply"), entry("kill-consumer")))
+    assert lost.error and not lost.fired
+    assert killed.fired == 1 and not killed.error
+
+
+def test_what_the_load_did_not_live_to_see_is_no_success(world: World) -> None:
+    async def early_end() -> Any:
+        runner = world.runner(entry("kill-consumer", at=50.0))
+        running = asyncio.create_task(runner.run(start_ns=world.writer.clock.now_ns()))
+        runner.heal_all()
+        return await running
+
+    (outcome,) = asyncio.run(early_end())
+    assert outcome.error == "the load ended before its moment, 50 s"
+    assert world.faults[-1]["params"]["fired"] == 0
+    assert not world.did
+
+
+def test_strikes_overlap(world: World) -> None:
+    entries = [entry(name) for name in ARMED]
+    asyncio.run(world.strike(*entries, heal=True))
+    phases = [record["phase"] for record in world.faults]
+    assert phases == ["start"] * 3 + ["stop"] * 3
+
+
+# Each fault's own
+
+
+def test_kill_strikes_as_many_as_it_picks_with_the_signal_it_names(world: World) -> None:
+    (outcome,) = asyncio.run(world.strike(entry("kill-consumer", pick=2, signal="TERM")))
+    killed = [who for who, what, _ in world.did if what == "SIGTERM"]
+    assert len(killed) == len(set(killed)) == outcome.fired == 2
+    assert sorted(world.faults[0]["targets"]) == sorted(killed)
+    assert world.faults[-1]["params"]["held"] == 2
+
+
+def test_kill_waits_for_a_message_in_hand_but_not_for_ever(world: World) -> None:
+    for member in world.crew.members:
+        member.holds = False
+    (outcome,) = asyncio.run(world.strike(entry("kill-consumer")))
+    assert outcome.fired == 1
+    assert world.faults[-1]["params"]["held"] == 0
+
+
+def test_kill_without_a_replacement_is_not_over(world: World) -> None:
+    for member in world.crew.members:
+        member.replaces = False
+    (outcome,) = asyncio.run(world.strike(entry("kill-consumer")))
+    assert outcome.fired == 1
+    assert outcome.error and "nobody polls in the place of" in outcome.error
+    assert [record["phase"] for record in world.faults] == ["start"]
+
+
+def test_kill_counts_deaths_not_signals(world: World) -> None:
+    for member in world.crew.members:
+        member.deaf = True
+    (outcome,) = asyncio.run(world.strike(entry("kill-consumer")))
+    assert outcome.fired == 0
+    assert outcome.error
+
+
+def test_pause_ends_after_its_time(world: World) -> None:
+    (outcome,) = asyncio.run(world.strike(entry("pause-consumer", **{"for": 0.05})))
+    assert outcome.fired == 1
+    assert [what for _, what, _ in world.did] == ["SIGSTOP", "SIGCONT"]
+
+
+def test_pause_does_not_wake_what_another_strike_stopped(world: World) -> None:
+    world.crew.members[1:] = []
+    first, second = asyncio.run(
+        world.strike(entry("pause-consumer", **{"for": 0.2}), entry("pause-consumer", **{"for": 0.01, "at": 0.05}))
+    )
+    assert first.fired == 1 and second.fired == 0
+    assert second.error and "stopped already" in second.error
+    assert [what for _, what, _ in world.did] == ["SIGSTOP", "SIGCONT"]
+
+
+def test_pause_that_did_not_stop_anybody_is_no_success(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chaos.faults.pause_consumer.is_stopped", lambda pid: False)
+    (outcome,) = asyncio.run(world.strike(entry("pause-consumer")))
+    assert outcome.fired == 0 and outcome.error
+    assert _is_whole(world)
+
+
+def test_stretch_turns_a_multiple_into_seconds(world: World) -> None:
+    asyncio.run(world.strike(entry("stretch-processing"), entry("stretch-processing", to=9.0), heal=True))
+    (multiple, slots), (absolute, _) = world.crew.ever_armed
+    assert (multiple.kind, multiple.seconds, multiple.share) == ("stretch-processing", 6.0, 0.1)
+    assert absolute.seconds == 9.0
+    assert slots == ["orders-1", "orders-2", "orders-3"]
+
+
+def test_crash_at_the_nth_is_over_when_it_has_crashed(world: World) -> None:
+    async def crashing() -> Any:
+        crash = {"fault": "crash-at", "at": 0.0, "point": "after-effect", "nth": 2, "pick": 2}
+        running = asyncio.create_task(world.runner(crash).run(start_ns=0))
+        await until(lambda: len(world.crew.armed) > 0)
+        ((disturbance, slots),) = world.crew.armed.values()
+        for member in world.crew.members:
+            if member.slot in slots:
+                assert not running.done()
+                member.reports.append({"report": "fired", "instance": disturbance.instance})
+                member.die()
+        return disturbance, await running
+
+    disturbance, (outcome,) = asyncio.run(crashing())
+    assert (disturbance.kind, disturbance.point, disturbance.nth) == ("crash-at", "after-effect", 2)
+    assert outcome.fired == 3, "as often as the crew says"
+    replaced = [what for _, what, _ in world.did][-2:]
+    assert replaced == ["replaced", "replaced"], "its harm ends when both replacements poll"

@@ -36,7 +36,7 @@ class _View:
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(text)
+        self._console.print(text, soft_wrap=True)
 
     def phase(self, text: str) -> None:
         """What the run is doing now."""
@@ -45,7 +45,7 @@ class _View:
         if self.live is not None:
             self.live.update(self._table())
         elif not same or self._due():
-            self._console.print(text)
+            self._console.print(text, soft_wrap=True)
 
     def started(self, start_ns: int) -> None:
         """The load begins in a moment."""

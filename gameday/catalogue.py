@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Iterator
 
 from gameday import scenario
+from history.manifest import Subscription
+from transports.base import Topology
 
 
 def catalogue(what: str) -> Iterator[tuple[str, str]]:
@@ -14,7 +16,10 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         from transports.registry import TRANSPORTS
 
         for name, transport in TRANSPORTS.items():
-            yield name, f"{'ordered by group' if transport.ordered else 'no order'}; {_first_line(type(transport))}"
+            yield (
+                name,
+                "; ".join(_promised(promise) for promise in transport.promises(Topology(subscriptions=["x"])).values()),
+            )
     elif what == "faults":
         from chaos.registry import FAULTS
 
@@ -43,6 +48,13 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
     else:
         for name in scenario.names():
             yield name, _first_comment(name)
+
+
+def _promised(promise: Subscription) -> str:
+    """What a subscription of a transport promises."""
+    order = f"ordered by {promise.ordered_by}" if promise.ordered_by else "in any order"
+    once = f", a repeated send dropped for {promise.dedup_window_s:g} s" if promise.dedup_window_s else ""
+    return f"a {promise.kind}: {promise.promises}, {order}{once}"
 
 
 def _first_line(thing: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 import traceback
@@ -34,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -73,7 +74,7 @@ def run(
     endpoint_url: Annotated[
         str | None,
         typer.Option(
-            help="The endpoint of `--target localstack`, which it implies. Else AWS_ENDPOINT_URL_<SERVICE>, "
+            help="The endpoint of `--target localstack`, which it implies. Else AWS_ENDPOINT_URL_SQS and the like, "
             "AWS_ENDPOINT_URL, http://127.0.0.1:4566."
         ),
     ] = None,
@@ -96,15 +97,12 @@ def run(
 ) -> None:
     """Run a scenario: build, push load, break things, drain, and judge which claims held.
 
+    \b
     Examples:
-
-        gameday run
-
-        gameday run broken-no-guard --seed 7
-
-        gameday run quick --set load.rate=50/s --set 'chaos=[]' --out runs/calm
-
-        gameday run my.yaml --endpoint-url http://127.0.0.1:4566
+      gameday run
+      gameday run broken-no-guard --seed 7
+      gameday run quick --set load.rate=50/s --set 'chaos=[]' --out runs/calm
+      gameday run my.yaml --endpoint-url http://127.0.0.1:4566
     """
     # Here, so that judging does without: see the module's promise.
     from gameday import scenario as scenarios
@@ -138,11 +136,10 @@ def verify(
 ) -> None:
     """Judge a recorded run again, from its history alone.
 
+    \b
     Examples:
-
-        gameday verify runs/quick-20260101-120000-1a2b
-
-        gameday verify runs/calm --format junit > verdict.xml
+      gameday verify runs/quick-20260101-120000-1a2b
+      gameday verify runs/calm --format junit > verdict.xml
     """
     from verify.judge import judge
 
@@ -153,9 +150,9 @@ def verify(
 def schema() -> None:
     """Print the JSON Schema of scenarios, for editors.
 
+    \b
     Example:
-
-        gameday schema > scenario.schema.json
+      gameday schema > scenario.schema.json
     """
     from gameday.schema import schema as of_scenarios
 
@@ -166,11 +163,10 @@ def schema() -> None:
 def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
     """List what can stand in a scenario.
 
+    \b
     Examples:
-
-        gameday list faults
-
-        gameday list scenarios
+      gameday list faults
+      gameday list scenarios
     """
     from gameday.catalogue import catalogue
 
@@ -182,6 +178,8 @@ def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
 
 def main() -> None:
     """The entry point: typer's own exit codes, and ours for our own errors."""
+    # Until a run takes both over (and from its end on), SIGTERM is an interruption like Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except GamedayError as error:

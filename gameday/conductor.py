@@ -108,7 +108,7 @@ async def conduct(order: Order, view: View) -> Path:
     except (asyncio.CancelledError, GamedayError):
         kept = conductor.kept()
         if interrupted:
-            raise Interrupted(f"interrupted.{kept}") from None
+            raise Interrupted(f"interrupted{kept}") from None
         error = sys.exception()
         assert isinstance(error, GamedayError)
         raise type(error)(f"{error}{kept}") from None
@@ -464,7 +464,7 @@ class _Conductor:
         config.save(path)
         for name in config.writers:
             writer.announce(name)
-        argv = ["-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
+        argv = ["-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
         if spec.processes > 1:
             argv += ["--processes", str(spec.processes)]
         load = await self._child(stack, "load", argv, {"GAMEDAY_LOAD": str(path)})
@@ -485,8 +485,12 @@ class _Conductor:
         limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S
         done = await load.report("done", timeout_s=limit_s)
         if done is None:
-            what = f"was not done after {limit_s:g} s" if load.alive else f"died ({load.returncode})"
+            what = f"was not done after {limit_s:g} s" if load.alive else f"died ({targets.ending(load.returncode)})"
             raise ProcessError(f"the load (Locust) {what}: {load.last_words()}")
+        # Done is told before the end, and an end that is not in order says that a record is missing.
+        code = await asyncio.wait_for(load.wait(), _LOAD_SPARE_S)
+        if code != 0:
+            raise ProcessError(f"the load (Locust) ended with {targets.ending(code)}: {load.last_words()}")
         return done
 
     def _strikes(self) -> list[Strike]:
@@ -531,7 +535,7 @@ class _Conductor:
     def kept(self) -> str:
         """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
         if (self._run / "manifest.json").exists():
-            return f" What was recorded is kept: gameday verify {_shown(self._run)}"
+            return f"\nWhat was recorded is kept: gameday verify {_shown(self._run)}"
         for log in (self._run / "logs").glob("*.log"):
             log.unlink()
         for directory in (self._run / "logs", self._run):

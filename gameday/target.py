@@ -77,7 +77,7 @@ class Target:
             await asyncio.Event().wait()
             raise AssertionError("unreachable: nobody sets that event")
         code = await self.process.wait()
-        return f"{self.what} died ({_ending(code)}): {self.process.last_words()}"
+        return f"{self.what} died ({ending(code)}): {self.process.last_words()}"
 
     async def stop(self) -> None:
         if self.process is not None:
@@ -263,5 +263,6 @@ async def _answers(url: str, process: Child) -> bool:
     return False
 
 
-def _ending(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
+def ending(code: int | None) -> str:
+    """A process's end in words."""
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

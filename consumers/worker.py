@@ -4,7 +4,8 @@ It promises what the record format asks: a receive is recorded whole before any 
 `settling` of its message in one write before the call that settles, every answer after it. A receive whose answer was
 lost is nothing it knows, so it records nothing.
 
-Each poller takes one batch at a time: receive, handle, settle, again; so `pollers` x `batch` bounds what is in hand.
+A poller receives the next batch as soon as no more is in hand than the handlers can take at once; so one slow message
+holds nothing else up, and `concurrency` + `pollers` x `batch` bounds what waits here while its visibility timeout runs.
 Messages of one group are handled one after another in batch order, groups beside each other, `concurrency` handlers at
 once in the whole process. The first failure stops its group: the rest of that group's messages in the batch are
 released, for handling them would overtake the one that failed.
@@ -64,27 +65,24 @@ class Tools:
 class InHand:
     """A message from its receive to its settling: what a handler sees as its `Work`.
 
-    `intent` is the `settling` record that ends it, once that is written. `settled`: the call went out, so there is
-    nothing left to do. `abandoned`: nothing will be done, it is left to expire.
+    `intent` is the `settling` record that ends it, once that is written. `abandoned`: it is left to expire. `applied`:
+    the effect is in the store, whatever comes after it.
     """
 
-    __slots__ = ("_worker", "abandoned", "batch", "delivery", "effect_started", "id", "intent", "settled")
+    __slots__ = ("_worker", "abandoned", "applied", "batch", "delivery", "effect_started", "id", "intent", "key")
 
     def __init__(self, worker: Worker, batch: Batch, delivery: Delivery) -> None:
         self.delivery = delivery
         self.batch = batch
         # The history needs a name for a message that is not ours as well; the broker's is the only one it has.
         self.id = delivery.id if delivery.id is not None else delivery.broker_id
+        # What a disturbance rolls its dice on: a redelivery rolls again.
+        self.key = f"{self.id}:{delivery.receives}"
         self.intent: Record | None = None
-        self.settled = False
         self.abandoned = False
+        self.applied = False
         self.effect_started = 0
         self._worker = worker
-
-    @property
-    def key(self) -> str:
-        """What a disturbance rolls its dice on: a redelivery rolls again."""
-        return f"{self.id}:{self.delivery.receives}"
 
     async def process(self) -> None:
         stretched_s = self._worker.tools.disturbances.stretched(self.key)
@@ -106,6 +104,8 @@ class InHand:
     def _step(self, point: str) -> None:
         if point == "before-effect":
             self.effect_started = self._worker.now()
+        else:
+            self.applied = True
         self._worker.tools.disturbances.crash(point, self.key)
 
     def effect_record(self, outcome: EffectResult) -> Record:
@@ -117,6 +117,10 @@ class InHand:
             started=self.effect_started or self._worker.now(),
             outcome=outcome,
         )
+
+    def failure_record(self) -> Record:
+        """A handler that fails after its effect (check-then-act can, at its last write) has had the effect."""
+        return self.effect_record("applied" if self.applied else "failed")
 
     def settling(self, action: SettleAction, *, hidden_s: float | None = None) -> Record:
         return events.settling(
@@ -149,7 +153,10 @@ class Batch:
 
 
 class Worker:
-    """Works until `stop`. Whoever made the tools closes them."""
+    """Works until `stop`. Whoever made the tools closes them.
+
+    `holding` counts the messages in hand: received, and neither ready to be settled nor given up.
+    """
 
     def __init__(self, *, config: ConsumerConfig, name: str, tools: Tools) -> None:
         self.name = name
@@ -159,6 +166,8 @@ class Worker:
         self._tell_holding: Callable[[int], None] | None = None
         self._batches = 0
         self._slots = asyncio.Semaphore(config.concurrency)
+        self._room = asyncio.Event()
+        self._room.set()
         self._stopping = asyncio.Event()
         self._random = random.Random(f"{config.seed}:{name}")
 
@@ -185,7 +194,7 @@ class Worker:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(self.config.pollers):
-                    tasks.create_task(self._poll())
+                    tasks.create_task(self._poll(tasks))
         except BaseExceptionGroup as group:
             # The first cause is the one to tell; the others are its consequences.
             error: BaseException = group
@@ -195,7 +204,7 @@ class Worker:
 
     # Receiving.
 
-    async def _poll(self) -> None:
+    async def _poll(self, tasks: asyncio.TaskGroup) -> None:
         source = self.tools.source
         receive = source.receive(most=min(self.config.batch, source.batch_max), wait_s=self.config.wait_s)
         failures = 0
@@ -212,7 +221,8 @@ class Worker:
                 continue
             failures = 0
             if deliveries := source.received(answer):
-                await self._work_through(self._take(deliveries, started))
+                tasks.create_task(self._work_through(self._take(deliveries, started)))
+                await self._room.wait()
             else:
                 await self._pause(_EMPTY_PACE_S - (self.now() - started) / NS_PER_S)
 
@@ -222,13 +232,20 @@ class Worker:
         batch = Batch(name=f"{self.name}-{self._batches}")
         batch.messages = [InHand(self, batch, delivery) for delivery in deliveries]
         self.tools.writer.write(*(self._received_record(message, started) for message in batch.messages))
-        self.holding += len(batch.messages)
+        self._hold(len(batch.messages))
         if self._tell_holding is not None:
             self._tell_holding(self.holding)
             self._tell_holding = None
         for message in batch.messages:
             self.tools.disturbances.crash("after-receive", message.key)
         return batch
+
+    def _hold(self, more: int) -> None:
+        self.holding += more
+        if self.holding <= self.config.concurrency:
+            self._room.set()
+        else:
+            self._room.clear()
 
     def _received_record(self, message: InHand, started: int) -> Record:
         delivery = message.delivery
@@ -257,17 +274,14 @@ class Worker:
         """
         every_s = self.config.heartbeat_s
         extended = self.now()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                lanes = {tasks.create_task(self._work_lane(lane)) for lane in batch.lanes()}
-                while lanes:
-                    _, lanes = await asyncio.wait(lanes, timeout=_LINGER_S)
-                    await self.settle(batch)
-                    if lanes and every_s is not None and self.now() - extended >= every_s * NS_PER_S:
-                        extended = self.now()
-                        await self._extend(batch)
-        finally:
-            self.holding -= sum(not message.settled for message in batch.messages)
+        async with asyncio.TaskGroup() as tasks:
+            lanes = {tasks.create_task(self._work_lane(lane)) for lane in batch.lanes()}
+            while lanes:
+                _, lanes = await asyncio.wait(lanes, timeout=_LINGER_S)
+                await self.settle(batch)
+                if lanes and every_s is not None and self.now() - extended >= every_s * NS_PER_S:
+                    extended = self.now()
+                    await self._extend(batch)
 
     async def _work_lane(self, lane: Sequence[InHand]) -> None:
         async with self._slots:
@@ -293,14 +307,15 @@ class Worker:
         except CallFailed as error:
             _say(f"the effect store failed on {message.id}, which is left to expire: {error}")
             message.abandoned = True
+            self._hold(-1)
             # Not definite means that the effect may be there: no record of an effect says exactly that.
-            if error.definite:
-                self.tools.writer.write(message.effect_record("failed"))
+            if error.definite or message.applied:
+                self.tools.writer.write(message.failure_record())
             return False
         except Exception as error:
             if not isinstance(error, HandlerFailed):
                 _say(f"the handler failed on {message.id}:\n{traceback.format_exc()}")
-            self.queue(message.effect_record("failed"), releases=[message])
+            self.queue(message.failure_record(), releases=[message])
             return False
         if outcome is None:
             self.queue(deletes=[message])
@@ -326,14 +341,12 @@ class Worker:
         intents = _intents(deletes) + _intents(releases)
         if records or intents:
             self.tools.writer.write(*records, *intents)
+        self._hold(-len(intents))
 
     async def settle(self, batch: Batch) -> None:
         """Delete and release what is queued, in one call each."""
         deletes, batch.deletes = batch.deletes, []
         releases, batch.releases = batch.releases, []
-        for message in (*deletes, *releases):
-            message.settled = True
-        self.holding -= len(deletes) + len(releases)
         if deletes := self._survive_deleting(deletes):
             call = self.tools.source.delete(_deliveries(deletes))
             await self._call_and_record(call, deletes, _intents(deletes), crash="after-delete")

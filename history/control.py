@@ -11,8 +11,8 @@ A command to a consumer or to the load is one of:
                                             {"report": "disarmed", "instance": …, "fired": n}
     {"do": "tell-when-holding"}             answer {"report": "holding", "messages": n} once a message is in hand
 
-and a process reports on its own: {"report": "ready"} when it does its work, {"report": "fired", "instance": …} right
-before an armed disturbance ends the process.
+and a process reports on its own: {"report": "ready"} when it does its work, {"report": "fired", "instance": …} the
+first time that an armed disturbance strikes: at once, for that evidence must survive a process that dies of it.
 """
 
 from __future__ import annotations

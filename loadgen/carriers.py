@@ -1,11 +1,13 @@
-"""Who carries the load's calls: anything that makes a `Call` an `Answer` or raises CallFailed."""
+"""Who carries the load's calls: the fast carrier where it knows the service's protocol, else boto3."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
+from urllib.request import getproxies
 
 from loadgen.config import LoadConfig
+from loadgen.fast_carrier import JSON_SERVICES, FastCarrier
 from transports.base import Answer, Call
 from transports.carrier import BotoCarrier
 from transports.registry import TRANSPORTS
@@ -16,7 +18,10 @@ READ_TIMEOUT_S = 10.0
 
 class Carrier(Protocol):
     def for_one_user(self) -> Callable[[Call], Answer]:
-        """What one user makes its calls with, one at a time; warm: the first call finds everything in place."""
+        """What one user makes its calls with, one at a time; warm: the first call finds everything in place.
+
+        Errors of a call: CallFailed.
+        """
         ...
 
 
@@ -33,4 +38,9 @@ class SharedBoto:
 
 
 def carrier_for(config: LoadConfig) -> Carrier:
-    return SharedBoto(config)
+    services = tuple(TRANSPORTS[config.transport].services)
+    # boto3 goes through a proxy where the environment names one; the fast carrier does not know how.
+    through_proxy = any(getproxies().get(scheme) for scheme in ("http", "https"))
+    if through_proxy or any(service not in JSON_SERVICES for service in services):
+        return SharedBoto(config)
+    return FastCarrier(config.endpoint, services=services, read_timeout_s=READ_TIMEOUT_S)

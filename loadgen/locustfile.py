@@ -9,6 +9,8 @@ timed from the moment it was due, so that a broker which makes the load wait doe
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import signal
 import stat
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
 from locust import User, events
 from locust.exception import StopUser
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
@@ -30,6 +33,7 @@ from loadgen.node import Node
 from loadgen.sender import Sample
 
 _SPAWN_RATE_MAX = 100
+_WORKERS_END_WITHIN_S = 10
 _lead: Lead | None = None
 _node: Node | None = None
 
@@ -75,6 +79,8 @@ def _init(environment: Any, **_: object) -> None:
     if options.spawn_rate is None:
         options.spawn_rate = min(options.num_users, _SPAWN_RATE_MAX)
     distributed = isinstance(runner, MasterRunner)
+    if options.processes:
+        atexit.register(_outlive_workers)
     _lead = Lead(
         environment,
         config=config,
@@ -107,6 +113,14 @@ def _finish() -> None:
         _lead.finish()
     if _node is not None:
         _node.finish()
+
+
+def _outlive_workers() -> None:
+    """Locust's own wait at the end takes a worker that still runs for one that is gone."""
+    with gevent.Timeout(_WORKERS_END_WITHIN_S, False):
+        for worker in psutil.Process().children():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(worker.pid, 0)
 
 
 def _config(options: Any) -> LoadConfig:

@@ -45,7 +45,8 @@ class PauseConsumer(ConsumerFault):
             scene.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
             paused.append((victim, victim.name))
             victim.signal(SIGSTOP)
-            proven += await scene.until(lambda: is_stopped(pid), scene.stage.answer_s)
+            if await scene.until(lambda: is_stopped(pid), scene.stage.answer_s):
+                proven += 1
 
         try:
             await scene.together(pause(victim) for victim in victims)

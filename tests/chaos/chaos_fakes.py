@@ -36,7 +36,7 @@ class Place:
     @property
     def pid(self) -> int | None:
         # Of no process that exists: Linux's largest pid is 2**22.
-        return 2**23 if self.alive else None
+        return 2**23 + int(self.slot[-1]) if self.alive else None
 
     def signal(self, number: signal.Signals) -> None:
         self.crew.note(self.name, number.name)

@@ -29,12 +29,14 @@ ARMED = ("stretch-processing", "crash-at", "lose-delete")
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(tmp_path)
-    # The kernel knows no fake: a place counts as stopped from its SIGSTOP to its SIGCONT.
-    signals = ("SIGSTOP", "SIGCONT")
-    monkeypatch.setattr(
-        "chaos.faults.pause_consumer.is_stopped",
-        lambda pid: [what for _, what, _ in world.did if what in signals][-1:] == ["SIGSTOP"],
-    )
+
+    def is_stopped(pid: int) -> bool:
+        """The kernel knows no fake: one counts as stopped from its SIGSTOP to its SIGCONT."""
+        (name,) = [member.name for member in world.crew.members if member.pid == pid]
+        signals = [what for who, what, _ in world.did if who == name and what in ("SIGSTOP", "SIGCONT")]
+        return signals[-1:] == ["SIGSTOP"]
+
+    monkeypatch.setattr("chaos.faults.pause_consumer.is_stopped", is_stopped)
     return world
 
 
@@ -231,6 +233,11 @@ def test_pause_ends_after_its_time(world: World) -> None:
     (outcome,) = asyncio.run(world.strike(entry("pause-consumer", **{"for": 0.05})))
     assert outcome.fired == 1
     assert [what for _, what, _ in world.did] == ["SIGSTOP", "SIGCONT"]
+
+
+def test_pause_counts_each_that_stopped(world: World) -> None:
+    (outcome,) = asyncio.run(world.strike(entry("pause-consumer", pick=3, **{"for": 0.05})))
+    assert outcome.fired == 3
 
 
 def test_pause_does_not_wake_what_another_strike_stopped(world: World) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 
@@ -50,7 +51,7 @@ def main() -> int:
     try:
         asyncio.run(serve(port=arguments.port, conduct=conduct, dedup_window_s=arguments.dedup_window_s))
     except OSError as error:
-        print(f"cannot serve on {HOST}:{arguments.port}: {error.strerror}", file=sys.stderr)
+        print(f"cannot serve on {HOST}:{arguments.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)
         return 4
     return 0
 

@@ -1,0 +1,123 @@
+"""What the tests of the consumers share: a run directory, a worker on its bench, and a real emulator with a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
+
+from consumers.config import ConsumerConfig
+from consumers.disturbances import Disturbances
+from consumers.guards import GUARDS
+from consumers.handlers import HANDLERS, Handler
+from consumers.stores import make_store
+from consumers.worker import Tools, Worker
+from history.clock import Clock
+from history.writer import Writer
+from transports.base import Addresses, CallFailed, Topology
+from transports.carrier import BotoCarrier, run_plan
+from transports.endpoint import Endpoint
+from transports.queue import SqsQueue
+from transports.registry import TRANSPORTS
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "history").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def config(run: Path) -> ConsumerConfig:
+    """For workers in this process: nothing in it points at a real service."""
+    return ConsumerConfig(
+        run_dir=run,
+        run="r",
+        clock=Clock.start(),
+        endpoint=Endpoint(),
+        transport="sqs-fifo",
+        addresses=Addresses(send_to="q", queues={"orders": "q"}),
+        subscription="orders",
+        visibility_timeout_s=5,
+        store={"kind": "sqlite", "path": str(run / "effects.sqlite")},
+    )
+
+
+@pytest.fixture
+def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
+    """Makes a bench: the batches that the queue answers with, a handler of its own, changed configuration."""
+
+    def make(
+        *batches: list[dict[str, Any]] | CallFailed, handler: str | Handler = "reference", **changes: Any
+    ) -> Bench:
+        changed = replace(config, **changes)
+        queue = ScriptedQueue(list(batches), history=lambda: read_history(run, "orders-1.1"))
+        store = DictStore()
+        tools = Tools(
+            writer=Writer(run=run, name="orders-1.1", clock=changed.clock),
+            carry=queue,
+            source=SqsQueue("q"),
+            store=store,
+            handler=HANDLERS[handler] if isinstance(handler, str) else handler,
+            guard=GUARDS[changed.guard],
+            disturbances=Disturbances(),
+        )
+        worker = Worker(config=changed, name="orders-1.1", tools=tools)
+        queue.when_empty = lambda: None if worker.holding else worker.stop()
+        return Bench(worker, queue, store, run)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[Endpoint]:
+    """MiniStack on a free loopback port, one per test process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ministack"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_ministack/health", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None, "the emulator died"
+                assert time.monotonic() < deadline, "the emulator does not answer"
+                time.sleep(0.1)
+        yield Endpoint(urls={"*": f"http://127.0.0.1:{port}"}, access_key="test", secret_key="test")
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def stage(config: ConsumerConfig, emulator: Endpoint, tmp_path: Path) -> Stage:
+    """A FIFO queue of its own on the emulator, and consumers configured for it."""
+    carry = BotoCarrier(emulator)
+    topology = Topology(subscriptions=["orders"], visibility_timeout_s=2)
+    name = f"{os.getpid()}-{tmp_path.name}"[-40:].strip("-")
+    addresses = run_plan(TRANSPORTS["sqs-fifo"].provision(topology, run=name, tags={}), carry)
+    # No long poll: a drain waits for its end, and most tests end in a drain.
+    real = replace(config, endpoint=emulator, addresses=addresses, visibility_timeout_s=2, concurrency=2, wait_s=0)
+    asyncio.run(make_store(real.store, emulator).create(tags={}))
+    return Stage(real, carry)

@@ -1,0 +1,201 @@
+"""Real consumer processes on a real queue: their records up to the moment they die, and the fleet around them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from scripted import DEADLINE_S, Stage, brief, read_history
+
+from consumers.fleet import Fleet
+from consumers.stores import make_store
+from history.child import Child
+from history.control import Disturbance
+from history.errors import ProcessError
+from history.writer import Writer
+
+pytestmark = pytest.mark.live
+
+
+@asynccontextmanager
+async def running(stage: Stage, *, size: int = 1) -> AsyncIterator[Fleet]:
+    run = stage.config.run_dir
+    writer = Writer(run=run, name="conductor", clock=stage.config.clock)
+    fleet = Fleet(config=stage.config, size=size, writer=writer, run=run, restart_delay_s=0.1)
+    try:
+        await fleet.start(DEADLINE_S)
+        yield fleet
+    finally:
+        await fleet.stop(DEADLINE_S)
+        writer.close()
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        await asyncio.sleep(0.05)
+
+
+def history(stage: Stage, name: str) -> list[str]:
+    return brief(read_history(stage.config.run_dir, name))
+
+
+async def applied(stage: Stage) -> dict[str, int]:
+    return dict(await make_store(stage.config.store, stage.config.endpoint).read_back("orders"))
+
+
+def test_a_fleet_works_drains_and_exits_zero(stage: Stage) -> None:
+    stage.config = replace(stage.config, wait_s=1)
+
+    async def scene() -> None:
+        async with running(stage, size=2) as fleet:
+            await asyncio.to_thread(stage.send, *(f"m{n}" for n in range(8)))
+            await until(lambda: stage.queued() == 0, "the queue is empty")
+            pids = [member.pid for member in fleet.members]
+            assert all(pids) and len(set(pids)) == 2
+        assert [member.alive for member in fleet.members] == [False, False]
+        assert await applied(stage) == {f"m{n}": 1 for n in range(8)}
+
+    asyncio.run(scene())
+    marks = read_history(stage.config.run_dir, "conductor")
+    assert {(m["name"], m.get("file") or m.get("slot"), m.get("code")) for m in marks if m["name"] != "closed"} == {
+        ("writer", "orders-1.1.jsonl", None),
+        ("writer", "orders-2.1.jsonl", None),
+        ("consumer-started", "orders-1", None),
+        ("consumer-started", "orders-2", None),
+        ("consumer-exited", "orders-1", 0),
+        ("consumer-exited", "orders-2", 0),
+    }
+    for name in ("orders-1.1", "orders-2.1"):
+        assert history(stage, name)[-1] == "mark closed"
+
+
+def test_a_term_finishes_what_is_in_hand(stage: Stage) -> None:
+    stage.config = replace(stage.config, processing_time_s=0.5, batch=2)
+
+    async def scene() -> None:
+        async with running(stage) as fleet:
+            (member,) = fleet.members
+            await asyncio.to_thread(stage.send, "a", "b")
+            await member.command("tell-when-holding")
+            assert await member.report("holding", timeout_s=DEADLINE_S) == {"report": "holding", "messages": 2}
+            member.signal(signal.SIGTERM)
+            assert await member.ready_after("orders-1.1", DEADLINE_S), "it was not asked to go, so it is replaced"
+            lines = history(stage, "orders-1.1")
+            assert lines[:4] == ["received a", "received b", "effect a applied", "settling a delete"]
+            assert "settled a delete ok" in lines
+            assert "settled b release ok" in lines, "it had not been begun"
+            assert lines[-1] == "mark closed"
+            await until(lambda: stage.queued() == 0, "the replacement handles what was released")
+
+    asyncio.run(scene())
+
+
+def test_the_end_of_the_line_is_a_drain(stage: Stage) -> None:
+    async def scene() -> None:
+        stage.config.save(stage.config.run_dir / "c.json")
+        argv = [sys.executable, "-m", "consumers", "--config", str(stage.config.run_dir / "c.json"), "--name", "x.1"]
+        child = await Child.start(name="x.1", argv=argv, run=stage.config.run_dir)
+        try:
+            assert await child.report("ready", timeout_s=DEADLINE_S)
+            stdin = child._process.stdin
+            assert stdin is not None
+            stdin.close()
+            async with asyncio.timeout(DEADLINE_S):
+                assert await child.wait() == 0
+            assert history(stage, "x.1") == ["mark closed"]
+        finally:
+            child.signal(signal.SIGKILL)
+
+    asyncio.run(scene())
+
+
+def test_a_killed_consumer_leaves_a_judgeable_file_and_is_replaced(stage: Stage) -> None:
+    stage.config = replace(stage.config, processing_time_s=1.0)
+
+    async def scene() -> None:
+        async with running(stage) as fleet:
+            (member,) = fleet.members
+            await asyncio.to_thread(stage.send, "a")
+            await member.command("tell-when-holding")
+            assert await member.report("holding", timeout_s=DEADLINE_S)
+            member.signal(signal.SIGKILL)
+            assert await member.ready_after("orders-1.1", DEADLINE_S)
+            assert member.name == "orders-1.2"
+            assert history(stage, "orders-1.1") == ["received a"]
+            await until(lambda: stage.queued() == 0, "the replacement handles it after the visibility timeout")
+        assert "effect a applied" in history(stage, "orders-1.2")
+        assert await applied(stage) == {"a": 1}
+
+    asyncio.run(scene())
+    assert "mark consumer-exited" in history(stage, "conductor")
+    exited = [m for m in read_history(stage.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
+    assert [(m["consumer"], m["code"]) for m in exited] == [("orders-1.1", -9), ("orders-1.2", 0)]
+
+
+@pytest.mark.parametrize(
+    ("point", "left", "applied_by_then"),
+    [
+        ("after-receive", ["received a"], {}),
+        ("before-effect", ["received a"], {}),
+        ("after-effect", ["received a"], {"a": 1}),
+        ("before-delete", ["received a", "effect a applied", "settling a delete"], {"a": 1}),
+        ("after-delete", ["received a", "effect a applied", "settling a delete"], {"a": 1}),
+    ],
+)
+def test_a_crash_leaves_exactly_the_records_up_to_its_point(
+    stage: Stage, point: str, left: list[str], applied_by_then: dict[str, int]
+) -> None:
+    async def scene() -> None:
+        async with running(stage) as fleet:
+            await fleet.arm(Disturbance(kind="crash-at", instance="c", point=point, nth=1), ["orders-1"])
+            (member,) = fleet.members
+            await asyncio.to_thread(stage.send, "a")
+            assert await member.report("fired", timeout_s=DEADLINE_S, instance="c")
+            await until(lambda: member.name == "orders-1.2" or not member.alive, "it dies")
+            assert history(stage, "orders-1.1") == left
+            assert await applied(stage) == applied_by_then
+            assert stage.queued() == (0 if point == "after-delete" else 1)
+            assert await member.ready_after("orders-1.1", DEADLINE_S)
+            assert await fleet.disarm("c") == 1, "the replacement does not crash again, and the strike is not forgotten"
+
+    asyncio.run(scene())
+
+
+def test_a_standing_order_binds_the_replacement_before_its_first_receive(stage: Stage) -> None:
+    async def scene() -> None:
+        async with running(stage) as fleet:
+            (member,) = fleet.members
+            await fleet.arm(Disturbance(kind="stretch-processing", instance="s", seconds=0.3), ["orders-1"])
+            await fleet.arm(Disturbance(kind="lose-delete", instance="l"), ["orders-2"])
+            member.signal(signal.SIGKILL)
+            await asyncio.to_thread(stage.send, "a")
+            assert await member.ready_after("orders-1.1", DEADLINE_S)
+            await until(lambda: "settled a delete ok" in history(stage, "orders-1.2"), "a is handled")
+            received, effect = read_history(stage.config.run_dir, "orders-1.2")[:2]
+            assert effect["started"] - received["at"] >= 300_000_000
+            assert await fleet.disarm("s") == 1
+            assert await fleet.disarm("s") == 0, "it is withdrawn"
+            assert await fleet.disarm("l") == 0, "it stood in another slot"
+
+    asyncio.run(scene())
+
+
+def test_a_consumer_that_cannot_start_is_an_error_with_its_last_words(stage: Stage) -> None:
+    stage.config = replace(stage.config, store={"kind": "sqlite", "path": "/nowhere/effects.sqlite"})
+
+    async def scene() -> None:
+        async with running(stage):
+            pytest.fail("it started")
+
+    with pytest.raises(ProcessError, match=r"orders-1 died 3 times.*/nowhere/effects\.sqlite"):
+        asyncio.run(scene())
+    exited = [m for m in read_history(stage.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
+    assert [m["code"] for m in exited] == [4, 4, 4]

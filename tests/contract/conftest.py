@@ -1,0 +1,83 @@
+"""Where the contract suite's live half runs: the broker in memory and MiniStack, each started once per test process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from transports.base import Call, CallFailed
+from transports.carrier import BotoCarrier
+from transports.endpoint import Endpoint
+
+_READY_S = 60.0
+
+
+@contextmanager
+def _process(
+    argv: list[str], *, log: Path, out: Path | None = None, env: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with what it says in `log` and `out` (None: a pipe to read)."""
+    with log.open("wb") as errors, (out or Path(os.devnull)).open("wb") as said:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=said if out else subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **(env or {})},
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _endpoint(url: str) -> Endpoint:
+    return Endpoint(urls={"*": url}, access_key="test", secret_key="test")
+
+
+@pytest.fixture(scope="session")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    log = tmp_path_factory.mktemp("memory") / "log"
+    with _process([sys.executable, "-m", "transports.memory", "--port", "0"], log=log) as process:
+        assert process.stdout is not None
+        yield _endpoint(orjson.loads(process.stdout.readline())["url"])
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    directory = tmp_path_factory.mktemp("ministack")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    env = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1"}
+    log = directory / "log"
+    with _process([sys.executable, "-m", "ministack"], log=log, out=directory / "out", env=env) as process:
+        endpoint = _endpoint(f"http://127.0.0.1:{port}")
+        _wait_until_ready(endpoint, process, log)
+        yield endpoint
+
+
+def _wait_until_ready(endpoint: Endpoint, process: subprocess.Popen[bytes], log: Path) -> None:
+    carry = BotoCarrier(endpoint)
+    deadline = time.monotonic() + _READY_S
+    while True:
+        try:
+            carry(Call("sqs", "ListQueues", {}))
+            return
+        except CallFailed as failed:
+            assert process.poll() is None, f"MiniStack ended: {log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"MiniStack did not answer: {failed}"
+            time.sleep(0.1)

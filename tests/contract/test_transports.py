@@ -1,0 +1,334 @@
+"""What every entry of TRANSPORTS must do: without a network against AWS's own models, then over real endpoints.
+
+A new transport is in the suite by its line in the registry.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from aws_answers import answer, complaints
+
+from history import envelope
+from transports.base import Addresses, Answer, Call, CallFailed, Delivery, Outgoing, Plan, QueueSource, Topology
+from transports.carrier import BotoCarrier, run_plan
+from transports.endpoint import Endpoint
+from transports.memory.broker import Broker, LongPoll
+from transports.registry import TRANSPORTS
+
+RUN = "r7"
+TOPOLOGY = Topology(subscriptions=["orders"], visibility_timeout_s=1, max_receives=2)
+TAGS = {"gameday:run": RUN}
+_UNIQUE = count()
+
+every_transport = pytest.mark.parametrize("name", TRANSPORTS)
+
+
+def outgoing(id: str, group: str = "a") -> Outgoing:
+    body = envelope.pack(id=id, run=RUN, group=group, timestamp_ns=1, payload_bytes=200).decode()
+    return Outgoing(id=id, body=body, group=group, dedup_id=f"{RUN}-{id}")
+
+
+def recording(calls: list[Call], carry: Callable[[Call], Answer] = answer) -> Callable[[Call], Answer]:
+    def record(call: Call) -> Answer:
+        assert complaints(call) == ""
+        calls.append(call)
+        return carry(call)
+
+    return record
+
+
+def built(name: str) -> Addresses:
+    return run_plan(TRANSPORTS[name].provision(TOPOLOGY, run=RUN, tags=TAGS), recording([]))
+
+
+class TestAsData:
+    @every_transport
+    def test_it_has_the_name_it_is_registered_by(self, name: str) -> None:
+        assert TRANSPORTS[name].name == name
+
+    @every_transport
+    def test_provisioning_makes_valid_calls_and_tells_where_everything_is(self, name: str) -> None:
+        transport, calls = TRANSPORTS[name], list[Call]()
+        addresses = run_plan(transport.provision(TOPOLOGY, run=RUN, tags=TAGS), recording(calls))
+        assert {call.service for call in calls} <= set(transport.services)
+        assert addresses.send_to
+        assert set(addresses.queues) == set(TOPOLOGY.subscriptions)
+        # The tags are what `sweep` finds leftovers by, so every run's resources carry its id.
+        assert any(RUN in str(call.params) for call in calls)
+        assert any(call.params.get("tags") or call.params.get("Tags") for call in calls)
+
+    @every_transport
+    def test_addresses_survive_json(self, name: str) -> None:
+        addresses = built(name)
+        as_json = {field: getattr(addresses, field) for field in ("send_to", "queues", "dead_letter_queues")}
+        assert Addresses.from_json(as_json) == addresses
+
+    @every_transport
+    def test_a_failed_call_of_a_plan_is_not_swallowed(self, name: str) -> None:
+        def refuse(call: Call) -> Answer:
+            raise CallFailed("AccessDenied", "no", definite=True)
+
+        with pytest.raises(CallFailed):
+            run_plan(TRANSPORTS[name].provision(TOPOLOGY, run=RUN, tags=TAGS), refuse)
+
+    @every_transport
+    def test_tear_down_makes_valid_calls_only(self, name: str) -> None:
+        calls = list[Call]()
+        run_plan(TRANSPORTS[name].tear_down(built(name)), recording(calls))
+        assert calls
+
+    @every_transport
+    def test_promises_fit_the_topology(self, name: str) -> None:
+        transport = TRANSPORTS[name]
+        promised = transport.promises(TOPOLOGY)
+        assert set(promised) == set(TOPOLOGY.subscriptions)
+        for subscription in promised.values():
+            assert (subscription.ordered_by is not None) is transport.ordered
+            assert (subscription.dedup_window_s is not None) <= transport.ordered
+            if subscription.kind == "queue":
+                assert subscription.visibility_timeout_s == TOPOLOGY.visibility_timeout_s
+                assert subscription.max_receives == TOPOLOGY.max_receives
+        assert not any(s.dead_letter for s in transport.promises(replace(TOPOLOGY, max_receives=None)).values())
+
+    @every_transport
+    def test_dead_letters_are_where_they_are_promised(self, name: str) -> None:
+        transport, addresses = TRANSPORTS[name], built(name)
+        for subscription, promise in transport.promises(TOPOLOGY).items():
+            assert (transport.dead_letters(addresses, subscription) is not None) is promise.dead_letter
+
+    @every_transport
+    def test_a_message_is_expected_where_there_is_no_filter(self, name: str) -> None:
+        assert TRANSPORTS[name].expect(TOPOLOGY, outgoing("m").body) == list(TOPOLOGY.subscriptions)
+
+    @every_transport
+    @pytest.mark.parametrize("size", [1, "most"])
+    def test_a_send_is_a_valid_call_and_a_good_answer_acks_every_entry(self, name: str, size: int | str) -> None:
+        transport = TRANSPORTS[name]
+        messages = [outgoing(f"m{n}") for n in range(transport.batch_max if size == "most" else 1)]
+        call = transport.send(built(name), messages)
+        assert complaints(call) == ""
+        outcomes = transport.sent(answer(call), messages)
+        assert [(o.id, o.entry, o.outcome, o.error) for o in outcomes] == [
+            (m.id, n, "ok", None) for n, m in enumerate(messages)
+        ]
+        assert all(o.broker_id or o.broker_seq for o in outcomes)
+        assert len({(o.broker_id, o.partition, o.broker_seq) for o in outcomes}) == len(messages)
+
+    @every_transport
+    def test_a_batch_that_fails_in_part_is_accounted_entry_by_entry(self, name: str) -> None:
+        transport = TRANSPORTS[name]
+        if transport.batch_max < 3:
+            pytest.skip("no batches")
+        messages = [outgoing(f"m{n}") for n in range(3)]
+        call = transport.send(built(name), messages)
+        refused = transport.sent(answer(call, failed=[1]), messages)
+        assert [(o.id, o.outcome) for o in refused] == [("m0", "ok"), ("m1", "failed"), ("m2", "ok")]
+        assert refused[1].error and not refused[1].broker_id
+        # Where the service blames itself, the message may be stored: that is no proof of a failure.
+        broken = transport.sent(answer(call, failed=[1], sender_fault=False), messages)
+        assert [o.outcome for o in broken] == ["ok", "unknown", "ok"]
+
+    @every_transport
+    def test_an_entry_that_the_answer_leaves_out_is_unknown(self, name: str) -> None:
+        transport, messages = TRANSPORTS[name], [outgoing("m0"), outgoing("m1")][: TRANSPORTS[name].batch_max]
+        assert [o.outcome for o in transport.sent({}, messages)] == ["unknown"] * len(messages)
+
+    @every_transport
+    def test_a_source_makes_valid_calls_and_reads_an_empty_answer(self, name: str) -> None:
+        source = TRANSPORTS[name].source(built(name), "orders")
+        delivery = Delivery(
+            id="m", receipt="r", broker_id="b", broker_seq=None, upstream_id=None, group=None, receives=1,
+            enqueued=None, intact=True, poison=False, body="",
+        )  # fmt: skip
+        for call in (
+            source.receive(most=100, wait_s=1),
+            source.delete([delivery]),
+            source.hide([delivery], hidden_s=3),
+            source.depth(),
+        ):
+            assert complaints(call) == ""
+        assert source.received({}) == []
+        assert source.settled({}, [delivery]) == [("unknown", "entry missing from the answer")]
+
+
+class Stage:
+    """A provisioned transport and the few moves that the rules below are made of."""
+
+    def __init__(self, name: str, carry: Callable[[Call], Answer], wait: Callable[[float], None]) -> None:
+        self.transport = TRANSPORTS[name]
+        self.carry = carry
+        self.wait = wait
+        self.addresses = self.plan(self.transport.provision(TOPOLOGY, run=f"{RUN}-{next(_UNIQUE)}", tags=TAGS))
+        self.source = self.transport.source(self.addresses, "orders")
+
+    def plan(self, plan: Plan[Addresses]) -> Addresses:
+        return run_plan(plan, self.carry)
+
+    def send(self, *ids: str) -> list[str | None]:
+        """a1 is of group a; the broker's ids."""
+        messages = [outgoing(id, group=id[0]) for id in ids]
+        outcomes = self.transport.sent(self.carry(self.transport.send(self.addresses, messages)), messages)
+        assert {o.outcome for o in outcomes} == {"ok"}
+        return [o.broker_id for o in outcomes]
+
+    def receive(self, *, most: int = 10, source: QueueSource | None = None) -> list[Delivery]:
+        source = source or self.source
+        return source.received(self.carry(source.receive(most=most, wait_s=0)))
+
+    def collect(self, count: int, *, source: QueueSource | None = None) -> list[Delivery]:
+        """Receive until `count` messages are in hand, giving a queue and its dead letters the time they need."""
+        got: list[Delivery] = []
+        deadline = time.monotonic() + 20
+        while len(got) < count:
+            assert time.monotonic() < deadline, f"only {[d.id for d in got]} came"
+            batch = self.receive(source=source)
+            got += batch
+            if not batch:
+                self.wait(0.1)
+        return got
+
+    def delete(self, deliveries: Sequence[Delivery]) -> list[str]:
+        return [outcome for outcome, _ in self.source.settled(self.carry(self.source.delete(deliveries)), deliveries)]
+
+
+def ids(deliveries: Sequence[Delivery]) -> list[str | None]:
+    return [d.id for d in deliveries]
+
+
+class Rules:
+    """The rules of a queue, on whatever endpoint a subclass brings: see `stage`."""
+
+    def test_what_is_sent_arrives_whole(self, stage: Stage) -> None:
+        (broker_id,) = stage.send("a1")
+        (delivery,) = stage.collect(1)
+        assert (delivery.id, delivery.broker_id, delivery.intact, delivery.receives) == ("a1", broker_id, True, 1)
+        assert delivery.body == outgoing("a1").body
+        assert delivery.enqueued
+        if stage.transport.ordered:
+            assert (delivery.group, bool(delivery.broker_seq)) == ("a", True)
+        assert stage.delete([delivery]) == ["ok"]
+        assert stage.source.depth_of(stage.carry(stage.source.depth())).total == 0
+
+    def test_a_delete_that_fails_in_part_is_accounted_entry_by_entry(self, stage: Stage) -> None:
+        stage.send("a1", "b1")
+        first, second = stage.collect(2)
+        bogus = replace(first, receipt="bogus")
+        assert stage.delete([bogus, second]) == ["failed", "ok"]
+
+    def test_a_message_comes_back_with_one_more_receive_then_goes_to_the_dead_letters(self, stage: Stage) -> None:
+        stage.send("a1")
+        assert [d.receives for d in stage.collect(1)] == [1]
+        assert [d.receives for d in stage.collect(1)] == [2]
+        dead = stage.transport.dead_letters(stage.addresses, "orders")
+        assert dead is not None
+        deadline = time.monotonic() + 20
+        while not (buried := stage.receive(source=dead)):
+            assert time.monotonic() < deadline
+            assert ids(stage.receive()) == []
+            stage.wait(0.1)
+        assert ids(buried) == ["a1"]
+
+
+class OrderedRules:
+    """What an ordered queue promises besides."""
+
+    def test_a_group_arrives_in_order(self, stage: Stage) -> None:
+        sent = [f"a{n}" for n in range(1, 8)]
+        for id in sent:
+            stage.send(id)
+        got = stage.collect(7)
+        assert ids(got) == sent
+        numbers = [int(d.broker_seq or 0) for d in got]
+        assert numbers == sorted(set(numbers))
+
+    def test_a_group_is_locked_while_one_of_it_is_in_flight_and_others_flow(self, stage: Stage) -> None:
+        stage.send("a1", "a2")
+        held = stage.receive(most=1)
+        stage.send("b1")
+        assert ids(stage.receive()) == ["b1"]
+        assert stage.delete(held) == ["ok"]
+        assert ids(stage.collect(1)) == ["a2"]
+
+    def test_order_survives_the_end_of_the_visibility_timeout(self, stage: Stage) -> None:
+        stage.send("a1", "a2")
+        assert ids(stage.receive(most=1)) == ["a1"]
+        assert ids(stage.collect(2)) == ["a1", "a2"]
+
+    def test_a_repeated_send_is_accepted_and_not_delivered_even_after_the_delete(self, stage: Stage) -> None:
+        first = stage.send("a1")
+        assert stage.send("a1") == first
+        assert stage.delete(stage.collect(1)) == ["ok"]
+        assert stage.send("a1") == first
+        stage.send("b1")
+        assert ids(stage.collect(1)) == ["b1"]
+        assert stage.receive() == []
+
+    def test_a_stale_receipt_is_refused(self, stage: Stage) -> None:
+        stage.send("a1")
+        stale = stage.receive()
+        latest = stage.collect(1)
+        assert stage.delete(stale) == ["failed"]
+        assert stage.delete(latest) == ["ok"]
+
+
+QUEUES = [name for name, t in TRANSPORTS.items() if t.promises(TOPOLOGY)["orders"].kind == "queue"]
+ORDERED = [name for name in QUEUES if TRANSPORTS[name].ordered]
+
+
+def on_memory(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.startswith("memory")]
+
+
+class InProcess:
+    """The broker's operations called as functions, on a clock that moves only when a test says so."""
+
+    @pytest.fixture
+    def stage(self, request: pytest.FixtureRequest) -> Stage:
+        broker, now = Broker(url="http://here"), [1_000_000_000]
+
+        def carry(call: Call) -> Answer:
+            outcome = broker.call(now[0], call.operation, call.params)
+            assert not isinstance(outcome, LongPoll)
+            return outcome
+
+        def wait(seconds: float) -> None:
+            now[0] += int(seconds * 1e9)
+
+        return Stage(request.param, recording([], carry), wait)
+
+
+class OnEndpoint:
+    @pytest.fixture
+    def stage(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
+        endpoint: Endpoint = request.getfixturevalue("memory" if request.param.startswith("memory") else "ministack")
+        carry = BotoCarrier(endpoint)
+        stage = Stage(request.param, carry, time.sleep)
+        yield stage
+        run_plan(stage.transport.tear_down(stage.addresses), carry)
+
+
+@pytest.mark.parametrize("stage", on_memory(QUEUES), indirect=True)
+class TestRulesInProcess(InProcess, Rules):
+    pass
+
+
+@pytest.mark.parametrize("stage", on_memory(ORDERED), indirect=True)
+class TestOrderedRulesInProcess(InProcess, OrderedRules):
+    pass
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("stage", QUEUES, indirect=True)
+class TestRulesLive(OnEndpoint, Rules):
+    pass
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("stage", ORDERED, indirect=True)
+class TestOrderedRulesLive(OnEndpoint, OrderedRules):
+    pass

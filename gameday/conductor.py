@@ -147,6 +147,7 @@ class _Conductor:
         self._target: targets.Target | None = None
         self._fleets: list[Fleet] = []
         self._children: list[Child] = []
+        self._load_failure: str | None = None
         self.ending: str | None = None
 
     # The way through
@@ -466,8 +467,12 @@ class _Conductor:
             writer.announce(name)
         argv = ["-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
         if spec.processes > 1:
-            argv += ["--processes", str(spec.processes)]
+            # Locust's own defaults are every interface and one fixed port.
+            host, port = "127.0.0.1", str(targets.free_port())
+            argv += ["--processes", str(spec.processes), "--master-bind-host", host, "--master-bind-port", port]
+            argv += ["--master-host", host, "--master-port", port]
         load = await self._child(stack, "load", argv, {"GAMEDAY_LOAD": str(path)})
+        load.on_report = self._hear_load
         if await load.report("ready", timeout_s=_START_S) is None:
             raise ProcessError(f"the load (Locust) did not start: {load.last_words()}")
         return load
@@ -481,17 +486,24 @@ class _Conductor:
         return child
 
     async def _load_done(self, load: Child) -> Report:
+        """What the load counted, once it has ended in good order. Errors: ProcessError."""
         spec = self._scenario.load
         limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S
         done = await load.report("done", timeout_s=limit_s)
-        if done is None:
-            what = f"was not done after {limit_s:g} s" if load.alive else f"died ({targets.ending(load.returncode)})"
-            raise ProcessError(f"the load (Locust) {what}: {load.last_words()}")
-        # Done is told before the end, and an end that is not in order says that a record is missing.
-        code = await asyncio.wait_for(load.wait(), _LOAD_SPARE_S)
-        if code != 0:
-            raise ProcessError(f"the load (Locust) ended with {targets.ending(code)}: {load.last_words()}")
+        try:
+            # Done is told before the end, and an end that is not in good order says that a record may be missing.
+            code = await asyncio.wait_for(load.wait(), _HASTE_S if done is None else _LOAD_SPARE_S)
+        except TimeoutError:
+            raise ProcessError(f"the load (Locust) had not ended after {limit_s:g} s: {load.last_words()}") from None
+        if done is None or code != 0:
+            raise ProcessError(
+                f"the load (Locust) died ({targets.ending(code)}): {self._load_failure or load.last_words()}"
+            )
         return done
+
+    def _hear_load(self, report: Report) -> None:
+        if report.get("report") == "failed":
+            self._load_failure = str(report.get("why"))
 
     def _strikes(self) -> list[Strike]:
         consumers = dict.fromkeys(self._scenario.subscriptions, self._scenario.consumers.processes)

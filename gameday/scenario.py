@@ -36,7 +36,8 @@ from transports.base import Topology
 from transports.registry import TRANSPORTS
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
-DEFAULT = "quick"
+# The transports whose broker is our own (transports/memory) and not an AWS emulator.
+MEMORY = ("memory", "memory-fifo")
 
 Verdict = Literal["holds", "violated", "unknown"]
 Count = Annotated[int, Field(ge=1)]
@@ -249,9 +250,16 @@ class _Problems:
                 elif error["type"] == "value_error":
                     message = str(error["ctx"]["error"])
                 else:
-                    message = f"{error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+                    message = f"{self._written((*path, *inner))!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
                 self.add((*path, *inner), message)
             return None
+
+    def _written(self, path: Route) -> object:
+        """The value as it stands in the document, before units were read."""
+        here: Any = self._document.data
+        for part in path:
+            here = here[part]
+        return here
 
     def raise_if_any(self) -> None:
         if self._found:
@@ -479,6 +487,8 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
         problems.add(("consumers", "handler"), _no_such("handler", consumers.handler, HANDLERS))
     if consumers.guard not in GUARDS:
         problems.add(("consumers", "guard"), _no_such("guard", consumers.guard, GUARDS))
+    if consumers.store == "dynamodb" and body.transport in MEMORY:
+        problems.add(("consumers", "store"), f"the broker behind {body.transport} has no DynamoDB; use store: sqlite")
     if consumers.wait != int(consumers.wait):
         problems.add(
             ("consumers", "wait"), f"{units.format_duration(consumers.wait)}: SQS takes whole seconds, 0s to 20s"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from gameday import emulator
+from gameday.scenario import MEMORY
 from history.child import Child
 from history.errors import TargetError, UsageError
 from transports.base import Call, CallFailed
@@ -34,8 +35,6 @@ TARGETS: Mapping[Kind, str] = {
     "aws": "a real account",
 }
 DEFAULT_URL = "http://127.0.0.1:4566"
-# The transports whose embedded broker is our own (transports/memory.py) and not MiniStack.
-MEMORY = ("memory", "memory-fifo")
 _REGION = "us-east-1"
 _START_S = 60.0
 _PORT_TRIES = 3
@@ -234,8 +233,13 @@ def _emulated(url: str) -> Endpoint:
 
 
 def _checked(url: str, source: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # An unclosed bracket, a port that is no number.
+        good = False
+    if not good:
         raise UsageError(f"{source} is {url!r}; an endpoint is written like {DEFAULT_URL}")
     return url
 

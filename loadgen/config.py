@@ -7,14 +7,17 @@ names the file and what is wrong with it.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import boto3
 import orjson
 from pydantic import ValidationError
 
+from history.clock import Clock
 from history.errors import UsageError
 from loadgen.schedule import Schedule
 from loadgen.shapes import SHAPES, Shape
@@ -95,6 +98,28 @@ class LoadConfig:
         )
 
     @classmethod
+    def for_queue(cls, url: str, *, rate_per_s: float, duration_s: float) -> LoadConfig:
+        """A constant load on a queue that exists, wherever the SDK finds it; no manifest, so nothing to judge.
+
+        Errors: UsageError for a rate or a duration that is not above 0.
+        """
+        run = time.strftime("locust-%Y%m%d-%H%M%S")
+        config = cls(
+            run_dir=str(Path("runs") / run),
+            run=run,
+            clock=str(Clock.start()),
+            endpoint=Endpoint(region=boto3.session.Session().region_name or Endpoint().region),
+            transport="sqs-fifo" if url.endswith(".fifo") else "sqs",
+            addresses=Addresses(send_to=url, queues={"queue": url}),
+            topology=Topology(subscriptions=["queue"]),
+            seed=time.time_ns(),
+            rate_per_s=rate_per_s,
+            duration_s=duration_s,
+        )
+        config.curve()
+        return config
+
+    @classmethod
     def load(cls, path: Path) -> LoadConfig:
         """Errors: UsageError."""
         try:
@@ -110,5 +135,9 @@ class LoadConfig:
         for name in ("groups", "users", "batch", "processes"):
             if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
                 raise UsageError(f"{path}: {name} is {getattr(config, name)!r}; at least 1 belongs there")
+        if config.users < config.processes:
+            raise UsageError(
+                f"{path}: {config.processes} processes share {config.users} users; each needs at least one"
+            )
         config.curve()
         return config

@@ -71,7 +71,7 @@ class Lane:
         # (when its head may go out, the head's number, the track): one entry for each track that is not on its way.
         self._ready: list[tuple[int, int, str]] = []
         self._all_planned_at: int | None = None
-        self._last_ok = 0
+        self._failing_since: int | None = None
 
     def add(self, message: Message) -> None:
         """A message of this lane, in the order of due times."""
@@ -115,7 +115,9 @@ class Lane:
     def settle(self, attempts: Sequence[Attempt], outcomes: Sequence[SendResult], now: int) -> None:
         """The outcome of each attempt that `take` gave out, in its order."""
         if "ok" in outcomes:
-            self._last_ok = now
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now
         for attempt, outcome in zip(attempts, outcomes, strict=True):
             name = self._track_of(attempt.message)
             track = self._tracks[name]
@@ -130,7 +132,7 @@ class Lane:
             else:
                 pause = min(FIRST_PAUSE_NS << min(attempt.number - 1, 20), LONGEST_PAUSE_NS)
                 heapq.heappush(self._ready, (now + pause, attempt.message.number, name))
-        if self._all_planned_at is not None and now - max(self._last_ok, self._all_planned_at) >= self._give_up_ns:
+        if self._hopeless(now):
             self.stop()
 
     def stop(self) -> None:
@@ -138,6 +140,12 @@ class Lane:
         for name, track in list(self._tracks.items()):
             self._give_up(name, track)
         self._ready.clear()
+
+    def _hopeless(self, now: int) -> bool:
+        """The schedule is over, and no call has brought an `ok` for so long: what is left would only take for ever."""
+        if self._all_planned_at is None or self._failing_since is None:
+            return False
+        return now - max(self._failing_since, self._all_planned_at) >= self._give_up_ns
 
     def _next(self, name: str, track: _Track) -> None:
         track.waiting.popleft()

@@ -55,8 +55,9 @@ class Lead:
         self._done: set[str] = set()
         self._tally = Tally()
         self._fired: dict[str, int] = {}
+        # Which nodes were asked to do each disturbance, and what each has answered so far.
+        self._armed: dict[str, set[str]] = {}
         self._answers: dict[str, dict[str, int]] = {}
-        self._armed: set[str] = set()
         self._failure: str | None = None
         self._begun = False
         self._leaving = False
@@ -185,13 +186,13 @@ class Lead:
         key = f"{msg.type.removeprefix('gameday-')} {instance}"
         answers = self._answers.setdefault(key, {})
         answers[msg.node_id] = msg.data.get("fired", 0)
-        if answers.keys() < self._nodes:
+        if answers.keys() < self._armed.get(instance, set()):
             return
         del self._answers[key]
         if msg.type == "gameday-armed":
             report("armed", instance=instance)
         else:
-            self._armed.discard(instance)
+            self._armed.pop(instance, None)
             report("disarmed", instance=instance, fired=sum(answers.values()))
 
     def _on_failed(self, msg: Any, **_: object) -> None:
@@ -237,11 +238,15 @@ class Lead:
             self._fail(f"the load cannot do {disturbance.kind!r}; it knows {KIND}")
             return
         gevent.wait([self._ready, self._stopping], count=1)
-        self._armed.add(disturbance.instance)
-        self._tell("arm", orjson.dumps(disturbance.to_json()).decode())
+        # The n-th call is one call of the run, so one process counts for all.
+        nodes = self._nodes if disturbance.nth is None else {min(self._nodes)} if self._nodes else set()
+        self._armed[disturbance.instance] = set(nodes)
+        for node in nodes:
+            self._tell("arm", orjson.dumps(disturbance.to_json()).decode(), node)
 
     def _disarm(self, instance: str) -> None:
-        if instance in self._armed:
-            self._tell("disarm", instance)
+        if nodes := self._armed.get(instance):
+            for node in nodes:
+                self._tell("disarm", instance, node)
         elif not self._finished.is_set():
             report("disarmed", instance=instance, fired=0)

@@ -34,6 +34,8 @@ from loadgen.sender import Sample
 
 _SPAWN_RATE_MAX = 100
 _WORKERS_END_WITHIN_S = 10
+# Locust's web page would show the arguments to everyone who may open it.
+_HIDDEN = {"include_in_web_ui": False}
 _lead: Lead | None = None
 _node: Node | None = None
 
@@ -57,9 +59,18 @@ def _arguments(parser: Any) -> None:
         metavar="FILE",
         env_var="GAMEDAY_LOAD",
         default="",
-        include_in_web_ui=False,
+        **_HIDDEN,
         help="the load's configuration, a JSON file that `gameday run` writes as load.json into its run directory",
     )
+    parser.add_argument(
+        "--gameday-queue-url",
+        metavar="URL",
+        default="",
+        **_HIDDEN,
+        help="without a configuration: the SQS queue to send to; the history goes to runs/locust-TIME",
+    )
+    parser.add_argument("--gameday-rate", metavar="N", type=float, default=10.0, help="messages per second", **_HIDDEN)
+    parser.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long", **_HIDDEN)
 
 
 def _init(environment: Any, **_: object) -> None:
@@ -125,12 +136,16 @@ def _outlive_workers() -> None:
 
 def _config(options: Any) -> LoadConfig:
     try:
-        if not options.gameday_load:
-            raise UsageError(
-                "GAMEDAY_LOAD is not set: it names the load's configuration, which `gameday run` writes as load.json "
-                "into the run directory; try GAMEDAY_LOAD=runs/NAME/load.json"
+        if options.gameday_load:
+            return LoadConfig.load(Path(options.gameday_load))
+        if options.gameday_queue_url:
+            return LoadConfig.for_queue(
+                options.gameday_queue_url, rate_per_s=options.gameday_rate, duration_s=options.gameday_seconds
             )
-        return LoadConfig.load(Path(options.gameday_load))
+        raise UsageError(
+            "GAMEDAY_LOAD is not set: it names the load's configuration, which `gameday run` writes as load.json into "
+            "the run directory (or give a queue with --gameday-queue-url)"
+        )
     except UsageError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -1,0 +1,911 @@
+"""What a run looks like while it runs: counts that grow with every record, for the terminal and for Prometheus.
+
+It is a view; the verdict is judged from the history alone. But the anomalies in `SHARED` are those of docs/history.md,
+and once the whole history has been read (`finish`) their counts are the judge's. That does not hang on the order in
+which the files were read: each count is a function of what is known about a message, worked out again when more
+becomes known, and the one that compares messages (`nonmonotonic-delivery`) is worked out anew for groups whose receives
+came out of order. `inexact` names the counts that this history does not let a stream know: those are lower bounds.
+
+Records of several files are taken in turns: what is newer than anything seen `TURNS_BACK` turns ago waits, so that a
+message is not taken for a phantom because its consumer's file was read before its producer's.
+
+Memory: about a kilobyte a message. Above `MESSAGES_MAX` the oldest are forgotten, and every count is inexact.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from history.manifest import Manifest, Subscription
+
+NS_PER_S = 1_000_000_000
+MESSAGES_MAX = 1_000_000
+TURNS_BACK = 2
+RATE_WINDOW_S = 5
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_RECENT = 2_000
+_ERRORS_MAX = 50
+
+SHARED = (
+    "recovered",
+    "phantom",
+    "corrupt",
+    "misrouted",
+    "send-duplicate",
+    "redelivery",
+    "early-redelivery",
+    "unrecorded-receive",
+    "over-received",
+    "effect-duplicate",
+    "nonmonotonic-delivery",
+)
+SEND_OUTCOMES = ("ok", "failed", "unknown")
+EFFECT_OUTCOMES = ("applied", "skipped", "failed")
+
+Fields = dict[str, Any]
+
+
+class Place(NamedTuple):
+    """Where a record stands: its time, its line and its file. Places sort by time."""
+
+    at: int
+    line: int
+    file: str
+
+
+class Receive(NamedTuple):
+    place: Place
+    started: int | None
+    batch: str
+    receives: int | None
+    hidden_ns: int | None
+    number: int | None
+
+
+class Settle:
+    """A delete, release or extend, from its intent on; `answered` is None until its answer is read."""
+
+    __slots__ = ("action", "answered", "batch", "began", "copy", "failed", "file", "hidden_ns", "ok")
+
+    def __init__(self, record: Fields, *, began: int, file: str) -> None:
+        self.action: str = record.get("action", "")
+        self.batch: str = record.get("batch", "")
+        self.copy: str | None = record.get("broker_id")
+        self.hidden_ns = _ns(record.get("hidden_s"))
+        self.began = began
+        self.file = file
+        self.answered: int | None = None
+        self.ok = False
+        self.failed = False
+
+
+class Copy:
+    """One copy of a message on a subscription, and what its receives came to."""
+
+    __slots__ = ("early", "key", "receives", "redelivered", "unrecorded")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.receives: list[Receive] = []
+        self.redelivered = self.early = self.unrecorded = 0
+
+
+class Message:
+    """A logical message: what was intended and what its attempts came to. Attempts are bits."""
+
+    __slots__ = (
+        "acked", "answered", "attempts", "due", "expect", "group", "groups", "intended", "misrouted", "on",
+        "phantom", "recovered", "undecided",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.group: str | None = None
+        self.expect: list[str] | None = None
+        self.due: int | None = None
+        self.intended: int | None = None
+        self.attempts = self.answered = 0
+        self.acked = self.undecided = False
+        self.on: tuple[str, ...] = ()
+        self.groups: Counter[str] | None = None  # as received, until the intended one is known
+        self.phantom = self.recovered = self.misrouted = 0
+
+    @property
+    def failed(self) -> bool:
+        """Every attempt is proven not to have stored it."""
+        return bool(self.attempts) and self.attempts == self.answered and not self.acked and not self.undecided
+
+
+class Pair:
+    """A message on a subscription."""
+
+    __slots__ = (
+        "applied", "applied_in_store", "called", "copies", "dead", "extra", "first", "group", "late", "message",
+        "number", "part", "redriven", "redriven_last", "settled", "settles", "timed",
+    )  # fmt: skip
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.first: Place | None = None
+        self.called: int | None = None  # when the first call that received it began
+        self.group: str | None = None  # as received
+        self.number: int | None = None
+        self.part = ""
+        self.copies: list[Copy] = []
+        self.settles: list[Settle] = []
+        self.redriven: Place | None = None
+        self.redriven_last: Place | None = None
+        self.dead: Place | None = None
+        self.applied = self.applied_in_store = self.extra = 0
+        self.late = self.timed = self.settled = False
+
+
+class Highs:
+    """The messages of a group that had a higher number than all that were received before them."""
+
+    __slots__ = ("numbers", "times")
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.times: list[int] = []
+
+    def add(self, number: int, at: int) -> None:
+        if not self.numbers or number > self.numbers[-1]:
+            self.numbers.append(number)
+            self.times.append(at)
+
+    def first_above(self, number: int) -> int | None:
+        """When a message with a higher number was first received."""
+        place = bisect_right(self.numbers, number)
+        return self.times[place] if place < len(self.times) else None
+
+
+class Group:
+    """First receives of a group on a subscription, in the order of their times."""
+
+    __slots__ = ("by_file", "highs", "latest")
+
+    def __init__(self) -> None:
+        self.latest: Place | None = None
+        self.highs = Highs()
+        self.by_file: dict[str, Highs] = {}
+
+
+class Histogram:
+    """Seconds counted by `LATENCY_BUCKETS_S`, the last bucket open, and the latest values for quantiles."""
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.sum_s = 0.0
+        self.max_s = 0.0
+        self.recent: deque[float] = deque(maxlen=_RECENT)
+
+    def add(self, seconds: float) -> None:
+        self.buckets[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        self.sum_s += seconds
+        self.max_s = max(self.max_s, seconds)
+        self.recent.append(seconds)
+
+    def quantiles(self) -> dict[str, float] | None:
+        """Nearest-rank p50 and p99 of the latest values, and the largest of all; None without any."""
+        if not self.recent:
+            return None
+        ranked = sorted(self.recent)
+        p50, p99 = (ranked[math.ceil(len(ranked) * q) - 1] for q in (0.5, 0.99))
+        return {"p50": p50, "p99": p99, "max": self.max_s}
+
+
+class Rate:
+    """Events a second, over the last whole seconds."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, int] = {}
+
+    def add(self, at: int) -> None:
+        second = at // NS_PER_S
+        self._seconds[second] = self._seconds.get(second, 0) + 1
+        if len(self._seconds) > 4 * RATE_WINDOW_S:
+            del self._seconds[min(self._seconds)]
+
+    def per_s(self, now: int) -> float:
+        end = now // NS_PER_S
+        return sum(self._seconds.get(second, 0) for second in range(end - RATE_WINDOW_S, end)) / RATE_WINDOW_S
+
+
+class Sub:
+    """A subscription: its promises and what was counted on it."""
+
+    def __init__(self, promise: Subscription) -> None:
+        self.promise = promise
+        self.visibility_ns = _ns(promise.visibility_timeout_s)
+        self.pairs: dict[str, Pair] = {}
+        self.received = 0
+        self.received_rate = Rate()
+        self.latency = Histogram()
+        self.depth: dict[str, int] | None = None
+        self.expected_acked = 0
+        self.settled = 0
+        self.dead = 0
+        self.drained = False
+        self.duplicates_by_records = 0
+        self.duplicates_by_store = 0
+        self.read_back: Place | None = None
+        self.last_by_file: dict[str, Place] = {}
+
+    @property
+    def backlog(self) -> int:
+        """As last measured at the broker; where nobody measures, acked and neither deleted nor dead."""
+        return sum(self.depth.values()) if self.depth is not None else max(0, self.expected_acked - self.settled)
+
+
+class Live:
+    """Feed it records with `observe`, call `turn` after each round of reading, `finish` at the end."""
+
+    def __init__(self, manifest: Manifest, *, messages_max: int = MESSAGES_MAX) -> None:
+        self.manifest = manifest
+        self.subs = {name: Sub(promise) for name, promise in manifest.subscriptions.items()}
+        self.messages: dict[str, Message] = {}
+        self.counts: Counter[str] = Counter(dict.fromkeys(SHARED, 0))
+        self.inexact: set[str] = set()
+        self.now = 0
+        self.phase = "starting"
+        self.scheduled = 0
+        self.scheduled_total: int | None = None
+        self.scheduled_rate = Rate()
+        self.attempts = 0
+        self.acked = 0
+        self.sent: Counter[str] = Counter(dict.fromkeys(SEND_OUTCOMES, 0))
+        self.sent_rate = Rate()
+        self.send_lag = Histogram()
+        self.effects: Counter[str] = Counter(dict.fromkeys(EFFECT_OUTCOMES, 0))
+        self.settles: Counter[tuple[str, str]] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.faults: dict[str, set[str]] = {name: set() for name in _faults_of(manifest)}
+        self.consumers_started = self.consumers_exited = self.restarts = 0
+        self._slots: set[str] = set()
+        self._messages_max = messages_max
+        self._error_ns = manifest.clock_error_ns
+        self._tick_ns = manifest.broker_tick_ns
+        self._waiting: list[tuple[Place, Fields]] = []
+        self._lines: Counter[str] = Counter()
+        self._newest = 0
+        self._horizons: deque[int] = deque([0] * TURNS_BACK, maxlen=TURNS_BACK)
+        self._groups: dict[tuple[str, str, str], Group] = {}
+        self._disordered: set[tuple[str, str, str]] = set()
+        self._takers: dict[str, Callable[[Fields, Place], None]] = {
+            "intended": self._intended,
+            "sent": self._sent,
+            "received": self._received,
+            "effect": self._effect,
+            "settling": self._settling,
+            "settled": self._settled,
+            "dead": self._dead,
+            "redriven": self._redriven,
+            "effects": self._effects,
+            "fault": self._fault,
+            "mark": self._mark,
+        }
+
+    # Feeding.
+
+    def observe(self, record: Fields, *, file: str) -> None:
+        """Take note of a record of that file; records of one file come in the order of its lines."""
+        line = self._lines[file]
+        self._lines[file] = line + 1
+        at = record["at"]
+        if at > self._newest:
+            self._newest = at
+        self._waiting.append((Place(at, line, file), record))
+
+    def turn(self) -> None:
+        """A round of reading is over: count what cannot be overtaken by older records any more."""
+        horizon = self._horizons.popleft()
+        self._horizons.append(self._newest)
+        self._count(horizon)
+
+    def finish(self) -> None:
+        """All has been read: from now on the counts in `SHARED` are the judge's, but for those in `inexact`."""
+        self._count(self._newest)
+        self._reorder()
+
+    def _count(self, horizon: int) -> None:
+        if not self._waiting:
+            return
+        self._waiting.sort(key=lambda waiting: waiting[0])
+        later = []
+        for place, record in self._waiting:
+            if place.at > horizon:
+                later.append((place, record))
+                continue
+            taker = self._takers.get(record["event"])
+            if taker is not None:
+                taker(record, place)
+            if place.at > self.now:
+                self.now = place.at
+        self._waiting = later
+
+    # Producers.
+
+    def _intended(self, record: Fields, place: Place) -> None:
+        id = record.get("id")
+        if id is None:
+            return
+        message = self._message(id)
+        self.attempts += 1
+        if message.intended is None:
+            self.scheduled += 1
+        if message.intended is None or place.at < message.intended:
+            message.intended = place.at
+        message.attempts |= _bit(record.get("attempt"))
+        if message.due is None and (due := record.get("due")) is not None:
+            message.due = due
+            self.scheduled_rate.add(due)
+        if message.group is None:
+            message.group = record.get("group")
+        if message.expect is None and (expect := record.get("expect")) is not None:
+            message.expect = expect
+            if message.acked:
+                self._expect(message)
+        if message.on:
+            self._intended_late(id, message)
+
+    def _intended_late(self, id: str, message: Message) -> None:
+        """Its receives were counted before it was known what they should be."""
+        if message.groups is not None and message.group is not None:
+            wrong = message.groups.total() - message.groups[message.group]
+            message.groups = None
+            self._add("corrupt", wrong)
+        for name in message.on:
+            sub = self.subs[name]
+            pair = sub.pairs[id]
+            if pair.group != message.group:
+                self._disordered |= {self._key(name, pair, pair.group), self._key(name, pair, message.group)}
+            self._time(sub, pair)
+            for copy in pair.copies:
+                self._revise_copy(sub, pair, copy)
+        self._revise(message)
+
+    def _sent(self, record: Fields, place: Place) -> None:
+        outcome = record.get("outcome")
+        self.sent[outcome if outcome in SEND_OUTCOMES else "unknown"] += 1
+        if outcome != "ok":
+            self._error("send", record.get("error"))
+        id = record.get("id")
+        if id is None:
+            return
+        message = self._message(id)
+        first_answer = not message.answered
+        bit = _bit(record.get("attempt"))
+        message.attempts |= bit
+        message.answered |= bit
+        if outcome == "ok":
+            self.sent_rate.add(place.at)
+            if not message.acked:
+                message.acked = True
+                self.acked += 1
+                self._expect(message)
+        elif outcome != "failed":
+            message.undecided = True
+        if first_answer and message.due is not None and (started := record.get("started")):
+            self.send_lag.add(max(0, started - message.due) / NS_PER_S)
+        if message.on:
+            self._revise(message)
+
+    def _expect(self, message: Message) -> None:
+        for name in message.expect or ():
+            self._sub(name).expected_acked += 1
+
+    # Consumers.
+
+    def _received(self, record: Fields, place: Place) -> None:
+        id, name = record.get("id"), record.get("subscription")
+        if id is None or name is None:
+            return
+        message, sub = self._message(id), self._sub(name)
+        sub.received += 1
+        sub.received_rate.add(place.at)
+        self._active(sub, place)
+        pair = self._pair(sub, id, message)
+        receive = Receive(
+            place=place,
+            started=record.get("started"),
+            batch=record.get("batch", ""),
+            receives=record.get("receives"),
+            hidden_ns=_ns(record.get("hidden_s")),
+            number=_number(record.get("broker_seq")),
+        )
+        if receive.started is not None and (pair.called is None or receive.started < pair.called):
+            pair.called = receive.started
+        self._receive_copy(sub, pair, receive, record)
+        self._receive_content(message, record)
+        most = sub.promise.max_receives
+        if sub.promise.dead_letter and most is not None and (receive.receives or 0) > most:
+            self._add("over-received", 1)
+        if sub.promise.ordered_by is not None:
+            self._receive_order(name, sub, pair, receive, record)
+        if pair.first is None or place < pair.first:
+            pair.first = place
+        if name not in message.on:
+            message.on += (name,)
+            self._time(sub, pair)
+            self._revise(message)
+
+    def _receive_copy(self, sub: Sub, pair: Pair, receive: Receive, record: Fields) -> None:
+        key = _copy_key(sub.promise.kind, record)
+        copy = next((copy for copy in pair.copies if copy.key == key), None)
+        if copy is None:
+            copy = Copy(key)
+            pair.copies.append(copy)
+        copy.receives.append(receive)
+        if len(pair.copies) > 1:
+            self._revise_copies(pair)
+        if len(copy.receives) > 1 or (receive.receives or 1) > 1:
+            self._revise_copy(sub, pair, copy)
+
+    def _receive_content(self, message: Message, record: Fields) -> None:
+        group = record.get("group")
+        if record.get("intact") is False:
+            self._add("corrupt", 1)
+        elif group is not None and message.group is not None:
+            if group != message.group:
+                self._add("corrupt", 1)
+        elif group is not None and message.intended is None:
+            message.groups = message.groups or Counter()
+            message.groups[group] += 1
+
+    def _effect(self, record: Fields, place: Place) -> None:
+        outcome = record.get("outcome")
+        if outcome in EFFECT_OUTCOMES:
+            self.effects[outcome] += 1
+        pair = self._pair_of(record)
+        if pair is None:
+            return
+        sub = self._sub(record["subscription"])
+        self._active(sub, place)
+        if outcome == "applied":
+            pair.applied += 1
+            if pair.applied > 1:
+                sub.duplicates_by_records += 1
+
+    def _effects(self, record: Fields, place: Place) -> None:
+        pair = self._pair_of(record)
+        if pair is not None:
+            applied = record.get("applied") or 0
+            sub = self._sub(record["subscription"])
+            sub.duplicates_by_store += max(0, applied - 1) - max(0, pair.applied_in_store - 1)
+            pair.applied_in_store = applied
+
+    def _settling(self, record: Fields, place: Place) -> None:
+        pair = self._pair_of(record)
+        if pair is not None and record.get("action") != "checkpoint":
+            pair.settles.append(Settle(record, began=place.at, file=place.file))
+            self._settles_changed(record["subscription"], pair)
+
+    def _settled(self, record: Fields, place: Place) -> None:
+        action, outcome = record.get("action", ""), record.get("outcome", "unknown")
+        self.settles[action, outcome] += 1
+        if outcome != "ok":
+            self._error("settle", record.get("error"))
+        pair = self._pair_of(record)
+        if pair is None or action == "checkpoint":
+            return
+        mine = (s for s in reversed(pair.settles) if s.action == action and s.batch == record.get("batch", ""))
+        settle = next((s for s in mine if s.answered is None and s.copy == record.get("broker_id")), None)
+        if settle is None:
+            settle = Settle(record, began=record.get("started") or place.at, file=place.file)
+            pair.settles.append(settle)
+        settle.answered = place.at
+        settle.ok = outcome == "ok"
+        settle.failed = outcome == "failed"
+        if settle.ok and action == "delete":
+            self._over(self._sub(record["subscription"]), pair)
+        self._settles_changed(record["subscription"], pair)
+
+    def _settles_changed(self, name: str, pair: Pair) -> None:
+        for copy in pair.copies:
+            if len(copy.receives) > 1:
+                self._revise_copy(self._sub(name), pair, copy)
+
+    def _over(self, sub: Sub, pair: Pair) -> None:
+        """It leaves the backlog, once."""
+        if not pair.settled:
+            pair.settled = True
+            sub.settled += 1
+
+    # Dead letters.
+
+    def _dead(self, record: Fields, place: Place) -> None:
+        pair = self._pair_of(record)
+        if pair is None:
+            return
+        sub = self._sub(record["subscription"])
+        if pair.dead is None:
+            sub.dead += 1
+        pair.dead = place if pair.dead is None else max(pair.dead, place)
+        self._over(sub, pair)
+        if pair.late:
+            self._disordered.add(self._key(record["subscription"], pair, self._group_of(pair)))
+
+    def _redriven(self, record: Fields, place: Place) -> None:
+        pair = self._pair_of(record)
+        if pair is None:
+            return
+        pair.redriven_last = place if pair.redriven_last is None else max(pair.redriven_last, place)
+        if pair.redriven is None or place < pair.redriven:
+            pair.redriven = place
+            self._revise_copies(pair)
+        if pair.number is not None or pair.dead is not None:
+            self._disordered.add(self._key(record["subscription"], pair, self._group_of(pair)))
+
+    # The run itself.
+
+    def _fault(self, record: Fields, place: Place) -> None:
+        active = self.faults.setdefault(str(record.get("fault")), set())
+        if record.get("phase") == "start":
+            active.add(str(record.get("instance")))
+        else:
+            active.discard(str(record.get("instance")))
+
+    def _mark(self, record: Fields, place: Place) -> None:
+        match record.get("name"):
+            case "load-started":
+                self.phase = "load"
+            case "load-stopped":
+                self.phase = "draining"
+                self.scheduled_total = record.get("scheduled")
+            case "drained":
+                self._sub(record["subscription"]).drained = bool(record.get("empty"))
+                self.phase = "drained" if all(sub.drained for sub in self.subs.values()) else self.phase
+            case "aborted":
+                self.phase = "aborted"
+            case "depth":
+                self._sub(record["subscription"]).depth = {
+                    key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")
+                }
+            case "effects-read":
+                sub = self._sub(record["subscription"])
+                sub.read_back = place if sub.read_back is None else max(sub.read_back, place)
+            case "consumer-started":
+                self.consumers_started += 1
+                slot = str(record.get("slot"))
+                self.restarts += slot in self._slots
+                self._slots.add(slot)
+            case "consumer-exited":
+                self.consumers_exited += 1
+            case "partition" if record.get("parents"):
+                # An ancestor's records come before its descendants': more than a stream of records can know.
+                self.inexact.add("nonmonotonic-delivery")
+
+    # What a record changes.
+
+    def _message(self, id: str) -> Message:
+        message = self.messages.get(id)
+        if message is None:
+            message = self.messages[id] = Message()
+            if len(self.messages) > self._messages_max:
+                self._forget()
+        return message
+
+    def _forget(self) -> None:
+        oldest = next(iter(self.messages))
+        del self.messages[oldest]
+        for sub in self.subs.values():
+            sub.pairs.pop(oldest, None)
+        self.inexact.update(SHARED)
+
+    def _sub(self, name: str) -> Sub:
+        sub = self.subs.get(name)
+        if sub is None:
+            # Only the history knows it: nothing is promised on it.
+            sub = self.subs[name] = Sub(Subscription())
+        return sub
+
+    def _pair(self, sub: Sub, id: str, message: Message) -> Pair:
+        pair = sub.pairs.get(id)
+        if pair is None:
+            pair = sub.pairs[id] = Pair(message)
+        return pair
+
+    def _pair_of(self, record: Fields) -> Pair | None:
+        id, name = record.get("id"), record.get("subscription")
+        return None if id is None or name is None else self._pair(self._sub(name), id, self._message(id))
+
+    def _active(self, sub: Sub, place: Place) -> None:
+        last = sub.last_by_file.get(place.file)
+        if last is None or place > last:
+            sub.last_by_file[place.file] = place
+
+    def _add(self, anomaly: str, count: int) -> None:
+        self.counts[anomaly] += count
+
+    def _error(self, where: str, error: str | None) -> None:
+        what = (error or "no reason given").partition(":")[0][:60]
+        key = (where, what)
+        if key not in self.errors and len(self.errors) >= _ERRORS_MAX:
+            key = (where, "other")
+        self.errors[key] += 1
+
+    def _time(self, sub: Sub, pair: Pair) -> None:
+        due = pair.message.due
+        if due is not None and pair.first is not None and not pair.timed:
+            pair.timed = True
+            sub.latency.add(max(0, pair.first.at - due) / NS_PER_S)
+
+    def _revise(self, message: Message) -> None:
+        """Count what a received message is in the light of its attempts."""
+        intended = message.intended is not None
+        # Of a message that was forgotten, nobody knows any more whether it was intended.
+        phantom = int(message.failed or (not intended and "phantom" not in self.inexact))
+        recovered = len(message.on) if intended and not message.acked and not message.failed else 0
+        misrouted = 0 if message.expect is None else sum(name not in message.expect for name in message.on)
+        self._add("phantom", phantom - message.phantom)
+        self._add("recovered", recovered - message.recovered)
+        self._add("misrouted", misrouted - message.misrouted)
+        message.phantom, message.recovered, message.misrouted = phantom, recovered, misrouted
+
+    def _revise_copies(self, pair: Pair) -> None:
+        redriven = pair.redriven
+        before = sum(
+            redriven is None or any(self._before(r.place, redriven) for r in copy.receives) for copy in pair.copies
+        )
+        extra = max(0, before - 1)
+        self._add("send-duplicate", extra - pair.extra)
+        pair.extra = extra
+
+    def _revise_copy(self, sub: Sub, pair: Pair, copy: Copy) -> None:
+        numbers = {receive.receives for receive in copy.receives}
+        unrecorded = sum((r.receives or 1) > 1 and (r.receives or 1) - 1 not in numbers for r in copy.receives)
+        early = 0
+        if len(copy.receives) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
+            ordered = sorted(copy.receives)
+            early = sum(self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered)))
+        redelivered = len(copy.receives) - 1 - early
+        self._add("unrecorded-receive", unrecorded - copy.unrecorded)
+        self._add("early-redelivery", early - copy.early)
+        self._add("redelivery", redelivered - copy.redelivered)
+        copy.unrecorded, copy.early, copy.redelivered = unrecorded, early, redelivered
+
+    def _is_early(self, sub: Sub, pair: Pair, copy: Copy, ordered: list[Receive], n: int) -> bool:
+        receive = ordered[n]
+        if any(earlier.batch == receive.batch for earlier in ordered[:n]):
+            return True
+        at, file = receive.place.at, receive.place.file
+        followed = [r for r in ordered if receive.receives is not None and r.receives == receive.receives - 1]
+        if followed and all(self._ends_after(sub, pair, copy, hold, at, file) for hold in followed):
+            return True
+        return any(
+            settle.ok
+            and settle.answered is not None
+            and receive.started is not None
+            and settle.answered + self._gap(settle.file, file) < receive.started
+            and any(
+                (end := self._earliest_end(sub, pair, copy, hold, settle.began, settle.file)) is not None
+                and settle.answered < end
+                for hold in ordered
+                if hold.batch == settle.batch
+            )
+            for settle in self._settles_of(pair, copy, "delete")
+        )
+
+    def _ends_after(self, sub: Sub, pair: Pair, copy: Copy, hold: Receive, at: int, file: str) -> bool:
+        """Whether the hold surely lasted until then: nothing released it, and its earliest end is later."""
+        end = self._earliest_end(sub, pair, copy, hold, at, file)
+        return (
+            end is not None
+            and at + self._gap(hold.place.file, file) < end
+            and not any(
+                settle.batch == hold.batch and not settle.failed and settle.began <= at + self._gap(settle.file, file)
+                for settle in self._settles_of(pair, copy, "release")
+            )
+        )
+
+    def _earliest_end(self, sub: Sub, pair: Pair, copy: Copy, hold: Receive, at: int, file: str) -> int | None:
+        """The earliest end of a hold, as the extensions begun before `at` left it; None when nothing tells."""
+        hidden_ns = sub.visibility_ns if hold.hidden_ns is None else hold.hidden_ns
+        if hold.started is None or hidden_ns is None:
+            return None
+        end = max(hold.started, pair.message.intended or hold.started) + hidden_ns - self._tick_ns
+        extends = [s for s in self._settles_of(pair, copy, "extend") if s.batch == hold.batch and not s.failed]
+        for extend in sorted(extends, key=lambda extend: extend.began):
+            gap = self._gap(extend.file, file)
+            if extend.began > at + gap or (extend.file == file and extend.began == at):
+                continue
+            longer_ns = sub.visibility_ns if extend.hidden_ns is None else extend.hidden_ns
+            moved = extend.began + (longer_ns or 0) - self._tick_ns
+            proven = extend.ok and extend.answered is not None and extend.answered < end and extend.began + gap < at
+            end = moved if proven else min(end, moved)
+        return end
+
+    def _settles_of(self, pair: Pair, copy: Copy, action: str) -> Iterator[Settle]:
+        return (s for s in pair.settles if s.action == action and s.copy in (None, copy.key))
+
+    # Order.
+
+    def _group_of(self, pair: Pair) -> str | None:
+        return pair.group if pair.message.group is None else pair.message.group
+
+    def _key(self, name: str, pair: Pair, group: str | None) -> tuple[str, str, str]:
+        return name, group or "", pair.part
+
+    def _receive_order(self, name: str, sub: Sub, pair: Pair, receive: Receive, record: Fields) -> None:
+        if pair.group is None:
+            pair.group = record.get("group")
+        place, number = receive.place, receive.number
+        if pair.redriven is not None and not self._before(place, pair.redriven):
+            number = None
+        first = pair.first is None
+        if first:
+            pair.part = str(record.get("partition", "")) if sub.promise.kind == "stream" else ""
+        lower = number is not None and (pair.number is None or number < pair.number)
+        if lower:
+            pair.number = number
+        group = self._group_of(pair)
+        if group is None:
+            return
+        key = self._key(name, pair, group)
+        if not first and (lower or (pair.first is not None and place < pair.first)):
+            self._disordered.add(key)
+        elif first and number is None:
+            # Other rules tell the order of what has no number; here only the numbers are compared.
+            self.inexact.add("nonmonotonic-delivery")
+        elif first:
+            self._take_place(key, pair, place)
+
+    def _take_place(self, key: tuple[str, str, str], pair: Pair, place: Place) -> None:
+        """The first receive of a message, the latest of its group so far: is it late?"""
+        assert pair.number is not None
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = Group()
+        if group.latest is not None and place < group.latest:
+            self._disordered.add(key)
+            return
+        group.latest = place
+        here = group.by_file.setdefault(place.file, Highs())
+        anywhere = group.highs.first_above(pair.number)
+        before = [] if anywhere is None or anywhere + self._error_ns >= place.at else [anywhere]
+        if (same_file := here.first_above(pair.number)) is not None:
+            before.append(same_file)
+        # A dead letter may have been received by a call that was under way already, its record written late.
+        excused = bool(before) and self._is_dead(pair) and (pair.called or 0) <= min(before) + self._error_ns
+        late = bool(before) and not excused
+        self._add("nonmonotonic-delivery", late - pair.late)
+        pair.late = late
+        group.highs.add(pair.number, place.at)
+        here.add(pair.number, place.at)
+
+    def _is_dead(self, pair: Pair) -> bool:
+        if pair.dead is None:
+            return False
+        return pair.redriven_last is None or not self._before(pair.dead, pair.redriven_last)
+
+    def _reorder(self) -> None:
+        """Work out anew the groups whose first receives did not come in order, or changed afterwards."""
+        if not self._disordered:
+            return
+        members: dict[tuple[str, str, str], list[Pair]] = {key: [] for key in self._disordered}
+        for name, sub in self.subs.items():
+            if sub.promise.ordered_by is None:
+                continue
+            for pair in sub.pairs.values():
+                if pair.first is not None and (group := self._group_of(pair)) is not None:
+                    members.get(self._key(name, pair, group), []).append(pair)
+        self._disordered = set()
+        for key, pairs in members.items():
+            self._groups[key] = Group()
+            for pair in sorted(pairs, key=lambda pair: pair.first or Place(0, 0, "")):
+                self._revise_number(pair)
+                if pair.number is not None and pair.first is not None:
+                    self._take_place(key, pair, pair.first)
+                    continue
+                self.inexact.add("nonmonotonic-delivery")
+                self._add("nonmonotonic-delivery", -pair.late)
+                pair.late = False
+
+    def _revise_number(self, pair: Pair) -> None:
+        """The smallest under which it was received before it was first redriven."""
+        pair.number = min(
+            (
+                receive.number
+                for copy in pair.copies
+                for receive in copy.receives
+                if receive.number is not None and (pair.redriven is None or self._before(receive.place, pair.redriven))
+            ),
+            default=None,
+        )
+
+    # Time.
+
+    def _gap(self, file: str, other: str) -> int:
+        return 0 if file == other else self._error_ns
+
+    def _before(self, one: Place, other: Place) -> bool:
+        """Proven to be earlier: by the line within a file, by more than the clocks' error between two."""
+        return one.line < other.line if one.file == other.file else one.at + self._error_ns < other.at
+
+    # Telling.
+
+    def shared(self) -> dict[str, int]:
+        """The counts of `SHARED`, those in `inexact` left out."""
+        counts = {**self.counts, "effect-duplicate": self.effect_duplicates()}
+        return {name: counts[name] for name in SHARED if name not in self.inexact}
+
+    def anomalies(self) -> dict[str, int]:
+        """All counts of `SHARED`; those in `inexact` are lower bounds."""
+        return {**self.counts, "effect-duplicate": self.effect_duplicates()}
+
+    def effect_duplicates(self) -> int:
+        """By the store where it was read back after the last receive and effect, else by the records."""
+        return sum(
+            sub.duplicates_by_store if self._is_read_back(sub) else sub.duplicates_by_records
+            for sub in self.subs.values()
+        )
+
+    def _is_read_back(self, sub: Sub) -> bool:
+        mark = sub.read_back
+        return mark is not None and all(self._before(last, mark) for last in sub.last_by_file.values())
+
+    def active_faults(self) -> dict[str, int]:
+        """How many instances of each fault are at work, idle ones included."""
+        return {name: len(instances) for name, instances in self.faults.items()}
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the terminal shows, ready for JSON. Rates are a second's, over the last `RATE_WINDOW_S` seconds."""
+        return {
+            "at": self.now,
+            "phase": self.phase,
+            "scheduled": self.scheduled if self.scheduled_total is None else self.scheduled_total,
+            "scheduled_per_s": self.scheduled_rate.per_s(self.now),
+            "acked": self.acked,
+            "acked_per_s": self.sent_rate.per_s(self.now),
+            "attempts": self.attempts,
+            "sent": dict(self.sent),
+            "send_lag_s": self.send_lag.quantiles(),
+            "subscriptions": {
+                name: {
+                    "received": sub.received,
+                    "received_per_s": sub.received_rate.per_s(self.now),
+                    "backlog": sub.backlog,
+                    "depth": sub.depth,
+                    "latency_s": sub.latency.quantiles(),
+                    "dead": sub.dead,
+                    "drained": sub.drained,
+                }
+                for name, sub in self.subs.items()
+            },
+            "effects": dict(self.effects),
+            "anomalies": self.anomalies(),
+            "inexact": sorted(self.inexact),
+            "consumers": {"running": self.consumers_started - self.consumers_exited, "restarts": self.restarts},
+            "faults": {name: active for name, active in self.active_faults().items() if active},
+            "errors": {f"{where}: {what}": count for (where, what), count in self.errors.most_common()},
+        }
+
+
+def _ns(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * NS_PER_S)
+
+
+def _number(digits: object) -> int | None:
+    return int(digits) if isinstance(digits, str) and digits.isascii() and digits.isdigit() else None
+
+
+def _bit(attempt: object) -> int:
+    return 1 << attempt if isinstance(attempt, int) and 0 <= attempt < 10_000 else 1
+
+
+def _copy_key(kind: str, record: Fields) -> str:
+    if kind == "queue":
+        return str(record.get("broker_id", ""))
+    return f"{record.get('partition', '')}:{str(record.get('broker_seq', '')).lstrip('0')}"
+
+
+def _faults_of(manifest: Manifest) -> list[str]:
+    """The faults that the scenario plans, so that their metrics are there before they strike."""
+    planned = manifest.scenario.get("chaos")
+    if not isinstance(planned, list):
+        return []
+    return [str(step["fault"]) for step in planned if isinstance(step, dict) and "fault" in step]

@@ -379,7 +379,7 @@ class _Conductor:
         if ready is None:
             self._view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
             return
-        self._view.note(f"metrics at {ready['url']}")
+        self._view.note(f"metrics at http://127.0.0.1:{ready['port']}/metrics")
 
         async def watch() -> None:
             code = await observer.wait()

@@ -167,7 +167,7 @@ def test_the_conductor_is_killed(gameday: Start, calm: str) -> None:
 
 def test_a_consumer_that_cannot_start(gameday: Start, calm: str, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif 'consumers' in sys.orig_argv: sys.exit('this consumer has no licence')\n"
+        "import os, sys\nif 'consumers' in sys.orig_argv: os.write(2, b'this consumer has no licence'), os._exit(1)\n"
     )
     run = gameday(calm, env={"PYTHONPATH": str(tmp_path)})
     code, _, err = run.end()

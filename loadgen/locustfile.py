@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import os
 import signal
+import socket
 import stat
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ from loadgen.lead import STDIN, Lead
 from loadgen.node import Node
 from loadgen.sender import Sample
 
+_LOOPBACK = "127.0.0.1"
 _SPAWN_RATE_MAX = 100
 _WORKERS_END_WITHIN_S = 10
 # Locust's web page would show the arguments to everyone who may open it.
@@ -54,6 +56,9 @@ class Producer(User):  # type: ignore[misc]  # Locust ships no types
 
 
 def _arguments(parser: Any) -> None:
+    # Locust calls this before it forks, so that what is decided here holds for its workers too.
+    if any(argument.split("=")[0] == "--processes" for argument in sys.argv):
+        _keep_to_ourselves(parser)
     parser.add_argument(
         "--gameday-load",
         metavar="FILE",
@@ -73,12 +78,18 @@ def _arguments(parser: Any) -> None:
     parser.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long", **_HIDDEN)
 
 
+def _keep_to_ourselves(parser: Any) -> None:
+    """Master and workers of one command: on loopback, on a port that no other load has, and none outlives the other."""
+    with socket.create_server((_LOOPBACK, 0)) as free:
+        port = free.getsockname()[1]
+    parser.set_defaults(master_bind_host=_LOOPBACK, master_bind_port=port, master_host=_LOOPBACK, master_port=port)
+    os.register_at_fork(after_in_child=lambda: die_with_parent(signal.SIGTERM))
+
+
 def _init(environment: Any, **_: object) -> None:
     global _lead, _node
     runner, options = environment.runner, environment.parsed_options
     if isinstance(runner, WorkerRunner):
-        if options.processes:
-            die_with_parent(signal.SIGTERM)
         _node = Node(runner, writer=lambda: f"load-{runner.worker_index}", count=_count(environment))
         return
     config = _config(options)

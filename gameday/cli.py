@@ -122,8 +122,14 @@ def run(
     console = Console(stderr=format is not Format.text, highlight=False)
     with watching(console, order.scenario) as view:
         directory = asyncio.run(conduct(order, view))
+        _interrupt_on_signals()
         view.phase("judging")
-        verdict = judge(directory)
+        try:
+            verdict = judge(directory)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted while judging\nEverything is recorded: gameday verify {directory}"
+            ) from None
     _show(verdict, format)
 
 
@@ -178,16 +184,12 @@ def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
 
 def main() -> None:
     """The entry point: typer's own exit codes, and ours for our own errors."""
-    # Until a run takes both over (and from its end on), SIGTERM is an interruption like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _interrupt_on_signals()
     try:
         app()
     except GamedayError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        sys.exit(Interrupted.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody to tell.
         sys.exit(INTERNAL_ERROR)
@@ -196,6 +198,12 @@ def main() -> None:
             traceback.print_exc(file=log)
         _complain(f"a fault of gameday's own ({type(error).__name__}: {error}); please report it with {log.name}")
         sys.exit(INTERNAL_ERROR)
+
+
+def _interrupt_on_signals() -> None:
+    """Outside a run, which handles them itself, SIGTERM is an interruption like Ctrl-C, in background jobs too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _show(verdict: Verdict, format: Format) -> None:

@@ -101,7 +101,13 @@ async def conduct(order: Order, view: View) -> Path:
         view.phase(f"{number.name}: healing, stopping, tearing down (once more: kill everything at once)")
         work.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # Whoever started this under nohup wants it to outlive the terminal.
+    heard = [
+        s
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN
+    ]
+    for number in heard:
         loop.add_signal_handler(number, interrupt, number)
     try:
         await work
@@ -113,7 +119,7 @@ async def conduct(order: Order, view: View) -> Path:
         assert isinstance(error, GamedayError)
         raise type(error)(f"{error}{kept}") from None
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in heard:
             loop.remove_signal_handler(number)
     return run
 
@@ -550,7 +556,8 @@ class _Conductor:
             return f"\nWhat was recorded is kept: gameday verify {_shown(self._run)}"
         for log in (self._run / "logs").glob("*.log"):
             log.unlink()
-        for directory in (self._run / "logs", self._run):
+        for directory in (self._run / "logs", self._run, *([RUNS] if self._order.out is None else [])):
+            # One that holds something stays.
             with suppress(OSError):
                 directory.rmdir()
         return ""

@@ -93,6 +93,7 @@ async def start(
         raise UsageError(
             f"--endpoint-url names an endpoint that is there already; with it goes --target localstack, not {kind}"
         )
+    _go_direct()
     if kind == "embedded":
         return await (_memory(run) if transport in MEMORY else _embedded(run))
     if transport in MEMORY:
@@ -246,12 +247,10 @@ def _checked(url: str, source: str) -> str:
 
 async def _answers(url: str, process: Child) -> bool:
     """Whether the URL answers before the process ends or time runs out."""
-    # A proxy that the environment names has no business between two processes of one machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def look() -> bool:
         try:
-            with opener.open(url, timeout=2):
+            with urllib.request.urlopen(url, timeout=2):
                 return True
         except (urllib.error.URLError, OSError):
             return False
@@ -265,6 +264,12 @@ async def _answers(url: str, process: Child) -> bool:
     except TimeoutError:
         pass
     return False
+
+
+def _go_direct() -> None:
+    """A proxy that the environment names has no business between the processes of one machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
 
 def ending(code: int | None) -> str:

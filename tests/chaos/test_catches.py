@@ -1,0 +1,270 @@
+"""Every fault against real consumers: it catches the one that is broken, and blames the correct one for nothing.
+
+Both work off a queue of their own on the broker in memory, while the same fault strikes them at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos_fakes import faults
+
+from chaos.base import Line, Stage
+from chaos.registry import FAULTS
+from chaos.timeline import Outcome, Runner, plan
+from consumers.config import ConsumerConfig
+from consumers.fleet import Fleet
+from consumers.stores import make_store
+from history import envelope, reader
+from history.child import Child
+from history.clock import Clock
+from history.events import Record
+from history.writer import Writer
+from loadgen.config import LoadConfig
+from transports.base import Addresses, Outgoing, Topology
+from transports.carrier import BotoCarrier, run_plan
+from transports.endpoint import Endpoint
+from transports.registry import TRANSPORTS
+
+pytestmark = pytest.mark.live
+
+DEADLINE_S = 30.0
+HIDDEN_S = 1
+TRANSPORT = TRANSPORTS["memory"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`broken` is what makes the second consumer one that the fault must catch; `wrong` is what then goes wrong."""
+
+    entry: dict[str, Any]
+    broken: dict[str, Any] = field(default_factory=lambda: {"guard": "none"})
+    consumers: int = 1
+    # The event after which it strikes; None: it strikes first, and then messages come.
+    after: str | None = None
+    wrong: Callable[[int], bool] = lambda count: count > 1
+
+
+CASES = {
+    # Who deletes first has `settled` messages that have no effect yet.
+    "kill-consumer": Case(
+        entry={}, broken={"handler": "delete-first"}, after="settled", wrong=lambda applied: applied == 0
+    ),
+    "pause-consumer": Case(entry={"for": 2.5 * HIDDEN_S}, consumers=2, after="received"),
+    "stretch-processing": Case(entry={"to": {"times_visibility_timeout": 2.0}, "share": 0.2, "for": 1.5}),
+    "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
+    "lose-delete": Case(entry={"for": 1.0, "share": 0.5}),
+}
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        pytest.fail(f"not within {DEADLINE_S} s: {what}")
+
+
+class Arena:
+    """A queue, the consumers that work it off, and everything needed to strike them."""
+
+    def __init__(self, run: Path, broker: Child, endpoint: Endpoint, *, consumers: int, **config: Any) -> None:
+        (run / "history").mkdir(parents=True)
+        self.run, self.endpoint, self._broker = run, endpoint, broker
+        self.clock = Clock.start()
+        self.writer = Writer(run=run, name="conductor", clock=self.clock)
+        self.carry = BotoCarrier(endpoint)
+        self.topology = Topology(subscriptions=["orders"], visibility_timeout_s=HIDDEN_S, max_receives=None)
+        self.addresses: Addresses = run_plan(TRANSPORT.provision(self.topology, run=run.name, tags={}), self.carry)
+        self.ids: list[str] = []
+        self.store = {"kind": "sqlite", "path": str(run / "effects.sqlite")}
+        # Never all hands full: what comes back must find somebody to receive it while the first still works.
+        settings = {
+            "concurrency": 8,
+            "pollers": 4,
+            "batch": 2,
+            "processing_time_s": 0.5,
+            "guard": "transaction",
+            **config,
+        }
+        self.fleet = Fleet(
+            config=ConsumerConfig(
+                run_dir=run,
+                run=run.name,
+                clock=self.clock,
+                endpoint=endpoint,
+                transport=TRANSPORT.name,
+                addresses=self.addresses,
+                subscription="orders",
+                visibility_timeout_s=HIDDEN_S,
+                store=self.store,
+                **settings,
+            ),
+            size=consumers,
+            writer=self.writer,
+            run=run,
+            restart_delay_s=0.1,
+        )
+
+    def send(self, count: int) -> None:
+        self.ids = [f"m{n}" for n in range(count)]
+        for name in self.ids:
+            body = envelope.pack(id=name, run=self.run.name, group=None, timestamp_ns=0, payload_bytes=0).decode()
+            message = Outgoing(id=name, body=body, group=None, dedup_id=name)
+            self.carry(TRANSPORT.send(self.addresses, [message]))
+
+    async def strike(self, entry: dict[str, Any], line: Line | None = None) -> Outcome:
+        stage = Stage(
+            crews={"orders": self.fleet},
+            visibility_timeout_s={"orders": HIDDEN_S},
+            # Only one fault touches the load; for the others any line will do.
+            line=line or self._broker,
+            writer=self.writer,
+            seed=1,
+        )
+        fault = FAULTS[entry["fault"]].model_validate({"at": 0.0, **entry})
+        strikes = plan([fault], duration_s=60, consumers={"orders": len(self.fleet.members)}, seed=1)
+        (outcome,) = await Runner(strikes, stage=stage).run(start_ns=self.clock.now_ns())
+        return outcome
+
+    def records(self, event: str) -> list[Record]:
+        paths = (self.run / "history").glob("*.jsonl")
+        return [
+            record for path in paths for _, record in reader.records(path, reader.Scan()) if record["event"] == event
+        ]
+
+    def empty(self) -> bool:
+        source = TRANSPORT.source(self.addresses, "orders")
+        return source.depth_of(self.carry(source.depth())).total == 0
+
+    async def applied(self) -> dict[str, int]:
+        """How often each message's effect was applied, once the queue is empty and nobody works any more."""
+        await until(self.empty, "the queue is empty")
+        await self.fleet.stop(DEADLINE_S)
+        counts = await make_store(self.store, self.endpoint).read_back("orders")
+        return {name: counts.get(name, 0) for name in self.ids}
+
+
+@asynccontextmanager
+async def arenas(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Arena, Arena]]:
+    """The correct consumers and the broken ones."""
+    broker = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory"], run=tmp_path)
+    try:
+        ready = await broker.report("ready", timeout_s=DEADLINE_S)
+        assert ready, broker.last_words()
+        endpoint = Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
+        pair = [
+            Arena(tmp_path / name, broker, endpoint, consumers=case.consumers, **config)
+            for name, config in (("correct", {}), ("broken", case.broken))
+        ]
+        try:
+            for arena in pair:
+                await make_store(arena.store, endpoint).create(tags={})
+            await asyncio.gather(*(arena.fleet.start(DEADLINE_S) for arena in pair))
+            yield pair[0], pair[1]
+        finally:
+            await asyncio.gather(*(arena.fleet.stop(DEADLINE_S) for arena in pair))
+            for arena in pair:
+                arena.writer.close()
+    finally:
+        await broker.end(timeout_s=DEADLINE_S)
+
+
+async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[Outcome, dict[str, int]]:
+    """What the fault says, and how often each message's effect was applied in the end."""
+    if case.after is not None:
+        event = case.after
+        await asyncio.to_thread(arena.send, 16)
+        await until(lambda: bool(arena.records(event)), f"the first {event}")
+        outcome = await arena.strike(entry)
+    else:
+        striking = asyncio.create_task(arena.strike(entry))
+        await until(lambda: bool(faults(arena.writer.path)), "the fault's start")
+        await asyncio.to_thread(arena.send, 12)
+        outcome = await striking
+    return outcome, await arena.applied()
+
+
+def check(case: Case, name: str, results: list[tuple[Outcome, dict[str, int]]], pair: tuple[Arena, Arena]) -> None:
+    for (outcome, _), arena in zip(results, pair, strict=True):
+        assert outcome.error is None
+        assert outcome.fired > 0
+        start, stop = faults(arena.writer.path)
+        assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", outcome.fired), name
+    (_, correct), (_, broken) = results
+    assert set(correct.values()) == {1}, "nothing happened to the correct one"
+    assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+
+    async def scene() -> None:
+        async with arenas(tmp_path, case) as pair:
+            results = await asyncio.gather(*(struck(arena, case, {"fault": name, **case.entry}) for arena in pair))
+            check(case, name, results, pair)
+
+    asyncio.run(scene())
+
+
+async def load(arena: Arena) -> Child:
+    """Real load on the arena's queue, ready to start."""
+    config = LoadConfig(
+        run_dir=str(arena.run),
+        run=arena.run.name,
+        clock=str(arena.clock),
+        endpoint=arena.endpoint,
+        transport=TRANSPORT.name,
+        addresses=arena.addresses,
+        topology=arena.topology,
+        rate_per_s=30,
+        duration_s=2,
+        users=2,
+        batch=2,
+    )
+    config.save(arena.run / "load.json")
+    arena.writer.announce("load")
+    argv = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadgen/locustfile.py"), "--headless"]
+    child = await Child.start(name="load", argv=argv, run=arena.run, env={"GAMEDAY_LOAD": str(arena.run / "load.json")})
+    assert await child.report("ready", timeout_s=DEADLINE_S), child.last_words()
+    return child
+
+
+def test_a_lost_reply_catches_the_consumer_without_a_guard_and_only_that(tmp_path: Path) -> None:
+    """The producer must send again what it cannot know to be stored, and here no broker drops the second copy."""
+    case = Case(entry={"fault": "lose-send-reply", "share": 0.5})
+
+    async def sent_to(arena: Arena) -> tuple[Outcome, dict[str, int]]:
+        child = await load(arena)
+        try:
+            start_ns = arena.clock.now_ns()
+            striking = asyncio.create_task(arena.strike({**case.entry, "for": 1.0}, child))
+            await child.command("start", at=start_ns)
+            outcome = await striking
+            assert await child.report("done", timeout_s=DEADLINE_S)
+        finally:
+            await child.end(timeout_s=DEADLINE_S)
+        arena.ids = sorted({str(record["id"]) for record in arena.records("intended")})
+        assert [record for record in arena.records("sent") if record["outcome"] == "unknown"]
+        return outcome, await arena.applied()
+
+    async def scene() -> None:
+        async with arenas(tmp_path, case) as pair:
+            results = await asyncio.gather(*map(sent_to, pair))
+            check(case, "lose-send-reply", results, pair)
+
+    asyncio.run(scene())
+
+
+def test_every_fault_is_proven() -> None:
+    assert {*CASES, "lose-send-reply"} == FAULTS.keys()

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
-import secrets
 import signal
 import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,23 +22,20 @@ from chaos.base import Stage
 from chaos.scene import Strike
 from chaos.timeline import Outcome, Runner
 from chaos.timeline import plan as plan_timeline
-from consumers.config import ConsumerConfig
 from consumers.effects import EffectStore
 from consumers.fleet import Fleet
 from consumers.stores import make_store
 from gameday import target as targets
 from gameday.queues import Queues
-from gameday.scenario import NO_EFFECTS, Scenario, topology_of
+from gameday.scenario import NO_EFFECTS, Scenario
+from gameday.setting import Setting, new_id, new_seed
 from history import events
 from history.child import Child, Report
-from history.clock import NS_PER_S, Clock
+from history.clock import NS_PER_S
 from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
-from history.manifest import Manifest
 from history.writer import DIRECTORY, Writer
-from loadgen.config import LoadConfig
-from transports.base import Addresses, CallFailed, Depth, Topology, Transport
+from transports.base import Addresses, CallFailed, Depth, Topology
 from transports.carrier import BotoCarrier, run_plan
-from transports.registry import TRANSPORTS
 
 T = TypeVar("T")
 
@@ -83,9 +77,11 @@ async def conduct(order: Order, view: View) -> Path:
     The first SIGINT or SIGTERM ends it in good order, the second at once. Errors: GamedayError; Interrupted after a
     signal.
     """
-    run_id = f"{order.scenario.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    run_id = new_id(order.scenario.name)
     run = _make_directory(order.out or RUNS / run_id)
-    conductor = _Conductor(order=order, view=view, run=run, run_id=run_id)
+    seed = order.scenario.seed if order.seed is None else order.seed
+    setting = Setting(scenario=order.scenario, id=run_id, directory=run, seed=new_seed() if seed is None else seed)
+    conductor = _Conductor(order=order, setting=setting, view=view)
     work = asyncio.create_task(conductor.work(), name="the run")
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(conductor.note_stray)
@@ -136,50 +132,45 @@ def _make_directory(run: Path) -> Path:
         raise RunError(f"cannot make the run directory {run}: {error.strerror}") from error
 
 
+Guard = Callable[[Coroutine[Any, Any, None], str], None]
+
+
 class _Conductor:
     """`ending` is why the run ends badly, once it does."""
 
-    def __init__(self, *, order: Order, view: View, run: Path, run_id: str) -> None:
+    def __init__(self, *, order: Order, setting: Setting, view: View) -> None:
         self._order = order
-        self._scenario = order.scenario
+        self._setting = setting
+        self._scenario = setting.scenario
         self._view = view
-        self._run = run
-        self._id = run_id
-        self._clock = Clock.start()
-        chosen = order.scenario.seed if order.seed is None else order.seed
-        self._seed = random.SystemRandom().randrange(2**31) if chosen is None else chosen
-        self._transport: Transport = TRANSPORTS[order.scenario.transport]
-        self._writer: Writer | None = None
-        self._target: targets.Target | None = None
-        self._fleets: list[Fleet] = []
+        # What is started and created is put away by this stack, last things first, however the run ends.
+        self._stack = AsyncExitStack()
         self._children: list[Child] = []
+        self._fleets: list[Fleet] = []
         self._load_failure: str | None = None
         self.ending: str | None = None
 
     # The way through
 
     async def work(self) -> None:
-        async with AsyncExitStack() as stack:
+        setting = self._setting
+        async with self._stack:
             metrics_port = self._metrics_port()
-            self._target = target = await self._start_target()
-            stack.push_async_callback(target.stop)
-            topology = topology_of(self._scenario.topology, settle_s=target.settle_s)
-            self._manifest(target, topology).save(self._run)
-            (self._run / DIRECTORY).mkdir()
-            writer = self._writer = Writer(run=self._run, name="conductor", clock=self._clock)
-            stack.callback(self._close_writer)
+            target = await self._start_target()
+            setting.manifest(target).save(setting.directory)
+            (setting.directory / DIRECTORY).mkdir()
+            writer = Writer(run=setting.directory, name="conductor", clock=setting.clock)
+            self._stack.callback(_close, writer)
             try:
-                await self._guarded(stack, target, topology, writer, metrics_port)
+                await self._guarded(target, writer, metrics_port)
             except BaseException as error:
-                self.ending = self.ending or _in_one_line(error)
+                self.ending = self.ending or str(error) or type(error).__name__
                 # A full disk takes no last word either; what is there stays judgeable without it.
                 with suppress(HistoryError):
                     writer.write(events.mark("aborted", reason=self.ending))
                 raise
 
-    async def _guarded(
-        self, stack: AsyncExitStack, target: targets.Target, topology: Topology, writer: Writer, metrics_port: int
-    ) -> None:
+    async def _guarded(self, target: targets.Target, writer: Writer, metrics_port: int) -> None:
         """Play the run while somebody looks out for what must not die; the first death ends it."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -188,41 +179,32 @@ class _Conductor:
                 def guard(watching: Coroutine[Any, Any, None], name: str) -> None:
                     guards.append(group.create_task(watching, name=name))
 
-                await self._play(stack, target, topology, writer, metrics_port, guard)
+                await self._play(target, writer, metrics_port, guard)
                 for task in guards:
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise _foremost(errors) from None
 
-    async def _play(
-        self,
-        stack: AsyncExitStack,
-        target: targets.Target,
-        topology: Topology,
-        writer: Writer,
-        metrics_port: int,
-        guard: Callable[[Coroutine[Any, Any, None], str], None],
-    ) -> None:
-        scenario, view = self._scenario, self._view
+    async def _play(self, target: targets.Target, writer: Writer, metrics_port: int, guard: Guard) -> None:
+        scenario, setting, view = self._scenario, self._setting, self._view
+        topology = setting.topology(target)
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
-        addresses = await self._provision(stack, carrier, topology)
-        stores = await self._make_stores(stack, target)
-        await self._start_observer(stack, metrics_port, guard)
+        addresses = await self._provision(target, topology, carrier)
+        store = await self._make_store(target)
+        await self._start_observer(metrics_port, guard)
         view.phase("starting consumers and load")
-        await self._start_fleets(stack, target, addresses, stores, writer)
-        for fleet in self._fleets:
-            guard(fleet.watch(), f"the guard of {fleet.config.subscription}'s consumers")
-        load = await self._start_load(stack, target, addresses, topology, writer)
+        await self._start_fleets(target, addresses, writer, guard)
+        load = await self._start_load(target, addresses, topology, writer)
 
         runner = Runner(self._strikes(), stage=self._stage(load, writer))
         queues = Queues(
-            transport=self._transport,
+            transport=setting.transport,
             addresses=addresses,
             subscriptions=scenario.subscriptions,
             carrier=carrier,
             writer=writer,
         )
-        start_ns = self._clock.now_ns() + round(_LEAD_S * NS_PER_S)
+        start_ns = setting.clock.now_ns() + round(_LEAD_S * NS_PER_S)
         writer.write(events.mark("load-started"))
         await load.command("start", at=start_ns)
         view.started(start_ns)
@@ -231,17 +213,16 @@ class _Conductor:
             chaos = playing.create_task(runner.run(start_ns=start_ns), name="chaos")
             done = await self._load_done(load)
             writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
-            stopped_ns = self._clock.now_ns()
+            settled_ns = setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
             view.phase(f"load done ({_counted(done)}); healing what is still broken")
             runner.heal_all()
             self._tell_strikes(await chaos)
             depths.cancel()
-        await self._finish(queues, stopped_ns + round(topology.settle_s * NS_PER_S), topology, stores, writer)
+        await self._drain(queues, settled_ns, writer)
+        await self._read_effects(store, writer)
 
-    async def _finish(
-        self, queues: Queues, settled_ns: int, topology: Topology, stores: Mapping[str, EffectStore], writer: Writer
-    ) -> None:
-        """Drain to proven empty, stop the consumers, bury the dead, read the effects back: in this order.
+    async def _drain(self, queues: Queues, settled_ns: int, writer: Writer) -> None:
+        """Drain to proven empty, stop the consumers, bury the dead, look once more: in this order.
 
         The marks come after the last consumer has ended, so that no `received` can follow them.
         """
@@ -259,31 +240,23 @@ class _Conductor:
             )
         view.phase("stopping consumers")
         await self._stop_fleets(scenario.consumers.drain_timeout + _HASTE_S)
-        dead = await queues.bury()
-        if dead:
+        if dead := await queues.bury():
             view.note(f"{dead} dead letters")
         for name, depth in (await queues.look()).items():
-            writer.write(
-                events.mark(
-                    "drained",
-                    subscription=name,
-                    empty=depth.total == 0,
-                    visible=depth.visible,
-                    hidden=depth.hidden,
-                    delayed=depth.delayed,
-                )
-            )
-        if scenario.consumers.handler in NO_EFFECTS:
+            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
+
+    async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
+        if self._scenario.consumers.handler in NO_EFFECTS:
             return
-        view.phase("reading the effects back")
-        for name, store in stores.items():
+        self._view.phase("reading the effects back")
+        for name in self._scenario.subscriptions:
             applied = await store.read_back(name)
             records = [events.effects(id=id, subscription=name, applied=times) for id, times in sorted(applied.items())]
             for first in range(0, len(records), _EFFECTS_A_WRITE):
                 writer.write(*records[first : first + _EFFECTS_A_WRITE])
             writer.write(events.mark("effects-read", subscription=name))
 
-    # What is started, and how it ends
+    # What is started and created, and how it is put away
 
     def _metrics_port(self) -> int:
         """Errors: RunError when the port that was asked for is taken."""
@@ -301,54 +274,48 @@ class _Conductor:
 
     async def _start_target(self) -> targets.Target:
         kind = self._order.target
-        self._view.phase(f"target {kind}: {targets.TARGETS[kind]}")
+        self._view.phase(f"starting target {kind}")
         target = await targets.start(
             kind,
             transport=self._scenario.transport,
-            services=self._services(),
+            services=self._setting.services,
             url=self._order.url,
             environ=os.environ,
-            run=self._run,
+            run=self._setting.directory,
         )
+        self._stack.push_async_callback(target.stop)
         if target.process is not None:
             self._children.append(target.process)
         self._view.note(f"target {kind}: {target.what}. It cannot show: {'; '.join(target.cannot_show)}.")
         return target
 
-    def _services(self) -> list[str]:
-        store = ["dynamodb"] if self._scenario.consumers.store == "dynamodb" else []
-        return list(dict.fromkeys([*self._transport.services, *store]))
+    async def _provision(self, target: targets.Target, topology: Topology, carrier: BotoCarrier) -> Addresses:
+        transport, setting = self._setting.transport, self._setting
 
-    async def _provision(self, stack: AsyncExitStack, carrier: BotoCarrier, topology: Topology) -> Addresses:
-        self._view.phase("creating queues")
-        plan = self._transport.provision(topology, run=self._id, tags={"gameday:run": self._id})
-        try:
-            # To its end even when interrupted: what was half created could not be removed by its address.
-            addresses = await _to_the_end(asyncio.to_thread(run_plan, plan, carrier), self._remove(stack, carrier))
-        except CallFailed as error:
-            raise TargetError(f"cannot create the queues: {error}") from error
-        return addresses
-
-    def _remove(self, stack: AsyncExitStack, carrier: BotoCarrier) -> Callable[[Addresses], None]:
         async def remove(addresses: Addresses) -> None:
-            if self._target is not None and self._target.kind == "embedded":
+            if target.kind == "embedded":
                 # It all lives in a process that ends now.
                 return
             self._view.phase("removing queues")
             try:
-                await asyncio.to_thread(run_plan, self._transport.tear_down(addresses), carrier)
+                await asyncio.to_thread(run_plan, transport.tear_down(addresses), carrier)
             except CallFailed as error:
                 names = ", ".join([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
                 self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
 
-        def keep(addresses: Addresses) -> None:
-            stack.push_async_callback(remove, addresses)
+        self._view.phase("creating queues")
+        plan = transport.provision(topology, run=setting.id, tags=setting.tags)
+        try:
+            # To its end even when interrupted: what was half created could not be removed by its address.
+            return await _to_the_end(
+                asyncio.to_thread(run_plan, plan, carrier),
+                lambda addresses: self._stack.push_async_callback(remove, addresses),
+            )
+        except CallFailed as error:
+            raise TargetError(f"cannot create the queues: {error}") from error
 
-        return keep
-
-    async def _make_stores(self, stack: AsyncExitStack, target: targets.Target) -> dict[str, EffectStore]:
-        """One store for all subscriptions, by subscription."""
-        settings = self._store_settings()
+    async def _make_store(self, target: targets.Target) -> EffectStore:
+        settings = self._setting.store
         store = make_store(settings, target.endpoint)
 
         async def remove() -> None:
@@ -360,25 +327,18 @@ class _Conductor:
             finally:
                 await store.close()
 
-        stack.push_async_callback(remove)
+        self._stack.push_async_callback(remove)
         try:
-            await store.create(tags={"gameday:run": self._id})
+            await store.create(tags=self._setting.tags)
             await store.open()
         except CallFailed as error:
-            raise TargetError(f"cannot create the effect store ({self._scenario.consumers.store}): {error}") from error
-        return dict.fromkeys(self._scenario.subscriptions, store)
+            raise TargetError(f"cannot create the effect store ({settings['kind']}): {error}") from error
+        return store
 
-    def _store_settings(self) -> dict[str, str]:
-        if self._scenario.consumers.store == "dynamodb":
-            return {"kind": "dynamodb", "table": f"gameday-{self._id}-effects"}
-        return {"kind": "sqlite", "path": str(self._run / "effects.sqlite")}
-
-    async def _start_observer(
-        self, stack: AsyncExitStack, port: int, guard: Callable[[Coroutine[Any, Any, None], str], None]
-    ) -> None:
+    async def _start_observer(self, port: int, guard: Guard) -> None:
         """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
-        observer = await self._child(
-            stack, "observer", ["-m", "verify.observer", "--run", str(self._run), "--port", str(port)]
+        observer = await self._start(
+            "observer", "-m", "verify.observer", "--run", self._setting.directory, "--port", port
         )
         observer.on_report = self._view.snapshot
         ready = await observer.report("ready", timeout_s=_START_S)
@@ -390,105 +350,54 @@ class _Conductor:
         async def watch() -> None:
             code = await observer.wait()
             self._view.note(
-                f"the observer ended ({code}), so there is nothing to watch any more; the run and its verdict do not "
-                f"need it. {observer.last_words()}"
+                f"the observer ended ({targets.ending(code)}), so there is nothing to watch any more; the run and its "
+                f"verdict do not need it. Its last words: {observer.last_words()}"
             )
 
         guard(watch(), "the observer's guard")
 
-    async def _start_fleets(
-        self,
-        stack: AsyncExitStack,
-        target: targets.Target,
-        addresses: Addresses,
-        stores: Mapping[str, EffectStore],
-        writer: Writer,
-    ) -> None:
-        spec, topology = self._scenario.consumers, self._scenario.topology
-        for name in stores:
-            config = ConsumerConfig(
-                run_dir=self._run,
-                run=self._id,
-                clock=self._clock,
-                endpoint=target.endpoint,
-                transport=self._scenario.transport,
-                addresses=addresses,
-                subscription=name,
-                visibility_timeout_s=topology.visibility_timeout,
-                concurrency=spec.concurrency,
-                pollers=spec.pollers,
-                batch=spec.batch,
-                wait_s=int(spec.wait),
-                handler=spec.handler,
-                processing_time_s=spec.processing_time,
-                guard=spec.guard,
-                store=self._store_settings(),
-                heartbeat_s=spec.heartbeat,
-                drain_timeout_s=spec.drain_timeout,
-                seed=self._seed,
+    async def _start_fleets(self, target: targets.Target, addresses: Addresses, writer: Writer, guard: Guard) -> None:
+        spec = self._scenario.consumers
+        self._fleets = [
+            Fleet(
+                config=self._setting.consumers(name, endpoint=target.endpoint, addresses=addresses),
+                size=spec.processes,
+                writer=writer,
+                run=self._setting.directory,
+                restart_delay_s=spec.restart_delay,
             )
-            self._fleets.append(
-                Fleet(
-                    config=config,
-                    size=spec.processes,
-                    writer=writer,
-                    run=self._run,
-                    restart_delay_s=spec.restart_delay,
-                )
-            )
-        stack.push_async_callback(self._stop_fleets, _HASTE_S)
+            for name in self._scenario.subscriptions
+        ]
+        self._stack.push_async_callback(self._stop_fleets, _HASTE_S)
         await asyncio.gather(*(fleet.start(_START_S) for fleet in self._fleets))
+        for fleet in self._fleets:
+            guard(fleet.watch(), f"the guard of {fleet.config.subscription}'s consumers")
 
     async def _stop_fleets(self, timeout_s: float) -> None:
         await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self._fleets))
 
     async def _start_load(
-        self, stack: AsyncExitStack, target: targets.Target, addresses: Addresses, topology: Topology, writer: Writer
+        self, target: targets.Target, addresses: Addresses, topology: Topology, writer: Writer
     ) -> Child:
-        spec, shape = self._scenario.load, self._scenario.shape
-        config = LoadConfig(
-            run_dir=str(self._run),
-            run=self._id,
-            clock=str(self._clock),
-            endpoint=target.endpoint,
-            transport=self._scenario.transport,
-            addresses=addresses,
-            topology=topology,
-            seed=self._seed,
-            shape=spec.shape,
-            rate_per_s=spec.rate,
-            duration_s=spec.duration,
-            params=shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
-            groups=spec.groups,
-            payload_bytes=spec.payload,
-            batch=spec.batch,
-            users=spec.users,
-            poison_share=spec.poison,
-            processes=spec.processes,
-            give_up_s=spec.give_up,
-        )
-        path = self._run / "load.json"
+        config = self._setting.load(endpoint=target.endpoint, addresses=addresses, topology=topology)
+        path = self._setting.directory / "load.json"
         config.save(path)
         for name in config.writers:
             writer.announce(name)
-        argv = ["-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
-        if spec.processes > 1:
-            # Locust's own defaults are every interface and one fixed port.
-            host, port = "127.0.0.1", str(targets.free_port())
-            argv += ["--processes", str(spec.processes), "--master-bind-host", host, "--master-bind-port", port]
-            argv += ["--master-host", host, "--master-port", port]
-        load = await self._child(stack, "load", argv, {"GAMEDAY_LOAD": str(path)})
+        argv = ["-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
+        if config.processes > 1:
+            argv += ["--processes", config.processes]
+        load = await self._start("load", *argv, env={"GAMEDAY_LOAD": str(path)})
         load.on_report = self._hear_load
         if await load.report("ready", timeout_s=_START_S) is None:
-            raise ProcessError(f"the load (Locust) did not start: {load.last_words()}")
+            raise ProcessError(f"the load (Locust) did not start: {self._load_failure or load.last_words()}")
         return load
 
-    async def _child(
-        self, stack: AsyncExitStack, name: str, argv: list[str], env: Mapping[str, str] | None = None
-    ) -> Child:
-        child = await Child.start(name=name, argv=[sys.executable, *argv], run=self._run, env=env)
+    async def _start(self, name: str, *arguments: object, env: Mapping[str, str] | None = None) -> Child:
+        argv = [sys.executable, *map(str, arguments)]
+        child = await Child.start(name=name, argv=argv, run=self._setting.directory, env=env)
         self._children.append(child)
-        stack.push_async_callback(child.end, timeout_s=_HASTE_S)
+        self._stack.push_async_callback(child.end, timeout_s=_HASTE_S)
         return child
 
     async def _load_done(self, load: Child) -> Report:
@@ -514,7 +423,7 @@ class _Conductor:
     def _strikes(self) -> list[Strike]:
         consumers = dict.fromkeys(self._scenario.subscriptions, self._scenario.consumers.processes)
         return plan_timeline(
-            self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._seed
+            self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._setting.seed
         )
 
     def _stage(self, load: Child, writer: Writer) -> Stage:
@@ -524,7 +433,7 @@ class _Conductor:
             visibility_timeout_s=dict.fromkeys(self._scenario.subscriptions, hidden_s),
             line=load,
             writer=writer,
-            seed=self._seed,
+            seed=self._setting.seed,
         )
 
     def _tell_strikes(self, outcomes: list[Outcome]) -> None:
@@ -532,31 +441,19 @@ class _Conductor:
             if outcome.error is not None:
                 self._view.note(f"{outcome.strike.instance} failed: {outcome.error}")
 
-    def _manifest(self, target: targets.Target, topology: Topology) -> Manifest:
-        return Manifest(
-            run=self._id,
-            seed=self._seed,
-            target=target.kind,
-            broker_tick_ns=target.tick_ns,
-            subscriptions=self._transport.promises(topology),
-            claims=self._scenario.claims,
-            scenario=self._scenario.document,
-        )
-
-    def _close_writer(self) -> None:
-        assert self._writer is not None
-        with suppress(HistoryError):
-            self._writer.close()
-
     # Bad endings
 
     def kept(self) -> str:
         """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
-        if (self._run / "manifest.json").exists():
-            return f"\nWhat was recorded is kept: gameday verify {_shown(self._run)}"
-        for log in (self._run / "logs").glob("*.log"):
+        if (self._setting.directory / "manifest.json").exists():
+            return f"\nWhat was recorded is kept: gameday verify {_shown(self._setting.directory)}"
+        for log in (self._setting.directory / "logs").glob("*.log"):
             log.unlink()
-        for directory in (self._run / "logs", self._run, *([RUNS] if self._order.out is None else [])):
+        for directory in (
+            self._setting.directory / "logs",
+            self._setting.directory,
+            *([RUNS] if self._order.out is None else []),
+        ):
             # One that holds something stays.
             with suppress(OSError):
                 directory.rmdir()
@@ -572,7 +469,7 @@ class _Conductor:
 
     def note_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print as a traceback goes into a log; what matters has been raised elsewhere."""
-        with suppress(OSError), (self._run / "logs" / "conductor.log").open("a") as log:
+        with suppress(OSError), (self._setting.directory / "logs" / "conductor.log").open("a") as log:
             print(context.get("message"), repr(context.get("exception")), file=log)
 
 
@@ -580,7 +477,7 @@ async def _fail_with(death: Awaitable[str]) -> None:
     raise TargetError(await death)
 
 
-async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], None]) -> T:
+async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], object]) -> T:
     """Finish the work even when cancelled meanwhile, hand the result to `keep`, and only then be cancelled."""
     task = asyncio.ensure_future(work)
     try:
@@ -601,8 +498,10 @@ def _foremost(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return min(flat, key=lambda error: next((n for n, kind in enumerate(order) if isinstance(error, kind)), len(order)))
 
 
-def _in_one_line(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+def _close(writer: Writer) -> None:
+    """The disk may be full."""
+    with suppress(HistoryError):
+        writer.close()
 
 
 def _counted(done: Report) -> str:

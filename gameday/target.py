@@ -29,11 +29,6 @@ from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
 
 Kind = Literal["embedded", "localstack", "aws"]
-TARGETS: Mapping[Kind, str] = {
-    "embedded": "an AWS emulator (MiniStack) as a process of this run, on a loopback port",
-    "localstack": "any AWS-compatible endpoint: --endpoint-url, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE>",
-    "aws": "a real account",
-}
 DEFAULT_URL = "http://127.0.0.1:4566"
 _REGION = "us-east-1"
 _START_S = 60.0

@@ -7,11 +7,17 @@ import json
 import resource
 import signal
 import socket
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from commanded import Gameday, verify, wait_until
+
+from gameday.target import endpoint_of
+from transports.base import Call
+from transports.carrier import BotoCarrier
 
 pytestmark = pytest.mark.live
 
@@ -130,6 +136,43 @@ def test_the_broker_dies(gameday: Start, calm: str) -> None:
         "the memory broker died"
     )
     assert verify(run.run)[0] == 3
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """A broker that somebody else runs."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "transports.memory"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["url"]
+        process.terminate()
+
+
+def queues(endpoint: str) -> list[str]:
+    answer = BotoCarrier(endpoint_of(["sqs"], endpoint, {}))(Call("sqs", "ListQueues", {}))
+    return list(answer.get("QueueUrls", ()))
+
+
+def test_an_endpoint_of_somebody_elses_is_left_as_it_was(gameday: Start, calm: str, endpoint: str) -> None:
+    run = gameday(calm, "--set", "transport=sqs-fifo", "--set", "load.duration=1s", "--endpoint-url", endpoint)
+    run.wait_for_traffic()
+    assert len(queues(endpoint)) == 2
+    code, out, err = run.end()
+    assert code in (0, 3), (out, err)
+    assert json.loads((run.run / "manifest.json").read_bytes())["target"] == "localstack"
+    assert queues(endpoint) == []
+
+
+def test_an_endpoint_of_somebody_elses_is_left_as_it_was_when_interrupted(
+    gameday: Start, calm: str, endpoint: str
+) -> None:
+    run = gameday(calm, "--set", "transport=sqs-fifo", "--endpoint-url", endpoint)
+    wait_until(lambda: len(queues(endpoint)) > 0, "the first queue")
+    run.send(signal.SIGINT)
+    assert run.end()[0] == 130
+    run.assert_nothing_left()
+    assert queues(endpoint) == []
 
 
 def test_the_load_dies(gameday: Start, calm: str) -> None:

@@ -191,10 +191,13 @@ class _Conductor:
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
         store = await self._make_store(target)
-        await self._start_observer(metrics_port, guard)
         view.phase("starting consumers and load")
-        await self._start_fleets(target, addresses, writer, guard)
-        load = await self._start_load(target, addresses, topology, writer)
+        # Beside each other: most of their time goes into imports. If one fails, the others are ended and waited for.
+        async with asyncio.TaskGroup() as starting:
+            starting.create_task(self._start_observer(metrics_port, guard))
+            starting.create_task(self._start_fleets(target, addresses, writer, guard))
+            loading = starting.create_task(self._start_load(target, addresses, topology, writer))
+        load = loading.result()
 
         runner = Runner(self._strikes(), stage=self._stage(load, writer))
         queues = Queues(

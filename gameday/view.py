@@ -46,12 +46,13 @@ class _View:
         self._phase = text
         if self.live is not None:
             self.live.update(self._table())
-        elif not same or self._due():
+        elif self._due() or not same:
+            self._said = time.monotonic()
             self._console.print(text, soft_wrap=True)
 
     def started(self, start_ns: int) -> None:
         """The load begins in a moment."""
-        self._began = self._said = time.monotonic()
+        self._began = time.monotonic()
         self.phase("load and chaos")
 
     def snapshot(self, report: Mapping[str, Any]) -> None:

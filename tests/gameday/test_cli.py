@@ -1,0 +1,87 @@
+"""The command line where no run is needed: help, lists, the schema, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commanded import COMMAND
+
+from chaos.registry import FAULTS
+from consumers.guards import GUARDS
+from consumers.handlers import HANDLERS
+from gameday import scenario
+from gameday.catalogue import catalogue
+from gameday.schema import schema
+from loadgen.shapes import SHAPES
+from transports.registry import TRANSPORTS
+
+
+def gameday(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["schema"], ["list"]])
+def test_every_command_helps_with_an_example(command: list[str]) -> None:
+    done = gameday(*command, "--help")
+    assert done.returncode == 0
+    assert "gameday " in done.stdout.partition("Example")[2] if command else "Exit codes: 0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--nope"], "No such option: --nope"),
+        (["run", "quik"], "no scenario is called 'quik'; did you mean quick?"),
+        (["run", "quick", "--set", "load.rate=5"], "--set load.rate=5: load.rate: 5 has no unit"),
+        (["run", "quick", "--target", "moon"], "moon"),
+        (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
+        (["list", "stars"], "stars"),
+    ],
+)
+def test_bad_usage_is_exit_code_2_and_no_traceback(arguments: list[str], said: str) -> None:
+    done = gameday(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("what", "known"),
+    [("transports", TRANSPORTS), ("faults", FAULTS), ("handlers", HANDLERS), ("guards", GUARDS), ("shapes", SHAPES)],
+)
+def test_what_is_listed_is_what_is_registered(what: str, known: dict[str, object]) -> None:
+    assert [name for name, _ in catalogue(what)] == list(known)
+
+
+def test_every_scenario_is_listed_with_its_first_sentence() -> None:
+    listed = dict(catalogue("scenarios"))
+    assert list(listed) == scenario.names()
+    assert all(described.endswith(".") for described in listed.values())
+
+
+def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
+    whole = schema()
+    assert json.loads(json.dumps(whole)) == whole
+    assert set(scenario.Body.model_fields) | {"chaos", "claims"} == set(whole["properties"])
+    faults = {branch["title"]: branch for branch in whole["properties"]["chaos"]["items"]["oneOf"]}
+    assert set(faults) == set(FAULTS)
+    assert faults["pause-consumer"]["properties"]["for"]["examples"] == ["5s", "15ms", "2m"]
+    assert {branch["properties"]["shape"]["const"] for branch in whole["properties"]["load"]["oneOf"]} == set(SHAPES)
+    claim = next(b for b in whole["properties"]["claims"]["items"]["oneOf"] if "p99" in b.get("properties", {}))
+    assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace"}
+
+
+def test_judging_loads_no_aws_code(tmp_path: Path) -> None:
+    script = (
+        "import sys\nsys.argv = ['gameday', 'verify', sys.argv[1]]\nfrom gameday.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([n for n in sys.modules if n.partition('.')[0] in ('boto3', 'botocore', 'aiobotocore', 'locust')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -14,20 +14,17 @@ Memory: about a kilobyte a message. Above `MESSAGES_MAX` the oldest are forgotte
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from history.clock import NS_PER_S
 from history.manifest import Manifest, Subscription
+from verify.known import Copy, Fields, Group, Highs, Message, Pair, Place, Receive, Settle, nanoseconds
+from verify.meters import Histogram, Rate
 
-NS_PER_S = 1_000_000_000
 MESSAGES_MAX = 1_000_000
 TURNS_BACK = 2
-RATE_WINDOW_S = 5
-LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-_RECENT = 2_000
 _ERRORS_MAX = 50
 
 SHARED = (
@@ -46,181 +43,13 @@ SHARED = (
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
 
-Fields = dict[str, Any]
-
-
-class Place(NamedTuple):
-    """Where a record stands: its time, its line and its file. Places sort by time."""
-
-    at: int
-    line: int
-    file: str
-
-
-class Receive(NamedTuple):
-    place: Place
-    started: int | None
-    batch: str
-    receives: int | None
-    hidden_ns: int | None
-    number: int | None
-
-
-class Settle:
-    """A delete, release or extend, from its intent on; `answered` is None until its answer is read."""
-
-    __slots__ = ("action", "answered", "batch", "began", "copy", "failed", "file", "hidden_ns", "ok")
-
-    def __init__(self, record: Fields, *, began: int, file: str) -> None:
-        self.action: str = record.get("action", "")
-        self.batch: str = record.get("batch", "")
-        self.copy: str | None = record.get("broker_id")
-        self.hidden_ns = _ns(record.get("hidden_s"))
-        self.began = began
-        self.file = file
-        self.answered: int | None = None
-        self.ok = False
-        self.failed = False
-
-
-class Copy:
-    """One copy of a message on a subscription, and what its receives came to."""
-
-    __slots__ = ("early", "key", "receives", "redelivered", "unrecorded")
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.receives: list[Receive] = []
-        self.redelivered = self.early = self.unrecorded = 0
-
-
-class Message:
-    """A logical message: what was intended and what its attempts came to. Attempts are bits."""
-
-    __slots__ = (
-        "acked", "answered", "attempts", "due", "expect", "group", "groups", "intended", "misrouted", "on",
-        "phantom", "recovered", "undecided",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.group: str | None = None
-        self.expect: list[str] | None = None
-        self.due: int | None = None
-        self.intended: int | None = None
-        self.attempts = self.answered = 0
-        self.acked = self.undecided = False
-        self.on: tuple[str, ...] = ()
-        self.groups: Counter[str] | None = None  # as received, until the intended one is known
-        self.phantom = self.recovered = self.misrouted = 0
-
-    @property
-    def failed(self) -> bool:
-        """Every attempt is proven not to have stored it."""
-        return bool(self.attempts) and self.attempts == self.answered and not self.acked and not self.undecided
-
-
-class Pair:
-    """A message on a subscription."""
-
-    __slots__ = (
-        "applied", "applied_in_store", "called", "copies", "dead", "extra", "first", "group", "late", "message",
-        "number", "part", "redriven", "redriven_last", "settled", "settles", "timed",
-    )  # fmt: skip
-
-    def __init__(self, message: Message) -> None:
-        self.message = message
-        self.first: Place | None = None
-        self.called: int | None = None  # when the first call that received it began
-        self.group: str | None = None  # as received
-        self.number: int | None = None
-        self.part = ""
-        self.copies: list[Copy] = []
-        self.settles: list[Settle] = []
-        self.redriven: Place | None = None
-        self.redriven_last: Place | None = None
-        self.dead: Place | None = None
-        self.applied = self.applied_in_store = self.extra = 0
-        self.late = self.timed = self.settled = False
-
-
-class Highs:
-    """The messages of a group that had a higher number than all that were received before them."""
-
-    __slots__ = ("numbers", "times")
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-        self.times: list[int] = []
-
-    def add(self, number: int, at: int) -> None:
-        if not self.numbers or number > self.numbers[-1]:
-            self.numbers.append(number)
-            self.times.append(at)
-
-    def first_above(self, number: int) -> int | None:
-        """When a message with a higher number was first received."""
-        place = bisect_right(self.numbers, number)
-        return self.times[place] if place < len(self.times) else None
-
-
-class Group:
-    """First receives of a group on a subscription, in the order of their times."""
-
-    __slots__ = ("by_file", "highs", "latest")
-
-    def __init__(self) -> None:
-        self.latest: Place | None = None
-        self.highs = Highs()
-        self.by_file: dict[str, Highs] = {}
-
-
-class Histogram:
-    """Seconds counted by `LATENCY_BUCKETS_S`, the last bucket open, and the latest values for quantiles."""
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
-        self.sum_s = 0.0
-        self.max_s = 0.0
-        self.recent: deque[float] = deque(maxlen=_RECENT)
-
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        self.sum_s += seconds
-        self.max_s = max(self.max_s, seconds)
-        self.recent.append(seconds)
-
-    def quantiles(self) -> dict[str, float] | None:
-        """Nearest-rank p50 and p99 of the latest values, and the largest of all; None without any."""
-        if not self.recent:
-            return None
-        ranked = sorted(self.recent)
-        p50, p99 = (ranked[math.ceil(len(ranked) * q) - 1] for q in (0.5, 0.99))
-        return {"p50": p50, "p99": p99, "max": self.max_s}
-
-
-class Rate:
-    """Events a second, over the last whole seconds."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[int, int] = {}
-
-    def add(self, at: int) -> None:
-        second = at // NS_PER_S
-        self._seconds[second] = self._seconds.get(second, 0) + 1
-        if len(self._seconds) > 4 * RATE_WINDOW_S:
-            del self._seconds[min(self._seconds)]
-
-    def per_s(self, now: int) -> float:
-        end = now // NS_PER_S
-        return sum(self._seconds.get(second, 0) for second in range(end - RATE_WINDOW_S, end)) / RATE_WINDOW_S
-
 
 class Sub:
     """A subscription: its promises and what was counted on it."""
 
     def __init__(self, promise: Subscription) -> None:
         self.promise = promise
-        self.visibility_ns = _ns(promise.visibility_timeout_s)
+        self.visibility_ns = nanoseconds(promise.visibility_timeout_s)
         self.pairs: dict[str, Pair] = {}
         self.received = 0
         self.received_rate = Rate()
@@ -298,7 +127,7 @@ class Live:
         at = record["at"]
         if at > self._newest:
             self._newest = at
-        self._waiting.append((Place(at, line, file), record))
+        self._waiting.append((Place(at, file, line), record))
 
     def turn(self) -> None:
         """A round of reading is over: count what cannot be overtaken by older records any more."""
@@ -354,10 +183,7 @@ class Live:
 
     def _intended_late(self, id: str, message: Message) -> None:
         """Its receives were counted before it was known what they should be."""
-        if message.groups is not None and message.group is not None:
-            wrong = message.groups.total() - message.groups[message.group]
-            message.groups = None
-            self._add("corrupt", wrong)
+        self._revise_groups(message)
         for name in message.on:
             sub = self.subs[name]
             pair = sub.pairs[id]
@@ -414,11 +240,12 @@ class Live:
             started=record.get("started"),
             batch=record.get("batch", ""),
             receives=record.get("receives"),
-            hidden_ns=_ns(record.get("hidden_s")),
+            hidden_ns=nanoseconds(record.get("hidden_s")),
             number=_number(record.get("broker_seq")),
         )
-        if receive.started is not None and (pair.called is None or receive.started < pair.called):
-            pair.called = receive.started
+        if receive.started is not None:
+            called = (receive.started, place.file)
+            pair.called = called if pair.called is None else min(pair.called, called)
         self._receive_copy(sub, pair, receive, record)
         self._receive_content(message, record)
         most = sub.promise.max_receives
@@ -449,12 +276,10 @@ class Live:
         group = record.get("group")
         if record.get("intact") is False:
             self._add("corrupt", 1)
-        elif group is not None and message.group is not None:
-            if group != message.group:
-                self._add("corrupt", 1)
-        elif group is not None and message.intended is None:
+        elif group is not None and group != message.group:
             message.groups = message.groups or Counter()
             message.groups[group] += 1
+            self._revise_groups(message)
 
     def _effect(self, record: Fields, place: Place) -> None:
         outcome = record.get("outcome")
@@ -556,17 +381,15 @@ class Live:
             case "load-stopped":
                 self.phase = "draining"
                 self.scheduled_total = record.get("scheduled")
-            case "drained":
-                self._sub(record["subscription"]).drained = bool(record.get("empty"))
+            case "drained" if (name := record.get("subscription")) is not None:
+                self._sub(name).drained = bool(record.get("empty"))
                 self.phase = "drained" if all(sub.drained for sub in self.subs.values()) else self.phase
             case "aborted":
                 self.phase = "aborted"
-            case "depth":
-                self._sub(record["subscription"]).depth = {
-                    key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")
-                }
-            case "effects-read":
-                sub = self._sub(record["subscription"])
+            case "depth" if (name := record.get("subscription")) is not None:
+                self._sub(name).depth = {key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")}
+            case "effects-read" if (name := record.get("subscription")) is not None:
+                sub = self._sub(name)
                 sub.read_back = place if sub.read_back is None else max(sub.read_back, place)
             case "consumer-started":
                 self.consumers_started += 1
@@ -646,10 +469,19 @@ class Live:
         self._add("misrouted", misrouted - message.misrouted)
         message.phantom, message.recovered, message.misrouted = phantom, recovered, misrouted
 
+    def _revise_groups(self, message: Message) -> None:
+        """Count the receives whose group is not the one intended, once it is known what was."""
+        if message.groups is not None and message.intended is not None:
+            wrong = message.groups.total() - message.groups[message.group]
+            self._add("corrupt", wrong - message.regrouped)
+            message.regrouped = wrong
+
     def _revise_copies(self, pair: Pair) -> None:
         redriven = pair.redriven
         before = sum(
-            redriven is None or any(self._before(r.place, redriven) for r in copy.receives) for copy in pair.copies
+            redriven is None or any(self._before(r.place, redriven) for r in copy.receives)
+            for copy in pair.copies
+            if copy.key
         )
         extra = max(0, before - 1)
         self._add("send-duplicate", extra - pair.extra)
@@ -658,15 +490,15 @@ class Live:
     def _revise_copy(self, sub: Sub, pair: Pair, copy: Copy) -> None:
         numbers = {receive.receives for receive in copy.receives}
         unrecorded = sum((r.receives or 1) > 1 and (r.receives or 1) - 1 not in numbers for r in copy.receives)
-        early = 0
-        if len(copy.receives) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
-            ordered = sorted(copy.receives)
-            early = sum(self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered)))
-        redelivered = len(copy.receives) - 1 - early
+        ordered = sorted(copy.receives)
+        early = [False] * len(ordered)
+        if len(ordered) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
+            early = [self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered))]
+        redelivered = early[1:].count(False)
         self._add("unrecorded-receive", unrecorded - copy.unrecorded)
-        self._add("early-redelivery", early - copy.early)
+        self._add("early-redelivery", early.count(True) - copy.early)
         self._add("redelivery", redelivered - copy.redelivered)
-        copy.unrecorded, copy.early, copy.redelivered = unrecorded, early, redelivered
+        copy.unrecorded, copy.early, copy.redelivered = unrecorded, early.count(True), redelivered
 
     def _is_early(self, sub: Sub, pair: Pair, copy: Copy, ordered: list[Receive], n: int) -> bool:
         receive = ordered[n]
@@ -682,8 +514,7 @@ class Live:
             and receive.started is not None
             and settle.answered + self._gap(settle.file, file) < receive.started
             and any(
-                (end := self._earliest_end(sub, pair, copy, hold, settle.began, settle.file)) is not None
-                and settle.answered < end
+                (end := self._earliest_end(sub, pair, copy, hold, at, file)) is not None and settle.answered < end
                 for hold in ordered
                 if hold.batch == settle.batch
             )
@@ -746,7 +577,8 @@ class Live:
         if group is None:
             return
         key = self._key(name, pair, group)
-        if not first and (lower or (pair.first is not None and place < pair.first)):
+        earlier = pair.first is not None and place < pair.first
+        if not first and (lower or earlier or (pair.late and pair.dead is not None)):
             self._disordered.add(key)
         elif first and number is None:
             # Other rules tell the order of what has no number; here only the numbers are compared.
@@ -765,13 +597,17 @@ class Live:
             return
         group.latest = place
         here = group.by_file.setdefault(place.file, Highs())
-        anywhere = group.highs.first_above(pair.number)
-        before = [] if anywhere is None or anywhere + self._error_ns >= place.at else [anywhere]
-        if (same_file := here.first_above(pair.number)) is not None:
-            before.append(same_file)
-        # A dead letter may have been received by a call that was under way already, its record written late.
-        excused = bool(before) and self._is_dead(pair) and (pair.called or 0) <= min(before) + self._error_ns
-        late = bool(before) and not excused
+        anywhere, same_file = group.highs.first_above(pair.number), here.first_above(pair.number)
+        if not self._is_dead(pair):
+            late = same_file is not None or (anywhere is not None and anywhere + self._error_ns < place.at)
+        elif pair.called is None:
+            late = False
+        else:
+            # A dead letter may have been received by a call that was under way already, its record written late.
+            called, caller = pair.called
+            late = (anywhere is not None and anywhere + self._error_ns < called) or (
+                same_file is not None and same_file < called and caller == place.file
+            )
         self._add("nonmonotonic-delivery", late - pair.late)
         pair.late = late
         group.highs.add(pair.number, place.at)
@@ -796,7 +632,7 @@ class Live:
         self._disordered = set()
         for key, pairs in members.items():
             self._groups[key] = Group()
-            for pair in sorted(pairs, key=lambda pair: pair.first or Place(0, 0, "")):
+            for pair in sorted(pairs, key=lambda pair: pair.first or Place(0, "", 0)):
                 self._revise_number(pair)
                 if pair.number is not None and pair.first is not None:
                     self._take_place(key, pair, pair.first)
@@ -853,7 +689,7 @@ class Live:
         return {name: len(instances) for name, instances in self.faults.items()}
 
     def snapshot(self) -> dict[str, Any]:
-        """What the terminal shows, ready for JSON. Rates are a second's, over the last `RATE_WINDOW_S` seconds."""
+        """What the terminal shows, ready for JSON. Rates are a second's, over the last few seconds."""
         return {
             "at": self.now,
             "phase": self.phase,
@@ -885,10 +721,6 @@ class Live:
         }
 
 
-def _ns(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * NS_PER_S)
-
-
 def _number(digits: object) -> int | None:
     return int(digits) if isinstance(digits, str) and digits.isascii() and digits.isdigit() else None
 
@@ -898,9 +730,11 @@ def _bit(attempt: object) -> int:
 
 
 def _copy_key(kind: str, record: Fields) -> str:
+    """On a queue the broker's id, on a stream the place in its partition; empty when the record does not say."""
     if kind == "queue":
-        return str(record.get("broker_id", ""))
-    return f"{record.get('partition', '')}:{str(record.get('broker_seq', '')).lstrip('0')}"
+        return str(record.get("broker_id") or "")
+    partition, number = record.get("partition"), _number(record.get("broker_seq"))
+    return "" if partition is None or number is None else f"{partition}:{number}"
 
 
 def _faults_of(manifest: Manifest) -> list[str]:

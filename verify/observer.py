@@ -30,7 +30,8 @@ from history.control import continue_when_orphaned, report, when_input_ends
 from history.errors import GamedayError, ProcessError
 from history.events import Record
 from history.writer import DIRECTORY
-from verify.live import LATENCY_BUCKETS_S, SEND_OUTCOMES, Histogram, Live
+from verify.live import SEND_OUTCOMES, Live
+from verify.meters import LATENCY_BUCKETS_S, Histogram
 from verify.tail import Tail
 
 HOST = "127.0.0.1"

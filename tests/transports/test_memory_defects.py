@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from history import envelope
+from history.clock import NS_PER_S
 from transports.memory.defects import DEFECTS, defect
-from transports.memory.queues import NS_PER_S, Conduct, Draft, FifoQueue, Redrive, Settings
+from transports.memory.queues import Conduct, Draft, FifoQueue, Redrive, Settings
 
 S = NS_PER_S
 

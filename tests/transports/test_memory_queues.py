@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from transports.memory.queues import NS_PER_S, Conduct, Draft, FifoQueue, Message, Queue, Redrive, Refused, Settings
+from history.clock import NS_PER_S
+from transports.memory.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Refused, Settings
 from transports.memory.queues import StandardQueue as Standard
 
 S = NS_PER_S

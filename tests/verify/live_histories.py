@@ -100,6 +100,8 @@ def random_history(seed: int, *, clock_error_ns: int = 0) -> tuple[Manifest, His
     clocks = dict.fromkeys(files, 0.0)
     batches: dict[str, int] = Counter()
     numbers = Counter[str]()
+    copies: dict[tuple[str, int, str, str], str] = {}
+    tails = ["", "", "", "", "'"]
     holds: list[tuple[str, Fields]] = []
 
     def at(file: str) -> float:
@@ -132,7 +134,8 @@ def random_history(seed: int, *, clock_error_ns: int = 0) -> tuple[Manifest, His
                 if choice.random() < 0.6:
                     batches[by] += 1
                 name = choice.choice(expect[id] if choice.random() < 0.95 else list(subs))
-                copy = f"copy of {id} on {name}" + choice.choice(["", "", "", "", "'"])
+                # One call gives one copy of a message: it may tell of it twice, but two copies come in two calls.
+                copy = copies.setdefault((by, batches[by], id, name), f"copy of {id} on {name}{choice.choice(tails)}")
                 numbers[copy] += choice.choices([0, 1, 2], [1, 20, 1])[0]
                 number = (
                     usual_number[id] + choice.choices([0, -2, 3], [20, 1, 1])[0] + (100 if copy.endswith("'") else 0)
@@ -222,7 +225,7 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
             count["recovered"] += 1
         group, expect = told(id, "group"), told(id, "expect")
         count["corrupt"] += sum(
-            not r["intact"] or (group is not None and r["group"] is not None and r["group"] != group) for r in receives
+            not r["intact"] or (bool(intents) and r["group"] is not None and r["group"] != group) for r in receives
         )
         count["misrouted"] += expect is not None and s not in expect
         redrives = of("redriven", id=id, subscription=s)
@@ -233,9 +236,11 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
         original = [c for c in copies.values() if any(all(before(r, x) for x in redrives) for r in c)]
         count["send-duplicate"] += max(0, len(original) - 1)
         for copy in copies.values():
-            early = sum(is_early(promise[s], r, copy, of, gap, tick, told_first(intents)) for r in copy)
-            count["early-redelivery"] += early
-            count["redelivery"] += len(copy) - 1 - early
+            early = [
+                is_early(promise[s], r, copy, of, gap, tick, told_first(intents)) for r in sorted(copy, key=placed)
+            ]
+            count["early-redelivery"] += early.count(True)
+            count["redelivery"] += early[1:].count(False)
             counts = {r.get("receives") for r in copy}
             count["unrecorded-receive"] += sum(
                 (r.get("receives") or 1) > 1 and r["receives"] - 1 not in counts for r in copy
@@ -245,7 +250,7 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
         numbers = [
             int(r["broker_seq"]) for r in receives if r.get("broker_seq") and all(before(r, x) for x in redrives)
         ]
-        first = min(receives, key=lambda r: (r["at"], r["line"]))
+        first = min(receives, key=placed)
         place[id, s] = (first, min(numbers, default=None), receives)
     count["phantom"] = len(phantoms)
 
@@ -256,7 +261,7 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
             not any(before(d, x) for x in of("redriven", id=a, subscription=s))
             for d in of("dead", id=a, subscription=s)
         )
-        called = min(r["started"] for r in receives_a)
+        called = min(receives_a, key=lambda r: (r["started"], r["file"]))
         for (b, other), (first_b, number_b, _) in place.items():
             if (
                 other == s
@@ -265,7 +270,7 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
                 and number_b is not None
                 and number_a < number_b
                 and before(first_b, first_a)
-                and not (dead and called <= first_b["at"] + error)
+                and not (dead and called["started"] <= first_b["at"] + gap(called, first_b))
             ):
                 count["nonmonotonic-delivery"] += 1
                 break
@@ -282,6 +287,10 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
     return count
 
 
+def placed(r: Fields) -> tuple[int, str, int]:
+    return r["at"], r["file"], r["line"]
+
+
 def group_of(told: Any, id: str, first: Fields) -> Any:
     intended = told(id, "group")
     return first["group"] if intended is None else intended
@@ -296,7 +305,7 @@ def is_early(
 ) -> bool:
     if promise.kind != "queue" or promise.dedup_window_s is None:
         return False
-    if any(o["batch"] == r["batch"] and (o["at"], o["line"]) < (r["at"], r["line"]) for o in copy):
+    if any(o["batch"] == r["batch"] and placed(o) < placed(r) for o in copy):
         return True
 
     def settles(action: str, hold: Fields) -> list[Fields]:
@@ -336,7 +345,7 @@ def is_early(
     ):
         return True
     return any(
-        d["outcome"] == "ok" and d["answered"] + gap(d, r) < r["started"] and d["answered"] < end(h, d["began"], d)
+        d["outcome"] == "ok" and d["answered"] + gap(d, r) < r["started"] and d["answered"] < end(h, r["at"], r)
         for h in copy
         for d in settles("delete", h)
     )

@@ -82,6 +82,13 @@ BAD: list[tuple[str, int, Callable[[], Story]]] = [
     ("early-redelivery", 0, lambda: again(150, first_b(50, "extend", hidden_s=10))),
     ("early-redelivery", 0, lambda: again(110, first_b(50, "extend", hidden_s=10, outcome="unknown"))),
     ("early-redelivery", 0, lambda: again(60, first_b(50, "extend", hidden_s=1))),
+    (
+        "early-redelivery",
+        0,  # the delete was of another copy that came in the same batch
+        lambda: held().received("b", 2, batch="c1-2", copy="another")
+        .settle("b", 3, "delete", batch="c1-2", broker_id="another")
+        .received("b", 103, by="c2", broker_seq="2", receives=3),
+    ),
     ("early-redelivery", 1, lambda: held().received("b", 2, batch="c1-2", broker_seq="2")),
     ("unrecorded-receive", 1, lambda: again(200, receives=3)),
     ("unrecorded-receive", 0, lambda: again(200)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -31,10 +32,15 @@ async def serve(*, port: int, conduct: Conduct, dedup_window_s: float) -> None:
     broker.url = f"http://{HOST}:{listening.sockets[0].getsockname()[1]}"
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
-    when_input_ends(lambda: loop.call_soon_threadsafe(over.set))
+    when_input_ends(lambda: _end(loop, over))
     report("ready", url=broker.url)
     await over.wait()
     listening.close()
+
+
+def _end(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended by a signal meanwhile
+        loop.call_soon_threadsafe(over.set)
 
 
 def main() -> int:

@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
+from history.clock import NS_PER_S
 from transports.memory.queues import (
-    NS_PER_S,
     Conduct,
     Draft,
     FifoQueue,

@@ -22,7 +22,8 @@ from enum import IntEnum
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
-NS_PER_S = 1_000_000_000
+from history.clock import NS_PER_S
+
 # As AWS's look: 20 digits, and neighbours are 256 apart.
 _SEQUENCE_FIRST = 18_849_496_460_467_696_128
 _SEQUENCE_STEP = 256

@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from history.clock import Clock
+from history.clock import NS_PER_S, Clock
 from transports.memory.broker import Broker, LongPoll
-from transports.memory.queues import NS_PER_S, Queue, Refused
+from transports.memory.queues import Queue, Refused
 
 _REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 411: b"Length Required"}
 _TARGET = "AmazonSQS."

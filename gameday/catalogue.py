@@ -29,7 +29,7 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         from verify.registry import CHECKS
 
         for name, check in CHECKS.items():
-            yield name, check.description
+            yield name, check.summary
     elif what == "handlers":
         from consumers.handlers import HANDLERS
 

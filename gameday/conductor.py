@@ -33,6 +33,7 @@ from history import events
 from history.child import Child, Report
 from history.clock import NS_PER_S
 from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
+from history.manifest import FILE as MANIFEST
 from history.writer import DIRECTORY, Writer
 from transports.base import Addresses, CallFailed, Depth, Topology
 from transports.carrier import BotoCarrier, run_plan
@@ -114,6 +115,9 @@ async def conduct(order: Order, view: View) -> Path:
         error = sys.exception()
         assert isinstance(error, GamedayError)
         raise type(error)(f"{error}{kept}") from None
+    except OSError as error:
+        # A disk that is full, or a directory that went away, where no history was being written.
+        raise RunError(f"{error.filename or run}: {error.strerror or error}{conductor.kept()}") from error
     finally:
         for number in heard:
             loop.remove_signal_handler(number)
@@ -124,7 +128,7 @@ def _make_directory(run: Path) -> Path:
     """Errors: UsageError when a run, or anything else, is there already."""
     try:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            what = "holds a run already" if (run / "manifest.json").exists() else "is there already and is not empty"
+            what = "holds a run already" if (run / MANIFEST).exists() else "is there already and is not empty"
             raise UsageError(f"{run} {what}; name another directory with --out")
         run.mkdir(parents=True, exist_ok=True)
         return run.resolve()
@@ -448,15 +452,12 @@ class _Conductor:
 
     def kept(self) -> str:
         """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
-        if (self._setting.directory / "manifest.json").exists():
-            return f"\nWhat was recorded is kept: gameday verify {_shown(self._setting.directory)}"
-        for log in (self._setting.directory / "logs").glob("*.log"):
-            log.unlink()
-        for directory in (
-            self._setting.directory / "logs",
-            self._setting.directory,
-            *([RUNS] if self._order.out is None else []),
-        ):
+        run = self._setting.directory
+        if (run / DIRECTORY / "conductor.jsonl").exists():
+            return f"\nWhat was recorded is kept: gameday verify {_shown(run)}"
+        for file in (run / MANIFEST, *(run / "logs").glob("*.log")):
+            file.unlink(missing_ok=True)
+        for directory in (run / DIRECTORY, run / "logs", run, *([RUNS] if self._order.out is None else [])):
             # One that holds something stays.
             with suppress(OSError):
                 directory.rmdir()

@@ -1,0 +1,663 @@
+"""The anomaly table of HISTORY.md: one function a row, named after it, each a sentence about the words in `words`.
+
+Each docstring is the row it implements. Every function looks at the whole run and returns one `Case` per count. They
+are quadratic and worse: closeness to the text is what they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.reference.reading import Message, Moment, Received, Step, Subscription
+from tests.reference.words import LONG_AGO, NEVER, Past, at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One count of an anomaly: the message, and the subscription unless the row is per message or per run."""
+
+    id: str
+    subscription: str | None = None
+    note: str = ""
+
+
+# -- Lost, found and duplicated ------------------------------------------------------------------------------------
+
+
+def _absent(past: Past) -> list[tuple[Message, Subscription, bool]]:
+    """m acked, s in `expect`, never received nor dead on s; and whether the loss is proven."""
+    return [
+        (message, spec, past.drained(spec.name) or _followed(past, message, spec))
+        for message, spec in past.expectations()
+        if past.acked(message.id)
+        and not past.received(message.id, spec.name)
+        and not past.possibly_dead(message.id, spec.name)
+    ]
+
+
+def _followed(past: Past, message: Message, spec: Subscription) -> bool:
+    """A message after it in its group was received on s (a queue with `dead_letter` only once it has any `drained`
+    mark)."""
+    if past.redrives(message.id, spec.name):
+        return False
+    for later_one in past.messages.values():
+        if not past.received(later_one.id, spec.name) or not past.comes_before(message, later_one, spec):
+            continue
+        if spec.kind != "queue" or not spec.dead_letter:
+            return True
+        for received in past.receives_at(later_one.id, spec.name):
+            if any(past.before(received.moment, mark.moment) for mark in past.drains.get(spec.name, [])):
+                return True
+    return False
+
+
+def lost(past: Past) -> list[Case]:
+    """m acked, s in `expect`, never received nor dead on s, and proven: s drained; or a message after it in its group
+    was received on s (a queue with `dead_letter` only once it has any `drained` mark)"""
+    return [Case(id=message.id, subscription=spec.name) for message, spec, proven in _absent(past) if proven]
+
+
+def unseen(past: Past) -> list[Case]:
+    """the same, not proven"""
+    return [Case(id=message.id, subscription=spec.name) for message, spec, proven in _absent(past) if not proven]
+
+
+def vanished(past: Past) -> list[Case]:
+    """received on a queue s, s drained, not dead on s, never redriven, and no delete of it that may have worked was
+    ever begun"""
+    return [
+        Case(id=id, subscription=name)
+        for id, name in past.receives
+        if past.subscription(name).kind == "queue"
+        and past.drained(name)
+        and not past.possibly_dead(id, name)
+        and not past.redrives(id, name)
+        and not any(delete.may_have_worked for delete in past.deletes(id, name))
+    ]
+
+
+def lost_on_redrive(past: Past) -> list[Case]:
+    """redriven to s, then neither received nor found dead again, s drained"""
+    cases: list[Case] = []
+    for id, name in past.redriven_of:
+        seen = [received.moment for received in past.receives_at(id, name)] + past.deaths(id, name)
+        gone = any(all(past.before(one, redriven) for one in seen) for redriven in past.redrives(id, name))
+        if gone and past.drained(name):
+            cases.append(Case(id=id, subscription=name))
+    return cases
+
+
+def fanout_missing(past: Past) -> list[Case]:
+    """lost on s, received on another subscription"""
+    return [
+        case
+        for case in lost(past)
+        if any(received.subscription != case.subscription for received in past.receives_of.get(case.id, []))
+    ]
+
+
+def recovered(past: Past) -> list[Case]:
+    """m unknown, yet received: legal"""
+    return [
+        Case(id=id, subscription=name)
+        for id, name in past.receives
+        if past.intended(id) and not past.acked(id) and not past.failed(id)
+    ]
+
+
+def phantom(past: Past) -> list[Case]:
+    """received, but never intended, or *failed*. Per message"""
+    return [Case(id=id) for id in past.receives_of if not past.intended(id) or past.failed(id)]
+
+
+def corrupt(past: Past) -> list[Case]:
+    """`intact` is false, or its `group`, if present, is not the one intended. Per receive"""
+    cases: list[Case] = []
+    for received in past.facts.receives:
+        group = past.messages[received.id].group if past.intended(received.id) else None
+        other_group = group is not None and received.group is not None and received.group != group
+        if received.intact is False or other_group:
+            cases.append(Case(id=received.id, subscription=received.subscription))
+    return cases
+
+
+def misrouted(past: Past) -> list[Case]:
+    """received on s, s not in `expect`"""
+    return [
+        Case(id=id, subscription=name)
+        for id, name in past.receives
+        if past.intended(id) and name not in past.messages[id].expect
+    ]
+
+
+def kept_copies(past: Past, id: str, name: str) -> list[list[Received]]:
+    """The copies of m on s; copies after a `redriven` left out."""
+    redrives = past.redrives(id, name)
+    return [
+        receives
+        for receives in past.copies(id, name).values()
+        if any(all(past.before(one.moment, redriven) for redriven in redrives) for one in receives)
+    ]
+
+
+def send_duplicate(past: Past) -> list[Case]:
+    """m received on s as more than one copy; copies after a `redriven` left out. Per extra copy"""
+    return [Case(id=id, subscription=name) for id, name in past.receives for _ in kept_copies(past, id, name)[1:]]
+
+
+def redelivery(past: Past) -> list[Case]:
+    """received again as the same copy, and not an `early-redelivery`. Legal. Per receive"""
+    early = {id(received) for received in _early(past)}
+    cases: list[Case] = []
+    for message, name in past.receives:
+        for receives in past.copies(message, name).values():
+            again = [received for received in receives if id(received) not in early]
+            cases += [Case(id=message, subscription=name) for _ in again[1:]]
+    return cases
+
+
+def _early(past: Past) -> list[Received]:
+    return [
+        received
+        for id, name in past.receives
+        if past.subscription(name).kind == "queue" and past.subscription(name).dedup_window_ns is not None
+        for receives in past.copies(id, name).values()
+        for received in receives
+        if _twice_in_one_batch(received, receives)
+        or _before_hold_ended(past, received, receives)
+        or _after_delete(past, received)
+    ]
+
+
+def _twice_in_one_batch(received: Received, receives: Sequence[Received]) -> bool:
+    """the same copy: twice in one batch"""
+    return received.batch is not None and any(
+        other is not received and other.batch == received.batch and at(other.moment) < at(received.moment)
+        for other in receives
+    )
+
+
+def _before_hold_ended(past: Past, received: Received, receives: Sequence[Received]) -> bool:
+    """with `receives` one higher and recorded before the earliest end of the hold it followed, no release of that hold
+    that may have worked begun before"""
+    if received.receives is None:
+        return False
+    followed = [
+        hold
+        for hold in receives
+        if hold.receives == received.receives - 1
+        and not past.before(received.moment, hold.started if hold.started is not None else LONG_AGO)
+    ]
+    return bool(followed) and all(
+        past.before_earliest(received.moment, past.ends(hold, received.moment))
+        and not any(
+            release.may_have_worked
+            and past.of_hold(release, hold)
+            and past.possibly_before(release.begun, received.moment)
+            for release in past.steps_of(hold.id, hold.subscription, "release")
+        )
+        for hold in followed
+    )
+
+
+def _after_delete(past: Past, received: Received) -> bool:
+    """by a call begun after a delete of it had been answered `ok`, before the earliest end of its hold"""
+    if received.started is None:
+        return False
+    for delete in past.deletes(received.id, received.subscription):
+        holds = past.holds_of(delete)
+        if (
+            delete.outcome == "ok"
+            and delete.answered is not None
+            and past.before(delete.answered, received.started)
+            and bool(holds)
+            and all(hold.broker_id == received.broker_id for hold in holds)
+            and all(past.before_earliest(delete.answered, past.ends(hold, delete.begun)) for hold in holds)
+        ):
+            return True
+    return False
+
+
+def early_redelivery(past: Past) -> list[Case]:
+    """on a queue with `dedup_window_s`, the same copy: twice in one batch; or with `receives` one higher and recorded
+    before the earliest end of the hold it followed, no release of that hold that may have worked begun before; or by a
+    call begun after a delete of it had been answered `ok`, before the earliest end of its hold. Per receive"""
+    return [Case(id=received.id, subscription=received.subscription) for received in _early(past)]
+
+
+def unrecorded_receive(past: Past) -> list[Case]:
+    """`receives` is k > 1 and no receive of that copy with k - 1 is recorded: a lost reply, or a consumer that died
+    before writing. Legal. Per receive"""
+    return [
+        Case(id=id, subscription=name)
+        for id, name in past.receives
+        for receives in past.copies(id, name).values()
+        for received in receives
+        if received.receives is not None
+        and received.receives > 1
+        and not any(other.receives == received.receives - 1 for other in receives)
+    ]
+
+
+def stale_delete(past: Past) -> list[Case]:
+    """a delete begun after the latest end of its hold. Per delete"""
+    cases: list[Case] = []
+    for step in past.facts.steps:
+        if step.action != "delete" or past.subscription(step.subscription).kind != "queue":
+            continue
+        holds = past.holds_of(step)
+        if holds and all(past.after_latest(step.begun, past.ends(hold, step.begun)) for hold in holds):
+            cases.append(Case(id=step.id, subscription=step.subscription))
+    return cases
+
+
+# -- Effects -------------------------------------------------------------------------------------------------------
+
+
+def effect_duplicate(past: Past) -> list[Case]:
+    """applied more than once. Per extra one"""
+    if not past.effects_kept():
+        return []
+    pairs = dict.fromkeys([*past.effects, *((one.id, one.subscription) for one in past.facts.read_back)])
+    return [Case(id=id, subscription=name) for id, name in pairs for _ in range(past.applied(id, name) - 1)]
+
+
+def effect_missing(past: Past) -> list[Case]:
+    """m acked or received on s, s in `expect`, s drained, applied zero times with no unknown effect (below), and m not
+    a dead `poison`"""
+    if not past.effects_kept():
+        return []
+    return [
+        Case(id=message.id, subscription=spec.name)
+        for message, spec in past.expectations()
+        if past.concerned(message.id, spec.name)
+        and past.drained(spec.name)
+        and past.applied(message.id, spec.name) == 0
+        and not past.unknown_effect(message.id, spec.name)
+        and not (message.poison and past.possibly_dead(message.id, spec.name))
+    ]
+
+
+def effect_lost(past: Past) -> list[Case]:
+    """an `applied` record says so, and the store read back has none of it (an upsert that was applied twice and counts
+    one is fine)"""
+    return [
+        Case(id=id, subscription=name)
+        for id, name in past.effects
+        if past.truth(name) and past.applied_effects(id, name) and past.applied(id, name) == 0
+    ]
+
+
+# -- Order ---------------------------------------------------------------------------------------------------------
+
+
+def _twins(past: Past) -> Iterable[tuple[Message, Message]]:
+    """one producer, one group, both acked, seq(a) < seq(b)"""
+    for a in past.messages.values():
+        for b in past.messages.values():
+            if (
+                a.producer is not None
+                and a.group is not None
+                and (a.producer, a.group) == (b.producer, b.group)
+                and a.seq is not None
+                and b.seq is not None
+                and a.seq < b.seq
+                and past.acked(a.id)
+                and past.acked(b.id)
+            ):
+                yield a, b
+
+
+def nonmonotonic_send(past: Past) -> list[Case]:
+    """one producer, one group, both acked, seq(a) < seq(b); a's last attempt ended before b's first began, or a before
+    b in one `call` to an ordered queue or topic; but the answers number b before a (stream: in one partition). The
+    service's fault"""
+    late: dict[str, Case] = {}
+    for a, b in _twins(past):
+        ordered = [past.subscription(name) for name in a.expect & b.expect if past.subscription(name).ordered_by]
+        in_turn = past.ended_before_began(a, b)
+        together = any(spec.kind == "queue" for spec in ordered) and _before_in_one_call(a, b)
+        if ordered and (in_turn or together) and _numbered_before(b, a):
+            late[a.id] = Case(id=a.id)
+    return list(late.values())
+
+
+def _before_in_one_call(a: Message, b: Message) -> bool:
+    """a before b in one `call`: both answered `ok` there, and b stored by no other attempt."""
+    for one in a.sends:
+        for two in b.sends:
+            together = one.outcome == two.outcome == "ok" and one.call is not None and one.call == two.call
+            in_turn = one.entry is not None and two.entry is not None and one.entry < two.entry
+            elsewhere = any(attempt.sent is None for attempt in b.attempts) or any(
+                sent is not two and sent.outcome != "failed" for sent in b.sends
+            )
+            if together and in_turn and not elsewhere:
+                return True
+    return False
+
+
+def _numbered_before(b: Message, a: Message) -> bool:
+    """The answers number b before a (stream: in one partition)."""
+    bs = [(sent.partition, sent.number) for sent in b.sends if sent.outcome == "ok" and sent.number is not None]
+    us = [(sent.partition, sent.number) for sent in a.sends if sent.outcome == "ok" and sent.number is not None]
+    return (
+        bool(bs)
+        and bool(us)
+        and all(
+            one_in == two_in and one is not None and two is not None and one < two
+            for one_in, one in bs
+            for two_in, two in us
+        )
+    )
+
+
+def stored_out_of_order(past: Past) -> list[Case]:
+    """one producer, one group, both acked (an unknown send may land at any time), seq(a) < seq(b), both received on an
+    ordered s, but b before a by their received `broker_seq` (stream: in one partition). The producer's fault unless
+    also `nonmonotonic-send`"""
+    late: dict[tuple[str, str], Case] = {}
+    for spec in past.ordered():
+        for a, b in _twins(past):
+            a_place, b_place = past.received_place(a.id, spec), past.received_place(b.id, spec)
+            if (
+                a_place is not None
+                and b_place is not None
+                and (spec.kind == "queue" or (a_place.partition is not None and a_place.partition == b_place.partition))
+                and b_place.number < a_place.number
+            ):
+                late[a.id, spec.name] = Case(id=a.id, subscription=spec.name)
+    return list(late.values())
+
+
+def _pairs(past: Past) -> Iterable[tuple[Message, Message, Subscription]]:
+    """a before b"""
+    for spec in past.ordered():
+        for id, befores in past.earlier(spec).items():
+            for a in befores:
+                yield a, past.messages[id], spec
+
+
+def nonmonotonic_delivery(past: Past) -> list[Case]:
+    """a before b, both received, but first(b, s) before first(a, s); not if a is dead and some call that received it
+    began before first(b, s)"""
+    late: dict[tuple[str, str], Case] = {}
+    for a, b, spec in _pairs(past):
+        a_receives, b_receives = past.receives_at(a.id, spec.name), past.receives_at(b.id, spec.name)
+        firsts_b = [received.moment for received in b_receives]
+        if not past.one_before_all(firsts_b, [received.moment for received in a_receives]) or not a_receives:
+            continue
+        if past.possibly_died_by(a.id, spec.name, firsts_b[0]):
+            begun_before = any(not past.one_before_all(firsts_b, [_began(received)]) for received in a_receives)
+            redriven_before = any(
+                past.possibly_before(redriven, received.moment)
+                for redriven in past.redrives(a.id, spec.name)
+                for received in a_receives[:1]
+            )
+            if begun_before or redriven_before:
+                continue
+        late[a.id, spec.name] = Case(id=a.id, subscription=spec.name)
+    return list(late.values())
+
+
+def _began(received: Received) -> Moment:
+    """When the call that received it began; if that is not known, it may have been at any time before."""
+    return received.started if received.started is not None else LONG_AGO
+
+
+def group_overtake(past: Past) -> list[Case]:
+    """queue ordered by group: a before b, b received after first(a, s) in a batch in which a does not stand before it,
+    and a proven still queued: no delete of a that may have worked was begun before that receive of b, and either a copy
+    of a received before it is received again by a call begun after it, or a, not dead and never redriven, is deleted
+    after it. Per receive of b"""
+    overtaking: dict[int, Case] = {}
+    for a, b, spec in _pairs(past):
+        if spec.kind != "queue" or spec.ordered_by != "group":
+            continue
+        for received in past.receives_at(b.id, spec.name):
+            if _overtakes(past, received, a, spec):
+                overtaking[id(received)] = Case(id=b.id, subscription=spec.name)
+    return list(overtaking.values())
+
+
+def _overtakes(past: Past, received: Received, a: Message, spec: Subscription) -> bool:
+    receives = past.receives_at(a.id, spec.name)
+    deletes = past.deletes(a.id, spec.name)
+    if not any(past.before(one.moment, received.moment) for one in receives):
+        return False
+    if received.batch is not None and any(
+        one.batch == received.batch and past.before(one.moment, received.moment) for one in receives
+    ):
+        return False
+    if any(delete.may_have_worked and past.possibly_before(delete.begun, received.moment) for delete in deletes):
+        return False
+    return _received_again(past, received, a, spec) or _deleted_after(past, received, a, spec)
+
+
+def _received_again(past: Past, received: Received, a: Message, spec: Subscription) -> bool:
+    """a copy of a received before it is received again by a call begun after it"""
+    redrives = past.redrives(a.id, spec.name)
+    for receives in past.copies(a.id, spec.name).values():
+        numbers = [one.number for one in receives if one.number is not None]
+        behind = received.number is not None and any(number >= received.number for number in numbers)
+        again = any(
+            past.before(received.moment, _began(two)) and all(past.before(two.moment, one) for one in redrives)
+            for two in receives
+        )
+        if not behind and again and any(past.before(one.moment, received.moment) for one in receives):
+            return True
+    return False
+
+
+def _deleted_after(past: Past, received: Received, a: Message, spec: Subscription) -> bool:
+    """a, not dead and never redriven, is deleted after it"""
+    return not past.possibly_died_by(a.id, spec.name, received.moment) and any(
+        delete.outcome == "ok" and past.before(received.moment, delete.begun)
+        for delete in past.deletes(a.id, spec.name)
+    )
+
+
+def effect_out_of_order(past: Past) -> list[Case]:
+    """a before b, a never dead, both applied, and every handling of a that may have applied it (an `applied` effect's
+    `started`; a receive without `effect` in its batch) began after b's first `applied` was recorded"""
+    late: dict[tuple[str, str], Case] = {}
+    for a, b, spec in _pairs(past):
+        recorded = [effect.moment for effect in past.applied_effects(b.id, spec.name)]
+        if not recorded or past.applied(a.id, spec.name) == 0:
+            continue
+        handlings = [
+            effect.started if effect.started is not None else LONG_AGO
+            for effect in past.applied_effects(a.id, spec.name)
+        ] + [received.moment for received in past.without_effect(a.id, spec.name)]
+        if not handlings or not past.one_before_all(recorded, handlings):
+            continue
+        if past.possibly_died_by(a.id, spec.name, recorded[0]) and (
+            past.deaths(a.id, spec.name)
+            or past.redrives(a.id, spec.name)
+            or any(past.possibly_before(_began(one), recorded[0]) for one in past.receives_at(a.id, spec.name))
+        ):
+            continue
+        late[a.id, spec.name] = Case(id=a.id, subscription=spec.name)
+    return list(late.values())
+
+
+def dlq_gap(past: Past) -> list[Case]:
+    """a before b, a ended dead, b received after a's last receive"""
+    gaps: dict[tuple[str, str], Case] = {}
+    for a, b, spec in _pairs(past):
+        receives = past.receives_at(a.id, spec.name)
+        if not receives or not past.surely_dead(a.id, spec.name):
+            continue
+        if any(
+            all(past.before(one.moment, received.moment) for one in receives)
+            for received in past.receives_at(b.id, spec.name)
+        ):
+            gaps[a.id, spec.name] = Case(id=a.id, subscription=spec.name)
+    return list(gaps.values())
+
+
+def child_before_parent(past: Past) -> list[Case]:
+    """first receive of a record after the first receive of a record of the same group in a descendant of its
+    partition"""
+    late: dict[tuple[str, str], Case] = {}
+    for spec in past.subscriptions.values():
+        if spec.kind != "stream":
+            continue
+        records = [
+            (message, receives)
+            for message in past.messages.values()
+            if message.group is not None
+            for receives in past.copies(message.id, spec.name).values()
+        ]
+        for parent, parent_receives in records:
+            for child, child_receives in records:
+                up, down = parent_receives[0].partition, child_receives[0].partition
+                if (
+                    parent.group == child.group
+                    and up is not None
+                    and down is not None
+                    and up in past.ancestors(spec.name, down)
+                    and past.one_before_all(
+                        [one.moment for one in child_receives], [one.moment for one in parent_receives]
+                    )
+                ):
+                    late[parent.id, spec.name] = Case(id=parent.id, subscription=spec.name)
+    return list(late.values())
+
+
+def stale_checkpoint(past: Past) -> list[Case]:
+    """a checkpoint `ok` at a position below one that had been `ok` on that partition before it began: a zombie that
+    fencing let through. Per checkpoint"""
+    checkpoints = [step for step in past.facts.steps if step.action == "checkpoint" and step.outcome == "ok"]
+    return [
+        Case(id=step.id, subscription=step.subscription)
+        for step in checkpoints
+        if any(_checkpoint_above(past, step, other) for other in checkpoints)
+    ]
+
+
+def _checkpoint_above(past: Past, step: Step, other: Step) -> bool:
+    return (
+        step.partition is not None
+        and (step.subscription, step.partition) == (other.subscription, other.partition)
+        and step.number is not None
+        and other.number is not None
+        and step.number < other.number
+        and other.answered is not None
+        and past.before(other.answered, step.begun)
+    )
+
+
+# -- Dead letters --------------------------------------------------------------------------------------------------
+
+
+def poison_escaped(past: Past) -> list[Case]:
+    """poison, acked or received on s, s in `expect` with `dead_letter`, s drained, not dead on s"""
+    return [
+        Case(id=message.id, subscription=spec.name)
+        for message, spec in past.expectations()
+        if message.poison
+        and spec.dead_letter
+        and past.concerned(message.id, spec.name)
+        and past.drained(spec.name)
+        and not past.possibly_dead(message.id, spec.name)
+    ]
+
+
+def over_received(past: Past) -> list[Case]:
+    """received with `receives` above `max_receives` where there is a dead-letter queue. Per receive"""
+    cases: list[Case] = []
+    for received in past.facts.receives:
+        spec = past.subscription(received.subscription)
+        if (
+            spec.dead_letter
+            and spec.max_receives is not None
+            and received.receives is not None
+            and received.receives > spec.max_receives
+        ):
+            cases.append(Case(id=received.id, subscription=spec.name))
+    return cases
+
+
+def _healthy_letters(past: Past) -> list[tuple[Case, bool]]:
+    """dead, not poison; and whether a handler `failed` it at least once"""
+    return [
+        (
+            Case(id=id, subscription=name),
+            any(effect.outcome == "failed" for effect in past.effects.get((id, name), [])),
+        )
+        for id, name in past.dead_of
+        if past.intended(id) and not past.messages[id].poison and past.surely_dead(id, name)
+    ]
+
+
+def healthy_dead(past: Past) -> list[Case]:
+    """dead, not poison, and a handler `failed` it at least once"""
+    return [case for case, failed in _healthy_letters(past) if failed]
+
+
+def collateral_dead(past: Past) -> list[Case]:
+    """dead, not poison, and a handler ... never did: it shared its batches with one that failed"""
+    return [case for case, failed in _healthy_letters(past) if not failed]
+
+
+# -- Nothing looked at ---------------------------------------------------------------------------------------------
+
+
+def vacuous(past: Past) -> list[Case]:
+    """nothing acked, nothing received, or a fault whose window (start to stop; to the end without one) touches no
+    message's life (`due` to its last `sent`, `received`, `effect` or `settled`). Per reason"""
+    reasons: list[Case] = []
+    if not any(past.acked(id) for id in past.messages):
+        reasons.append(Case(id="", note="nothing acked"))
+    if not past.facts.receives:
+        reasons.append(Case(id="", note="nothing received"))
+    lives = [_life(past, message) for message in past.messages.values() if message.due is not None]
+    for fault in past.facts.faults:
+        stop = fault.stop if fault.stop is not None else NEVER
+        if not any(not past.before(stop, due) and not past.before(end, fault.start) for due, end in lives):
+            reasons.append(Case(id="", note=f"fault {fault.instance} touches no message"))
+    return reasons
+
+
+def _life(past: Past, message: Message) -> tuple[Moment, Moment]:
+    assert message.due is not None
+    moments = [sent.moment for sent in message.sends]
+    moments += [received.moment for received in past.receives_of.get(message.id, [])]
+    moments += [effect.moment for effect in past.facts.effects if effect.id == message.id]
+    moments += [moment for id, moment in past.facts.settled if id == message.id]
+    return message.due, max(moments, key=at, default=message.due)
+
+
+ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
+    "lost": lost,
+    "unseen": unseen,
+    "vanished": vanished,
+    "lost-on-redrive": lost_on_redrive,
+    "fanout-missing": fanout_missing,
+    "recovered": recovered,
+    "phantom": phantom,
+    "corrupt": corrupt,
+    "misrouted": misrouted,
+    "send-duplicate": send_duplicate,
+    "redelivery": redelivery,
+    "early-redelivery": early_redelivery,
+    "unrecorded-receive": unrecorded_receive,
+    "stale-delete": stale_delete,
+    "effect-duplicate": effect_duplicate,
+    "effect-missing": effect_missing,
+    "effect-lost": effect_lost,
+    "nonmonotonic-send": nonmonotonic_send,
+    "stored-out-of-order": stored_out_of_order,
+    "nonmonotonic-delivery": nonmonotonic_delivery,
+    "group-overtake": group_overtake,
+    "effect-out-of-order": effect_out_of_order,
+    "dlq-gap": dlq_gap,
+    "child-before-parent": child_before_parent,
+    "stale-checkpoint": stale_checkpoint,
+    "poison-escaped": poison_escaped,
+    "over-received": over_received,
+    "healthy-dead": healthy_dead,
+    "collateral-dead": collateral_dead,
+    "vacuous": vacuous,
+}

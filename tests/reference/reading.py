@@ -1,0 +1,645 @@
+"""Reads a run directory by the contract and turns it into plain typed facts.
+
+This is the lower half of the reference judge: which lines count, which are torn, what is damaged, and what each
+record says. It draws no conclusion about the system under test. It shares no code with the product on purpose, so
+that a mistake made in one reader is not made in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+SECOND = 1_000_000_000
+FOREVER = 10**30
+
+Number = tuple[int, str]
+"""A decimal string of any length, comparable: its length without leading zeros, then its digits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """A point in time on the clock of one writer; `line` is there when it is the moment of a record."""
+
+    time: int
+    file: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One readable line."""
+
+    file: str
+    line: int
+    at: int
+    event: str
+    fields: Mapping[str, Any]
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(time=self.at, file=self.file, line=self.line)
+
+    def text(self, name: str) -> str | None:
+        value = self.fields.get(name)
+        return value if isinstance(value, str) else None
+
+    def integer(self, name: str) -> int | None:
+        value = self.fields.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    def nanoseconds(self, name: str) -> int | None:
+        return nanoseconds(self.fields.get(name))
+
+    def number(self, name: str) -> Number | None:
+        return number(self.fields.get(name))
+
+    def flag(self, name: str) -> bool | None:
+        value = self.fields.get(name)
+        return value if isinstance(value, bool) else None
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        value = self.fields.get(name)
+        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else None
+
+    def time(self, name: str) -> Moment | None:
+        value = self.integer(name)
+        return None if value is None else Moment(time=value, file=self.file)
+
+
+def nanoseconds(seconds: object) -> int | None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return round(seconds * SECOND)
+
+
+def number(value: object) -> Number | None:
+    if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        return None
+    digits = value.lstrip("0") or "0"
+    return (len(digits), digits)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subscription:
+    """What the manifest promises of one subscription."""
+
+    name: str
+    kind: str
+    ordered_by: str | None
+    visibility_timeout_ns: int | None
+    max_receives: int | None
+    dead_letter: bool
+    dedup_window_ns: int | None
+    filtered: bool
+    settle_ns: int
+    effective_from: int | None
+    promises: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promise:
+    """One claim as the manifest writes it."""
+
+    claim: str
+    strict: bool
+    bounds_ns: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    clock_error_ns: int
+    broker_tick_ns: int
+    subscriptions: Mapping[str, Subscription]
+    promises: tuple[Promise, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Damage:
+    file: str
+    line: int | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """The outcome of one attempt."""
+
+    id: str
+    attempt: int | None
+    moment: Moment
+    started: Moment | None
+    outcome: str
+    number: Number | None
+    partition: str | None
+    call: str | None
+    entry: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One intended attempt and the outcome that belongs to it, if that was recorded."""
+
+    intended: Moment
+    sent: Sent | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A logical message: all that its producer recorded of it."""
+
+    id: str
+    attempts: tuple[Attempt, ...]
+    sends: tuple[Sent, ...]
+    producer: str | None
+    group: str | None
+    seq: int | None
+    due: Moment | None
+    expect: frozenset[str]
+    poison: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    id: str
+    subscription: str
+    moment: Moment
+    started: Moment | None
+    batch: str | None
+    broker_id: str | None
+    number: Number | None
+    partition: str | None
+    group: str | None
+    receives: int | None
+    enqueued: int | None
+    hidden_ns: int | None
+    intact: bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Effect:
+    id: str
+    subscription: str
+    moment: Moment
+    started: Moment | None
+    batch: str | None
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One delete, release, extend or checkpoint: its `settling` and its `settled`, whichever are recorded."""
+
+    id: str
+    subscription: str
+    action: str
+    batch: str | None
+    broker_id: str | None
+    begun: Moment
+    answered: Moment | None
+    outcome: str | None
+    hidden_ns: int | None
+    partition: str | None
+    number: Number | None
+
+    @property
+    def may_have_worked(self) -> bool:
+        return self.outcome != "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """A `dead` or `redriven` of a message on a subscription."""
+
+    id: str
+    subscription: str
+    moment: Moment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadBack:
+    """An `effects` record."""
+
+    id: str
+    subscription: str
+    moment: Moment
+    applied: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    instance: str
+    start: Moment
+    stop: Moment | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drained:
+    subscription: str
+    moment: Moment
+    empty: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EffectsRead:
+    subscription: str
+    moment: Moment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Everything that a run directory says."""
+
+    manifest: Manifest
+    messages: Mapping[str, Message]
+    receives: tuple[Received, ...]
+    effects: tuple[Effect, ...]
+    steps: tuple[Step, ...]
+    settled: tuple[tuple[str, Moment], ...]
+    dead: tuple[About, ...]
+    redriven: tuple[About, ...]
+    read_back: tuple[ReadBack, ...]
+    faults: tuple[Fault, ...]
+    drained: tuple[Drained, ...]
+    effects_read: tuple[EffectsRead, ...]
+    parents: Mapping[tuple[str, str], frozenset[str]]
+    load_stopped: Moment | None
+    scheduled: int | None
+    last_at: int | None
+    torn_lines: int
+    damaged: tuple[Damage, ...]
+
+
+# What a claim may say besides its name. Anything else is a bound that does not exist.
+CLAIMS: Mapping[str, frozenset[str]] = {
+    "no-loss": frozenset(),
+    "at-least-once": frozenset(),
+    "no-phantom": frozenset(),
+    "exactly-once-delivery": frozenset(),
+    "at-least-once-effect": frozenset(),
+    "exactly-once-effect": frozenset(),
+    "ordered-per-group": frozenset({"strict"}),
+    "ordered-per-partition": frozenset({"strict"}),
+    "ordered-effects": frozenset(),
+    "fanout-complete": frozenset(),
+    "filter-correct": frozenset(),
+    "dead-letter": frozenset({"strict"}),
+    "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s"}),
+    "recovery": frozenset({"within_s"}),
+}
+
+
+def read_manifest(run: Path) -> Manifest:
+    """Reads what was promised; what is not a run directory is a ValueError (exit code 2)."""
+    try:
+        document = orjson.loads((run / "manifest.json").read_bytes())
+    except OSError as error:
+        raise ValueError(f"not a run directory: no manifest.json in {run}") from error
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not a run directory: manifest.json cannot be read: {error}") from error
+    if not isinstance(document, dict) or document.get("schema") != 1 or isinstance(document.get("schema"), bool):
+        raise ValueError("manifest.json is not of schema 1")
+    declared = document.get("subscriptions", {})
+    if not isinstance(declared, dict):
+        raise ValueError("subscriptions must be an object")
+    claims = document.get("claims")
+    if not isinstance(claims, list) or not claims:
+        raise ValueError("manifest.json makes no claims")
+    return Manifest(
+        clock_error_ns=_count(document, "clock_error_ns"),
+        broker_tick_ns=_count(document, "broker_tick_ns"),
+        subscriptions={name: read_subscription(name, spec) for name, spec in declared.items()},
+        promises=tuple(read_promise(claim) for claim in claims),
+    )
+
+
+def _count(document: Mapping[str, Any], name: str) -> int:
+    value = document.get(name, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be an integer that is not negative")
+    return value
+
+
+def read_subscription(name: str, spec: object) -> Subscription:
+    if not isinstance(spec, dict):
+        raise ValueError(f"subscription {name} must be an object")
+    kind = spec.get("kind", "queue")
+    ordered_by = spec.get("ordered_by")
+    promises = spec.get("promises", "at-least-once")
+    if kind not in ("queue", "stream"):
+        raise ValueError(f"subscription {name} has an unknown kind {kind!r}")
+    if ordered_by not in ("group", "partition", None):
+        raise ValueError(f"subscription {name} is ordered by an unknown thing {ordered_by!r}")
+    if promises not in ("at-least-once", "at-most-once"):
+        raise ValueError(f"subscription {name} promises an unknown thing {promises!r}")
+    most = spec.get("max_receives")
+    start = spec.get("effective_from")
+    return Subscription(
+        name=name,
+        kind=kind,
+        ordered_by=ordered_by,
+        visibility_timeout_ns=nanoseconds(spec.get("visibility_timeout_s")),
+        max_receives=most if isinstance(most, int) and not isinstance(most, bool) else None,
+        dead_letter=spec.get("dead_letter") is True,
+        dedup_window_ns=nanoseconds(spec.get("dedup_window_s")),
+        filtered=spec.get("filtered") is True,
+        settle_ns=nanoseconds(spec.get("settle_s")) or 0,
+        effective_from=start if isinstance(start, int) and not isinstance(start, bool) else None,
+        promises=promises,
+    )
+
+
+def read_promise(claim: object) -> Promise:
+    if not isinstance(claim, dict) or claim.get("claim") not in CLAIMS:
+        raise ValueError(f"a claim that does not exist: {claim!r}")
+    name: str = claim["claim"]
+    said = {key: value for key, value in claim.items() if key != "claim"}
+    strange = sorted(set(said) - CLAIMS[name])
+    if strange:
+        raise ValueError(f"claim {name} has no bound {', '.join(strange)}")
+    strict = said.pop("strict", False)
+    if not isinstance(strict, bool):
+        raise ValueError(f"claim {name}: strict is true or false")
+    bounds: dict[str, int] = {}
+    for key, value in said.items():
+        bound = nanoseconds(value)
+        if bound is None or bound < 0:
+            raise ValueError(f"claim {name}: {key} must be a number of seconds")
+        bounds[key] = bound
+    if name == "lag" and not set(bounds) - {"grace_s"}:
+        raise ValueError("claim lag names no bound")
+    if name == "recovery" and "within_s" not in bounds:
+        raise ValueError("claim recovery names no within_s")
+    return Promise(claim=name, strict=strict, bounds_ns=bounds)
+
+
+def read_file(path: Path) -> tuple[list[Record], int, list[Damage]]:
+    """Reads one file: its records, how many lines are torn (0 or 1), and what is damaged in it."""
+    records: list[Record] = []
+    damaged: list[Damage] = []
+    torn = 0
+    closed = False
+    pieces = path.read_bytes().split(b"\n")
+    for index, piece in enumerate(pieces):
+        line = index + 1
+        unfinished = index == len(pieces) - 1
+        if unfinished and piece == b"":
+            break
+        try:
+            value = orjson.loads(piece)
+        except orjson.JSONDecodeError:
+            if not unfinished:
+                damaged.append(Damage(file=path.name, line=line, reason="not a JSON object"))
+                continue
+            torn += 1
+            if closed:
+                damaged.append(Damage(file=path.name, line=line, reason="a torn line after closed"))
+            continue
+        event = value.get("event") if isinstance(value, dict) else None
+        at = value.get("at") if isinstance(value, dict) else None
+        if not isinstance(event, str) or isinstance(at, bool) or not isinstance(at, int):
+            damaged.append(Damage(file=path.name, line=line, reason="no event or no integer at"))
+            continue
+        records.append(Record(file=path.name, line=line, at=at, event=event, fields=value))
+        closed = closed or (event == "mark" and value.get("name") == "closed")
+    return records, torn, damaged
+
+
+def read(run: Path) -> Facts:
+    """Reads a run directory."""
+    manifest = read_manifest(run)
+    history = run / "history"
+    records: list[Record] = []
+    damaged: list[Damage] = []
+    torn = 0
+    for path in sorted(history.glob("*.jsonl")):
+        found, torn_here, damaged_here = read_file(path)
+        records += found
+        torn += torn_here
+        damaged += damaged_here
+    listed = {record.text("file") for record in records if _mark(record) == "writer"}
+    for name in sorted(name for name in listed if name is not None):
+        if not (history / name).exists():
+            damaged.append(Damage(file=name, line=None, reason="listed, but absent"))
+    by_event: dict[str, list[Record]] = {}
+    for record in records:
+        by_event.setdefault(record.event, []).append(record)
+    marks: dict[str, list[Record]] = {}
+    for record in by_event.get("mark", []):
+        marks.setdefault(_mark(record) or "", []).append(record)
+    return Facts(
+        manifest=manifest,
+        messages=_messages(by_event.get("intended", []), by_event.get("sent", [])),
+        receives=tuple(
+            _received(record, manifest) for record in by_event.get("received", []) if record.text("subscription")
+        ),
+        effects=tuple(_effect(record) for record in by_event.get("effect", []) if _whole(record)),
+        steps=_steps(by_event.get("settling", []), by_event.get("settled", []), manifest),
+        settled=tuple((record.text("id") or "", record.moment) for record in by_event.get("settled", [])),
+        dead=tuple(_about(record) for record in by_event.get("dead", []) if _whole(record)),
+        redriven=tuple(_about(record) for record in by_event.get("redriven", []) if _whole(record)),
+        read_back=tuple(_read_back(record) for record in by_event.get("effects", []) if _whole(record)),
+        faults=_faults(by_event.get("fault", [])),
+        drained=tuple(
+            Drained(
+                subscription=record.text("subscription") or "",
+                moment=record.moment,
+                empty=record.flag("empty") is True,
+            )
+            for record in marks.get("drained", [])
+        ),
+        effects_read=tuple(
+            EffectsRead(subscription=record.text("subscription") or "", moment=record.moment)
+            for record in marks.get("effects-read", [])
+        ),
+        parents=_parents(marks.get("partition", [])),
+        load_stopped=max(
+            (record.moment for record in marks.get("load-stopped", [])), key=lambda moment: moment.time, default=None
+        ),
+        scheduled=_scheduled(marks.get("load-stopped", [])),
+        last_at=max((record.at for record in records), default=None),
+        torn_lines=torn,
+        damaged=tuple(damaged),
+    )
+
+
+def _mark(record: Record) -> str | None:
+    return record.text("name") if record.event == "mark" else None
+
+
+def _whole(record: Record) -> bool:
+    return record.text("id") is not None and record.text("subscription") is not None
+
+
+def _messages(intended: list[Record], sent: list[Record]) -> dict[str, Message]:
+    intents: dict[str, list[Record]] = {}
+    outcomes: dict[str, list[Sent]] = {}
+    for record in intended:
+        intents.setdefault(record.text("id") or "", []).append(record)
+    for record in sent:
+        outcomes.setdefault(record.text("id") or "", []).append(_sent(record))
+    return {
+        id: _message(id, intents.get(id, []), outcomes.get(id, []))
+        for id in sorted((set(intents) | set(outcomes)) - {""})
+    }
+
+
+def _message(id: str, intents: list[Record], sends: list[Sent]) -> Message:
+    intents = sorted(intents, key=lambda record: (record.integer("attempt") or 0, record.at, record.file, record.line))
+    attempts: list[Attempt] = []
+    for record in intents:
+        own = [sent for sent in sends if sent.attempt == record.integer("attempt") and sent.moment.file == record.file]
+        attempts.append(Attempt(intended=record.moment, sent=own[0] if own else None))
+    full = next((record for record in intents if record.texts("expect") is not None), None)
+    if full is None and intents:
+        full = intents[0]
+    return Message(
+        id=id,
+        attempts=tuple(attempts),
+        sends=tuple(sends),
+        producer=full.text("producer") if full else None,
+        group=full.text("group") if full else None,
+        seq=full.integer("seq") if full else None,
+        due=full.time("due") if full else None,
+        expect=frozenset((full.texts("expect") if full else None) or ()),
+        poison=full is not None and full.flag("poison") is True,
+    )
+
+
+def _sent(record: Record) -> Sent:
+    return Sent(
+        id=record.text("id") or "",
+        attempt=record.integer("attempt"),
+        moment=record.moment,
+        started=record.time("started"),
+        outcome=record.text("outcome") or "unknown",
+        number=record.number("broker_seq"),
+        partition=record.text("partition"),
+        call=record.text("call"),
+        entry=record.integer("entry"),
+    )
+
+
+def _received(record: Record, manifest: Manifest) -> Received:
+    name = record.text("subscription") or ""
+    hidden = record.nanoseconds("hidden_s")
+    if hidden is None and name in manifest.subscriptions:
+        hidden = manifest.subscriptions[name].visibility_timeout_ns
+    return Received(
+        id=record.text("id") or "",
+        subscription=name,
+        moment=record.moment,
+        started=record.time("started"),
+        batch=record.text("batch"),
+        broker_id=record.text("broker_id"),
+        number=record.number("broker_seq"),
+        partition=record.text("partition"),
+        group=record.text("group"),
+        receives=record.integer("receives"),
+        enqueued=record.integer("enqueued"),
+        hidden_ns=hidden,
+        intact=record.flag("intact"),
+    )
+
+
+def _effect(record: Record) -> Effect:
+    return Effect(
+        id=record.text("id") or "",
+        subscription=record.text("subscription") or "",
+        moment=record.moment,
+        started=record.time("started"),
+        batch=record.text("batch"),
+        outcome=record.text("outcome") or "",
+    )
+
+
+def _about(record: Record) -> About:
+    return About(id=record.text("id") or "", subscription=record.text("subscription") or "", moment=record.moment)
+
+
+def _read_back(record: Record) -> ReadBack:
+    return ReadBack(
+        id=record.text("id") or "",
+        subscription=record.text("subscription") or "",
+        moment=record.moment,
+        applied=record.integer("applied") or 0,
+    )
+
+
+def _steps(settling: list[Record], settled: list[Record], manifest: Manifest) -> tuple[Step, ...]:
+    """Pairs each `settled` with the last open `settling` of the same thing before it in its file."""
+    waiting: dict[tuple[Any, ...], list[Record]] = {}
+    steps: list[Step] = []
+    for record in sorted(settling + settled, key=lambda record: (record.file, record.line)):
+        if record.text("subscription") is None:
+            continue
+        names = ("id", "subscription", "batch", "broker_id", "action", "partition", "broker_seq")
+        key = (record.file, *(record.text(name) for name in names))
+        if record.event == "settling":
+            waiting.setdefault(key, []).append(record)
+            continue
+        started = record.integer("started")
+        open_ones = [one for one in waiting.get(key, []) if started is None or one.at <= started]
+        before = open_ones[-1] if open_ones else None
+        if before is not None:
+            waiting[key].remove(before)
+        steps.append(_step(before, record, manifest))
+    for left in waiting.values():
+        steps += [_step(record, None, manifest) for record in left]
+    return tuple(sorted(steps, key=lambda step: (step.begun.time, step.begun.file, step.begun.line or 0)))
+
+
+def _step(settling: Record | None, settled: Record | None, manifest: Manifest) -> Step:
+    record = settling or settled
+    assert record is not None
+    name = record.text("subscription") or ""
+    hidden = record.nanoseconds("hidden_s")
+    if hidden is None and name in manifest.subscriptions:
+        hidden = manifest.subscriptions[name].visibility_timeout_ns
+    return Step(
+        id=record.text("id") or "",
+        subscription=name,
+        action=record.text("action") or "",
+        batch=record.text("batch"),
+        broker_id=record.text("broker_id"),
+        begun=settling.moment if settling else (record.time("started") or record.moment),
+        answered=settled.moment if settled else None,
+        outcome=(settled.text("outcome") or "unknown") if settled else None,
+        hidden_ns=hidden,
+        partition=record.text("partition"),
+        number=record.number("broker_seq"),
+    )
+
+
+def _faults(records: list[Record]) -> tuple[Fault, ...]:
+    starts = [record for record in records if record.text("phase") == "start"]
+    stops = {record.text("instance"): record for record in reversed(records) if record.text("phase") == "stop"}
+    faults: list[Fault] = []
+    for start in sorted(starts, key=lambda record: (record.at, record.file, record.line)):
+        stop = stops.get(start.text("instance"))
+        faults.append(
+            Fault(
+                instance=start.text("instance") or "",
+                start=start.moment,
+                stop=stop.moment if stop is not None else None,
+            )
+        )
+    return tuple(faults)
+
+
+def _parents(marks: list[Record]) -> dict[tuple[str, str], frozenset[str]]:
+    parents: dict[tuple[str, str], frozenset[str]] = {}
+    for mark in marks:
+        key = (mark.text("subscription") or "", mark.text("partition") or "")
+        parents[key] = parents.get(key, frozenset()) | frozenset(mark.texts("parents") or ())
+    return parents
+
+
+def _scheduled(marks: list[Record]) -> int | None:
+    counts = [mark.integer("scheduled") for mark in marks]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

@@ -1,0 +1,525 @@
+"""The words of HISTORY.md, each as one small method over the facts of a run.
+
+*Before*, *acked*, *copy*, *hold*, *dead*, *a before b*, *drained* and the truth about effects are defined here once;
+the anomalies in `judge` are then sentences made of them. Where two records have no proven order, a method says which
+way it leans: `before` is proof, `possibly_before` is the absence of proof to the contrary.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.reference.reading import (
+    FOREVER,
+    About,
+    Drained,
+    Effect,
+    Facts,
+    Message,
+    Moment,
+    Number,
+    Received,
+    Sent,
+    Step,
+    Subscription,
+)
+
+Pair = tuple[str, str]
+"""A message's id and a subscription's name."""
+
+Copy = tuple[str, str | Number]
+"""What identifies a copy: the broker's id on a queue, partition and sequence number on a stream."""
+
+LONG_AGO = Moment(time=-FOREVER, file="")
+NEVER = Moment(time=FOREVER, file="")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ends:
+    """When a hold may end.
+
+    The earliest end is the least of `earliest`, each of which is the greatest of a few moments on different clocks
+    (none known: no moment can be proven to lie before it). The latest end is the greatest of `latest`.
+    """
+
+    earliest: tuple[tuple[Moment, ...], ...]
+    latest: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a message stands in the order of a subscription."""
+
+    partition: str | None
+    number: Number
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One message of a subscription and how long it took: `first` is None where it was never received."""
+
+    message: Message
+    due: Moment
+    first: Moment | None
+    lag_ns: int
+
+
+class Past:
+    """The facts of one run, indexed, and the words that are defined over them."""
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.error = facts.manifest.clock_error_ns
+        self.tick = facts.manifest.broker_tick_ns
+        self.subscriptions = dict(facts.manifest.subscriptions)
+        self.messages = facts.messages
+        self.receives: dict[Pair, list[Received]] = defaultdict(list)
+        self.receives_of: dict[str, list[Received]] = defaultdict(list)
+        self.receives_on: dict[str, list[Received]] = defaultdict(list)
+        self.batches: dict[str | None, list[Received]] = defaultdict(list)
+        self.effects: dict[Pair, list[Effect]] = defaultdict(list)
+        self.effects_on: dict[str, list[Effect]] = defaultdict(list)
+        self.steps: dict[Pair, list[Step]] = defaultdict(list)
+        self.dead_of: dict[Pair, list[About]] = defaultdict(list)
+        self.redriven_of: dict[Pair, list[About]] = defaultdict(list)
+        self.drains: dict[str, list[Drained]] = defaultdict(list)
+        for received in sorted(facts.receives, key=lambda one: at(one.moment)):
+            self.receives[received.id, received.subscription].append(received)
+            self.receives_of[received.id].append(received)
+            self.receives_on[received.subscription].append(received)
+            self.batches[received.batch].append(received)
+        for effect in sorted(facts.effects, key=lambda one: at(one.moment)):
+            self.effects[effect.id, effect.subscription].append(effect)
+            self.effects_on[effect.subscription].append(effect)
+        for step in facts.steps:
+            self.steps[step.id, step.subscription].append(step)
+        for dead in facts.dead:
+            self.dead_of[dead.id, dead.subscription].append(dead)
+        for redriven in facts.redriven:
+            self.redriven_of[redriven.id, redriven.subscription].append(redriven)
+        for drained in facts.drained:
+            self.drains[drained.subscription].append(drained)
+        self._drained: dict[str, bool] = {}
+        self._truth: dict[str, bool] = {}
+        self._earlier: dict[str, dict[str, list[Message]]] = {}
+        self._ancestors: dict[tuple[str, str], frozenset[str]] = {}
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def before(self, a: Moment, b: Moment) -> bool:
+        """*Before* means by more than that; what is closer, or equal, has no order. Within one file, line order
+        decides."""
+        if a.file == b.file:
+            if a.line is not None and b.line is not None:
+                return a.line < b.line
+            return a.time < b.time
+        return b.time - a.time > self.error
+
+    def possibly_before(self, a: Moment, b: Moment) -> bool:
+        """Not proven to be the other way round."""
+        return not self.before(b, a)
+
+    def one_before_all(self, some: Iterable[Moment], others: Sequence[Moment]) -> bool:
+        """The earliest of `some` is proven to lie before the earliest of `others`."""
+        return any(all(self.before(one, other) for other in others) for one in some)
+
+    # -- subscriptions and messages ------------------------------------------------------------------------------
+
+    def subscription(self, name: str) -> Subscription:
+        """The promise made of a subscription; one that the manifest does not name promises nothing."""
+        known = self.subscriptions.get(name)
+        return known if known is not None else _unnamed(name)
+
+    def expectations(self) -> list[tuple[Message, Subscription]]:
+        """Every message with every subscription in its `expect`."""
+        return [
+            (message, self.subscription(name)) for message in self.messages.values() for name in sorted(message.expect)
+        ]
+
+    def intended(self, id: str) -> bool:
+        return id in self.messages and bool(self.messages[id].attempts)
+
+    def acked(self, id: str) -> bool:
+        """*acked*: an attempt is `ok`."""
+        return id in self.messages and any(sent.outcome == "ok" for sent in self.messages[id].sends)
+
+    def failed(self, id: str) -> bool:
+        """*failed*: it has attempts, each intended attempt has its `sent`, and all are `failed`."""
+        if id not in self.messages or not self.messages[id].attempts:
+            return False
+        message = self.messages[id]
+        return all(attempt.sent is not None for attempt in message.attempts) and all(
+            sent.outcome == "failed" for sent in message.sends
+        )
+
+    def received(self, id: str, subscription: str) -> bool:
+        return bool(self.receives.get((id, subscription)))
+
+    def receives_at(self, id: str, subscription: str) -> list[Received]:
+        return self.receives.get((id, subscription), [])
+
+    def copies(self, id: str, subscription: str) -> dict[Copy, list[Received]]:
+        """*copy* of m on s: on a queue one `broker_id`, on a stream one (`partition`, `broker_seq`)."""
+        found: dict[Copy, list[Received]] = {}
+        for received in self.receives_at(id, subscription):
+            copy = self.copy_of(received)
+            if copy is not None:
+                found.setdefault(copy, []).append(received)
+        return found
+
+    def copy_of(self, received: Received) -> Copy | None:
+        if self.subscription(received.subscription).kind == "queue":
+            return None if received.broker_id is None else ("", received.broker_id)
+        if received.partition is None or received.number is None:
+            return None
+        return (received.partition, received.number)
+
+    def redrives(self, id: str, subscription: str) -> list[Moment]:
+        return [redriven.moment for redriven in self.redriven_of.get((id, subscription), [])]
+
+    def deaths(self, id: str, subscription: str) -> list[Moment]:
+        return [dead.moment for dead in self.dead_of.get((id, subscription), [])]
+
+    def possibly_dead(self, id: str, subscription: str) -> bool:
+        """*dead* on s: a `dead` that no `redriven` follows. Here: none is proven to follow (it excuses)."""
+        redrives = self.redrives(id, subscription)
+        return any(
+            not any(self.before(dead, redriven) for redriven in redrives) for dead in self.deaths(id, subscription)
+        )
+
+    def surely_dead(self, id: str, subscription: str) -> bool:
+        """*dead* on s: a `dead` that no `redriven` follows. Here: all are proven to precede it (it blames)."""
+        redrives = self.redrives(id, subscription)
+        return any(all(self.before(redriven, dead) for redriven in redrives) for dead in self.deaths(id, subscription))
+
+    def possibly_died_by(self, id: str, subscription: str, moment: Moment) -> bool:
+        """Whether the message may have become a dead letter by then: it was found dead at some time, or nobody has
+        read the dead letters since."""
+        if self.deaths(id, subscription) or self.redrives(id, subscription):
+            return True
+        spec = self.subscription(subscription)
+        return spec.dead_letter and not any(
+            self.before(moment, drained.moment) for drained in self.drains.get(subscription, [])
+        )
+
+    # -- steps and holds -------------------------------------------------------------------------------------------
+
+    def steps_of(self, id: str, subscription: str, action: str) -> list[Step]:
+        return [step for step in self.steps.get((id, subscription), []) if step.action == action]
+
+    def deletes(self, id: str, subscription: str) -> list[Step]:
+        return self.steps_of(id, subscription, "delete")
+
+    def of_hold(self, step: Step, hold: Received) -> bool:
+        """The step belongs to that receive: same message, subscription and batch, and no other copy."""
+        return (
+            (step.id, step.subscription, step.batch) == (hold.id, hold.subscription, hold.batch)
+            and step.batch is not None
+            and (step.broker_id is None or hold.broker_id is None or step.broker_id == hold.broker_id)
+        )
+
+    def holds_of(self, step: Step) -> list[Received]:
+        return [hold for hold in self.receives_at(step.id, step.subscription) if self.of_hold(step, hold)]
+
+    def ends(self, hold: Received, question: Moment) -> Ends:
+        """*hold*: one `received` on a queue. Its earliest end is `hidden_s` after the later of the receive's `started`
+        and m's first `intended`, less `broker_tick_ns`; its latest end is `hidden_s` after `at`. An `extend` of the
+        same `batch`, begun before the receive or delete in question, gives two other ends, `hidden_s` after it was
+        begun (less the tick) and after its answer: answered `ok` before the earliest end, they replace both; any other
+        that may have worked makes the earliest the earlier and the latest the later of the two."""
+        ends = self._first_ends(hold)
+        for extend in self.steps_of(hold.id, hold.subscription, "extend"):
+            if not self.of_hold(extend, hold) or not extend.may_have_worked:
+                continue
+            if self.before(question, extend.begun):
+                continue
+            if extend.hidden_ns is None:
+                early: tuple[Moment, ...] = ()
+                late = NEVER
+            else:
+                early = (later(extend.begun, extend.hidden_ns - self.tick),)
+                late = NEVER if extend.answered is None else later(extend.answered, extend.hidden_ns)
+            replaces = (
+                extend.outcome == "ok"
+                and extend.answered is not None
+                and self.before(extend.begun, question)
+                and self.before_earliest(extend.answered, ends)
+            )
+            if replaces:
+                ends = Ends(earliest=(early,), latest=(late,))
+            else:
+                ends = Ends(earliest=(*ends.earliest, early), latest=(*ends.latest, late))
+        return ends
+
+    def _first_ends(self, hold: Received) -> Ends:
+        if hold.hidden_ns is None:
+            return Ends(earliest=((),), latest=(NEVER,))
+        starts: list[Moment] = []
+        if hold.started is not None:
+            starts.append(hold.started)
+        if self.intended(hold.id):
+            starts.append(min((attempt.intended for attempt in self.messages[hold.id].attempts), key=at))
+        earliest = tuple(later(start, hold.hidden_ns - self.tick) for start in starts)
+        return Ends(earliest=(earliest,), latest=(later(hold.moment, hold.hidden_ns),))
+
+    def before_earliest(self, moment: Moment, ends: Ends) -> bool:
+        return all(any(self.before(moment, one) for one in group) for group in ends.earliest)
+
+    def after_latest(self, moment: Moment, ends: Ends) -> bool:
+        return all(self.before(one, moment) for one in ends.latest)
+
+    # -- order -----------------------------------------------------------------------------------------------------
+
+    def ancestors(self, subscription: str, partition: str) -> frozenset[str]:
+        """Every partition that was split or merged, in however many steps, into this one."""
+        key = (subscription, partition)
+        if key not in self._ancestors:
+            found: set[str] = set()
+            ahead = [partition]
+            while ahead:
+                for parent in self.facts.parents.get((subscription, ahead.pop()), frozenset()):
+                    if parent not in found:
+                        found.add(parent)
+                        ahead.append(parent)
+            self._ancestors[key] = frozenset(found)
+        return self._ancestors[key]
+
+    def place_before(self, a: Place, b: Place, spec: Subscription) -> bool:
+        """On a stream only within one partition; an ancestor's records come before a descendant's."""
+        if spec.kind == "queue":
+            return a.number < b.number
+        if a.partition is None or b.partition is None:
+            return False
+        if a.partition == b.partition:
+            return a.number < b.number
+        return a.partition in self.ancestors(spec.name, b.partition)
+
+    def least(self, places: Iterable[Place], spec: Subscription) -> Place | None:
+        """The place that comes before all the others, if there is one."""
+        distinct = list(dict.fromkeys(places))
+        for place in distinct:
+            if all(other is place or self.place_before(place, other, spec) for other in distinct):
+                return place
+        return None
+
+    def received_place(self, id: str, spec: Subscription) -> Place | None:
+        """The smallest `broker_seq` under which it was received on s before any `redriven` of it."""
+        redrives = self.redrives(id, spec.name)
+        return self.least(
+            (
+                Place(partition=received.partition if spec.kind == "stream" else None, number=received.number)
+                for received in self.receives_at(id, spec.name)
+                if received.number is not None and all(self.before(received.moment, redriven) for redriven in redrives)
+            ),
+            spec,
+        )
+
+    def sent_place(self, message: Message, spec: Subscription) -> Place | None:
+        """The `broker_seq` of its `ok` sends."""
+        return self.least(
+            (
+                Place(partition=sent.partition if spec.kind == "stream" else None, number=sent.number)
+                for sent in message.sends
+                if sent.outcome == "ok" and sent.number is not None
+            ),
+            spec,
+        )
+
+    def ended_before_began(self, a: Message, b: Message) -> bool:
+        """a's last attempt ended before b's first began."""
+        if not a.attempts or not b.attempts or any(attempt.sent is None for attempt in a.attempts):
+            return False
+        ended = [sent.moment for sent in a.sends]
+        for attempt in b.attempts:
+            began = [attempt.intended]
+            if attempt.sent is not None and attempt.sent.started is not None:
+                began.append(attempt.sent.started)
+            if not all(any(self.before(end, begin) for begin in began) for end in ended):
+                return False
+        return True
+
+    def one_call(self, a: Message, b: Message) -> bool:
+        """All attempts of both went in one `call`, a's entry before b's."""
+        calls = {None if attempt.sent is None else attempt.sent.call for attempt in (*a.attempts, *b.attempts)}
+        if len(calls) != 1 or None in calls or not a.attempts or not b.attempts:
+            return False
+        return all(_entered_before(one, two) for one in a.sends for two in b.sends)
+
+    def comes_before(self, a: Message, b: Message, spec: Subscription) -> bool:
+        """*a before b* on s, for two messages of one group, s with `ordered_by`: by the smallest `broker_seq` under
+        which each was received on s before any `redriven` of it; where either was never received or has no number
+        there, by the `broker_seq` of their `ok` sends (the two kinds are never mixed: SNS and SQS number apart); where
+        that is missing too, by `seq` of one producer, if a's last attempt ended before b's first began, or all
+        attempts of both went in one `call` to a queue or topic. On a stream only within one partition; an ancestor's
+        records come before a descendant's."""
+        if a.id == b.id or a.group is None or a.group != b.group or spec.ordered_by is None:
+            return False
+        a_received, b_received = self.received_place(a.id, spec), self.received_place(b.id, spec)
+        if a_received is not None and b_received is not None:
+            return self.place_before(a_received, b_received, spec)
+        a_sent, b_sent = self.sent_place(a, spec), self.sent_place(b, spec)
+        if a_sent is not None and b_sent is not None:
+            return self.place_before(a_sent, b_sent, spec) and not may_have_landed_unnumbered(b)
+        if a.producer is None or a.producer != b.producer or a.seq is None or b.seq is None or a.seq >= b.seq:
+            return False
+        if spec.kind == "stream":
+            return self._in_line(a, b, spec) and self.acked(a.id) and self.ended_before_began(a, b)
+        return self.one_call(a, b) or (self.acked(a.id) and self.ended_before_began(a, b))
+
+    def _in_line(self, a: Message, b: Message, spec: Subscription) -> bool:
+        """Both are known to be in one partition each, the same one or an ancestor and its descendant."""
+        a_in, b_in = self._partitions(a, spec), self._partitions(b, spec)
+        if len(a_in) != 1 or len(b_in) != 1:
+            return False
+        (one,), (two,) = a_in, b_in
+        return one == two or one in self.ancestors(spec.name, two)
+
+    def _partitions(self, message: Message, spec: Subscription) -> set[str]:
+        received = {one.partition for one in self.receives_at(message.id, spec.name) if one.partition is not None}
+        sent = {one.partition for one in message.sends if one.outcome == "ok" and one.partition is not None}
+        return received | sent
+
+    def earlier(self, spec: Subscription) -> dict[str, list[Message]]:
+        """For each message on an ordered subscription, the messages that come before it there."""
+        if spec.name not in self._earlier:
+            groups: dict[str, list[Message]] = defaultdict(list)
+            for message in self.messages.values():
+                if message.group is not None and (spec.name in message.expect or self.received(message.id, spec.name)):
+                    groups[message.group].append(message)
+            self._earlier[spec.name] = {
+                b.id: [a for a in group if self.comes_before(a, b, spec)] for group in groups.values() for b in group
+            }
+        return self._earlier[spec.name]
+
+    def ordered(self) -> list[Subscription]:
+        return [spec for spec in self.subscriptions.values() if spec.ordered_by is not None]
+
+    # -- drained, effects, lag -------------------------------------------------------------------------------------
+
+    def drained(self, subscription: str) -> bool:
+        """*drained*: the last `drained` mark of s has `empty: true`, it follows every `sent` of a message that
+        expects s by at least `settle_s` and every `redriven` to s, and no `received` on s follows it."""
+        if subscription not in self._drained:
+            self._drained[subscription] = any(
+                self._drains(mark, subscription) for mark in self.drains.get(subscription, [])
+            )
+        return self._drained[subscription]
+
+    def _drains(self, mark: Drained, subscription: str) -> bool:
+        if not mark.empty:
+            return False
+        for other in self.drains[subscription]:
+            last = other is mark or self.before(other.moment, mark.moment)
+            if not last and (not other.empty or self.before(mark.moment, other.moment)):
+                return False
+        settle = self.subscription(subscription).settle_ns
+        for message in self.messages.values():
+            if subscription in message.expect and not all(
+                self._settled_by(sent, mark.moment, settle) for sent in message.sends
+            ):
+                return False
+        redrives = [one.moment for one in self.facts.redriven if one.subscription == subscription]
+        return all(self.before(redriven, mark.moment) for redriven in redrives) and all(
+            self.before(received.moment, mark.moment) for received in self.receives_on.get(subscription, [])
+        )
+
+    def _settled_by(self, sent: Sent, mark: Moment, settle: int) -> bool:
+        doubt = 0 if sent.moment.file == mark.file else self.error
+        return self.before(sent.moment, mark) and mark.time - sent.moment.time - doubt >= settle
+
+    def effects_kept(self) -> bool:
+        """False in a run without any `effect` and `effects-read`: there no effect anomaly is counted."""
+        return bool(self.facts.effects) or bool(self.facts.effects_read)
+
+    def truth(self, subscription: str) -> bool:
+        """Where an `effects-read` mark of s follows every `received` and `effect` of s, the `effects` records are the
+        truth."""
+        if subscription not in self._truth:
+            written = [received.moment for received in self.receives_on.get(subscription, [])]
+            written += [effect.moment for effect in self.effects_on.get(subscription, [])]
+            self._truth[subscription] = any(
+                all(self.before(moment, mark.moment) for moment in written)
+                for mark in self.facts.effects_read
+                if mark.subscription == subscription
+            )
+        return self._truth[subscription]
+
+    def effects_recorded(self, subscription: str) -> bool:
+        return self.truth(subscription) or bool(self.effects_on.get(subscription))
+
+    def applied_effects(self, id: str, subscription: str) -> list[Effect]:
+        return [effect for effect in self.effects.get((id, subscription), []) if effect.outcome == "applied"]
+
+    def applied(self, id: str, subscription: str) -> int:
+        """How often it was applied: by the store (no record means zero), else by the `applied` records."""
+        if not self.truth(subscription):
+            return len(self.applied_effects(id, subscription))
+        found = [one for one in self.facts.read_back if (one.id, one.subscription) == (id, subscription)]
+        return max(found, key=lambda one: at(one.moment)).applied if found else 0
+
+    def without_effect(self, id: str, subscription: str) -> list[Received]:
+        """The receives without an `effect` of their batch."""
+        batches = {effect.batch for effect in self.effects.get((id, subscription), [])}
+        return [received for received in self.receives_at(id, subscription) if received.batch not in batches]
+
+    def unknown_effect(self, id: str, subscription: str) -> bool:
+        """Otherwise ... a `received` without an `effect` of its batch means that the effect is unknown."""
+        return not self.truth(subscription) and bool(self.without_effect(id, subscription))
+
+    def concerned(self, id: str, subscription: str) -> bool:
+        """acked or received on s."""
+        return self.acked(id) or self.received(id, subscription)
+
+    def samples(self, subscription: str) -> list[Sample]:
+        """messages acked or received and not dead: first(m, s) - `due`; one never received counts with the history's
+        last `at` - `due`."""
+        samples: list[Sample] = []
+        for message in self.messages.values():
+            if message.due is None or subscription not in message.expect:
+                continue
+            if not self.concerned(message.id, subscription) or self.possibly_dead(message.id, subscription):
+                continue
+            receives = self.receives_at(message.id, subscription)
+            first = receives[0].moment if receives else None
+            end = first.time if first is not None else (self.facts.last_at or 0)
+            samples.append(Sample(message=message, due=message.due, first=first, lag_ns=end - message.due.time))
+        return samples
+
+
+def at(moment: Moment) -> tuple[int, str, int]:
+    """A total order for picking; it proves nothing."""
+    return (moment.time, moment.file, moment.line or 0)
+
+
+def later(moment: Moment, nanoseconds: int) -> Moment:
+    """A moment on the same clock; it is no longer the moment of a record."""
+    return Moment(time=moment.time + nanoseconds, file=moment.file)
+
+
+def may_have_landed_unnumbered(message: Message) -> bool:
+    """An attempt whose outcome is unknown may have stored a copy of which no answer gave the number."""
+    return any(attempt.sent is None for attempt in message.attempts) or any(
+        sent.outcome not in ("ok", "failed") for sent in message.sends
+    )
+
+
+def _entered_before(a: Sent, b: Sent) -> bool:
+    return a.entry is None or b.entry is None or a.entry < b.entry
+
+
+def _unnamed(name: str) -> Subscription:
+    return Subscription(
+        name=name,
+        kind="queue",
+        ordered_by=None,
+        visibility_timeout_ns=None,
+        max_receives=None,
+        dead_letter=False,
+        dedup_window_ns=None,
+        filtered=False,
+        settle_ns=0,
+        effective_from=None,
+        promises="at-least-once",
+    )

@@ -1,0 +1,271 @@
+"""Damage: torn tails are expected, anything else that cannot be read makes every claim unknown.
+
+`orders` is a standard queue; a and b are sent by p1 and taken by c1.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.verify.handmade.builder import History, check, counts, judged, ns, queue, verdict_of
+
+
+def whole(*, lost: bool = False) -> History:
+    h = History({"orders": queue()}, ["no-loss", "no-phantom"])
+    h.send("a", at=1)
+    h.send("b", at=1.1)
+    h.take("a", at=2)
+    if not lost:
+        h.take("b", at=3)
+    h.drained(at=10)
+    return h
+
+
+def damaged(h: History, tmp_path: Path, *names: str) -> None:
+    """Every claim is unknown, and the document names the file and what else is given."""
+    verdict = judged(h, tmp_path)
+    document: dict[str, Any] = verdict.document
+    assert {claim["verdict"] for claim in document["claims"]} == {"unknown"}
+    assert document["verdict"] == "unknown"
+    assert verdict.exit_code == 3
+    told = json.dumps(document["damaged"])
+    assert document["damaged"]
+    for name in names:
+        assert name in told
+
+
+def readable(h: History, tmp_path: Path, torn: int = 0) -> None:
+    document = verdict_of(h, tmp_path)
+    check(document, {"no-loss": ("holds", 2), "no-phantom": ("holds", 2)})
+    assert document["torn_lines"] == torn
+    assert document["damaged"] == []
+
+
+def test_a_whole_history(tmp_path: Path) -> None:
+    readable(whole(), tmp_path)
+
+
+# -- tails
+
+
+@pytest.mark.parametrize(
+    "tail", [b"{", b'{"event": "received", "at": 17000', b'{"event": "mark", "name": "cl\xc3', b"\x00"]
+)
+def test_a_torn_tail(tmp_path: Path, tail: bytes) -> None:
+    # c1 was killed while it wrote its last record.
+    h = whole()
+    h.kill("c1")
+    h.append("c1", tail)
+    readable(h, tmp_path, torn=1)
+
+
+def test_two_torn_tails(tmp_path: Path) -> None:
+    h = whole()
+    for name in ("c1", "p1"):
+        h.kill(name)
+        h.append(name, b'{"event": "mark"')
+    readable(h, tmp_path, torn=2)
+
+
+def test_a_torn_tail_alone_in_its_file(tmp_path: Path) -> None:
+    # c2 was killed at its first record.
+    h = whole()
+    h.kill("c2")
+    h.append("c2", b'{"event": "rec')
+    readable(h, tmp_path, torn=1)
+
+
+def test_a_receive_in_the_torn_tail(tmp_path: Path) -> None:
+    # c1 was killed while it recorded b; b comes again, and its count tells of the receive that was torn. Legal.
+    h = whole(lost=True)
+    h.kill("c1")
+    h.append("c1", b'{"event": "received", "at": 1700000003000000000, "id": "b", "subscr')
+    h.take("b", at=9, consumer="c2", receives=2)
+    document = verdict_of(h, tmp_path)
+    check(document, {"no-loss": ("holds", 2), "no-phantom": ("holds", 2)}, {"unrecorded-receive": 1})
+    assert document["torn_lines"] == 1
+
+
+def test_a_killed_process_without_a_torn_tail(tmp_path: Path) -> None:
+    h = whole()
+    h.kill("c1")
+    readable(h, tmp_path)
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    # c2 was killed before its first record.
+    h = whole()
+    h.kill("c2")
+    readable(h, tmp_path)
+
+
+def test_a_last_line_without_newline_that_can_be_read(tmp_path: Path) -> None:
+    # c1 was killed between the record and its newline: b's receive is a record (the delete is not there: b's hold is
+    # over at 8 and the queue is not drained). Skipped as torn, b would be unseen.
+    h = History({"orders": queue()}, ["no-phantom"])
+    h.send("a", at=1)
+    h.send("b", at=1.1)
+    h.take("a", at=2)
+    h.receive("b", at=3)
+    h.kill("c1")
+    h.unend("c1")
+    document = verdict_of(h, tmp_path)
+    check(document, {"no-phantom": ("holds", 2)})
+    assert document["torn_lines"] == 0
+    assert document["damaged"] == []
+
+
+def test_a_closed_mark_without_newline(tmp_path: Path) -> None:
+    h = whole()
+    h.unend("c1")
+    readable(h, tmp_path)
+
+
+def test_a_torn_line_after_closed(tmp_path: Path) -> None:
+    # c1 ended in good order, and yet something tore.
+    h = whole()
+    h.append("c1", b'{"event": "received", "at"')
+    damaged(h, tmp_path, "c1.jsonl")
+
+
+# -- lines
+
+
+NOT_RECORDS = [
+    b"not json",
+    b"",
+    b"[]",
+    b"7",
+    b"null",
+    b'"event"',
+    b"{}",
+    b'{"event": "mark"}',
+    b'{"at": 1700000003000000000}',
+    b'{"event": "mark", "at": "1700000003000000000"}',
+    b'{"event": "mark", "at": 1700000003.5}',
+    b'{"event": "mark", "at": null}',
+    b'{"event": "mark", "at": true}',
+    b'{"event": "mark", "at": 17000',
+    b'{"event": "mark", "at": 1700000003000000000, "name": "\xff"}',
+]
+
+
+@pytest.mark.parametrize("line", NOT_RECORDS)
+def test_a_line_that_is_no_record(tmp_path: Path, line: bytes) -> None:
+    # Line 23 of the file ends with a newline: it was written whole and damaged afterwards.
+    h = whole()
+    h.kill("late")
+    good = json.dumps({"event": "mark", "at": ns(3), "by": "late", "name": "something"}).encode() + b"\n"
+    h.append("late", good * 22 + line + b"\n" + good)
+    damaged(h, tmp_path, "late.jsonl", "23")
+
+
+@pytest.mark.parametrize("line", [b'{"event": "mark", "at": 17000', b"{}"])
+def test_a_last_line_with_a_newline_is_not_torn(tmp_path: Path, line: bytes) -> None:
+    h = whole()
+    h.kill("c1")
+    h.append("c1", line + b"\n")
+    damaged(h, tmp_path, "c1.jsonl")
+
+
+def test_a_listed_file_that_is_absent(tmp_path: Path) -> None:
+    h = whole()
+    h.lose("c2")
+    damaged(h, tmp_path, "c2.jsonl")
+
+
+def test_a_file_listed_by_another_process_that_is_absent(tmp_path: Path) -> None:
+    # Any process may start another.
+    h = whole()
+    h.mark("writer", at=1.5, by="c1", file="c1-child.jsonl")
+    damaged(h, tmp_path, "c1-child.jsonl")
+
+
+def test_damage_is_unknown_even_where_a_claim_was_violated(tmp_path: Path) -> None:
+    # b is lost, or its receive is what was damaged.
+    h = whole(lost=True)
+    h.lose("c2")
+    damaged(h, tmp_path, "c2.jsonl")
+
+
+def test_the_same_without_the_damage(tmp_path: Path) -> None:
+    check(verdict_of(whole(lost=True), tmp_path), {"no-loss": ("violated", 2)}, {"lost": 1})
+
+
+# -- what a reader does not know
+
+
+def test_unknown_events_and_fields(tmp_path: Path) -> None:
+    h = whole()
+    h.record("c1", 4, "hiccup", id="a", subscription="orders", cause={"deep": [1, 2, {"er": None}]})
+    h.record("main", 5, "mark", name="tea-break", subscription="orders", empty=False)
+    h.record("p2", 2, "intention", id="ghost", expect=["orders"])
+    for records in h.files.values():
+        for record in records:
+            record["colour"] = "green"
+            record["nested"] = {"event": "received", "id": "ghost"}
+    readable(h, tmp_path)
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, 10**30, -(10**30)])
+def test_numbers_beyond_64_bits(tmp_path: Path, number: int) -> None:
+    # JSON numbers have no size: neither a field nobody knows nor an event nobody knows harms.
+    h = whole()
+    for records in h.files.values():
+        for record in records:
+            record["huge"] = number
+            record["deep"] = {"huge": [number]}
+    readable(h, tmp_path)
+
+
+@pytest.mark.parametrize("at", [2**63, 2**64, 10**30])
+def test_a_time_beyond_64_bits(tmp_path: Path, at: int) -> None:
+    # An integer is an integer: an unknown event of that time is ignored, not damage.
+    h = whole()
+    h.kill("c2")
+    h.append("c2", json.dumps({"event": "hiccup", "at": at}).encode() + b"\n")
+    readable(h, tmp_path)
+
+
+def test_unusual_but_valid_json(tmp_path: Path) -> None:
+    # Spaces, escapes and another order of the fields change nothing: b is taken by c2 in such lines.
+    h = whole(lost=True)
+    h.kill("c2")
+    lines = [
+        f' {{ "at" : {ns(3)} , "by":"c2", "subscription":"\\u006frders", "id":"\\u0062", "event":"rec\\u0065ived", '
+        f'"consumer":"c2","batch":"x","started":{ns(2.9)},"broker_id":"b-b","receives":1,"hidden_s":5 }} ',
+        f'{{"event":"settling","by":"c2","at":{ns(3.1)},"id":"b","subscription":"orders","consumer":"c2","batch":"x",'
+        '"broker_id":"b-b","action":"delete"}\r',
+    ]
+    h.append("c2", "".join(line + "\n" for line in lines).encode())
+    document = verdict_of(h, tmp_path)
+    check(document, {"no-loss": ("holds", 2), "no-phantom": ("holds", 2)})
+    assert document["damaged"] == []
+
+
+def test_only_jsonl_files_are_history(tmp_path: Path) -> None:
+    h = whole()
+    run = h.write(tmp_path / "run")
+    (run / "history" / "notes.txt").write_text("no history\n")
+    (run / "history" / "c1.jsonl.bak").write_text("no history\n")
+    (run / "notes.jsonl").write_text("no history\n")
+    written = History({"orders": queue()}, ["no-loss", "no-phantom"])
+    written.write = lambda path: run  # type: ignore[method-assign,assignment]
+    readable(written, tmp_path)
+
+
+def test_files_of_any_number_and_name(tmp_path: Path) -> None:
+    # Each of twelve consumers has its file; so has the one that only ever closed.
+    h = History({"orders": queue()}, ["no-loss"])
+    for n in range(12):
+        h.send(f"m{n}", at=1 + n / 10)
+        h.take(f"m{n}", at=3 + n / 10, consumer=f"consumer-{n} of 12")
+    h.process("idle")
+    h.drained(at=10)
+    document = verdict_of(h, tmp_path)
+    check(document, {"no-loss": ("holds", 12)})
+    assert counts(document) == {}

@@ -1,0 +1,18 @@
+-- a record first received after a record of its group in a descendant of its partition
+WITH firsts AS (
+    SELECT x.s, x.id, x.copy, any_value(x.part) AS part, coalesce(any_value(m.grp), any_value(x.grp)) AS grp,
+           min({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS first
+    FROM rx x
+    JOIN subs u ON u.s = x.s AND u.kind = 'stream' AND u.ordered_by IS NOT NULL
+    SEMI JOIN descendants d ON d.s = x.s
+    LEFT JOIN messages m ON m.id = x.id
+    GROUP BY x.s, x.id, x.copy
+), below AS (
+    SELECT d.s, d.ancestor, f.grp, f.first.file AS file, min(f.first.at_ns) AS at_ns, min(f.first.line) AS line
+    FROM descendants d JOIN firsts f ON f.s = d.s AND f.part = d.descendant
+    WHERE f.grp IS NOT NULL
+    GROUP BY ALL
+)
+SELECT DISTINCT f.s, f.id, 1 AS n, NULL AS note
+FROM firsts f JOIN below b ON b.s = f.s AND b.ancestor = f.part AND b.grp = f.grp
+WHERE record_before(b.at_ns, b.file, b.line, f.first.at_ns, f.first.file, f.first.line);

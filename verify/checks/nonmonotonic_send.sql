@@ -1,0 +1,43 @@
+-- one producer sent b after a (a's last attempt had been answered, or a stands before b in one call), both were acked,
+-- and the service numbered b first; one per message, by the number of its answer
+WITH sends AS (
+    SELECT m.id, m.producer, m.grp, m.seq, m.began_ns, m.ended_ns, m.number, m.one_call, m.entry, o.stream,
+           CASE WHEN o.stream THEN m.number_part ELSE '' END AS part, o.s
+    FROM messages m
+    JOIN (SELECT p.id, bool_and(p.kind = 'stream') AS stream, min(p.s) AS s
+          FROM pairs p WHERE p.expected AND p.ordered_by IS NOT NULL GROUP BY p.id) o ON o.id = m.id
+    WHERE m.status = 'acked' AND m.number IS NOT NULL AND m.grp IS NOT NULL AND m.producer IS NOT NULL
+      AND m.seq IS NOT NULL AND (NOT o.stream OR m.number_part IS NOT NULL)
+), suspects AS (
+    -- Whatever was sent in the order of its numbers, call by call, needs no closer look.
+    SELECT DISTINCT producer, grp, part
+    FROM (SELECT *, max(number) OVER (PARTITION BY producer, grp, part ORDER BY seq
+                                      GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS highest
+          FROM sends)
+    WHERE number < highest
+), looked AS (
+    SELECT * FROM sends SEMI JOIN suspects USING (producer, grp, part)
+), crooked AS (
+    SELECT DISTINCT producer, grp, part
+    FROM (SELECT *, max(began_ns) OVER (PARTITION BY producer, grp, part ORDER BY seq
+                                        GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns
+          FROM looked)
+    WHERE began_ns <= before_ns
+), moments AS (
+    SELECT id, producer, grp, part, began_ns AS moment, number AS later_number, NULL AS number FROM looked
+    UNION ALL
+    SELECT id, producer, grp, part, ended_ns, NULL, number FROM looked WHERE ended_ns IS NOT NULL
+), straight AS (
+    SELECT id, number > min(later_number) OVER (PARTITION BY producer, grp, part ORDER BY moment
+                                                GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS late, number
+    FROM moments ANTI JOIN crooked USING (producer, grp, part)
+), pairwise AS (
+    SELECT a.id FROM looked a JOIN looked b USING (producer, grp, part) SEMI JOIN crooked USING (producer, grp, part)
+    WHERE a.seq < b.seq AND a.ended_ns < b.began_ns AND b.number < a.number
+    UNION
+    SELECT a.id FROM looked a JOIN looked b USING (producer, grp, part, one_call)
+    WHERE a.seq < b.seq AND a.entry < b.entry AND b.number < a.number AND NOT a.stream
+)
+SELECT s, id, 1 AS n, NULL AS note
+FROM sends
+WHERE id IN (SELECT id FROM straight WHERE number IS NOT NULL AND late UNION SELECT id FROM pairwise);

@@ -1,0 +1,18 @@
+-- a delete begun after the latest end of its hold; one per delete
+WITH held AS (
+    SELECT d.s, d.id, d.began_ns, d.file AS delete_file, x.file, x.earliest_end_ns, x.latest_end_ns, e.extends
+    FROM settles d
+    JOIN (SELECT id, s, batch, arg_max(file, line) AS file, max(earliest_end_ns) AS earliest_end_ns,
+                 max(latest_end_ns) AS latest_end_ns
+          FROM rx GROUP BY id, s, batch) x ON x.id = d.id AND x.s = d.s AND x.batch = d.batch
+    LEFT JOIN extensions e ON e.id = d.id AND e.s = d.s AND e.batch = d.batch
+    WHERE d.action = 'delete'
+), ended AS (
+    SELECT *, CASE WHEN extends IS NULL THEN latest_end_ns
+                   ELSE extended(earliest_end_ns, latest_end_ns, extends, file, began_ns, delete_file).latest
+              END AS latest_ns
+    FROM held
+)
+SELECT s, id, count(*) AS n, NULL AS note
+FROM ended WHERE before(latest_ns, file, began_ns, delete_file)
+GROUP BY s, id;

@@ -1,0 +1,44 @@
+-- One row for each logical message that a producer intended: what was meant, and what its attempts came to.
+-- `began_ns`: its first attempt began; `ended_ns`: its last attempt was answered (NULL while one has no answer);
+-- `number`, `number_part`: the broker's number in the answer to an `ok` send, and the partition it is of;
+-- `one_call`, `entry`: the call that all its attempts went in, and the place there.
+
+CREATE TABLE messages AS
+WITH attempts AS (
+    SELECT id, attempt, any_value(file) AS file,
+           any_value(producer) AS producer, any_value(grp) AS grp, any_value(seq) AS seq,
+           any_value(due_ns) AS due_ns, any_value(expect) AS expect,
+           coalesce(bool_or(poison), false) AS poison,
+           min(at_ns) FILTER (event = 'intended') AS intended_ns,
+           bool_or(event = 'sent') AS answered,
+           min(coalesce(started_ns, at_ns)) FILTER (event = 'sent') AS started_ns,
+           max(at_ns) FILTER (event = 'sent') AS ended_ns,
+           coalesce(bool_or(outcome = 'ok') FILTER (event = 'sent'), false) AS ok,
+           coalesce(bool_and(coalesce(outcome, '') = 'failed') FILTER (event = 'sent'), false) AS failed,
+           min({'number': sequence_key(broker_seq), 'part': part})
+               FILTER (event = 'sent' AND outcome = 'ok' AND sequence_key(broker_seq) IS NOT NULL) AS stored,
+           any_value(call) FILTER (event = 'sent') AS call,
+           any_value(entry) FILTER (event = 'sent') AS entry,
+           any_value(part) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
+    FROM raw
+    WHERE event IN ('intended', 'sent') AND id IS NOT NULL
+    GROUP BY id, attempt
+)
+SELECT id,
+       any_value(file) AS file,
+       any_value(producer) AS producer, any_value(grp) AS grp, any_value(seq) AS seq, any_value(due_ns) AS due_ns,
+       any_value(expect) AS expect, bool_or(poison) AS poison,
+       min(intended_ns) AS intended_ns,
+       CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed) THEN 'failed' ELSE 'unknown' END AS status,
+       min(coalesce(started_ns, intended_ns)) AS began_ns,
+       CASE WHEN bool_and(answered) THEN max(ended_ns) END AS ended_ns,
+       min(stored).number AS number,
+       coalesce(min(stored).part, any_value(sent_part)) AS number_part,
+       CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN any_value(call) END AS one_call,
+       CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN max(entry) END AS entry,
+       max(ended_ns) AS last_sent_ns
+FROM attempts
+GROUP BY id;
+
+CREATE VIEW expected AS
+SELECT DISTINCT id, unnest(expect) AS s FROM messages WHERE expect IS NOT NULL;

@@ -1,0 +1,23 @@
+-- One row per `received`. `copy`: on a queue the broker's id of the message, on a stream its place in its partition.
+-- On a queue it is a hold, whose two ends are here as no extension moved them (40_settles.sql has the extensions).
+
+CREATE TABLE rx AS
+SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
+       coalesce(CASE u.kind WHEN 'stream' THEN r.part || ':' || sequence_key(r.broker_seq) ELSE r.broker_id END, '')
+           AS copy,
+       sequence_key(r.broker_seq) AS number, r.part, r.grp, r.receives, r.enqueued_ns, r.intact,
+       CASE WHEN u.kind = 'queue' AND r.started_ns IS NOT NULL
+            THEN greatest(r.started_ns, m.intended_ns) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
+       END AS earliest_end_ns,
+       CASE WHEN u.kind = 'queue' THEN r.at_ns + coalesce(ns(r.hidden_s), u.visibility_ns) END AS latest_end_ns
+FROM raw r
+JOIN subs u ON u.s = r.s
+LEFT JOIN messages m ON m.id = r.id
+WHERE r.event = 'received' AND r.id IS NOT NULL;
+
+
+CREATE VIEW dead_letters AS
+SELECT line, file, at_ns, id, s, receives FROM raw WHERE event = 'dead' AND id IS NOT NULL AND s IS NOT NULL;
+
+CREATE VIEW redrives AS
+SELECT line, file, at_ns, id, s FROM raw WHERE event = 'redriven' AND id IS NOT NULL AND s IS NOT NULL;

@@ -1,0 +1,49 @@
+-- What was looked at, per subscription: whether it is proven drained, and whether the effect store was read back.
+
+CREATE VIEW effect_records AS
+SELECT line, file, at_ns, coalesce(started_ns, at_ns) AS started_ns, id, s, batch, consumer, outcome
+FROM raw WHERE event = 'effect' AND id IS NOT NULL AND s IS NOT NULL;
+
+CREATE TABLE drains AS
+WITH marks AS (
+    SELECT s, max({'at_ns': at_ns, 'line': line, 'file': file, 'empty': coalesce("empty", false)}) AS mark
+    FROM raw WHERE event = 'mark' AND name = 'drained' GROUP BY s
+), sends AS (
+    SELECT e.s, count(*) AS late
+    FROM raw r JOIN expected e ON e.id = r.id JOIN subs u ON u.s = e.s JOIN marks m ON m.s = e.s
+    WHERE r.event = 'sent'
+      AND NOT (record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
+               AND m.mark.at_ns - r.at_ns >= u.settle_ns
+                   + CASE WHEN r.file = m.mark.file THEN 0 ELSE clock_error() END)
+    GROUP BY e.s
+), others AS (
+    SELECT r.s, count(*) AS late
+    FROM raw r JOIN marks m ON m.s = r.s
+    WHERE r.event IN ('redriven', 'received')
+      AND NOT record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
+    GROUP BY r.s
+)
+SELECT u.s, m.mark IS NOT NULL AS looked, coalesce(m.mark.empty, false) AS was_empty,
+       coalesce(sends.late, 0) AS sends_late, coalesce(others.late, 0) AS others_late,
+       coalesce(m.mark.empty AND coalesce(sends.late, 0) = 0 AND coalesce(others.late, 0) = 0, false) AS drained
+FROM subs u
+LEFT JOIN marks m ON m.s = u.s
+LEFT JOIN sends ON sends.s = u.s
+LEFT JOIN others ON others.s = u.s;
+
+CREATE TABLE read_back AS
+WITH marks AS (
+    SELECT s, max({'at_ns': at_ns, 'line': line, 'file': file}) AS mark
+    FROM raw WHERE event = 'mark' AND name = 'effects-read' GROUP BY s
+)
+SELECT m.s
+FROM marks m
+LEFT JOIN raw r ON r.s = m.s AND r.event IN ('received', 'effect')
+    AND NOT record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
+GROUP BY m.s
+HAVING count(r.line) = 0;
+
+-- Receives that nobody knows the effect of: no `effect` of that message in that batch.
+CREATE TABLE unhandled AS
+SELECT x.id, x.s, x.at_ns, x.file
+FROM rx x ANTI JOIN effect_records e ON e.batch = x.batch AND e.id = x.id AND e.s = x.s;

@@ -1,0 +1,84 @@
+-- One row per (message, subscription) that the history speaks of: what most anomalies are counted in.
+-- `first`: the earliest `received`. `dead`: a dead letter that no redrive follows. `applied`: how often the effect
+-- stands, by the store where it was read back, else by the records; `unknown_effect`: nobody knows.
+-- `number`, `part`: the smallest broker number under which it was received before any redrive.
+
+CREATE TABLE pairs AS
+WITH redriven AS (
+    SELECT id, s, min({'at_ns': at_ns, 'line': line, 'file': file}) AS first_redrive,
+           max({'at_ns': at_ns, 'line': line, 'file': file}) AS last_redrive
+    FROM redrives GROUP BY id, s
+), died AS (
+    SELECT d.id, d.s, coalesce(bool_or(NOT followed), false) AS dead
+    FROM (
+        SELECT d.id, d.s, d.line, coalesce(bool_or(record_before(d.at_ns, d.file, d.line, r.at_ns, r.file, r.line)),
+                                           false) AS followed
+        FROM dead_letters d LEFT JOIN redrives r ON r.id = d.id AND r.s = d.s
+        GROUP BY d.id, d.s, d.line
+    ) d
+    GROUP BY d.id, d.s
+), got AS (
+    SELECT x.id, x.s, count(*) AS receives,
+           min({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS first,
+           max({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS last,
+           min({'at_ns': x.started_ns, 'file': x.file}) FILTER (x.started_ns IS NOT NULL) AS first_call,
+           min({'number': x.number, 'part': x.part}) FILTER (
+               x.number IS NOT NULL AND (r.first_redrive IS NULL
+               OR record_before(x.at_ns, x.file, x.line,
+                                r.first_redrive.at_ns, r.first_redrive.file, r.first_redrive.line))) AS stored,
+           any_value(x.part) AS part,
+           any_value(x.grp) AS grp
+    FROM rx x LEFT JOIN redriven r ON r.id = x.id AND r.s = x.s
+    GROUP BY x.id, x.s
+), deletes AS (
+    SELECT id, s, min({'at_ns': began_ns, 'file': file}) AS first_delete, bool_or(ok) AS deleted
+    FROM settles WHERE action = 'delete' AND may_work GROUP BY id, s
+), handled AS (
+    SELECT id, s,
+           count(*) FILTER (outcome = 'applied') AS applied,
+           count(*) FILTER (outcome = 'failed') AS failed,
+           min({'at_ns': at_ns, 'line': line, 'file': file}) FILTER (outcome = 'applied') AS first_applied,
+           min({'at_ns': started_ns, 'file': file}) FILTER (outcome = 'applied') AS first_apply_began
+    FROM effect_records GROUP BY id, s
+), stored AS (
+    SELECT id, s, arg_max(applied, line) AS applied
+    FROM raw WHERE event = 'effects' AND id IS NOT NULL AND s IS NOT NULL GROUP BY id, s
+), open AS (
+    SELECT id, s, min({'at_ns': at_ns, 'file': file}) AS first_unhandled FROM unhandled GROUP BY id, s
+), everyone AS (
+    SELECT id, s FROM expected UNION SELECT id, s FROM got UNION SELECT id, s FROM died
+    UNION SELECT id, s FROM redriven UNION SELECT id, s FROM handled UNION SELECT id, s FROM stored
+)
+SELECT p.id, p.s,
+       m.id IS NOT NULL AND m.intended_ns IS NOT NULL AS intended,
+       m.expect IS NOT NULL AS expectation_known,
+       coalesce(list_contains(m.expect, p.s), false) AS expected,
+       coalesce(m.status, 'unknown') AS status, coalesce(m.status = 'acked', false) AS acked,
+       coalesce(m.poison, false) AS poison, m.due_ns, m.intended_ns,
+       m.producer, coalesce(m.grp, g.grp) AS grp, m.seq, m.began_ns, m.ended_ns, m.file AS producer_file,
+       m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
+       coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
+       g.first, g.last, g.first_call, g.stored.number AS number,
+       CASE WHEN u.kind = 'stream' THEN coalesce(g.stored.part, g.part, m.number_part) ELSE '' END AS part,
+       coalesce(d.dead, false) AS dead, d.id IS NOT NULL AS ever_dead,
+       r.first_redrive, r.last_redrive,
+       del.first_delete, coalesce(del.deleted, false) AS deleted,
+       CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) ELSE coalesce(h.applied, 0) END AS applied,
+       b.s IS NOT NULL AS read_back,
+       coalesce(h.applied, 0) AS applied_records, coalesce(h.failed, 0) AS failures,
+       h.first_applied, h.first_apply_began, o.first_unhandled,
+       b.s IS NULL AND o.id IS NOT NULL AS unknown_effect,
+       u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates,
+       z.drained, z.looked
+FROM everyone p
+JOIN subs u ON u.s = p.s
+JOIN drains z ON z.s = p.s
+LEFT JOIN messages m ON m.id = p.id
+LEFT JOIN got g ON g.id = p.id AND g.s = p.s
+LEFT JOIN died d ON d.id = p.id AND d.s = p.s
+LEFT JOIN redriven r ON r.id = p.id AND r.s = p.s
+LEFT JOIN deletes del ON del.id = p.id AND del.s = p.s
+LEFT JOIN handled h ON h.id = p.id AND h.s = p.s
+LEFT JOIN stored st ON st.id = p.id AND st.s = p.s
+LEFT JOIN open o ON o.id = p.id AND o.s = p.s
+LEFT JOIN read_back b ON b.s = p.s;

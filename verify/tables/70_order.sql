@@ -1,0 +1,192 @@
+-- "a before b", the order that messages of one group must keep, without ever joining a group with itself.
+--
+-- For a pair on one subscription the order is told by the broker's numbers under which both were received (rule 1);
+-- where one of the two has none, by the numbers in the answers to their sends (rule 2); where one has none of those
+-- either, by one producer's `seq`, if a's last attempt had ended before b's first began or both went in one call
+-- (rule 3). On a stream only within a partition, and an ancestor's records come before a descendant's.
+--
+-- `followers(rows)` gives, for each row of the table named `rows` that asks (`asks_file` is not NULL), the smallest
+-- value that a row after it offers: `any_ns` over all of them, `same_ns` and `same_line` over those in the asking file.
+-- A row offers (`ns`, `line`, `file`) or, with `ns` NULL, nothing. Each rule is a sort and a running minimum.
+
+CREATE MACRO orderable(rows) AS TABLE
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
+       ns, line, file, asks_file
+FROM query_table(rows) WHERE grp IS NOT NULL;
+
+-- Each row once for the file that it asks about, and once more where what it offers stands in another file.
+CREATE MACRO by_file(rows) AS TABLE
+SELECT * REPLACE (CASE WHEN asks_file IS NULL OR file = asks_file THEN ns END AS ns,
+                  CASE WHEN asks_file IS NULL OR file = asks_file THEN line END AS line,
+                  coalesce(asks_file, file) AS file)
+FROM query_table(rows)
+UNION ALL
+SELECT * REPLACE (NULL AS asks_file) FROM query_table(rows) WHERE asks_file IS NOT NULL AND file <> asks_file;
+
+CREATE MACRO followers(rows) AS TABLE
+WITH base AS MATERIALIZED (
+    SELECT * FROM orderable(rows)
+), every AS MATERIALIZED (
+    SELECT * FROM by_file('base')
+), lacking AS (
+    SELECT s, grp, bool_or(sent_number IS NULL) AS rule_3
+    FROM base GROUP BY s, grp HAVING bool_or(number IS NULL)
+), rule_1 AS (
+    SELECT s, id, asks_file, min(ns) OVER later AS any_ns,
+           min(ns) OVER later_here AS same_ns, min(line) OVER later_here AS same_line
+    FROM every WHERE number IS NOT NULL
+    WINDOW later AS (PARTITION BY s, grp, part ORDER BY number
+                     GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
+           later_here AS (PARTITION BY s, grp, part, file ORDER BY number
+                          GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+), rule_2 AS (
+    SELECT s, id, asks_file,
+           CASE WHEN number IS NULL THEN min(ns) OVER later
+                ELSE min(ns) FILTER (number IS NULL) OVER later END AS any_ns,
+           CASE WHEN number IS NULL THEN min(ns) OVER later_here
+                ELSE min(ns) FILTER (number IS NULL) OVER later_here END AS same_ns,
+           CASE WHEN number IS NULL THEN min(line) OVER later_here
+                ELSE min(line) FILTER (number IS NULL) OVER later_here END AS same_line
+    FROM every SEMI JOIN lacking ON lacking.s = every.s AND lacking.grp = every.grp
+    WHERE sent_number IS NOT NULL
+    WINDOW later AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END ORDER BY sent_number
+                     GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
+           later_here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END, file ORDER BY sent_number
+                          GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+), unnumbered AS MATERIALIZED (
+    SELECT e.*, e.number IS NOT NULL AS has_1, e.sent_number IS NOT NULL AS has_2
+    FROM every e SEMI JOIN (SELECT * FROM lacking WHERE rule_3) l ON l.s = e.s AND l.grp = e.grp
+    WHERE e.producer IS NOT NULL AND e.seq IS NOT NULL AND (e.kind = 'queue' OR e.part IS NOT NULL)
+), crooked AS (
+    -- Producers that did not send in the order of `seq`: only there does "began later" not mean "seq is higher".
+    SELECT DISTINCT s, grp, producer, part
+    FROM (SELECT s, grp, producer, part, began_ns,
+                 max(began_ns) OVER (PARTITION BY s, grp, producer, part ORDER BY seq
+                                     GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns
+          FROM unnumbered)
+    WHERE began_ns <= before_ns
+), straight AS (
+    SELECT * FROM unnumbered ANTI JOIN crooked USING (s, grp, producer, part)
+), moments AS (
+    SELECT * REPLACE (NULL AS asks_file), began_ns AS moment FROM straight WHERE ns IS NOT NULL
+    UNION ALL
+    SELECT * REPLACE (NULL AS ns, NULL AS line), ended_ns FROM straight
+    WHERE asks_file IS NOT NULL AND ended_ns IS NOT NULL
+), rule_3 AS (
+    SELECT s, id, asks_file,
+           CASE WHEN has_1 AND has_2 THEN min(ns) FILTER (NOT has_1 AND NOT has_2) OVER later
+                WHEN has_1 THEN min(ns) FILTER (NOT has_1) OVER later
+                WHEN has_2 THEN min(ns) FILTER (NOT has_2) OVER later
+                ELSE min(ns) OVER later END AS any_ns,
+           CASE WHEN has_1 AND has_2 THEN min(ns) FILTER (NOT has_1 AND NOT has_2) OVER later_here
+                WHEN has_1 THEN min(ns) FILTER (NOT has_1) OVER later_here
+                WHEN has_2 THEN min(ns) FILTER (NOT has_2) OVER later_here
+                ELSE min(ns) OVER later_here END AS same_ns,
+           CASE WHEN has_1 AND has_2 THEN min(line) FILTER (NOT has_1 AND NOT has_2) OVER later_here
+                WHEN has_1 THEN min(line) FILTER (NOT has_1) OVER later_here
+                WHEN has_2 THEN min(line) FILTER (NOT has_2) OVER later_here
+                ELSE min(line) OVER later_here END AS same_line
+    FROM moments
+    WINDOW later AS (PARTITION BY s, grp, producer, part ORDER BY moment
+                     GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
+           later_here AS (PARTITION BY s, grp, producer, part, file ORDER BY moment
+                          GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+), rule_3_pairs AS (
+    -- The few pairs that a running minimum does not see: of crooked producers, and of one call.
+    SELECT a.s, a.id, a.asks_file, b.ns AS any_ns,
+           CASE WHEN b.file = a.asks_file THEN b.ns END AS same_ns,
+           CASE WHEN b.file = a.asks_file THEN b.line END AS same_line
+    FROM unnumbered a
+    JOIN unnumbered b ON b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.part = a.part AND a.seq < b.seq
+    SEMI JOIN crooked c ON c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.part = a.part
+    WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended_ns < b.began_ns
+      AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
+    UNION ALL
+    SELECT a.s, a.id, a.asks_file, b.ns,
+           CASE WHEN b.file = a.asks_file THEN b.ns END, CASE WHEN b.file = a.asks_file THEN b.line END
+    FROM unnumbered a
+    JOIN unnumbered b ON b.s = a.s AND b.one_call = a.one_call AND b.grp = a.grp AND b.producer = a.producer
+                         AND a.seq < b.seq
+    WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.kind = 'queue'
+      AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
+), lineage_1 AS (
+    -- What the descendants of a partition offer: by the partition received from (rule 1), by that sent to (rule 2).
+    SELECT d.s, e.grp, d.ancestor, e.file, min(e.ns) AS ns, min(e.line) AS line
+    FROM descendants d JOIN every e ON e.s = d.s AND e.part = d.descendant
+    WHERE e.ns IS NOT NULL AND e.number IS NOT NULL
+    GROUP BY ALL
+), lineage_2 AS (
+    SELECT d.s, e.grp, d.ancestor, e.file, e.number IS NOT NULL AS has_1, min(e.ns) AS ns, min(e.line) AS line
+    FROM descendants d JOIN every e ON e.s = d.s AND e.sent_part = d.descendant
+    WHERE e.ns IS NOT NULL AND e.sent_number IS NOT NULL AND e.kind = 'stream'
+    GROUP BY ALL
+), ancestors AS (
+    SELECT a.s, a.id, a.asks_file, l.ns AS any_ns,
+           CASE WHEN l.file = a.asks_file THEN l.ns END AS same_ns,
+           CASE WHEN l.file = a.asks_file THEN l.line END AS same_line
+    FROM base a JOIN lineage_1 l ON l.s = a.s AND l.grp = a.grp AND l.ancestor = a.part
+    WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.number IS NOT NULL
+    UNION ALL
+    SELECT a.s, a.id, a.asks_file, l.ns,
+           CASE WHEN l.file = a.asks_file THEN l.ns END, CASE WHEN l.file = a.asks_file THEN l.line END
+    FROM base a JOIN lineage_2 l ON l.s = a.s AND l.grp = a.grp AND l.ancestor = a.sent_part
+    WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.sent_number IS NOT NULL
+      AND NOT (a.number IS NOT NULL AND l.has_1)
+)
+SELECT s, id, min(any_ns) AS any_ns, min(same_ns) AS same_ns, min(same_line) AS same_line
+FROM (
+    SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
+    UNION ALL SELECT * FROM rule_3_pairs UNION ALL SELECT * FROM ancestors
+)
+WHERE asks_file IS NOT NULL AND any_ns IS NOT NULL
+GROUP BY s, id;
+
+-- The rows of `rows` that have one of them before them: what an order claim has looked at.
+CREATE MACRO having_one_before(rows) AS TABLE
+WITH base AS MATERIALIZED (
+    SELECT *, number IS NOT NULL AS has_1, sent_number IS NOT NULL AS has_2 FROM orderable(rows)
+), lacking AS (
+    SELECT s, grp FROM base GROUP BY s, grp HAVING bool_or(number IS NULL)
+), rule_1 AS (
+    SELECT s, id, number > min(number) OVER (PARTITION BY s, grp, part) AS later FROM base WHERE has_1
+), rule_2 AS (
+    SELECT s, id,
+           sent_number > CASE WHEN has_1 THEN min(sent_number) FILTER (NOT has_1) OVER here
+                              ELSE min(sent_number) OVER here END AS later
+    FROM base SEMI JOIN lacking ON lacking.s = base.s AND lacking.grp = base.grp
+    WHERE has_2
+    WINDOW here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END)
+), rule_3 AS (
+    SELECT s, id,
+           began_ns > CASE WHEN has_1 AND has_2 THEN min(ended_ns) FILTER (NOT has_1 AND NOT has_2) OVER earlier
+                           WHEN has_1 THEN min(ended_ns) FILTER (NOT has_1) OVER earlier
+                           WHEN has_2 THEN min(ended_ns) FILTER (NOT has_2) OVER earlier
+                           ELSE min(ended_ns) OVER earlier END
+           OR (kind = 'queue' AND one_call IS NOT NULL AND seq >
+               CASE WHEN has_1 AND has_2 THEN min(seq) FILTER (NOT has_1 AND NOT has_2) OVER in_call
+                    WHEN has_1 THEN min(seq) FILTER (NOT has_1) OVER in_call
+                    WHEN has_2 THEN min(seq) FILTER (NOT has_2) OVER in_call
+                    ELSE min(seq) OVER in_call END) AS later
+    FROM base SEMI JOIN lacking ON lacking.s = base.s AND lacking.grp = base.grp
+    WHERE producer IS NOT NULL AND seq IS NOT NULL AND (kind = 'queue' OR part IS NOT NULL)
+    WINDOW earlier AS (PARTITION BY s, grp, producer, part ORDER BY seq
+                       GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+           in_call AS (PARTITION BY s, grp, producer, one_call)
+), ancestors AS (
+    SELECT DISTINCT b.s, b.id, true AS later
+    FROM base b
+    JOIN descendants d ON d.s = b.s AND d.descendant = b.part
+    JOIN (SELECT DISTINCT s, grp, part FROM base WHERE has_1) a ON a.s = b.s AND a.grp = b.grp AND a.part = d.ancestor
+    WHERE b.has_1 AND b.kind = 'stream'
+    UNION
+    SELECT DISTINCT b.s, b.id, true
+    FROM base b
+    JOIN descendants d ON d.s = b.s AND d.descendant = b.sent_part
+    JOIN (SELECT DISTINCT s, grp, sent_part, has_1 FROM base WHERE has_2) a
+      ON a.s = b.s AND a.grp = b.grp AND a.sent_part = d.ancestor
+    WHERE b.has_2 AND b.kind = 'stream' AND NOT (a.has_1 AND b.has_1)
+)
+SELECT DISTINCT s, id
+FROM (SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
+      UNION ALL SELECT * FROM ancestors)
+WHERE later;

@@ -1,0 +1,181 @@
+-- What several checks look at: missing messages, receives that came again, receives that overtook, idle faults.
+
+-- acked, expected, never received nor dead; `proven` by a drain, or by a later message of its group that was received.
+CREATE TABLE missing AS
+SELECT s, id, drained AS proven FROM pairs WHERE acked AND expected AND NOT received AND NOT dead;
+
+CREATE VIEW missing_and_received AS
+SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.sent_number, p.sent_part, p.began_ns, p.ended_ns,
+       p.one_call, p.kind, CASE WHEN p.received THEN 0 END AS ns, CASE WHEN p.received THEN 0 END AS line,
+       0 AS file, CASE WHEN m.id IS NOT NULL THEN 0 END AS asks_file
+FROM pairs p
+SEMI JOIN (SELECT q.s, q.grp FROM missing n JOIN pairs q ON q.s = n.s AND q.id = n.id) g ON g.s = p.s AND g.grp = p.grp
+LEFT JOIN missing m ON m.s = p.s AND m.id = p.id
+WHERE p.ordered_by IS NOT NULL AND (NOT p.dead_letter OR p.kind = 'stream' OR p.looked);
+
+UPDATE missing SET proven = true
+FROM followers('missing_and_received') f WHERE f.s = missing.s AND f.id = missing.id;
+
+CREATE VIEW first_receives AS
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
+       first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
+FROM pairs WHERE received AND ordered_by IS NOT NULL;
+
+CREATE VIEW first_effects AS
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
+       first_applied.at_ns AS ns, first_applied.line AS line, first_applied.file AS file,
+       least(first_apply_began, first_unhandled).file AS asks_file
+FROM pairs WHERE applied_records > 0 AND ordered_by IS NOT NULL;
+
+-- Times are turned round, so that "the smallest after it" is the last.
+CREATE VIEW last_receives AS
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
+       -last.at_ns AS ns, -last.line AS line, last.file AS file, CASE WHEN dead THEN last.file END AS asks_file
+FROM pairs p
+WHERE received AND ordered_by IS NOT NULL
+  AND EXISTS (SELECT 1 FROM pairs d WHERE d.s = p.s AND d.grp = p.grp AND d.dead);
+
+CREATE VIEW effects_recorded AS
+SELECT count(*) > 0 AS recorded FROM raw WHERE event = 'effect' OR (event = 'mark' AND name = 'effects-read');
+
+-- Receives of a copy that was received before, with those that came too early.
+CREATE TABLE repeated AS
+SELECT x.*, row_number() OVER (PARTITION BY x.s, x.id, x.copy ORDER BY x.at_ns, x.file, x.line) AS nth
+FROM rx x
+SEMI JOIN (SELECT s, id, copy FROM rx GROUP BY ALL HAVING count(*) > 1) r
+    ON r.s = x.s AND r.id = x.id AND r.copy = x.copy;
+
+CREATE TABLE early_receives AS
+WITH candidates AS (
+    SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s
+    WHERE u.kind = 'queue' AND u.deduplicates AND r.copy <> ''
+), twice AS (
+    SELECT line FROM candidates
+    QUALIFY row_number() OVER (PARTITION BY s, id, copy, batch ORDER BY line) > 1
+), followed AS (
+    -- Each with the hold that it followed: the receive that the broker counted just before it.
+    SELECT r.line, r.at_ns, r.file, r.s, r.id, h.file AS hold_file, h.batch AS hold_batch,
+           CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
+                ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file).earliest
+           END AS earliest_ns
+    FROM candidates r
+    JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch
+), hasty AS (
+    SELECT f.line
+    FROM followed f
+    LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
+        AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
+    GROUP BY f.line
+    HAVING bool_and(before(f.at_ns, f.file, f.earliest_ns, f.hold_file)) AND count(c.line) = 0
+), deleted AS (
+    SELECT r.line
+    FROM candidates r
+    JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy
+    JOIN settles d ON d.s = h.s AND d.id = h.id AND d.batch = h.batch AND d.action = 'delete' AND d.ok
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch
+    WHERE before(d.answered_ns, d.file, r.started_ns, r.file)
+      AND d.answered_ns < CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
+                               ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file,
+                                             r.at_ns, r.file).earliest END
+)
+SELECT * FROM candidates
+WHERE line IN (SELECT line FROM twice UNION SELECT line FROM hasty UNION SELECT line FROM deleted);
+
+CREATE VIEW again AS
+SELECT s, id, line, false AS early FROM repeated
+WHERE nth > 1 AND line NOT IN (SELECT line FROM early_receives);
+
+-- While was a message proven to be queued? From its first receive until its first delete may have begun: if it was
+-- deleted, all that time; else as far as a call that received the same copy again.
+CREATE TABLE queued AS
+WITH waited AS (
+    SELECT p.s, p.id, p.first, p.first_delete,
+           p.first.at_ns AS from_ns, p.first.file AS from_file, p.first.line AS from_line,
+           p.first_delete.at_ns AS until_ns, p.first_delete.file AS until_file
+    FROM pairs p
+    WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.dead
+      AND p.first_redrive IS NULL
+    UNION ALL
+    SELECT p.s, p.id, p.first, p.first_delete, r.first.at_ns, r.first.file, r.first.line, r.last.at_ns, r.last.file
+    FROM (SELECT s, id, copy, min({'at_ns': at_ns, 'file': file, 'line': line}) AS first,
+                 max({'at_ns': started_ns, 'file': file}) AS last
+          FROM repeated WHERE started_ns IS NOT NULL GROUP BY s, id, copy) r
+    JOIN pairs p ON p.s = r.s AND p.id = r.id
+    WHERE p.kind = 'queue' AND p.ordered_by = 'group'
+)
+SELECT w.*, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended_ns, p.one_call,
+       least(w.until_ns, w.first_delete.at_ns) AS bound_ns
+FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
+WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
+
+-- Receives with a place among the receives of their group, so that an interval of time is a range of places.
+CREATE TABLE overtakes AS
+WITH places AS (
+    SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.began_ns,
+           p.one_call, row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
+    FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
+    SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp
+), spans AS (
+    SELECT q.*, (SELECT 1) AS one, f.place AS from_place, t.place AS to_place
+    FROM queued q
+    ASOF JOIN places f ON f.s = q.s AND f.grp = q.grp AND f.at_ns >= q.from_ns
+    ASOF JOIN places t ON t.s = q.s AND t.grp = q.grp AND t.at_ns <= q.bound_ns
+), reached AS (
+    SELECT q.*, unnest(generate_series(q.from_place, q.to_place)) AS place FROM spans q
+)
+SELECT DISTINCT b.s, b.id, b.line
+FROM reached a
+JOIN places b ON b.s = a.s AND b.grp = a.grp AND b.place = a.place
+LEFT JOIN rx mate ON mate.batch = b.batch AND mate.id = a.id AND mate.s = a.s AND mate.line < b.line
+WHERE a.id <> b.id AND mate.line IS NULL
+  AND record_before(a.from_ns, a.from_file, a.from_line, b.at_ns, b.file, b.line)
+  AND before(b.at_ns, b.file, a.until_ns, a.until_file)
+  AND (a.first_delete IS NULL OR before(b.at_ns, b.file, a.first_delete.at_ns, a.first_delete.file))
+  AND CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL THEN a.number < b.number
+           WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL THEN a.sent_number < b.sent_number
+           ELSE a.producer = b.producer AND a.seq < b.seq
+                AND (a.ended_ns < b.began_ns OR a.one_call = b.one_call) END;
+
+-- Faults, each with its window, and the reasons for which a run proves nothing.
+CREATE TABLE faults AS
+WITH opened AS (
+    SELECT fault, instance, min(at_ns) FILTER (phase = 'start') AS start_ns,
+           max(at_ns) FILTER (phase = 'stop') AS stop_ns,
+           any_value(label) AS label,
+           any_value(targets) FILTER (phase = 'start' AND len(targets) > 0) AS targets,
+           max(TRY_CAST(params ->> 'fired' AS BIGINT)) AS fired
+    FROM raw WHERE event = 'fault' GROUP BY fault, instance
+)
+SELECT * FROM opened WHERE start_ns IS NOT NULL;
+
+CREATE TABLE lives AS
+WITH touched AS (
+    SELECT id, max(at_ns) AS last_ns FROM raw
+    WHERE event IN ('sent', 'received', 'effect', 'settled') AND id IS NOT NULL GROUP BY id
+)
+SELECT m.id, coalesce(m.due_ns, m.intended_ns) AS from_ns,
+       greatest(coalesce(t.last_ns, m.due_ns, m.intended_ns), coalesce(m.due_ns, m.intended_ns)) AS to_ns
+FROM messages m LEFT JOIN touched t ON t.id = m.id
+WHERE m.intended_ns IS NOT NULL;
+
+CREATE TABLE nothing_happened AS
+WITH windows AS (
+    SELECT fault, instance, start_ns, fired,
+           coalesce(stop_ns, (SELECT max(at_ns) FROM raw)) AS stop_ns
+    FROM faults
+), begun AS (
+    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.from_ns <= w.stop_ns GROUP BY ALL
+), over AS (
+    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.to_ns < w.start_ns GROUP BY ALL
+)
+SELECT 'nothing was acked' AS reason WHERE NOT EXISTS (SELECT 1 FROM messages WHERE status = 'acked')
+UNION ALL
+SELECT 'nothing was received' WHERE NOT EXISTS (SELECT 1 FROM rx)
+UNION ALL
+SELECT 'fault ' || w.fault || ' (' || coalesce(w.instance, '?') || ') '
+       || CASE WHEN w.fired = 0 THEN 'never struck' ELSE 'touched no message' END
+FROM windows w
+JOIN begun b ON b.fault = w.fault AND b.instance IS NOT DISTINCT FROM w.instance
+JOIN over o ON o.fault = w.fault AND o.instance IS NOT DISTINCT FROM w.instance
+WHERE b.n - o.n = 0 OR coalesce(w.fired = 0, false);

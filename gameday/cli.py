@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from history.errors import GamedayError, Interrupted
+from history.errors import GamedayError, HistoryError, Interrupted
 
 if TYPE_CHECKING:
     from verify.judge import Verdict
@@ -125,7 +125,8 @@ def run(
         _interrupt_on_signals()
         view.phase("judging")
         try:
-            verdict = judge(directory)
+            verdict = judge(directory, progress=lambda text: view.phase(f"judging: {text}"))
+            verdict.save(directory)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted while judging\nEverything is recorded: gameday verify {directory}"
@@ -149,7 +150,13 @@ def verify(
     """
     from verify.judge import judge
 
-    _show(judge(directory), format)
+    verdict = judge(directory)
+    try:
+        verdict.save(directory)
+    except HistoryError as error:
+        # A run on read-only media is judged all the same.
+        print(f"gameday: {error}", file=sys.stderr)
+    _show(verdict, format)
 
 
 @app.command()

@@ -34,6 +34,7 @@ from loadgen.shapes import SHAPES, Shape
 from loadgen.shapes import units as shape_units
 from transports.base import Topology
 from transports.registry import TRANSPORTS
+from verify.registry import CHECKS
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 # The transports whose broker is our own (transports/memory) and not an AWS emulator.
@@ -587,6 +588,9 @@ def _ordered_sibling(transport: str) -> str | None:
 def _check_expect(body: Body, claims: Sequence[Claim], problems: _Problems) -> None:
     if body.expect is None:
         return
+    for number, anomaly in enumerate(body.expect.anomalies):
+        if anomaly not in CHECKS:
+            problems.add(("expect", "anomalies", number), _no_such("anomaly", anomaly, CHECKS))
     claimed = [claim.claim for claim in claims]
     for name in body.expect.claims:
         if name not in claimed:

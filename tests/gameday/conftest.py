@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commanded import Gameday
+
+from tests.gameday.commanded import Gameday
 
 
 @pytest.fixture

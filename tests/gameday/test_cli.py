@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from commanded import COMMAND
 
 from chaos.registry import FAULTS
 from consumers.guards import GUARDS
@@ -17,7 +16,9 @@ from gameday import scenario
 from gameday.catalogue import catalogue
 from gameday.schema import schema
 from loadgen.shapes import SHAPES
+from tests.gameday.commanded import COMMAND
 from transports.registry import TRANSPORTS
+from verify.registry import CHECKS
 
 
 def gameday(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,7 +52,14 @@ def test_bad_usage_is_exit_code_2_and_no_traceback(arguments: list[str], said: s
 
 @pytest.mark.parametrize(
     ("what", "known"),
-    [("transports", TRANSPORTS), ("faults", FAULTS), ("handlers", HANDLERS), ("guards", GUARDS), ("shapes", SHAPES)],
+    [
+        ("transports", TRANSPORTS),
+        ("faults", FAULTS),
+        ("handlers", HANDLERS),
+        ("guards", GUARDS),
+        ("shapes", SHAPES),
+        ("checks", CHECKS),
+    ],
 )
 def test_what_is_listed_is_what_is_registered(what: str, known: dict[str, object]) -> None:
     assert [name for name, _ in catalogue(what)] == list(known)

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commanded import Gameday, verify, wait_until
 
 from gameday.target import endpoint_of
+from tests.gameday.commanded import Gameday, verify, wait_until
 from transports.base import Call
 from transports.carrier import BotoCarrier
 

@@ -129,6 +129,10 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("claims.0=ordered-per-partition", "sqs-fifo never promises ordered-per-partition: it has no partitions"),
         ("claims.0=filter-correct", "sqs-fifo never promises filter-correct: no subscription has a filter"),
         ("expect={verdict: holds, claims: {no-phantom: holds}}", "it is not among the claims"),
+        (
+            "expect={verdict: holds, anomalies: [redelivry]}",
+            "no anomaly is called 'redelivry'; did you mean redelivery?",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:

@@ -108,16 +108,15 @@ async def conduct(order: Order, view: View) -> Path:
         loop.add_signal_handler(number, interrupt, number)
     try:
         await work
-    except (asyncio.CancelledError, GamedayError):
-        kept = conductor.kept()
+    except (asyncio.CancelledError, GamedayError, OSError) as error:
         if interrupted:
-            raise Interrupted(f"interrupted{kept}") from None
-        error = sys.exception()
-        assert isinstance(error, GamedayError)
-        raise type(error)(f"{error}{kept}") from None
-    except OSError as error:
-        # A disk that is full, or a directory that went away, where no history was being written.
-        raise RunError(f"{error.filename or run}: {error.strerror or error}{conductor.kept()}") from error
+            raise Interrupted(f"interrupted{conductor.kept()}") from None
+        if isinstance(error, GamedayError):
+            raise type(error)(f"{error}{conductor.kept()}") from None
+        if isinstance(error, OSError):
+            # A disk that is full, or a directory that went away, where no history was being written.
+            raise RunError(f"{error.filename or run}: {error.strerror or error}{conductor.kept()}") from error
+        raise
     finally:
         for number in heard:
             loop.remove_signal_handler(number)

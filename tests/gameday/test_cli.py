@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +16,33 @@ from consumers.guards import GUARDS
 from consumers.handlers import HANDLERS
 from gameday import scenario
 from gameday.catalogue import catalogue
+from gameday.cli import main
 from gameday.schema import schema
 from loadgen.shapes import SHAPES
-from tests.gameday.commanded import COMMAND
 from transports.registry import TRANSPORTS
 from verify.registry import CHECKS
 
+Gameday = Callable[..., tuple[int, str, str]]
 
-def gameday(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+@pytest.fixture
+def gameday(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gameday:
+    """The command in this process: exit code, standard output and error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gameday", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["schema"], ["list"]])
-def test_every_command_helps_with_an_example(command: list[str]) -> None:
-    done = gameday(*command, "--help")
-    assert done.returncode == 0
-    assert "gameday " in done.stdout.partition("Example")[2] if command else "Exit codes: 0" in done.stdout
+def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str]) -> None:
+    code, out, _ = gameday(*command, "--help")
+    assert code == 0
+    assert "gameday " in out.partition("Example")[2] if command else "Exit codes: 0" in out
 
 
 @pytest.mark.parametrize(
@@ -43,11 +56,11 @@ def test_every_command_helps_with_an_example(command: list[str]) -> None:
         (["list", "stars"], "stars"),
     ],
 )
-def test_bad_usage_is_exit_code_2_and_no_traceback(arguments: list[str], said: str) -> None:
-    done = gameday(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: list[str], said: str) -> None:
+    code, out, err = gameday(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(
@@ -81,6 +94,38 @@ def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
     assert {branch["properties"]["shape"]["const"] for branch in whole["properties"]["load"]["oneOf"]} == set(SHAPES)
     claim = next(b for b in whole["properties"]["claims"]["items"]["oneOf"] if "p99" in b.get("properties", {}))
     assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace"}
+
+
+def test_a_metrics_port_that_is_taken(gameday: Gameday, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, _, err = gameday("run", "quick", "--metrics-port", str(port), "--out", str(tmp_path / "run"))
+    assert code == 4
+    assert err.startswith(f"gameday: the metrics port 127.0.0.1:{port} cannot be had: Address already in use.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_that_holds_a_run(gameday: Gameday, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    code, _, err = gameday("run", "quick", "--out", str(tmp_path))
+    assert code == 2
+    assert err.startswith(f"gameday: {tmp_path} holds a run already; name another directory with --out")
+
+
+def test_a_directory_that_cannot_be_made(gameday: Gameday, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = gameday("run", "quick", "--out", str(tmp_path / "file" / "run"))
+    assert code == 4
+    assert err.startswith("gameday: cannot make the run directory")
+
+
+def test_a_target_that_is_not_there(gameday: Gameday, tmp_path: Path) -> None:
+    code, _, err = gameday("run", "quick", "--target", "aws", "--out", str(tmp_path / "run"))
+    assert code == 4
+    assert err.startswith("gameday: the target aws is not there yet")
+    assert not (tmp_path / "run").exists()
 
 
 def test_judging_loads_no_aws_code(tmp_path: Path) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
 import pytest
 
 from gameday import target
 from history.errors import TargetError, UsageError
+from tests.gameday.commanded import wait_until
+from transports.base import Call
+from transports.carrier import BotoCarrier
 
 SERVICES = ["sqs", "dynamodb"]
 
@@ -73,3 +79,30 @@ def test_an_endpoint_goes_with_localstack_only(tmp_path: Path, kind: target.Kind
 def test_the_broker_of_our_own_is_embedded_only(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the transport memory is a broker of our own"):
         start(tmp_path, "localstack", transport="memory")
+
+
+@pytest.mark.live
+def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, pathlib, sys, time\nfrom gameday import target\n"
+        "async def main():\n"
+        "    run = pathlib.Path(sys.argv[1])\n"
+        "    got = await target.start('embedded', transport='sqs', services=['sqs'], url=None, environ={}, run=run)\n"
+        "    print(got.process.pid, got.endpoint.url('sqs'), flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as conductor:
+        assert conductor.stdout is not None
+        pid, url = conductor.stdout.readline().split()
+        emulator = psutil.Process(int(pid))
+        try:
+            listening = [c.laddr for c in emulator.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
+            assert [f"http://{address.ip}:{address.port}" for address in listening] == [url]
+            answer = BotoCarrier(target.endpoint_of(["sqs"], url, {}))(Call("sqs", "ListQueues", {}))
+            assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+        finally:
+            conductor.kill()
+        wait_until(lambda: not emulator.is_running() or emulator.status() == "zombie", "the emulator's end", 20)

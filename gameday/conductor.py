@@ -58,6 +58,7 @@ class View(Protocol):
     def phase(self, text: str) -> None: ...
     def started(self, start_ns: int) -> None: ...
     def snapshot(self, report: Report) -> None: ...
+    def end(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +93,7 @@ async def conduct(order: Order, view: View) -> Path:
         nonlocal interrupted
         if interrupted:
             conductor.kill()
+            view.end()
             os._exit(Interrupted.exit_code)
         interrupted = True
         conductor.ending = f"interrupted by {number.name}"

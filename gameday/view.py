@@ -55,6 +55,11 @@ class _View:
         self._began = time.monotonic()
         self.phase("load and chaos")
 
+    def end(self) -> None:
+        """Give the terminal back; for who ends without unwinding."""
+        if self.live is not None:
+            self.live.stop()
+
     def snapshot(self, report: Mapping[str, Any]) -> None:
         """What the observer reports."""
         if report.get("report") != "snapshot":

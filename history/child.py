@@ -98,8 +98,9 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone is no error."""
         if self.alive:
+            # Not `send_signal`: it looks whether the process has ended, and so takes its exit code away from `wait`.
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self.pid, number)
 
     async def wait(self) -> int:
         code = await self._process.wait()

@@ -32,10 +32,10 @@ class PauseConsumer(ConsumerFault):
     async def strike(self, scene: Scene) -> None:
         victims = await scene.victims()
         paused: list[tuple[Victim, str]] = []
-        proven = 0
+        proven = holding = 0
 
         async def pause(victim: Victim) -> None:
-            nonlocal proven
+            nonlocal proven, holding
             held = self.while_holding and await scene.holding(victim)
             # One that another strike has stopped would be woken by whichever of the two ends first.
             pid = victim.pid
@@ -44,6 +44,7 @@ class PauseConsumer(ConsumerFault):
             names = [victim.name for victim in victims if victim.alive]
             scene.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
             paused.append((victim, victim.name))
+            holding += held
             victim.signal(SIGSTOP)
             if await scene.until(lambda: is_stopped(pid), scene.stage.answer_s):
                 proven += 1
@@ -58,8 +59,8 @@ class PauseConsumer(ConsumerFault):
                 victim.signal(SIGCONT)
             gone = scene.gone(paused)
             if paused and not gone:
-                scene.stop(fired=proven)
-        await scene.replaced(gone, fired=proven)
+                scene.stop(fired=proven, held=holding)
+        await scene.replaced(gone, fired=proven, held=holding)
 
 
 def is_stopped(pid: int) -> bool:

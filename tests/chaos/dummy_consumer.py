@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -147,18 +146,11 @@ async def conduct(run: Path) -> None:
 
 def dummy() -> None:
     continue_when_orphaned()
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
-
-    def obey() -> None:
-        for line in sys.stdin:
-            if orjson.loads(line)["do"] == "tell-when-holding":
-                report("holding", messages=1)
-        over.set()
-
-    threading.Thread(target=obey, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     report("ready")
-    over.wait()
+    for line in sys.stdin:
+        if orjson.loads(line)["do"] == "tell-when-holding":
+            report("holding", messages=1)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class Case:
     entry: dict[str, Any]
     broken: dict[str, Any] = field(default_factory=lambda: {"guard": "none"})
     consumers: int = 1
+    tuning: dict[str, Any] = field(default_factory=dict)
     # The event after which it strikes; None: it strikes first, and then messages come.
     after: str | None = None
     wrong: Callable[[int], bool] = lambda count: count > 1
@@ -58,7 +59,10 @@ CASES = {
     "kill-consumer": Case(
         entry={}, broken={"handler": "delete-first"}, after="settled", wrong=lambda applied: applied == 0
     ),
-    "pause-consumer": Case(entry={"for": 2.5 * HIDDEN_S}, consumers=2, after="received"),
+    # Each takes a few messages at a time, so whichever is picked has some.
+    "pause-consumer": Case(
+        entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}, after="received"
+    ),
     "stretch-processing": Case(entry={"to": {"times_visibility_timeout": 2.0}, "share": 0.2, "for": 1.5}),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
     "lose-delete": Case(entry={"for": 1.0, "share": 0.5}),
@@ -115,12 +119,14 @@ class Arena:
             restart_delay_s=0.1,
         )
 
-    def send(self, count: int) -> None:
-        self.ids = [f"m{n}" for n in range(count)]
+    def send(self) -> None:
+        """As many messages as one call takes."""
+        self.ids = [f"m{n}" for n in range(TRANSPORT.batch_max)]
+        messages = []
         for name in self.ids:
             body = envelope.pack(id=name, run=self.run.name, group=None, timestamp_ns=0, payload_bytes=0).decode()
-            message = Outgoing(id=name, body=body, group=None, dedup_id=name)
-            self.carry(TRANSPORT.send(self.addresses, [message]))
+            messages.append(Outgoing(id=name, body=body, group=None, dedup_id=name))
+        self.carry(TRANSPORT.send(self.addresses, messages))
 
     async def strike(self, entry: dict[str, Any], line: Line | None = None) -> Outcome:
         stage = Stage(
@@ -163,7 +169,7 @@ async def arenas(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Arena, Arena
         assert ready, broker.last_words()
         endpoint = Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
         pair = [
-            Arena(tmp_path / name, broker, endpoint, consumers=case.consumers, **config)
+            Arena(tmp_path / name, broker, endpoint, consumers=case.consumers, **case.tuning, **config)
             for name, config in (("correct", {}), ("broken", case.broken))
         ]
         try:
@@ -183,13 +189,13 @@ async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[Outco
     """What the fault says, and how often each message's effect was applied in the end."""
     if case.after is not None:
         event = case.after
-        await asyncio.to_thread(arena.send, 16)
+        await asyncio.to_thread(arena.send)
         await until(lambda: bool(arena.records(event)), f"the first {event}")
         outcome = await arena.strike(entry)
     else:
         striking = asyncio.create_task(arena.strike(entry))
         await until(lambda: bool(faults(arena.writer.path)), "the fault's start")
-        await asyncio.to_thread(arena.send, 12)
+        await asyncio.to_thread(arena.send)
         outcome = await striking
     return outcome, await arena.applied()
 
@@ -200,6 +206,7 @@ def check(case: Case, name: str, results: list[tuple[Outcome, dict[str, int]]], 
         assert outcome.fired > 0
         start, stop = faults(arena.writer.path)
         assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", outcome.fired), name
+        assert stop["params"].get("held", 1) == 1, "it struck somebody who had nothing in hand"
     (_, correct), (_, broken) = results
     assert set(correct.values()) == {1}, "nothing happened to the correct one"
     assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"

@@ -80,14 +80,24 @@ def test_a_paused_process_is_stopped_and_then_continues(tmp_path: Path) -> None:
     asyncio.run(scene())
 
 
-def test_a_paused_process_that_is_killed_is_over_when_its_replacement_polls(tmp_path: Path) -> None:
+def test_a_paused_process_that_is_killed_is_over_when_its_replacement_polls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def look(pid: int) -> bool:
+        seen.extend([pid] if is_stopped(pid) else [])
+        return pid in seen
+
+    monkeypatch.setattr("chaos.faults.pause_consumer.is_stopped", look)
+
     async def scene() -> None:
         async with DummyCrew(1, tmp_path) as crew:
             (member,) = crew.members
             pid, name = member.pid or 0, member.name
             chaos, start_ns = runner(crew, tmp_path, {"fault": "pause-consumer", "for": 3600.0})
             running = asyncio.create_task(chaos.run(start_ns=start_ns))
-            await until(lambda: state(pid) == "T")
+            await until(lambda: pid in seen)
             member.signal(signal.SIGKILL)
             await until(lambda: not member.alive or member.name != name)
             chaos.heal_all()

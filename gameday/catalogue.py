@@ -1,0 +1,72 @@
+"""What can stand in a scenario, each with one line for people: `gameday list`, made from the registries."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from gameday import scenario
+from history.manifest import Subscription
+from transports.base import Topology
+
+
+def catalogue(what: str) -> Iterator[tuple[str, str]]:
+    """Name and description of each entry of a registry; what is not needed for the answer is not imported."""
+    if what == "transports":
+        from transports.registry import TRANSPORTS
+
+        for name, transport in TRANSPORTS.items():
+            yield (
+                name,
+                "; ".join(_promised(promise) for promise in transport.promises(Topology(subscriptions=["x"])).values()),
+            )
+    elif what == "faults":
+        from chaos.registry import FAULTS
+
+        for name, fault in FAULTS.items():
+            yield name, _first_line(fault)
+    elif what == "checks":
+        from verify.registry import CHECKS
+
+        for name, check in CHECKS.items():
+            yield name, check.summary
+    elif what == "handlers":
+        from consumers.handlers import HANDLERS
+
+        for name, handler in HANDLERS.items():
+            yield name, _first_line(handler)
+    elif what == "guards":
+        from consumers.guards import GUARDS
+
+        for name, guard in GUARDS.items():
+            yield name, _first_line(guard)
+    elif what == "shapes":
+        from loadgen.shapes import SHAPES
+
+        for name, shape in SHAPES.items():
+            yield name, _first_line(shape)
+    else:
+        for name in scenario.names():
+            yield name, _first_comment(name)
+
+
+def _promised(promise: Subscription) -> str:
+    """What a subscription of a transport promises."""
+    order = f"ordered by {promise.ordered_by}" if promise.ordered_by else "in any order"
+    once = f", a repeated send dropped for {promise.dedup_window_s:g} s" if promise.dedup_window_s else ""
+    return f"a {promise.kind}: {promise.promises}, {order}{once}"
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def _first_comment(name: str) -> str:
+    """The first sentence of the comment that a scenario opens with."""
+    words: list[str] = []
+    for line in scenario.find(name).read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#") or line == "#":
+            break
+        words.append(line.removeprefix("#").strip())
+    sentence, stop, _ = " ".join(words).partition(". ")
+    return sentence + stop.rstrip()

@@ -1,0 +1,225 @@
+"""The command line: what a person types, and the exit code that they get.
+
+It promises that every error is one message on standard error with the exit code of the record format, never a
+traceback, and that judging a recorded run loads no AWS code: what a command needs is imported by that command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from history.errors import GamedayError, HistoryError, Interrupted
+
+if TYPE_CHECKING:
+    from verify.judge import Verdict
+
+INTERNAL_ERROR = 4
+
+app = typer.Typer(
+    name="gameday",
+    help="Load-test, break and judge event-driven systems on AWS.",
+    epilog="Exit codes: 0 every claim holds, 1 one is violated, 2 bad usage, 3 one is unknown, 4 the run could not be "
+    "done, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class TargetName(StrEnum):
+    embedded = "embedded"
+    localstack = "localstack"
+    aws = "aws"
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+    junit = "junit"
+
+
+class What(StrEnum):
+    transports = "transports"
+    faults = "faults"
+    checks = "checks"
+    handlers = "handlers"
+    guards = "guards"
+    shapes = "shapes"
+    scenarios = "scenarios"
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of one in scenarios/ (`gameday list scenarios`).")
+    ] = "quick",
+    target: Annotated[
+        TargetName | None,
+        typer.Option(help="Where AWS is. `localstack` is any AWS-compatible endpoint. [default: embedded]"),
+    ] = None,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option(
+            help="The endpoint of `--target localstack`, which it implies. Else AWS_ENDPOINT_URL_SQS and the like, "
+            "AWS_ENDPOINT_URL, http://127.0.0.1:4566."
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any key of the scenario; may be repeated."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat schedule, payloads, groups and chaos choices of the run with this seed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory; must not hold a run yet. [default: runs/NAME-TIME]")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Loopback port of /metrics. [default: any free one]")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
+    ] = Format.text,
+) -> None:
+    """Run a scenario: build, push load, break things, drain, and judge which claims held.
+
+    \b
+    Examples:
+      gameday run
+      gameday run broken-no-guard --seed 7
+      gameday run quick --set load.rate=50/s --set 'chaos=[]' --out runs/calm
+      gameday run my.yaml --endpoint-url http://127.0.0.1:4566
+    """
+    # Here, so that judging does without: see the module's promise.
+    from gameday import scenario as scenarios
+    from gameday.conductor import Order, conduct
+    from gameday.view import watching
+    from verify.judge import judge
+
+    chosen = target or (TargetName.localstack if endpoint_url else TargetName.embedded)
+    order = Order(
+        scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
+        target=chosen.value,
+        url=endpoint_url,
+        seed=seed,
+        out=out,
+        metrics_port=metrics_port,
+    )
+    console = Console(stderr=format is not Format.text, highlight=False)
+    with watching(console, order.scenario) as view:
+        directory = asyncio.run(conduct(order, view))
+        _interrupt_on_signals()
+        view.phase("judging")
+        try:
+            verdict = judge(directory, progress=lambda text: view.phase(f"judging: {text}"))
+            verdict.save(directory)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted while judging\nEverything is recorded: gameday verify {directory}"
+            ) from None
+    _show(verdict, format)
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory: manifest.json and history/.")],
+    format: Annotated[
+        Format, typer.Option(help="`json` prints the object of verdict.json, alone, on standard output.")
+    ] = Format.text,
+) -> None:
+    """Judge a recorded run again, from its history alone.
+
+    \b
+    Examples:
+      gameday verify runs/quick-20260101-120000-1a2b
+      gameday verify runs/calm --format junit > verdict.xml
+    """
+    from verify.judge import judge
+
+    verdict = judge(directory)
+    try:
+        verdict.save(directory)
+    except HistoryError as error:
+        # A run on read-only media is judged all the same.
+        print(f"gameday: {error}", file=sys.stderr)
+    _show(verdict, format)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of scenarios, for editors.
+
+    \b
+    Example:
+      gameday schema > scenario.schema.json
+    """
+    from gameday.schema import schema as of_scenarios
+
+    print(json.dumps(of_scenarios(), indent=2))
+
+
+@app.command("list")
+def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
+    """List what can stand in a scenario.
+
+    \b
+    Examples:
+      gameday list faults
+      gameday list scenarios
+    """
+    from gameday.catalogue import catalogue
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, described in catalogue(what.value):
+        table.add_row(name, described)
+    Console(highlight=False).print(table)
+
+
+def main() -> None:
+    """The entry point: typer's own exit codes, and ours for our own errors."""
+    _interrupt_on_signals()
+    try:
+        app()
+    except GamedayError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody to tell.
+        sys.exit(INTERNAL_ERROR)
+    except Exception as error:
+        with tempfile.NamedTemporaryFile("w", prefix="gameday-", suffix=".log", delete=False) as log:
+            traceback.print_exc(file=log)
+        _complain(f"a fault of gameday's own ({type(error).__name__}: {error}); please report it with {log.name}")
+        sys.exit(INTERNAL_ERROR)
+
+
+def _interrupt_on_signals() -> None:
+    """Outside a run, which handles them itself, SIGTERM is an interruption like Ctrl-C, in background jobs too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def _show(verdict: Verdict, format: Format) -> None:
+    """Print the verdict and end with its exit code."""
+    from gameday.verdicts import show
+
+    show(verdict, format.value)
+    raise typer.Exit(verdict.exit_code)
+
+
+def _complain(message: str) -> None:
+    print(f"gameday: {message}", file=sys.stderr)

@@ -1,0 +1,526 @@
+"""The conductor: one run from the first process to the last, with load and chaos on one clock.
+
+It promises that the history tells the whole run in the order that the record format asks for; that every process it
+starts ends with it, whichever way it ends; that what it broke is healed and what it created is removed; and that a
+run which cannot go on says why in one message, keeps what was recorded, and leaves it judgeable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from chaos.base import Stage
+from chaos.scene import Strike
+from chaos.timeline import Outcome, Runner
+from chaos.timeline import plan as plan_timeline
+from consumers.effects import EffectStore
+from consumers.fleet import Fleet
+from consumers.stores import make_store
+from gameday import target as targets
+from gameday.queues import Queues
+from gameday.scenario import NO_EFFECTS, Scenario
+from gameday.setting import Setting, new_id, new_seed
+from history import events
+from history.child import Child, Report
+from history.clock import NS_PER_S
+from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
+from history.manifest import FILE as MANIFEST
+from history.writer import DIRECTORY, Writer
+from transports.base import Addresses, CallFailed, Depth, Topology
+from transports.carrier import BotoCarrier, run_plan
+
+T = TypeVar("T")
+
+RUNS = Path("runs")
+LOCUSTFILE = Path(__file__).resolve().parent.parent / "loadgen" / "locustfile.py"
+_START_S = 60.0
+# Between telling the load when to begin and that moment: time for the command to arrive everywhere.
+_LEAD_S = 0.5
+# How long children may take to end in good order when the run ends badly.
+_HASTE_S = 5.0
+_LOAD_SPARE_S = 60.0
+_EFFECTS_A_WRITE = 1000
+
+
+class View(Protocol):
+    """Who watches: see gameday/view.py."""
+
+    def note(self, text: str) -> None: ...
+    def phase(self, text: str) -> None: ...
+    def started(self, start_ns: int) -> None: ...
+    def snapshot(self, report: Report) -> None: ...
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What the command line asks for; None leaves it to the scenario or to chance."""
+
+    scenario: Scenario
+    target: targets.Kind = "embedded"
+    url: str | None = None
+    seed: int | None = None
+    out: Path | None = None
+    metrics_port: int | None = None
+
+
+async def conduct(order: Order, view: View) -> Path:
+    """Do the run; gives its directory, which is then ready to be judged.
+
+    The first SIGINT or SIGTERM ends it in good order, the second at once. Errors: GamedayError; Interrupted after a
+    signal.
+    """
+    run_id = new_id(order.scenario.name)
+    run = _make_directory(order.out or RUNS / run_id)
+    seed = order.scenario.seed if order.seed is None else order.seed
+    setting = Setting(scenario=order.scenario, id=run_id, directory=run, seed=new_seed() if seed is None else seed)
+    conductor = _Conductor(order=order, setting=setting, view=view)
+    work = asyncio.create_task(conductor.work(), name="the run")
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(conductor.note_stray)
+    interrupted = False
+
+    def interrupt(number: signal.Signals) -> None:
+        nonlocal interrupted
+        if interrupted:
+            conductor.kill()
+            view.end()
+            os._exit(Interrupted.exit_code)
+        interrupted = True
+        conductor.ending = f"interrupted by {number.name}"
+        view.phase(f"{number.name}: healing, stopping, tearing down (once more: kill everything at once)")
+        work.cancel()
+
+    # Whoever started this under nohup wants it to outlive the terminal.
+    heard = [
+        s
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN
+    ]
+    for number in heard:
+        loop.add_signal_handler(number, interrupt, number)
+    try:
+        await work
+    except (asyncio.CancelledError, GamedayError, OSError) as error:
+        if interrupted:
+            raise Interrupted(f"interrupted{conductor.kept()}") from None
+        if isinstance(error, GamedayError):
+            raise type(error)(f"{error}{conductor.kept()}") from None
+        if isinstance(error, OSError):
+            # A disk that is full, or a directory that went away, where no history was being written.
+            raise RunError(f"{error.filename or run}: {error.strerror or error}{conductor.kept()}") from error
+        raise
+    finally:
+        for number in heard:
+            loop.remove_signal_handler(number)
+    return run
+
+
+def _make_directory(run: Path) -> Path:
+    """Errors: UsageError when a run, or anything else, is there already."""
+    try:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            what = "holds a run already" if (run / MANIFEST).exists() else "is there already and is not empty"
+            raise UsageError(f"{run} {what}; name another directory with --out")
+        run.mkdir(parents=True, exist_ok=True)
+        return run.resolve()
+    except OSError as error:
+        raise RunError(f"cannot make the run directory {run}: {error.strerror}") from error
+
+
+Guard = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+class _Conductor:
+    """`ending` is why the run ends badly, once it does."""
+
+    def __init__(self, *, order: Order, setting: Setting, view: View) -> None:
+        self._order = order
+        self._setting = setting
+        self._scenario = setting.scenario
+        self._view = view
+        # What is started and created is put away by this stack, last things first, however the run ends.
+        self._stack = AsyncExitStack()
+        self._children: list[Child] = []
+        self._fleets: list[Fleet] = []
+        self._load_failure: str | None = None
+        self.ending: str | None = None
+
+    # The way through
+
+    async def work(self) -> None:
+        setting = self._setting
+        async with self._stack:
+            metrics_port = self._metrics_port()
+            target = await self._start_target()
+            setting.manifest(target).save(setting.directory)
+            (setting.directory / DIRECTORY).mkdir()
+            writer = Writer(run=setting.directory, name="conductor", clock=setting.clock)
+            self._stack.callback(_close, writer)
+            try:
+                await self._guarded(target, writer, metrics_port)
+            except BaseException as error:
+                self.ending = self.ending or str(error) or type(error).__name__
+                # A full disk takes no last word either; what is there stays judgeable without it.
+                with suppress(HistoryError):
+                    writer.write(events.mark("aborted", reason=self.ending))
+                raise
+
+    async def _guarded(self, target: targets.Target, writer: Writer, metrics_port: int) -> None:
+        """Play the run while somebody looks out for what must not die; the first death ends it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                guards = [group.create_task(_fail_with(target.died()), name="the target's guard")]
+
+                def guard(watching: Coroutine[Any, Any, None], name: str) -> None:
+                    guards.append(group.create_task(watching, name=name))
+
+                await self._play(target, writer, metrics_port, guard)
+                for task in guards:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise _foremost(errors) from None
+
+    async def _play(self, target: targets.Target, writer: Writer, metrics_port: int, guard: Guard) -> None:
+        scenario, setting, view = self._scenario, self._setting, self._view
+        topology = setting.topology(target)
+        carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
+        addresses = await self._provision(target, topology, carrier)
+        store = await self._make_store(target)
+        view.phase("starting consumers and load")
+        # Beside each other: most of their time goes into imports. If one fails, the others are ended and waited for.
+        async with asyncio.TaskGroup() as starting:
+            starting.create_task(self._start_observer(metrics_port, guard))
+            starting.create_task(self._start_fleets(target, addresses, writer, guard))
+            loading = starting.create_task(self._start_load(target, addresses, topology, writer))
+        load = loading.result()
+
+        runner = Runner(self._strikes(), stage=self._stage(load, writer))
+        queues = Queues(
+            transport=setting.transport,
+            addresses=addresses,
+            subscriptions=scenario.subscriptions,
+            carrier=carrier,
+            writer=writer,
+        )
+        start_ns = setting.clock.now_ns() + round(_LEAD_S * NS_PER_S)
+        writer.write(events.mark("load-started"))
+        await load.command("start", at=start_ns)
+        view.started(start_ns)
+        async with asyncio.TaskGroup() as playing:
+            depths = playing.create_task(queues.watch(), name="depths")
+            chaos = playing.create_task(runner.run(start_ns=start_ns), name="chaos")
+            done = await self._load_done(load)
+            writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
+            settled_ns = setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
+            view.phase(f"load done ({_counted(done)}); healing what is still broken")
+            runner.heal_all()
+            self._tell_strikes(await chaos)
+            depths.cancel()
+        await self._drain(queues, settled_ns, writer)
+        await self._read_effects(store, writer)
+
+    async def _drain(self, queues: Queues, settled_ns: int, writer: Writer) -> None:
+        """Drain to proven empty, stop the consumers, bury the dead, look once more: in this order.
+
+        The marks come after the last consumer has ended, so that no `received` can follow them.
+        """
+        view, scenario = self._view, self._scenario
+        view.phase("draining")
+        depths = await queues.drain(
+            settled_ns=settled_ns,
+            patience_s=scenario.drain_timeout_s,
+            tell=lambda seen: view.phase(f"draining: {_depths(seen)}"),
+        )
+        if any(depth.total for depth in depths.values()):
+            view.note(
+                f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
+                "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
+            )
+        view.phase("stopping consumers")
+        await self._stop_fleets(scenario.consumers.drain_timeout + _HASTE_S)
+        if dead := await queues.bury():
+            view.note(f"{dead} dead letters")
+        for name, depth in (await queues.look()).items():
+            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
+
+    async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
+        if self._scenario.consumers.handler in NO_EFFECTS:
+            return
+        self._view.phase("reading the effects back")
+        for name in self._scenario.subscriptions:
+            applied = await store.read_back(name)
+            records = [events.effects(id=id, subscription=name, applied=times) for id, times in sorted(applied.items())]
+            for first in range(0, len(records), _EFFECTS_A_WRITE):
+                writer.write(*records[first : first + _EFFECTS_A_WRITE])
+            writer.write(events.mark("effects-read", subscription=name))
+
+    # What is started and created, and how it is put away
+
+    def _metrics_port(self) -> int:
+        """Errors: RunError when the port that was asked for is taken."""
+        port = self._scenario.metrics_port if self._order.metrics_port is None else self._order.metrics_port
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise RunError(
+                    f"the metrics port 127.0.0.1:{port} cannot be had: {error.strerror}. Free it, or name another with "
+                    "--metrics-port (0 takes any free one)."
+                ) from error
+        return port
+
+    async def _start_target(self) -> targets.Target:
+        kind = self._order.target
+        self._view.phase(f"starting target {kind}")
+        target = await targets.start(
+            kind,
+            transport=self._scenario.transport,
+            services=self._setting.services,
+            url=self._order.url,
+            environ=os.environ,
+            run=self._setting.directory,
+        )
+        self._stack.push_async_callback(target.stop)
+        if target.process is not None:
+            self._children.append(target.process)
+        self._view.note(f"target {kind}: {target.what}. It cannot show: {'; '.join(target.cannot_show)}.")
+        return target
+
+    async def _provision(self, target: targets.Target, topology: Topology, carrier: BotoCarrier) -> Addresses:
+        transport, setting = self._setting.transport, self._setting
+
+        async def remove(addresses: Addresses) -> None:
+            if target.kind == "embedded":
+                # It all lives in a process that ends now.
+                return
+            self._view.phase("removing queues")
+            try:
+                await asyncio.to_thread(run_plan, transport.tear_down(addresses), carrier)
+            except CallFailed as error:
+                names = ", ".join([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
+                self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
+
+        self._view.phase("creating queues")
+        plan = transport.provision(topology, run=setting.id, tags=setting.tags)
+        try:
+            # To its end even when interrupted: what was half created could not be removed by its address.
+            return await _to_the_end(
+                asyncio.to_thread(run_plan, plan, carrier),
+                lambda addresses: self._stack.push_async_callback(remove, addresses),
+            )
+        except CallFailed as error:
+            raise TargetError(f"cannot create the queues: {error}") from error
+
+    async def _make_store(self, target: targets.Target) -> EffectStore:
+        settings = self._setting.store
+        store = make_store(settings, target.endpoint)
+
+        async def remove() -> None:
+            try:
+                if target.kind != "embedded":
+                    await store.remove()
+            except CallFailed as error:
+                self._view.note(f"could not remove the effect store ({error}): {settings}")
+            finally:
+                await store.close()
+
+        self._stack.push_async_callback(remove)
+        try:
+            await store.create(tags=self._setting.tags)
+            await store.open()
+        except CallFailed as error:
+            raise TargetError(f"cannot create the effect store ({settings['kind']}): {error}") from error
+        return store
+
+    async def _start_observer(self, port: int, guard: Guard) -> None:
+        """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
+        observer = await self._start(
+            "observer", "-m", "verify.observer", "--run", self._setting.directory, "--port", port
+        )
+        observer.on_report = self._view.snapshot
+        ready = await observer.report("ready", timeout_s=_START_S)
+        if ready is None:
+            self._view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
+            return
+        self._view.note(f"metrics at http://127.0.0.1:{ready['port']}/metrics")
+
+        async def watch() -> None:
+            code = await observer.wait()
+            self._view.note(
+                f"the observer ended ({targets.ending(code)}), so there is nothing to watch any more; the run and its "
+                f"verdict do not need it. Its last words: {observer.last_words()}"
+            )
+
+        guard(watch(), "the observer's guard")
+
+    async def _start_fleets(self, target: targets.Target, addresses: Addresses, writer: Writer, guard: Guard) -> None:
+        spec = self._scenario.consumers
+        self._fleets = [
+            Fleet(
+                config=self._setting.consumers(name, endpoint=target.endpoint, addresses=addresses),
+                size=spec.processes,
+                writer=writer,
+                run=self._setting.directory,
+                restart_delay_s=spec.restart_delay,
+            )
+            for name in self._scenario.subscriptions
+        ]
+        self._stack.push_async_callback(self._stop_fleets, _HASTE_S)
+        await asyncio.gather(*(fleet.start(_START_S) for fleet in self._fleets))
+        for fleet in self._fleets:
+            guard(fleet.watch(), f"the guard of {fleet.config.subscription}'s consumers")
+
+    async def _stop_fleets(self, timeout_s: float) -> None:
+        await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self._fleets))
+
+    async def _start_load(
+        self, target: targets.Target, addresses: Addresses, topology: Topology, writer: Writer
+    ) -> Child:
+        config = self._setting.load(endpoint=target.endpoint, addresses=addresses, topology=topology)
+        path = self._setting.directory / "load.json"
+        config.save(path)
+        for name in config.writers:
+            writer.announce(name)
+        argv = ["-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
+        if config.processes > 1:
+            argv += ["--processes", config.processes]
+        load = await self._start("load", *argv, env={"GAMEDAY_LOAD": str(path)})
+        load.on_report = self._hear_load
+        if await load.report("ready", timeout_s=_START_S) is None:
+            raise ProcessError(f"the load (Locust) did not start: {self._load_failure or load.last_words()}")
+        return load
+
+    async def _start(self, name: str, *arguments: object, env: Mapping[str, str] | None = None) -> Child:
+        argv = [sys.executable, *map(str, arguments)]
+        child = await Child.start(name=name, argv=argv, run=self._setting.directory, env=env)
+        self._children.append(child)
+        self._stack.push_async_callback(child.end, timeout_s=_HASTE_S)
+        return child
+
+    async def _load_done(self, load: Child) -> Report:
+        """What the load counted, once it has ended in good order. Errors: ProcessError."""
+        spec = self._scenario.load
+        limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S
+        done = await load.report("done", timeout_s=limit_s)
+        try:
+            # Done is told before the end, and an end that is not in good order says that a record may be missing.
+            code = await asyncio.wait_for(load.wait(), _HASTE_S if done is None else _LOAD_SPARE_S)
+        except TimeoutError:
+            raise ProcessError(f"the load (Locust) had not ended after {limit_s:g} s: {load.last_words()}") from None
+        if done is None or code != 0:
+            raise ProcessError(
+                f"the load (Locust) died ({targets.ending(code)}): {self._load_failure or load.last_words()}"
+            )
+        return done
+
+    def _hear_load(self, report: Report) -> None:
+        if report.get("report") == "failed":
+            self._load_failure = str(report.get("why"))
+
+    def _strikes(self) -> list[Strike]:
+        consumers = dict.fromkeys(self._scenario.subscriptions, self._scenario.consumers.processes)
+        return plan_timeline(
+            self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._setting.seed
+        )
+
+    def _stage(self, load: Child, writer: Writer) -> Stage:
+        hidden_s = self._scenario.topology.visibility_timeout
+        return Stage(
+            crews={fleet.config.subscription: fleet for fleet in self._fleets},
+            visibility_timeout_s=dict.fromkeys(self._scenario.subscriptions, hidden_s),
+            line=load,
+            writer=writer,
+            seed=self._setting.seed,
+        )
+
+    def _tell_strikes(self, outcomes: list[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                self._view.note(f"{outcome.strike.instance} failed: {outcome.error}")
+
+    # Bad endings
+
+    def kept(self) -> str:
+        """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
+        run = self._setting.directory
+        if (run / DIRECTORY / "conductor.jsonl").exists():
+            return f"\nWhat was recorded is kept: gameday verify {_shown(run)}"
+        for file in (run / MANIFEST, *(run / "logs").glob("*.log")):
+            file.unlink(missing_ok=True)
+        for directory in (run / DIRECTORY, run / "logs", run, *([RUNS] if self._order.out is None else [])):
+            # One that holds something stays.
+            with suppress(OSError):
+                directory.rmdir()
+        return ""
+
+    def kill(self) -> None:
+        """Kill every process of the run, now."""
+        consumers = [member.pid for fleet in self._fleets for member in fleet.members if member.alive]
+        for pid in [*consumers, *(child.pid for child in self._children if child.alive)]:
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def note_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What asyncio would print as a traceback goes into a log; what matters has been raised elsewhere."""
+        with suppress(OSError), (self._setting.directory / "logs" / "conductor.log").open("a") as log:
+            print(context.get("message"), repr(context.get("exception")), file=log)
+
+
+async def _fail_with(death: Awaitable[str]) -> None:
+    raise TargetError(await death)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], object]) -> T:
+    """Finish the work even when cancelled meanwhile, hand the result to `keep`, and only then be cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        result = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        keep(await task)
+        raise
+    keep(result)
+    return result
+
+
+def _foremost(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of several errors the one that explains the others: a target that died makes everybody else fail too."""
+    flat: list[BaseException] = []
+    for error in errors.exceptions:
+        flat.append(_foremost(error) if isinstance(error, BaseExceptionGroup) else error)
+    order = (TargetError, HistoryError, GamedayError)
+    return min(flat, key=lambda error: next((n for n, kind in enumerate(order) if isinstance(error, kind)), len(order)))
+
+
+def _close(writer: Writer) -> None:
+    """The disk may be full."""
+    with suppress(HistoryError):
+        writer.close()
+
+
+def _counted(done: Report) -> str:
+    keys = ("scheduled", "acked", "failed", "unknown", "missed", "late")
+    return ", ".join(f"{done[key]} {key}" for key in keys if done.get(key))
+
+
+def _depths(depths: Mapping[str, Depth]) -> str:
+    return "; ".join(
+        f"{name} has {depth.visible} visible, {depth.hidden} hidden, {depth.delayed} delayed"
+        for name, depth in depths.items()
+    )
+
+
+def _shown(path: Path) -> str:
+    """As short as it can be typed."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,132 @@
+"""The queues of a run as the conductor sees them: how much is in them, whether they are empty, what died in them.
+
+It promises that a queue is called drained only after two looks in a row have found nothing visible, hidden or delayed,
+and that dead letters are read to the end, each recorded before it is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from history import events
+from history.clock import NS_PER_S
+from history.errors import TargetError
+from history.events import Record
+from history.writer import Writer
+from transports.base import Addresses, Call, CallFailed, Depth, QueueSource, Transport
+from transports.carrier import BotoCarrier
+
+_LOOK_AGAIN_S = 0.5
+# A broker that somebody else runs is called gone after so many seconds without an answer.
+_SILENCE_S = 10.0
+
+
+class Queues:
+    """`carrier` is called from threads, so that a slow broker stalls nothing else."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        addresses: Addresses,
+        subscriptions: Sequence[str],
+        carrier: BotoCarrier,
+        writer: Writer,
+    ) -> None:
+        self._sources = {name: transport.source(addresses, name) for name in subscriptions}
+        self._dead_letters = {name: transport.dead_letters(addresses, name) for name in subscriptions}
+        self._carrier = carrier
+        self._writer = writer
+
+    async def watch(self, every_s: float = 1.0) -> None:
+        """Note the depths again and again, until cancelled. Errors: TargetError when nobody has answered for long."""
+        while True:
+            await self.look()
+            await asyncio.sleep(every_s)
+
+    async def look(self) -> dict[str, Depth]:
+        """The depth of each subscription, which is noted. Errors: TargetError after a long silence."""
+        depths = {name: await self._depth(name, source) for name, source in self._sources.items()}
+        self._writer.write(*(_depth_mark(name, depth) for name, depth in depths.items()))
+        return depths
+
+    async def drain(
+        self, *, settled_ns: int, patience_s: float, tell: Callable[[Mapping[str, Depth]], None]
+    ) -> dict[str, Depth]:
+        """Wait until all are empty; gives what the last look saw, all zero when they are.
+
+        They count as empty from `settled_ns` on (the run's clock). It gives up when they have not become emptier for
+        `patience_s`. Errors: TargetError.
+        """
+        clock = self._writer.clock
+        fewest: int | None = None
+        fewest_ns = clock.now_ns()
+        empty_before = False
+        while True:
+            looked_ns = clock.now_ns()
+            depths = await self.look()
+            left = sum(depth.total for depth in depths.values())
+            empty = left == 0 and looked_ns >= settled_ns
+            if empty and empty_before:
+                return depths
+            empty_before = empty
+            if fewest is None or left < fewest:
+                fewest, fewest_ns = left, looked_ns
+            if looked_ns > max(fewest_ns, settled_ns) + patience_s * NS_PER_S:
+                return depths
+            tell(depths)
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def bury(self) -> int:
+        """Record and remove every dead letter; how many there were. Errors: TargetError."""
+        buried = 0
+        for name, source in self._dead_letters.items():
+            if source is not None:
+                buried += await self._read_to_the_end(name, source)
+        return buried
+
+    async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
+        buried = 0
+        while True:
+            answer = await self._answer(source.receive(most=source.batch_max, wait_s=0))
+            deliveries = source.received(answer)
+            records: list[Record] = [
+                events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives))
+                for d in deliveries
+                if d.id is not None
+            ]
+            if records:
+                self._writer.write(*records)
+            if deliveries:
+                await self._answer(source.delete(deliveries))
+                buried += len(records)
+                continue
+            # A short poll may come back empty from a queue that is not; its depth tells.
+            if (await self._depth(name, source)).total == 0:
+                return buried
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _depth(self, name: str, source: QueueSource) -> Depth:
+        return source.depth_of(await self._answer(source.depth()))
+
+    async def _answer(self, call: Call) -> Mapping[str, object]:
+        """Ask again until there is an answer. Errors: TargetError when there has been none for long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _SILENCE_S
+        while True:
+            try:
+                return await asyncio.to_thread(self._carrier, call)
+            except CallFailed as error:
+                if loop.time() > deadline:
+                    raise TargetError(f"the target no longer answers {call.operation}: {error}") from error
+                await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+def _own_receives(receives: int | None) -> int | None:
+    """SQS goes on counting in the dead-letter queue; the read that found the message there is not one of its own."""
+    return receives - 1 if receives is not None and receives > 1 else None
+
+
+def _depth_mark(name: str, depth: Depth) -> Record:
+    return events.mark("depth", subscription=name, visible=depth.visible, hidden=depth.hidden, delayed=depth.delayed)

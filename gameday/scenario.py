@@ -1,0 +1,616 @@
+"""The scenario: what a run builds, pushes, breaks and claims, read strictly from YAML.
+
+It promises that nothing is silently ignored or guessed: an unknown key, a missing unit, a claim that the transport
+never promises or a fault that can strike nothing is a UsageError that names file and line, the key, and what to do
+about it. As much as can be told at once is. What comes out is complete: every default stands in it, and written back
+(`resolved`) it is a scenario again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from chaos.base import Fault, TimelineError
+from chaos.base import units as fault_units
+from chaos.registry import FAULTS
+from chaos.timeline import plan as plan_timeline
+from consumers.guards import GUARDS
+from consumers.handlers import HANDLERS
+from gameday import document as documents
+from gameday import units
+from gameday.document import Document, Route
+from gameday.units import Duration, PositiveDuration, Rate, Share, Size
+from history.errors import NotARun, UsageError
+from history.manifest import ALIASES, BOUNDS, Claim, Subscription, parse_claim
+from loadgen.shapes import SHAPES, Shape
+from loadgen.shapes import units as shape_units
+from transports.base import Topology
+from transports.registry import TRANSPORTS
+from verify.registry import CHECKS
+
+SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+# The transports whose broker is our own (transports/memory) and not an AWS emulator.
+MEMORY = ("memory", "memory-fifo")
+
+Verdict = Literal["holds", "violated", "unknown"]
+Count = Annotated[int, Field(ge=1)]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
+# A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80 characters; RUN adds a time to the name.
+_NAME_MAX, _SUBSCRIPTION_MAX = 24, 16
+_SQS_MESSAGE_MAX = 1024 * 1024
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class SubscriptionSpec(_Strict):
+    name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX)
+
+
+class TopologySpec(_Strict):
+    """What is built."""
+
+    visibility_timeout: PositiveDuration = Field(default=5.0, description="how long a received message stays hidden")
+    max_receives: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=5, description="receives before a message goes to the dead-letter queue; null: no dead-letter queue"
+    )
+    subscriptions: list[SubscriptionSpec] = Field(
+        default_factory=lambda: [SubscriptionSpec(name="orders")], min_length=1
+    )
+    settle: Duration | None = Field(
+        default=None, description="how long an absence must last before it is loss (default: what the target needs)"
+    )
+
+
+class LoadSpec(_Strict):
+    """What is sent. A shape adds keys of its own (`gameday list shapes`)."""
+
+    shape: str = "constant"
+    rate: Rate = Field(gt=0, description="messages per second over all users; for shapes that move, where they start")
+    duration: PositiveDuration
+    groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
+    payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX)
+    batch: Annotated[int, Field(ge=1, le=10)] = 10
+    users: Count = 4
+    poison: Share = Field(default=0.0, description="messages that no handler can do")
+    processes: Count = Field(default=1, description="Locust processes")
+    give_up: PositiveDuration = Field(default=10.0, description="how long a message is retried")
+
+
+class ConsumersSpec(_Strict):
+    """Who receives: each consumer is an OS process of its own."""
+
+    processes: Count = 3
+    concurrency: Count = 4
+    pollers: Count = 1
+    batch: Annotated[int, Field(ge=1, le=10)] = 10
+    wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
+    handler: str = "reference"
+    processing_time: Annotated[Duration, Field(ge=0)] = 0.0
+    guard: str = "transaction"
+    store: Literal["sqlite", "dynamodb"] = "sqlite"
+    heartbeat: PositiveDuration | None = Field(default=None, description="how often what is in hand is hidden anew")
+    drain_timeout: PositiveDuration = Field(default=20.0, description="how long SIGTERM lets it finish what is in hand")
+    restart_delay: Annotated[Duration, Field(ge=0)] = 1.0
+
+
+class ExpectSpec(_Strict):
+    """What the verdict should be, for scenarios that show something: no run is judged by it, a script checks it."""
+
+    verdict: Verdict
+    claims: dict[str, Verdict] = Field(default_factory=dict)
+    anomalies: list[str] = Field(default_factory=list, description="anomalies that must be counted at least once")
+
+
+class Body(_Strict):
+    """The document but for chaos and claims, whose forms the faults and the claims themselves tell."""
+
+    name: str = Field(pattern=_NAME, max_length=_NAME_MAX)
+    transport: str
+    topology: TopologySpec = TopologySpec()
+    load: LoadSpec
+    consumers: ConsumersSpec = ConsumersSpec()
+    drain_timeout: PositiveDuration | None = Field(
+        default=None,
+        description="how long the queues may take to be empty after the load (default: long enough for every "
+        "message to reach the dead-letter queue)",
+    )
+    seed: int | None = Field(default=None, description="makes schedule, payloads, groups and chaos repeatable")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(default=0, description="0: any free port")
+    expect: ExpectSpec | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scenario:
+    """A scenario that can be run. `document` is all of it as it would be written, defaults included."""
+
+    name: str
+    transport: str
+    topology: TopologySpec
+    load: LoadSpec
+    shape: Shape
+    consumers: ConsumersSpec
+    chaos: Sequence[Fault]
+    claims: Sequence[Claim]
+    drain_timeout_s: float
+    seed: int | None
+    metrics_port: int
+    expect: ExpectSpec | None
+    document: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def subscriptions(self) -> list[str]:
+        return [subscription.name for subscription in self.topology.subscriptions]
+
+
+def find(name: str) -> Path:
+    """A scenario's file: a path, or the name of one in scenarios/. Errors: UsageError that names those there are."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        if not path.is_file():
+            raise UsageError(f"there is no scenario file {path}")
+        return path
+    shipped = SCENARIOS / f"{name}.yaml"
+    if not shipped.is_file():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(
+            f"no scenario is called {name!r}{hint} There are {', '.join(names()) or 'none'} in {SCENARIOS}; "
+            f"a file of your own is named by its path (./{name}.yaml)."
+        )
+    return shipped
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+    """Errors: UsageError, one line for each thing that is wrong."""
+    return resolve(documents.override(documents.read(path), overrides))
+
+
+def resolve(document: Document) -> Scenario:
+    """Errors: UsageError, one line for each thing that is wrong."""
+    problems = _Problems(document)
+    data = dict(document.data)
+    chaos_data, claims_data = data.pop("chaos", None) or [], data.pop("claims", None)
+    load_data = data.get("load")
+    own: dict[str, Any] = {}
+    if isinstance(load_data, dict):
+        own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
+        data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
+    body = problems.validated(Body, data, (), known=[*_keys(Body), "chaos", "claims"])
+    shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
+    chaos = _faults(chaos_data, problems)
+    claims = _claims(claims_data, problems)
+    problems.raise_if_any()
+    assert body is not None and shape is not None
+    promises = _promises(body, problems)
+    _check_consumers(body, problems)
+    _check_chaos(body, chaos, problems)
+    _check_claims(body, claims, promises, problems)
+    _check_expect(body, claims, problems)
+    problems.raise_if_any()
+    drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
+    return Scenario(
+        name=body.name,
+        transport=body.transport,
+        topology=body.topology,
+        load=body.load,
+        shape=shape,
+        consumers=body.consumers,
+        chaos=chaos,
+        claims=claims,
+        drain_timeout_s=drain_timeout_s,
+        seed=body.seed,
+        metrics_port=body.metrics_port,
+        expect=body.expect,
+        document=_written_back(body, own, chaos_data, claims_data, drain_timeout_s),
+    )
+
+
+class _Problems:
+    """What is wrong so far, each with the path of the value that is."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._found: dict[Route, str] = {}
+
+    def add(self, path: Route, message: str) -> None:
+        """The first complaint about a value is the one to act on; a union's other branches only repeat it."""
+        key = ".".join(str(part) for part in path)
+        self._found.setdefault(path, f"{self._document.where(path)}: {key + ': ' if key else ''}{message}")
+
+    def validated(
+        self, model: type[_Model], data: object, path: Route, known: Iterable[str] | None = None
+    ) -> _Model | None:
+        """The model of the data, or None and its problems noted. `known`: the keys there are, if not the model's."""
+        try:
+            return model.model_validate(data)
+        except ValidationError as errors:
+            for error in errors.errors():
+                inner = tuple(_without_tags(error["loc"], data))
+                if error["type"] == "extra_forbidden":
+                    at_top = len(inner) == 1 and known is not None
+                    message = _unknown(str(inner[-1]), known if at_top and known else _keys_at(model, inner[:-1]))
+                elif error["type"] == "missing":
+                    message = f"is missing{_like(model, inner)}"
+                elif error["type"] == "value_error":
+                    message = str(error["ctx"]["error"])
+                else:
+                    message = f"{self._written((*path, *inner))!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+                self.add((*path, *inner), message)
+            return None
+
+    def _written(self, path: Route) -> object:
+        """The value as it stands in the document, before units were read."""
+        here: Any = self._document.data
+        for part in path:
+            here = here[part]
+        return here
+
+    def raise_if_any(self) -> None:
+        if self._found:
+            raise UsageError("\n".join(self._found.values()))
+
+
+def _without_tags(loc: Iterable[str | int], data: object) -> Iterator[str | int]:
+    """Pydantic puts the branches of a union into the path; what stands in no document is left out."""
+    here = data
+    for part in loc:
+        if isinstance(here, dict):
+            # A key that is not there is a missing one, and then the last of its path.
+            yield part
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            yield part
+            here = here[part]
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [found.alias or name for name, found in model.model_fields.items()]
+
+
+def _keys_at(model: type[BaseModel], loc: Route) -> list[str]:
+    inner = _model_at(model, loc)
+    return _keys(inner) if inner else []
+
+
+def _model_at(annotation: Any, loc: Route) -> type[BaseModel] | None:
+    """The model that a path leads to, through optional values and lists."""
+    while (origin := get_origin(annotation)) in (Union, UnionType, Annotated, list):
+        if origin is list and loc:
+            loc = loc[1:]
+        annotation = get_args(annotation)[0]
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return None
+    if not loc:
+        return annotation
+    found = annotation.model_fields.get(str(loc[0]))
+    return _model_at(found.annotation, loc[1:]) if found else None
+
+
+def _like(model: type[BaseModel], loc: Route) -> str:
+    """An example of a missing value, where its type has one."""
+    inner = _model_at(model, loc[:-1])
+    found = inner.model_fields.get(str(loc[-1])) if inner else None
+    for schema in [item.json_schema for item in (found.metadata if found else ()) if isinstance(item, WithJsonSchema)]:
+        if schema and schema.get("examples"):
+            return f"; write it like `{loc[-1]}: {schema['examples'][0]}`"
+    return ""
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"there is no such key{f'; did you mean `{close[0]}`?' if close else '.'} Known here: {', '.join(known)}"
+
+
+def _no_such(what: str, name: object, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"no {what} is called {name!r}{f'; did you mean {close[0]}?' if close else '.'} Known are {', '.join(known)}"
+
+
+# Parts whose form something else tells
+
+
+def _shape(data: Mapping[str, Any], own: Mapping[str, Any], problems: _Problems) -> Shape | None:
+    """The load's shape, from the keys that all loads have and those of its own."""
+    name = data.get("shape", LoadSpec.model_fields["shape"].default)
+    model = SHAPES.get(name) if isinstance(name, str) else None
+    if model is None:
+        problems.add(("load", "shape"), _no_such("shape", name, SHAPES))
+        return None
+    written = {key: data[key] for key in ("rate", "duration") if key in data} | dict(own)
+    read = _with_units(written, shape_units(model), ("load",), problems)
+    return problems.validated(model, read, ("load",), known=dict.fromkeys([*_keys(LoadSpec), *_keys(model)]))
+
+
+def _faults(data: object, problems: _Problems) -> list[Fault]:
+    if not isinstance(data, list):
+        problems.add(("chaos",), "a list of faults belongs here, each like {at: 6s, fault: kill-consumer}")
+        return []
+    faults = []
+    for number, entry in enumerate(data):
+        path: Route = ("chaos", number)
+        if not isinstance(entry, dict) or "fault" not in entry:
+            problems.add(path, f"{entry!r} is no fault; write it like {{at: 6s, fault: kill-consumer}}")
+            continue
+        model = FAULTS.get(entry["fault"]) if isinstance(entry["fault"], str) else None
+        if model is None:
+            problems.add((*path, "fault"), _no_such("fault", entry["fault"], FAULTS))
+            continue
+        fault = problems.validated(model, _with_units(entry, fault_units(model), path, problems), path)
+        if fault is not None:
+            faults.append(fault)
+    return faults
+
+
+def _with_units(entry: Mapping[str, Any], kinds: Mapping[str, str], path: Route, problems: _Problems) -> dict[str, Any]:
+    """The entry with its durations, rates, shares and multiples as numbers; a value without its unit is noted."""
+    read = dict(entry)
+    for key, kind in kinds.items():
+        if read.get(key) is None:
+            continue
+        try:
+            read[key] = _number(read[key], kind)
+        except ValueError as error:
+            problems.add((*path, key), str(error))
+    return read
+
+
+def _number(value: object, kind: str) -> object:
+    if kind == "rate":
+        return units.rate_per_s(value)
+    if kind == "duration":
+        return units.duration_s(value)
+    if kind == "share":
+        return units.share(value)
+    if kind == "count-or-share":
+        return value if isinstance(value, int) else units.share(value)
+    if kind == "duration-or-multiple":
+        multiple = units.multiple(value, ("visibility_timeout",))
+        return units.duration_s(value) if multiple is None else {"times_visibility_timeout": multiple}
+    return value
+
+
+# A scenario's bound carries its unit in the value, the manifest's in the name.
+_CLAIM_KEYS = {"p50": "p50_s", "p99": "p99_s", "max": "max_s", "grace": "grace_s", "within": "within_s"}
+
+
+def short_bound(bound: str) -> str:
+    """A bound as a scenario calls it: `p99` for `p99_s`."""
+    return next((short for short, long in _CLAIM_KEYS.items() if long == bound), bound)
+
+
+def needs_bound(claim: str) -> bool:
+    """Whether the claim says nothing without one."""
+    return any(kind is float for kind in BOUNDS[claim].values())
+
+
+def _claims(data: object, problems: _Problems) -> list[Claim]:
+    if not isinstance(data, list) or not data:
+        problems.add(("claims",), "nothing is claimed, so there is nothing to judge; write it like claims: [no-loss]")
+        return []
+    claims: list[Claim] = []
+    for number, entry in enumerate(data):
+        path: Route = ("claims", number)
+        written = {"claim": entry} if isinstance(entry, str) else entry
+        given = written.get("claim") if isinstance(written, dict) else None
+        if not isinstance(given, str):
+            problems.add(path, f"{entry!r} is no claim; write it like no-loss, or {{claim: lag, p99: 3s}}")
+            continue
+        name: str = ALIASES.get(given, given)
+        if name not in BOUNDS:
+            problems.add(path, _no_such("claim", given, sorted([*BOUNDS, *ALIASES])))
+            continue
+        bounds = [short_bound(bound) for bound in BOUNDS[name]]
+        document: dict[str, Any] = {"claim": name}
+        for key, value in written.items():
+            if key == "claim":
+                continue
+            if key not in bounds:
+                problems.add((*path, str(key)), _unknown(str(key), ["claim", *bounds]))
+                continue
+            try:
+                document[_CLAIM_KEYS.get(key, key)] = units.duration_s(value) if key in _CLAIM_KEYS else value
+            except ValueError as error:
+                problems.add((*path, key), str(error))
+        if needs_bound(name) and len(written) == 1:
+            problems.add(
+                path, f"{name} claims nothing without a bound; write it like {{claim: {name}, {_BOUND_LIKE[name]}}}"
+            )
+            continue
+        try:
+            claim = parse_claim(document, where=name)
+        except NotARun as error:
+            problems.add(path, str(error))
+            continue
+        if any(claim.claim == other.claim for other in claims):
+            problems.add(path, f"{name} is claimed twice; keep one, with all its bounds")
+        claims.append(claim)
+    return claims
+
+
+_BOUND_LIKE = {"lag": "p99: 3s", "recovery": "within: 15s"}
+
+
+# What does not go together
+
+
+def _promises(body: Body, problems: _Problems) -> Mapping[str, Subscription]:
+    transport = TRANSPORTS.get(body.transport)
+    if transport is None:
+        problems.add(("transport",), _no_such("transport", body.transport, TRANSPORTS))
+        return {}
+    subscriptions = [subscription.name for subscription in body.topology.subscriptions]
+    if len(set(subscriptions)) < len(subscriptions):
+        problems.add(("topology", "subscriptions"), "two subscriptions have the same name")
+        return {}
+    try:
+        return transport.promises(topology_of(body.topology, settle_s=0))
+    except ValueError as error:
+        problems.add(("topology", "subscriptions"), str(error))
+        return {}
+
+
+def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
+    """`settle_s`: the target's, where the scenario says nothing."""
+    return Topology(
+        subscriptions=[subscription.name for subscription in spec.subscriptions],
+        visibility_timeout_s=spec.visibility_timeout,
+        max_receives=spec.max_receives,
+        settle_s=settle_s if spec.settle is None else spec.settle,
+    )
+
+
+def _check_consumers(body: Body, problems: _Problems) -> None:
+    hidden_s, consumers, load = body.topology.visibility_timeout, body.consumers, body.load
+    if hidden_s != int(hidden_s) or hidden_s > _VISIBILITY_MAX_S:
+        problems.add(
+            ("topology", "visibility_timeout"), f"{units.format_duration(hidden_s)}: SQS takes whole seconds, 1s to 12h"
+        )
+    if consumers.handler not in HANDLERS:
+        problems.add(("consumers", "handler"), _no_such("handler", consumers.handler, HANDLERS))
+    if consumers.guard not in GUARDS:
+        problems.add(("consumers", "guard"), _no_such("guard", consumers.guard, GUARDS))
+    if consumers.store == "dynamodb" and body.transport in MEMORY:
+        problems.add(("consumers", "store"), f"the broker behind {body.transport} has no DynamoDB; use store: sqlite")
+    if consumers.wait != int(consumers.wait):
+        problems.add(
+            ("consumers", "wait"), f"{units.format_duration(consumers.wait)}: SQS takes whole seconds, 0s to 20s"
+        )
+    if consumers.heartbeat is not None and consumers.heartbeat >= hidden_s:
+        problems.add(
+            ("consumers", "heartbeat"),
+            f"every {units.format_duration(consumers.heartbeat)} is too late for a visibility timeout of "
+            f"{units.format_duration(hidden_s)}; a third of it is usual",
+        )
+    if load.batch * load.payload > _SQS_MESSAGE_MAX:
+        problems.add(
+            ("load", "payload"),
+            f"{load.batch} messages of {load.payload} bytes exceed the {_SQS_MESSAGE_MAX} bytes of an SQS batch; "
+            "lower load.batch or load.payload",
+        )
+    if load.users > load.groups:
+        problems.add(
+            ("load", "users"),
+            f"{load.users} users for {load.groups} groups: a group belongs to one user, so some would send nothing; "
+            "raise load.groups or lower load.users",
+        )
+    if load.processes > load.users:
+        problems.add(("load", "processes"), f"{load.processes} processes for {load.users} users: some would be empty")
+
+
+def _check_chaos(body: Body, chaos: Sequence[Fault], problems: _Problems) -> None:
+    consumers = {subscription.name: body.consumers.processes for subscription in body.topology.subscriptions}
+    try:
+        plan_timeline(chaos, duration_s=body.load.duration, consumers=consumers, seed=0)
+    except TimelineError as error:
+        problems.add(("chaos", error.entry, error.key), str(error))
+    for number, fault in enumerate(chaos):
+        if body.consumers.handler in NO_EFFECTS and fault.fault in _NEEDS_HANDLER:
+            problems.add(
+                ("chaos", number, "fault"),
+                f"{fault.fault} has nothing to strike: the handler {body.consumers.handler} does no work",
+            )
+
+
+def _check_claims(
+    body: Body, claims: Sequence[Claim], promises: Mapping[str, Subscription], problems: _Problems
+) -> None:
+    if not promises:
+        # The transport is wrong already, and has been told.
+        return
+    for number, claim in enumerate(claims):
+        if not any(_promised(claim.claim, promise) for promise in promises.values()):
+            problems.add(
+                ("claims", number),
+                f"{body.transport} never promises {claim.claim}: {_PROMISE_NEEDS[claim.claim]}. Remove the claim"
+                + (f", or use the transport {fifo}" if (fifo := _ordered_sibling(body.transport)) else ""),
+            )
+        elif claim.claim in _EFFECT_CLAIMS and body.consumers.handler in NO_EFFECTS:
+            problems.add(
+                ("claims", number),
+                f"{claim.claim} can show nothing: the handler {body.consumers.handler} has no effects",
+            )
+
+
+def _promised(claim: str, promise: Subscription) -> bool:
+    if claim == "ordered-per-group":
+        return promise.ordered_by == "group"
+    if claim == "ordered-per-partition":
+        return promise.ordered_by == "partition"
+    if claim == "ordered-effects":
+        return promise.ordered_by is not None
+    if claim == "exactly-once-delivery":
+        return promise.dedup_window_s is not None
+    if claim == "dead-letter":
+        return promise.dead_letter
+    if claim == "filter-correct":
+        return promise.filtered
+    return True
+
+
+_PROMISE_NEEDS = {
+    "ordered-per-group": "it keeps no order by group",
+    "ordered-per-partition": "it has no partitions",
+    "ordered-effects": "it keeps no order",
+    "exactly-once-delivery": "it delivers at least once, and has no deduplication window",
+    "dead-letter": "without topology.max_receives there is no dead-letter queue",
+    "filter-correct": "no subscription has a filter",
+}
+_EFFECT_CLAIMS = ("at-least-once-effect", "exactly-once-effect", "ordered-effects")
+NO_EFFECTS = ("no-op",)
+_NEEDS_HANDLER = ("stretch-processing", "crash-at")
+_VISIBILITY_MAX_S = 12 * 3600
+
+
+def _ordered_sibling(transport: str) -> str | None:
+    sibling = f"{transport}-fifo"
+    return sibling if sibling in TRANSPORTS else None
+
+
+def _check_expect(body: Body, claims: Sequence[Claim], problems: _Problems) -> None:
+    if body.expect is None:
+        return
+    for number, anomaly in enumerate(body.expect.anomalies):
+        if anomaly not in CHECKS:
+            problems.add(("expect", "anomalies", number), _no_such("anomaly", anomaly, CHECKS))
+    claimed = [claim.claim for claim in claims]
+    for name in body.expect.claims:
+        if name not in claimed:
+            problems.add(("expect", "claims", name), f"it is not among the claims: {', '.join(claimed)}")
+
+
+def _drain_timeout_s(body: Body) -> float:
+    """Long enough for a message that fails each time to reach the dead-letter queue."""
+    receives = (body.topology.max_receives or _RECEIVES_GUESS) + 1
+    return math.ceil(receives * body.topology.visibility_timeout) + _DRAIN_SPARE_S
+
+
+_RECEIVES_GUESS = 5
+_DRAIN_SPARE_S = 30.0
+
+
+def _written_back(
+    body: Body, shape: Mapping[str, Any], chaos: object, claims: object, drain_timeout_s: float
+) -> dict[str, Any]:
+    written = body.model_dump(mode="json", by_alias=True)
+    written["load"] |= shape
+    written["drain_timeout"] = units.format_duration(drain_timeout_s)
+    return {**written, "chaos": chaos, "claims": claims}

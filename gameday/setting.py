@@ -1,0 +1,125 @@
+"""What a run tells each of its parts: from the scenario, the target and the addresses to everybody's configuration.
+
+Pure: nothing here starts, creates or waits for anything.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consumers.config import ConsumerConfig
+from gameday.scenario import Scenario, topology_of
+from gameday.target import Target
+from history.clock import Clock
+from history.manifest import Manifest
+from loadgen.config import LoadConfig
+from transports.base import Addresses, Topology, Transport
+from transports.endpoint import Endpoint
+from transports.registry import TRANSPORTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One run of a scenario. `id` names it and everything that it creates; `directory` is where it is recorded."""
+
+    scenario: Scenario
+    id: str
+    directory: Path
+    seed: int
+    clock: Clock = field(default_factory=Clock.start)
+
+    @property
+    def transport(self) -> Transport:
+        return TRANSPORTS[self.scenario.transport]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {"gameday:run": self.id}
+
+    @property
+    def store(self) -> dict[str, str]:
+        """The effect store, which all subscriptions share."""
+        if self.scenario.consumers.store == "dynamodb":
+            return {"kind": "dynamodb", "table": f"gameday-{self.id}-effects"}
+        return {"kind": "sqlite", "path": str(self.directory / "effects.sqlite")}
+
+    @property
+    def services(self) -> list[str]:
+        """The AWS services that the target must have."""
+        store = ["dynamodb"] if self.scenario.consumers.store == "dynamodb" else []
+        return list(dict.fromkeys([*self.transport.services, *store]))
+
+    def topology(self, target: Target) -> Topology:
+        return topology_of(self.scenario.topology, settle_s=target.settle_s)
+
+    def manifest(self, target: Target) -> Manifest:
+        return Manifest(
+            run=self.id,
+            seed=self.seed,
+            target=target.kind,
+            broker_tick_ns=target.tick_ns,
+            subscriptions=self.transport.promises(self.topology(target)),
+            claims=self.scenario.claims,
+            scenario=self.scenario.document,
+        )
+
+    def consumers(self, subscription: str, *, endpoint: Endpoint, addresses: Addresses) -> ConsumerConfig:
+        spec = self.scenario.consumers
+        return ConsumerConfig(
+            run_dir=self.directory,
+            run=self.id,
+            clock=self.clock,
+            endpoint=endpoint,
+            transport=self.scenario.transport,
+            addresses=addresses,
+            subscription=subscription,
+            visibility_timeout_s=self.scenario.topology.visibility_timeout,
+            concurrency=spec.concurrency,
+            pollers=spec.pollers,
+            batch=spec.batch,
+            wait_s=int(spec.wait),
+            handler=spec.handler,
+            processing_time_s=spec.processing_time,
+            guard=spec.guard,
+            store=self.store,
+            heartbeat_s=spec.heartbeat,
+            drain_timeout_s=spec.drain_timeout,
+            seed=self.seed,
+        )
+
+    def load(self, *, endpoint: Endpoint, addresses: Addresses, topology: Topology) -> LoadConfig:
+        spec = self.scenario.load
+        return LoadConfig(
+            run_dir=str(self.directory),
+            run=self.id,
+            clock=str(self.clock),
+            endpoint=endpoint,
+            transport=self.scenario.transport,
+            addresses=addresses,
+            topology=topology,
+            seed=self.seed,
+            shape=spec.shape,
+            rate_per_s=spec.rate,
+            duration_s=spec.duration,
+            params=self.scenario.shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
+            groups=spec.groups,
+            payload_bytes=spec.payload,
+            batch=spec.batch,
+            users=spec.users,
+            poison_share=spec.poison,
+            processes=spec.processes,
+            give_up_s=spec.give_up,
+        )
+
+
+def new_id(scenario: str) -> str:
+    """A run's name: what, when (UTC), and four digits that tell apart two of one second."""
+    return f"{scenario}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def new_seed() -> int:
+    return random.SystemRandom().randrange(2**31)

@@ -1,0 +1,272 @@
+"""Where AWS is for this run: `embedded` (started and stopped with the run), `localstack` (any endpoint), `aws`.
+
+It promises an endpoint that has answered, or a TargetError that says what to do; that an embedded broker listens on
+one loopback port and never outlives the run; and the list of what each target cannot show, because a claim that holds
+on an emulator says nothing about what the emulator leaves out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gameday import emulator
+from gameday.scenario import MEMORY
+from history.child import Child
+from history.errors import TargetError, UsageError
+from transports.base import Call, CallFailed
+from transports.carrier import BotoCarrier
+from transports.endpoint import Endpoint
+
+Kind = Literal["embedded", "localstack", "aws"]
+DEFAULT_URL = "http://127.0.0.1:4566"
+_REGION = "us-east-1"
+_START_S = 60.0
+_PORT_TRIES = 3
+
+_CANNOT_SHOW: Mapping[str, Sequence[str]] = {
+    "memory": ("anything about AWS: it is a broker of our own, for tests and for measuring ourselves",),
+    "embedded": (
+        "quotas and throttling (it has none)",
+        "replication: one process holds every message, so none is lost or duplicated inside the service",
+        "AWS's latencies and scale",
+    ),
+    "localstack": (
+        "quotas and throttling, unless this endpoint has them",
+        "replication and AWS's latencies, unless this endpoint is AWS",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A target that answers. `process` is None when somebody else runs it.
+
+    `settle_s` is how long an absence must last before it is loss there; `tick_ns` is how exactly its clock tells when
+    a message is visible again.
+    """
+
+    kind: Kind
+    what: str
+    endpoint: Endpoint
+    cannot_show: Sequence[str]
+    settle_s: float
+    tick_ns: int
+    process: Child | None = None
+    data: Path | None = None
+
+    async def died(self) -> str:
+        """Returns when the broker is gone, with one sentence; never returns for one that somebody else runs."""
+        if self.process is None:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable: nobody sets that event")
+        code = await self.process.wait()
+        return f"{self.what} died ({ending(code)}): {self.process.last_words()}"
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            await self.process.end(timeout_s=5)
+        if self.data is not None:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+
+async def start(
+    kind: Kind, *, transport: str, services: Sequence[str], url: str | None, environ: Mapping[str, str], run: Path
+) -> Target:
+    """Errors: TargetError when there is none to be had, UsageError for a combination that makes no sense."""
+    if kind != "localstack" and url is not None:
+        raise UsageError(
+            f"--endpoint-url names an endpoint that is there already; with it goes --target localstack, not {kind}"
+        )
+    _go_direct()
+    if kind == "embedded":
+        return await (_memory(run) if transport in MEMORY else _embedded(run))
+    if transport in MEMORY:
+        raise UsageError(
+            f"the transport {transport} is a broker of our own and runs on --target embedded only, not {kind}"
+        )
+    if kind == "aws":
+        raise TargetError(
+            "the target aws is not there yet: this gameday creates nothing in a real account. "
+            "Use --target embedded, or --target localstack with an endpoint of your own."
+        )
+    return await _localstack(services, url, environ)
+
+
+async def _embedded(run: Path) -> Target:
+    data = run / "emulator"
+    data.mkdir()
+    port = 0
+    for _ in range(_PORT_TRIES):
+        port = free_port()
+        process = await Child.start(
+            name="emulator",
+            argv=[sys.executable, "-m", "gameday.emulator", str(os.getpid())],
+            run=run,
+            env=emulator.environment(port=port, data=str(data)),
+        )
+        try:
+            answered = await _answers(f"http://127.0.0.1:{port}/_ministack/health", process)
+        except BaseException:
+            # Ctrl-C while it starts: it is nobody's yet but ours.
+            await process.end(timeout_s=5)
+            shutil.rmtree(data, ignore_errors=True)
+            raise
+        if answered:
+            return Target(
+                kind="embedded",
+                what="the embedded AWS (MiniStack)",
+                endpoint=_emulated(f"http://127.0.0.1:{port}"),
+                cannot_show=_CANNOT_SHOW["embedded"],
+                settle_s=0.0,
+                # It reads the wall clock, which may be slewed by some parts in a thousand.
+                tick_ns=10_000_000,
+                process=process,
+                data=data,
+            )
+        words = process.last_words()
+        await process.end(timeout_s=5)
+        if "already in use" not in words:
+            break
+    shutil.rmtree(data, ignore_errors=True)
+    raise TargetError(f"the embedded AWS (MiniStack) did not start on 127.0.0.1:{port}: {words}")
+
+
+async def _memory(run: Path) -> Target:
+    process = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory", "--port", "0"], run=run)
+    try:
+        ready = await process.report("ready", timeout_s=_START_S)
+    except BaseException:
+        await process.end(timeout_s=5)
+        raise
+    if ready is None:
+        words = process.last_words()
+        await process.end(timeout_s=5)
+        raise TargetError(f"the memory broker did not start: {words}")
+    return Target(
+        kind="embedded",
+        what="the memory broker",
+        endpoint=_emulated(ready["url"]),
+        cannot_show=_CANNOT_SHOW["memory"],
+        settle_s=0.0,
+        tick_ns=1_000_000,
+        process=process,
+    )
+
+
+async def _localstack(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
+    endpoint = endpoint_of(services, url, environ)
+    carrier = BotoCarrier(endpoint, read_timeout_s=5)
+    for service in services:
+        where = endpoint.url(service)
+        try:
+            await asyncio.to_thread(carrier, _PROBES[service])
+        except CallFailed as error:
+            raise TargetError(
+                f"no answer from {service} at {where}: {error}. Start the endpoint (for example "
+                f"`docker run -p 4566:4566 localstack/localstack:4.14.0`), name another with --endpoint-url, "
+                f"or use --target embedded, which needs none."
+            ) from error
+    return Target(
+        kind="localstack",
+        what=f"the endpoint {endpoint.url(services[0])}",
+        endpoint=endpoint,
+        cannot_show=_CANNOT_SHOW["localstack"],
+        settle_s=0.0,
+        # An endpoint of somebody else's, whose clock nobody has looked at.
+        tick_ns=1_000_000_000,
+    )
+
+
+_PROBES: Mapping[str, Call] = {
+    "sqs": Call("sqs", "ListQueues", {}),
+    "dynamodb": Call("dynamodb", "ListTables", {}),
+}
+
+
+def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Endpoint:
+    """The SDKs' own order: the flag, the service's own variable, the general one, then the usual port of this machine.
+
+    Errors: UsageError for something that is no URL.
+    """
+    general = url or environ.get("AWS_ENDPOINT_URL") or DEFAULT_URL
+    urls = {"*": _checked(general, "--endpoint-url" if url else "AWS_ENDPOINT_URL")}
+    if url is None:
+        for service in services:
+            name = f"AWS_ENDPOINT_URL_{service.upper()}"
+            if own := environ.get(name):
+                urls[service] = _checked(own, name)
+    given = bool(environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_PROFILE"))
+    return Endpoint(
+        urls=urls,
+        region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION,
+        # An emulator takes any credentials, but the SDK insists on some.
+        access_key=None if given else "test",
+        secret_key=None if given else "test",
+    )
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _emulated(url: str) -> Endpoint:
+    return Endpoint(urls={"*": url}, region=_REGION, access_key="test", secret_key="test")
+
+
+def _checked(url: str, source: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        # An unclosed bracket, a port that is no number.
+        good = False
+    if not good:
+        raise UsageError(f"{source} is {url!r}; an endpoint is written like {DEFAULT_URL}")
+    return url
+
+
+async def _answers(url: str, process: Child) -> bool:
+    """Whether the URL answers before the process ends or time runs out."""
+
+    def look() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return True
+        except (urllib.error.URLError, OSError):
+            return False
+
+    try:
+        async with asyncio.timeout(_START_S):
+            while process.alive:
+                if await asyncio.to_thread(look):
+                    return process.alive
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pass
+    return False
+
+
+def _go_direct() -> None:
+    """A proxy that the environment names has no business between the processes of one machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
+
+def ending(code: int | None) -> str:
+    """A process's end in words."""
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

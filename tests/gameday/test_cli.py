@@ -1,0 +1,140 @@
+"""The command line where no run is needed: help, lists, the schema, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaos.registry import FAULTS
+from consumers.guards import GUARDS
+from consumers.handlers import HANDLERS
+from gameday import scenario
+from gameday.catalogue import catalogue
+from gameday.cli import main
+from gameday.schema import schema
+from loadgen.shapes import SHAPES
+from transports.registry import TRANSPORTS
+from verify.registry import CHECKS
+
+Gameday = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def gameday(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gameday:
+    """The command in this process: exit code, standard output and error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gameday", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["schema"], ["list"]])
+def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str]) -> None:
+    code, out, _ = gameday(*command, "--help")
+    assert code == 0
+    assert "gameday " in out.partition("Example")[2] if command else "Exit codes: 0" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--nope"], "No such option: --nope"),
+        (["run", "quik"], "no scenario is called 'quik'; did you mean quick?"),
+        (["run", "quick", "--set", "load.rate=5"], "--set load.rate=5: load.rate: 5 has no unit"),
+        (["run", "quick", "--target", "moon"], "moon"),
+        (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
+        (["list", "stars"], "stars"),
+    ],
+)
+def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: list[str], said: str) -> None:
+    code, out, err = gameday(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("what", "known"),
+    [
+        ("transports", TRANSPORTS),
+        ("faults", FAULTS),
+        ("handlers", HANDLERS),
+        ("guards", GUARDS),
+        ("shapes", SHAPES),
+        ("checks", CHECKS),
+    ],
+)
+def test_what_is_listed_is_what_is_registered(what: str, known: dict[str, object]) -> None:
+    assert [name for name, _ in catalogue(what)] == list(known)
+
+
+def test_every_scenario_is_listed_with_its_first_sentence() -> None:
+    listed = dict(catalogue("scenarios"))
+    assert list(listed) == scenario.names()
+    assert all(described.endswith(".") for described in listed.values())
+
+
+def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
+    whole = schema()
+    assert json.loads(json.dumps(whole)) == whole
+    assert set(scenario.Body.model_fields) | {"chaos", "claims"} == set(whole["properties"])
+    faults = {branch["title"]: branch for branch in whole["properties"]["chaos"]["items"]["oneOf"]}
+    assert set(faults) == set(FAULTS)
+    assert faults["pause-consumer"]["properties"]["for"]["examples"] == ["5s", "15ms", "2m"]
+    assert {branch["properties"]["shape"]["const"] for branch in whole["properties"]["load"]["oneOf"]} == set(SHAPES)
+    claim = next(b for b in whole["properties"]["claims"]["items"]["oneOf"] if "p99" in b.get("properties", {}))
+    assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace"}
+
+
+def test_a_metrics_port_that_is_taken(gameday: Gameday, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, _, err = gameday("run", "quick", "--metrics-port", str(port), "--out", str(tmp_path / "run"))
+    assert code == 4
+    assert err.startswith(f"gameday: the metrics port 127.0.0.1:{port} cannot be had: Address already in use.")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_that_holds_a_run(gameday: Gameday, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    code, _, err = gameday("run", "quick", "--out", str(tmp_path))
+    assert code == 2
+    assert err.startswith(f"gameday: {tmp_path} holds a run already; name another directory with --out")
+
+
+def test_a_directory_that_cannot_be_made(gameday: Gameday, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = gameday("run", "quick", "--out", str(tmp_path / "file" / "run"))
+    assert code == 4
+    assert err.startswith("gameday: cannot make the run directory")
+
+
+def test_a_target_that_is_not_there(gameday: Gameday, tmp_path: Path) -> None:
+    code, _, err = gameday("run", "quick", "--target", "aws", "--out", str(tmp_path / "run"))
+    assert code == 4
+    assert err.startswith("gameday: the target aws is not there yet")
+    assert not (tmp_path / "run").exists()
+
+
+def test_judging_loads_no_aws_code(tmp_path: Path) -> None:
+    script = (
+        "import sys\nsys.argv = ['gameday', 'verify', sys.argv[1]]\nfrom gameday.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([n for n in sys.modules if n.partition('.')[0] in ('boto3', 'botocore', 'aiobotocore', 'locust')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

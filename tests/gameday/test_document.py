@@ -1,0 +1,96 @@
+"""YAML that remembers its lines, and overrides on top of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gameday import document
+from history.errors import UsageError
+
+TEXT = """\
+name: x
+load:
+  rate: 5/s
+chaos:
+  - {at: 1s, fault: kill-consumer}
+  - at: 2s
+    fault: pause-consumer
+"""
+
+
+def test_every_value_knows_its_line() -> None:
+    read = document.parse(TEXT, name="x.yaml")
+    assert read.where(("name",)) == "x.yaml:1"
+    assert read.where(("load", "rate")) == "x.yaml:3"
+    assert read.where(("chaos", 0, "fault")) == "x.yaml:5"
+    assert read.where(("chaos", 1, "fault")) == "x.yaml:7"
+    # What is not there stands where the thing that it is missing from stands.
+    assert read.where(("load", "duration")) == "x.yaml:2"
+    assert read.where(("nowhere",)) == "x.yaml:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: x\nname: y\n", "x.yaml:2: `name` is written twice"),
+        ("load: {rate: 1/s, rate: 2/s}", "x.yaml:1: `rate` is written twice"),
+        ("a: [1,\nb: 2", "x.yaml:2: not YAML"),
+        ("a: *nobody", "x.yaml:1: not YAML"),
+        ("- a\n- b\n", "x.yaml:1: a scenario is a YAML mapping"),
+        ("", "x.yaml:1: a scenario is a YAML mapping"),
+        ("? [a]\n: b\n", "x.yaml:1: a key must be plain text"),
+        ("a: &a [*a]\n", "x.yaml: nested too deep, or an alias"),
+        ("a: 2024-99-99\n", "x.yaml: not YAML: month must be in 1..12"),
+    ],
+)
+def test_what_is_no_document_names_its_line(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        document.parse(text, name="x.yaml")
+    assert str(error.value).startswith(said)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"cannot read the scenario .*: No such file"):
+        document.read(tmp_path / "none.yaml")
+
+
+def test_an_override_replaces_adds_and_says_where_it_came_from() -> None:
+    read = document.override(
+        document.parse(TEXT, name="x.yaml"),
+        ["load.rate=50/s", "consumers.guard=none", "chaos.0.at=3s", "chaos.2.fault=lose-delete", "claims=[no-loss]"],
+    )
+    assert read.data["load"] == {"rate": "50/s"}
+    assert read.data["consumers"] == {"guard": "none"}
+    assert [entry.get("at") for entry in read.data["chaos"]] == ["3s", "2s", None]
+    assert read.data["claims"] == ["no-loss"]
+    assert read.where(("load", "rate")) == "--set load.rate=50/s"
+    assert read.where(("chaos", 0, "fault")) == "x.yaml:5"
+    assert read.where(("claims", 0)) == "--set claims=[no-loss]"
+
+
+def test_an_override_of_an_alias_changes_one_place_only() -> None:
+    read = document.override(document.parse("a: &one {x: 1}\nb: *one\n", name="x.yaml"), ["b.x=2"])
+    assert read.data == {"a": {"x": 1}, "b": {"x": 2}}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("load.rate", "write it as --set key.path=value"),
+        ("=5", "write it as --set key.path=value"),
+        ("load=[", "is not YAML"),
+        (
+            "chaos.first.at=1s",
+            "chaos is a list of 2; its items are called 0 to 1, and 2 adds one; 'first' is none of them",
+        ),
+        ("chaos.7.at=1s", "'7' is none of them"),
+        ("name.first=x", "name is 'x', which has no keys of its own"),
+    ],
+)
+def test_an_override_that_fits_nowhere(assignment: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        document.override(document.parse(TEXT, name="x.yaml"), [assignment])
+    assert str(error.value).startswith(f"--set {assignment}: ")
+    assert said in str(error.value)

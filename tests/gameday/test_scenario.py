@@ -1,0 +1,220 @@
+"""Scenarios: strict, with the line of whatever is wrong, and complete once read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from gameday import document, scenario
+from gameday.scenario import Scenario
+from history.errors import UsageError
+from history.manifest import Claim
+
+GOOD = """\
+name: good
+transport: sqs-fifo
+topology: {visibility_timeout: 5s, max_receives: 5, subscriptions: [{name: orders}]}
+load: {shape: constant, rate: 150/s, duration: 30s, groups: 40, payload: 512B, batch: 10}
+consumers: {processes: 3, concurrency: 4, handler: reference, processing_time: 15ms, guard: transaction}
+chaos:
+  - {at: 6s, fault: kill-consumer, signal: KILL, pick: 1}
+  - {at: 12s, fault: stretch-processing, to: 1.5x visibility_timeout, share: 10%, for: 5s}
+claims: [no-loss, at-least-once-effect, {claim: lag, p99: 3s}, {claim: recovery, within: 15s}]
+"""
+
+
+def read(text: str = GOOD, *overrides: str) -> Scenario:
+    return scenario.resolve(document.override(document.parse(text, name="s.yaml"), overrides))
+
+
+def complaints(text: str = GOOD, *overrides: str) -> list[str]:
+    with pytest.raises(UsageError) as error:
+        read(text, *overrides)
+    return str(error.value).splitlines()
+
+
+def test_the_example_of_the_plan_is_understood() -> None:
+    got = read()
+    assert got.subscriptions == ["orders"]
+    assert got.topology.visibility_timeout == 5.0
+    assert (got.load.rate, got.load.duration, got.load.payload) == (150.0, 30.0, 512)
+    assert got.shape.total == 4500
+    assert got.consumers.processing_time == pytest.approx(0.015)
+    kill, stretch = got.chaos
+    assert (kill.fault, kill.at) == ("kill-consumer", 6.0)
+    assert stretch.params["share"] == pytest.approx(0.1)
+    assert got.claims[2] == Claim(claim="lag", bounds={"p99_s": 3.0})
+    assert got.claims[3] == Claim(claim="recovery", bounds={"within_s": 15.0})
+
+
+def test_an_alias_is_the_claim_it_stands_for() -> None:
+    assert read(GOOD, "claims=[at-least-once]").claims == [Claim(claim="no-loss")]
+
+
+def test_what_is_resolved_is_a_scenario_again() -> None:
+    first = read()
+    again = read(yaml.safe_dump(dict(first.document)))
+    assert again.document == first.document
+    assert (again.chaos, again.claims, again.shape) == (first.chaos, first.claims, first.shape)
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> None:
+    path = scenario.find(name)
+    got = scenario.load(path)
+    assert got.name == name
+    assert got.expect is not None
+    assert path.read_text().startswith("# "), "a scenario opens with what it shows"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        # Unknown keys, with what was probably meant.
+        ("lod=1", "lod: there is no such key; did you mean `load`?"),
+        ("load.raet=1/s", "load.raet: there is no such key; did you mean `rate`?"),
+        ("load.peak=9/s", "load.peak: there is no such key"),
+        (
+            "topology.subscriptions.0.nmae=x",
+            "topology.subscriptions.0.nmae: there is no such key; did you mean `name`?",
+        ),
+        ("chaos.0.singal=TERM", "chaos.0.singal: there is no such key; did you mean `signal`?"),
+        ("claims.2.p9=3s", "claims.2.p9: there is no such key; did you mean `p99`?"),
+        # Units.
+        ("load.rate=150", "load.rate: 150 has no unit; a rate is written like 150/s"),
+        ("load.duration=30", "load.duration: 30 has no unit"),
+        ("load.payload=512", "load.payload: 512 has no unit"),
+        ("topology.visibility_timeout=5", "topology.visibility_timeout: 5 has no unit"),
+        ("chaos.0.at=6", "chaos.0.at: 6 has no unit"),
+        ("chaos.1.to=8", "chaos.1.to: 8 has no unit"),
+        ("claims.2.p99=3", "claims.2.p99: 3 has no unit"),
+        # Values.
+        ("load.batch=11", "load.batch: 11: input should be less than or equal to 10"),
+        ("load.users=yes", "load.users: True: input should be a valid integer"),
+        ("load.shape=constnat", "load.shape: no shape is called 'constnat'; did you mean constant?"),
+        ("load.payload=2MiB", "load.payload: '2MiB': input should be less than or equal to 1048576"),
+        ("load.payload=200KiB", "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes of an SQS batch"),
+        ("load.users=50", "load.users: 50 users for 40 groups"),
+        ("load.processes=5", "load.processes: 5 processes for 4 users"),
+        ("consumers.processes=0", "consumers.processes: 0: input should be greater than or equal to 1"),
+        ("consumers.handler=refrence", "consumers.handler: no handler is called 'refrence'; did you mean reference?"),
+        ("consumers.guard=transactoin", "consumers.guard: no guard is called 'transactoin'; did you mean transaction?"),
+        ("consumers.heartbeat=5s", "consumers.heartbeat: every 5s is too late for a visibility timeout of 5s"),
+        ("topology.visibility_timeout=1500ms", "topology.visibility_timeout: 1.5s: SQS takes whole seconds"),
+        ("topology.visibility_timeout=13h", "topology.visibility_timeout: 46800s: SQS takes whole seconds, 1s to 12h"),
+        ("name=no spaces", "name: 'no spaces': string should match pattern"),
+        ("transport=sqs-fio", "transport: no transport is called 'sqs-fio'; did you mean sqs-fifo?"),
+        # Chaos.
+        ("chaos.0.fault=kill-consumr", "chaos.0.fault: no fault is called 'kill-consumr'; did you mean kill-consumer?"),
+        ("chaos.0=kill-consumer", "chaos.0: 'kill-consumer' is no fault; write it like {at: 6s, fault: kill-consumer}"),
+        ("chaos.0.pick=4", "picks 4 consumers, but there are 3"),
+        ("chaos.0.at=31s", "chaos.0.at: kill-consumer strikes at 31 s, but the load ends at 30 s"),
+        (
+            "chaos.0.subscription=billing",
+            "chaos.0.subscription: kill-consumer strikes consumers of 'billing', which has none",
+        ),
+        ("chaos.1.to=1.5x patience", "chaos.1.to: '1.5x patience': nothing here is called 'patience'"),
+        ("chaos.1.share=300%", "chaos.1.share: '300%' is not a share"),
+        # Claims.
+        ("claims=[]", "claims: nothing is claimed, so there is nothing to judge"),
+        ("claims.0=no-los", "claims.0: no claim is called 'no-los'; did you mean no-loss?"),
+        ("claims.0=lag", "claims.0: lag claims nothing without a bound; write it like {claim: lag, p99: 3s}"),
+        (
+            "claims.0={claim: ordered-per-group, strict: 3}",
+            "strict of ordered-per-group is 3; true or false belongs there",
+        ),
+        ("claims.0=at-least-once-effect", "claims.1: at-least-once-effect is claimed twice"),
+        ("claims.0=ordered-per-partition", "sqs-fifo never promises ordered-per-partition: it has no partitions"),
+        ("claims.0=filter-correct", "sqs-fifo never promises filter-correct: no subscription has a filter"),
+        ("expect={verdict: holds, claims: {no-phantom: holds}}", "it is not among the claims"),
+        (
+            "expect={verdict: holds, anomalies: [redelivry]}",
+            "no anomaly is called 'redelivry'; did you mean redelivery?",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
+    told = complaints(GOOD, override)
+    assert any(said in line for line in told), told
+    assert all(line.startswith(("s.yaml:", "--set ")) for line in told)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ("transport=sqs", "claims=[ordered-per-group]"),
+            "sqs never promises ordered-per-group: it keeps no order by group.",
+        ),
+        (("transport=sqs", "claims=[exactly-once-delivery]"), "sqs never promises exactly-once-delivery"),
+        (("topology.max_receives=null", "claims=[dead-letter]"), "there is no dead-letter queue"),
+        (
+            ("consumers.handler=no-op", "chaos=[]"),
+            "at-least-once-effect can show nothing: the handler no-op has no effects",
+        ),
+        (("consumers.handler=no-op", "claims=[no-loss]"), "stretch-processing has nothing to strike"),
+        (("transport=memory-fifo", "consumers.store=dynamodb"), "the broker behind memory-fifo has no DynamoDB"),
+        (("topology.subscriptions=[{name: a}, {name: b}]",), "exactly one subscription"),
+        (("topology.subscriptions=[{name: a}, {name: a}]",), "two subscriptions have the same name"),
+    ],
+)
+def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> None:
+    assert any(said in line for line in complaints(GOOD, *overrides))
+
+
+def test_a_promise_that_fifo_would_keep_says_so() -> None:
+    (told,) = complaints(GOOD, "transport=sqs", "claims=[ordered-per-group]")
+    assert told.endswith("Remove the claim, or use the transport sqs-fifo")
+
+
+def test_everything_that_is_wrong_is_told_at_once_each_with_its_line() -> None:
+    text = GOOD.replace("rate: 150/s", "rate: 150").replace("guard:", "gaurd:").replace("at: 6s", "at: 6")
+    assert [line.partition(": ")[0] for line in complaints(text)] == ["s.yaml:4", "s.yaml:5", "s.yaml:7"]
+
+
+def test_what_is_missing_says_how_it_is_written() -> None:
+    text = GOOD.replace("rate: 150/s, ", "").replace("name: good\n", "")
+    assert complaints(text) == [
+        "s.yaml:1: name: is missing",
+        "s.yaml:3: load.rate: is missing; write it like `rate: 150/s`",
+    ]
+
+
+def test_the_drain_waits_long_enough_for_a_message_to_die() -> None:
+    assert read().drain_timeout_s > 5 * 5
+    assert read(GOOD, "drain_timeout=3s").drain_timeout_s == 3.0
+
+
+def test_a_scenario_is_found_by_name_or_path() -> None:
+    assert scenario.find("quick") == scenario.SCENARIOS / "quick.yaml"
+    with pytest.raises(UsageError, match=r"no scenario is called 'quik'; did you mean quick\?"):
+        scenario.find("quik")
+    with pytest.raises(UsageError, match="there is no scenario file"):
+        scenario.find("./quick-of-mine.yaml")
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", [1], {"a": 1}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "name",
+        "transport",
+        "topology",
+        "load",
+        "consumers",
+        "chaos",
+        "claims",
+        "expect",
+        "seed",
+        "load.shape",
+        "chaos.0.fault",
+        "claims.0",
+    ],
+)
+def test_nothing_of_the_wrong_kind_gets_through_as_a_traceback(key: str, value: Any) -> None:
+    try:
+        read(GOOD, f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}")
+    except UsageError as error:
+        assert str(error)

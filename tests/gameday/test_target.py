@@ -1,0 +1,108 @@
+"""Which endpoint a run gets, and what it hears when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
+import pytest
+
+from gameday import target
+from history.errors import TargetError, UsageError
+from tests.gameday.commanded import wait_until
+from transports.base import Call
+from transports.carrier import BotoCarrier
+
+SERVICES = ["sqs", "dynamodb"]
+
+
+def urls(url: str | None, environ: Mapping[str, str]) -> list[str | None]:
+    endpoint = target.endpoint_of(SERVICES, url, environ)
+    return [endpoint.url(service) for service in SERVICES]
+
+
+def test_the_flag_then_the_service_then_all_then_the_usual_port() -> None:
+    both = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:2"}
+    assert urls(None, {}) == ["http://127.0.0.1:4566", "http://127.0.0.1:4566"]
+    assert urls(None, both) == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+    assert urls(None, {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:3"}) == ["http://127.0.0.1:3", "http://127.0.0.1:4566"]
+    assert urls("http://127.0.0.1:9", both) == ["http://127.0.0.1:9", "http://127.0.0.1:9"]
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "said"),
+    [
+        ("127.0.0.1:4566", {}, "--endpoint-url is '127.0.0.1:4566'; an endpoint is written like http://127.0.0.1:4566"),
+        (None, {"AWS_ENDPOINT_URL": "ftp://x"}, "AWS_ENDPOINT_URL is 'ftp://x'"),
+        (None, {"AWS_ENDPOINT_URL_SQS": "x"}, "AWS_ENDPOINT_URL_SQS is 'x'"),
+        ("http://[::1", {}, "--endpoint-url is 'http://[::1'"),
+    ],
+)
+def test_what_is_no_endpoint(url: str | None, environ: Mapping[str, str], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        urls(url, environ)
+    assert str(error.value).startswith(said)
+
+
+def test_credentials_are_made_up_only_where_none_are_given() -> None:
+    made_up = target.endpoint_of(SERVICES, None, {})
+    assert (made_up.access_key, made_up.secret_key, made_up.region) == ("test", "test", "us-east-1")
+    given = target.endpoint_of(SERVICES, None, {"AWS_ACCESS_KEY_ID": "x", "AWS_REGION": "eu-west-1"})
+    assert (given.access_key, given.region) == (None, "eu-west-1")
+
+
+def start(run: Path, kind: target.Kind, *, transport: str = "sqs", url: str | None = None) -> target.Target:
+    return asyncio.run(target.start(kind, transport=transport, services=["sqs"], url=url, environ={}, run=run))
+
+
+def test_an_endpoint_that_nobody_serves_says_what_to_do(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{target.free_port()}"
+    with pytest.raises(TargetError, match=rf"no answer from sqs at {url}: .* use --target embedded"):
+        start(tmp_path, "localstack", url=url)
+
+
+def test_aws_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="the target aws is not there yet"):
+        start(tmp_path, "aws")
+
+
+@pytest.mark.parametrize("kind", ["embedded", "aws"])
+def test_an_endpoint_goes_with_localstack_only(tmp_path: Path, kind: target.Kind) -> None:
+    with pytest.raises(UsageError, match=f"with it goes --target localstack, not {kind}"):
+        start(tmp_path, kind, url="http://127.0.0.1:4566")
+
+
+def test_the_broker_of_our_own_is_embedded_only(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the transport memory is a broker of our own"):
+        start(tmp_path, "localstack", transport="memory")
+
+
+@pytest.mark.live
+def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, pathlib, sys, time\nfrom gameday import target\n"
+        "async def main():\n"
+        "    run = pathlib.Path(sys.argv[1])\n"
+        "    got = await target.start('embedded', transport='sqs', services=['sqs'], url=None, environ={}, run=run)\n"
+        "    print(got.process.pid, got.endpoint.url('sqs'), flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as conductor:
+        assert conductor.stdout is not None
+        pid, url = conductor.stdout.readline().split()
+        emulator = psutil.Process(int(pid))
+        try:
+            listening = [c.laddr for c in emulator.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
+            assert [f"http://{address.ip}:{address.port}" for address in listening] == [url]
+            answer = BotoCarrier(target.endpoint_of(["sqs"], url, {}))(Call("sqs", "ListQueues", {}))
+            assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+        finally:
+            conductor.kill()
+        wait_until(lambda: not emulator.is_running() or emulator.status() == "zombie", "the emulator's end", 20)

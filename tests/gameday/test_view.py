@@ -1,0 +1,48 @@
+"""What is shown while a run goes on: lines that say what changed, and nothing that could fail a run."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from gameday import scenario
+from gameday.view import watching
+from history.manifest import Manifest, Subscription
+from verify.live import Live
+
+
+def snapshot(**changed: Any) -> dict[str, Any]:
+    """A report as the observer makes it."""
+    manifest = Manifest(run="r", subscriptions={"orders": Subscription()}, claims=[])
+    return {"report": "snapshot", **Live(manifest).snapshot(), **changed}
+
+
+def shown(*, terminal: bool) -> str:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100, highlight=False)
+    with watching(console, scenario.load(scenario.find("quick"))) as view:
+        view.note("metrics at somewhere")
+        view.phase("draining: 5 left")
+        view.phase("draining: 4 left")
+        view.snapshot({"report": "ready"})
+        view.started(0)
+        view._said = float("-inf")
+        view.snapshot(snapshot(acked=17, faults={"kill-consumer": 1}, errors={"send: Timeout": 2}))
+    return out.getvalue()
+
+
+def test_plain_lines_where_there_is_no_terminal() -> None:
+    lines = shown(terminal=False).splitlines()
+    assert lines[:3] == ["metrics at somewhere", "draining: 5 left", "load and chaos"]
+    (figures,) = lines[3:]
+    assert "17 sent of 2210" in figures
+    assert "faults: kill-consumer" in figures
+    assert "errors: 2, most often send: Timeout (2)" in figures
+
+
+def test_a_live_table_on_a_terminal() -> None:
+    text = shown(terminal=True)
+    assert "metrics at somewhere" in text
+    assert "17 sent of 2210" in text

@@ -223,7 +223,13 @@ class Queue:
             and self.mischief.strikes("undelete", 0.1)
         ]
         if not self.ordered:
-            again = [stored for stored in alive if stored.visible_at > now and chance.random() < 0.01]
+            again = [
+                stored
+                for stored in alive
+                if stored.visible_at > now
+                and not (self.dead_letter and stored.receives >= (self.max_receives or 0))
+                and chance.random() < 0.01
+            ]
             ready = [stored for stored in alive if stored.visible_at <= now] + again + early + undeleted
             ready = list({id(stored): stored for stored in ready}.values())
             chance.shuffle(ready)
@@ -289,6 +295,7 @@ class Topic:
         delay: int,
         at_most_once: frozenset[str],
         effective_from: Mapping[str, int],
+        drops_before: bool,
     ) -> None:
         self.world = world
         self.mischief = mischief
@@ -299,6 +306,7 @@ class Topic:
         self.delay = delay
         self.at_most_once = at_most_once
         self.effective_from = effective_from
+        self.drops_before = drops_before
         self.number = 10**19
         self._seen: dict[str, tuple[int, Answer]] = {}
         self._busy_until: dict[str, int] = {}
@@ -330,7 +338,7 @@ class Topic:
         for name, queue in self.queues.items():
             wanted = name in letter.expect
             if self.world.now < self.effective_from.get(name, 0) and self.world.chance.random() < 0.5:
-                wanted = not wanted
+                wanted = not (wanted and self.drops_before)
             if self.mischief.strikes("misroute", 0.15):
                 wanted = not wanted
             if wanted and name in self.at_most_once and self.world.chance.random() < 0.1:

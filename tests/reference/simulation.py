@@ -142,6 +142,7 @@ class Plan:
     deletes_at_end: bool
     faults: tuple[str, ...]
     reshards: int
+    drops_before: bool
     planted: Mapping[str, int]
     file_defects: tuple[str, ...]
     claims: tuple[dict[str, Any], ...]
@@ -192,6 +193,7 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         deletes_at_end=chance.random() < 0.3,
         faults=_faults(chance, planted),
         reshards=chance.choice((0, 1, 2, 3)) if target == "stream" else 0,
+        drops_before=not legal and chance.random() < 0.5,
         planted=planted,
         file_defects=file_defects,
         claims=_claims(chance),
@@ -312,6 +314,7 @@ class Scene:
         self.replacements_due = 0
         self.stopping = False
         self.names = 0
+        self.described: set[tuple[str, str]] = set()
         self.conductor = Process(world, "conductor", "conductor.jsonl")
         self.queues: dict[str, Queue] = {}
         self.stream: Stream | None = None
@@ -346,6 +349,7 @@ class Scene:
                 effective_from={
                     spec.name: spec.effective_from for spec in plan.specs if spec.effective_from is not None
                 },
+                drops_before=plan.drops_before,
             ).send
 
     def new_name(self, prefix: str) -> str:
@@ -405,7 +409,7 @@ class Scene:
     def attempt(self, process: Process, desk: Desk, batch: list[Parcel]) -> Any:
         for parcel in batch:
             desk.attempts[parcel.id] += 1
-        process.write(*(self.intent(parcel, desk.attempts[parcel.id]) for parcel in batch))
+        process.write(*(self.intent(process, parcel, desk.attempts[parcel.id]) for parcel in batch))
         yield self.chance.choice((0, self.world.grain))
         started, call = process.clock, self.new_name("call")
         refused = self.chance.random() < self.plan.refusals
@@ -442,9 +446,12 @@ class Scene:
             return batch
         return [parcel for parcel, answer in zip(batch, answers, strict=True) if answer.outcome != "ok"]
 
-    def intent(self, parcel: Parcel, attempt: int) -> dict[str, Any]:
+    def intent(self, process: Process, parcel: Parcel, attempt: int) -> dict[str, Any]:
+        """In full the first time that this process says it: nobody knows what a killed one still wrote."""
         short = {"event": "intended", "id": parcel.id, "attempt": attempt, "producer": parcel.producer}
-        if attempt > 1 and self.chance.random() < 0.7:
+        said = (process.file, parcel.id) in self.described
+        self.described.add((process.file, parcel.id))
+        if said and self.chance.random() < 0.7:
             return short
         return short | {
             "group": parcel.group,

@@ -127,7 +127,7 @@ def misrouted(past: Past) -> list[Case]:
     return [
         Case(id=id, subscription=name)
         for id, name in past.receives
-        if past.intended(id) and name not in past.messages[id].expect
+        if past.intended(id) and past.messages[id].expect_known and name not in past.messages[id].expect
     ]
 
 

@@ -104,6 +104,9 @@ class Past:
         self._drained: dict[str, bool] = {}
         self._truth: dict[str, bool] = {}
         self._earlier: dict[str, dict[str, list[Message]]] = {}
+        self._received_places: dict[Pair, Place | None] = {}
+        self._sent_places: dict[Pair, Place | None] = {}
+        self._samples: dict[str, list[Sample]] = {}
         self._ancestors: dict[tuple[str, str], frozenset[str]] = {}
 
     # -- time ---------------------------------------------------------------------------------------------------
@@ -306,6 +309,12 @@ class Past:
 
     def received_place(self, id: str, spec: Subscription) -> Place | None:
         """The smallest `broker_seq` under which it was received on s before any `redriven` of it."""
+        key = (id, spec.name)
+        if key not in self._received_places:
+            self._received_places[key] = self._received_place(id, spec)
+        return self._received_places[key]
+
+    def _received_place(self, id: str, spec: Subscription) -> Place | None:
         redrives = self.redrives(id, spec.name)
         return self.least(
             (
@@ -318,6 +327,12 @@ class Past:
 
     def sent_place(self, message: Message, spec: Subscription) -> Place | None:
         """The `broker_seq` of its `ok` sends."""
+        key = (message.id, spec.name)
+        if key not in self._sent_places:
+            self._sent_places[key] = self._sent_place(message, spec)
+        return self._sent_places[key]
+
+    def _sent_place(self, message: Message, spec: Subscription) -> Place | None:
         return self.least(
             (
                 Place(partition=sent.partition if spec.kind == "stream" else None, number=sent.number)
@@ -475,7 +490,11 @@ class Past:
     def samples(self, subscription: str) -> list[Sample]:
         """messages acked or received and not dead: first(m, s) - `due`; one never received counts with the history's
         last `at` - `due`."""
-        samples: list[Sample] = []
+        if subscription not in self._samples:
+            self._samples[subscription] = list(self._measure(subscription))
+        return self._samples[subscription]
+
+    def _measure(self, subscription: str) -> Iterable[Sample]:
         for message in self.messages.values():
             if message.due is None or subscription not in message.expect:
                 continue
@@ -484,8 +503,7 @@ class Past:
             receives = self.receives_at(message.id, subscription)
             first = receives[0].moment if receives else None
             end = first.time if first is not None else (self.facts.last_at or 0)
-            samples.append(Sample(message=message, due=message.due, first=first, lag_ns=end - message.due.time))
-        return samples
+            yield Sample(message=message, due=message.due, first=first, lag_ns=end - message.due.time)
 
 
 def at(moment: Moment) -> tuple[int, str, int]:

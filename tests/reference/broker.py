@@ -26,7 +26,7 @@ class Mischief:
         return name in self._left
 
     def strikes(self, name: str, probability: float = 0.4) -> bool:
-        if self._left.get(name, 0) <= 0 or self._chance.random() >= probability:
+        if name not in self._left or self._left[name] <= 0 or self._chance.random() >= probability:
             return False
         self._left[name] -= 1
         return True
@@ -197,10 +197,11 @@ class Queue:
 
     def _bury(self) -> None:
         """What was received too often becomes a dead letter once it is visible again."""
+        if not self.dead_letter:
+            return
         for stored in self.stored:
             if (
-                self.dead_letter
-                and self.max_receives is not None
+                self.max_receives is not None
                 and not stored.deleted
                 and stored.receives >= self.max_receives
                 and stored.visible_at <= self.world.now
@@ -216,7 +217,7 @@ class Queue:
         early = [stored for stored in alive if stored.visible_at > now and self.mischief.strikes("early", 0.15)]
         undeleted = [
             stored
-            for stored in self.stored
+            for stored in (self.stored if "undelete" in self.mischief else [])
             if stored.deleted
             and stored.receives
             and not any(stored is dead for dead in self.dead)
@@ -395,7 +396,7 @@ class Stream:
         self.partitions = {f"p{index}": Partition(name=f"p{index}") for index in range(partitions)}
         self.leases = {name: {partition: Lease() for partition in self.partitions} for name in subscriptions}
         self.routes: dict[str, str] = {}
-        self.number = 49_660_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000_000
+        self.number = world.chance.choice((49_660 * 10**51, 10**56 - 10**13))
         self.lost: set[str] = set()
 
     def open_partitions(self) -> list[Partition]:
@@ -433,7 +434,7 @@ class Stream:
         self.number += self.world.chance.choice((1, 2, 10**12))
         number = self.number
         if self.mischief.strikes("misnumber", 0.2):
-            number -= 10**30
+            number -= 10**14
         if not self.mischief.strikes("lose", 0.15):
             record = StreamRecord(number=number, letter=letter, enqueued=self.world.now // MILLISECOND * MILLISECOND)
             partition.records.append(record)
@@ -470,7 +471,11 @@ class Stream:
         return born
 
     def finished(self, subscription: str, partition: Partition) -> bool:
-        return partition.closed and self.leases[subscription][partition.name].done >= len(partition.records)
+        return (
+            partition.closed
+            and self.leases[subscription][partition.name].done >= len(partition.records)
+            and all(self.finished(subscription, self.partitions[parent]) for parent in partition.parents)
+        )
 
     def acquire(self, subscription: str, owner: str, span: int) -> list[tuple[str, int]]:
         """Renews the caller's leases and gives it free ones whose parents are done: partition and position."""

@@ -20,47 +20,23 @@ import orjson
 from tests.reference.broker import LEASE, Answer, Delivery, Letter, Mischief, Partition, Queue, Stored, Stream, Topic
 from tests.reference.world import EPOCH, MILLISECOND, SECOND, Call, Process, Script, World
 
-# What the broker may do wrong, by the kind of target; what the processes may; what may happen to the files.
-QUEUE_DEFECTS = (
-    "lose",
-    "forget",
-    "duplicate",
-    "early",
-    "undelete",
-    "twice",
-    "reorder",
-    "overtake",
-    "phantom",
-    "corrupt",
-    "misnumber",
-    "store refused",
-    "overreceive",
-    "lose dead",
-    "lose redriven",
-)
-TOPIC_DEFECTS = (*QUEUE_DEFECTS, "misroute")
-STREAM_DEFECTS = (
-    "lose",
-    "duplicate",
-    "reorder",
-    "phantom",
-    "corrupt",
-    "misnumber",
-    "store refused",
-    "child first",
-    "unfenced",
-)
+# What may be planted, by the shape of the run that it needs. What is named twice is planted more often.
+QUEUE_DEFECTS = ("lose", "forget", "duplicate", "phantom", "corrupt", "store refused")
+ORDERED_QUEUE_DEFECTS = ("early", "undelete", "twice", "reorder", "overtake", "overtake", "misnumber")
+TOPIC_DEFECTS = ("misroute", "misroute", "misroute")
+DEAD_LETTER_DEFECTS = ("overreceive", "lose dead", "lose redriven", "lose redriven", "swallow poison", "fail healthy")
+STREAM_DEFECTS = ("lose", "duplicate", "reorder", "phantom", "corrupt", "misnumber", "store refused")
+LEASE_DEFECTS = ("child first", "child first", "unfenced", "unfenced")
+ORDERED_DEFECTS = ("backwards", "impatient")
 PROCESS_DEFECTS = (
     "no guard",
     "lose effect",
     "skip effect",
-    "backwards",
-    "swallow poison",
     "fail healthy",
-    "impatient",
     "refuse all",
     "idle fault",
     "slow",
+    "terse",
 )
 FILE_DEFECTS = ("damaged line", "missing file", "torn after closed")
 
@@ -155,20 +131,22 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
     planted: dict[str, int] = {}
     file_defects: tuple[str, ...] = ()
     if not legal and chance.random() < 0.85:
-        pool = {"queue": QUEUE_DEFECTS, "topic": TOPIC_DEFECTS, "stream": STREAM_DEFECTS}[target] + PROCESS_DEFECTS
+        pool = _pool(target, ordered)
         planted = {name: chance.choice((1, 1, 2, 3, 8)) for name in chance.sample(pool, chance.choice((1, 1, 2)))}
         if chance.random() < 0.06:
             file_defects = (chance.choice(FILE_DEFECTS),)
-    specs = _specs(chance, target, ordered)
+    specs = _specs(chance, target, ordered, planted)
     crowd = chance.random() < 0.03
-    parcels = _parcels(chance, specs, count=chance.randint(105, 130) if crowd else chance.randint(5, 60))
+    count = chance.randint(105, 130) if crowd else chance.randint(5, 60)
+    parcels = _parcels(chance, specs, planted, count=count)
     grain = chance.choice((1, 1, MILLISECOND))
+    busy = bool({"overtake", "unfenced", "child first"} & set(planted))
     return Plan(
         target=target,
         specs=specs,
         parcels=parcels,
         producers=len({parcel.producer for parcel in parcels}),
-        consumers=chance.choice((1, 2, 2, 3)),
+        consumers=chance.choice((2, 3) if busy else (1, 2, 2, 3)),
         clock_error=chance.choice((0, 0, 0, 2 * MILLISECOND, 200 * MILLISECOND)),
         tick=chance.choice((MILLISECOND, MILLISECOND, 10 * MILLISECOND)),
         grain=grain,
@@ -185,14 +163,14 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         keeps_effects=chance.random() < 0.9,
         reads_effects=chance.random() < 0.6,
         drains=chance.random() < 0.9,
-        redrives=chance.random() < 0.5,
+        redrives=chance.random() < 0.5 or "lose redriven" in planted,
         guarded="no guard" not in planted and (legal or chance.random() < 0.9),
         fails=0.4 if "fail healthy" in planted else chance.choice((0.0, 0.0, 0.1)),
         heartbeats=chance.choice((0.0, 0.0, 0.3)),
         handler=chance.choice((10 * MILLISECOND, 50 * MILLISECOND, 300 * MILLISECOND)),
         deletes_at_end=chance.random() < 0.3,
         faults=_faults(chance, planted),
-        reshards=chance.choice((0, 1, 2, 3)) if target == "stream" else 0,
+        reshards=chance.choice((2, 3) if busy else (0, 1, 2, 3)) if target == "stream" else 0,
         drops_before=not legal and chance.random() < 0.5,
         planted=planted,
         file_defects=file_defects,
@@ -200,14 +178,26 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
     )
 
 
-def _specs(chance: random.Random, target: str, ordered: bool) -> tuple[Spec, ...]:
+def _pool(target: str, ordered: bool) -> list[str]:
+    pool = list(PROCESS_DEFECTS)
+    if target == "stream":
+        pool += STREAM_DEFECTS + LEASE_DEFECTS
+    else:
+        pool += QUEUE_DEFECTS + DEAD_LETTER_DEFECTS
+        pool += TOPIC_DEFECTS if target == "topic" else ()
+        pool += ORDERED_QUEUE_DEFECTS if ordered else ()
+    return pool + list(ORDERED_DEFECTS if ordered else ())
+
+
+def _specs(chance: random.Random, target: str, ordered: bool, planted: Mapping[str, int]) -> tuple[Spec, ...]:
     count = {"queue": 1, "topic": chance.choice((1, 2, 2, 3)), "stream": chance.choice((1, 1, 2))}[target]
     window = chance.choice((300 * SECOND, 300 * SECOND, 3 * SECOND, None)) if ordered else None
     specs: list[Spec] = []
     for index in range(count):
         kind = "stream" if target == "stream" else "queue"
-        dead_letter = kind == "queue" and chance.random() < 0.6
-        filtered = target == "topic" and chance.random() < 0.5
+        needed = bool(set(DEAD_LETTER_DEFECTS) & set(planted))
+        dead_letter = kind == "queue" and (needed or chance.random() < 0.6)
+        filtered = target == "topic" and ("misroute" in planted or chance.random() < 0.5)
         behind_filter = filtered and ordered and chance.random() < 0.3
         specs.append(
             Spec(
@@ -227,11 +217,16 @@ def _specs(chance: random.Random, target: str, ordered: bool) -> tuple[Spec, ...
     return tuple(specs)
 
 
-def _parcels(chance: random.Random, specs: tuple[Spec, ...], *, count: int) -> tuple[Parcel, ...]:
+def _parcels(
+    chance: random.Random, specs: tuple[Spec, ...], planted: Mapping[str, int], *, count: int
+) -> tuple[Parcel, ...]:
     groups = [f"g{index}" for index in range(chance.choice((1, 2, 4, 8)))]
     producers = [f"producer{index}" for index in range(chance.choice((1, 1, 2)))]
     gap = chance.choice((20, 100, 400)) * MILLISECOND
-    poison = chance.choice((0.0, 0.05, 0.15)) if all(spec.dead_letter for spec in specs) else 0.0
+    wanted = bool(set(DEAD_LETTER_DEFECTS) & set(planted))
+    poison = chance.choice((0.1, 0.2) if wanted else (0.0, 0.05, 0.15))
+    if not all(spec.dead_letter for spec in specs):
+        poison = 0.0
     grouped = specs[0].ordered_by is not None or chance.random() < 0.3
     numbers: Counter[tuple[str, str | None]] = Counter()
     parcels: list[Parcel] = []
@@ -256,6 +251,8 @@ def _parcels(chance: random.Random, specs: tuple[Spec, ...], *, count: int) -> t
 def _faults(chance: random.Random, planted: Mapping[str, int]) -> tuple[str, ...]:
     kinds = ("kill consumer", "kill consumer", "pause consumer", "kill producer", "pause producer", "storm")
     faults = [chance.choice(kinds) for _ in range(chance.choice((0, 1, 1, 2, 4)))]
+    if "unfenced" in planted:
+        faults += ["pause consumer"] * 2
     return (*faults, *(["idle"] if "idle fault" in planted else []))
 
 
@@ -335,7 +332,7 @@ class Scene:
                     max_receives=spec.max_receives,
                     dead_letter=spec.dead_letter,
                     tick=plan.tick,
-                    first_number=10 ** (18 + index),
+                    first_number=self.chance.choice((9_990, 10**18, 10**20 - 20)) + index,
                 )
             self.send = Topic(
                 world,
@@ -544,6 +541,8 @@ class Scene:
             del record["hidden_s"]
         if chance.random() < 0.02:
             del record["enqueued"]
+        if spec.kind == "queue" and chance.random() < 0.01:
+            del record["broker_id"]
         return record
 
     def handle(self, process: Process, spec: Spec, one: Delivery, batch: str) -> Any:
@@ -615,7 +614,8 @@ class Scene:
             def call() -> str:
                 return self.queues[spec.name].hide(one.receipt, one.broker_id, hidden)
 
-        process.write({"event": "settling", **record})
+        if not self.mischief.strikes("terse", 0.3):
+            process.write({"event": "settling", **record})
         started = process.clock
         outcome: str | None = yield Call(action=call, timeout=SECOND)
         process.write({"event": "settled", **record, "started": started, "outcome": outcome or "unknown"})
@@ -741,7 +741,8 @@ class Scene:
             if world.now > last_due + 60 * SECOND:
                 break
             yield 200 * MILLISECOND
-        process.write({"event": "mark", "name": "load-stopped", "scheduled": len(plan.parcels)})
+        if plan.drains or self.chance.random() < 0.5:
+            process.write({"event": "mark", "name": "load-stopped", "scheduled": len(plan.parcels)})
         if plan.drains:
             yield from self.drain(process)
         else:
@@ -783,6 +784,8 @@ class Scene:
                 spec = self.specs[name]
                 if not self.is_empty(name):
                     waiting[name] = 0
+                    if self.chance.random() < 0.02:
+                        self.note_drained(process, name, empty=False)
                     if world.now > give_up:
                         self.note_drained(process, name, empty=False)
                         del waiting[name]

@@ -20,6 +20,7 @@ from tests.reference.reading import (
     Message,
     Moment,
     Number,
+    ReadBack,
     Received,
     Sent,
     Step,
@@ -99,6 +100,12 @@ class Past:
             self.dead_of[dead.id, dead.subscription].append(dead)
         for redriven in facts.redriven:
             self.redriven_of[redriven.id, redriven.subscription].append(redriven)
+        self.read_back: dict[Pair, ReadBack] = {}
+        for one in sorted(facts.read_back, key=lambda one: at(one.moment)):
+            self.read_back[one.id, one.subscription] = one
+        self.acked_ids = {
+            id for id, message in facts.messages.items() if any(sent.outcome == "ok" for sent in message.sends)
+        }
         for drained in facts.drained:
             self.drains[drained.subscription].append(drained)
         self._drained: dict[str, bool] = {}
@@ -146,7 +153,7 @@ class Past:
 
     def acked(self, id: str) -> bool:
         """*acked*: an attempt is `ok`."""
-        return id in self.messages and any(sent.outcome == "ok" for sent in self.messages[id].sends)
+        return id in self.acked_ids
 
     def failed(self, id: str) -> bool:
         """*failed*: it has attempts, each intended attempt has its `sent`, and all are `failed`."""
@@ -471,8 +478,8 @@ class Past:
         """How often it was applied: by the store (no record means zero), else by the `applied` records."""
         if not self.truth(subscription):
             return len(self.applied_effects(id, subscription))
-        found = [one for one in self.facts.read_back if (one.id, one.subscription) == (id, subscription)]
-        return max(found, key=lambda one: at(one.moment)).applied if found else 0
+        found = self.read_back.get((id, subscription))
+        return found.applied if found is not None else 0
 
     def without_effect(self, id: str, subscription: str) -> list[Received]:
         """The receives without an `effect` of their batch."""

@@ -135,9 +135,10 @@ def judge_bound(
         db.executemany("INSERT INTO fault_windows VALUES (?, ?)", windows)
     db.execute(
         "CREATE OR REPLACE TEMP TABLE lags AS "
-        f"SELECT coalesce(p.first_ns, ?) - p.due_ns AS lag_ns, p.excused FROM ({POPULATION}) p "
-        "ANTI JOIN fault_windows w ON w.start_ns <= least(coalesce(p.first_ns, p.due_ns + ?), p.due_ns + ?) "
-        "AND w.stop_ns >= p.due_ns",
+        f"SELECT coalesce(p.first_ns, ?) - p.due_ns - clock_error() AS lag_ns, p.excused FROM ({POPULATION}) p "
+        "ANTI JOIN fault_windows w "
+        "ON w.start_ns - clock_error() <= least(coalesce(p.first_ns, p.due_ns + ?), p.due_ns + ?) "
+        "AND w.stop_ns + clock_error() >= p.due_ns",
         [facts.end_ns, s, limit_ns, limit_ns],
     )
     count, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")

@@ -114,7 +114,7 @@ _DUE_EFFECT = "SELECT s, count(*) FROM pairs WHERE expected AND (acked OR receiv
 _ORDERED = (
     "SELECT h.s, count(*) FROM having_one_before('{rows}') h JOIN subs u ON u.s = h.s WHERE {ordered} GROUP BY h.s"
 )
-_EFFECTIVE = "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns < u.effective_from_ns)"
+_EFFECTIVE = "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns < u.effective_from_ns + clock_error())"
 _ORDER = ("nonmonotonic-delivery", "group-overtake", "nonmonotonic-send", "stored-out-of-order")
 
 RULES: Mapping[str, Rule] = {
@@ -171,7 +171,7 @@ RULES: Mapping[str, Rule] = {
     "filter-correct": Rule(
         checked=(
             "SELECT u.s, count(*) FROM messages m JOIN subs u ON u.filtered "
-            "AND NOT coalesce(m.intended_ns < u.effective_from_ns, false) WHERE m.status = 'acked' GROUP BY u.s"
+            "AND NOT coalesce(m.intended_ns < u.effective_from_ns + clock_error(), false) WHERE m.status = 'acked' GROUP BY u.s"
         ),
         violated_by=("misrouted", "lost"),
         covers=lambda s: s.filtered,

@@ -100,7 +100,7 @@ def _count(loaded: Loaded, tell: Progress) -> dict[str, int]:
 def _evidence(loaded: Loaded) -> Evidence:
     db = loaded.db
     rows = db.execute(
-        "SELECT f.anomaly, f.s, f.note, coalesce(m.intended_ns < u.effective_from_ns, false), sum(f.n)::BIGINT "
+        "SELECT f.anomaly, f.s, f.note, coalesce(m.intended_ns < u.effective_from_ns + clock_error(), false), sum(f.n)::BIGINT "
         "FROM found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON m.id = f.id GROUP BY ALL"
     ).fetchall()
     findings = [

@@ -73,6 +73,7 @@ FIELDS: tuple[tuple[str, str, str], ...] = (
     ("parents", "parents", "VARCHAR[]"),
 )
 _MAX_LINE_BYTES = 64 * 2**20
+_SMALL_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,11 +104,14 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
     """Read a run. Errors: NotARun without a manifest that can be judged, HistoryError when a file cannot be read."""
     manifest = manifests.load(run)
     with tempfile.TemporaryDirectory(prefix="gameday-verify-") as scratch:
+        paths = _history_files(run)
+        size = sum(path.stat().st_size for path in paths)
+        # A small history is judged in memory, which saves a database file's overhead; a large one would not fit.
         db = duckdb.connect(
-            str(Path(scratch) / "history.duckdb"),
+            ":memory:" if size < _SMALL_BYTES else str(Path(scratch) / "history.duckdb"),
             config={
                 "memory_limit": MEMORY_LIMIT,
-                "threads": THREADS,
+                "threads": 1 if size < _SMALL_BYTES else THREADS,
                 "temp_directory": scratch,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
@@ -115,9 +119,7 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
         )
         try:
             loaded = Loaded(db=db, manifest=manifest)
-            paths = _history_files(run)
-            size_mb = sum(path.stat().st_size for path in paths) / 1e6
-            progress(f"reading {len(paths)} history files, {size_mb:.1f} MB")
+            progress(f"reading {len(paths)} history files, {size / 1e6:.1f} MB")
             with ThreadPoolExecutor(max_workers=1) as pool:
                 scanning = pool.submit(_scan, paths)
                 try:

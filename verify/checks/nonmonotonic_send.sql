@@ -1,7 +1,7 @@
 -- one producer sent b after a (a's last attempt had been answered, or a stands before b in one call), both were acked,
 -- and the service numbered b first; one per message, by the number of its answer
 WITH sends AS (
-    SELECT m.id, m.producer, m.grp, m.seq, m.began_ns, m.ended_ns, m.number, m.number_max, m.unsure, o.stream,
+    SELECT m.id, m.producer, m.grp, m.seq, m.began, m.ended, m.number, m.number_max, m.unsure, o.stream,
            CASE WHEN o.stream THEN m.number_part ELSE '' END AS part, o.s
     FROM messages m
     JOIN (SELECT p.id, bool_and(p.kind = 'stream') AS stream, min(p.s) AS s
@@ -19,14 +19,14 @@ WITH sends AS (
     SELECT * FROM sends SEMI JOIN suspects USING (producer, grp, part)
 ), crooked AS (
     SELECT DISTINCT producer, grp, part
-    FROM (SELECT *, max(began_ns) OVER (PARTITION BY producer, grp, part ORDER BY seq
+    FROM (SELECT *, max(began) OVER (PARTITION BY producer, grp, part ORDER BY seq
                                         GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns
           FROM looked)
-    WHERE began_ns <= before_ns
+    WHERE began <= before_ns
 ), moments AS (
-    SELECT id, producer, grp, part, began_ns AS moment, number_max AS later_number, NULL AS number FROM looked
+    SELECT id, producer, grp, part, began AS moment, number_max AS later_number, NULL AS number FROM looked
     UNION ALL
-    SELECT id, producer, grp, part, ended_ns, NULL, number FROM looked WHERE ended_ns IS NOT NULL
+    SELECT id, producer, grp, part, ended, NULL, number FROM looked WHERE ended IS NOT NULL
 ), straight AS (
     SELECT id, number > min(later_number) OVER (PARTITION BY producer, grp, part ORDER BY moment
                                                 GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS late, number
@@ -39,7 +39,7 @@ WITH sends AS (
     WHERE r.call IS NOT NULL AND r.entry IS NOT NULL
 ), pairwise AS (
     SELECT a.id FROM looked a JOIN looked b USING (producer, grp, part) SEMI JOIN crooked USING (producer, grp, part)
-    WHERE a.seq < b.seq AND a.ended_ns < b.began_ns AND b.number_max < a.number
+    WHERE a.seq < b.seq AND a.ended < b.began AND b.number_max < a.number
     UNION
     SELECT a.id FROM stored a JOIN stored b USING (producer, grp, part, call)
     WHERE a.seq < b.seq AND a.entry < b.entry AND b.number_max < a.number AND NOT b.elsewhere AND NOT a.stream

@@ -1,5 +1,6 @@
 -- One row for each logical message that a producer intended: what was meant, and what its attempts came to.
--- `began_ns`: its first attempt began; `ended_ns`: its last attempt was answered (NULL while one has no answer);
+-- `began`: when its first attempt began; `ended`: when its last attempt was answered (NULL while one has no answer); each
+-- with a line of the producer's file, which tells the order where the times are equal;
 -- `number`, `number_part`: the broker's number in the answer to an `ok` send, and the partition it is of;
 -- `unsure`: an attempt of unknown outcome may have stored a copy whose number no answer gave;
 -- `one_call`, `entry`: the call that all its attempts went in, and the place there.
@@ -11,9 +12,10 @@ WITH attempts AS (
            any_value(due_ns) AS due_ns, any_value(expect) AS expect,
            coalesce(bool_or(poison), false) AS poison,
            min(at_ns) FILTER (event = 'intended') AS intended_ns,
+           min(line) FILTER (event = 'intended') AS intended_line,
            bool_or(event = 'sent') AS answered,
            min(coalesce(started_ns, at_ns)) FILTER (event = 'sent') AS started_ns,
-           max(at_ns) FILTER (event = 'sent') AS ended_ns,
+           max({'ns': at_ns, 'line': line}) FILTER (event = 'sent') AS ended,
            coalesce(bool_or(outcome = 'ok') FILTER (event = 'sent'), false) AS ok,
            coalesce(bool_and(coalesce(outcome, '') = 'failed') FILTER (event = 'sent'), false) AS failed,
            min({'number': sequence_key(broker_seq), 'part': part})
@@ -33,14 +35,14 @@ SELECT id,
        any_value(expect) AS expect, bool_or(poison) AS poison,
        min(intended_ns) AS intended_ns,
        CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed) THEN 'failed' ELSE 'unknown' END AS status,
-       min(coalesce(started_ns, intended_ns)) AS began_ns,
-       CASE WHEN bool_and(answered) THEN max(ended_ns) END AS ended_ns,
+       min({'ns': coalesce(started_ns, intended_ns), 'line': coalesce(intended_line, 0)}) AS began,
+       CASE WHEN bool_and(answered) THEN max(ended) END AS ended,
        min(stored).number AS number, max(number_max) AS number_max,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,
        coalesce(min(stored).part, any_value(sent_part)) AS number_part,
        CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN any_value(call) END AS one_call,
        CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN max(entry) END AS entry,
-       max(ended_ns) AS last_sent_ns
+       max(ended.ns) AS last_sent_ns
 FROM attempts
 GROUP BY id;
 

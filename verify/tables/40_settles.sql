@@ -27,7 +27,7 @@ FROM numbered
 GROUP BY id, s, consumer, batch, action, part, broker_id, CASE WHEN action = 'checkpoint' THEN broker_seq END, nth;
 
 -- Settling a message in a batch settles that copy of it; one that names no copy may mean any.
-CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR broker_id = copy);
+CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR copy = '' OR broker_id = copy);
 
 -- The extensions of each hold, in the order in which they began.
 CREATE TABLE extensions AS

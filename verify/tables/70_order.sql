@@ -11,7 +11,7 @@
 -- A row offers (`ns`, `line`, `file`) or, with `ns` NULL, nothing. Each rule is a sort and a running minimum.
 
 CREATE MACRO orderable(rows) AS TABLE
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind,
        unsure, acked, ns, line, file, asks_file
 FROM query_table(rows) WHERE grp IS NOT NULL;
 
@@ -61,18 +61,18 @@ WITH base AS MATERIALIZED (
 ), crooked AS (
     -- Producers that did not send in the order of `seq`: only there does "began later" not mean "seq is higher".
     SELECT DISTINCT s, grp, producer, part
-    FROM (SELECT s, grp, producer, part, began_ns,
-                 max(began_ns) OVER (PARTITION BY s, grp, producer, part ORDER BY seq
+    FROM (SELECT s, grp, producer, part, began,
+                 max(began) OVER (PARTITION BY s, grp, producer, part ORDER BY seq
                                      GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns
           FROM unnumbered)
-    WHERE began_ns <= before_ns
+    WHERE began <= before_ns
 ), straight AS (
     SELECT * FROM unnumbered ANTI JOIN crooked USING (s, grp, producer, part)
 ), moments AS (
-    SELECT * REPLACE (NULL AS asks_file), began_ns AS moment FROM straight WHERE ns IS NOT NULL
+    SELECT * REPLACE (NULL AS asks_file), began AS moment FROM straight WHERE ns IS NOT NULL
     UNION ALL
-    SELECT * REPLACE (NULL AS ns, NULL AS line), ended_ns FROM straight
-    WHERE asks_file IS NOT NULL AND ended_ns IS NOT NULL AND acked
+    SELECT * REPLACE (NULL AS ns, NULL AS line), ended FROM straight
+    WHERE asks_file IS NOT NULL AND ended IS NOT NULL AND acked
 ), rule_3 AS (
     SELECT s, id, asks_file,
            CASE WHEN has_1 AND has_2 THEN min(ns) FILTER (NOT has_1 AND NOT has_2) OVER later
@@ -100,7 +100,7 @@ WITH base AS MATERIALIZED (
     FROM unnumbered a
     JOIN unnumbered b ON b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.part = a.part AND a.seq < b.seq
     SEMI JOIN crooked c ON c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.part = a.part
-    WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended_ns < b.began_ns AND a.acked
+    WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended < b.began AND a.acked
       AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
     UNION ALL
     SELECT a.s, a.id, a.asks_file, b.ns,
@@ -159,10 +159,10 @@ WITH base AS MATERIALIZED (
     WINDOW here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END)
 ), rule_3 AS (
     SELECT s, id,
-           began_ns > CASE WHEN has_1 AND has_2 THEN min(ended_ns) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
-                           WHEN has_1 THEN min(ended_ns) FILTER (acked AND NOT has_1) OVER earlier
-                           WHEN has_2 THEN min(ended_ns) FILTER (acked AND NOT has_2) OVER earlier
-                           ELSE min(ended_ns) FILTER (acked) OVER earlier END
+           began > CASE WHEN has_1 AND has_2 THEN min(ended) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
+                           WHEN has_1 THEN min(ended) FILTER (acked AND NOT has_1) OVER earlier
+                           WHEN has_2 THEN min(ended) FILTER (acked AND NOT has_2) OVER earlier
+                           ELSE min(ended) FILTER (acked) OVER earlier END
            OR (kind = 'queue' AND one_call IS NOT NULL AND seq >
                CASE WHEN has_1 AND has_2 THEN min(seq) FILTER (NOT has_1 AND NOT has_2) OVER in_call
                     WHEN has_1 THEN min(seq) FILTER (NOT has_1) OVER in_call

@@ -1,41 +1,44 @@
 -- What several checks look at: missing messages, receives that came again, receives that overtook, idle faults.
 
--- acked, expected, never received nor dead; `proven` by a drain, or by a later message of its group that was received.
+-- acked, expected, never received nor dead; `proven` by a drain, or by a later message of its group that was received
+-- (where there are dead letters, before they were last read: until then it may be among them).
 CREATE TABLE missing AS
 SELECT s, id, drained AS proven FROM pairs WHERE acked AND expected AND NOT received AND NOT dead;
 
 CREATE VIEW missing_and_received AS
-SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.sent_number, p.sent_part, p.began_ns, p.ended_ns,
-       p.one_call, p.kind, p.unsure, p.acked, CASE WHEN p.received THEN 0 END AS ns, CASE WHEN p.received THEN 0 END AS line,
+SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.sent_number, p.sent_part, p.began, p.ended,
+       p.one_call, p.kind, p.unsure, p.acked, CASE WHEN p.received AND proves THEN 0 END AS ns,
+       CASE WHEN p.received AND proves THEN 0 END AS line,
        0 AS file, CASE WHEN m.id IS NOT NULL THEN 0 END AS asks_file
-FROM pairs p
+FROM (SELECT *, NOT dead_letter OR kind = 'stream' OR coalesce(first.at_ns + clock_error() < looked_ns, false) AS proves
+      FROM pairs) p
 SEMI JOIN (SELECT q.s, q.grp FROM missing n JOIN pairs q ON q.s = n.s AND q.id = n.id) g ON g.s = p.s AND g.grp = p.grp
 LEFT JOIN missing m ON m.s = p.s AND m.id = p.id
-WHERE p.ordered_by IS NOT NULL AND (NOT p.dead_letter OR p.kind = 'stream' OR p.looked);
+WHERE p.ordered_by IS NOT NULL;
 
 UPDATE missing SET proven = true
 FROM followers('missing_and_received') f WHERE f.s = missing.s AND f.id = missing.id;
 
 CREATE VIEW first_receives AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
 FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
 
 CREATE VIEW first_effects AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, first_applied.at_ns AS ns, first_applied.line AS line, first_applied.file AS file,
        least(first_apply_began, first_unhandled).file AS asks_file
 FROM pairs WHERE applied_records > 0 AND ordered_by IS NOT NULL;
 
 -- Those whose effect stands, for what an order claim has looked at: any message may stand before them.
 CREATE VIEW applied AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, 0 AS ns, 0 AS line, 0 AS file, CASE WHEN applied > 0 THEN 0 END AS asks_file
 FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
 
 -- Times are turned round, so that "the smallest after it" is the last.
 CREATE VIEW last_receives AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, -last.at_ns AS ns, -last.line AS line, last.file AS file, CASE WHEN surely_dead THEN last.file END AS asks_file
 FROM pairs p
 WHERE received AND ordered_by IS NOT NULL
@@ -48,13 +51,13 @@ SELECT count(*) > 0 AS recorded FROM raw WHERE event = 'effect' OR (event = 'mar
 CREATE TABLE repeated AS
 SELECT x.*, row_number() OVER (PARTITION BY x.s, x.id, x.copy ORDER BY x.at_ns, x.file, x.line) AS nth
 FROM rx x
-SEMI JOIN (SELECT s, id, copy FROM rx GROUP BY ALL HAVING count(*) > 1) r
+SEMI JOIN (SELECT s, id, copy FROM rx WHERE copy <> '' GROUP BY ALL HAVING count(*) > 1) r
     ON r.s = x.s AND r.id = x.id AND r.copy = x.copy;
 
 CREATE TABLE early_receives AS
 WITH candidates AS (
     SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s
-    WHERE u.kind = 'queue' AND u.deduplicates AND r.copy <> ''
+    WHERE u.kind = 'queue' AND u.deduplicates
 ), twice AS (
     SELECT line FROM candidates
     QUALIFY row_number() OVER (PARTITION BY s, id, copy, batch ORDER BY line) > 1
@@ -116,7 +119,7 @@ WITH waited AS (
     JOIN pairs p ON p.s = r.s AND p.id = r.id
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
-SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended_ns, p.one_call,
+SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call,
        least(w.until_ns, w.first_delete.at_ns) AS bound_ns
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
@@ -125,7 +128,7 @@ WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 CREATE TABLE overtakes AS
 WITH places AS (
     SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
-           x.number AS copy_number, p.began_ns,
+           x.number AS copy_number, p.began,
            p.one_call, row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
     FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
     SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp
@@ -149,7 +152,7 @@ WHERE a.id <> b.id AND mate.line IS NULL
            WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL
            THEN a.sent_number < b.sent_number AND NOT b.unsure
            ELSE a.producer = b.producer AND a.seq < b.seq
-                AND ((a.acked AND a.ended_ns < b.began_ns) OR a.one_call = b.one_call) END
+                AND ((a.acked AND a.ended < b.began) OR a.one_call = b.one_call) END
   AND NOT coalesce(a.copy_number >= b.copy_number, false)
   AND (NOT a.needs_look OR coalesce(b.at_ns + clock_error() < a.looked_ns, false));
 
@@ -181,9 +184,9 @@ WITH windows AS (
            coalesce(stop_ns, (SELECT max(at_ns) FROM raw)) AS stop_ns
     FROM faults
 ), begun AS (
-    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.from_ns <= w.stop_ns GROUP BY ALL
+    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.from_ns <= w.stop_ns + clock_error() GROUP BY ALL
 ), over AS (
-    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.to_ns < w.start_ns GROUP BY ALL
+    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.to_ns + clock_error() < w.start_ns GROUP BY ALL
 )
 SELECT 'nothing was acked' AS reason WHERE NOT EXISTS (SELECT 1 FROM messages WHERE status = 'acked')
 UNION ALL

@@ -32,14 +32,14 @@ class CrashAt(Lasting, ConsumerFault):
         return self
 
     async def strike(self, scene: Scene) -> None:
-        if self.nth is None:
+        if self.share is not None:
             disturbance = scene.disturbance("crash-at", point=self.point, share=self.share)
-            label = f"crashes {self.point}, at {self.share:.3g} of the messages"
+            label = f"crash {self.point}, at {self.share * 100:g}% of the messages"
         else:
             disturbance = scene.disturbance("crash-at", point=self.point, nth=self.nth)
             label = f"crash {self.point}, message {self.nth}"
         async with scene.disturbed(lambda _: disturbance, label=label) as struck:
-            if self.nth is None:
+            if self.share is not None:
                 await scene.lasts(self.for_)
             elif await scene.unless_over(self._all_crashed(scene, struck), self.for_):
                 await scene.until(lambda: len(scene.gone(struck)) == len(struck), scene.stage.answer_s)

@@ -19,5 +19,5 @@ class LoseDelete(Lasting, ConsumerFault):
 
     async def strike(self, scene: Scene) -> None:
         disturbance = scene.disturbance("lose-delete", share=self.share)
-        async with scene.disturbed(lambda _: disturbance, label=f"{self.share:.3g} of the deletes never leave"):
+        async with scene.disturbed(lambda _: disturbance, label=f"{self.share * 100:g}% of the deletes never leave"):
             await scene.lasts(self.for_)

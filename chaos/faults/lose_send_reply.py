@@ -22,7 +22,7 @@ class LoseSendReply(Lasting, Fault):
     async def strike(self, scene: Scene) -> None:
         line, answer_s = scene.stage.line, scene.stage.answer_s
         instance = scene.strike.instance
-        scene.start(["load"], label=f"the replies to {self.share:.3g} of the send calls are lost")
+        scene.start(["load"], label=f"the replies to {self.share * 100:g}% of the send calls are lost")
         try:
             await line.command("arm", disturbance=scene.disturbance("lose-send-reply", share=self.share).to_json())
             if await line.report("armed", timeout_s=answer_s, instance=instance) is None:

@@ -30,5 +30,5 @@ class StretchProcessing(Lasting, ConsumerFault):
             return scene.disturbance("stretch-processing", share=self.share, seconds=seconds)
 
         what = str(self.to) if isinstance(self.to, TimesVisibilityTimeout) else f"{self.to:g} s"
-        async with scene.disturbed(order, label=f"processing takes {what} for {self.share:.3g} of the messages"):
+        async with scene.disturbed(order, label=f"processing takes {what} for {self.share * 100:g}% of the messages"):
             await scene.lasts(self.for_)

@@ -127,7 +127,7 @@ def misrouted(past: Past) -> list[Case]:
     return [
         Case(id=id, subscription=name)
         for id, name in past.receives
-        if past.intended(id) and name not in past.messages[id].expect
+        if past.intended(id) and past.messages[id].expect_known and name not in past.messages[id].expect
     ]
 
 
@@ -294,18 +294,17 @@ def effect_lost(past: Past) -> list[Case]:
 
 def _twins(past: Past) -> Iterable[tuple[Message, Message]]:
     """one producer, one group, both acked, seq(a) < seq(b)"""
-    for a in past.messages.values():
-        for b in past.messages.values():
-            if (
-                a.producer is not None
-                and a.group is not None
-                and (a.producer, a.group) == (b.producer, b.group)
-                and a.seq is not None
-                and b.seq is not None
-                and a.seq < b.seq
-                and past.acked(a.id)
-                and past.acked(b.id)
-            ):
+    acked = [
+        message
+        for message in past.messages.values()
+        if message.producer is not None
+        and message.group is not None
+        and message.seq is not None
+        and past.acked(message.id)
+    ]
+    for a in acked:
+        for b in acked:
+            if (a.producer, a.group) == (b.producer, b.group) and (a.seq or 0) < (b.seq or 0):
                 yield a, b
 
 
@@ -316,9 +315,11 @@ def nonmonotonic_send(past: Past) -> list[Case]:
     late: dict[str, Case] = {}
     for a, b in _twins(past):
         ordered = [past.subscription(name) for name in a.expect & b.expect if past.subscription(name).ordered_by]
+        if not ordered or not _numbered_before(b, a):
+            continue
         in_turn = past.ended_before_began(a, b)
         together = any(spec.kind == "queue" for spec in ordered) and _before_in_one_call(a, b)
-        if ordered and (in_turn or together) and _numbered_before(b, a):
+        if in_turn or together:
             late[a.id] = Case(id=a.id)
     return list(late.values())
 
@@ -385,7 +386,7 @@ def nonmonotonic_delivery(past: Past) -> list[Case]:
     for a, b, spec in _pairs(past):
         a_receives, b_receives = past.receives_at(a.id, spec.name), past.receives_at(b.id, spec.name)
         firsts_b = [received.moment for received in b_receives]
-        if not past.one_before_all(firsts_b, [received.moment for received in a_receives]) or not a_receives:
+        if not a_receives or not past.one_before_all(firsts_b, [received.moment for received in a_receives]):
             continue
         if past.possibly_died_by(a.id, spec.name, firsts_b[0]):
             begun_before = any(not past.one_before_all(firsts_b, [_began(received)]) for received in a_receives)
@@ -612,7 +613,8 @@ def vacuous(past: Past) -> list[Case]:
         reasons.append(Case(id="", note="nothing acked"))
     if not past.facts.receives:
         reasons.append(Case(id="", note="nothing received"))
-    lives = [_life(past, message) for message in past.messages.values() if message.due is not None]
+    due = [message for message in past.messages.values() if message.due is not None]
+    lives = [_life(past, message) for message in due] if past.facts.faults else []
     for fault in past.facts.faults:
         stop = fault.stop if fault.stop is not None else NEVER
         if not any(not past.before(stop, due) and not past.before(end, fault.start) for due, end in lives):

@@ -160,6 +160,7 @@ class Message:
     seq: int | None
     due: Moment | None
     expect: frozenset[str]
+    expect_known: bool
     poison: bool
 
 
@@ -506,6 +507,7 @@ def _message(id: str, intents: list[Record], sends: list[Sent]) -> Message:
         seq=full.integer("seq") if full else None,
         due=full.time("due") if full else None,
         expect=frozenset((full.texts("expect") if full else None) or ()),
+        expect_known=full is not None and full.texts("expect") is not None,
         poison=full is not None and full.flag("poison") is True,
     )
 

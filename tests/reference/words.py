@@ -20,6 +20,7 @@ from tests.reference.reading import (
     Message,
     Moment,
     Number,
+    ReadBack,
     Received,
     Sent,
     Step,
@@ -99,11 +100,20 @@ class Past:
             self.dead_of[dead.id, dead.subscription].append(dead)
         for redriven in facts.redriven:
             self.redriven_of[redriven.id, redriven.subscription].append(redriven)
+        self.read_back: dict[Pair, ReadBack] = {}
+        for one in sorted(facts.read_back, key=lambda one: at(one.moment)):
+            self.read_back[one.id, one.subscription] = one
+        self.acked_ids = {
+            id for id, message in facts.messages.items() if any(sent.outcome == "ok" for sent in message.sends)
+        }
         for drained in facts.drained:
             self.drains[drained.subscription].append(drained)
         self._drained: dict[str, bool] = {}
         self._truth: dict[str, bool] = {}
         self._earlier: dict[str, dict[str, list[Message]]] = {}
+        self._received_places: dict[Pair, Place | None] = {}
+        self._sent_places: dict[Pair, Place | None] = {}
+        self._samples: dict[str, list[Sample]] = {}
         self._ancestors: dict[tuple[str, str], frozenset[str]] = {}
 
     # -- time ---------------------------------------------------------------------------------------------------
@@ -143,7 +153,7 @@ class Past:
 
     def acked(self, id: str) -> bool:
         """*acked*: an attempt is `ok`."""
-        return id in self.messages and any(sent.outcome == "ok" for sent in self.messages[id].sends)
+        return id in self.acked_ids
 
     def failed(self, id: str) -> bool:
         """*failed*: it has attempts, each intended attempt has its `sent`, and all are `failed`."""
@@ -306,6 +316,12 @@ class Past:
 
     def received_place(self, id: str, spec: Subscription) -> Place | None:
         """The smallest `broker_seq` under which it was received on s before any `redriven` of it."""
+        key = (id, spec.name)
+        if key not in self._received_places:
+            self._received_places[key] = self._received_place(id, spec)
+        return self._received_places[key]
+
+    def _received_place(self, id: str, spec: Subscription) -> Place | None:
         redrives = self.redrives(id, spec.name)
         return self.least(
             (
@@ -318,6 +334,12 @@ class Past:
 
     def sent_place(self, message: Message, spec: Subscription) -> Place | None:
         """The `broker_seq` of its `ok` sends."""
+        key = (message.id, spec.name)
+        if key not in self._sent_places:
+            self._sent_places[key] = self._sent_place(message, spec)
+        return self._sent_places[key]
+
+    def _sent_place(self, message: Message, spec: Subscription) -> Place | None:
         return self.least(
             (
                 Place(partition=sent.partition if spec.kind == "stream" else None, number=sent.number)
@@ -456,8 +478,8 @@ class Past:
         """How often it was applied: by the store (no record means zero), else by the `applied` records."""
         if not self.truth(subscription):
             return len(self.applied_effects(id, subscription))
-        found = [one for one in self.facts.read_back if (one.id, one.subscription) == (id, subscription)]
-        return max(found, key=lambda one: at(one.moment)).applied if found else 0
+        found = self.read_back.get((id, subscription))
+        return found.applied if found is not None else 0
 
     def without_effect(self, id: str, subscription: str) -> list[Received]:
         """The receives without an `effect` of their batch."""
@@ -475,7 +497,11 @@ class Past:
     def samples(self, subscription: str) -> list[Sample]:
         """messages acked or received and not dead: first(m, s) - `due`; one never received counts with the history's
         last `at` - `due`."""
-        samples: list[Sample] = []
+        if subscription not in self._samples:
+            self._samples[subscription] = list(self._measure(subscription))
+        return self._samples[subscription]
+
+    def _measure(self, subscription: str) -> Iterable[Sample]:
         for message in self.messages.values():
             if message.due is None or subscription not in message.expect:
                 continue
@@ -484,8 +510,7 @@ class Past:
             receives = self.receives_at(message.id, subscription)
             first = receives[0].moment if receives else None
             end = first.time if first is not None else (self.facts.last_at or 0)
-            samples.append(Sample(message=message, due=message.due, first=first, lag_ns=end - message.due.time))
-        return samples
+            yield Sample(message=message, due=message.due, first=first, lag_ns=end - message.due.time)
 
 
 def at(moment: Moment) -> tuple[int, str, int]:

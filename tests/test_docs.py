@@ -84,17 +84,17 @@ def test_a_catalogue_that_is_not_current_is_refused(
 
 
 def test_the_table_of_scenarios_is_what_they_expect() -> None:
-    told = {}
-    for name, verdict, violated, found in table(README, "scenario"):
-        link = re.fullmatch(r"\[`(.*)`\]\(scenarios/(.*)\.yaml\)", name)
+    told: dict[str, tuple[str, set[str], set[str]]] = {}
+    for row, verdict, violated, found in table(README, "scenario"):
+        link = re.fullmatch(r"\[`(.*)`\]\(scenarios/(.*)\.yaml\)", row)
         assert link and link[1] == link[2]
         told[link[1]] = (verdict, _names(violated), _names(found))
-    expected = {}
+    expected: dict[str, tuple[str, set[str], set[str]]] = {}
     for name in scenario.names():
         expect = scenario.load(scenario.find(name)).expect
         assert expect, f"{name} does not say what it expects"
-        violated = {claim for claim, ruling in expect.claims.items() if ruling == "violated"}
-        expected[name] = (expect.verdict, violated, set(expect.anomalies))
+        broken = {claim for claim, ruling in expect.claims.items() if ruling == "violated"}
+        expected[name] = (expect.verdict, broken, set(expect.anomalies))
     assert told == expected
 
 

@@ -53,7 +53,7 @@ def records(path: Path, scan: Scan) -> Iterator[tuple[int, Record]]:
                 yield number, record
             elif whole:
                 scan.damaged.append((number, record))
-            elif closed:
-                scan.damaged.append((number, "a torn line after `closed`"))
             else:
                 scan.torn = True
+                if closed:
+                    scan.damaged.append((number, "a torn line after `closed`"))

@@ -104,7 +104,7 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 POPULATION = (
     "SELECT due_ns, first.at_ns AS first_ns, at_most_once AND NOT received AS excused FROM pairs "
-    "WHERE s = ? AND ((acked AND expected) OR received) AND NOT dead AND due_ns IS NOT NULL"
+    "WHERE s = ? AND expected AND (acked OR received) AND NOT dead AND due_ns IS NOT NULL"
 )
 
 

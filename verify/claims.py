@@ -156,7 +156,7 @@ RULES: Mapping[str, Rule] = {
         covers=lambda s: s.ordered_by == "partition",
     ),
     "ordered-effects": Rule(
-        checked=_ORDERED.format(rows="first_effects", ordered="u.ordered_by IS NOT NULL"),
+        checked=_ORDERED.format(rows="applied", ordered="u.ordered_by IS NOT NULL"),
         violated_by=("effect-out-of-order", "stored-out-of-order"),
         covers=lambda s: s.ordered_by is not None,
         needs_effects=True,
@@ -213,6 +213,8 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
     names = rule.violated_by + (rule.strict_adds if judgement.claim.bounds.get("strict") else ())
     judgement.anomalies = dict.fromkeys(names, 0)
     for finding in evidence.findings:
+        if finding.anomaly == "unseen" and rule.needs_drain:
+            judgement.unknown(f"{finding.subscription}: {finding.count} acked, and neither received nor proven lost")
         if finding.anomaly not in names or (rule.once_effective and finding.premature):
             continue
         state = evidence.states.get(finding.subscription or "")

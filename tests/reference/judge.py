@@ -22,6 +22,108 @@ from tests.reference.anomalies import ANOMALIES, Case, kept_copies
 from tests.reference.reading import SECOND, Fault, Message, Moment, Promise, Subscription, read
 from tests.reference.words import NEVER, Past, Sample, later
 
+# AMBIGUITIES: where HISTORY.md leaves room for two readings, and the reading taken here. (R1) marks a choice made for
+# "what is not proven is not blamed", (R2) one for "what was not looked at does not hold". (!) marks those where the
+# literal words alone blame a legal service or a correct consumer: the simulation writes runs that show it, or a case
+# can be built by hand.
+#
+# Reading
+#  1. `event` must be a string. A last line without newline that is JSON but no record is damage, not a torn line. A
+#     torn line after `closed` is both counted as torn and damage. A whole record after `closed` is neither. `at`
+#     going back within a file is no damage: line order decides there.
+#  2. A record that lacks what names its subject (`id`, `subscription`) is ignored; a `received` without `id` is one
+#     of a message never intended, "". Sequences that are no decimal string are missing.
+#  3. Not a run (ValueError): unreadable manifest, `schema` not 1, no claims, an unknown claim, key of a claim, kind,
+#     ordered_by or promises, a bound that is no number, `lag` without any bound, `recovery` without `within_s`.
+#     `strict` exists for ordered-per-group, ordered-per-partition and dead-letter only. No `history/` at all is an
+#     empty history.
+#  4. `settled` belongs to the last open `settling` of the same file and same fields that is not later than its
+#     `started`. A `sent` belongs to the `intended` of the same attempt in the same file. A message is described by
+#     its first `intended` (by attempt) that has `expect`.
+# Time
+#  5. Line order decides between two records of a file. A derived time (`started`, the end of a hold) of the same file
+#     is compared by value alone, without clock error, and equal has no order.
+#  6. The earliest end of a hold is a maximum over two clocks: a record is before it if it is proven to be before
+#     either. Each comparison of two files needs more than `clock_error_ns`.
+#  7. first(b) before first(a): some receive of b is proven to be before every receive of a.
+#  8. An extend with a `settled` of unknown outcome counts its answer at that record; one with no `settled` at all has
+#     no latest end. An extend not proven to have begun before the receive or delete in question never replaces, but
+#     may still make the earliest end earlier and the latest later (R1).
+# Words
+#  9. *dead* excuses unless a `redriven` is proven to follow; it blames (healthy-dead, collateral-dead, dlq-gap) only
+#     if every `redriven` is proven to precede.
+# 10. *a before b* is asked of messages that s is expected to get or that were received there.
+# 11. (!) By `ok` sends: not if b has an attempt without an answer (or without `sent`): that may have stored b earlier
+#     than its numbered copy.
+# 12. (!) By `seq`: where a's attempts ended before b's began, a must be acked (an unknown send may land at any time).
+#     In one call, an `entry` order that contradicts `seq` proves nothing. On a stream both must be in one known
+#     partition or in an ancestor and its descendant. A queue's sends count as going to a queue or topic.
+# 13. On a stream the "smallest" number is the place before all others (ancestors first); none if they do not compare.
+# 14. *drained*: every `sent`, `redriven` and `received` must be proven to precede the mark, and every other mark of s
+#     to precede it (or also to say empty, where their order is open) (R1). `settle_s` must have passed at least,
+#     clock error deducted.
+# Rows
+# 15. `lost` proven by order: the `drained` mark of a queue with dead letters must follow that receive of b ("once it
+#     has"), whatever its `empty` says: a mark means that the dead letters were read. (!) A message ever redriven is
+#     not proven lost by order: it queues behind again.
+# 16. `recovered` needs an `intended`: what was never intended is `phantom` only. So do `misrouted` (a known
+#     `expect`), healthy-dead and collateral-dead.
+# 17. `corrupt` by group: only if a group was intended.
+# 18. `send-duplicate`, `redelivery`, `unrecorded-receive`: a receive without `broker_id` (stream: partition and
+#     number) is no copy. A copy is left out unless one receive of it is proven to precede every `redriven`.
+#     `redelivery` is the receives of a copy, less one, less the early ones.
+# 19. `early-redelivery`: "before the earliest end of its hold" belongs to the delete's answer, not to the call: a
+#     copy deleted in time must never come back. Of several holds with `receives` k - 1 all must forbid it; one whose
+#     call began after the receive is none.
+# 20. Order rows count the message that came too late, per subscription: a. So does `dlq-gap` (a), where a has to have
+#     been received, and `child-before-parent` (the parent's message, once). `nonmonotonic-send` is per a.
+# 21. `nonmonotonic-send`: a and b must share an expected subscription with `ordered_by`; "in one call" needs one that
+#     is a queue, both `entry` numbers, and no other attempt of b that may have stored it. All ok numbers of b must be
+#     below all of a.
+# 22. (!) `nonmonotonic-delivery`: "a is dead" is read as "may have died by then": ever found dead or redriven, or a
+#     queue with dead letters and no `drained` mark after first(b). Excused too if a was redriven before its own first
+#     receive, or if an unanswered attempt of a may have stored an earlier copy that died unrecorded.
+# 23. (!) `stored-out-of-order`: the same last excuse: on a queue, a may have died, and has an unanswered attempt.
+# 24. (!) `group-overtake`: "received again" counts only copies that are not numbered behind b, and only before any
+#     `redriven` of a. "is deleted" is a delete answered `ok`. "not dead" must be proven as in 22.
+# 25. `effect-out-of-order`: "never dead" is: no `dead` ever, no `redriven`; and where nobody read the dead letters
+#     since, no receive of a that may have begun before b's first applied (R1). A receive without `effect` began its
+#     handling at the earliest at its `at`. b is applied by an `applied` record; a by the store, where that is the
+#     truth.
+# 26. `effect-missing` counts healthy dead letters, to the letter, although a legal service and a correct consumer
+#     that is killed `max_receives` times can cause them.
+# 27. `vacuous` counts each untouched fault as a reason of its own. A life without any record after `due` is a point.
+#     Windows and lives touch unless one is proven to end before the other starts.
+# Claims
+# 28. Claims whose last column names no kind of subscription cover all of the manifest, no-phantom included (R2). A
+#     claim that covers nothing, or checked nothing in all, is unknown (R2). recovery covers none by itself.
+# 29. no-loss, no-phantom, exactly-once-delivery and the effect claims blame anomalies on any subscription, named in
+#     the manifest or not; order claims, dead-letter and fanout-complete on those that they cover. filter-correct:
+#     misrouted anywhere, lost where filtered.
+# 30. `effective_from`: a message is judged if every `intended` of it is proven to be later. Not judged means not
+#     counted either. no-loss and the effect claims judge it all the same, to the letter.
+# 31. at-most-once: any blame whose message was never received there (lost, effect-missing, poison-escaped ...) leaves
+#     the claim unknown instead.
+# 32. Duplicates "within" the window: less than it (at exactly the window they may be legal). `enqueued` of a copy is
+#     the least of its receives. A missing `enqueued` matters only where there is a window.
+# 33. "no effects recorded" is asked per covered subscription: no `effect`, and no store read back that is the truth.
+#     "unknown effect" concerns any message received on a covered subscription, expected there or not.
+# 34. "with one before it" does not ask that the one before was received or applied. dead-letter checks poison that
+#     was acked or received, where expected.
+# 35. `anomalies` of a claim are the counts of its rows within what it covers, excused ones and duplicates outside the
+#     window included. The claim is named as the manifest names it.
+# lag and recovery
+# 36. They judge expected subscriptions only, and messages with a `due`. A lag breaks a bound if first is proven to be
+#     later than `due` + bound (never received: the history's last `at`); a quantile, if so many are. Without a
+#     `scheduled` in any `load-stopped`, each bound is unknown unless broken (R2); several marks add up.
+# 37. `checked` of lag: messages left in for at least one bound. `latency_s`: the lag of all those messages, none left
+#     out, never received ones included; null where there are none.
+# 38. recovery is judged per fault and subscription; a fault is judged if some subscription is violated or all hold,
+#     and `checked` counts those. "With another fault open" (at the stop) and "without a stop" come before all else.
+#     The load stops at the last `load-stopped`, else the history's last `at`. "Before the first fault": received
+#     before its start. The bound is the largest of p50_s, p99_s, max_s of any lag claim. With a clock error, lateness
+#     is widened by it for holds and narrowed for violated.
+
 HOLDS, VIOLATED, UNKNOWN = "holds", "violated", "unknown"
 DEFAULT_GRACE_NS = 5 * SECOND
 ENOUGH = 100

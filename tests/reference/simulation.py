@@ -150,7 +150,7 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         clock_error=chance.choice((0, 0, 0, 2 * MILLISECOND, 200 * MILLISECOND)),
         tick=chance.choice((MILLISECOND, MILLISECOND, 10 * MILLISECOND)),
         grain=grain,
-        flaky=chance.choice((0.0, 0.0, 0.0, 0.03, 0.15)),
+        flaky=chance.choice((0.0, 0.0, 0.0, 0.03, 0.15, 0.3)),
         stormy=chance.random() < 0.3,
         numbered_sends=chance.random() < 0.85,
         numbered_receives=chance.random() < 0.85,
@@ -205,7 +205,7 @@ def _specs(chance: random.Random, target: str, ordered: bool, planted: Mapping[s
                 kind=kind,
                 ordered_by=("partition" if kind == "stream" else "group") if ordered else None,
                 visibility=chance.choice((2 * SECOND, 2 * SECOND, 5 * SECOND)),
-                max_receives=chance.choice((2, 3, 5)) if dead_letter else None,
+                max_receives=chance.choice((1, 2, 3, 5)) if dead_letter else None,
                 dead_letter=dead_letter,
                 window=window if kind == "queue" else None,
                 filtered=filtered,
@@ -250,7 +250,7 @@ def _parcels(
 
 def _faults(chance: random.Random, planted: Mapping[str, int]) -> tuple[str, ...]:
     kinds = ("kill consumer", "kill consumer", "pause consumer", "kill producer", "pause producer", "storm")
-    faults = [chance.choice(kinds) for _ in range(chance.choice((0, 1, 1, 2, 4)))]
+    faults = [chance.choice(kinds) for _ in range(chance.choice((0, 1, 1, 2, 4, 8)))]
     if "unfenced" in planted:
         faults += ["pause consumer"] * 2
     return (*faults, *(["idle"] if "idle fault" in planted else []))

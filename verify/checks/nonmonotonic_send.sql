@@ -1,7 +1,7 @@
 -- one producer sent b after a (a's last attempt had been answered, or a stands before b in one call), both were acked,
 -- and the service numbered b first; one per message, by the number of its answer
 WITH sends AS (
-    SELECT m.id, m.producer, m.grp, m.seq, m.began_ns, m.ended_ns, m.number, m.one_call, m.entry, o.stream,
+    SELECT m.id, m.producer, m.grp, m.seq, m.began_ns, m.ended_ns, m.number, m.number_max, m.unsure, o.stream,
            CASE WHEN o.stream THEN m.number_part ELSE '' END AS part, o.s
     FROM messages m
     JOIN (SELECT p.id, bool_and(p.kind = 'stream') AS stream, min(p.s) AS s
@@ -24,19 +24,25 @@ WITH sends AS (
           FROM looked)
     WHERE began_ns <= before_ns
 ), moments AS (
-    SELECT id, producer, grp, part, began_ns AS moment, number AS later_number, NULL AS number FROM looked
+    SELECT id, producer, grp, part, began_ns AS moment, number_max AS later_number, NULL AS number FROM looked
     UNION ALL
     SELECT id, producer, grp, part, ended_ns, NULL, number FROM looked WHERE ended_ns IS NOT NULL
 ), straight AS (
     SELECT id, number > min(later_number) OVER (PARTITION BY producer, grp, part ORDER BY moment
                                                 GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS late, number
     FROM moments ANTI JOIN crooked USING (producer, grp, part)
+), stored AS (
+    -- Which entry of which call stored them. One that another attempt may have stored too proves nothing of its place.
+    SELECT l.id, l.producer, l.grp, l.part, l.seq, l.number, l.number_max, l.stream, r.call, r.entry,
+           l.unsure OR count(*) OVER (PARTITION BY l.id) > 1 AS elsewhere
+    FROM looked l JOIN raw r ON r.id = l.id AND r.event = 'sent' AND r.outcome = 'ok'
+    WHERE r.call IS NOT NULL AND r.entry IS NOT NULL
 ), pairwise AS (
     SELECT a.id FROM looked a JOIN looked b USING (producer, grp, part) SEMI JOIN crooked USING (producer, grp, part)
-    WHERE a.seq < b.seq AND a.ended_ns < b.began_ns AND b.number < a.number
+    WHERE a.seq < b.seq AND a.ended_ns < b.began_ns AND b.number_max < a.number
     UNION
-    SELECT a.id FROM looked a JOIN looked b USING (producer, grp, part, one_call)
-    WHERE a.seq < b.seq AND a.entry < b.entry AND b.number < a.number AND NOT a.stream
+    SELECT a.id FROM stored a JOIN stored b USING (producer, grp, part, call)
+    WHERE a.seq < b.seq AND a.entry < b.entry AND b.number_max < a.number AND NOT b.elsewhere AND NOT a.stream
 )
 SELECT s, id, 1 AS n, NULL AS note
 FROM sends

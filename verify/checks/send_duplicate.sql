@@ -18,6 +18,6 @@ WITH copies AS (
 SELECT s, id, 1 AS n,
        CASE WHEN NOT deduplicates THEN 'within'
             WHEN enqueued_ns IS NULL OR before_ns IS NULL THEN 'unknown'
-            WHEN enqueued_ns - before_ns <= dedup_window_ns THEN 'within'
+            WHEN enqueued_ns - before_ns < dedup_window_ns THEN 'within'
             ELSE 'outside' END AS note
 FROM several WHERE nth > 1;

@@ -1,6 +1,7 @@
 -- One row for each logical message that a producer intended: what was meant, and what its attempts came to.
 -- `began_ns`: its first attempt began; `ended_ns`: its last attempt was answered (NULL while one has no answer);
 -- `number`, `number_part`: the broker's number in the answer to an `ok` send, and the partition it is of;
+-- `unsure`: an attempt of unknown outcome may have stored a copy whose number no answer gave;
 -- `one_call`, `entry`: the call that all its attempts went in, and the place there.
 
 CREATE TABLE messages AS
@@ -17,6 +18,8 @@ WITH attempts AS (
            coalesce(bool_and(coalesce(outcome, '') = 'failed') FILTER (event = 'sent'), false) AS failed,
            min({'number': sequence_key(broker_seq), 'part': part})
                FILTER (event = 'sent' AND outcome = 'ok' AND sequence_key(broker_seq) IS NOT NULL) AS stored,
+           max(sequence_key(broker_seq)) FILTER (event = 'sent' AND outcome = 'ok') AS number_max,
+           bool_or(coalesce(outcome, '') NOT IN ('ok', 'failed')) FILTER (event = 'sent') AS unsure,
            any_value(call) FILTER (event = 'sent') AS call,
            any_value(entry) FILTER (event = 'sent') AS entry,
            any_value(part) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
@@ -32,7 +35,8 @@ SELECT id,
        CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed) THEN 'failed' ELSE 'unknown' END AS status,
        min(coalesce(started_ns, intended_ns)) AS began_ns,
        CASE WHEN bool_and(answered) THEN max(ended_ns) END AS ended_ns,
-       min(stored).number AS number,
+       min(stored).number AS number, max(number_max) AS number_max,
+       NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,
        coalesce(min(stored).part, any_value(sent_part)) AS number_part,
        CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN any_value(call) END AS one_call,
        CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN max(entry) END AS entry,

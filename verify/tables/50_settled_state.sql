@@ -23,7 +23,7 @@ WITH marks AS (
       AND NOT record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
     GROUP BY r.s
 )
-SELECT u.s, m.mark IS NOT NULL AS looked, coalesce(m.mark.empty, false) AS was_empty,
+SELECT u.s, m.mark IS NOT NULL AS looked, m.mark.at_ns AS looked_ns, coalesce(m.mark.empty, false) AS was_empty,
        coalesce(sends.late, 0) AS sends_late, coalesce(others.late, 0) AS others_late,
        coalesce(m.mark.empty AND coalesce(sends.late, 0) = 0 AND coalesce(others.late, 0) = 0, false) AS drained
 FROM subs u

@@ -1,6 +1,8 @@
 -- One row per (message, subscription) that the history speaks of: what most anomalies are counted in.
 -- `first`: the earliest `received`. `dead`: a dead letter that no redrive follows. `applied`: how often the effect
 -- stands, by the store where it was read back, else by the records; `unknown_effect`: nobody knows.
+-- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
+-- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
 -- `number`, `part`: the smallest broker number under which it was received before any redrive.
 
 CREATE TABLE pairs AS
@@ -9,10 +11,11 @@ WITH redriven AS (
            max({'at_ns': at_ns, 'line': line, 'file': file}) AS last_redrive
     FROM redrives GROUP BY id, s
 ), died AS (
-    SELECT d.id, d.s, coalesce(bool_or(NOT followed), false) AS dead
+    SELECT d.id, d.s, coalesce(bool_or(NOT followed), false) AS dead, coalesce(bool_or(last), false) AS surely_dead
     FROM (
         SELECT d.id, d.s, d.line, coalesce(bool_or(record_before(d.at_ns, d.file, d.line, r.at_ns, r.file, r.line)),
-                                           false) AS followed
+                                           false) AS followed,
+               coalesce(bool_and(record_before(r.at_ns, r.file, r.line, d.at_ns, d.file, d.line)), true) AS last
         FROM dead_letters d LEFT JOIN redrives r ON r.id = d.id AND r.s = d.s
         GROUP BY d.id, d.s, d.line
     ) d
@@ -56,11 +59,11 @@ SELECT p.id, p.s,
        coalesce(m.status, 'unknown') AS status, coalesce(m.status = 'acked', false) AS acked,
        coalesce(m.poison, false) AS poison, m.due_ns, m.intended_ns,
        m.producer, coalesce(m.grp, g.grp) AS grp, m.seq, m.began_ns, m.ended_ns, m.file AS producer_file,
-       m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
+       coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        g.first, g.last, g.first_call, g.stored.number AS number,
        CASE WHEN u.kind = 'stream' THEN coalesce(g.stored.part, g.part, m.number_part) ELSE '' END AS part,
-       coalesce(d.dead, false) AS dead, d.id IS NOT NULL AS ever_dead,
+       coalesce(d.dead, false) AS dead, coalesce(d.surely_dead, false) AS surely_dead, d.id IS NOT NULL AS ever_dead,
        r.first_redrive, r.last_redrive,
        del.first_delete, coalesce(del.deleted, false) AS deleted,
        CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) ELSE coalesce(h.applied, 0) END AS applied,
@@ -69,7 +72,7 @@ SELECT p.id, p.s,
        h.first_applied, h.first_apply_began, o.first_unhandled,
        b.s IS NULL AND o.id IS NOT NULL AS unknown_effect,
        u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates,
-       z.drained, z.looked
+       z.drained, z.looked, z.looked_ns
 FROM everyone p
 JOIN subs u ON u.s = p.s
 JOIN drains z ON z.s = p.s

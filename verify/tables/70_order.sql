@@ -3,7 +3,8 @@
 -- For a pair on one subscription the order is told by the broker's numbers under which both were received (rule 1);
 -- where one of the two has none, by the numbers in the answers to their sends (rule 2); where one has none of those
 -- either, by one producer's `seq`, if a's last attempt had ended before b's first began or both went in one call
--- (rule 3). On a stream only within a partition, and an ancestor's records come before a descendant's.
+-- (rule 3). A number or an end proves nothing where another attempt may have landed: in rule 2 b must not be unsure of
+-- its number, in rule 3 a must be acked to have been there when it ended. On a stream only within a partition, and an ancestor's records come before a descendant's.
 --
 -- `followers(rows)` gives, for each row of the table named `rows` that asks (`asks_file` is not NULL), the smallest
 -- value that a row after it offers: `any_ns` over all of them, `same_ns` and `same_line` over those in the asking file.
@@ -11,7 +12,7 @@
 
 CREATE MACRO orderable(rows) AS TABLE
 SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
-       ns, line, file, asks_file
+       unsure, acked, ns, line, file, asks_file
 FROM query_table(rows) WHERE grp IS NOT NULL;
 
 -- Each row once for the file that it asks about, and once more where what it offers stands in another file.
@@ -41,12 +42,12 @@ WITH base AS MATERIALIZED (
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), rule_2 AS (
     SELECT s, id, asks_file,
-           CASE WHEN number IS NULL THEN min(ns) OVER later
-                ELSE min(ns) FILTER (number IS NULL) OVER later END AS any_ns,
-           CASE WHEN number IS NULL THEN min(ns) OVER later_here
-                ELSE min(ns) FILTER (number IS NULL) OVER later_here END AS same_ns,
-           CASE WHEN number IS NULL THEN min(line) OVER later_here
-                ELSE min(line) FILTER (number IS NULL) OVER later_here END AS same_line
+           CASE WHEN number IS NULL THEN min(ns) FILTER (NOT unsure) OVER later
+                ELSE min(ns) FILTER (NOT unsure AND number IS NULL) OVER later END AS any_ns,
+           CASE WHEN number IS NULL THEN min(ns) FILTER (NOT unsure) OVER later_here
+                ELSE min(ns) FILTER (NOT unsure AND number IS NULL) OVER later_here END AS same_ns,
+           CASE WHEN number IS NULL THEN min(line) FILTER (NOT unsure) OVER later_here
+                ELSE min(line) FILTER (NOT unsure AND number IS NULL) OVER later_here END AS same_line
     FROM every SEMI JOIN lacking ON lacking.s = every.s AND lacking.grp = every.grp
     WHERE sent_number IS NOT NULL
     WINDOW later AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END ORDER BY sent_number
@@ -71,7 +72,7 @@ WITH base AS MATERIALIZED (
     SELECT * REPLACE (NULL AS asks_file), began_ns AS moment FROM straight WHERE ns IS NOT NULL
     UNION ALL
     SELECT * REPLACE (NULL AS ns, NULL AS line), ended_ns FROM straight
-    WHERE asks_file IS NOT NULL AND ended_ns IS NOT NULL
+    WHERE asks_file IS NOT NULL AND ended_ns IS NOT NULL AND acked
 ), rule_3 AS (
     SELECT s, id, asks_file,
            CASE WHEN has_1 AND has_2 THEN min(ns) FILTER (NOT has_1 AND NOT has_2) OVER later
@@ -99,7 +100,7 @@ WITH base AS MATERIALIZED (
     FROM unnumbered a
     JOIN unnumbered b ON b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.part = a.part AND a.seq < b.seq
     SEMI JOIN crooked c ON c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.part = a.part
-    WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended_ns < b.began_ns
+    WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended_ns < b.began_ns AND a.acked
       AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
     UNION ALL
     SELECT a.s, a.id, a.asks_file, b.ns,
@@ -118,7 +119,7 @@ WITH base AS MATERIALIZED (
 ), lineage_2 AS (
     SELECT d.s, e.grp, d.ancestor, e.file, e.number IS NOT NULL AS has_1, min(e.ns) AS ns, min(e.line) AS line
     FROM descendants d JOIN every e ON e.s = d.s AND e.sent_part = d.descendant
-    WHERE e.ns IS NOT NULL AND e.sent_number IS NOT NULL AND e.kind = 'stream'
+    WHERE e.ns IS NOT NULL AND e.sent_number IS NOT NULL AND NOT e.unsure AND e.kind = 'stream'
     GROUP BY ALL
 ), ancestors AS (
     SELECT a.s, a.id, a.asks_file, l.ns AS any_ns,
@@ -141,7 +142,7 @@ FROM (
 WHERE asks_file IS NOT NULL AND any_ns IS NOT NULL
 GROUP BY s, id;
 
--- The rows of `rows` that have one of them before them: what an order claim has looked at.
+-- The rows of `rows` that ask and have one of them before them: what an order claim has looked at.
 CREATE MACRO having_one_before(rows) AS TABLE
 WITH base AS MATERIALIZED (
     SELECT *, number IS NOT NULL AS has_1, sent_number IS NOT NULL AS has_2 FROM orderable(rows)
@@ -151,17 +152,17 @@ WITH base AS MATERIALIZED (
     SELECT s, id, number > min(number) OVER (PARTITION BY s, grp, part) AS later FROM base WHERE has_1
 ), rule_2 AS (
     SELECT s, id,
-           sent_number > CASE WHEN has_1 THEN min(sent_number) FILTER (NOT has_1) OVER here
+           NOT unsure AND sent_number > CASE WHEN has_1 THEN min(sent_number) FILTER (NOT has_1) OVER here
                               ELSE min(sent_number) OVER here END AS later
     FROM base SEMI JOIN lacking ON lacking.s = base.s AND lacking.grp = base.grp
     WHERE has_2
     WINDOW here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END)
 ), rule_3 AS (
     SELECT s, id,
-           began_ns > CASE WHEN has_1 AND has_2 THEN min(ended_ns) FILTER (NOT has_1 AND NOT has_2) OVER earlier
-                           WHEN has_1 THEN min(ended_ns) FILTER (NOT has_1) OVER earlier
-                           WHEN has_2 THEN min(ended_ns) FILTER (NOT has_2) OVER earlier
-                           ELSE min(ended_ns) OVER earlier END
+           began_ns > CASE WHEN has_1 AND has_2 THEN min(ended_ns) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
+                           WHEN has_1 THEN min(ended_ns) FILTER (acked AND NOT has_1) OVER earlier
+                           WHEN has_2 THEN min(ended_ns) FILTER (acked AND NOT has_2) OVER earlier
+                           ELSE min(ended_ns) FILTER (acked) OVER earlier END
            OR (kind = 'queue' AND one_call IS NOT NULL AND seq >
                CASE WHEN has_1 AND has_2 THEN min(seq) FILTER (NOT has_1 AND NOT has_2) OVER in_call
                     WHEN has_1 THEN min(seq) FILTER (NOT has_1) OVER in_call
@@ -184,9 +185,9 @@ WITH base AS MATERIALIZED (
     JOIN descendants d ON d.s = b.s AND d.descendant = b.sent_part
     JOIN (SELECT DISTINCT s, grp, sent_part, has_1 FROM base WHERE has_2) a
       ON a.s = b.s AND a.grp = b.grp AND a.sent_part = d.ancestor
-    WHERE b.has_2 AND b.kind = 'stream' AND NOT (a.has_1 AND b.has_1)
+    WHERE b.has_2 AND NOT b.unsure AND b.kind = 'stream' AND NOT (a.has_1 AND b.has_1)
 )
 SELECT DISTINCT s, id
 FROM (SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
       UNION ALL SELECT * FROM ancestors)
-WHERE later;
+WHERE later AND (s, id) IN (SELECT (s, id) FROM base WHERE asks_file IS NOT NULL);

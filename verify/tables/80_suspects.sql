@@ -6,7 +6,7 @@ SELECT s, id, drained AS proven FROM pairs WHERE acked AND expected AND NOT rece
 
 CREATE VIEW missing_and_received AS
 SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.sent_number, p.sent_part, p.began_ns, p.ended_ns,
-       p.one_call, p.kind, CASE WHEN p.received THEN 0 END AS ns, CASE WHEN p.received THEN 0 END AS line,
+       p.one_call, p.kind, p.unsure, p.acked, CASE WHEN p.received THEN 0 END AS ns, CASE WHEN p.received THEN 0 END AS line,
        0 AS file, CASE WHEN m.id IS NOT NULL THEN 0 END AS asks_file
 FROM pairs p
 SEMI JOIN (SELECT q.s, q.grp FROM missing n JOIN pairs q ON q.s = n.s AND q.id = n.id) g ON g.s = p.s AND g.grp = p.grp
@@ -17,20 +17,26 @@ UPDATE missing SET proven = true
 FROM followers('missing_and_received') f WHERE f.s = missing.s AND f.id = missing.id;
 
 CREATE VIEW first_receives AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
-       first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
-FROM pairs WHERE received AND ordered_by IS NOT NULL;
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+       acked, first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
+FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
 
 CREATE VIEW first_effects AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
-       first_applied.at_ns AS ns, first_applied.line AS line, first_applied.file AS file,
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+       acked, first_applied.at_ns AS ns, first_applied.line AS line, first_applied.file AS file,
        least(first_apply_began, first_unhandled).file AS asks_file
 FROM pairs WHERE applied_records > 0 AND ordered_by IS NOT NULL;
 
+-- Those whose effect stands, for what an order claim has looked at: any message may stand before them.
+CREATE VIEW applied AS
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+       acked, 0 AS ns, 0 AS line, 0 AS file, CASE WHEN applied > 0 THEN 0 END AS asks_file
+FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
+
 -- Times are turned round, so that "the smallest after it" is the last.
 CREATE VIEW last_receives AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind,
-       -last.at_ns AS ns, -last.line AS line, last.file AS file, CASE WHEN dead THEN last.file END AS asks_file
+SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began_ns, ended_ns, one_call, kind, unsure,
+       acked, -last.at_ns AS ns, -last.line AS line, last.file AS file, CASE WHEN surely_dead THEN last.file END AS asks_file
 FROM pairs p
 WHERE received AND ordered_by IS NOT NULL
   AND EXISTS (SELECT 1 FROM pairs d WHERE d.s = p.s AND d.grp = p.grp AND d.dead);
@@ -60,6 +66,7 @@ WITH candidates AS (
            END AS earliest_ns
     FROM candidates r
     JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
+        AND NOT coalesce(before(r.at_ns, r.file, h.started_ns, h.file), false)
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
 ), hasty AS (
     SELECT f.line
@@ -78,7 +85,7 @@ WITH candidates AS (
     WHERE before(d.answered_ns, d.file, r.started_ns, r.file)
       AND d.answered_ns < CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
                                ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file,
-                                             r.at_ns, r.file).earliest END
+                                             d.began_ns, d.file).earliest END
 )
 SELECT * FROM candidates
 WHERE line IN (SELECT line FROM twice UNION SELECT line FROM hasty UNION SELECT line FROM deleted);
@@ -91,21 +98,25 @@ WHERE nth > 1 AND line NOT IN (SELECT line FROM early_receives);
 -- deleted, all that time; else as far as a call that received the same copy again.
 CREATE TABLE queued AS
 WITH waited AS (
-    SELECT p.s, p.id, p.first, p.first_delete,
+    SELECT p.s, p.id, p.first, p.first_delete, NULL AS copy_number, p.dead_letter AS needs_look, p.looked_ns,
            p.first.at_ns AS from_ns, p.first.file AS from_file, p.first.line AS from_line,
            p.first_delete.at_ns AS until_ns, p.first_delete.file AS until_file
     FROM pairs p
-    WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.dead
+    WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.ever_dead
       AND p.first_redrive IS NULL
     UNION ALL
-    SELECT p.s, p.id, p.first, p.first_delete, r.first.at_ns, r.first.file, r.first.line, r.last.at_ns, r.last.file
-    FROM (SELECT s, id, copy, min({'at_ns': at_ns, 'file': file, 'line': line}) AS first,
-                 max({'at_ns': started_ns, 'file': file}) AS last
-          FROM repeated WHERE started_ns IS NOT NULL GROUP BY s, id, copy) r
+    SELECT p.s, p.id, p.first, p.first_delete, r.number, false, p.looked_ns, r.first.at_ns, r.first.file, r.first.line, r.last.at_ns, r.last.file
+    FROM (SELECT r.s, r.id, r.copy, max(r.number) AS number,
+                 min({'at_ns': r.at_ns, 'file': r.file, 'line': r.line}) AS first,
+                 max({'at_ns': r.started_ns, 'file': r.file}) FILTER (
+                     p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns,
+                                                              p.first_redrive.file, p.first_redrive.line)) AS last
+          FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
+          WHERE r.started_ns IS NOT NULL GROUP BY r.s, r.id, r.copy) r
     JOIN pairs p ON p.s = r.s AND p.id = r.id
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
-SELECT w.*, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended_ns, p.one_call,
+SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended_ns, p.one_call,
        least(w.until_ns, w.first_delete.at_ns) AS bound_ns
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
@@ -113,7 +124,8 @@ WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
 CREATE TABLE overtakes AS
 WITH places AS (
-    SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.began_ns,
+    SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
+           x.number AS copy_number, p.began_ns,
            p.one_call, row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
     FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
     SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp
@@ -134,9 +146,12 @@ WHERE a.id <> b.id AND mate.line IS NULL
   AND before(b.at_ns, b.file, a.until_ns, a.until_file)
   AND (a.first_delete IS NULL OR before(b.at_ns, b.file, a.first_delete.at_ns, a.first_delete.file))
   AND CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL THEN a.number < b.number
-           WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL THEN a.sent_number < b.sent_number
+           WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL
+           THEN a.sent_number < b.sent_number AND NOT b.unsure
            ELSE a.producer = b.producer AND a.seq < b.seq
-                AND (a.ended_ns < b.began_ns OR a.one_call = b.one_call) END;
+                AND ((a.acked AND a.ended_ns < b.began_ns) OR a.one_call = b.one_call) END
+  AND NOT coalesce(a.copy_number >= b.copy_number, false)
+  AND (NOT a.needs_look OR coalesce(b.at_ns + clock_error() < a.looked_ns, false));
 
 -- Faults, each with its window, and the reasons for which a run proves nothing.
 CREATE TABLE faults AS

@@ -1,0 +1,198 @@
+"""Writes docs/claims.md from the registries, so that the catalogue cannot tell anything but what the code does.
+
+python scripts/generate_docs.py            write it
+python scripts/generate_docs.py --check    exit code 1 if it is not what would be written
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+from chaos.base import Entry
+from chaos.base import units as fault_units
+from chaos.registry import FAULTS
+from consumers import guards
+from gameday.catalogue import catalogue
+from gameday.scenario import short_bound
+from history.manifest import ALIASES, BOUNDS, Subscription
+from loadgen.shapes import SHAPES, Shape
+from loadgen.shapes import units as shape_units
+from verify.claims import RULES, Rule
+from verify.registry import CHECKS
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "claims.md"
+# What a claim may speak of, each tried on its rule with a subscription that is nothing else.
+_COVERED: Mapping[str, Subscription] = {
+    "ordered by group": Subscription(ordered_by="group"),
+    "ordered by partition": Subscription(ordered_by="partition"),
+    "with a filter": Subscription(filtered=True),
+    "with a dead-letter queue": Subscription(dead_letter=True),
+}
+_UNKNOWN_EFFECTS = {"unapplied": "an unknown effect of a message with none applied", "any": "any unknown effect"}
+
+
+def page() -> str:
+    return "\n".join(
+        [
+            "# Catalogue: claims, anomalies, and what can stand in a scenario",
+            "",
+            "<!-- Generated from the registries by scripts/generate_docs.py; change the registries, not this page. -->",
+            "",
+            "Definitions to the letter are in [history.md](history.md); this page lists what is registered.",
+            "",
+            *_claims(),
+            *_anomalies(),
+            *_faults(),
+            *_shapes(),
+            *_listed("Transports", "transports", "promises", "`transports/registry.py`"),
+            *_listed("Handlers", "handlers", "what it does", "`consumers/handlers.py`"),
+            *_guards(),
+        ]
+    )
+
+
+def _claims() -> Iterator[str]:
+    yield "## Claims"
+    yield ""
+    yield (
+        "A claim ends `holds`, `violated` or `unknown`. Besides what the table names, every claim is unknown, unless "
+        "violated, when the run is `vacuous` or when there was nothing to check on a subscription that it covers, and "
+        "unknown in any case when the history is damaged. Registered in `verify/claims.py`."
+    )
+    yield ""
+    aliases = {name: alias for alias, name in ALIASES.items()}
+    rows = []
+    for name, bounds in BOUNDS.items():
+        title = f"`{name}`" + (f" (alias `{aliases[name]}`)" if name in aliases else "")
+        given = ", ".join(f"`{short_bound(bound)}`" for bound in bounds)
+        rule = RULES.get(name)
+        rows.append((title, given, *(_ruled(rule) if rule else _timed(name))))
+    yield from _table(("claim", "bounds", "covers", "violated by", "unknown when"), rows)
+
+
+def _ruled(rule: Rule) -> tuple[str, str, str]:
+    covers = [words for words, subscription in _COVERED.items() if rule.covers(subscription)]
+    everything = rule.covers(Subscription())
+    violated = ", ".join(f"`{anomaly}`" for anomaly in rule.violated_by)
+    if rule.strict_adds:
+        violated += "; `strict: true` adds " + ", ".join(f"`{anomaly}`" for anomaly in rule.strict_adds)
+    unknown = ["not drained"] if rule.needs_drain else []
+    unknown += ["no effects recorded"] if rule.needs_effects else []
+    unknown += [_UNKNOWN_EFFECTS[rule.unknown_effects]] if rule.unknown_effects else []
+    return "every subscription" if everything else ", ".join(covers), violated, "; ".join(unknown)
+
+
+def _timed(name: str) -> tuple[str, str, str]:
+    where = f"[history.md](history.md#{name})"
+    return "every subscription", f"its bounds: {where}", f"too little to tell: {where}"
+
+
+def _anomalies() -> Iterator[str]:
+    yield "## Anomalies"
+    yield ""
+    yield (
+        "Each is one query, `verify/checks/NAME.sql`, registered in `verify/registry.py`. A *legal* one is something "
+        "that AWS allows: it is counted and explained, and violates nothing."
+    )
+    yield ""
+    rows = []
+    for name, check in CHECKS.items():
+        breaks = [claim for claim, rule in RULES.items() if name in rule.violated_by]
+        strict = [claim for claim, rule in RULES.items() if name in rule.strict_adds]
+        violates = [*(f"`{claim}`" for claim in breaks), *(f"`{claim}` if strict" for claim in strict)]
+        path = f"../verify/checks/{name.replace('-', '_')}.sql"
+        nothing = "legal" if check.legal else "no claim of its own"
+        rows.append((f"[`{name}`]({path})", check.summary, ", ".join(violates) or nothing))
+    yield from _table(("anomaly", "found when", "violates"), rows)
+
+
+def _faults() -> Iterator[str]:
+    yield "## Faults"
+    yield ""
+    yield (
+        "An entry of a scenario's `chaos` list, registered in `chaos/registry.py`. All take `at` (strike once, so long "
+        "after the load began), or `every` with `jitter` and `until` (again and again)."
+    )
+    yield ""
+    rows = [
+        (f"`{name}`", (fault.__doc__ or "").strip(), _keys(fault, fault_units(fault), {"fault", *Entry.model_fields}))
+        for name, fault in FAULTS.items()
+    ]
+    yield from _table(("fault", "what it does", "keys of its own"), rows)
+
+
+def _shapes() -> Iterator[str]:
+    yield "## Load shapes"
+    yield ""
+    yield "The value of `load.shape`, registered in `loadgen/shapes.py`. All take `rate` and `duration`."
+    yield ""
+    rows = [
+        (f"`{name}`", (shape.__doc__ or "").strip(), _keys(shape, shape_units(shape), set(Shape.model_fields)))
+        for name, shape in SHAPES.items()
+    ]
+    yield from _table(("shape", "what it does", "keys of its own"), rows)
+
+
+def _guards() -> Iterator[str]:
+    """The table that the module opens with: where each guard breaks is what they are there to show."""
+    yield "## Guards"
+    yield ""
+    yield "The value of `consumers.guard`: what stands around an effect. Registered in `consumers/guards.py`."
+    yield ""
+    table = [line for line in (guards.__doc__ or "").splitlines() if line.startswith("|")]
+    missing = [name for name in guards.GUARDS if not any(line.startswith(f"| {name} |") for line in table)]
+    if missing:
+        raise SystemExit(f"the docstring of consumers/guards.py does not tell where {', '.join(missing)} breaks")
+    yield from table
+    yield ""
+
+
+def _listed(title: str, what: str, column: str, where: str) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    yield f"Registered in {where}."
+    yield ""
+    yield from _table((what.removesuffix("s"), column), [(f"`{name}`", told) for name, told in catalogue(what)])
+
+
+def _keys(model: type[BaseModel], units: Mapping[str, str], without: set[str]) -> str:
+    """The keys that a scenario writes, each with what kind of number it is and whether it must be there."""
+    told = []
+    for name, field in model.model_fields.items():
+        if name in without:
+            continue
+        key = field.alias or name
+        kind = units.get(key, "").replace("-", " ")
+        choices = " | ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
+        needed = "required" if field.is_required() else ""
+        inside = ", ".join(filter(None, [kind, choices, needed]))
+        told.append(f"`{key}`" + (f" ({inside})" if inside else ""))
+    return ", ".join(told)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+def main() -> int:
+    wanted = page()
+    if "--check" in sys.argv[1:]:
+        current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted
+        if not current:
+            print(f"{PAGE} is not current; write it with: python scripts/generate_docs.py", file=sys.stderr)
+        return 0 if current else 1
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

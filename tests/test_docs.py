@@ -1,0 +1,174 @@
+"""The documents are held to the code: links lead somewhere, lists are the registries', what is shown can be typed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from gameday import scenario
+from gameday.cli import app
+from gameday.document import parse
+from history.manifest import BOUNDS
+from scripts import generate_docs
+from verify.judge import EXIT_CODES
+from verify.observer import Metrics, Observer
+from verify.registry import CHECKS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+README = (ROOT / "README.md").read_text("utf-8")
+HISTORY = (ROOT / "docs" / "history.md").read_text("utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def prose(text: str) -> str:
+    """Without code, in which brackets are no links."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def table(text: str, first: str) -> list[list[str]]:
+    """The rows of the table whose first column is called `first`."""
+    found = re.search(rf"^\| {first} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert found, f"there is no table of {first}"
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[1].splitlines()]
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(path: Path) -> None:
+    # The text of a link may be code, so only blocks are left out here.
+    text = re.sub(r"^ *```.*?^ *```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith(("http://", "https://")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text("utf-8"))):
+            dead.append(link)
+    assert dead == []
+
+
+def test_the_catalogue_is_current() -> None:
+    assert generate_docs.PAGE.read_text("utf-8") == generate_docs.page(), (
+        "docs/claims.md is not what the registries say; run: python scripts/generate_docs.py"
+    )
+
+
+def test_a_catalogue_that_is_not_current_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate_docs, "PAGE", tmp_path / "claims.md")
+    monkeypatch.setattr(sys, "argv", ["generate_docs.py", "--check"])
+    assert generate_docs.main() == 1
+    assert "python scripts/generate_docs.py" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["generate_docs.py"])
+    assert generate_docs.main() == 0
+    monkeypatch.setattr(sys, "argv", ["generate_docs.py", "--check"])
+    assert generate_docs.main() == 0
+
+
+def test_the_table_of_scenarios_is_what_they_expect() -> None:
+    told: dict[str, tuple[str, set[str], set[str]]] = {}
+    for row, verdict, violated, found in table(README, "scenario"):
+        link = re.fullmatch(r"\[`(.*)`\]\(scenarios/(.*)\.yaml\)", row)
+        assert link and link[1] == link[2]
+        told[link[1]] = (verdict, _names(violated), _names(found))
+    expected: dict[str, tuple[str, set[str], set[str]]] = {}
+    for name in scenario.names():
+        expect = scenario.load(scenario.find(name)).expect
+        assert expect, f"{name} does not say what it expects"
+        broken = {claim for claim, ruling in expect.claims.items() if ruling == "violated"}
+        expected[name] = (expect.verdict, broken, set(expect.anomalies))
+    assert told == expected
+
+
+def _names(cell: str) -> set[str]:
+    return set(filter(None, cell.split(", ")))
+
+
+def test_the_scenario_shown_is_one() -> None:
+    (shown,) = blocks(README, "yaml")
+    assert scenario.resolve(parse(shown, name="README.md")).name == "pause"
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Every command line of ours in the blocks of a shell: without assignments, comments and redirections."""
+    for block in blocks(text, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.partition(" > ")[0], comments=True)
+            while words and re.match(r"[A-Z_]+=", words[0]):
+                words.pop(0)
+            if words:
+                yield words
+
+
+def flags(words: list[str]) -> set[str]:
+    return {word.partition("=")[0] for word in words if word.startswith("--")}
+
+
+def test_every_command_of_the_readme_can_be_typed() -> None:
+    """gameday's lines are parsed by gameday itself: commands, flags and choices."""
+    known = typer.main.get_group(app).commands
+    seen = set()
+    for program, *words in commands(README):
+        if program == "gameday":
+            name, *arguments = words
+            known[name].make_context(name, arguments).close()
+            seen.add(name)
+        elif program == "make":
+            assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert seen == set(known), "a command is not shown, or not there"
+
+
+def test_every_scenario_and_override_of_the_readme_is_accepted(tmp_path: Path) -> None:
+    (shown,) = blocks(README, "yaml")
+    (tmp_path / "pause.yaml").write_text(shown)
+    for program, *words in commands(README):
+        if program == "gameday" and words[0] == "run":
+            own = words[1].endswith(".yaml")
+            path = tmp_path / words[1] if own else scenario.find(words[1])
+            scenario.load(path, [words[n + 1] for n, word in enumerate(words) if word == "--set"])
+
+
+def test_every_flag_of_locust_in_the_readme_is_there() -> None:
+    (line,) = [words for words in commands(README) if words[0] == "locust"]
+    said = (ROOT / "loadgen" / "locustfile.py").read_text("utf-8")
+    ours = {flag for flag in flags(line) if flag.startswith("--gameday-")}
+    assert ours and all(f'"{flag}"' in said for flag in ours)
+    assert (ROOT / line[line.index("-f") + 1]).is_file()
+
+
+def test_every_metric_of_the_readme_is_served(tmp_path: Path) -> None:
+    """From a run in which nothing happened: names only."""
+    (tmp_path / "history").mkdir()
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"schema": 1, "run": "r", "subscriptions": {"orders": {}}, "claims": [{"claim": "no-loss"}]})
+    )
+    served = {f"{m.name}_total" if m.type == "counter" else m.name for m in Metrics(Observer(tmp_path)).collect()}
+    shown = set(re.findall(r"`(gameday_\w+)", README))
+    assert shown and shown <= served
+
+
+def test_the_reference_names_every_anomaly_claim_and_exit_code() -> None:
+    rows = [re.findall(r"`([\w-]+)`", row[0]) for row in table(HISTORY, "anomaly")]
+    assert [name for row in rows for name in row] == list(CHECKS)
+    claims = [re.findall(r"`([\w-]+)`", row[0])[0] for row in table(HISTORY, "claim")]
+    assert claims == list(BOUNDS)
+    codes = {int(row[0]) for row in table(HISTORY, "code")}
+    assert set(EXIT_CODES.values()) | {2, 4, 130} == codes

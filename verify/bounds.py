@@ -72,6 +72,8 @@ class Facts:
     load_stopped_ns: int | None
     scheduled: int | None
     intended: int
+    load_started: bool
+    clock_error_ns: int
 
     @classmethod
     def read(cls, db: duckdb.DuckDBPyConnection) -> Facts:
@@ -80,11 +82,21 @@ class Facts:
         row = db.execute(
             "SELECT (SELECT max(at_ns) FROM raw),"
             " (SELECT max(at_ns) FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
-            " (SELECT arg_max(scheduled, line) FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
-            " (SELECT count(*) FROM messages WHERE intended_ns IS NOT NULL)"
+            " (SELECT sum(scheduled)::BIGINT FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
+            " (SELECT count(*) FROM messages WHERE intended_ns IS NOT NULL),"
+            " (SELECT count(*) > 0 FROM raw WHERE event = 'mark' AND name = 'load-started'),"
+            " clock_error()"
         ).fetchone()
         assert row is not None
-        return cls(faults=windows, end_ns=row[0] or 0, load_stopped_ns=row[1], scheduled=row[2], intended=row[3])
+        return cls(
+            faults=windows,
+            end_ns=row[0] or 0,
+            load_stopped_ns=row[1],
+            scheduled=row[2],
+            intended=row[3],
+            load_started=row[4],
+            clock_error_ns=row[5],
+        )
 
     def windows(self, grace_ns: int) -> list[tuple[int, int]]:
         """The fault windows lengthened by the grace, merged."""
@@ -159,6 +171,8 @@ def judge_bound(
             return
     else:
         outcome.unknown(f"{s}: {count} messages are too few to tell {name[:-2]} ({FEW} needed)")
+    if facts.scheduled is None and facts.load_started:
+        outcome.unknown(f"{s}: the load did not come to its end, so nobody knows how many messages were never sent")
     missing = (facts.scheduled or 0) - facts.intended
     if facts.scheduled is not None and missing * 100 > (100 - hundredths) * facts.scheduled:
         outcome.unknown(
@@ -191,20 +205,20 @@ def recovery(
         outcome.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
         return outcome, {fault.name: "unknown" for fault in facts.faults}
     forever = facts.end_ns + 10**18
+    error = facts.clock_error_ns
     rows = db.execute(
         f"SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM ({POPULATION}) "
-        "WHERE coalesce(first_ns, ?) > due_ns + ? AND due_ns + ? < ?",
-        [bound_ns, forever, s, forever, bound_ns, bound_ns, facts.end_ns],
+        "WHERE coalesce(first_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
+        [bound_ns, forever, s, forever, bound_ns, bound_ns, facts.end_ns + error],
     ).fetchall()
-    late = merged([(start, stop) for start, stop, _ in rows])
-    surely_late = merged([(start, stop) for start, stop, excused in rows if not excused])
+    perhaps_late = merged([(start - error, stop + error) for start, stop, _ in rows])
+    surely_late = merged(
+        [(start + error, stop - error) for start, stop, excused in rows if not excused and start + error < stop - error]
+    )
     quiet_ns = nanoseconds(max(QUIET_FLOOR_S, (visibility_s or 0) + 1))
     rulings: dict[str, Ruling] = {}
     for fault in facts.faults:
-        ruling = recovered(fault, facts, late, quiet_ns=quiet_ns, within_ns=nanoseconds(within_s))
-        if ruling == "violated" and late != surely_late:
-            sure = recovered(fault, facts, surely_late, quiet_ns=quiet_ns, within_ns=nanoseconds(within_s))
-            ruling = "violated" if sure == "violated" else "unknown"
+        ruling = recovered(fault, facts, perhaps_late, surely_late, quiet_ns=quiet_ns, within_ns=nanoseconds(within_s))
         rulings[fault.name] = ruling
         if ruling == "violated":
             outcome.violated(f"{s}: still late {within_s:g} s after {fault.name} (late: {seconds(bound_ns):g} s)")
@@ -216,33 +230,49 @@ def recovery(
     return outcome, rulings
 
 
-def recovered(fault: Window, facts: Facts, late: Sequence[tuple[int, int]], *, quiet_ns: int, within_ns: int) -> Ruling:
+def recovered(
+    fault: Window,
+    facts: Facts,
+    perhaps_late: Sequence[tuple[int, int]],
+    surely_late: Sequence[tuple[int, int]],
+    *,
+    quiet_ns: int,
+    within_ns: int,
+) -> Ruling:
     """Whether there is a moment, at most `within_ns` after the stop, from which nothing is late for `quiet_ns`.
 
-    `late`: merged open intervals in which some message is late.
+    Both sequences are merged open intervals: when some message may have been late (what holding asks), and when one
+    surely was (what violating asks); they differ by the error of the clocks, and by what may be dropped.
     """
     if fault.stop_ns is None:
         return "unknown"
     stop_ns = fault.stop_ns
     others = [other for other in facts.faults if other is not fault]
-    if any(o.start_ns <= stop_ns and (o.stop_ns is None or o.stop_ns > stop_ns) for o in others):
+    error = facts.clock_error_ns
+    if any(o.start_ns - error <= stop_ns and (o.stop_ns is None or o.stop_ns > stop_ns + error) for o in others):
         return "unknown"
     ends = [o.start_ns for o in others if o.start_ns > stop_ns]
     ends.append(facts.end_ns if facts.load_stopped_ns is None else facts.load_stopped_ns)
-    horizon_ns = min(ends)
-    starts = [start for start, _ in late]
+    horizon_ns = min(ends) - error
+    starts = [start for start, _ in perhaps_late]
+    for moment in _moments(perhaps_late, stop_ns, within_ns):
+        if moment + quiet_ns <= horizon_ns and not _meets(perhaps_late, starts, moment, moment + quiet_ns):
+            return "holds"
     # A moment is refuted only by what is late before the horizon: one that lies there or beyond stays open.
-    refuted = stop_ns + within_ns < horizon_ns
-    moments = [stop_ns] + [stop for _, stop in late if stop_ns < stop <= stop_ns + within_ns]
-    for moment in moments:
-        if not _late_within(late, starts, moment, min(moment + quiet_ns, horizon_ns)):
-            refuted = False
-            if moment + quiet_ns <= horizon_ns:
-                return "holds"
+    starts = [start for start, _ in surely_late]
+    refuted = stop_ns + within_ns < horizon_ns and all(
+        _meets(surely_late, starts, moment, min(moment + quiet_ns, horizon_ns))
+        for moment in _moments(surely_late, stop_ns, within_ns)
+    )
     return "violated" if refuted else "unknown"
 
 
-def _late_within(late: Sequence[tuple[int, int]], starts: Sequence[int], from_ns: int, to_ns: int) -> bool:
+def _moments(late: Sequence[tuple[int, int]], stop_ns: int, within_ns: int) -> list[int]:
+    """The moments worth asking about: the stop itself, and each end of a lateness soon after."""
+    return [stop_ns] + [end for _, end in late if stop_ns < end <= stop_ns + within_ns]
+
+
+def _meets(late: Sequence[tuple[int, int]], starts: Sequence[int], from_ns: int, to_ns: int) -> bool:
     """Whether an open late interval meets [from, to]."""
     n = bisect_left(starts, to_ns)
     return n > 0 and late[n - 1][1] > from_ns and to_ns > from_ns

@@ -114,7 +114,9 @@ _DUE_EFFECT = "SELECT s, count(*) FROM pairs WHERE expected AND (acked OR receiv
 _ORDERED = (
     "SELECT h.s, count(*) FROM having_one_before('{rows}') h JOIN subs u ON u.s = h.s WHERE {ordered} GROUP BY h.s"
 )
-_EFFECTIVE = "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns < u.effective_from_ns + clock_error())"
+_EFFECTIVE = (
+    "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns <= u.effective_from_ns + clock_error())"
+)
 _ORDER = ("nonmonotonic-delivery", "group-overtake", "nonmonotonic-send", "stored-out-of-order")
 
 RULES: Mapping[str, Rule] = {
@@ -171,7 +173,8 @@ RULES: Mapping[str, Rule] = {
     "filter-correct": Rule(
         checked=(
             "SELECT u.s, count(*) FROM messages m JOIN subs u ON u.filtered "
-            "AND NOT coalesce(m.intended_ns < u.effective_from_ns + clock_error(), false) WHERE m.status = 'acked' GROUP BY u.s"
+            "AND NOT coalesce(m.intended_ns <= u.effective_from_ns + clock_error(), false) "
+            "WHERE m.status = 'acked' GROUP BY u.s"
         ),
         violated_by=("misrouted", "lost"),
         covers=lambda s: s.filtered,
@@ -213,13 +216,13 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
     names = rule.violated_by + (rule.strict_adds if judgement.claim.bounds.get("strict") else ())
     judgement.anomalies = dict.fromkeys(names, 0)
     for finding in evidence.findings:
-        if finding.anomaly == "unseen" and rule.needs_drain:
-            judgement.unknown(f"{finding.subscription}: {finding.count} acked, and neither received nor proven lost")
-        if finding.anomaly not in names or (rule.once_effective and finding.premature):
-            continue
         state = evidence.states.get(finding.subscription or "")
         in_scope = state is None or rule.covers(state.promised) or finding.anomaly in rule.anywhere
-        if not in_scope or finding.note == "outside":
+        if not in_scope or (rule.once_effective and finding.premature):
+            continue
+        if finding.anomaly == "unseen" and "lost" in names:
+            judgement.unknown(f"{finding.subscription}: {finding.count} acked, and neither received nor proven lost")
+        if finding.anomaly not in names or finding.note == "outside":
             continue
         where = finding.subscription
         if finding.note == "unknown":
@@ -278,9 +281,10 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
         for name, value in claim.bounds.items()
         if name in bounds.QUANTILES
     ]
-    outcomes, judged = {}, {fault.name: True for fault in evidence.facts.faults}
+    outcomes = {}
+    rulings: dict[str, list[Ruling]] = {fault.name: [] for fault in evidence.facts.faults}
     for name, state in evidence.states.items():
-        outcomes[name], rulings = bounds.recovery(
+        outcomes[name], found = bounds.recovery(
             evidence.db,
             name,
             state.promised.visibility_timeout_s,
@@ -288,10 +292,12 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
             float(within_s),
             max(given, default=None),
         )
-        for fault, ruling in rulings.items():
-            judged[fault] = judged[fault] and ruling != "unknown"
+        for fault, ruling in found.items():
+            rulings[fault].append(ruling)
     _check_each(judgement, evidence, outcomes)
-    judgement.checked = sum(judged.values())
+    judgement.checked = sum(
+        "violated" in found or (found != [] and "unknown" not in found) for found in rulings.values()
+    )
     if not evidence.facts.faults:
         judgement.unknown("no fault to recover from")
 

@@ -23,8 +23,6 @@ from verify.registry import CHECKS
 
 FILE = "verdict.json"
 EXIT_CODES: Mapping[Ruling, int] = {"holds": 0, "violated": 1, "unknown": 3}
-# What a message that was never received counts as: an at-most-once subscription may do that.
-_NEVER_RECEIVED = ("lost", "unseen", "fanout-missing")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,8 +98,10 @@ def _count(loaded: Loaded, tell: Progress) -> dict[str, int]:
 def _evidence(loaded: Loaded) -> Evidence:
     db = loaded.db
     rows = db.execute(
-        "SELECT f.anomaly, f.s, f.note, coalesce(m.intended_ns < u.effective_from_ns + clock_error(), false), sum(f.n)::BIGINT "
-        "FROM found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON m.id = f.id GROUP BY ALL"
+        "SELECT f.anomaly, f.s, f.note, coalesce(m.intended_ns <= u.effective_from_ns + clock_error(), false), "
+        "NOT coalesce(p.received, true), sum(f.n)::BIGINT "
+        "FROM found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON m.id = f.id "
+        "LEFT JOIN pairs p ON p.s = f.s AND p.id = f.id GROUP BY ALL"
     ).fetchall()
     findings = [
         Finding(
@@ -109,10 +109,10 @@ def _evidence(loaded: Loaded) -> Evidence:
             subscription=s,
             note=note,
             premature=premature,
-            never_received=anomaly in _NEVER_RECEIVED or note == "never received",
+            never_received=never_received,
             count=count,
         )
-        for anomaly, s, note, premature, count in rows
+        for anomaly, s, note, premature, never_received, count in rows
     ]
     return Evidence(
         db=db,

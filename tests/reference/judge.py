@@ -115,7 +115,8 @@ from tests.reference.words import NEVER, Past, Sample, later
 # lag and recovery
 # 36. They judge expected subscriptions only, and messages with a `due`. A lag breaks a bound if first is proven to be
 #     later than `due` + bound (never received: the history's last `at`); a quantile, if so many are. Without a
-#     `scheduled` in any `load-stopped`, each bound is unknown unless broken (R2); several marks add up.
+#     `scheduled` in any `load-stopped`, each bound is unknown unless broken, if the load is known to have started (R2);
+#     several marks add up.
 # 37. `checked` of lag: messages left in for at least one bound. `latency_s`: the lag of all those messages, none left
 #     out, never received ones included; null where there are none.
 # 38. recovery is judged per fault and subscription; a fault is judged if some subscription is violated or all hold,
@@ -487,7 +488,7 @@ def _exceeds(past: Past, sample: Sample, bound: int) -> bool:
 def _never_intended(past: Past, name: str, percent: int) -> list[str]:
     scheduled = past.facts.scheduled
     if scheduled is None:
-        return [f"{name}: nobody wrote how many messages were scheduled"]
+        return [f"{name}: nobody wrote how many messages were scheduled"] if past.facts.load_started else []
     missing = scheduled - sum(1 for id in past.messages if past.intended(id))
     return [f"{name}: {missing} messages never intended"] if missing * 100 > (100 - percent) * scheduled else []
 

@@ -269,6 +269,7 @@ class Facts:
     effects_read: tuple[EffectsRead, ...]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
+    load_started: bool
     scheduled: int | None
     last_at: int | None
     torn_lines: int
@@ -461,6 +462,7 @@ def read(run: Path) -> Facts:
         load_stopped=max(
             (record.moment for record in marks.get("load-stopped", [])), key=lambda moment: moment.time, default=None
         ),
+        load_started="load-started" in marks,
         scheduled=_scheduled(marks.get("load-stopped", [])),
         last_at=max((record.at for record in records), default=None),
         torn_lines=torn,

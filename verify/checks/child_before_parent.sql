@@ -1,6 +1,6 @@
 -- a record first received after a record of its group in a descendant of its partition
 WITH firsts AS (
-    SELECT x.s, x.id, x.copy, any_value(x.part) AS part, coalesce(any_value(m.grp), any_value(x.grp)) AS grp,
+    SELECT x.s, x.id, x.copy, any_value(x.part) AS part, any_value(m.grp) AS grp,
            min({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS first
     FROM rx x
     JOIN subs u ON u.s = x.s AND u.kind = 'stream' AND u.ordered_by IS NOT NULL

@@ -1,5 +1,5 @@
 -- acked or received, expected, drained, and applied zero times with no unknown effect; a dead poison has none to miss
-SELECT s, id, 1 AS n, CASE WHEN NOT received THEN 'never received' END AS note
+SELECT s, id, 1 AS n, NULL AS note
 FROM pairs
 WHERE (acked OR received) AND expected AND drained AND applied = 0 AND NOT unknown_effect AND NOT (poison AND dead)
   AND (SELECT recorded FROM effects_recorded);

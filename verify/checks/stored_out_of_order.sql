@@ -1,9 +1,15 @@
 -- one producer's messages of a group, both acked and both received, stand in the broker against their `seq`
 WITH stored AS (
-    SELECT s, id, number, min(number) OVER (PARTITION BY s, producer, grp, part ORDER BY seq
-                                            GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS smallest_later
+    SELECT s, id, number, kind, unsure, ever_dead OR first_redrive IS NOT NULL AS died, dead_letter, looked_ns,
+           arg_min(first.at_ns, number) OVER later AS first_ns, min(number) OVER later AS smallest_later
     FROM pairs
     WHERE ordered_by IS NOT NULL AND acked AND received AND number IS NOT NULL
       AND producer IS NOT NULL AND grp IS NOT NULL AND seq IS NOT NULL
+    WINDOW later AS (PARTITION BY s, producer, grp, part ORDER BY seq
+                     GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 )
-SELECT s, id, 1 AS n, NULL AS note FROM stored WHERE smallest_later < number;
+SELECT s, id, 1 AS n, NULL AS note FROM stored
+WHERE smallest_later < number
+  -- An unanswered attempt of it may have stored an earlier copy, which nobody saw die.
+  AND NOT (kind = 'queue' AND unsure
+           AND (died OR (dead_letter AND NOT coalesce(first_ns + clock_error() < looked_ns, false))));

@@ -29,8 +29,7 @@ WITH redriven AS (
                x.number IS NOT NULL AND (r.first_redrive IS NULL
                OR record_before(x.at_ns, x.file, x.line,
                                 r.first_redrive.at_ns, r.first_redrive.file, r.first_redrive.line))) AS stored,
-           any_value(x.part) AS part,
-           any_value(x.grp) AS grp
+           any_value(x.part) AS part
     FROM rx x LEFT JOIN redriven r ON r.id = x.id AND r.s = x.s
     GROUP BY x.id, x.s
 ), deletes AS (
@@ -58,7 +57,7 @@ SELECT p.id, p.s,
        coalesce(list_contains(m.expect, p.s), false) AS expected,
        coalesce(m.status, 'unknown') AS status, coalesce(m.status = 'acked', false) AS acked,
        coalesce(m.poison, false) AS poison, m.due_ns, m.intended_ns,
-       m.producer, coalesce(m.grp, g.grp) AS grp, m.seq, m.began, m.ended, m.file AS producer_file,
+       m.producer, m.grp, m.seq, m.began, m.ended, m.file AS producer_file,
        coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        g.first, g.last, g.first_call, g.stored.number AS number,

@@ -16,8 +16,10 @@ SEMI JOIN (SELECT q.s, q.grp FROM missing n JOIN pairs q ON q.s = n.s AND q.id =
 LEFT JOIN missing m ON m.s = p.s AND m.id = p.id
 WHERE p.ordered_by IS NOT NULL;
 
+-- A redrive puts a message behind those that came after it, so then its group proves nothing.
 UPDATE missing SET proven = true
-FROM followers('missing_and_received') f WHERE f.s = missing.s AND f.id = missing.id;
+FROM followers('missing_and_received') f JOIN pairs p ON p.s = f.s AND p.id = f.id
+WHERE f.s = missing.s AND f.id = missing.id AND p.first_redrive IS NULL;
 
 CREATE VIEW first_receives AS
 SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
@@ -49,8 +51,7 @@ SELECT count(*) > 0 AS recorded FROM raw WHERE event = 'effect' OR (event = 'mar
 
 -- Receives of a copy that was received before, with those that came too early.
 CREATE TABLE repeated AS
-SELECT x.*, row_number() OVER (PARTITION BY x.s, x.id, x.copy ORDER BY x.at_ns, x.file, x.line) AS nth
-FROM rx x
+SELECT x.* FROM rx x
 SEMI JOIN (SELECT s, id, copy FROM rx WHERE copy <> '' GROUP BY ALL HAVING count(*) > 1) r
     ON r.s = x.s AND r.id = x.id AND r.copy = x.copy;
 
@@ -93,9 +94,11 @@ WITH candidates AS (
 SELECT * FROM candidates
 WHERE line IN (SELECT line FROM twice UNION SELECT line FROM hasty UNION SELECT line FROM deleted);
 
+-- How often a copy came again without being early.
 CREATE VIEW again AS
-SELECT s, id, line, false AS early FROM repeated
-WHERE nth > 1 AND line NOT IN (SELECT line FROM early_receives);
+SELECT r.s, r.id, r.copy, count(*) - 1 - count(e.line) AS n
+FROM repeated r LEFT JOIN early_receives e ON e.line = r.line
+GROUP BY r.s, r.id, r.copy;
 
 -- While was a message proven to be queued? From its first receive until its first delete may have begun: if it was
 -- deleted, all that time; else as far as a call that received the same copy again.
@@ -132,11 +135,13 @@ WITH places AS (
            p.one_call, row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
     FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
     SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp
+), moments AS (
+    SELECT s, grp, at_ns, min(place) AS first_place, max(place) AS last_place FROM places GROUP BY s, grp, at_ns
 ), spans AS (
-    SELECT q.*, f.place AS from_place, t.place AS to_place
+    SELECT q.*, f.first_place AS from_place, t.last_place AS to_place
     FROM queued q
-    ASOF JOIN places f ON f.s = q.s AND f.grp = q.grp AND f.at_ns >= q.from_ns
-    ASOF JOIN places t ON t.s = q.s AND t.grp = q.grp AND t.at_ns <= q.bound_ns
+    ASOF JOIN moments f ON f.s = q.s AND f.grp = q.grp AND f.at_ns >= q.from_ns
+    ASOF JOIN moments t ON t.s = q.s AND t.grp = q.grp AND t.at_ns <= q.bound_ns
 ), reached AS (
     SELECT q.*, unnest(generate_series(q.from_place, q.to_place)) AS place FROM spans q
 )

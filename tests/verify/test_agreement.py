@@ -1,0 +1,54 @@
+"""The judge of the product and the slow reference judge agree on random small histories, legal and broken.
+
+The histories come from a simulated broker with kills, pauses, lost replies and planted defects. Where the two differ,
+one of them misreads the record format.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from history.errors import NotARun
+from tests.reference.judge import judge as reference
+from tests.reference.simulation import simulate
+from verify.judge import judge
+
+HISTORIES = 480
+# Several tests, so that they spread over the processes of a parallel run.
+SHARES = 8
+
+
+def told(run: Path) -> dict[str, object] | None:
+    try:
+        document = judge(run).document
+    except NotARun:
+        return None
+    return {
+        "anomalies": {name: entry["count"] for name, entry in document["anomalies"].items()},
+        "claims": [(c["verdict"], c["checked"]) for c in document["claims"]],
+        "torn": document["torn_lines"],
+        "damaged": bool(document["damaged"]),
+    }
+
+
+def expected(run: Path) -> dict[str, object] | None:
+    try:
+        document = reference(run)
+    except ValueError:
+        return None
+    return {
+        "anomalies": document["anomalies"],
+        "claims": [(c["verdict"], c["checked"]) for c in document["claims"]],
+        "torn": document["torn_lines"],
+        "damaged": bool(document["damaged"]),
+    }
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_both_judges_say_the_same(share: int, tmp_path: Path) -> None:
+    for seed in range(share, HISTORIES, SHARES):
+        run = tmp_path / str(seed)
+        simulate(seed, run=run)
+        assert told(run) == expected(run), f"seed {seed}: python -m tests.reference.judge {run}"

@@ -59,6 +59,7 @@ class Sub:
         self.settled = 0
         self.dead = 0
         self.drained = False
+        self.looked: int | None = None  # when the dead letters were last read
         self.duplicates_by_records = 0
         self.duplicates_by_store = 0
         self.read_back: Place | None = None
@@ -139,6 +140,19 @@ class Live:
         """All has been read: from now on the counts in `SHARED` are the judge's, but for those in `inexact`."""
         self._count(self._newest)
         self._reorder()
+        if any(self._doubtful(sub, pair) for sub in self.subs.values() for pair in sub.pairs.values()):
+            self.inexact.add("nonmonotonic-delivery")
+
+    def _doubtful(self, sub: Sub, pair: Pair) -> bool:
+        """Whether the judge may excuse what looks late here: it may have died, or have been stored once more, unseen;
+        or it is a phantom, whose place in a group nobody intended."""
+        message = pair.message
+        if sub.promise.ordered_by is None or pair.first is None:
+            return False
+        unsure = message.undecided or message.attempts != message.answered
+        unread = sub.promise.dead_letter and (sub.looked is None or sub.looked <= pair.first.at + self._error_ns)
+        died = pair.dead is not None or pair.redriven is not None
+        return message.intended is None or (pair.late and (unsure or unread or died))
 
     def _count(self, horizon: int) -> None:
         if not self._waiting:
@@ -383,6 +397,7 @@ class Live:
                 self.scheduled_total = record.get("scheduled")
             case "drained" if (name := record.get("subscription")) is not None:
                 self._sub(name).drained = bool(record.get("empty"))
+                self._sub(name).looked = max(place.at, self._sub(name).looked or 0)
                 self.phase = "drained" if all(sub.drained for sub in self.subs.values()) else self.phase
             case "aborted":
                 self.phase = "aborted"
@@ -488,13 +503,15 @@ class Live:
         pair.extra = extra
 
     def _revise_copy(self, sub: Sub, pair: Pair, copy: Copy) -> None:
+        if not copy.key:
+            return  # A receive that names no copy proves nothing of any.
         numbers = {receive.receives for receive in copy.receives}
         unrecorded = sum((r.receives or 1) > 1 and (r.receives or 1) - 1 not in numbers for r in copy.receives)
         ordered = sorted(copy.receives)
         early = [False] * len(ordered)
         if len(ordered) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
             early = [self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered))]
-        redelivered = early[1:].count(False)
+        redelivered = len(ordered) - 1 - early.count(True)
         self._add("unrecorded-receive", unrecorded - copy.unrecorded)
         self._add("early-redelivery", early.count(True) - copy.early)
         self._add("redelivery", redelivered - copy.redelivered)
@@ -505,7 +522,13 @@ class Live:
         if any(earlier.batch == receive.batch for earlier in ordered[:n]):
             return True
         at, file = receive.place.at, receive.place.file
-        followed = [r for r in ordered if receive.receives is not None and r.receives == receive.receives - 1]
+        followed = [
+            r
+            for r in ordered
+            if receive.receives is not None
+            and r.receives == receive.receives - 1
+            and not (r.started is not None and at + self._gap(file, r.place.file) < r.started)
+        ]
         if followed and all(self._ends_after(sub, pair, copy, hold, at, file) for hold in followed):
             return True
         return any(
@@ -514,7 +537,8 @@ class Live:
             and receive.started is not None
             and settle.answered + self._gap(settle.file, file) < receive.started
             and any(
-                (end := self._earliest_end(sub, pair, copy, hold, at, file)) is not None and settle.answered < end
+                (end := self._earliest_end(sub, pair, copy, hold, settle.began, settle.file)) is not None
+                and settle.answered < end
                 for hold in ordered
                 if hold.batch == settle.batch
             )
@@ -538,7 +562,9 @@ class Live:
         hidden_ns = sub.visibility_ns if hold.hidden_ns is None else hold.hidden_ns
         if hold.started is None or hidden_ns is None:
             return None
-        end = max(hold.started, pair.message.intended or hold.started) + hidden_ns - self._tick_ns
+        # The producer's clock may be ahead of the consumer's.
+        sent = hold.started if pair.message.intended is None else pair.message.intended - self._error_ns
+        end = max(hold.started, sent) + hidden_ns - self._tick_ns
         extends = [s for s in self._settles_of(pair, copy, "extend") if s.batch == hold.batch and not s.failed]
         for extend in sorted(extends, key=lambda extend: extend.began):
             gap = self._gap(extend.file, file)

@@ -237,10 +237,11 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
         count["send-duplicate"] += max(0, len(original) - 1)
         for copy in copies.values():
             early = [
-                is_early(promise[s], r, copy, of, gap, tick, told_first(intents)) for r in sorted(copy, key=placed)
+                is_early(promise[s], r, copy, of, gap, error, tick, told_first(intents))
+                for r in sorted(copy, key=placed)
             ]
             count["early-redelivery"] += early.count(True)
-            count["redelivery"] += early[1:].count(False)
+            count["redelivery"] += len(copy) - 1 - early.count(True)
             counts = {r.get("receives") for r in copy}
             count["unrecorded-receive"] += sum(
                 (r.get("receives") or 1) > 1 and r["receives"] - 1 not in counts for r in copy
@@ -301,7 +302,7 @@ def told_first(intents: list[Fields]) -> int | None:
 
 
 def is_early(
-    promise: Subscription, r: Fields, copy: list[Fields], of: Any, gap: Any, tick: int, intended: int | None
+    promise: Subscription, r: Fields, copy: list[Fields], of: Any, gap: Any, error: int, tick: int, intended: int | None
 ) -> bool:
     if promise.kind != "queue" or promise.dedup_window_s is None:
         return False
@@ -326,7 +327,11 @@ def is_early(
         return found
 
     def end(hold: Fields, moment: int, asker: Fields) -> int:
-        earliest = max(hold["started"], hold["started"] if intended is None else intended) + hold["hidden_s"] * S - tick
+        earliest = (
+            max(hold["started"], hold["started"] if intended is None else intended - error)
+            + hold["hidden_s"] * S
+            - tick
+        )
         for x in sorted(settles("extend", hold), key=lambda x: x["began"]):
             if x["outcome"] == "failed" or x["began"] > moment + gap(x, asker):
                 continue
@@ -337,7 +342,7 @@ def is_early(
             earliest = moved if proven else min(earliest, moved)
         return int(earliest)
 
-    followed = [h for h in copy if h["receives"] == r["receives"] - 1]
+    followed = [h for h in copy if h["receives"] == r["receives"] - 1 and not r["at"] + gap(r, h) < h["started"]]
     if followed and all(
         r["at"] + gap(h, r) < end(h, r["at"], r)
         and not any(x["outcome"] != "failed" and x["began"] <= r["at"] + gap(x, r) for x in settles("release", h))
@@ -345,7 +350,7 @@ def is_early(
     ):
         return True
     return any(
-        d["outcome"] == "ok" and d["answered"] + gap(d, r) < r["started"] and d["answered"] < end(h, r["at"], r)
+        d["outcome"] == "ok" and d["answered"] + gap(d, r) < r["started"] and d["answered"] < end(h, d["began"], d)
         for h in copy
         for d in settles("delete", h)
     )

@@ -141,7 +141,7 @@ def test_a_clean_history_has_none() -> None:
 @pytest.mark.parametrize(("name", "count", "tell"), BAD, ids=[f"{n}-{c}-{i}" for i, (n, c, _) in enumerate(BAD)])
 def test_an_anomaly_is_counted_as_the_page_says(name: str, count: int, tell: Callable[[], Story]) -> None:
     files = tell().files
-    assert lived(files).shared()[name] == count
+    assert lived(files).counts[name] == count
     assert judge(manifest(), files)[name] == count
 
 
@@ -170,8 +170,8 @@ def test_the_random_histories_show_every_shared_count() -> None:
 
 def test_two_records_closer_than_the_clocks_error_have_no_order() -> None:
     files = clean().acked("x").received("x", 3, by="c2", broker_seq="0").files
-    assert lived(files).shared()["nonmonotonic-delivery"] == 1
-    assert lived(files, manifest(S // 5)).shared()["nonmonotonic-delivery"] == 0
+    assert lived(files).counts["nonmonotonic-delivery"] == 1
+    assert lived(files, manifest(S // 5)).counts["nonmonotonic-delivery"] == 0
 
 
 def test_without_numbers_the_order_is_not_shown_as_if_exact() -> None:

@@ -5,9 +5,10 @@ It shows what verdict.json holds and decides nothing. An unknown claim is never 
 
 from __future__ import annotations
 
+import io
 import sys
 import xml.etree.ElementTree as xml
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from verify.registry import CHECKS
 
 COLOURS: Mapping[str, str] = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
 _EXPLAINED_MOST = 4
+_PLAIN_WIDTH = 132
 _WHY_MOST = 4
 # What a line of a timeline shows of a record, besides its event, time and writer.
 _DETAILS = (
@@ -47,7 +49,8 @@ def show(verdict: Verdict, format: str) -> None:
     elif format == "junit":
         sys.stdout.write(junit(verdict.document) + "\n")
     else:
-        text(verdict.document, Console(highlight=False, soft_wrap=False))
+        # A pipe or a CI log has no width of its own; eighty columns would break every row.
+        text(verdict.document, Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH))
 
 
 def text(document: Mapping[str, Any], console: Console) -> None:
@@ -58,7 +61,7 @@ def text(document: Mapping[str, Any], console: Console) -> None:
     if found:
         console.print(_found(document, found))
     for name in _explained(document, found):
-        _examples(name, found[name]["examples"], console)
+        _examples(name, _of(document, name), console)
     for s, latency in document["latency_s"].items():
         console.print(
             f"latency {s}, from due to received: p50 {_seconds(latency['p50'])}, p99 {_seconds(latency['p99'])}, "
@@ -85,12 +88,28 @@ def junit(document: Mapping[str, Any]) -> str:
     for claim in claims:
         case = xml.SubElement(suite, "testcase", classname="gameday.claims", name=_title(claim))
         if claim["verdict"] != "holds":
-            told = [f"{name}: {count}" for name, count in claim["anomalies"].items() if count] + claim["why"]
+            found = {name: count for name, count in claim["anomalies"].items() if count}
+            told = [f"{name}: {count}" for name, count in found.items()] + claim["why"]
             kind = "failure" if claim["verdict"] == "violated" else "error"
-            xml.SubElement(case, kind, message=f"{claim['claim']} is {claim['verdict']}").text = "\n".join(told)
+            message = f"{claim['claim']} is {claim['verdict']}: {'; '.join(told)}"
+            evidence = _plain(lambda console: [_examples(n, _of(document, n), console) for n in found])
+            xml.SubElement(case, kind, message=message).text = "\n".join([*told, "", evidence])
         else:
             xml.SubElement(case, "system-out").text = f"checked {claim['checked']}: {_bound(claim)}"
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(suite, encoding="unicode")
+
+
+def _of(document: Mapping[str, Any], anomaly: str) -> Sequence[Mapping[str, Any]]:
+    examples: Sequence[Mapping[str, Any]] = document["anomalies"][anomaly]["examples"]
+    return examples
+
+
+def _plain(draw: Callable[[Console], object]) -> str:
+    """What `draw` prints, as plain text."""
+    console = Console(file=io.StringIO(), width=_PLAIN_WIDTH, highlight=False)
+    with console.capture() as capture:
+        draw(console)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _claims(document: Mapping[str, Any]) -> Table:
@@ -119,7 +138,8 @@ def _claims(document: Mapping[str, Any]) -> Table:
 
 def _bound(claim: Mapping[str, Any]) -> str:
     rate = claim["rate_upper_95"]
-    return f"no violation; rate < {rate:.2g} (95 %)" if rate is not None else "no violation"
+    # With three cases or fewer the bound says nothing.
+    return f"no violation; rate < {rate:.2g} (95 %)" if rate is not None and rate < 1 else "no violation"
 
 
 def _title(claim: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
--- received as more than one copy, copies after a redrive left out; one per extra copy. `note`: whether the copy before it
--- was enqueued within the deduplication window ('within', 'outside'), or that nobody can tell ('unknown')
+-- received as more than one copy, copies after a redrive left out; one per extra copy
+
+-- `note`: whether the copy before it was enqueued within the deduplication window ('within', 'outside'), or that nobody
+-- can tell ('unknown').
 WITH copies AS (
     SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, u.deduplicates, u.dedup_window_ns
     FROM rx x

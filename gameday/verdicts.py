@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import sys
 import xml.etree.ElementTree as xml
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -92,7 +92,7 @@ def junit(document: Mapping[str, Any]) -> str:
             told = [f"{name}: {count}" for name, count in found.items()] + claim["why"]
             kind = "failure" if claim["verdict"] == "violated" else "error"
             message = f"{claim['claim']} is {claim['verdict']}: {'; '.join(told)}"
-            evidence = _plain(lambda console: [_examples(n, _of(document, n), console) for n in found])
+            evidence = _evidence(document, found)
             xml.SubElement(case, kind, message=message).text = "\n".join([*told, "", evidence])
         else:
             xml.SubElement(case, "system-out").text = f"checked {claim['checked']}: {_bound(claim)}"
@@ -104,11 +104,12 @@ def _of(document: Mapping[str, Any], anomaly: str) -> Sequence[Mapping[str, Any]
     return examples
 
 
-def _plain(draw: Callable[[Console], object]) -> str:
-    """What `draw` prints, as plain text."""
+def _evidence(document: Mapping[str, Any], anomalies: Iterable[str]) -> str:
+    """The examples of these anomalies as plain text."""
     console = Console(file=io.StringIO(), width=_PLAIN_WIDTH, highlight=False)
     with console.capture() as capture:
-        draw(console)
+        for anomaly in anomalies:
+            _examples(anomaly, _of(document, anomaly), console)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 

@@ -1,4 +1,4 @@
-"""What a verdict looks like: JSON alone on standard output, JUnit that is never green for nothing, a table for people."""
+"""What a verdict looks like: JSON alone on standard output, JUnit never green for nothing, a table for people."""
 
 from __future__ import annotations
 

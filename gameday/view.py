@@ -115,7 +115,8 @@ class _View:
 @contextmanager
 def watching(console: Console, scenario: Scenario) -> Iterator[_View]:
     view = _View(console, scenario)
-    if not console.is_terminal:
+    # A dumb terminal cannot redraw a table.
+    if not console.is_terminal or console.is_dumb_terminal:
         yield view
         return
     with Live(console=console, refresh_per_second=_REFRESH_PER_S, transient=True) as live:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from gameday import scenario
@@ -19,9 +20,9 @@ def snapshot(**changed: Any) -> dict[str, Any]:
     return {"report": "snapshot", **Live(manifest).snapshot(), **changed}
 
 
-def shown(*, terminal: bool) -> str:
+def shown(*, terminal: bool, term: str = "xterm") -> str:
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=100, highlight=False)
+    console = Console(file=out, force_terminal=terminal, width=100, height=40, highlight=False, _environ={"TERM": term})
     with watching(console, scenario.load(scenario.find("quick"))) as view:
         view.note("metrics at somewhere")
         view.phase("draining: 5 left")
@@ -33,8 +34,9 @@ def shown(*, terminal: bool) -> str:
     return out.getvalue()
 
 
-def test_plain_lines_where_there_is_no_terminal() -> None:
-    lines = shown(terminal=False).splitlines()
+@pytest.mark.parametrize(("terminal", "term"), [(False, "xterm"), (True, "dumb")])
+def test_plain_lines_where_nothing_can_be_redrawn(terminal: bool, term: str) -> None:
+    lines = shown(terminal=terminal, term=term).splitlines()
     assert lines[:3] == ["metrics at somewhere", "draining: 5 left", "load and chaos"]
     (figures,) = lines[3:]
     assert "17 sent of 2210" in figures

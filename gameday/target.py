@@ -206,14 +206,8 @@ def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, 
             name = f"AWS_ENDPOINT_URL_{service.upper()}"
             if own := environ.get(name):
                 urls[service] = _checked(own, name)
-    given = bool(environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_PROFILE"))
-    return Endpoint(
-        urls=urls,
-        region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION,
-        # An emulator takes any credentials, but the SDK insists on some.
-        access_key=None if given else "test",
-        secret_key=None if given else "test",
-    )
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
+    return Endpoint.emulated(urls, region=region, environ=environ)
 
 
 def free_port() -> int:

@@ -107,7 +107,7 @@ def run(
     """
     # Here, so that judging does without: see the module's promise.
     from gameday import scenario as scenarios
-    from gameday.conductor import Order, conduct
+    from gameday.conductor import Order, conduct, shown
     from gameday.view import watching
     from verify.judge import judge
 
@@ -130,9 +130,10 @@ def run(
             verdict.save(directory)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted while judging\nEverything is recorded: gameday verify {directory}"
+                f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
             ) from None
-    _show(verdict, format)
+    recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    _show(verdict, format, recorded)
 
 
 @app.command()
@@ -216,11 +217,13 @@ def _interrupt_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def _show(verdict: Verdict, format: Format) -> None:
-    """Print the verdict and end with its exit code."""
+def _show(verdict: Verdict, format: Format, last_line: str = "") -> None:
+    """Print the verdict, a last line for people where there is one, and end with the verdict's exit code."""
     from gameday.verdicts import show
 
     show(verdict, format.value)
+    if last_line:
+        print(last_line, file=sys.stdout if format is Format.text else sys.stderr)
     raise typer.Exit(verdict.exit_code)
 
 

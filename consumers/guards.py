@@ -27,6 +27,7 @@ class Guard(Protocol):
 
 
 async def none(store: EffectStore, key: Key, step: Step) -> EffectResult:
+    """No guard: any second delivery applies the effect twice."""
     step("before-effect")
     await store.apply(key)
     step("after-effect")
@@ -34,6 +35,7 @@ async def none(store: EffectStore, key: Key, step: Step) -> EffectResult:
 
 
 async def check_then_act(store: EffectStore, key: Key, step: Step) -> EffectResult:
+    """Looks for a mark, then acts, then marks: a crash or a second consumer in between applies the effect twice."""
     if await store.seen(key):
         return "skipped"
     step("before-effect")
@@ -44,6 +46,7 @@ async def check_then_act(store: EffectStore, key: Key, step: Step) -> EffectResu
 
 
 async def claim_first(store: EffectStore, key: Key, step: Step) -> EffectResult:
+    """Marks first, then acts: never twice, but a crash after the mark leaves the effect missing for ever."""
     if not await store.claim(key):
         return "skipped"
     step("before-effect")
@@ -53,6 +56,7 @@ async def claim_first(store: EffectStore, key: Key, step: Step) -> EffectResult:
 
 
 async def transaction(store: EffectStore, key: Key, step: Step) -> EffectResult:
+    """Mark and effect in one atomic write: each effect exactly once."""
     # Whether the effect is done already is known only inside the write, so this place is reached by every delivery.
     step("before-effect")
     if not await store.claim_and_apply(key):

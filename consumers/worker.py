@@ -6,9 +6,10 @@ lost is nothing it knows, so it records nothing.
 
 A poller receives the next batch as soon as no more is in hand than the handlers can take at once; so one slow message
 holds nothing else up, and `concurrency` + `pollers` x `batch` bounds what waits here while its visibility timeout runs.
-Messages of one group are handled one after another in batch order, groups beside each other, `concurrency` handlers at
-once in the whole process. The first failure stops its group: the rest of that group's messages in the batch are
-released, for handling them would overtake the one that failed.
+Where the transport keeps an order, messages of one group are handled one after another in batch order, groups beside
+each other, and the first failure stops its group: the rest of that group's messages in the batch are released, for
+handling them would overtake the one that failed. Where it keeps none, every message stands alone. `concurrency`
+handlers work at once in the whole process.
 
 What becomes of a message whose handler failed: it is released at once (visibility 0) when the failure is the message's
 own, so that a poison message comes to its dead-letter queue in moments rather than blocking its group for
@@ -37,6 +38,7 @@ from history.errors import HistoryError
 from history.events import EffectResult, Record, SendResult, SettleAction
 from history.writer import Writer
 from transports.base import Answer, Call, CallFailed, Delivery, QueueSource
+from transports.registry import TRANSPORTS
 
 # How long a finished message waits for others of its batch, so that one call deletes them together.
 _LINGER_S = 0.1
@@ -143,11 +145,11 @@ class Batch:
     deletes: list[InHand] = field(default_factory=list)
     releases: list[InHand] = field(default_factory=list)
 
-    def lanes(self) -> Iterable[list[InHand]]:
-        """Messages that must be handled one after another: those of a group; each alone without one."""
+    def lanes(self, *, ordered: bool) -> Iterable[list[InHand]]:
+        """Messages that must be handled one after another: those of a group, if it is ordered; else each alone."""
         lanes: dict[object, list[InHand]] = {}
         for n, message in enumerate(self.messages):
-            group = message.delivery.group
+            group = message.delivery.group if ordered else None
             lanes.setdefault(n if group is None else group, []).append(message)
         return lanes.values()
 
@@ -164,6 +166,7 @@ class Worker:
         self.tools = tools
         self.holding = 0
         self._tell_holding: Callable[[int], None] | None = None
+        self._ordered = TRANSPORTS[config.transport].ordered
         self._batches = 0
         self._slots = asyncio.Semaphore(config.concurrency)
         self._room = asyncio.Event()
@@ -275,7 +278,7 @@ class Worker:
         every_s = self.config.heartbeat_s
         extended = self.now()
         async with asyncio.TaskGroup() as tasks:
-            lanes = {tasks.create_task(self._work_lane(lane)) for lane in batch.lanes()}
+            lanes = {tasks.create_task(self._work_lane(lane)) for lane in batch.lanes(ordered=self._ordered)}
             while lanes:
                 _, lanes = await asyncio.wait(lanes, timeout=_LINGER_S)
                 await self.settle(batch)
@@ -294,7 +297,7 @@ class Worker:
                     return
 
     async def _handle(self, message: InHand) -> bool:
-        """Whether its group may go on."""
+        """Whether those behind it in its lane may go on."""
         if message.delivery.id is None:
             # No message of ours: there is nothing to do with it, and in the queue it would only come back. Its
             # `received` record is what the claims need to see.

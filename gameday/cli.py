@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 import tempfile
+import textwrap
 import traceback
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from history.errors import GamedayError, HistoryError, Interrupted
 
@@ -101,12 +102,12 @@ def run(
     Examples:
       gameday run
       gameday run broken-no-guard --seed 7
-      gameday run quick --set load.rate=50/s --set 'chaos=[]' --out runs/calm
+      gameday run standard-at-least-once --set load.rate=50/s --set 'chaos=[]' --out runs/calm
       gameday run my.yaml --endpoint-url http://127.0.0.1:4566
     """
     # Here, so that judging does without: see the module's promise.
     from gameday import scenario as scenarios
-    from gameday.conductor import Order, conduct
+    from gameday.conductor import Order, conduct, shown
     from gameday.view import watching
     from verify.judge import judge
 
@@ -129,9 +130,10 @@ def run(
             verdict.save(directory)
         except KeyboardInterrupt:
             raise Interrupted(
-                f"interrupted while judging\nEverything is recorded: gameday verify {directory}"
+                f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
             ) from None
-    _show(verdict, format)
+    recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    _show(verdict, format, recorded)
 
 
 @app.command()
@@ -183,10 +185,12 @@ def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
     """
     from gameday.catalogue import catalogue
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for name, described in catalogue(what.value):
-        table.add_row(name, described)
-    Console(highlight=False).print(table)
+    listed = dict(catalogue(what.value))
+    indent = max(map(len, listed)) + 2
+    # Lines are folded for people; a file or a pipe gets one line for each entry.
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    for name, described in listed.items():
+        print(textwrap.fill(f"{name:{indent}}{described}", width, subsequent_indent=" " * indent))
 
 
 def main() -> None:
@@ -213,11 +217,13 @@ def _interrupt_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def _show(verdict: Verdict, format: Format) -> None:
-    """Print the verdict and end with its exit code."""
+def _show(verdict: Verdict, format: Format, last_line: str = "") -> None:
+    """Print the verdict, a last line for people where there is one, and end with the verdict's exit code."""
     from gameday.verdicts import show
 
     show(verdict, format.value)
+    if last_line:
+        print(last_line, file=sys.stdout if format is Format.text else sys.stderr)
     raise typer.Exit(verdict.exit_code)
 
 

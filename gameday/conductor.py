@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -153,6 +154,7 @@ class _Conductor:
         self._children: list[Child] = []
         self._fleets: list[Fleet] = []
         self._load_failure: str | None = None
+        self._effects_read: set[str] = set()
         self.ending: str | None = None
 
     # The way through
@@ -196,6 +198,8 @@ class _Conductor:
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
         store = await self._make_store(target)
+        # Put away after the consumers, which are started later, and before the store.
+        self._stack.push_async_callback(self._rescue_effects, store, writer)
         view.phase("starting consumers and load")
         # Beside each other: most of their time goes into imports. If one fails, the others are ended and waited for.
         async with asyncio.TaskGroup() as starting:
@@ -258,11 +262,22 @@ class _Conductor:
             return
         self._view.phase("reading the effects back")
         for name in self._scenario.subscriptions:
+            if name in self._effects_read:
+                continue
             applied = await store.read_back(name)
             records = [events.effects(id=id, subscription=name, applied=times) for id, times in sorted(applied.items())]
             for first in range(0, len(records), _EFFECTS_A_WRITE):
                 writer.write(*records[first : first + _EFFECTS_A_WRITE])
             writer.write(events.mark("effects-read", subscription=name))
+            self._effects_read.add(name)
+
+    async def _rescue_effects(self, store: EffectStore, writer: Writer) -> None:
+        """After a bad ending: what the effect claims rest on, where it lies on this machine and costs but a moment."""
+        if self.ending is None or self._scenario.consumers.store != "sqlite":
+            return
+        with suppress(CallFailed, HistoryError, TimeoutError):
+            async with asyncio.timeout(_HASTE_S):
+                await self._read_effects(store, writer)
 
     # What is started and created, and how it is put away
 
@@ -455,7 +470,7 @@ class _Conductor:
         """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
         run = self._setting.directory
         if (run / DIRECTORY / "conductor.jsonl").exists():
-            return f"\nWhat was recorded is kept: gameday verify {_shown(run)}"
+            return f"\nWhat was recorded is kept: gameday verify {shown(run)}"
         for file in (run / MANIFEST, *(run / "logs").glob("*.log")):
             file.unlink(missing_ok=True)
         for directory in (run / DIRECTORY, run / "logs", run, *([RUNS] if self._order.out is None else [])):
@@ -521,6 +536,6 @@ def _depths(depths: Mapping[str, Depth]) -> str:
     )
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """As short as it can be typed."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+    return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))

@@ -201,7 +201,7 @@ def resolve(document: Document) -> Scenario:
     promises = _promises(body, problems)
     _check_consumers(body, problems)
     _check_chaos(body, chaos, problems)
-    _check_claims(body, claims, promises, problems)
+    _check_claims(body, chaos, claims, promises, problems)
     _check_expect(body, claims, problems)
     problems.raise_if_any()
     drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
@@ -531,7 +531,11 @@ def _check_chaos(body: Body, chaos: Sequence[Fault], problems: _Problems) -> Non
 
 
 def _check_claims(
-    body: Body, claims: Sequence[Claim], promises: Mapping[str, Subscription], problems: _Problems
+    body: Body,
+    chaos: Sequence[Fault],
+    claims: Sequence[Claim],
+    promises: Mapping[str, Subscription],
+    problems: _Problems,
 ) -> None:
     if not promises:
         # The transport is wrong already, and has been told.
@@ -547,6 +551,11 @@ def _check_claims(
             problems.add(
                 ("claims", number),
                 f"{claim.claim} can show nothing: the handler {body.consumers.handler} has no effects",
+            )
+        elif claim.claim == "recovery" and not chaos:
+            problems.add(
+                ("claims", number),
+                "recovery can show nothing: there is no fault to recover from. Remove the claim, or add one to `chaos`",
             )
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import sys
+import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -33,6 +35,7 @@ DEFAULT_URL = "http://127.0.0.1:4566"
 _REGION = "us-east-1"
 _START_S = 60.0
 _PORT_TRIES = 3
+_LOOPBACK = re.compile(r"127(\.\d+){3}|::1|(.+\.)?localhost(\.localstack\.cloud)?")
 
 _CANNOT_SHOW: Mapping[str, Sequence[str]] = {
     "memory": ("anything about AWS: it is a broker of our own, for tests and for measuring ourselves",),
@@ -42,6 +45,10 @@ _CANNOT_SHOW: Mapping[str, Sequence[str]] = {
         "AWS's latencies and scale",
     ),
     "localstack": (
+        "quotas and throttling, unless this emulator has them",
+        "replication, and AWS's latencies and scale",
+    ),
+    "remote": (
         "quotas and throttling, unless this endpoint has them",
         "replication and AWS's latencies, unless this endpoint is AWS",
     ),
@@ -104,8 +111,8 @@ async def start(
 
 
 async def _embedded(run: Path) -> Target:
-    data = run / "emulator"
-    data.mkdir()
+    # Outside the run directory, which is evidence: a conductor that is killed removes nothing.
+    data = Path(tempfile.mkdtemp(prefix="gameday-emulator-"))
     port = 0
     for _ in range(_PORT_TRIES):
         port = free_port()
@@ -174,14 +181,15 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
         except CallFailed as error:
             raise TargetError(
                 f"no answer from {service} at {where}: {error}. Start the endpoint (for example "
-                f"`docker run -p 4566:4566 localstack/localstack:4.14.0`), name another with --endpoint-url, "
-                f"or use --target embedded, which needs none."
+                f"`docker run -p 4566:4566 localstack/localstack:4.14.0`, or the MiniStack that is installed anyway: "
+                f"`GATEWAY_PORT=4566 BIND_HOST=127.0.0.1 ministack`), name another with --endpoint-url, or use "
+                f"--target embedded, which needs none."
             ) from error
     return Target(
         kind="localstack",
         what=f"the endpoint {endpoint.url(services[0])}",
         endpoint=endpoint,
-        cannot_show=_CANNOT_SHOW["localstack"],
+        cannot_show=_CANNOT_SHOW["localstack" if on_this_machine(endpoint) else "remote"],
         settle_s=0.0,
         # An endpoint of somebody else's, whose clock nobody has looked at.
         tick_ns=1_000_000_000,
@@ -206,14 +214,14 @@ def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, 
             name = f"AWS_ENDPOINT_URL_{service.upper()}"
             if own := environ.get(name):
                 urls[service] = _checked(own, name)
-    given = bool(environ.get("AWS_ACCESS_KEY_ID") or environ.get("AWS_PROFILE"))
-    return Endpoint(
-        urls=urls,
-        region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION,
-        # An emulator takes any credentials, but the SDK insists on some.
-        access_key=None if given else "test",
-        secret_key=None if given else "test",
-    )
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
+    return Endpoint.emulated(urls, region=region, environ=environ)
+
+
+def on_this_machine(endpoint: Endpoint) -> bool:
+    """Whether all of it is on loopback, by address or by a name that always stands for it: then it is no AWS."""
+    hosts = [urllib.parse.urlsplit(url).hostname or "" for url in endpoint.urls.values()]
+    return all(_LOOPBACK.fullmatch(host) for host in hosts)
 
 
 def free_port() -> int:

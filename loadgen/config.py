@@ -7,7 +7,9 @@ names the file and what is wrong with it.
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,9 @@ from loadgen.shapes import SHAPES, Shape
 from transports.base import Addresses, Topology
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
+
+# What the hosts of AWS's own queues end with: everywhere, in China, and where a host has both kinds of IP address.
+_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,17 +103,20 @@ class LoadConfig:
         )
 
     @classmethod
-    def for_queue(cls, url: str, *, rate_per_s: float, duration_s: float) -> LoadConfig:
-        """A constant load on a queue that exists, wherever the SDK finds it; no manifest, so nothing to judge.
+    def for_queue(
+        cls, url: str, *, rate_per_s: float, duration_s: float, environ: Mapping[str, str] = os.environ
+    ) -> LoadConfig:
+        """A constant load on a queue that exists, where its URL says; no manifest, so nothing to judge.
 
-        Errors: UsageError for a rate or a duration that is not above 0.
+        Errors: UsageError for a rate or a duration that is not above 0, and for a URL that names no endpoint or another
+        one than the environment.
         """
         run = time.strftime("locust-%Y%m%d-%H%M%S")
         config = cls(
             run_dir=str(Path("runs") / run),
             run=run,
             clock=str(Clock.start()),
-            endpoint=Endpoint(region=boto3.session.Session().region_name or Endpoint().region),
+            endpoint=_endpoint_of(url, environ),
             transport="sqs-fifo" if url.endswith(".fifo") else "sqs",
             addresses=Addresses(send_to=url, queues={"queue": url}),
             topology=Topology(subscriptions=["queue"]),
@@ -141,3 +149,29 @@ class LoadConfig:
             )
         config.curve()
         return config
+
+
+def _endpoint_of(queue: str, environ: Mapping[str, str]) -> Endpoint:
+    """Where a queue's URL says that it is: on AWS, which the SDK finds by itself, or at that scheme and host.
+
+    Errors: UsageError.
+    """
+    try:
+        parts = urllib.parse.urlsplit(queue)
+        host = parts.hostname if parts.scheme in ("http", "https") and parts.path.strip("/") else None
+    except ValueError:
+        # An unclosed bracket.
+        host = None
+    if not host:
+        raise UsageError(f"{queue!r} is no queue URL; one is written like http://127.0.0.1:4566/000000000000/orders")
+    region = boto3.session.Session().region_name or Endpoint().region
+    if host.endswith(_AWS):
+        return Endpoint(region=region)
+    url = f"{parts.scheme}://{parts.netloc}"
+    for name in ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL"):
+        if other := environ.get(name):
+            # The SDKs, too, look at the general variable only where the service has none of its own.
+            if other.rstrip("/") != url:
+                raise UsageError(f"the queue is at {url}, but {name} says {other}; unset it, or correct one of the two")
+            break
+    return Endpoint.emulated({"*": url}, region=region, environ=environ)

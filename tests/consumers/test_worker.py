@@ -135,6 +135,16 @@ def test_a_failure_stops_its_group_and_releases_the_rest_of_it(bench: Make) -> N
     assert {key.id for key in made.store.applied} == {"a1", "b1", "b2"}
 
 
+@pytest.mark.parametrize("transport", ["sqs", "memory"])
+def test_without_an_order_a_failure_stops_nobody_else(bench: Make, transport: str) -> None:
+    batch = [message("a1", group="a"), message("a2", group="a", poison=True), message("a3", group="a")]
+    made = bench(batch, transport=transport)
+    asyncio.run(made.work())
+    assert sorted(made.queue.receipts("delete")) == ["r-a1", "r-a3"]
+    assert made.queue.receipts("release") == ["r-a2"]
+    assert {key.id for key in made.store.applied} == {"a1", "a3"}
+
+
 def test_a_handler_that_raises_anything_has_failed(bench: Make, capsys: pytest.CaptureFixture[str]) -> None:
     async def handler(work: Any) -> None:
         raise ZeroDivisionError("its own bug")

@@ -16,7 +16,7 @@ from consumers.guards import GUARDS
 from consumers.handlers import HANDLERS
 from gameday import scenario
 from gameday.catalogue import catalogue
-from gameday.cli import main
+from gameday.cli import What, main
 from gameday.schema import schema
 from loadgen.shapes import SHAPES
 from transports.registry import TRANSPORTS
@@ -76,6 +76,26 @@ def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: 
 )
 def test_what_is_listed_is_what_is_registered(what: str, known: dict[str, object]) -> None:
     assert [name for name, _ in catalogue(what)] == list(known)
+
+
+@pytest.mark.parametrize("what", list(What))
+def test_a_list_in_a_pipe_is_one_line_for_each_entry(gameday: Gameday, what: What) -> None:
+    code, out, _ = gameday("list", what.value)
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.split()[0] for line in lines] == [name for name, _ in catalogue(what.value)]
+    assert all(line == line.rstrip() for line in lines)
+    assert all(len(line.split()) > 1 for line in lines), "each is described"
+
+
+def test_a_list_on_a_terminal_is_folded(
+    gameday: Gameday, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    lines = gameday("list", "guards")[1].splitlines()
+    assert len(lines) > len(GUARDS)
+    assert all(len(line) <= 60 and line == line.rstrip() for line in lines)
 
 
 def test_every_scenario_is_listed_with_its_first_sentence() -> None:

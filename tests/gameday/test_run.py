@@ -45,6 +45,7 @@ def test_a_run_holds_and_leaves_nothing_behind(gameday: Start, calm: str) -> Non
     run.remember_family()
     code, out, err = run.end()
     assert code == 0, (out, err)
+    assert out.splitlines()[-1] == f"recorded in {run.run}; judge again with: gameday verify {run.run}"
     run.assert_nothing_left()
 
     manifest = json.loads((run.run / "manifest.json").read_bytes())
@@ -77,6 +78,7 @@ def test_one_seed_makes_one_schedule_and_json_is_all_there_is_on_standard_output
         assert code in (0, 3), err
         assert json.loads(out) == json.loads((run.run / "verdict.json").read_bytes())
         assert "load and chaos" in err
+        assert err.splitlines()[-1] == f"recorded in {run.run}; judge again with: gameday verify {run.run}"
         lines = (run.run / "history" / "load.jsonl").read_bytes().splitlines()
         sent = [record for record in map(json.loads, lines) if record["event"] == "intended"]
         first_due = min(record["due"] for record in sent)
@@ -99,9 +101,15 @@ def test_interrupted_in_the_middle(gameday: Start, calm: str, number: signal.Sig
     assert err.splitlines()[1].startswith("What was recorded is kept: gameday verify ")
     run.assert_nothing_left()
     names = [mark["name"] for mark in run.marks()]
-    assert "aborted" in names
-    assert names[-1] == "closed"
     assert verify(run.run)[0] == 3
+    # Read back once the last consumer had ended, so they are all there are.
+    told = [name for name in names if name in ("aborted", "effects-read", "closed")]
+    assert told == ["aborted", "effects-read", "closed"]
+    records = [json.loads(line) for path in run.run.glob("history/*.jsonl") for line in path.read_bytes().splitlines()]
+    applied = {record["id"] for record in records if record["event"] == "effect" and record["outcome"] == "applied"}
+    assert {record["id"] for record in records if record["event"] == "effects"} == applied != set()
+    read_at = next(mark["at"] for mark in run.marks() if mark["name"] == "effects-read")
+    assert read_at > max(record["at"] for record in records if record["event"] in ("received", "effect"))
 
 
 def test_interrupted_before_there_is_anything(gameday: Start, calm: str) -> None:

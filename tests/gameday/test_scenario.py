@@ -164,6 +164,14 @@ def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> Non
     assert any(said in line for line in complaints(GOOD, *overrides))
 
 
+def test_recovery_from_nothing_is_refused_with_the_line_of_the_claim() -> None:
+    assert complaints(GOOD, "chaos=[]") == [
+        "s.yaml:9: claims.3: recovery can show nothing: there is no fault to recover from. "
+        "Remove the claim, or add one to `chaos`"
+    ]
+    assert read(GOOD, "chaos=[]", "claims=[no-loss]").chaos == []
+
+
 def test_a_promise_that_fifo_would_keep_says_so() -> None:
     (told,) = complaints(GOOD, "transport=sqs", "claims=[ordered-per-group]")
     assert told.endswith("Remove the claim, or use the transport sqs-fifo")

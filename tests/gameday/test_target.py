@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from history.errors import TargetError, UsageError
 from tests.gameday.commanded import wait_until
 from transports.base import Call
 from transports.carrier import BotoCarrier
+from transports.endpoint import Endpoint
 
 SERVICES = ["sqs", "dynamodb"]
 
@@ -65,6 +67,20 @@ def test_an_endpoint_that_nobody_serves_says_what_to_do(tmp_path: Path) -> None:
         start(tmp_path, "localstack", url=url)
 
 
+@pytest.mark.parametrize(
+    ("urls", "local"),
+    [
+        ({"*": "http://127.0.0.1:4566"}, True),
+        ({"*": "http://localhost:4566", "sqs": "http://[::1]:1"}, True),
+        ({"*": "http://sqs.localhost.localstack.cloud:4566"}, True),
+        ({"*": "https://sqs.eu-west-1.amazonaws.com"}, False),
+        ({"*": "http://127.0.0.1:4566", "sqs": "http://127.example:4566"}, False),
+    ],
+)
+def test_only_an_endpoint_elsewhere_may_be_aws(urls: Mapping[str, str], local: bool) -> None:
+    assert target.on_this_machine(Endpoint(urls=urls)) is local
+
+
 def test_aws_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="the target aws is not there yet"):
         start(tmp_path, "aws")
@@ -92,8 +108,13 @@ def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
+    run = tmp_path / "run"
+    run.mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, str(run)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     ) as conductor:
         assert conductor.stdout is not None
         pid, url = conductor.stdout.readline().split()
@@ -106,3 +127,4 @@ def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_
         finally:
             conductor.kill()
         wait_until(lambda: not emulator.is_running() or emulator.status() == "zombie", "the emulator's end", 20)
+    assert [path.name for path in run.iterdir()] == ["logs"], "a run directory holds evidence and nothing else"

@@ -51,6 +51,43 @@ def test_a_queue_alone_is_enough() -> None:
         LoadConfig.for_queue(url, rate_per_s=0, duration_s=1)
 
 
+def test_a_queue_is_where_its_url_says() -> None:
+    def endpoint(url: str, environ: dict[str, str]) -> Endpoint:
+        return LoadConfig.for_queue(url, rate_per_s=1, duration_s=1, environ=environ).endpoint
+
+    local, at = "http://127.0.0.1:14566/000000000000/orders", "http://127.0.0.1:14566"
+    made_up = endpoint(local, {})
+    assert (made_up.url("sqs"), made_up.access_key, made_up.secret_key) == (at, "test", "test")
+    assert endpoint(local, {"AWS_ENDPOINT_URL": f"{at}/"}).url("sqs") == at
+    assert endpoint(local, {"AWS_ENDPOINT_URL_SQS": at, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}).url("sqs") == at
+    assert endpoint(local, {"AWS_ACCESS_KEY_ID": "x"}).access_key is None
+    for url in ("https://sqs.eu-west-1.amazonaws.com/1/orders", "https://sqs.cn-north-1.amazonaws.com.cn/1/orders"):
+        aws = endpoint(url, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+        assert (aws.urls, aws.access_key) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "said"),
+    [
+        (
+            "http://127.0.0.1:2/0/q",
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+            "AWS_ENDPOINT_URL says http://127.0.0.1:1;",
+        ),
+        ("http://127.0.0.1:2/0/q", {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1"}, "AWS_ENDPOINT_URL_SQS says"),
+        ("https://amazonaws.com.example/0/q", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "the queue is at https://"),
+        ("orders", {}, "'orders' is no queue URL"),
+        ("http://127.0.0.1:4566/", {}, "is no queue URL"),
+        ("http://[::1/0/q", {}, "is no queue URL"),
+    ],
+)
+def test_a_queue_that_is_nowhere_or_in_two_places(url: str, environ: dict[str, str], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        LoadConfig.for_queue(url, rate_per_s=1, duration_s=1, environ=environ)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_writers() -> None:
     assert config().writers == ["load"]
     assert config(processes=3).writers == ["load-0", "load-1", "load-2"]

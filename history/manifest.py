@@ -17,6 +17,9 @@ from history.errors import NotARun
 
 SCHEMA = 1
 FILE = "manifest.json"
+_SECONDS_MAX = 1e9
+# Beyond this no sum of two times fits a machine integer.
+_TIME_MAX = 2**62
 
 Kind = Literal["queue", "stream"]
 OrderedBy = Literal["group", "partition"]
@@ -113,8 +116,8 @@ def load(run: Path) -> Manifest:
         run=str(document.get("run", run.name)),
         seed=_integer(path, document, "seed"),
         target=document.get("target"),
-        clock_error_ns=_integer(path, document, "clock_error_ns"),
-        broker_tick_ns=_integer(path, document, "broker_tick_ns"),
+        clock_error_ns=_integer(path, document, "clock_error_ns", least=0),
+        broker_tick_ns=_integer(path, document, "broker_tick_ns", least=0),
         subscriptions={name: _subscription(path, name, value) for name, value in subscriptions.items()},
         claims=[parse_claim(value, where=f"{path}: claims[{n}]") for n, value in enumerate(claims)],
         scenario=_typed(path, document, "scenario", dict, {}),
@@ -134,15 +137,13 @@ def parse_claim(value: object, *, where: str) -> Claim:
         )
     bounds: dict[str, float | bool] = {}
     for bound, given in value.items():
-        if bound == "claim" or given is None:
+        if bound == "claim":
             continue
         if bound not in known:
             raise NotARun(f"{where}: {name} has no bound {bound!r}; it has {', '.join(known) or 'none'}")
-        right = (
-            isinstance(given, bool)
-            if known[bound] is bool
-            else isinstance(given, int | float) and not isinstance(given, bool)
-        )
+        if given is None:
+            continue
+        right = isinstance(given, bool) if known[bound] is bool else _is_number(given) and 0 <= given <= _SECONDS_MAX
         if not right:
             raise NotARun(
                 f"{where}: {bound} of {name} is {given!r}; "
@@ -164,9 +165,15 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")
-    for key in ("visibility_timeout_s", "max_receives", "dedup_window_s", "settle_s", "effective_from"):
-        if key in fields and (not isinstance(fields[key], int | float) or isinstance(fields[key], bool)):
-            raise NotARun(f"{where}: {key} is {fields[key]!r}; a number belongs there")
+    for key in ("visibility_timeout_s", "dedup_window_s", "settle_s"):
+        if key in fields and not (_is_number(fields[key]) and 0 <= fields[key] <= _SECONDS_MAX):
+            raise NotARun(f"{where}: {key} is {fields[key]!r}; a number of seconds from 0 to 1e9 belongs there")
+    for key, least in (("max_receives", 0), ("effective_from", -_TIME_MAX)):
+        if key in fields and not (type(fields[key]) is int and least <= fields[key] < _TIME_MAX):
+            raise NotARun(f"{where}: {key} is {fields[key]!r}; an integer belongs there")
+    for key in ("dead_letter", "filtered"):
+        if key in fields and type(fields[key]) is not bool:
+            raise NotARun(f"{where}: {key} is {fields[key]!r}; true or false belongs there")
     return Subscription(**cast(Any, fields))
 
 
@@ -179,8 +186,12 @@ def _typed(path: Path, document: dict[str, Any], key: str, kind: type, default: 
     return value
 
 
-def _integer(path: Path, document: dict[str, Any], key: str) -> int:
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _integer(path: Path, document: dict[str, Any], key: str, *, least: int | None = None) -> int:
     value = document.get(key, 0)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise NotARun(f"{path}: {key} is {value!r}; an integer belongs there")
+    if type(value) is not int or (least is not None and not least <= value < _TIME_MAX):
+        raise NotARun(f"{path}: {key} is {value!r}; an integer{'' if least is None else ' from 0'} belongs there")
     return value

@@ -1,20 +1,69 @@
 """Reading one history file, line by line, with the verdict on each line that the record format asks for.
 
 A torn last line (no newline, not readable) is what SIGKILL leaves: skipped and counted. Any other line that is not a
-JSON object with a string `event` and an integer `at` is damage, and so is a torn line after `closed`.
+JSON object with a string `event` and an integer `at` is damage, and so is a torn line after `closed`. So is a record of a
+known event that lacks what it is about, or whose known fields are of another type: a check would pass over it in
+silence, and what was not looked at does not hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 
 import orjson
 
 from history.events import Record
 
-_INT64_MAX = 2**63 - 1
+# Beyond this no sum of two times fits a machine integer; it is the year 2116.
+TIME_MAX = 2**62
+SECONDS_MAX = 1e9
+
+_TEXT: frozenset[type] = frozenset((str, int, float, NoneType))
+_NUMBER: frozenset[type] = frozenset((int, float, NoneType))
+_FLAG: frozenset[type] = frozenset((bool, NoneType))
+_TEXTS: frozenset[type] = frozenset((list, NoneType))
+# What a known field of a known event holds, if it is there at all.
+_TYPES: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(
+        ("id", "producer", "group", "outcome", "error", "broker_id", "broker_seq", "partition", "call", "subscription",
+         "consumer", "batch", "action", "fault", "instance", "phase", "label"),
+        _TEXT,
+    ),
+    **dict.fromkeys(
+        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled"), _NUMBER
+    ),
+    **dict.fromkeys(("poison", "intact", "empty"), _FLAG),
+    **dict.fromkeys(("expect", "targets", "parents"), _TEXTS),
+}  # fmt: skip
+# What a record cannot do without: a check would pass over it in silence.
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "intended": ("id",),
+    "sent": ("id", "outcome"),
+    "received": ("id", "subscription"),
+    "effect": ("id", "subscription", "outcome"),
+    "settling": ("subscription", "action"),
+    "settled": ("subscription", "action", "outcome"),
+    "dead": ("id", "subscription"),
+    "redriven": ("id", "subscription"),
+    "effects": ("id", "subscription", "applied"),
+    "fault": ("fault", "phase"),
+}
+_NEEDED_BY_MARK: Mapping[str, tuple[str, ...]] = {
+    "drained": ("subscription", "empty"),
+    "effects-read": ("subscription",),
+    "partition": ("subscription", "partition"),
+    "load-stopped": (),
+    "writer": ("file",),
+}
+_WORDS: Mapping[tuple[str, str], frozenset[str]] = {
+    ("sent", "outcome"): frozenset(("ok", "failed", "unknown")),
+    ("effect", "outcome"): frozenset(("applied", "skipped", "failed")),
+    ("settled", "outcome"): frozenset(("ok", "failed", "unknown")),
+    ("fault", "phase"): frozenset(("start", "stop")),
+}
 
 
 def parse(line: bytes) -> Record | str:
@@ -28,9 +77,43 @@ def parse(line: bytes) -> Record | str:
     if not isinstance(record.get("event"), str):
         return "no `event`"
     at = record.get("at")
-    if not isinstance(at, int) or isinstance(at, bool) or not -_INT64_MAX <= at <= _INT64_MAX:
+    if type(at) is not int or not -TIME_MAX < at < TIME_MAX:
         return "no integer `at`"
-    return record
+    return _wrong(record) or record
+
+
+def _wrong(record: Record) -> str | None:
+    """Why a record of a known event says nothing that could be judged; None if all is well, or the event is unknown."""
+    event = record["event"]
+    needed = _NEEDED_BY_MARK.get(str(record.get("name"))) if event == "mark" else _NEEDED.get(str(event))
+    if needed is None:
+        return None
+    for field in needed:
+        if record.get(field) is None:
+            return f"{event} without `{field}`"
+    for field, value in record.items():
+        allowed = _TYPES.get(field)
+        if allowed is None:
+            continue
+        if type(value) not in allowed:
+            return f"`{field}` of {event} is {_brief(value)}"
+        if allowed is _NUMBER and value is not None:
+            assert isinstance(value, int | float)
+            if not (0 <= value <= SECONDS_MAX if field == "hidden_s" else -TIME_MAX < value < TIME_MAX):
+                return f"`{field}` of {event} is {value}, beyond what can be"
+        elif allowed is _TEXTS and isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            return f"`{field}` of {event} is {_brief(value)}"
+    for (kind, field), words in _WORDS.items():
+        if kind == event and record[field] not in words:
+            return f"`{field}` of {event} is {_brief(record[field])}; it must be one of {', '.join(sorted(words))}"
+    if event == "intended" and record.get("attempt") == 1 and record.get("expect") is None:
+        return "the first intended of a message without `expect`"
+    return None
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 @dataclass(slots=True)

@@ -123,7 +123,7 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
             with ThreadPoolExecutor(max_workers=1) as pool:
                 scanning = pool.submit(_scan, paths)
                 try:
-                    _parse(db, paths)
+                    _parse(db, paths, Path(scratch))
                 except duckdb.Error as error:
                     raise HistoryError(f"cannot read the history in {run / DIRECTORY}: {error}") from error
                 records_per_file = scanning.result()
@@ -138,7 +138,7 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
 def _history_files(run: Path) -> list[Path]:
     directory = run / DIRECTORY
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".jsonl")
+        return sorted(path for path in directory.iterdir() if path.suffix == ".jsonl" and path.is_file())
     except FileNotFoundError:
         raise NotARun(f"{run} is not a run directory: it has no {DIRECTORY}/") from None
     except OSError as error:
@@ -158,7 +158,7 @@ def _scan(paths: list[Path]) -> dict[str, tuple[int, Scan, set[str]]]:
     return seen
 
 
-def _parse(db: duckdb.DuckDBPyConnection, paths: list[Path]) -> None:
+def _parse(db: duckdb.DuckDBPyConnection, paths: list[Path], scratch: Path) -> None:
     """Fill `raw`, whose `line` grows within each file as the file's lines do."""
     columns = ", ".join(f"'{field}': '{type}'" for field, _, type in FIELDS)
     names = ", ".join(f'"{field}" AS {column}' for field, column, _ in FIELDS)
@@ -166,11 +166,14 @@ def _parse(db: duckdb.DuckDBPyConnection, paths: list[Path]) -> None:
     db.execute("SET preserve_insertion_order = true")
     db.execute(f"CREATE TABLE parsed (file SMALLINT, {declared})")
     for number, path in enumerate(paths):
+        # By a name of ours: DuckDB would read a pattern into a name with brackets, and columns into one with "key=value".
+        link = scratch / f"{number}.jsonl"
+        link.symlink_to(path.resolve())
         db.execute(
             f"INSERT INTO parsed SELECT {number}, {names} FROM read_json(?, format = 'newline_delimited', "
-            f"columns = {{{columns}}}, ignore_errors = true, maximum_object_size = {_MAX_LINE_BYTES}) "
-            "WHERE event IS NOT NULL AND at_ns IS NOT NULL",
-            [str(path)],
+            f"columns = {{{columns}}}, ignore_errors = true, maximum_object_size = {_MAX_LINE_BYTES}, "
+            "hive_partitioning = false) WHERE event IS NOT NULL AND at_ns IS NOT NULL",
+            [str(link)],
         )
     # Only now do intermediate results no longer need the order of the lines: `line` keeps it.
     db.execute("SET preserve_insertion_order = false")

@@ -1,8 +1,8 @@
 """Reading one history file, line by line, with the verdict on each line that the record format asks for.
 
 A torn last line (no newline, not readable) is what SIGKILL leaves: skipped and counted. Any other line that is not a
-JSON object with a string `event` and an integer `at` is damage, and so is a torn line after `closed`. So is a record of a
-known event that lacks what it is about, or whose known fields are of another type: a check would pass over it in
+JSON object with a string `event` and an integer `at` is damage, and so is a torn line after `closed`. So is a record of
+a known event that lacks what it is about, or whose known fields are of another type: a check would pass over it in
 silence, and what was not looked at does not hold.
 """
 
@@ -33,7 +33,8 @@ _TYPES: Mapping[str, frozenset[type]] = {
         _TEXT,
     ),
     **dict.fromkeys(
-        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled"), _NUMBER
+        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled"),
+        _NUMBER,
     ),
     **dict.fromkeys(("poison", "intact", "empty"), _FLAG),
     **dict.fromkeys(("expect", "targets", "parents"), _TEXTS),
@@ -88,24 +89,24 @@ def _wrong(record: Record) -> str | None:
     needed = _NEEDED_BY_MARK.get(str(record.get("name"))) if event == "mark" else _NEEDED.get(str(event))
     if needed is None:
         return None
-    for field in needed:
-        if record.get(field) is None:
-            return f"{event} without `{field}`"
-    for field, value in record.items():
-        allowed = _TYPES.get(field)
+    for name in needed:
+        if record.get(name) is None:
+            return f"{event} without `{name}`"
+    for name, value in record.items():
+        allowed = _TYPES.get(name)
         if allowed is None:
             continue
         if type(value) not in allowed:
-            return f"`{field}` of {event} is {_brief(value)}"
+            return f"`{name}` of {event} is {_brief(value)}"
         if allowed is _NUMBER and value is not None:
             assert isinstance(value, int | float)
-            if not (0 <= value <= SECONDS_MAX if field == "hidden_s" else -TIME_MAX < value < TIME_MAX):
-                return f"`{field}` of {event} is {value}, beyond what can be"
+            if not (0 <= value <= SECONDS_MAX if name == "hidden_s" else -TIME_MAX < value < TIME_MAX):
+                return f"`{name}` of {event} is {value}, beyond what can be"
         elif allowed is _TEXTS and isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            return f"`{field}` of {event} is {_brief(value)}"
-    for (kind, field), words in _WORDS.items():
-        if kind == event and record[field] not in words:
-            return f"`{field}` of {event} is {_brief(record[field])}; it must be one of {', '.join(sorted(words))}"
+            return f"`{name}` of {event} is {_brief(value)}"
+    for (kind, name), words in _WORDS.items():
+        if kind == event and record[name] not in words:
+            return f"`{name}` of {event} is {_brief(record[name])}; it must be one of {', '.join(sorted(words))}"
     if event == "intended" and record.get("attempt") == 1 and record.get("expect") is None:
         return "the first intended of a message without `expect`"
     return None

@@ -204,6 +204,10 @@ def recovery(
     if bound_ns is None:
         outcome.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
         return outcome, {fault.name: "unknown" for fault in facts.faults}
+    (traffic,) = _one(db, f"SELECT count(*) FROM ({POPULATION})", [s])
+    if not traffic:
+        outcome.unknown(f"{s}: no message to tell a recovery by")
+        return outcome, {fault.name: "unknown" for fault in facts.faults}
     forever = facts.end_ns + 10**18
     error = facts.clock_error_ns
     rows = db.execute(
@@ -307,7 +311,7 @@ def latencies(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
     return result
 
 
-def _one(db: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
-    row = db.execute(sql).fetchone()
+def _one(db: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()) -> tuple[int, ...]:
+    row = db.execute(sql, list(parameters)).fetchone()
     assert row is not None
     return row

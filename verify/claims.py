@@ -54,6 +54,7 @@ class Evidence:
     states: Mapping[str, State]
     facts: Facts
     vacuous: Sequence[str]
+    undeclared: Sequence[str]
     damaged: Sequence[str]
     claims: Sequence[Claim]
 
@@ -203,6 +204,8 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         _judge_recovery(judgement, evidence)
     else:
         _judge_rule(judgement, RULES[claim.claim], evidence)
+    for name in evidence.undeclared:
+        judgement.unknown(f"{name} is expected by messages, and the manifest does not say what is promised there")
     for reason in evidence.vacuous:
         judgement.unknown(f"the run proves nothing: {reason}")
     if evidence.damaged:
@@ -226,7 +229,7 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             continue
         where = finding.subscription
         if finding.note == "unknown":
-            judgement.unknown(f"{where}: {finding.count} duplicates without `enqueued`: nobody can tell how far apart")
+            judgement.unknown(f"{where}: some receives do not tell which copy it was, or when it was enqueued")
             continue
         judgement.anomalies[finding.anomaly] += finding.count
         if finding.never_received and state is not None and state.promised.promises == "at-most-once":

@@ -15,7 +15,8 @@ _SHOWN = [(field, column) for field, column, _ in FIELDS if field not in ("event
 def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     """The first few messages that show `anomaly`; for `vacuous` the reasons."""
     rows = loaded.db.execute(
-        "SELECT DISTINCT s, id, note FROM found WHERE anomaly = ? ORDER BY id, s, note LIMIT ?", [anomaly, MOST]
+        "SELECT DISTINCT s, id, note FROM found WHERE anomaly = ? AND n > 0 ORDER BY id, s, note LIMIT ?",
+        [anomaly, MOST],
     ).fetchall()
     if anomaly == "vacuous":
         return [{"reason": note} for _, _, note in rows]

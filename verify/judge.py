@@ -119,6 +119,12 @@ def _evidence(loaded: Loaded) -> Evidence:
         findings=findings,
         states=_states(loaded),
         facts=Facts.read(db),
+        undeclared=[
+            s
+            for (s,) in db.execute(
+                "SELECT s FROM subs WHERE NOT declared AND s IN (SELECT s FROM expected) ORDER BY s"
+            ).fetchall()
+        ],
         vacuous=[reason for (reason,) in db.execute("SELECT reason FROM nothing_happened ORDER BY 1").fetchall()],
         damaged=[str(damage) for damage in loaded.damaged],
         claims=loaded.manifest.claims,

@@ -120,7 +120,8 @@ from tests.reference.words import NEVER, Past, Sample, later
 # 37. `checked` of lag: messages left in for at least one bound. `latency_s`: the lag of all those messages, none left
 #     out, never received ones included; null where there are none.
 # 38. recovery is judged per fault and subscription; a fault is judged if some subscription is violated or all hold,
-#     and `checked` counts those. "With another fault open" (at the stop) and "without a stop" come before all else.
+#     and `checked` counts those; without any message nothing is told (R2).
+#     "With another fault open" (at the stop) and "without a stop" come before all else.
 #     The load stops at the last `load-stopped`, else the history's last `at`. "Before the first fault": received
 #     before its start. The bound is the largest of p50_s, p99_s, max_s of any lag claim. With a clock error, lateness
 #     is widened by it for holds and narrowed for violated.
@@ -283,6 +284,9 @@ def exactly_once_delivery(court: Court, promise: Promise) -> Finding:
     too_close: list[Case] = []
     unknown: list[str] = []
     for id, name in court.past.receives:
+        receives = court.past.receives_at(id, name)
+        if len(receives) > 1 and any(court.past.copy_of(received) is None for received in receives):
+            unknown.append(f"a receive of {id} on {name} does not say which copy it was")
         copies = kept_copies(court.past, id, name)
         window = court.past.subscription(name).dedup_window_ns
         if len(copies) < 2:
@@ -560,6 +564,8 @@ def recovered_on(past: Past, fault: Fault, spec: Subscription, within: int) -> t
         for other in others
     ):
         return UNKNOWN, "another fault is open"
+    if not past.samples(spec.name):
+        return UNKNOWN, "no traffic"
     bound = late_bound(past, spec)
     if bound is None:
         return UNKNOWN, "no bound: too few messages before the first fault"

@@ -1,7 +1,7 @@
 -- received as more than one copy, copies after a redrive left out; one per extra copy
 
 -- `note`: whether the copy before it was enqueued within the deduplication window ('within', 'outside'), or that nobody
--- can tell ('unknown').
+-- can tell ('unknown'; so too, counting nothing, where a receive names no copy).
 WITH copies AS (
     SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, u.deduplicates, u.dedup_window_ns
     FROM rx x
@@ -22,4 +22,6 @@ SELECT s, id, 1 AS n,
             WHEN enqueued_ns IS NULL OR before_ns IS NULL THEN 'unknown'
             WHEN enqueued_ns - before_ns < dedup_window_ns THEN 'within'
             ELSE 'outside' END AS note
-FROM several WHERE nth > 1;
+FROM several WHERE nth > 1
+UNION ALL
+SELECT s, id, 0, 'unknown' FROM rx GROUP BY s, id HAVING count(*) > 1 AND bool_or(copy = '');

@@ -79,17 +79,21 @@ WITH candidates AS (
         AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
     GROUP BY f.line
     HAVING bool_and(before(f.at_ns, f.file, f.earliest_ns, f.hold_file)) AND count(c.line) = 0
-), deleted AS (
-    SELECT r.line
-    FROM candidates r
-    JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy
+), in_time AS (
+    -- By the file that answered: the earliest answer to a delete that was begun and answered within its hold.
+    SELECT h.s, h.id, h.copy, d.file, min(d.answered_ns) AS answered_ns
+    FROM candidates h
     JOIN settles d ON d.s = h.s AND d.id = h.id AND d.batch = h.batch AND d.action = 'delete' AND d.ok
         AND of_copy(d.broker_id, h.copy)
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
-    WHERE before(d.answered_ns, d.file, r.started_ns, r.file)
-      AND d.answered_ns < CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
+    WHERE d.answered_ns < CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
                                ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file,
                                              d.began_ns, d.file).earliest END
+    GROUP BY h.s, h.id, h.copy, d.file
+), deleted AS (
+    SELECT r.line
+    FROM candidates r JOIN in_time d ON d.s = r.s AND d.id = r.id AND d.copy = r.copy
+    WHERE before(d.answered_ns, d.file, r.started_ns, r.file)
 )
 SELECT * FROM candidates
 WHERE line IN (SELECT line FROM twice UNION SELECT line FROM hasty UNION SELECT line FROM deleted);
@@ -128,22 +132,33 @@ FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
-CREATE TABLE overtakes AS
-WITH places AS (
-    SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
-           x.number AS copy_number, p.began,
-           p.one_call, row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
-    FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
-    SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp
-), moments AS (
+CREATE TABLE places AS
+SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
+       x.number AS copy_number, p.began, p.one_call,
+       row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
+FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
+SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp;
+
+-- `covered`: a running count of the places that the spans cover, by which they are taken in pieces.
+CREATE TABLE spans AS
+WITH moments AS (
     SELECT s, grp, at_ns, min(place) AS first_place, max(place) AS last_place FROM places GROUP BY s, grp, at_ns
-), spans AS (
+), ranged AS (
     SELECT q.*, f.first_place AS from_place, t.last_place AS to_place
     FROM queued q
     ASOF JOIN moments f ON f.s = q.s AND f.grp = q.grp AND f.at_ns >= q.from_ns
     ASOF JOIN moments t ON t.s = q.s AND t.grp = q.grp AND t.at_ns <= q.bound_ns
-), reached AS (
-    SELECT q.*, unnest(generate_series(q.from_place, q.to_place)) AS place FROM spans q
+)
+SELECT *, sum(to_place - from_place + 1) OVER (ORDER BY s, grp, from_place, id ROWS UNBOUNDED PRECEDING) AS covered
+FROM ranged WHERE from_place <= to_place;
+
+CREATE TABLE overtakes (s VARCHAR, id VARCHAR, line BIGINT);
+
+-- The overtakes among the places of the spans from one running count to another.
+CREATE MACRO overtakes_between(above, upto) AS TABLE
+WITH reached AS (
+    SELECT q.*, unnest(generate_series(q.from_place, q.to_place)) AS place
+    FROM spans q WHERE q.covered > above AND q.covered <= upto
 )
 SELECT DISTINCT b.s, b.id, b.line
 FROM reached a
@@ -200,6 +215,6 @@ UNION ALL
 SELECT 'fault ' || w.fault || ' (' || coalesce(w.instance, '?') || ') '
        || CASE WHEN w.fired = 0 THEN 'never struck' ELSE 'touched no message' END
 FROM windows w
-JOIN begun b ON b.fault = w.fault AND b.instance IS NOT DISTINCT FROM w.instance
-JOIN over o ON o.fault = w.fault AND o.instance IS NOT DISTINCT FROM w.instance
+JOIN begun b ON b.fault IS NOT DISTINCT FROM w.fault AND b.instance IS NOT DISTINCT FROM w.instance
+JOIN over o ON o.fault IS NOT DISTINCT FROM w.fault AND o.instance IS NOT DISTINCT FROM w.instance
 WHERE b.n - o.n = 0 OR coalesce(w.fired = 0, false);

@@ -22,7 +22,7 @@ import duckdb
 from history import manifest as manifests
 from history.errors import HistoryError, NotARun
 from history.manifest import Manifest
-from history.reader import Scan, records
+from history.reader import TIME_MAX, Scan, records
 from history.writer import DIRECTORY
 
 Progress = Callable[[str], None]
@@ -162,7 +162,12 @@ def _scan(paths: list[Path]) -> dict[str, tuple[int, Scan, set[str]]]:
 def _parse(db: duckdb.DuckDBPyConnection, paths: list[Path], scratch: Path) -> None:
     """Fill `raw`, whose `line` grows within each file as the file's lines do."""
     columns = ", ".join(f"'{field}': '{type}'" for field, _, type in FIELDS)
-    names = ", ".join(f'"{field}" AS {column}' for field, column, _ in FIELDS)
+    # What is beyond any time is damage, which the other reader names; here it must not overflow a sum.
+    within = f"BETWEEN -{TIME_MAX} AND {TIME_MAX}"
+    names = ", ".join(
+        f'CASE WHEN "{field}" {within} THEN "{field}" END AS {column}' if type == "BIGINT" else f'"{field}" AS {column}'
+        for field, column, type in FIELDS
+    )
     declared = ", ".join(f"{column} {type}" for _, column, type in FIELDS)
     db.execute("SET preserve_insertion_order = true")
     db.execute(f"CREATE TABLE parsed (file SMALLINT, {declared})")

@@ -1,7 +1,7 @@
 -- The subscriptions: those of the manifest, and those that only the history knows (nothing is promised on them).
 -- Durations are in nanoseconds from here on.
 
-CREATE MACRO ns(seconds) AS (seconds * 1000000000)::BIGINT;
+CREATE MACRO ns(seconds) AS TRY_CAST(seconds * 1000000000 AS BIGINT);
 
 -- Time 1 is proven to be before time 2; `file` tells the writer, whose own clock has no error.
 CREATE MACRO before(t1, file1, t2, file2) AS

@@ -152,7 +152,8 @@ def verify(
     """
     from verify.judge import judge
 
-    verdict = judge(directory)
+    with Console(stderr=True).status("judging") as status:
+        verdict = judge(directory, progress=lambda text: status.update(f"judging: {text}"))
     try:
         verdict.save(directory)
     except HistoryError as error:

@@ -152,8 +152,12 @@ def verify(
     """
     from verify.judge import judge
 
-    with Console(stderr=True).status("judging") as status:
-        verdict = judge(directory, progress=lambda text: status.update(f"judging: {text}"))
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status("judging") as status:
+            verdict = judge(directory, progress=lambda text: status.update(f"judging: {text}"))
+    else:
+        verdict = judge(directory)
     try:
         verdict.save(directory)
     except HistoryError as error:

@@ -4,7 +4,8 @@
 -- where one of the two has none, by the numbers in the answers to their sends (rule 2); where one has none of those
 -- either, by one producer's `seq`, if a's last attempt had ended before b's first began or both went in one call
 -- (rule 3). A number or an end proves nothing where another attempt may have landed: in rule 2 b must not be unsure of
--- its number, in rule 3 a must be acked to have been there when it ended. On a stream only within a partition, and an ancestor's records come before a descendant's.
+-- its number, in rule 3 a must be acked to have been there when it ended. On a stream only within a partition, and an
+-- ancestor's records come before a descendant's.
 --
 -- `followers(rows)` gives, for each row of the table named `rows` that asks (`asks_file` is not NULL), the smallest
 -- value that a row after it offers: `any_ns` over all of them, `same_ns` and `same_line` over those in the asking file.

@@ -198,6 +198,7 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
 
 _PROBES: Mapping[str, Call] = {
     "sqs": Call("sqs", "ListQueues", {}),
+    "sns": Call("sns", "ListTopics", {}),
     "dynamodb": Call("dynamodb", "ListTables", {}),
 }
 

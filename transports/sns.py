@@ -118,9 +118,7 @@ class Sns:
                 entry["MessageGroupId"] = message.group or message.id
                 entry["MessageDeduplicationId"] = message.dedup_id
             entries.append(entry)
-        return Call(
-            SERVICE, "PublishBatch", {"TopicArn": addresses.send_to, "PublishBatchRequestEntries": entries}
-        )
+        return Call(SERVICE, "PublishBatch", {"TopicArn": addresses.send_to, "PublishBatchRequestEntries": entries})
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         return batch_outcomes(answer, messages)

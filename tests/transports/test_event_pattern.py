@@ -8,6 +8,7 @@ matcher that EventBridge runs.
 
 from __future__ import annotations
 
+from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -40,11 +41,21 @@ ONE_FIELD: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
         ["EC2 INSTANCE STATE-CHANGE NOTIFICATION", "ec2 instance state-change notification"],
         ["ec2 instance state-change", "", None],
     ),
-    "equals-ignore-case beyond ASCII": ([{"equals-ignore-case": "größe"}], ["GRÖßE", "Größe"], ["GROSSE", "grosse"]),
+    "equals-ignore-case beyond ASCII": ([{"equals-ignore-case": "größe"}], ["GRÖßE", "GröSSE"], ["GROSSE", "GröſſE"]),
+    "equals-ignore-case, letter by letter": (
+        [{"equals-ignore-case": "sk"}],
+        ["SK", "sK"],
+        ["ſk", "s\N{KELVIN SIGN}"],
+    ),
     "anything-but": (
         [{"anything-but": "initializing"}],
         ["running", "", "Initializing", 5, None, True],
         ["initializing"],
+    ),
+    "anything-but an address, in this spelling": (
+        [{"anything-but": "2001:db8::1"}],
+        ["2001:0db8::1", "x"],
+        ["2001:db8::1"],
     ),
     "anything-but a number": ([{"anything-but": 123}], [124, "123", None, False], [123, 123.0, 1.23e2]),
     "anything-but zero": ([{"anything-but": 0}], [789, False, ""], [0, 0.0, -0.0]),
@@ -89,6 +100,11 @@ ONE_FIELD: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
     "exact string of digits": (["300"], ["300"], [300, "300.0"]),
     "an account number": ([123456789012345678901], [123456789012345678901], [123456789012345678902, 1.5]),
     "cidr": ([{"cidr": "10.0.0.0/24"}], ["10.0.0.0", "10.0.0.255"], ["10.0.1.0", "10.0.0.256", "x", "::a00:0", 10]),
+    "cidr and addresses within addresses": (
+        [{"cidr": "10.0.0.0/24"}],
+        ["::ffff:a00:1"],
+        ["::ffff:10.0.0.1", "::ffff:a00:1%eth0", "::a00:1"],
+    ),
     "cidr with more bits than its mask": ([{"cidr": "10.0.0.77/24"}], ["10.0.0.1", "10.0.0.77"], ["10.0.1.77"]),
     "cidr of everything": ([{"cidr": "0.0.0.0/0"}], ["0.0.0.0", "255.255.255.255"], ["::1", "host"]),
     "cidr of IPv6": (
@@ -231,6 +247,12 @@ def test_absence_is_asked_of_the_element_chosen_so_far() -> None:
     assert matches({"a": {"m": [1], "z": [{"exists": False}]}}, event)
     assert not matches({"a": {"z": [{"exists": False}]}}, event)
     assert not matches({"a": {"b": [{"exists": False}], "m": [1]}}, event)
+
+
+def test_plain_elements_of_an_array_bind_nothing() -> None:
+    """Ruler: beside an object in the same array, a plain value is a value of the whole field."""
+    assert matches({"a": ["s"], "a.x": [1]}, {"a": ["s", {"x": 1}]})
+    assert not matches({"a.x": [1], "a.y": [2]}, {"a": ["s", {"x": 1}, {"y": 2}]})
 
 
 def test_two_arrays_are_independent() -> None:
@@ -400,6 +422,7 @@ def test_or(pattern: Json, event: Json, matched: bool) -> None:
         ({"$or": [{"numeric": [123]}, {"prefix": ["abc"]}]}, "numeric: numeric is an operator's name"),
         ({"$or": [{"a": {"cidr": ["x"]}}, {"b": ["y"]}]}, "a.cidr: cidr is an operator's name"),
         ({"a": {"b": ["x"]}, "a.b": ["y"]}, "a.b: is asked for twice"),
+        ({"a": [date(2026, 1, 1)]}, "the document is not JSON: .*date"),
         ({"a": ["x" * 4100]}, "characters, and EventBridge takes 4096"),
     ],
 )

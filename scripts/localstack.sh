@@ -6,7 +6,7 @@ set -eu
 home=$1
 
 fits() {
-    "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+    "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null
 }
 
 # CPython as the javacpp presets build it: a whole installation that runs from wherever it is unpacked.
@@ -18,7 +18,7 @@ fetched() {
         echo "Installing maven by apt …" >&2
         apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends maven >&2 || return 1
     fi
-    echo "No Python 3.12 or 3.13 here: taking one from Maven Central …" >&2
+    echo "No Python 3.13 here: taking one from Maven Central …" >&2
     mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
         -Dartifact="org.bytedeco:cpython:$version:jar:linux-x86_64" -DoutputDirectory="$home/jar" >&2 || return 1
     jar=$home/jar/cpython-$version-linux-x86_64.jar
@@ -33,14 +33,14 @@ fetched() {
 rm -rf "$home"
 mkdir -p "$home"
 python=
-for candidate in "${LOCALSTACK_PYTHON:-}" python3.13 python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[23].*/bin/python3; do
+for candidate in "${LOCALSTACK_PYTHON:-}" python3.13 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.13.*/bin/python3; do
     if [ -n "$candidate" ] && fits "$candidate"; then
         python=$candidate
         break
     fi
 done
 [ -n "$python" ] || python=$(fetched) || {
-    echo "LocalStack needs Python 3.12 or 3.13. Install one (for example: uv python install 3.13) and name it:" >&2
+    echo "LocalStack needs Python 3.13 (with 3.12 its Kinesis fails). Install it (for example: uv python install 3.13) and name it:" >&2
     echo "make localstack LOCALSTACK_PYTHON=/path/to/python3.13" >&2
     exit 1
 }

@@ -2,6 +2,6 @@
 const net = require("node:net");
 
 const listen = net.Server.prototype.listen;
-net.Server.prototype.listen = function (where, ...rest) {
-  return listen.call(this, { ...where, host: "127.0.0.1" }, ...rest);
+net.Server.prototype.listen = function (port, ...rest) {
+  return listen.call(this, { port, host: "127.0.0.1" }, rest.at(-1));
 };

@@ -101,7 +101,7 @@ def serve(name: str, port: int) -> None:
             stdout=sys.stderr,
             # A group of its own, so that what it started can be ended with it.
             start_new_session=True,
-            preexec_fn=_die_in_order,
+            preexec_fn=_die_in_order,  # noqa: PLW1509 - there is one thread here
         )
         try:
             _wait_until_ready(url + product.health, process)

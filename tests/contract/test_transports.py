@@ -289,7 +289,10 @@ class Rules:
         stage.send("a1", "b1")
         for subscription in stage.topology.names:
             source = stage.transport.source(stage.addresses, subscription)
-            assert sorted(map(str, ids(stage.collect(2, source=source)))) == ["a1", "b1"]
+            got = set[str | None]()
+            while len(got) < 2:
+                got |= set(ids(stage.collect(1, source=source)))
+            assert got == {"a1", "b1"}
 
     def test_a_delete_that_fails_in_part_is_accounted_entry_by_entry(self, stage: Stage) -> None:
         stage.send("a1", "b1")
@@ -318,7 +321,12 @@ class OrderedRules:
         sent = [f"a{n}" for n in range(1, 8)]
         for id in sent:
             stage.send(id)
-        got = stage.collect(7)
+        got: list[Delivery] = []
+        while len(got) < len(sent):
+            # What a topic hands on late stays locked until what came before it is gone.
+            batch = stage.collect(1)
+            assert set(stage.delete(batch)) == {"ok"}
+            got += batch
         assert ids(got) == sent
         numbers = [int(d.broker_seq) for d in got if d.broker_seq]
         assert numbers == sorted(set(numbers))

@@ -173,7 +173,8 @@ async def _memory(run: Path) -> Target:
 
 async def _localstack(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
     endpoint = endpoint_of(services, url, environ)
-    carrier = BotoCarrier(endpoint, read_timeout_s=5)
+    # LocalStack loads a service when it is first asked for; where nobody listens, the answer is there at once.
+    carrier = BotoCarrier(endpoint, read_timeout_s=30)
     for service in services:
         where = endpoint.url(service)
         try:

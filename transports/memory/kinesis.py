@@ -418,7 +418,7 @@ def _described(stream: Stream) -> Answer:
         "StreamModeDetails": {"StreamMode": "PROVISIONED"},
         "RetentionPeriodHours": 24,
         "StreamCreationTimestamp": stream.created_ns // NS_PER_S,
-        "EnhancedMonitoring": [{"ShardLevelMetrics": []}],
+        "EnhancedMonitoring": [],
         "EncryptionType": "NONE",
     }
 

@@ -6,6 +6,7 @@ A defect is a `Conduct` with one answer changed; its parameter, a number, stands
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 
 from history import envelope
@@ -119,6 +120,117 @@ class DedupForgetsAfterDelete(Conduct):
         return False
 
 
+class DedupNeverForgets(Conduct):
+    """A deduplication id counts forever."""
+
+    def forgets(self) -> bool:
+        return False
+
+
+class NoDedup(Conduct):
+    """A message is stored however often its deduplication id was seen."""
+
+    def deduplicates(self) -> bool:
+        return False
+
+
+class DedupIgnoresContent(Conduct):
+    """The same body twice is never the same message."""
+
+    def content_id(self, digest: str) -> str:
+        return str(uuid.uuid4())
+
+
+class DedupIgnoresScope(Conduct):
+    """A deduplication id counts in the whole queue, also where it is to count in its group."""
+
+    def scopes(self) -> bool:
+        return False
+
+
+class MisnumberAtReceive(Conduct):
+    """A receive tells another sequence number than the send did."""
+
+    def told_sequence(self, sequence: str) -> str:
+        return str(int(sequence) + 1)
+
+
+class OneLock(Conduct):
+    """A message in flight keeps every group back."""
+
+    def locks_others(self) -> bool:
+        return True
+
+
+class RequeueAtEnd(Conduct):
+    """A message that comes back stands at the end of its group."""
+
+    def returns_to(self, place: float, last: float) -> float:
+        return last + 0.5
+
+
+class ExtendUnlocks(Conduct):
+    """A message whose visibility was changed does not keep the rest of its group back."""
+
+    def locks_extended(self) -> bool:
+        return False
+
+
+class Undelete(_EveryNth):
+    """Every n-th delete succeeds and deletes nothing."""
+
+    def __init__(self, n: float = 1) -> None:
+        super().__init__(n)
+
+    def deletes(self) -> bool:
+        return not self._strikes()
+
+
+class StaleReceiptRefused(Conduct):
+    """An outdated receipt is an error on Standard too."""
+
+    def refuses_stale(self, *, fifo: bool) -> bool:
+        return True
+
+
+class StaleReceiptDeletes(Conduct):
+    """An outdated receipt deletes on FIFO."""
+
+    def refuses_stale(self, *, fifo: bool) -> bool:
+        return False
+
+
+class NoAttemptId(Conduct):
+    """A receive cannot be repeated: its ReceiveRequestAttemptId is ignored."""
+
+    def repeats(self) -> bool:
+        return False
+
+
+class NoDelay(Conduct):
+    """A delayed message is there at once."""
+
+    def delays_ns(self, asked_ns: int) -> int:
+        return 0
+
+
+class BatchHidesFailures(Conduct):
+    """An entry that failed in a batch is told as a success."""
+
+    def tells_failures(self) -> bool:
+        return False
+
+
+class RedriveLoses(_EveryNth):
+    """Every n-th message that is taken out of a dead-letter queue arrives nowhere."""
+
+    def __init__(self, n: float = 1) -> None:
+        super().__init__(n)
+
+    def moves(self) -> bool:
+        return not self._strikes()
+
+
 class NoDeadLetter(Conduct):
     """A message is delivered again however often it was received."""
 
@@ -138,6 +250,21 @@ DEFECTS: Mapping[str, Callable[..., object]] = {
     "no-dead-letter": NoDeadLetter,
     "corrupt-body": CorruptBody,
     "phantom": Phantom,
+    "dedup-never-forgets": DedupNeverForgets,
+    "no-dedup": NoDedup,
+    "dedup-ignores-content": DedupIgnoresContent,
+    "dedup-ignores-scope": DedupIgnoresScope,
+    "misnumber-at-receive": MisnumberAtReceive,
+    "one-lock": OneLock,
+    "requeue-at-end": RequeueAtEnd,
+    "extend-unlocks": ExtendUnlocks,
+    "undelete": Undelete,
+    "stale-receipt-refused": StaleReceiptRefused,
+    "stale-receipt-deletes": StaleReceiptDeletes,
+    "no-attempt-id": NoAttemptId,
+    "no-delay": NoDelay,
+    "batch-hides-failures": BatchHidesFailures,
+    "redrive-loses": RedriveLoses,
 }
 
 

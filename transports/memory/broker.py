@@ -236,7 +236,7 @@ class Broker:
 
     def _send_message_batch(self, now: int, params: Params) -> Answer:
         hosted = self._of(params)
-        entries = _entries(params)
+        entries = entries_of(params.get("Entries"))
         if sum(len(str(entry.get("MessageBody", "")).encode()) for entry in entries) > BYTES_MAX:
             raise Refused("BatchRequestTooLong", f"Batch requests cannot be longer than {BYTES_MAX} bytes.")
         return self._each(entries, lambda entry: self._send(now, hosted, entry))
@@ -285,7 +285,7 @@ class Broker:
             queue.delete(now, _receipt(entry))
             return {}
 
-        return self._each(_entries(params), delete)
+        return self._each(entries_of(params.get("Entries")), delete)
 
     def _change_visibility(self, now: int, params: Params) -> Answer:
         hidden_s = _integer(params, "VisibilityTimeout", 0, VISIBILITY_S_MAX)
@@ -300,7 +300,7 @@ class Broker:
             queue.hide(now, _receipt(entry), hidden_s * NS_PER_S)
             return {}
 
-        return self._each(_entries(params), hide)
+        return self._each(entries_of(params.get("Entries")), hide)
 
     # Dead letters.
 
@@ -543,8 +543,9 @@ def each(entries: Iterable[Params], do: Callable[[Params], Answer], *, tells_fai
     return answer
 
 
-def _entries(params: Params) -> Sequence[Params]:
-    entries: Sequence[Params] = params.get("Entries") or ()
+def entries_of(given: Sequence[Params] | None) -> Sequence[Params]:
+    """The entries of a batch. Errors: Refused, when the batch as a whole cannot be."""
+    entries = given or ()
     if not entries:
         raise Refused("EmptyBatchRequest", "There should be at least one entry in the request.")
     if len(entries) > BATCH_MAX:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from transports.memory.broker import DEDUP_WINDOW_S, Broker, LongPoll
 from transports.memory.queues import Conduct
+from transports.memory.sns import Sns, TopicConduct
 from transports.memory.wire import Answer, Json, Params, Query
 
 C = TypeVar("C")
@@ -60,5 +61,9 @@ SERVICES: Mapping[str, Spoken] = {
             },
         ),
         lambda world: world.sqs,
+    ),
+    "sns": Spoken(
+        Query(version="2010-03-31", namespace="http://sns.amazonaws.com/doc/2010-03-31/"),
+        lambda world: Sns(sqs=world.sqs, conduct=world.conduct(TopicConduct), dedup_window_s=world.dedup_window_s),
     ),
 }

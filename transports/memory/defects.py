@@ -1,30 +1,42 @@
 """Brokers that break one promise on purpose: every check is seen to fail against one of them.
 
-A defect is a `Conduct` with one answer changed; its parameter, a number, stands behind a colon on the command line
-(`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
+A defect is the conduct of one service (queues, topics, buses) with one answer changed; its parameter stands behind a
+colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from history import envelope
+from transports.filters.rules import OR
+from transports.memory.eventbridge import BusConduct
 from transports.memory.queues import Conduct, Draft
+from transports.memory.sns import TopicConduct
+from transports.memory.wire import Params
 
 
-class _EveryNth(Conduct):
+class _Counting:
     """Strikes at every n-th question; the first n - 1 are answered as they should be."""
 
-    def __init__(self, n: float = 10) -> None:
-        if n < 1 or n != int(n):
-            raise ValueError("n is a whole number from 1")
-        self._n = int(n)
-        self._asked = 0
+    _n = 10
+    _asked = 0
+
+    def __init__(self, n: float | None = None) -> None:
+        if n is not None:
+            if n < 1 or n != int(n):
+                raise ValueError("n is a whole number from 1")
+            self._n = int(n)
 
     def _strikes(self) -> bool:
         self._asked += 1
         return self._asked % self._n == 0
+
+
+class _EveryNth(_Counting, Conduct):
+    """A queue's."""
 
 
 class Lose(_EveryNth):
@@ -106,8 +118,7 @@ class EarlyRedelivery(Conduct):
 class ForgetInFlight(_EveryNth):
     """Every n-th message that was received and not deleted is not delivered again."""
 
-    def __init__(self, n: float = 1) -> None:
-        super().__init__(n)
+    _n = 1
 
     def comes_back(self) -> bool:
         return not self._strikes()
@@ -179,8 +190,7 @@ class ExtendUnlocks(Conduct):
 class Undelete(_EveryNth):
     """Every n-th delete succeeds and deletes nothing."""
 
-    def __init__(self, n: float = 1) -> None:
-        super().__init__(n)
+    _n = 1
 
     def deletes(self) -> bool:
         return not self._strikes()
@@ -224,8 +234,7 @@ class BatchHidesFailures(Conduct):
 class RedriveLoses(_EveryNth):
     """Every n-th message that is taken out of a dead-letter queue arrives nowhere."""
 
-    def __init__(self, n: float = 1) -> None:
-        super().__init__(n)
+    _n = 1
 
     def moves(self) -> bool:
         return not self._strikes()
@@ -238,7 +247,160 @@ class NoDeadLetter(Conduct):
         return False
 
 
+class TopicMisses(_Counting, TopicConduct):
+    """Every n-th delivery of a topic to one of its subscriptions does not take place."""
+
+    _n = 2
+
+    def delivers(self) -> bool:
+        return not self._strikes()
+
+
+class FilterAlways(TopicConduct):
+    """Filter policies on `attributes` or `body` let everything through."""
+
+    passes = True
+
+    def __init__(self, on: str) -> None:
+        if on not in ("attributes", "body"):
+            raise ValueError("a policy is on attributes or body")
+        self._scope = "MessageBody" if on == "body" else "MessageAttributes"
+
+    def matches(self, scope: str, right: bool) -> bool:
+        return self.passes if scope == self._scope else right
+
+
+class FilterNever(FilterAlways):
+    """Filter policies on `attributes` or `body` let nothing through, and neither does a subscription without one."""
+
+    passes = False
+
+
+class RawIgnored(TopicConduct):
+    """A subscription that asked for the bare message gets it wrapped."""
+
+    def delivers_raw(self, asked: bool) -> bool:
+        return False
+
+
+class TopicReversesBatch(TopicConduct):
+    """The entries of a batch are published last first."""
+
+    def published_in(self, entries: Sequence[Params]) -> Sequence[Params]:
+        return entries[::-1]
+
+
+class TopicNoDedup(TopicConduct):
+    """A topic delivers a deduplication id again, under one of its own making, so that no queue covers up for it."""
+
+    def deduplicates(self) -> bool:
+        return False
+
+
+class TopicBatchHidesFailures(TopicConduct):
+    """An entry that failed in a PublishBatch is told as a success."""
+
+    def tells_failures(self) -> bool:
+        return False
+
+
+class RuleMisses(_Counting, BusConduct):
+    """Every n-th event for a target does not get there."""
+
+    _n = 2
+
+    def delivers(self) -> bool:
+        return not self._strikes()
+
+
+OPERATORS = (
+    "exact",
+    "prefix",
+    "suffix",
+    "anything-but",
+    "equals-ignore-case",
+    "numeric",
+    "exists",
+    "cidr",
+    "wildcard",
+    "or",
+)
+
+
+class PatternAlways(BusConduct):
+    """An operator of event patterns (exact, prefix, …, or) is always satisfied."""
+
+    satisfied = True
+
+    def __init__(self, operator: str) -> None:
+        if operator not in OPERATORS:
+            raise ValueError(f"an operator is one of {', '.join(OPERATORS)}")
+        self._operator = operator
+
+    def matches(self, pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+        left = _decided(pattern, self._operator, self.satisfied)
+        return left if isinstance(left, bool) else super().matches(left, event)
+
+
+class PatternNever(PatternAlways):
+    """An operator of event patterns (exact, prefix, …, or) is never satisfied."""
+
+    satisfied = False
+
+
+def _decided(pattern: Mapping[str, Any], operator: str, satisfied: bool) -> Mapping[str, Any] | bool:
+    """What is left of a pattern when one operator has its answer already; a bool when nothing is."""
+    left: dict[str, Any] = {}
+    for key, value in pattern.items():
+        answer: Any
+        if key == OR and operator == "or":
+            answer = satisfied
+        elif key == OR:
+            ways = [_decided(one, operator, satisfied) for one in value]
+            open_ways = [way for way in ways if not isinstance(way, bool)]
+            # An `$or` has two ways at least.
+            answer = True in ways or (open_ways * 2 if open_ways else False)
+        elif isinstance(value, Mapping):
+            answer = _decided(value, operator, satisfied)
+        else:
+            others = [one for one in value if _operator(one) != operator]
+            answer = satisfied if satisfied and len(others) < len(value) else others or False
+        if answer is False:
+            return False
+        if answer is not True:
+            left[key] = answer
+    return left or True
+
+
+def _operator(value: Any) -> str:
+    return next(iter(value)) if isinstance(value, Mapping) else "exact"
+
+
+class PutEventsHidesFailures(BusConduct):
+    """An entry that failed in a PutEvents is told as a success."""
+
+    def tells_failures(self) -> bool:
+        return False
+
+
+class ReplayMisses(_Counting, BusConduct):
+    """Every n-th archived event is not replayed."""
+
+    _n = 2
+
+    def replays(self) -> bool:
+        return not self._strikes()
+
+
+class ReplayUnnamed(BusConduct):
+    """A replayed event looks like a new one."""
+
+    def names_replay(self) -> bool:
+        return False
+
+
 DEFECTS: Mapping[str, Callable[..., object]] = {
+    # Queues.
     "lose": Lose,
     "forget-in-flight": ForgetInFlight,
     "duplicate-copy": DuplicateCopy,
@@ -265,6 +427,21 @@ DEFECTS: Mapping[str, Callable[..., object]] = {
     "no-delay": NoDelay,
     "batch-hides-failures": BatchHidesFailures,
     "redrive-loses": RedriveLoses,
+    # Topics.
+    "topic-misses": TopicMisses,
+    "filter-always": FilterAlways,
+    "filter-never": FilterNever,
+    "raw-ignored": RawIgnored,
+    "topic-reverses-batch": TopicReversesBatch,
+    "topic-no-dedup": TopicNoDedup,
+    "topic-batch-hides-failures": TopicBatchHidesFailures,
+    # Buses.
+    "rule-misses": RuleMisses,
+    "pattern-always": PatternAlways,
+    "pattern-never": PatternNever,
+    "put-events-hides-failures": PutEventsHidesFailures,
+    "replay-misses": ReplayMisses,
+    "replay-unnamed": ReplayUnnamed,
 }
 
 
@@ -275,6 +452,13 @@ def defect(text: str) -> object:
     if make is None:
         raise ValueError(f"no defect is called {name!r}; known are {', '.join(DEFECTS)}")
     try:
-        return make(float(parameter)) if colon else make()
+        return make(_value(parameter)) if colon else make()
     except (TypeError, ValueError):
         raise ValueError(f"defect {text!r}: {make.__doc__} {parameter!r} does not fit that") from None
+
+
+def _value(parameter: str) -> float | str:
+    try:
+        return float(parameter)
+    except ValueError:
+        return parameter

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from transports.memory.broker import DEDUP_WINDOW_S, Broker, LongPoll
+from transports.memory.eventbridge import BusConduct, EventBridge
 from transports.memory.queues import Conduct
 from transports.memory.sns import Sns, TopicConduct
 from transports.memory.wire import Answer, Json, Params, Query
@@ -65,5 +66,9 @@ SERVICES: Mapping[str, Spoken] = {
     "sns": Spoken(
         Query(version="2010-03-31", namespace="http://sns.amazonaws.com/doc/2010-03-31/"),
         lambda world: Sns(sqs=world.sqs, conduct=world.conduct(TopicConduct), dedup_window_s=world.dedup_window_s),
+    ),
+    "events": Spoken(
+        Json(target="AWSEvents", version="1.1", namespace="com.amazonaws.events"),
+        lambda world: EventBridge(sqs=world.sqs, conduct=world.conduct(BusConduct)),
     ),
 }

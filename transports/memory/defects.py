@@ -12,7 +12,7 @@ from typing import Any
 
 from history import envelope
 from transports.filters.rules import OR
-from transports.memory.eventbridge import BusConduct
+from transports.memory.eventbridge import BusConduct, Event
 from transports.memory.queues import Conduct, Draft
 from transports.memory.sns import TopicConduct
 from transports.memory.wire import Params
@@ -271,7 +271,7 @@ class FilterAlways(TopicConduct):
 
 
 class FilterNever(FilterAlways):
-    """Filter policies on `attributes` or `body` let nothing through, and neither does a subscription without one."""
+    """Filter policies on `attributes` or `body` let nothing through."""
 
     passes = False
 
@@ -337,7 +337,7 @@ class PatternAlways(BusConduct):
             raise ValueError(f"an operator is one of {', '.join(OPERATORS)}")
         self._operator = operator
 
-    def matches(self, pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
+    def matches(self, pattern: Mapping[str, Any], event: Event) -> bool:
         left = _decided(pattern, self._operator, self.satisfied)
         return left if isinstance(left, bool) else super().matches(left, event)
 

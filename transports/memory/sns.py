@@ -255,9 +255,13 @@ class Sns:
         # A topic that does not deduplicate must not be covered up for by its queues.
         dedup_id = None if key is None else key[1] if self.conduct.deduplicates() else str(uuid.uuid4())
         for subscription in topic.subscriptions:
-            if self.conduct.matches(subscription.scope, _wants(subscription, entry)) and self.conduct.delivers():
+            if self._wanted(subscription, entry) and self.conduct.delivers():
                 self._deliver(now, subscription, entry, answer, dedup_id)
         return answer
+
+    def _wanted(self, subscription: _Subscription, entry: Params) -> bool:
+        policy, scope = subscription.policy, subscription.scope
+        return policy is None or self.conduct.matches(scope, _passes(policy, scope, entry))
 
     def _deliver(
         self, now: int, subscription: _Subscription, entry: Params, answer: Answer, dedup_id: str | None
@@ -398,12 +402,9 @@ def _wrapped(now: int, subscription: _Subscription, entry: Params, answer: Answe
     return orjson.dumps(document).decode()
 
 
-def _wants(subscription: _Subscription, entry: Params) -> bool:
-    policy = subscription.policy
-    if policy is None:
-        return True
+def _passes(policy: Mapping[str, Any], scope: str, entry: Params) -> bool:
     try:
-        if subscription.scope == "MessageBody":
+        if scope == "MessageBody":
             body = orjson.loads(_text(entry))
             return isinstance(body, dict) and sns_filter.matches_body(policy, body)
         given = entry.get("MessageAttributes") or {}

@@ -165,7 +165,7 @@ class TestConditions:
             ("s < :ten", False),
             ("s > :ten", False),
             ("s <> :ten", True),
-            ("t < :true", False),
+            ("t <= :true", False),
             ("missing = :ten", False),
             ("missing < :ten", False),
             ("missing <> :ten", True),
@@ -180,6 +180,10 @@ class TestConditions:
             ("NOT (n = :nine AND s = :m)", True),
             ("NOT (n = :nine OR s = :m)", False),
             ("NOT NOT n = :ten", True),
+            ("NOT n = :ten AND s = :nn", False),
+            ("n = :ten AND s = :m AND t = :true", True),
+            ("n = :ten AND s = :m AND s = :nn", False),
+            ("n = :nine OR s = :nn OR t = :true", True),
         ],
     )
     def test_what_a_condition_says(self, condition: str, holds: bool) -> None:
@@ -196,6 +200,13 @@ class TestConditions:
         else:
             assert ask.refusal("DeleteItem", **delete) == "ConditionalCheckFailedException"
         assert (get(ask) is None) is holds
+
+    @pytest.mark.parametrize("value", [{"N": "x"}, {"N": "NaN"}, {"B": "?"}, {"SS": None}, {}, {"N": "1", "S": "1"}])
+    def test_what_is_no_value_is_refused(self, value: dict[str, Any]) -> None:
+        ask = dynamodb()
+        put(ask, n={"N": "1"})
+        asked = {"FilterExpression": "n < :v", "ExpressionAttributeValues": {":v": value}}
+        assert ask.refusal("Scan", TableName="tab", **asked) == "ValidationException"
 
     @given(a=NUMBERS, b=NUMBERS, sign=st.sampled_from(["=", "<>", "<", "<=", ">", ">="]))
     def test_numbers_compare_as_numbers(self, a: str, b: str, sign: str) -> None:

@@ -529,10 +529,11 @@ def _comparable(value: Value) -> tuple[str, Any]:
     try:
         ((kind, content),) = value.items()
         match kind:
-            case "S":
-                return kind, content.encode()
             case "N":
-                return kind, Decimal(content)
+                number = Decimal(content)
+                if number.is_finite():
+                    return kind, number
+                raise ValueError(content)
             case "B":
                 return kind, base64.b64decode(content)
             case "SS" | "NS" | "BS":

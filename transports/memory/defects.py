@@ -1,18 +1,20 @@
 """Brokers that break one promise on purpose: every check is seen to fail against one of them.
 
-A defect is the conduct of one service (queues, topics, buses) with one answer changed; its parameter stands behind a
-colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
+A defect is the conduct of one service (queues, topics, buses, streams, tables) with one answer changed; its parameter
+stands behind a colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from history import envelope
 from transports.filters.rules import OR
+from transports.memory.dynamodb import TableConduct, Write
 from transports.memory.eventbridge import BusConduct, Event
+from transports.memory.kinesis import Record, StreamConduct
 from transports.memory.queues import Conduct, Draft
 from transports.memory.sns import TopicConduct
 from transports.memory.wire import Params
@@ -399,7 +401,99 @@ class ReplayUnnamed(BusConduct):
         return False
 
 
-DEFECTS: Mapping[str, Callable[..., object]] = {
+class ReverseReads(StreamConduct):
+    """What one GetRecords answers stands in the wrong order, last first."""
+
+    def read(self, records: Sequence[Record]) -> Sequence[Record]:
+        return records[::-1]
+
+
+class ScatterKeys(StreamConduct):
+    """A record's shard has nothing to do with its partition key: shards take turns, more or less."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def hash_of(self, key: str) -> int:
+        self._asked += 1
+        return super().hash_of(str(self._asked))
+
+
+class MisnumberRecords(_Counting, StreamConduct):
+    """Every n-th record is told by a sequence number far below that of the one before it."""
+
+    _BACK = 1_000_000
+
+    def number_told(self, number: int) -> int:
+        return number - self._BACK if self._strikes() else number
+
+
+class ReshardDropsParent(StreamConduct):
+    """A split or a merge drops what is in the parents, read or not."""
+
+    def keeps_closed(self) -> bool:
+        return False
+
+
+class MergeForgetsAdjacent(StreamConduct):
+    """The child of a merge names one of its two parents, so a reader does not wait for the other."""
+
+    def parents_named(self, parents: Sequence[str]) -> Sequence[str]:
+        return parents[:1]
+
+
+class EndlessShard(StreamConduct):
+    """A closed shard that was read to its end gives iterators on and on, and never names its children."""
+
+    def ends_closed(self) -> bool:
+        return False
+
+
+class EternalIterator(StreamConduct):
+    """A shard iterator never expires."""
+
+    def expires(self) -> bool:
+        return False
+
+
+class ThrottleRecords(_Counting, StreamConduct):
+    """Every n-th record is refused for want of throughput, and said to be: no defect, but what AWS may do."""
+
+    def throttles(self) -> bool:
+        return self._strikes()
+
+
+class ThrottledSaidStored(ThrottleRecords):
+    """Every n-th record is refused for want of throughput, and PutRecords says that it is stored."""
+
+    def throttled_entries(self, throttled: Sequence[bool]) -> Sequence[tuple[bool, bool]]:
+        return [(not each, True) for each in throttled]
+
+
+class ThrottledLosesCall(ThrottleRecords):
+    """Every n-th record is refused for want of throughput, and what PutRecords says it stored beside it is lost."""
+
+    def throttled_entries(self, throttled: Sequence[bool]) -> Sequence[tuple[bool, bool]]:
+        return [(not any(throttled), not each) for each in throttled]
+
+
+class ConditionalWriteRace(_Counting, TableConduct):
+    """Every n-th conditional write whose condition does not hold is done and answered all the same."""
+
+    _n = 1
+
+    def stops(self) -> bool:
+        return not self._strikes()
+
+
+class TransactionWritesPart(TableConduct):
+    """A cancelled transaction leaves those of its writes whose own condition holds."""
+
+    def written_of_cancelled(self, upheld: Sequence[Write]) -> Sequence[Write]:
+        return upheld
+
+
+DEFECTS: Mapping[str, type] = {
     # Queues.
     "lose": Lose,
     "forget-in-flight": ForgetInFlight,
@@ -442,6 +536,20 @@ DEFECTS: Mapping[str, Callable[..., object]] = {
     "put-events-hides-failures": PutEventsHidesFailures,
     "replay-misses": ReplayMisses,
     "replay-unnamed": ReplayUnnamed,
+    # Streams.
+    "reverse-reads": ReverseReads,
+    "scatter-keys": ScatterKeys,
+    "misnumber-records": MisnumberRecords,
+    "reshard-drops-parent": ReshardDropsParent,
+    "merge-forgets-adjacent": MergeForgetsAdjacent,
+    "endless-shard": EndlessShard,
+    "eternal-iterator": EternalIterator,
+    "throttle-records": ThrottleRecords,
+    "throttled-said-stored": ThrottledSaidStored,
+    "throttled-loses-call": ThrottledLosesCall,
+    # Tables.
+    "conditional-write-race": ConditionalWriteRace,
+    "transaction-writes-part": TransactionWritesPart,
 }
 
 

@@ -535,7 +535,7 @@ def _comparable(value: Value) -> tuple[str, Any]:
                     return kind, number
                 raise ValueError(content)
             case "B":
-                return kind, base64.b64decode(content)
+                return kind, base64.b64decode(content, validate=True)
             case "SS" | "NS" | "BS":
                 return kind, frozenset(_comparable({kind[0]: each}) for each in content)
         return kind, content

@@ -172,6 +172,8 @@ class TestConditions:
             ("missing = :ten", False),
             ("missing < :ten", False),
             ("missing <> :ten", True),
+            ("missing = gone", False),
+            ("missing <> gone", True),
             (":nine < n", True),
             ("NOT n = :ten", False),
             ("not attribute_exists(missing) and n = :ten", True),
@@ -256,6 +258,7 @@ class TestConditions:
         unused = {"ConditionExpression": "attribute_not_exists(pk)", "ExpressionAttributeValues": {":x": {"S": "x"}}}
         assert refusal("PutItem", TableName="tab", Item=KEY, **unused) == "ValidationException"
         assert refusal("Scan", TableName="tab", ExpressionAttributeNames={"#x": "x"}) == "ValidationException"
+        assert refusal("Scan", TableName="tab", ExpressionAttributeValues={}) == "ValidationException"
 
     def test_a_refusal_tells_the_item_that_stands_there_when_asked(self) -> None:
         ask = dynamodb()

@@ -309,6 +309,10 @@ class _Parser:
     """
 
     def __init__(self, params: Params) -> None:
+        if empty := [
+            name for name in ("ExpressionAttributeNames", "ExpressionAttributeValues") if params.get(name) == {}
+        ]:
+            raise _invalid(f"{empty[0]} must not be empty")
         self._params = params
         self._names: Mapping[str, str] = params.get("ExpressionAttributeNames") or {}
         self._values: Mapping[str, Value] = params.get("ExpressionAttributeValues") or {}

@@ -28,6 +28,7 @@ from consumers.fleet import Fleet
 from consumers.stores import make_store
 from gameday import target as targets
 from gameday.queues import Queues
+from gameday.replay import Replay
 from gameday.scenario import NO_EFFECTS, Scenario
 from gameday.setting import Setting, new_id, new_seed
 from history import events
@@ -36,7 +37,7 @@ from history.clock import NS_PER_S
 from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
 from history.manifest import FILE as MANIFEST
 from history.writer import DIRECTORY, Writer
-from transports.base import Addresses, CallFailed, Depth, Topology
+from transports.base import Addresses, CallFailed, Depth, Replayer, Topology
 from transports.carrier import BotoCarrier, run_plan
 
 T = TypeVar("T")
@@ -164,6 +165,7 @@ class _Conductor:
         async with self._stack:
             metrics_port = self._metrics_port()
             target = await self._start_target()
+            targets.refuse_gaps(target, setting.transport, setting.needs)
             setting.manifest(target).save(setting.directory)
             (setting.directory / DIRECTORY).mkdir()
             writer = Writer(run=setting.directory, name="conductor", clock=setting.clock)
@@ -230,14 +232,46 @@ class _Conductor:
             runner.heal_all()
             self._tell_strikes(await chaos)
             depths.cancel()
+        if isinstance(setting.transport, Replayer) and topology.archive:
+            # What is still on its way would be on its way into the archive, too.
+            await self._empty(queues, settled_ns)
+            replay = Replay(
+                transport=setting.transport,
+                addresses=addresses,
+                name=f"gameday-{setting.id}",
+                since_ns=start_ns,
+                carry=carrier,
+                writer=writer,
+            )
+            await self._replay(replay)
+            settled_ns = setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
         await self._drain(queues, settled_ns, writer)
         await self._read_effects(store, writer)
+
+    async def _replay(self, replay: Replay) -> None:
+        self._view.phase("replaying")
+        why = await replay.run(
+            patience_s=self._scenario.drain_timeout_s, tell=lambda state: self._view.phase(f"replaying: {state}")
+        )
+        if why is not None:
+            self._view.note(f"the replay did not run to its end ({why}); claims about it are unknown")
 
     async def _drain(self, queues: Queues, settled_ns: int, writer: Writer) -> None:
         """Drain to proven empty, stop the consumers, bury the dead, look once more: in this order.
 
         The marks come after the last consumer has ended, so that no `received` can follow them.
         """
+        view = self._view
+        await self._empty(queues, settled_ns)
+        view.phase("stopping consumers")
+        await self._stop_fleets(self._scenario.consumers.drain_timeout + _HASTE_S)
+        if dead := await queues.bury():
+            view.note(f"{dead} dead letters")
+        for name, depth in (await queues.look()).items():
+            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
+
+    async def _empty(self, queues: Queues, settled_ns: int) -> None:
+        """Wait until nothing is left to be received, or becomes less no more, which is noted."""
         view, scenario = self._view, self._scenario
         view.phase("draining")
         depths = await queues.drain(
@@ -250,12 +284,6 @@ class _Conductor:
                 f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
                 "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
             )
-        view.phase("stopping consumers")
-        await self._stop_fleets(scenario.consumers.drain_timeout + _HASTE_S)
-        if dead := await queues.bury():
-            view.note(f"{dead} dead letters")
-        for name, depth in (await queues.look()).items():
-            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
 
     async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
         if self._scenario.consumers.handler in NO_EFFECTS:

@@ -59,8 +59,8 @@ _CANNOT_SHOW: Mapping[str, Sequence[str]] = {
 class Target:
     """A target that answers. `process` is None when somebody else runs it.
 
-    `product` is who answers there. `settle_s` is how long an absence must last before it is loss there; `tick_ns` is how exactly its clock tells when
-    a message is visible again.
+    `product` is who answers. `settle_s` is how long an absence must last before it is loss there; `tick_ns` is how
+    exactly its clock tells when a message is visible again.
     """
 
     kind: Kind
@@ -227,9 +227,9 @@ def settle_s(product: Product, services: Sequence[str]) -> float:
     return max((_SETTLE_S.get((product, service), 0.0) for service in services), default=0.0)
 
 
-def product_of(url: str) -> Product:
-    """Who answers at a URL, by the host or by what only one product has."""
-    if _AWS.fullmatch(urllib.parse.urlsplit(url).hostname or ""):
+def product_of(url: str | None) -> Product:
+    """Who answers at a URL, by the host or by what only one product has. None is where the SDKs go by themselves."""
+    if url is None or _AWS.fullmatch(urllib.parse.urlsplit(url).hostname or ""):
         return "aws"
     return next((product for path, product in _SIGNS if _is_there(url.rstrip("/") + path)), "unknown")
 

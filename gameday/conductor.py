@@ -232,9 +232,12 @@ class _Conductor:
             runner.heal_all()
             self._tell_strikes(await chaos)
             depths.cancel()
+        await self._drain(queues, settled_ns)
+        if scenario.topology.redrive:
+            view.phase("moving dead letters back")
+            view.note(f"{await queues.redrive()} dead letters moved back to their queues")
+            await self._drain(queues, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
         if isinstance(setting.transport, Replayer) and topology.archive:
-            # What is still on its way would be on its way into the archive, too.
-            await self._empty(queues, settled_ns)
             replay = Replay(
                 transport=setting.transport,
                 addresses=addresses,
@@ -244,34 +247,20 @@ class _Conductor:
                 writer=writer,
             )
             await self._replay(replay)
-            settled_ns = setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
-        await self._drain(queues, settled_ns, writer)
+            await self._drain(queues, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+        await self._finish(queues, writer)
         await self._read_effects(store, writer)
 
     async def _replay(self, replay: Replay) -> None:
-        self._view.phase("replaying")
-        why = await replay.run(
-            patience_s=self._scenario.drain_timeout_s, tell=lambda state: self._view.phase(f"replaying: {state}")
-        )
-        if why is not None:
-            self._view.note(f"the replay did not run to its end ({why}); claims about it are unknown")
-
-    async def _drain(self, queues: Queues, settled_ns: int, writer: Writer) -> None:
-        """Drain to proven empty, stop the consumers, bury the dead, look once more: in this order.
-
-        The marks come after the last consumer has ended, so that no `received` can follow them.
-        """
         view = self._view
-        await self._empty(queues, settled_ns)
-        view.phase("stopping consumers")
-        await self._stop_fleets(self._scenario.consumers.drain_timeout + _HASTE_S)
-        if dead := await queues.bury():
-            view.note(f"{dead} dead letters")
-        for name, depth in (await queues.look()).items():
-            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
+        view.phase("replaying")
+        patience_s = self._scenario.drain_timeout_s
+        why = await replay.run(patience_s=patience_s, tell=lambda state: view.phase(f"replaying: {state}"))
+        if why is not None:
+            view.note(f"the replay did not run to its end ({why}); claims about it are unknown")
 
-    async def _empty(self, queues: Queues, settled_ns: int) -> None:
-        """Wait until nothing is left to be received, or becomes less no more, which is noted."""
+    async def _drain(self, queues: Queues, settled_ns: int) -> None:
+        """Let the consumers empty the queues, which count as empty from `settled_ns` on, and say if they could not."""
         view, scenario = self._view, self._scenario
         view.phase("draining")
         depths = await queues.drain(
@@ -284,6 +273,18 @@ class _Conductor:
                 f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
                 "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
             )
+
+    async def _finish(self, queues: Queues, writer: Writer) -> None:
+        """Stop the consumers, bury the dead, look once more: in this order.
+
+        The marks come after the last consumer has ended, so that no `received` can follow them.
+        """
+        self._view.phase("stopping consumers")
+        await self._stop_fleets(self._scenario.consumers.drain_timeout + _HASTE_S)
+        if dead := await queues.bury():
+            self._view.note(f"{dead} dead letters")
+        for name, depth in (await queues.look()).items():
+            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
 
     async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
         if self._scenario.consumers.handler in NO_EFFECTS:

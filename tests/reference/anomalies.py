@@ -100,10 +100,11 @@ def replayed(past: Past) -> list[tuple[Message, Subscription, Replay]]:
 
 
 def _covered(past: Past, message: Message, replay: Replay) -> bool:
-    if replay.since is None or replay.until is None or not message.attempts:
+    answered = [attempt.sent for attempt in message.attempts if attempt.sent is not None]
+    if replay.since is None or replay.until is None or len(answered) < len(message.attempts):
         return False
     begins = [attempt.intended.time for attempt in message.attempts] + ([message.due.time] if message.due else [])
-    last = max(sent.moment.time for sent in message.sends)
+    last = max(sent.moment.time for sent in answered)
     return min(begins) >= replay.since + past.error and last + past.error <= replay.until
 
 

@@ -14,5 +14,5 @@ SELECT p.s, p.id, r.replay, p.drained, p.ever_dead
 FROM pairs p
 JOIN messages m ON m.id = p.id
 JOIN replays r ON r.ended AND least(m.due_ns, m.intended_ns) >= r.since_ns + clock_error()
-    AND m.last_sent_ns + clock_error() <= r.until_ns
+    AND m.ended.ns + clock_error() <= r.until_ns
 WHERE p.acked AND p.expected;

@@ -281,6 +281,9 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
         for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed"):
             if name not in takes and getattr(spec, name) != getattr(nothing, name):
                 raise ValueError(f"{transport} makes nothing of `{name}`, which {spec.name} has; remove it")
+        for name in ("filter", "pattern"):
+            if name not in takes and getattr(spec.deployed, name, None) is not None:
+                raise ValueError(f"{transport} makes nothing of `deployed.{name}`, which {spec.name} has; remove it")
     if topology.archive and "archive" not in takes:
         raise ValueError(f"{transport} keeps no archive, so there is nothing to replay; remove `replay`")
 

@@ -235,8 +235,6 @@ def _deployed(spec: SubscriptionSpec) -> Document | None:
 
 def _check(spec: SubscriptionSpec) -> None:
     """Errors: ValueError."""
-    if spec.deployed is not None and spec.deployed.filter is not None:
-        raise ValueError(f"eventbridge makes nothing of `filter`, which {spec.name}.deployed has; write `pattern`")
     deployed = None if spec.deployed is None else spec.deployed.pattern
     for where, pattern in (("pattern", spec.pattern), ("deployed.pattern", deployed)):
         if pattern is None:

@@ -25,8 +25,10 @@ from transports.base import (
     Delivery,
     Depth,
     MoveState,
+    Outgoing,
     Plan,
     Product,
+    SendOutcome,
     SubscriptionSpec,
     Topology,
 )
@@ -238,6 +240,27 @@ def entries_by_id(answer: Answer, count: int) -> list[tuple[bool, Mapping[str, A
     found: dict[str, tuple[bool, Mapping[str, Any]]] = {e["Id"]: (True, e) for e in answer.get("Successful") or ()}
     found |= {e["Id"]: (False, e) for e in answer.get("Failed") or ()}
     return [found.get(str(n), (False, None)) for n in range(count)]
+
+
+def batch_outcomes(answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+    """What became of each message of a SendMessageBatch or a PublishBatch: SQS and SNS answer alike."""
+    outcomes = []
+    for n, (ok, entry) in enumerate(entries_by_id(answer, len(messages))):
+        if entry is None:
+            outcome = SendOutcome(id=messages[n].id, entry=n, outcome="unknown", error="entry missing from the answer")
+        elif ok:
+            outcome = SendOutcome(
+                id=messages[n].id,
+                entry=n,
+                outcome="ok",
+                broker_id=entry.get("MessageId"),
+                broker_seq=entry.get("SequenceNumber"),
+            )
+        else:
+            error = f"{entry.get('Code')}: {entry.get('Message', '')}"
+            outcome = SendOutcome(id=messages[n].id, entry=n, outcome=failure(entry), error=error)
+        outcomes.append(outcome)
+    return outcomes
 
 
 def failure(entry: Mapping[str, Any]) -> SendResult:

@@ -48,7 +48,10 @@ class JsonService:
 
 
 # A service joins when none of what we send it needs more than JSON's own types (Kinesis' data is base64, for one).
-JSON_SERVICES: Mapping[str, JsonService] = {"sqs": JsonService("AmazonSQS", "application/x-amz-json-1.0")}
+JSON_SERVICES: Mapping[str, JsonService] = {
+    "sqs": JsonService("AmazonSQS", "application/x-amz-json-1.0"),
+    "events": JsonService("AWSEvents", "application/x-amz-json-1.1"),
+}
 
 
 class FrozenCredentials(Protocol):

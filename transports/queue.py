@@ -47,11 +47,15 @@ _DEPTHS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unwrapped:
-    """What a service in front of the queue put into a body: the producer's own body, and the service's id for it."""
+    """What a service in front of the queue put into a body: the producer's own body, and the service's id for it.
+
+    `regrouped`: the queue's message groups are that service's, not the producers'.
+    """
 
     body: str
     upstream_id: str | None = None
     replay: str | None = None
+    regrouped: bool = False
 
 
 def as_sent(body: str) -> Unwrapped:
@@ -270,6 +274,7 @@ def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) ->
     attributes = message.get("Attributes") or {}
     unwrapped = unwrap(message.get("Body", ""))
     read = envelope.unpack(unwrapped.body)
+    group = None if unwrapped.regrouped else attributes.get("MessageGroupId")
     receives = attributes.get("ApproximateReceiveCount")
     enqueued = attributes.get("SentTimestamp")
     return Delivery(
@@ -278,7 +283,7 @@ def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) ->
         broker_id=message["MessageId"],
         broker_seq=attributes.get("SequenceNumber"),
         upstream_id=unwrapped.upstream_id,
-        group=attributes.get("MessageGroupId") or (read.group if read else None),
+        group=group or (read.group if read else None),
         receives=int(receives) if receives else None,
         enqueued=int(enqueued) * NS_PER_MS if enqueued else None,
         intact=bool(read and read.intact),

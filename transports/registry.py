@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from transports.base import Transport
+from transports.eventbridge import Eventbridge
 from transports.sns import Sns
 from transports.sqs import Sqs
 
@@ -13,6 +14,7 @@ TRANSPORTS: Mapping[str, Transport] = {
     "sqs-fifo": Sqs(name="sqs-fifo", fifo=True),
     "sns": Sns(name="sns", fifo=False),
     "sns-fifo": Sns(name="sns-fifo", fifo=True),
+    "eventbridge": Eventbridge(),
     # The same two queues on a broker of our own (transports/memory): for tests and for measuring ourselves.
     "memory": Sqs(name="memory", fifo=False),
     "memory-fifo": Sqs(name="memory-fifo", fifo=True),

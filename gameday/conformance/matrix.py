@@ -1,0 +1,96 @@
+"""The matrix for people and for programs: a table on a terminal, JSON, Markdown for the documentation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gameday.conformance.base import Cell, Result
+from gameday.conformance.run import Matrix
+
+_STYLES: Mapping[Result, str] = {
+    "holds": "green",
+    "violated": "bold red",
+    "not-implemented": "yellow",
+    "unknown": "magenta",
+}
+_SHORT: Mapping[Result, str] = {"not-implemented": "not there"}
+_NOT_ASKED = ""
+
+
+def show(matrix: Matrix, console: Console) -> None:
+    """Service by probe, then what is to be said of every cell that does not hold, then the counts."""
+    services, rows = _grid(matrix.cells)
+    table = Table("probe", *services, title=f"conformance of {matrix.target}", title_justify="left")
+    for probe, cells in rows:
+        table.add_row(probe, *(_shown(cell) for cell in cells))
+    console.print(table)
+    for cell in _worth_a_word(matrix.cells):
+        line = Text.assemble(
+            (cell.result, _STYLES[cell.result]), f"  {cell.service} {cell.probe}: ", _one_line(cell.detail)
+        )
+        console.print(line, soft_wrap=True)
+    console.print(counted(matrix.cells), soft_wrap=True)
+
+
+def to_json(matrix: Matrix) -> str:
+    document = {"target": matrix.target, "cells": [cell.to_json() for cell in matrix.cells]}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def to_markdown(matrix: Matrix) -> str:
+    """The grid, and a list of the cells that do not hold."""
+    services, rows = _grid(matrix.cells)
+    lines = [_row(["probe", *(f"`{service}`" for service in services)]), "|" + "---|" * (len(services) + 1)]
+    lines += [_row([f"`{probe}`", *(_marked(cell) for cell in cells)]) for probe, cells in rows]
+    lines += ["", f"{counted(matrix.cells)}.", ""]
+    lines += [
+        f"- **{cell.result}** `{cell.service}` `{cell.probe}`: {_one_line(cell.detail)}"
+        for cell in _worth_a_word(matrix.cells)
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def counted(cells: Sequence[Cell]) -> str:
+    """How many of each result: `23 hold, 1 violated`."""
+    counts = {result: sum(cell.result == result for cell in cells) for result in _STYLES}
+    named = {**counts, "hold": counts.pop("holds")}
+    return ", ".join(f"{named[name]} {name.replace('-', ' ')}" for name in ("hold", *counts) if named[name])
+
+
+def _grid(cells: Sequence[Cell]) -> tuple[list[str], list[tuple[str, list[Cell | None]]]]:
+    """The services, and for each probe its cell under each of them; None where that service has no such probe."""
+    services = list(dict.fromkeys(cell.service for cell in cells))
+    by_place = {(cell.service, cell.probe): cell for cell in cells}
+    probes = dict.fromkeys(cell.probe for cell in cells)
+    return services, [(probe, [by_place.get((service, probe)) for service in services]) for probe in probes]
+
+
+def _worth_a_word(cells: Sequence[Cell]) -> Iterator[Cell]:
+    """The worst first."""
+    for result in ("violated", "unknown", "not-implemented"):
+        yield from (cell for cell in cells if cell.result == result)
+
+
+def _shown(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text(_NOT_ASKED)
+    return Text(_SHORT.get(cell.result, cell.result), style=_STYLES[cell.result])
+
+
+def _marked(cell: Cell | None) -> str:
+    if cell is None:
+        return _NOT_ASKED
+    return cell.result if cell.result == "holds" else f"**{cell.result}**"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -24,7 +24,7 @@ import orjson  # noqa: E402
 
 from history import envelope  # noqa: E402
 from loadgen.fast_carrier import FastCarrier  # noqa: E402
-from transports.base import Answer, Call, Outgoing, Topology  # noqa: E402
+from transports.base import Answer, Call, Outgoing, SubscriptionSpec, Topology  # noqa: E402
 from transports.carrier import BotoCarrier, run_plan  # noqa: E402
 from transports.endpoint import Endpoint  # noqa: E402
 from transports.registry import TRANSPORTS  # noqa: E402
@@ -43,7 +43,9 @@ def cpu_us_per_message(carry: Callable[[Call], Answer], call: Call, *, calls: in
 
 def measure(endpoint: Endpoint, *, calls: int, batch: int) -> None:
     boto = BotoCarrier(endpoint)
-    addresses = run_plan(TRANSPORT.provision(Topology(subscriptions=["orders"]), run="bench", tags={}), boto)
+    addresses = run_plan(
+        TRANSPORT.provision(Topology(subscriptions=[SubscriptionSpec(name="orders")]), run="bench", tags={}), boto
+    )
     messages = []
     for n in range(batch):
         body = envelope.pack(id=f"m{n}", run="bench", group=None, timestamp_ns=0, payload_bytes=512).decode()

@@ -26,6 +26,10 @@ class ConsumerConfig:
     `pollers` receive at the same time, each `batch` messages at most; `concurrency` bounds the handlers at work in the
     whole process. `store` is {"kind": "sqlite", "path": …} or {"kind": "dynamodb", "table": …}. `heartbeat_s` is how
     often what is in hand gets its visibility timeout anew (None: never).
+
+    Of a stream: `checkpoint` is "after" the effects of what it covers or, wrongly, "before" them; `children` "wait"
+    until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
+    may be taken over.
     """
 
     run_dir: Path
@@ -46,6 +50,9 @@ class ConsumerConfig:
     store: Mapping[str, Any] = field(default_factory=dict)
     heartbeat_s: float | None = None
     drain_timeout_s: float = 20.0
+    checkpoint: str = "after"
+    children: str = "wait"
+    lease_s: float = 2.0
     seed: int = 0
 
     @property

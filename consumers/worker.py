@@ -77,7 +77,7 @@ class InHand:
         self.delivery = delivery
         self.batch = batch
         # The history needs a name for a message that is not ours as well; the broker's is the only one it has.
-        self.id = delivery.id if delivery.id is not None else delivery.broker_id
+        self.id = delivery.id or delivery.broker_id or ""
         # What a disturbance rolls its dice on: a redelivery rolls again.
         self.key = f"{self.id}:{delivery.receives}"
         self.intent: Record | None = None
@@ -266,6 +266,7 @@ class Worker:
             enqueued=delivery.enqueued,
             hidden_s=self.config.hidden_s,
             intact=delivery.intact,
+            replay=delivery.replay,
         )
 
     # Handling.

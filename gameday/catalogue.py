@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gameday import scenario
 from history.manifest import Subscription
-from transports.base import Topology
+from transports.base import SubscriptionSpec, Topology
 
 
 def catalogue(what: str) -> Iterator[tuple[str, str]]:
@@ -18,7 +18,10 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         for name, transport in TRANSPORTS.items():
             yield (
                 name,
-                "; ".join(_promised(promise) for promise in transport.promises(Topology(subscriptions=["x"])).values()),
+                "; ".join(
+                    _promised(promise)
+                    for promise in transport.promises(Topology(subscriptions=[SubscriptionSpec(name="x")])).values()
+                ),
             )
     elif what == "faults":
         from chaos.registry import FAULTS

@@ -32,7 +32,7 @@ from history.errors import NotARun, UsageError
 from history.manifest import ALIASES, BOUNDS, Claim, Subscription, parse_claim
 from loadgen.shapes import SHAPES, Shape
 from loadgen.shapes import units as shape_units
-from transports.base import Topology
+from transports.base import Deployed, SubscriptionSpec, Topology
 from transports.registry import TRANSPORTS
 from verify.registry import CHECKS
 
@@ -55,8 +55,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
-class SubscriptionSpec(_Strict):
+class DeployedModel(_Strict):
+    """What is really deployed, where it differs from what is meant: a mistake planted on purpose."""
+
+    missing: bool = Field(default=False, description="the subscription was forgotten")
+    filter: dict[str, Any] | None = None
+    pattern: dict[str, Any] | None = None
+
+
+class SubscriptionModel(_Strict):
+    """Who gets the messages, and which of them. Filters say what is meant; see `deployed`."""
+
     name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX)
+    queue: Literal["fifo", "standard"] | None = Field(
+        default=None, description="what it ends in (default: as ordered as the transport)"
+    )
+    raw: bool = Field(default=False, description="SNS hands the body on as it is, without an envelope of its own")
+    filter: dict[str, Any] | None = Field(default=None, description="an SNS filter policy")
+    filter_on: Literal["attributes", "body"] = "attributes"
+    pattern: dict[str, Any] | None = Field(
+        default=None, description="an EventBridge event pattern (default: all of ours)"
+    )
+    deployed: DeployedModel | None = None
 
 
 class TopologySpec(_Strict):
@@ -66,9 +86,12 @@ class TopologySpec(_Strict):
     max_receives: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=5, description="receives before a message goes to the dead-letter queue; null: no dead-letter queue"
     )
-    subscriptions: list[SubscriptionSpec] = Field(
-        default_factory=lambda: [SubscriptionSpec(name="orders")], min_length=1
+    subscriptions: list[SubscriptionModel] = Field(
+        default_factory=lambda: [SubscriptionModel(name="orders")], min_length=1
     )
+    shards: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="of a stream, when it is made")
+    redrive: bool = Field(default=False, description="move dead letters back once the load is done, and drain again")
+    replay: bool = Field(default=False, description="replay everything from an archive once the load is done")
     settle: Duration | None = Field(
         default=None, description="how long an absence must last before it is loss (default: what the target needs)"
     )
@@ -87,6 +110,11 @@ class LoadSpec(_Strict):
     poison: Share = Field(default=0.0, description="messages that no handler can do")
     processes: Count = Field(default=1, description="Locust processes")
     give_up: PositiveDuration = Field(default=10.0, description="how long a message is retried")
+    retry: Literal["ordered", "unordered"] = Field(
+        default="ordered",
+        description="whether a message that was not accepted holds back what comes after it in its group; unordered "
+        "breaks the order of a group on purpose",
+    )
 
 
 class ConsumersSpec(_Strict):
@@ -104,6 +132,13 @@ class ConsumersSpec(_Strict):
     heartbeat: PositiveDuration | None = Field(default=None, description="how often what is in hand is hidden anew")
     drain_timeout: PositiveDuration = Field(default=20.0, description="how long SIGTERM lets it finish what is in hand")
     restart_delay: Annotated[Duration, Field(ge=0)] = 1.0
+    checkpoint: Literal["after", "before"] = Field(
+        default="after", description="of a stream: after the effects of what it covers or, wrongly, before them"
+    )
+    children: Literal["wait", "early"] = Field(
+        default="wait", description="of a stream: shards wait for their parents to be read or, wrongly, do not"
+    )
+    lease: PositiveDuration = Field(default=2.0, description="of a stream: how long a silent holder keeps its shards")
 
 
 class ExpectSpec(_Strict):
@@ -471,11 +506,18 @@ def _promises(body: Body, problems: _Problems) -> Mapping[str, Subscription]:
 def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
     """`settle_s`: the target's, where the scenario says nothing."""
     return Topology(
-        subscriptions=[subscription.name for subscription in spec.subscriptions],
+        subscriptions=[_meant(subscription) for subscription in spec.subscriptions],
         visibility_timeout_s=spec.visibility_timeout,
         max_receives=spec.max_receives,
         settle_s=settle_s if spec.settle is None else spec.settle,
+        shards=spec.shards,
+        archive=spec.replay,
     )
+
+
+def _meant(model: SubscriptionModel) -> SubscriptionSpec:
+    deployed = None if model.deployed is None else Deployed(**model.deployed.model_dump())
+    return SubscriptionSpec(**{**model.model_dump(), "deployed": deployed})
 
 
 def _check_consumers(body: Body, problems: _Problems) -> None:

@@ -88,6 +88,9 @@ class Setting:
             store=self.store,
             heartbeat_s=spec.heartbeat,
             drain_timeout_s=spec.drain_timeout,
+            checkpoint=spec.checkpoint,
+            children=spec.children,
+            lease_s=spec.lease,
             seed=self.seed,
         )
 
@@ -113,6 +116,7 @@ class Setting:
             poison_share=spec.poison,
             processes=spec.processes,
             give_up_s=spec.give_up,
+            retry=spec.retry,
         )
 
 

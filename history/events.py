@@ -98,8 +98,10 @@ def received(
     enqueued: int | None = None,
     hidden_s: float | None = None,
     intact: bool | None = None,
+    replay: str | None = None,
 ) -> Record:
-    """Before the handler sees the message. `started` is when the receive call began."""
+    """Before the handler sees the message. `started` is when the receive call began; `replay` names the replay of an
+    archive that it came from."""
     return _record(
         "received",
         {
@@ -117,6 +119,7 @@ def received(
             "enqueued": enqueued,
             "hidden_s": hidden_s,
             "intact": intact,
+            "replay": replay,
         },
     )
 

@@ -23,7 +23,7 @@ from history.clock import Clock
 from history.errors import UsageError
 from loadgen.schedule import Schedule
 from loadgen.shapes import SHAPES, Shape
-from transports.base import Addresses, Topology
+from transports.base import Addresses, SubscriptionSpec, Topology
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
@@ -36,7 +36,8 @@ class LoadConfig:
     """`clock` is `str(Clock)`; `params` are the shape's own fields, as it names them; sizes and times tell their unit.
 
     `batch` is the most messages of one call (the transport may allow fewer), `users` how many calls may be on their
-    way at once, `processes` how many Locust workers send (1: one process without a master).
+    way at once, `processes` how many Locust workers send (1: one process without a master). `retry` is "ordered" or
+    "unordered": whether a message that was not accepted holds back what comes after it in its group.
     """
 
     run_dir: str
@@ -58,6 +59,7 @@ class LoadConfig:
     poison_share: float = 0.0
     processes: int = 1
     give_up_s: float = 30.0
+    retry: str = "ordered"
 
     @property
     def writers(self) -> list[str]:
@@ -98,7 +100,7 @@ class LoadConfig:
                 **document,
                 "endpoint": Endpoint.from_json(document["endpoint"]),
                 "addresses": Addresses.from_json(document["addresses"]),
-                "topology": Topology(**document["topology"]),
+                "topology": Topology.from_json(document["topology"]),
             }
         )
 
@@ -119,7 +121,7 @@ class LoadConfig:
             endpoint=_endpoint_of(url, environ),
             transport="sqs-fifo" if url.endswith(".fifo") else "sqs",
             addresses=Addresses(send_to=url, queues={"queue": url}),
-            topology=Topology(subscriptions=["queue"]),
+            topology=Topology(subscriptions=[SubscriptionSpec(name="queue")]),
             seed=time.time_ns(),
             rate_per_s=rate_per_s,
             duration_s=duration_s,

@@ -56,7 +56,7 @@ class Work:
     def add_lane(self, number: int) -> Lane:
         lane = Lane(
             batch=min(self.config.batch, self.transport.batch_max),
-            ordered=self.transport.ordered,
+            ordered=self.transport.ordered and self.config.retry == "ordered",
             give_up_ns=round(self.config.give_up_s * NS_PER_S),
         )
         self.lanes[number] = lane

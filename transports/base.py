@@ -7,9 +7,9 @@ is tested with none.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from history.events import SendResult
 from history.manifest import Subscription
@@ -47,24 +47,78 @@ class CallFailed(Exception):
         return "failed" if self.definite else "unknown"
 
 
+Document = Mapping[str, Any]
+"""A filter policy of SNS or a pattern of EventBridge, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployed:
+    """What is really deployed for a subscription, where that differs from what is meant.
+
+    It is what somebody forgot or got wrong, planted on purpose: no subscription at all (`missing`), or another filter.
+    """
+
+    missing: bool = False
+    filter: Document | None = None
+    pattern: Document | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionSpec:
+    """One subscription as it is meant.
+
+    `queue`: of which kind it ends in (None: as ordered as the transport). `raw`: SNS hands the body on as it is.
+    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one.
+    """
+
+    name: str
+    queue: Literal["fifo", "standard"] | None = None
+    raw: bool = False
+    filter: Document | None = None
+    filter_on: Literal["attributes", "body"] = "attributes"
+    pattern: Document | None = None
+    deployed: Deployed | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topology:
-    """What the scenario asks a transport to build. Durations in seconds; `subscriptions` are names."""
+    """What the scenario asks a transport to build. Durations in seconds.
 
-    subscriptions: Sequence[str]
+    `shards`: of a stream, when it is made. `archive`: keep what was published, so that it can be replayed.
+    """
+
+    subscriptions: Sequence[SubscriptionSpec]
     visibility_timeout_s: float = 5.0
     max_receives: int | None = 5
     dedup_window_s: float | None = None
     settle_s: float = 0.0
+    shards: int = 1
+    archive: bool = False
+
+    @property
+    def names(self) -> list[str]:
+        return [subscription.name for subscription in self.subscriptions]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Topology:
+        subscriptions = [
+            SubscriptionSpec(**{**spec, "deployed": Deployed(**spec["deployed"]) if spec.get("deployed") else None})
+            for spec in document["subscriptions"]
+        ]
+        return cls(**{**document, "subscriptions": subscriptions})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addresses:
-    """Where the built things are: what producers send to, and each subscription's queue and dead-letter queue."""
+    """Where the built things are: what producers send to, and each subscription's queue and dead-letter queue.
+
+    `extra` is whatever else the transport must find again, under names of its own. A stream has no queues.
+    """
 
     send_to: str
-    queues: Mapping[str, str]
+    queues: Mapping[str, str] = field(default_factory=dict)
     dead_letter_queues: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Addresses:
@@ -96,14 +150,15 @@ class SendOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """One received message. `receipt` settles it; `enqueued` is the broker's own time in ns.
+    """One received message. `receipt` settles it on a queue; `enqueued` is the broker's own time in ns.
 
-    `id` is None for a body that is not ours.
+    `id` is None for a body that is not ours. A record of a stream has no `broker_id` but a `partition`. `replay` names
+    the replay that sent it once more.
     """
 
     id: str | None
     receipt: str
-    broker_id: str
+    broker_id: str | None
     broker_seq: str | None
     upstream_id: str | None
     group: str | None
@@ -112,6 +167,29 @@ class Delivery:
     intact: bool
     poison: bool
     body: str
+    partition: str | None = None
+    replay: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """A partition of a stream. `parents`: what it was split off or merged from; `closed`: it takes no more records."""
+
+    id: str
+    parents: Sequence[str] = ()
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What one read of a shard gave. `next` is the iterator to go on with, None at a closed shard's end.
+
+    `behind_ms`: how far the read is behind the shard's tip.
+    """
+
+    deliveries: Sequence[Delivery]
+    next: str | None
+    behind_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,11 +226,58 @@ class QueueSource(Protocol):
     def depth_of(self, answer: Answer) -> Depth: ...
 
 
+class StreamSource(Protocol):
+    """How to read one stream: every method is a call as data or reads an answer."""
+
+    @property
+    def batch_max(self) -> int: ...
+
+    def shards(self, *, page: str | None = None) -> Call: ...
+    def shards_of(self, answer: Answer) -> tuple[list[Shard], str | None]:
+        """The shards of one page, and the next page if there is one."""
+        ...
+
+    def iterator(self, shard: str, *, after: str | None) -> Call:
+        """To read what stands after that sequence number; None: from the oldest record kept."""
+        ...
+
+    def iterator_of(self, answer: Answer) -> str: ...
+    def read(self, iterator: str, *, most: int) -> Call: ...
+    def read_of(self, answer: Answer, shard: str) -> Reading: ...
+
+
+def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]) -> None:
+    """Errors: ValueError when a subscription says something that the transport makes nothing of.
+
+    `takes`: the fields of SubscriptionSpec, besides the name, that it understands, and "archive" where it keeps one.
+    """
+    nothing = SubscriptionSpec(name="")
+    for spec in topology.subscriptions:
+        for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed"):
+            if name not in takes and getattr(spec, name) != getattr(nothing, name):
+                raise ValueError(f"{transport} makes nothing of `{name}`, which {spec.name} has; remove it")
+    if topology.archive and "archive" not in takes:
+        raise ValueError(f"{transport} keeps no archive, so there is nothing to replay; remove `replay`")
+
+
+Product = Literal["ministack", "localstack", "moto", "memory", "aws", "unknown"]
+"""Who answers at an endpoint."""
+
+Capability = Literal["redrive", "reshard", "replay"]
+"""What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
+shards, replaying an archive."""
+
+
 class Transport(Protocol):
-    """One pipeline. `batch_max`: entries in one send call; `services`: the boto3 services it needs."""
+    """One pipeline. `batch_max`: entries in one send call; `services`: the boto3 services it needs.
+
+    `kind` tells what its subscriptions are consumed from: `source` where it is a queue, `stream` where it is a stream.
+    """
 
     @property
     def name(self) -> str: ...
+    @property
+    def kind(self) -> Literal["queue", "stream"]: ...
     @property
     def ordered(self) -> bool: ...
     @property
@@ -178,6 +303,16 @@ class Transport(Protocol):
         """The subscriptions that must get this message."""
         ...
 
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource: ...
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        """What this pipeline cannot do on that product, each with the reason."""
+        ...
+
+    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
+        """Errors: TypeError where `kind` is not queue."""
+        ...
+
+    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+        """Errors: TypeError where `kind` is not stream."""
+        ...
 
     def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None: ...

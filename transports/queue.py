@@ -1,4 +1,4 @@
-"""Consuming an SQS queue, as data: shared by every pipeline that ends in one.
+"""SQS queues, as data: making, consuming and removing them, shared by every pipeline that ends in one.
 
 Rules of SQS relied on: receive and batch calls take at most 10 entries, a batch answers entry by entry
 (docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference); SentTimestamp is in milliseconds; SequenceNumber comes
@@ -7,16 +7,34 @@ with FIFO messages only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 from history import envelope
 from history.events import SendResult
-from transports.base import Answer, Call, Delivery, Depth
+from history.manifest import Subscription
+from transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    Capability,
+    Delivery,
+    Depth,
+    Plan,
+    Product,
+    SubscriptionSpec,
+    Topology,
+)
 
 SERVICE = "sqs"
 BATCH_MAX = 10
 NS_PER_MS = 1_000_000
+DEDUP_WINDOW_S = 300.0
+_RETENTION_S = 4 * 24 * 3600
 _DEPTHS = {
     "visible": "ApproximateNumberOfMessages",
     "hidden": "ApproximateNumberOfMessagesNotVisible",
@@ -24,13 +42,116 @@ _DEPTHS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unwrapped:
+    """What a service in front of the queue put into a body: the producer's own body, and the service's id for it."""
+
+    body: str
+    upstream_id: str | None = None
+    replay: str | None = None
+
+
+def as_sent(body: str) -> Unwrapped:
+    """Of a queue that producers send to themselves."""
+    return Unwrapped(body=body)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queues:
+    """What was built for each subscription: URLs and ARNs by its name."""
+
+    urls: Mapping[str, str]
+    arns: Mapping[str, str]
+    dead_letter_urls: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_fifo(spec: SubscriptionSpec, *, ordered: bool) -> bool:
+    """Whether a subscription ends in a FIFO queue: as it says, else as its transport is `ordered`."""
+    return ordered if spec.queue is None else spec.queue == "fifo"
+
+
+def promise(topology: Topology, *, fifo: bool) -> Subscription:
+    """What SQS documents for a queue that nothing stands in front of.
+
+    "Standard queues" and "FIFO queues" in docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide.
+    """
+    return Subscription(
+        kind="queue",
+        ordered_by="group" if fifo else None,
+        visibility_timeout_s=topology.visibility_timeout_s,
+        max_receives=topology.max_receives,
+        dead_letter=topology.max_receives is not None,
+        dedup_window_s=(topology.dedup_window_s or DEDUP_WINDOW_S) if fifo else None,
+        settle_s=topology.settle_s,
+    )
+
+
+def create_queues(
+    topology: Topology, *, ordered: bool, run: str, tags: Mapping[str, str], sender: str | None = None
+) -> Plan[Queues]:
+    """A queue for each subscription, with a dead-letter queue where there are receives to be exceeded.
+
+    `sender` is the service that may send to them ("sns.amazonaws.com"); None: whoever created them.
+    """
+    urls: dict[str, str] = {}
+    arns: dict[str, str] = {}
+    dead_letter_urls: dict[str, str] = {}
+    for spec in topology.subscriptions:
+        fifo = is_fifo(spec, ordered=ordered)
+        name = f"gameday-{run}-{spec.name}"
+        attributes = {
+            "VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)),
+            "MessageRetentionPeriod": str(_RETENTION_S),
+        }
+        if topology.max_receives is not None:
+            kept = {"MessageRetentionPeriod": str(_RETENTION_S)}
+            dead_letter_urls[spec.name], arn = yield from _create(f"{name}-dlq", kept, tags, fifo=fifo)
+            redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": topology.max_receives}
+            attributes["RedrivePolicy"] = orjson.dumps(redrive).decode()
+        urls[spec.name], arns[spec.name] = yield from _create(name, attributes, tags, fifo=fifo)
+        if sender is not None:
+            policy = {"Policy": _policy(sender, arns[spec.name])}
+            yield Call(SERVICE, "SetQueueAttributes", {"QueueUrl": urls[spec.name], "Attributes": policy})
+    return Queues(urls=urls, arns=arns, dead_letter_urls=dead_letter_urls)
+
+
+def queue_gaps(product: Product) -> Mapping[Capability, str]:
+    """What a product's queues cannot do. MiniStack has no StartMessageMoveTask."""
+    gaps: dict[Capability, str] = {"reshard": "a queue has no shards", "replay": "a queue keeps no archive"}
+    if product == "ministack":
+        gaps["redrive"] = "MiniStack does not move dead letters back (no StartMessageMoveTask)"
+    return gaps
+
+
+def delete_queues(addresses: Addresses) -> Plan[None]:
+    for queue in (*addresses.queues.values(), *addresses.dead_letter_queues.values()):
+        yield Call(SERVICE, "DeleteQueue", {"QueueUrl": queue})
+
+
+def _create(name: str, attributes: Mapping[str, str], tags: Mapping[str, str], *, fifo: bool) -> Plan[tuple[str, str]]:
+    """The new queue's URL and ARN."""
+    if fifo:
+        name, attributes = f"{name}.fifo", {**attributes, "FifoQueue": "true"}
+    made = yield Call(SERVICE, "CreateQueue", {"QueueName": name, "Attributes": dict(attributes), "tags": dict(tags)})
+    url: str = made["QueueUrl"]
+    answer = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["QueueArn"]})
+    return url, answer["Attributes"]["QueueArn"]
+
+
+def _policy(sender: str, arn: str) -> str:
+    """Lets a service send: docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html."""
+    statement = {"Effect": "Allow", "Principal": {"Service": sender}, "Action": "sqs:SendMessage", "Resource": arn}
+    return orjson.dumps({"Version": "2012-10-17", "Statement": [statement]}).decode()
+
+
 class SqsQueue:
-    """The `QueueSource` of one queue URL."""
+    """The `QueueSource` of one queue URL. `unwrap` takes off what a service in front of it put around a body."""
 
     batch_max = BATCH_MAX
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, unwrap: Callable[[str], Unwrapped] = as_sent) -> None:
         self.queue = queue
+        self._unwrap = unwrap
 
     def receive(self, *, most: int, wait_s: int) -> Call:
         return self._call(
@@ -41,7 +162,7 @@ class SqsQueue:
         )
 
     def received(self, answer: Answer) -> list[Delivery]:
-        return [_delivery(message) for message in answer.get("Messages") or ()]
+        return [_delivery(message, self._unwrap) for message in answer.get("Messages") or ()]
 
     def delete(self, deliveries: Sequence[Delivery]) -> Call:
         return self._call(
@@ -96,10 +217,10 @@ def failure(entry: Mapping[str, Any]) -> SendResult:
     return "unknown" if internal else "failed"
 
 
-def _delivery(message: Mapping[str, Any]) -> Delivery:
+def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) -> Delivery:
     attributes = message.get("Attributes") or {}
-    body = message.get("Body", "")
-    read = envelope.unpack(body)
+    unwrapped = unwrap(message.get("Body", ""))
+    read = envelope.unpack(unwrapped.body)
     receives = attributes.get("ApproximateReceiveCount")
     enqueued = attributes.get("SentTimestamp")
     return Delivery(
@@ -107,11 +228,12 @@ def _delivery(message: Mapping[str, Any]) -> Delivery:
         receipt=message["ReceiptHandle"],
         broker_id=message["MessageId"],
         broker_seq=attributes.get("SequenceNumber"),
-        upstream_id=None,
+        upstream_id=unwrapped.upstream_id,
         group=attributes.get("MessageGroupId") or (read.group if read else None),
         receives=int(receives) if receives else None,
         enqueued=int(enqueued) * NS_PER_MS if enqueued else None,
         intact=bool(read and read.intact),
         poison=bool(read and read.poison),
-        body=body,
+        body=unwrapped.body,
+        replay=unwrapped.replay,
     )

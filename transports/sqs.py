@@ -6,22 +6,41 @@ once in any order; FIFO orders by message group and drops a repeated deduplicati
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-
-import orjson
+from typing import Literal
 
 from history.manifest import Subscription
-from transports.base import Addresses, Answer, Call, Outgoing, Plan, QueueSource, SendOutcome, Topology
-from transports.queue import BATCH_MAX, SERVICE, SqsQueue, entries_by_id, failure
-
-DEDUP_WINDOW_S = 300.0
-_RETENTION_S = 4 * 24 * 3600
+from transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    Capability,
+    Outgoing,
+    Plan,
+    Product,
+    QueueSource,
+    SendOutcome,
+    StreamSource,
+    Topology,
+    refuse_unknown,
+)
+from transports.queue import (
+    BATCH_MAX,
+    SERVICE,
+    SqsQueue,
+    create_queues,
+    delete_queues,
+    entries_by_id,
+    failure,
+    promise,
+    queue_gaps,
+)
 
 
 class Sqs:
     """One queue with its dead-letter queue. `fifo` is the only difference between the two pipelines."""
 
+    kind: Literal["queue"] = "queue"
     batch_max = BATCH_MAX
     services = (SERVICE,)
 
@@ -31,47 +50,21 @@ class Sqs:
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """One subscription: a queue has one audience, however many consumers share it. Errors: ValueError for more."""
+        refuse_unknown(self.name, topology, takes=())
         if len(topology.subscriptions) != 1:
             raise ValueError(
                 f"{self.name} has exactly one subscription, its queue; {len(topology.subscriptions)} are named"
             )
-        return {
-            topology.subscriptions[0]: Subscription(
-                kind="queue",
-                ordered_by="group" if self.ordered else None,
-                visibility_timeout_s=topology.visibility_timeout_s,
-                max_receives=topology.max_receives,
-                dead_letter=topology.max_receives is not None,
-                dedup_window_s=(topology.dedup_window_s or DEDUP_WINDOW_S) if self.ordered else None,
-                settle_s=topology.settle_s,
-            )
-        }
+        return {topology.names[0]: promise(topology, fifo=self.ordered)}
 
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
-        name = topology.subscriptions[0]
-        attributes = {
-            "VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)),
-            "MessageRetentionPeriod": str(_RETENTION_S),
-        }
-        dead_letter_queues: dict[str, str] = {}
-        if topology.max_receives is not None:
-            made = yield self._create(f"gameday-{run}-{name}-dlq", {"MessageRetentionPeriod": str(_RETENTION_S)}, tags)
-            dead_letter_queues[name] = made["QueueUrl"]
-            answer = yield Call(
-                SERVICE, "GetQueueAttributes", {"QueueUrl": made["QueueUrl"], "AttributeNames": ["QueueArn"]}
-            )
-            redrive = {
-                "deadLetterTargetArn": answer["Attributes"]["QueueArn"],
-                "maxReceiveCount": topology.max_receives,
-            }
-            attributes["RedrivePolicy"] = orjson.dumps(redrive).decode()
-        made = yield self._create(f"gameday-{run}-{name}", attributes, tags)
-        url = made["QueueUrl"]
-        return Addresses(send_to=url, queues={name: url}, dead_letter_queues=dead_letter_queues)
+        made = yield from create_queues(topology, ordered=self.ordered, run=run, tags=tags)
+        return Addresses(
+            send_to=made.urls[topology.names[0]], queues=made.urls, dead_letter_queues=made.dead_letter_urls
+        )
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
-        for queue in (*addresses.queues.values(), *addresses.dead_letter_queues.values()):
-            yield Call(SERVICE, "DeleteQueue", {"QueueUrl": queue})
+        yield from delete_queues(addresses)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
         entries = []
@@ -105,20 +98,17 @@ class Sqs:
         return outcomes
 
     def expect(self, topology: Topology, body: str) -> list[str]:
-        return list(topology.subscriptions)
+        return topology.names
+
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        return queue_gaps(product)
 
     def source(self, addresses: Addresses, subscription: str) -> QueueSource:
         return SqsQueue(addresses.queues[subscription])
 
+    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+        raise TypeError(f"{self.name} is consumed from a queue, not from a stream")
+
     def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
         queue = addresses.dead_letter_queues.get(subscription)
         return SqsQueue(queue) if queue else None
-
-    def _create(self, name: str, attributes: Mapping[str, str], tags: Mapping[str, str]) -> Call:
-        fifo = {"FifoQueue": "true"} if self.ordered else {}
-        suffix = ".fifo" if self.ordered else ""
-        return Call(
-            SERVICE,
-            "CreateQueue",
-            {"QueueName": name + suffix, "Attributes": {**attributes, **fifo}, "tags": dict(tags)},
-        )

@@ -28,7 +28,7 @@ from history.events import Record
 from history.writer import Writer
 from loadgen.config import LoadConfig
 from tests.chaos.chaos_fakes import faults
-from transports.base import Addresses, Outgoing, Topology
+from transports.base import Addresses, Outgoing, SubscriptionSpec, Topology
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
@@ -87,7 +87,9 @@ class Arena:
         self.clock = Clock.start()
         self.writer = Writer(run=run, name="conductor", clock=self.clock)
         self.carry = BotoCarrier(endpoint)
-        self.topology = Topology(subscriptions=["orders"], visibility_timeout_s=HIDDEN_S, max_receives=None)
+        self.topology = Topology(
+            subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=HIDDEN_S, max_receives=None
+        )
         self.addresses: Addresses = run_plan(TRANSPORT.provision(self.topology, run=run.name, tags={}), self.carry)
         self.ids: list[str] = []
         self.store = {"kind": "sqlite", "path": str(run / "effects.sqlite")}

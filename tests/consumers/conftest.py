@@ -25,7 +25,7 @@ from consumers.worker import Tools, Worker
 from history.clock import Clock
 from history.writer import Writer
 from tests.consumers.scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
-from transports.base import Addresses, CallFailed, Topology
+from transports.base import Addresses, CallFailed, SubscriptionSpec, Topology
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint
 from transports.queue import SqsQueue
@@ -114,7 +114,7 @@ def emulator() -> Iterator[Endpoint]:
 def stage(config: ConsumerConfig, emulator: Endpoint, tmp_path: Path) -> Stage:
     """A FIFO queue of its own on the emulator, and consumers configured for it."""
     carry = BotoCarrier(emulator)
-    topology = Topology(subscriptions=["orders"], visibility_timeout_s=2)
+    topology = Topology(subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=2)
     name = f"{os.getpid()}-{tmp_path.name}"[-40:].strip("-")
     addresses = run_plan(TRANSPORTS["sqs-fifo"].provision(topology, run=name, tags={}), carry)
     # No long poll: a drain waits for its end, and most tests end in a drain.

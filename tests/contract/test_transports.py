@@ -9,21 +9,40 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
+from typing import get_args
 
 import pytest
 
 from history import envelope
 from tests.contract.aws_answers import answer, complaints
-from transports.base import Addresses, Answer, Call, CallFailed, Delivery, Outgoing, Plan, QueueSource, Topology
+from transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    CallFailed,
+    Capability,
+    Delivery,
+    Outgoing,
+    Plan,
+    Product,
+    QueueSource,
+    Reading,
+    SubscriptionSpec,
+    Topology,
+)
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint
 from transports.memory.broker import Broker, LongPoll
 from transports.registry import TRANSPORTS
 
 RUN = "r7"
-TOPOLOGY = Topology(subscriptions=["orders"], visibility_timeout_s=1, max_receives=2)
+TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=1, max_receives=2)
 TAGS = {"gameday:run": RUN}
 _UNIQUE = count()
+
+QUEUES = [name for name, transport in TRANSPORTS.items() if transport.kind == "queue"]
+ORDERED = [name for name in QUEUES if TRANSPORTS[name].ordered]
+STREAMS = [name for name, transport in TRANSPORTS.items() if transport.kind == "stream"]
 
 every_transport = pytest.mark.parametrize("name", TRANSPORTS)
 
@@ -57,7 +76,7 @@ class TestAsData:
         addresses = run_plan(transport.provision(TOPOLOGY, run=RUN, tags=TAGS), recording(calls))
         assert {call.service for call in calls} <= set(transport.services)
         assert addresses.send_to
-        assert set(addresses.queues) == set(TOPOLOGY.subscriptions)
+        assert set(addresses.queues) == (set(TOPOLOGY.names) if transport.kind == "queue" else set())
         # The tags are what `sweep` finds leftovers by, so every run's resources carry its id.
         assert any(RUN in str(call.params) for call in calls)
         assert any(call.params.get("tags") or call.params.get("Tags") for call in calls)
@@ -65,7 +84,7 @@ class TestAsData:
     @every_transport
     def test_addresses_survive_json(self, name: str) -> None:
         addresses = built(name)
-        as_json = {field: getattr(addresses, field) for field in ("send_to", "queues", "dead_letter_queues")}
+        as_json = {field: getattr(addresses, field) for field in ("send_to", "queues", "dead_letter_queues", "extra")}
         assert Addresses.from_json(as_json) == addresses
 
     @every_transport
@@ -86,8 +105,9 @@ class TestAsData:
     def test_promises_fit_the_topology(self, name: str) -> None:
         transport = TRANSPORTS[name]
         promised = transport.promises(TOPOLOGY)
-        assert set(promised) == set(TOPOLOGY.subscriptions)
+        assert set(promised) == set(TOPOLOGY.names)
         for subscription in promised.values():
+            assert subscription.kind == transport.kind
             assert (subscription.ordered_by is not None) is transport.ordered
             assert (subscription.dedup_window_s is not None) <= transport.ordered
             if subscription.kind == "queue":
@@ -103,7 +123,7 @@ class TestAsData:
 
     @every_transport
     def test_a_message_is_expected_where_there_is_no_filter(self, name: str) -> None:
-        assert TRANSPORTS[name].expect(TOPOLOGY, outgoing("m").body) == list(TOPOLOGY.subscriptions)
+        assert TRANSPORTS[name].expect(TOPOLOGY, outgoing("m").body) == TOPOLOGY.names
 
     @every_transport
     @pytest.mark.parametrize("size", [1, "most"])
@@ -139,6 +159,34 @@ class TestAsData:
         assert [o.outcome for o in transport.sent({}, messages)] == ["unknown"] * len(messages)
 
     @every_transport
+    def test_what_is_not_its_kind_of_source_is_refused(self, name: str) -> None:
+        transport, addresses = TRANSPORTS[name], built(name)
+        other = transport.stream if transport.kind == "queue" else transport.source
+        with pytest.raises(TypeError, match=name):
+            other(addresses, "orders")
+
+    @every_transport
+    @pytest.mark.parametrize("product", get_args(Product))
+    def test_what_it_cannot_do_on_a_product_has_a_reason(self, name: str, product: Product) -> None:
+        for capability, reason in TRANSPORTS[name].gaps(product).items():
+            assert capability in get_args(Capability)
+            assert reason
+
+    @pytest.mark.parametrize("name", STREAMS)
+    def test_a_stream_makes_valid_calls_and_reads_an_empty_answer(self, name: str) -> None:
+        stream = TRANSPORTS[name].stream(built(name), "orders")
+        for call in (
+            stream.shards(),
+            stream.shards(page="next"),
+            stream.iterator("shard", after=None),
+            stream.iterator("shard", after="1"),
+            stream.read("iterator", most=stream.batch_max),
+        ):
+            assert complaints(call) == ""
+        assert stream.shards_of({}) == ([], None)
+        assert stream.read_of({}, "shard") == Reading(deliveries=[], next=None, behind_ms=0)
+
+    @pytest.mark.parametrize("name", QUEUES)
     def test_a_source_makes_valid_calls_and_reads_an_empty_answer(self, name: str) -> None:
         source = TRANSPORTS[name].source(built(name), "orders")
         delivery = Delivery(
@@ -274,10 +322,6 @@ class OrderedRules:
         latest = stage.collect(1)
         assert stage.delete(stale) == ["failed"]
         assert stage.delete(latest) == ["ok"]
-
-
-QUEUES = [name for name, t in TRANSPORTS.items() if t.promises(TOPOLOGY)["orders"].kind == "queue"]
-ORDERED = [name for name in QUEUES if TRANSPORTS[name].ordered]
 
 
 def on_memory(names: Sequence[str]) -> list[str]:

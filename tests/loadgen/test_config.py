@@ -11,7 +11,7 @@ import pytest
 from history.clock import Clock
 from history.errors import UsageError
 from loadgen.config import LoadConfig
-from transports.base import Addresses, Topology
+from transports.base import Addresses, SubscriptionSpec, Topology
 from transports.endpoint import Endpoint
 
 
@@ -24,7 +24,7 @@ def config(**changes: Any) -> LoadConfig:
             "endpoint": Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"),
             "transport": "sqs-fifo",
             "addresses": Addresses(send_to="q", queues={"orders": "q"}, dead_letter_queues={"orders": "d"}),
-            "topology": Topology(subscriptions=["orders"], visibility_timeout_s=2.5),
+            "topology": Topology(subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=2.5),
             "shape": "ramp",
             "rate_per_s": 200.0,
             "duration_s": 30.0,

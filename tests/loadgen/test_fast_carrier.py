@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from loadgen.carriers import SharedBoto, carrier_for
 from loadgen.config import LoadConfig
 from loadgen.fast_carrier import FastCarrier, Signer
-from transports.base import Addresses, Answer, Call, CallFailed, Topology
+from transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
 
@@ -207,7 +207,7 @@ def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.Monkey
         endpoint=Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"),
         transport="sqs",
         addresses=Addresses(send_to="q", queues={}),
-        topology=Topology(subscriptions=["orders"]),
+        topology=Topology(subscriptions=[SubscriptionSpec(name="orders")]),
         rate_per_s=1,
         duration_s=1,
     )

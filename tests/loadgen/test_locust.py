@@ -23,7 +23,7 @@ from history.child import Child
 from history.clock import Clock
 from history.writer import DIRECTORY
 from loadgen.config import LoadConfig
-from transports.base import Call, CallFailed, Topology
+from transports.base import Call, CallFailed, SubscriptionSpec, Topology
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.live
 
 LOCUSTFILE = Path(__file__).parents[2] / "loadgen" / "locustfile.py"
 LOCUST = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"]
-TOPOLOGY = Topology(subscriptions=["orders"])
+TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")])
 LIMIT_S = 60.0
 
 

@@ -19,7 +19,7 @@ from loadgen.config import LoadConfig
 from loadgen.lanes import Feed, Lane
 from loadgen.lost_replies import KIND, LostReplies
 from loadgen.sender import Sample, Sender
-from transports.base import Addresses, Answer, Call, CallFailed, Topology
+from transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from transports.endpoint import Endpoint
 
 Broker = Callable[[Call], Answer]
@@ -39,7 +39,7 @@ def config(tmp_path: Path) -> LoadConfig:
         endpoint=Endpoint(),
         transport="memory-fifo",
         addresses=Addresses(send_to="queue", queues={"orders": "queue"}),
-        topology=Topology(subscriptions=["orders"]),
+        topology=Topology(subscriptions=[SubscriptionSpec(name="orders")]),
         rate_per_s=2000,
         duration_s=0.02,
         groups=8,

@@ -1,13 +1,13 @@
 -- one producer sent b after a (a's last attempt had been answered, or a stands before b in one call), both were acked,
 -- and the service numbered b first; one per message, by the number of its answer
 WITH sends AS (
-    SELECT m.id, m.producer, m.grp, m.seq, m.began, m.ended, m.number, m.number_max, m.unsure, o.stream,
-           CASE WHEN o.stream THEN m.number_part ELSE '' END AS part, o.s
-    FROM messages m
-    JOIN (SELECT p.id, bool_and(p.kind = 'stream') AS stream, min(p.s) AS s
-          FROM pairs p WHERE p.expected AND p.ordered_by IS NOT NULL GROUP BY p.id) o ON o.id = m.id
+    -- Once for each ordered subscription that expects it: two that share none may have gone to different services.
+    SELECT m.id, m.producer, m.grp, m.seq, m.began, m.ended, m.number, m.number_max, m.unsure,
+           p.kind = 'stream' AS stream, p.s || '/' || CASE p.kind WHEN 'stream' THEN m.number_part ELSE '' END AS part, p.s
+    FROM messages m JOIN pairs p ON p.id = m.id
     WHERE m.status = 'acked' AND m.number IS NOT NULL AND m.grp IS NOT NULL AND m.producer IS NOT NULL
-      AND m.seq IS NOT NULL AND (NOT o.stream OR m.number_part IS NOT NULL)
+      AND m.seq IS NOT NULL AND p.expected AND p.ordered_by IS NOT NULL
+      AND (p.kind = 'queue' OR m.number_part IS NOT NULL)
 ), suspects AS (
     -- Whatever was sent in the order of its numbers, call by call, needs no closer look.
     SELECT DISTINCT producer, grp, part
@@ -33,8 +33,8 @@ WITH sends AS (
     FROM moments ANTI JOIN crooked USING (producer, grp, part)
 ), stored AS (
     -- Which entry of which call stored them. One that another attempt may have stored too proves nothing of its place.
-    SELECT l.id, l.producer, l.grp, l.part, l.seq, l.number, l.number_max, l.stream, r.call, r.entry,
-           l.unsure OR count(*) OVER (PARTITION BY l.id) > 1 AS elsewhere
+    SELECT l.s, l.id, l.producer, l.grp, l.part, l.seq, l.number, l.number_max, l.stream, r.call, r.entry,
+           l.unsure OR count(*) OVER (PARTITION BY l.id, l.s) > 1 AS elsewhere
     FROM looked l JOIN raw r ON r.id = l.id AND r.event = 'sent' AND r.outcome = 'ok'
     WHERE r.call IS NOT NULL AND r.entry IS NOT NULL
 ), pairwise AS (
@@ -44,6 +44,7 @@ WITH sends AS (
     SELECT a.id FROM stored a JOIN stored b USING (producer, grp, part, call)
     WHERE a.seq < b.seq AND a.entry < b.entry AND b.number_max < a.number AND NOT b.elsewhere AND NOT a.stream
 )
-SELECT s, id, 1 AS n, NULL AS note
+SELECT min(s) AS s, id, 1 AS n, NULL AS note
 FROM sends
-WHERE id IN (SELECT id FROM straight WHERE number IS NOT NULL AND late UNION SELECT id FROM pairwise);
+WHERE id IN (SELECT id FROM straight WHERE number IS NOT NULL AND late UNION SELECT id FROM pairwise)
+GROUP BY id;

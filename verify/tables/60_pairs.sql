@@ -3,7 +3,8 @@
 -- stands, by the store where it was read back, else by the records; `unknown_effect`: nobody knows.
 -- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
 -- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
--- `number`, `part`: the smallest broker number under which it was received before any redrive.
+-- `number`, `part`: the smallest broker number under which it was received before any redrive, and its partition.
+-- `only_part`: the one partition of a stream that its receives and answers name; on a queue always ''.
 
 CREATE TABLE pairs AS
 WITH redriven AS (
@@ -29,7 +30,7 @@ WITH redriven AS (
                x.number IS NOT NULL AND (r.first_redrive IS NULL
                OR record_before(x.at_ns, x.file, x.line,
                                 r.first_redrive.at_ns, r.first_redrive.file, r.first_redrive.line))) AS stored,
-           any_value(x.part) AS part
+           min(x.part) AS least_part, max(x.part) AS greatest_part
     FROM rx x LEFT JOIN redriven r ON r.id = x.id AND r.s = x.s
     GROUP BY x.id, x.s
 ), deletes AS (
@@ -61,7 +62,10 @@ SELECT p.id, p.s,
        coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        g.first, g.last, g.first_call, g.stored.number AS number,
-       CASE WHEN u.kind = 'stream' THEN coalesce(g.stored.part, g.part, m.number_part) ELSE '' END AS part,
+       CASE WHEN u.kind = 'stream' THEN g.stored.part ELSE '' END AS part,
+       CASE WHEN u.kind <> 'stream' THEN ''
+            WHEN least(g.least_part, m.number_part) = greatest(g.greatest_part, m.number_part)
+            THEN least(g.least_part, m.number_part) END AS only_part,
        coalesce(d.dead, false) AS dead, coalesce(d.surely_dead, false) AS surely_dead, d.id IS NOT NULL AS ever_dead,
        r.first_redrive, r.last_redrive,
        del.first_delete, coalesce(del.deleted, false) AS deleted,

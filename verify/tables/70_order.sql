@@ -12,7 +12,7 @@
 -- A row offers (`ns`, `line`, `file`) or, with `ns` NULL, nothing. Each rule is a sort and a running minimum.
 
 CREATE MACRO orderable(rows) AS TABLE
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind,
+SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind,
        unsure, acked, ns, line, file, asks_file
 FROM query_table(rows) WHERE grp IS NOT NULL;
 
@@ -56,19 +56,26 @@ WITH base AS MATERIALIZED (
            later_here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END, file ORDER BY sent_number
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), unnumbered AS MATERIALIZED (
-    SELECT e.*, e.number IS NOT NULL AS has_1, e.sent_number IS NOT NULL AS has_2
+    SELECT e.*, e.number IS NOT NULL AS has_1, e.sent_number IS NOT NULL AS has_2, e.only_part AS line_of
     FROM every e SEMI JOIN (SELECT * FROM lacking WHERE rule_3) l ON l.s = e.s AND l.grp = e.grp
-    WHERE e.producer IS NOT NULL AND e.seq IS NOT NULL AND (e.kind = 'queue' OR e.part IS NOT NULL)
+    WHERE e.producer IS NOT NULL AND e.seq IS NOT NULL AND e.only_part IS NOT NULL
+), in_line AS MATERIALIZED (
+    -- Each in the line of its partition and, as one that may follow, in the line of each ancestor.
+    SELECT * FROM unnumbered
+    UNION ALL
+    SELECT e.* REPLACE (NULL AS asks_file, d.ancestor AS line_of)
+    FROM unnumbered e JOIN descendants d ON d.s = e.s AND d.descendant = e.only_part
+    WHERE e.kind = 'stream' AND e.ns IS NOT NULL
 ), crooked AS (
     -- Producers that did not send in the order of `seq`: only there does "began later" not mean "seq is higher".
-    SELECT DISTINCT s, grp, producer, part
-    FROM (SELECT s, grp, producer, part, began,
-                 max(began) OVER (PARTITION BY s, grp, producer, part ORDER BY seq
+    SELECT DISTINCT s, grp, producer, line_of
+    FROM (SELECT s, grp, producer, line_of, began,
+                 max(began) OVER (PARTITION BY s, grp, producer, line_of ORDER BY seq
                                      GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns
-          FROM unnumbered)
+          FROM in_line)
     WHERE began <= before_ns
 ), straight AS (
-    SELECT * FROM unnumbered ANTI JOIN crooked USING (s, grp, producer, part)
+    SELECT * FROM in_line ANTI JOIN crooked USING (s, grp, producer, line_of)
 ), moments AS (
     SELECT * REPLACE (NULL AS asks_file), began AS moment FROM straight WHERE ns IS NOT NULL
     UNION ALL
@@ -89,9 +96,9 @@ WITH base AS MATERIALIZED (
                 WHEN has_2 THEN min(line) FILTER (NOT has_2) OVER later_here
                 ELSE min(line) OVER later_here END AS same_line
     FROM moments
-    WINDOW later AS (PARTITION BY s, grp, producer, part ORDER BY moment
+    WINDOW later AS (PARTITION BY s, grp, producer, line_of ORDER BY moment
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
-           later_here AS (PARTITION BY s, grp, producer, part, file ORDER BY moment
+           later_here AS (PARTITION BY s, grp, producer, line_of, file ORDER BY moment
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), rule_3_pairs AS (
     -- The few pairs that a running minimum does not see: of crooked producers, and of one call.
@@ -99,8 +106,9 @@ WITH base AS MATERIALIZED (
            CASE WHEN b.file = a.asks_file THEN b.ns END AS same_ns,
            CASE WHEN b.file = a.asks_file THEN b.line END AS same_line
     FROM unnumbered a
-    JOIN unnumbered b ON b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.part = a.part AND a.seq < b.seq
-    SEMI JOIN crooked c ON c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.part = a.part
+    JOIN in_line b ON b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.line_of = a.line_of
+                      AND a.seq < b.seq
+    SEMI JOIN crooked c ON c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.line_of = a.line_of
     WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended < b.began AND a.acked
       AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
     UNION ALL
@@ -158,8 +166,18 @@ WITH base AS MATERIALIZED (
     FROM base SEMI JOIN lacking ON lacking.s = base.s AND lacking.grp = base.grp
     WHERE has_2
     WINDOW here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END)
+), in_line AS (
+    -- Each in the line of its partition and, as one that may stand before, in the line of each descendant.
+    SELECT b.*, only_part AS line_of, true AS asks
+    FROM base b SEMI JOIN lacking ON lacking.s = b.s AND lacking.grp = b.grp
+    WHERE producer IS NOT NULL AND seq IS NOT NULL AND only_part IS NOT NULL
+    UNION ALL
+    SELECT b.*, d.descendant, false
+    FROM base b SEMI JOIN lacking ON lacking.s = b.s AND lacking.grp = b.grp
+    JOIN descendants d ON d.s = b.s AND d.ancestor = b.only_part
+    WHERE producer IS NOT NULL AND seq IS NOT NULL AND kind = 'stream'
 ), rule_3 AS (
-    SELECT s, id,
+    SELECT s, id, asks AND (
            began > CASE WHEN has_1 AND has_2 THEN min(ended) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
                            WHEN has_1 THEN min(ended) FILTER (acked AND NOT has_1) OVER earlier
                            WHEN has_2 THEN min(ended) FILTER (acked AND NOT has_2) OVER earlier
@@ -168,10 +186,9 @@ WITH base AS MATERIALIZED (
                CASE WHEN has_1 AND has_2 THEN min(seq) FILTER (NOT has_1 AND NOT has_2) OVER in_call
                     WHEN has_1 THEN min(seq) FILTER (NOT has_1) OVER in_call
                     WHEN has_2 THEN min(seq) FILTER (NOT has_2) OVER in_call
-                    ELSE min(seq) OVER in_call END) AS later
-    FROM base SEMI JOIN lacking ON lacking.s = base.s AND lacking.grp = base.grp
-    WHERE producer IS NOT NULL AND seq IS NOT NULL AND (kind = 'queue' OR part IS NOT NULL)
-    WINDOW earlier AS (PARTITION BY s, grp, producer, part ORDER BY seq
+                    ELSE min(seq) OVER in_call END)) AS later
+    FROM in_line
+    WINDOW earlier AS (PARTITION BY s, grp, producer, line_of ORDER BY seq
                        GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
            in_call AS (PARTITION BY s, grp, producer, one_call)
 ), ancestors AS (

@@ -6,7 +6,7 @@ CREATE TABLE missing AS
 SELECT s, id, drained AS proven FROM pairs WHERE acked AND expected AND NOT received AND NOT dead;
 
 CREATE VIEW missing_and_received AS
-SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.sent_number, p.sent_part, p.began, p.ended,
+SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended,
        p.one_call, p.kind, p.unsure, p.acked, CASE WHEN p.received AND proves THEN 0 END AS ns,
        CASE WHEN p.received AND proves THEN 0 END AS line,
        0 AS file, CASE WHEN m.id IS NOT NULL THEN 0 END AS asks_file
@@ -22,25 +22,25 @@ FROM followers('missing_and_received') f JOIN pairs p ON p.s = f.s AND p.id = f.
 WHERE f.s = missing.s AND f.id = missing.id AND p.first_redrive IS NULL;
 
 CREATE VIEW first_receives AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
 FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
 
 CREATE VIEW first_effects AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, first_applied.at_ns AS ns, first_applied.line AS line, first_applied.file AS file,
        least(first_apply_began, first_unhandled).file AS asks_file
 FROM pairs WHERE applied_records > 0 AND ordered_by IS NOT NULL;
 
 -- Those whose effect stands, for what an order claim has looked at: any message may stand before them.
 CREATE VIEW applied AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, 0 AS ns, 0 AS line, 0 AS file, CASE WHEN applied > 0 THEN 0 END AS asks_file
 FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
 
 -- Times are turned round, so that "the smallest after it" is the last.
 CREATE VIEW last_receives AS
-SELECT s, id, grp, producer, seq, number, part, sent_number, sent_part, began, ended, one_call, kind, unsure,
+SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure,
        acked, -last.at_ns AS ns, -last.line AS line, last.file AS file, CASE WHEN surely_dead THEN last.file END AS asks_file
 FROM pairs p
 WHERE received AND ordered_by IS NOT NULL

@@ -126,7 +126,7 @@ class NoDeadLetter(Conduct):
         return False
 
 
-DEFECTS: Mapping[str, Callable[..., Conduct]] = {
+DEFECTS: Mapping[str, Callable[..., object]] = {
     "lose": Lose,
     "forget-in-flight": ForgetInFlight,
     "duplicate-copy": DuplicateCopy,
@@ -141,8 +141,8 @@ DEFECTS: Mapping[str, Callable[..., Conduct]] = {
 }
 
 
-def defect(text: str) -> Conduct:
-    """Read `NAME` or `NAME:PARAM`. Errors: ValueError, with what is known."""
+def defect(text: str) -> object:
+    """Read `NAME` or `NAME:PARAM`: the conduct of one service. Errors: ValueError, with what is known."""
     name, colon, parameter = text.partition(":")
     make = DEFECTS.get(name)
     if make is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -18,14 +20,33 @@ _STYLES: Mapping[Result, str] = {
     "not-implemented": "yellow",
     "unknown": "magenta",
 }
+_COUNTED: Mapping[Result, str] = {
+    "holds": "hold",
+    "violated": "violated",
+    "unknown": "unknown",
+    "not-implemented": "not implemented",
+}
 _SHORT: Mapping[Result, str] = {"not-implemented": "not there"}
 _NOT_ASKED = ""
+_WIDTH = 120
 
 
-def show(matrix: Matrix, console: Console) -> None:
+def show(matrix: Matrix, form: Literal["text", "json", "markdown"]) -> None:
+    """Print it on standard output."""
+    if form == "json":
+        print(to_json(matrix))
+    elif form == "markdown":
+        print(to_markdown(matrix), end="")
+    else:
+        console = Console(highlight=False)
+        # A table that goes into a file is not cut to a terminal's width.
+        _print(matrix, console if console.is_terminal else Console(highlight=False, width=_WIDTH))
+
+
+def _print(matrix: Matrix, console: Console) -> None:
     """Service by probe, then what is to be said of every cell that does not hold, then the counts."""
     services, rows = _grid(matrix.cells)
-    table = Table("probe", *services, title=f"conformance of {matrix.target}", title_justify="left")
+    table = Table("probe", *services, title=f"conformance of {matrix.what}", title_justify="left")
     for probe, cells in rows:
         table.add_row(probe, *(_shown(cell) for cell in cells))
     console.print(table)
@@ -38,7 +59,7 @@ def show(matrix: Matrix, console: Console) -> None:
 
 
 def to_json(matrix: Matrix) -> str:
-    document = {"target": matrix.target, "cells": [cell.to_json() for cell in matrix.cells]}
+    document = {"target": matrix.target, "what": matrix.what, "cells": [cell.to_json() for cell in matrix.cells]}
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
@@ -57,9 +78,8 @@ def to_markdown(matrix: Matrix) -> str:
 
 def counted(cells: Sequence[Cell]) -> str:
     """How many of each result: `23 hold, 1 violated`."""
-    counts = {result: sum(cell.result == result for cell in cells) for result in _STYLES}
-    named = {**counts, "hold": counts.pop("holds")}
-    return ", ".join(f"{named[name]} {name.replace('-', ' ')}" for name in ("hold", *counts) if named[name])
+    counts = Counter(cell.result for cell in cells)
+    return ", ".join(f"{counts[result]} {words}" for result, words in _COUNTED.items() if counts[result])
 
 
 def _grid(cells: Sequence[Cell]) -> tuple[list[str], list[tuple[str, list[Cell | None]]]]:

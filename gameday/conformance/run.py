@@ -57,7 +57,8 @@ _LOOK: Mapping[str, Call] = {
 class Matrix:
     """What became of every probe that was asked for, in the catalogue's order."""
 
-    target: str
+    target: targets.Kind
+    what: str
     cells: Sequence[Cell]
 
     @property
@@ -164,7 +165,10 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
 
 
 async def conformance(order: Order, *, started: Callable[[int], None], done: Callable[[Cell], None]) -> Matrix:
-    """Run what was ordered. `started` hears how many cells there will be. Errors: TargetError, UsageError, Interrupted."""
+    """Run what was ordered. `started` hears how many cells there will be, `done` of each.
+
+    Errors: TargetError, UsageError, Interrupted.
+    """
     over = threading.Event()
     task = asyncio.current_task()
     assert task is not None
@@ -217,4 +221,4 @@ def _run(
     absent = look(needed, carry, at.endpoint)
     started(sum(len(PROBES[service]) for service in order.services))
     cells = ask_all(order.services, conditions, absent=absent, done=done)
-    return Matrix(target=at.what, cells=cells)
+    return Matrix(target=at.kind, what=at.what, cells=cells)

@@ -10,7 +10,8 @@ that the same probe runs over a network or, with a clock that jumps, inside the 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -56,7 +57,8 @@ class Conditions:
 
     `patience_s`: how long an absence must last before it counts; `tick_s`: how much earlier than asked a message may
     be visible again; `limit_s`: how long one probe may take, without the waits that only `slow` allows;
-    `dedup_window_s` and `iterator_life_s` are AWS's unless the endpoint's were shortened.
+    `at_once`: whether what was configured applies at once, as it does on an emulator; `dedup_window_s` and
+    `iterator_life_s` are AWS's unless the endpoint's were shortened.
     """
 
     carry: Callable[[Call], Answer]
@@ -67,6 +69,7 @@ class Conditions:
     limit_s: float = 120.0
     dedup_window_s: float = 300.0
     iterator_life_s: float = 300.0
+    at_once: bool = True
     slow: bool = False
 
 
@@ -128,6 +131,23 @@ class Bench:
         self._in_time()
         self.conditions.wait(seconds)
 
+    def let_apply(self, seconds: float) -> None:
+        """Wait for what was configured, which AWS may take so long to apply. Errors: as `wait`."""
+        if not self.conditions.at_once:
+            self.wait(seconds)
+
+    def together(self, calls: Sequence[Call]) -> list[Answer | CallFailed]:
+        """Make the calls at the same time; the answer or the failure of each."""
+
+        def make(call: Call) -> Answer | CallFailed:
+            try:
+                return self.carry(call)
+            except CallFailed as failed:
+                return failed
+
+        with ThreadPoolExecutor(len(calls)) as threads:
+            return list(threads.map(make, calls))
+
     def until(self, look: Callable[[], T | None], otherwise: str) -> T:
         """What `look` finds at last. Errors: Violated, when the patience is over without it."""
         deadline = self.now + self.conditions.patience_s
@@ -161,15 +181,15 @@ def claim(kept: bool, otherwise: str) -> None:
         raise Violated(otherwise)
 
 
-def mostly(broken: int, of: int, what: str) -> None:
-    """Judge a rule that AWS keeps but for rare exceptions, on many messages.
+def mostly(broken: int, of: int, what: str, *, allowed: str = "a standard queue may do that now and then") -> None:
+    """Judge a rule to which AWS allows exceptions, on many messages.
 
     Errors: Violated when more than half broke it; Undecided when some did.
     """
     if broken * 2 > of:
         raise Violated(f"{broken} of {of} {what}")
     if broken:
-        raise Undecided(f"{broken} of {of} {what}, which a standard queue may do now and then")
+        raise Undecided(f"{broken} of {of} {what}; {allowed}")
 
 
 def rule(probe: Probe) -> str:

@@ -11,12 +11,13 @@ from typing import Any
 
 import orjson
 
-from gameday.conformance.base import Bench, Violated, missing
+from gameday.conformance.base import Bench, claim, missing
 from transports.base import Answer, Call, Delivery
-from transports.queue import BATCH_MAX, SERVICE, SqsQueue
+from transports.queue import BATCH_MAX, SERVICE, SqsQueue, policy
 
 HIDDEN_S = 120
 _LONG_POLL_S = 1
+_PAUSE_S = 0.1
 
 
 class ProbeQueue:
@@ -51,6 +52,12 @@ class ProbeQueue:
         arn: str = answer["Attributes"]["QueueArn"]
         return arn
 
+    def open_to(self, sender: str) -> str:
+        """Let a service (sns.amazonaws.com) send here; the queue's ARN."""
+        arn = self.arn
+        self.call("SetQueueAttributes", Attributes={"Policy": policy(sender, arn)})
+        return arn
+
     def call(self, operation: str, **params: Any) -> Answer:
         return self.bench.call(SERVICE, operation, QueueUrl=self.url, **params)
 
@@ -76,26 +83,28 @@ class ProbeQueue:
         call = self._source.receive(most=most, wait_s=wait_s)
         return self._source.received(self.bench.carry(Call(SERVICE, call.operation, {**call.params, **params})))
 
-    def collect(self, bodies: Sequence[str], *, delete: bool = False, **params: Any) -> list[Delivery]:
-        """Receive until each of `bodies` came; all that was received, in that order. Errors: Violated if one does not.
+    def gather(self, bodies: Sequence[str], *, delete: bool = False, **params: Any) -> list[Delivery]:
+        """Receive until each of `bodies` came or the patience is over; all that was received, in that order.
 
         `delete` settles each as it comes, as a FIFO queue wants before it goes on with the group. `params`: of receive.
         """
         got: list[Delivery] = []
-
-        def look() -> list[Delivery] | None:
+        deadline = self.bench.now + self.bench.conditions.patience_s
+        while missing(bodies, texts(got)) and self.bench.now < deadline:
             batch = self.receive(**params)
-            got.extend(batch)
+            got += batch
             if delete and batch:
                 self.settle(batch)
-            return None if missing(bodies, texts(got)) else got
+            if not batch:
+                self.bench.wait(_PAUSE_S)
+        return got
 
-        try:
-            return self.bench.until(look, "")
-        except Violated:
-            lost = ", ".join(missing(bodies, texts(got)))
-            patience_s = self.bench.conditions.patience_s
-            raise Violated(f"sent, and not received within {patience_s:g} s: {lost}") from None
+    def collect(self, bodies: Sequence[str], *, delete: bool = False, **params: Any) -> list[Delivery]:
+        """As `gather`. Errors: Violated if one of `bodies` does not come."""
+        got = self.gather(bodies, delete=delete, **params)
+        lost = missing(bodies, texts(got))
+        claim(not lost, f"not received within {self.bench.conditions.patience_s:g} s: {', '.join(lost)}")
+        return got
 
     def watch(self, seconds: float, *, enough: Callable[[list[Delivery]], bool] = bool) -> list[Delivery]:
         """All that is received for so long, or until that is enough (any): to see that something does not come."""
@@ -105,7 +114,7 @@ class ProbeQueue:
             wait_s = min(_LONG_POLL_S, int(left))
             got += self.receive(wait_s=wait_s)
             if not wait_s:
-                self.bench.wait(min(0.1, left))
+                self.bench.wait(min(_PAUSE_S, left))
         return got
 
     def settle(self, deliveries: Sequence[Delivery]) -> list[str]:

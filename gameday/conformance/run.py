@@ -216,7 +216,7 @@ def _run(
         carry=carry, wait=wait, now=time.monotonic, slow=order.slow, dedup_window_s=order.dedup_window_s
     )
     if not targets.on_this_machine(at.endpoint):
-        conditions = replace(conditions, patience_s=_REMOTE_PATIENCE_S, limit_s=4 * _REMOTE_PATIENCE_S)
+        conditions = replace(conditions, patience_s=_REMOTE_PATIENCE_S, limit_s=4 * _REMOTE_PATIENCE_S, at_once=False)
     # Made here, one after the other: making a client is not safe between threads.
     absent = look(needed, carry, at.endpoint)
     started(sum(len(PROBES[service]) for service in order.services))

@@ -61,7 +61,7 @@ class Stream:
 
     def read(self, shard: str, count: int) -> list[Mapping[str, Any]]:
         """Read from the oldest record on until `count` came. Errors: Violated if they do not."""
-        iterator = self.iterator(shard)
+        iterator: str | None = self.iterator(shard)
         got: list[Mapping[str, Any]] = []
 
         def look() -> bool | None:

@@ -6,6 +6,7 @@ asked for less, so that only a probe about visibility ever meets its end.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ class ProbeQueue:
         return self.bench.call(SERVICE, operation, QueueUrl=self.url, **params)
 
     def send(self, body: str, *, group: str = "a", dedup: str | None = None, **params: Any) -> Answer:
-        """Send one message; on FIFO its deduplication id is the body unless `dedup` is given ("" sends none)."""
+        """Send one message; on FIFO its deduplication id is `dedup` ("" sends none), else made from the body."""
         return self.call("SendMessage", **self.draft(body, group=group, dedup=dedup), **params)
 
     def send_batch(self, bodies: Sequence[str], *, group: str = "a") -> Answer:
@@ -75,7 +76,7 @@ class ProbeQueue:
         if self.fifo:
             draft["MessageGroupId"] = group
             if dedup != "":
-                draft["MessageDeduplicationId"] = body if dedup is None else dedup
+                draft["MessageDeduplicationId"] = dedup_id(body) if dedup is None else dedup
         return draft
 
     def receive(self, *, most: int = BATCH_MAX, wait_s: int = _LONG_POLL_S, **params: Any) -> list[Delivery]:
@@ -125,6 +126,11 @@ class ProbeQueue:
     def hide(self, delivery: Delivery, seconds: int) -> None:
         """Change one message's visibility; 0 gives it back."""
         self.call("ChangeMessageVisibility", ReceiptHandle=delivery.receipt, VisibilityTimeout=seconds)
+
+
+def dedup_id(body: str) -> str:
+    """One for each body: a body itself may hold characters that an id must not have."""
+    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def texts(deliveries: Sequence[Delivery]) -> list[str]:

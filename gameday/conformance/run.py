@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -106,13 +107,18 @@ def ask(service: str, name: str, probe: Probe, conditions: Conditions) -> Cell:
     except NotImplementedHere as absent:
         return cell("not-implemented", str(absent))
     except CallFailed as failed:
-        return cell("not-implemented" if lacks(failed) else "unknown", str(failed))
+        return cell("not-implemented" if lacks(failed) else "unknown", _plain(str(failed)))
     except Exception as error:
         # A malformed answer is the endpoint's, a mistake is ours; neither says anything about the rule.
         return cell("unknown", f"{type(error).__name__}: {error}")
     finally:
         bench.clear()
     return cell("holds", rule(probe))
+
+
+def _plain(text: str) -> str:
+    """A server that crashed answers with a page of HTML; its words are enough."""
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
 
 
 def ask_all(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from gameday.conformance.base import Bench, Undecided, claim, missing, mostly
-from gameday.conformance.queues import ProbeQueue, numbered, texts
+from gameday.conformance.queues import ProbeQueue, dedup_id, numbered, texts
 from transports.base import Answer, Call, CallFailed
 
 _LOOK_S = 2.0
@@ -53,14 +53,14 @@ class Topic:
     def draft(
         self, body: str, *, group: str = "a", dedup: str | None = None, attributes: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """What Publish and an entry of PublishBatch take; on FIFO the deduplication id is `dedup`, else the body."""
+        """What Publish and an entry of PublishBatch take; on FIFO the deduplication id is `dedup`, else made from the body."""
         draft: dict[str, Any] = {"Message": body}
         if attributes:
             draft["MessageAttributes"] = {
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
             }
         if self.fifo:
-            draft |= {"MessageGroupId": group, "MessageDeduplicationId": dedup or body}
+            draft |= {"MessageGroupId": group, "MessageDeduplicationId": dedup or dedup_id(body)}
         return draft
 
     def publish(self, body: str, **more: Any) -> Answer:

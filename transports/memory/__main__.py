@@ -16,6 +16,7 @@ from history.clock import Clock
 from history.control import continue_when_orphaned, report, when_input_ends
 from transports.memory.broker import DEDUP_WINDOW_S
 from transports.memory.defects import DEFECTS, defect
+from transports.memory.kinesis import ITERATOR_LIFE_S
 from transports.memory.server import Connection, Server
 from transports.memory.services import World
 
@@ -46,15 +47,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m transports.memory", description="AWS's messaging in memory.")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
     parser.add_argument("--dedup-window-s", type=float, default=DEDUP_WINDOW_S, help="how long FIFO remembers an id")
+    parser.add_argument(
+        "--iterator-life-s", type=float, default=ITERATOR_LIFE_S, help="how long a shard iterator lives"
+    )
     parser.add_argument("--defect", metavar="NAME[:PARAM]", help=f"break one promise: {', '.join(DEFECTS)}")
     arguments = parser.parse_args()
     try:
         planted = defect(arguments.defect) if arguments.defect else None
     except ValueError as error:
         parser.error(str(error))
+    world = World(defect=planted, dedup_window_s=arguments.dedup_window_s, iterator_life_s=arguments.iterator_life_s)
     continue_when_orphaned()
     try:
-        asyncio.run(serve(port=arguments.port, world=World(defect=planted, dedup_window_s=arguments.dedup_window_s)))
+        asyncio.run(serve(port=arguments.port, world=world))
     except OSError as error:
         print(f"cannot serve on {HOST}:{arguments.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)
         return 4

@@ -53,7 +53,7 @@ class Topic:
     def draft(
         self, body: str, *, group: str = "a", dedup: str | None = None, attributes: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """What Publish and an entry of PublishBatch take; on FIFO the deduplication id is `dedup`, else made from the body."""
+        """What Publish and an entry of PublishBatch take; `dedup` stands in for the deduplication id of the body."""
         draft: dict[str, Any] = {"Message": body}
         if attributes:
             draft["MessageAttributes"] = {

@@ -24,14 +24,18 @@ def _on_fifo(probe: sns.TopicProbe) -> Probe:
 
 
 def order_per_group(bench: Bench) -> None:
-    """Messages of a group reach a FIFO queue in the order of publishing (guide, "Message ordering for FIFO topics")."""
+    """Messages of a group reach a FIFO queue in the order of publishing, in a batch too (API, PublishBatch)."""
     topic = sns.Topic(bench, fifo=True)
     queue = topic.queue()
     groups = {"a": numbered("a", 6), "b": numbered("b", 6)}
-    for pair in zip(*groups.values(), strict=True):
-        for body in pair:
-            topic.publish(body, group=body[0])
-    got = texts(queue.collect([body for bodies in groups.values() for body in bodies], delete=True))
+    pairs = [body for pair in zip(*groups.values(), strict=True) for body in pair]
+    single, batch = pairs[:6], pairs[6:]
+    for body in single:
+        topic.publish(body, group=body[0])
+    entries = [{"Id": body, **topic.draft(body, group=body[0])} for body in batch]
+    answer = bench.call("sns", "PublishBatch", TopicArn=topic.arn, PublishBatchRequestEntries=entries)
+    claim(not answer.get("Failed"), "a valid batch was refused in part")
+    got = texts(queue.collect(pairs, delete=True))
     for group, bodies in groups.items():
         came = [body for body in got if body in bodies]
         claim(came == bodies, f"group {group} was published as {', '.join(bodies)} and came as {', '.join(came)}")

@@ -46,7 +46,8 @@ def show(matrix: Matrix, form: Literal["text", "json", "markdown"]) -> None:
 def _print(matrix: Matrix, console: Console) -> None:
     """Service by probe, then what is to be said of every cell that does not hold, then the counts."""
     services, rows = _grid(matrix.cells)
-    table = Table("probe", *services, title=f"conformance of {matrix.what}", title_justify="left")
+    console.print(f"conformance of {matrix.what}", soft_wrap=True, markup=False)
+    table = Table("probe", *services)
     for probe, cells in rows:
         table.add_row(probe, *(_shown(cell) for cell in cells))
     console.print(table)

@@ -120,12 +120,17 @@ class ProbeQueue:
 
     def settle(self, deliveries: Sequence[Delivery]) -> list[str]:
         """Delete; the outcome of each."""
-        answer = self.bench.carry(self._source.delete(deliveries))
-        return [outcome for outcome, _ in self._source.settled(answer, deliveries)]
+        outcomes = []
+        for start in range(0, len(deliveries), BATCH_MAX):
+            batch = deliveries[start : start + BATCH_MAX]
+            answer = self.bench.carry(self._source.delete(batch))
+            outcomes += [outcome for outcome, _ in self._source.settled(answer, batch)]
+        return outcomes
 
-    def hide(self, delivery: Delivery, seconds: int) -> None:
-        """Change one message's visibility; 0 gives it back."""
-        self.call("ChangeMessageVisibility", ReceiptHandle=delivery.receipt, VisibilityTimeout=seconds)
+    def hiding(self, delivery: Delivery, seconds: int) -> Call:
+        """The change of one message's visibility; 0 gives it back."""
+        given = {"QueueUrl": self.url, "ReceiptHandle": delivery.receipt, "VisibilityTimeout": seconds}
+        return Call(SERVICE, "ChangeMessageVisibility", given)
 
 
 def dedup_id(body: str) -> str:

@@ -175,25 +175,43 @@ async def conformance(order: Order, *, started: Callable[[int], None], done: Cal
 
     Errors: TargetError, UsageError, Interrupted.
     """
-    over = threading.Event()
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with tempfile.TemporaryDirectory(prefix="gameday-conformance-") as scratch:
-        needed = list(dict.fromkeys(need for service in order.services for need in NEEDS[service]))
-        at = await _start(order, needed, Path(scratch))
-        try:
-            work = asyncio.create_task(asyncio.to_thread(_run, order, at, needed, over, started, done))
+    needed = list(dict.fromkeys(need for service in order.services for need in NEEDS[service]))
+    try:
+        with tempfile.TemporaryDirectory(prefix="gameday-conformance-") as scratch:
+            at = await _start(order, needed, Path(scratch))
             try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                # The probes hear it at their next wait and tidy up behind them.
-                over.set()
-                await asyncio.wait([work])
-                raise Interrupted("interrupted; what the probes had made is removed") from None
-        finally:
-            await at.stop()
+                return await _watched(order, at, needed, started, done)
+            finally:
+                await at.stop()
+    except asyncio.CancelledError:
+        raise Interrupted("interrupted; what the probes had made is removed") from None
+
+
+async def _watched(
+    order: Order,
+    at: targets.Target,
+    needed: Sequence[str],
+    started: Callable[[int], None],
+    done: Callable[[Cell], None],
+) -> Matrix:
+    """The probes at work in threads, until they are done or the target is not there any more."""
+    over = threading.Event()
+    work = asyncio.create_task(asyncio.to_thread(_run, order, at, needed, over, started, done))
+    death = asyncio.create_task(at.died())
+    try:
+        await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise TargetError(death.result())
+        return work.result()
+    finally:
+        # The probes hear it at their next wait, and tidy up behind them.
+        over.set()
+        await asyncio.gather(work, return_exceptions=True)
+        death.cancel()
 
 
 async def _start(order: Order, needed: Sequence[str], scratch: Path) -> targets.Target:
@@ -226,5 +244,12 @@ def _run(
     # Made here, one after the other: making a client is not safe between threads.
     absent = look(needed, carry, at.endpoint)
     started(sum(len(PROBES[service]) for service in order.services))
-    cells = ask_all(order.services, conditions, absent=absent, done=done)
+
+    def heard(cell: Cell) -> None:
+        # Raised here, it keeps the probes that have not begun from beginning.
+        if over.is_set():
+            raise Interrupted("interrupted")
+        done(cell)
+
+    cells = ask_all(order.services, conditions, absent=absent, done=heard)
     return Matrix(target=at.kind, what=at.what, cells=cells)

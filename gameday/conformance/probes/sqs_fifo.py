@@ -13,7 +13,7 @@ from gameday.conformance.probes.sqs import dead_letter
 from gameday.conformance.queues import HIDDEN_S, ProbeQueue, numbered, texts
 from transports.base import Answer, Call
 
-_SHORT_S = 2
+_SHORT_S = 3
 _LOOK_S = 1.5
 
 
@@ -76,7 +76,7 @@ def extended_head_blocks_group(bench: Bench) -> None:
     queue.send_batch(["a1", "a2", "a3"])
     # The second may be in flight with it: what ends after two seconds is its hold, not the extended one.
     held, *_ = queue.collect(["a1"], most=2, VisibilityTimeout=_SHORT_S)
-    queue.hide(held, HIDDEN_S)
+    bench.carry(queue.hiding(held, HIDDEN_S))
     came = texts(queue.watch(_SHORT_S + bench.conditions.tick_s))
     claim(not came, f"while a1 was hidden for {HIDDEN_S} s, {', '.join(came)} came")
     claim(queue.settle([held]) == ["ok"], "the receipt of the extended message was refused")

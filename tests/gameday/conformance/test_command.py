@@ -1,0 +1,141 @@
+"""`gameday conformance` as a person runs it: on the broker in memory over the wire, on MiniStack, and interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from gameday import target
+from gameday.conformance.registry import PROBES
+from tests.gameday.commanded import COMMAND, DEADLINE_S
+from transports.base import Call
+from transports.carrier import BotoCarrier
+
+# What the versions that are locked break, and what they leave open; docs/conformance.md says what each means.
+MINISTACK = {
+    ("sqs", "stale-receipt"): "violated",
+    ("sqs", "redrive"): "not-implemented",
+    ("sqs-fifo", "dedup-after-window"): "unknown",
+    ("sqs-fifo", "receive-attempt-id"): "violated",
+    ("sns", "publish-batch-partial-failure"): "unknown",
+    ("sns-fifo", "publish-batch-partial-failure"): "unknown",
+    ("kinesis", "split-keeps-parent-readable"): "violated",
+    ("kinesis", "merge-waits-for-both"): "violated",
+    ("kinesis", "closed-shard-ends"): "violated",
+    ("kinesis", "iterator-expires"): "unknown",
+    ("kinesis", "put-records-partial-failure"): "unknown",
+}
+MEMORY = {
+    ("kinesis", "iterator-expires"): "unknown",
+    ("kinesis", "put-records-partial-failure"): "unknown",
+}
+
+
+def conformance(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, "conformance", *arguments], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """The URL of a broker of its own, with a deduplication window that a probe can wait for."""
+    argv = [sys.executable, "-m", "transports.memory", "--port", "0", "--dedup-window-s", "5"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+
+
+def left_behind(url: str) -> list[object]:
+    carry = BotoCarrier(target.endpoint_of((), url, {}))
+    queues = carry(Call("sqs", "ListQueues", {})).get("QueueUrls")
+    topics = carry(Call("sns", "ListTopics", {})).get("Topics")
+    buses = carry(Call("events", "ListEventBuses", {"NamePrefix": "gameday"})).get("EventBuses")
+    streams = carry(Call("kinesis", "ListStreams", {})).get("StreamNames")
+    tables = carry(Call("dynamodb", "ListTables", {})).get("TableNames")
+    return [left for left in (queues, topics, buses, streams, tables) if left]
+
+
+def not_holding(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str], str]:
+    cells = json.loads(done.stdout)["cells"]
+    assert [(c["service"], c["probe"]) for c in cells] == [(s, n) for s, probes in PROBES.items() for n in probes]
+    return {(c["service"], c["probe"]): c["result"] for c in cells if c["result"] != "holds"}
+
+
+@pytest.mark.live
+def test_the_broker_in_memory_keeps_everything_over_the_wire_too(memory: str) -> None:
+    done = conformance("--endpoint-url", memory, "--dedup-window-s", "5", "--format", "json")
+    assert not_holding(done) == MEMORY, done.stderr
+    assert done.returncode == 3
+    assert left_behind(memory) == []
+
+
+@pytest.mark.live
+def test_ministack_is_as_the_documentation_says() -> None:
+    done = conformance("--format", "json")
+    assert not_holding(done) == MINISTACK, done.stdout
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["target"] == "embedded"
+
+
+@pytest.mark.live
+def test_an_interrupted_one_leaves_nothing_behind(memory: str) -> None:
+    argv = [*COMMAND, "conformance", "--endpoint-url", memory, "--services", "sqs-fifo"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        # Its first answer: by now there are probes at work.
+        while ": " not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=DEADLINE_S)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "gameday: interrupted; what the probes had made is removed"
+    assert left_behind(memory) == []
+
+
+@pytest.mark.live
+def test_a_text_for_people(memory: str) -> None:
+    done = conformance("--endpoint-url", memory, "--services", "dynamodb")
+    assert done.returncode == 0
+    assert f"conformance of the endpoint {memory}" in done.stdout
+    assert "2 hold" in done.stdout
+    assert "1/2 dynamodb" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--services", "sqs,moon"], 2, "--services 'sqs,moon': moon is none of sqs, sqs-fifo"),
+        (["--target", "embedded", "--endpoint-url", "http://127.0.0.1:1"], 2, "with it goes --target localstack"),
+        (["--endpoint-url", "nonsense"], 2, "--endpoint-url is 'nonsense'"),
+        (["--target", "aws"], 4, "the target aws is not there yet"),
+        (["--endpoint-url", "http://127.0.0.1:1", "--services", "sqs"], 4, "no answer from sqs at http://127.0.0.1:1"),
+    ],
+)
+def test_what_cannot_be_done_says_so_in_one_line(arguments: list[str], code: int, said: str) -> None:
+    done = conformance(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_help_names_every_service() -> None:
+    done = subprocess.run(
+        [*COMMAND, "conformance", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    assert ", ".join(PROBES) in " ".join(done.stdout.split())
+    assert "gameday conformance --services" in done.stdout.partition("Examples")[2]

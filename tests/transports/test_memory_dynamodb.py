@@ -117,11 +117,14 @@ class TestItems:
         for number in ("1", "1.0", "2"):
             ask("PutItem", TableName="tab", Item={**KEY, "n": {"N": number}, "given": {"S": number}})
         assert [item["given"]["S"] for item in ask("Scan", TableName="tab")["Items"]] == ["1.0", "2"]
+        ask("UpdateItem", TableName="tab", Key={**KEY, "n": {"N": "1"}}, UpdateExpression="REMOVE given")
+        assert ["given" in item for item in ask("Scan", TableName="tab")["Items"]] == [False, True]
 
     def test_what_is_not_known_here_is_said(self) -> None:
         ask = dynamodb()
         assert ask.refusal("Scan", TableName="tab", IndexName="i") == "ValidationException"
         assert ask.refusal("PutItem", TableName="tab", Item=KEY, Expected={}) == "ValidationException"
+        assert ask.refusal("PutItem", TableName="tab", Item=KEY, ReturnValues="ALL_NEW") == "ValidationException"
         odd = {"UpdateExpression": "SET x = pk", "ReturnValues": "UPDATED_NEW"}
         assert ask.refusal("UpdateItem", TableName="tab", Key=KEY, **odd) == "ValidationException"
         assert get(ask) is None
@@ -165,10 +168,12 @@ class TestConditions:
             ("s < :ten", False),
             ("s > :ten", False),
             ("s <> :ten", True),
-            ("t < :true", False),
+            ("t <= :true", False),
             ("missing = :ten", False),
             ("missing < :ten", False),
             ("missing <> :ten", True),
+            ("missing = gone", False),
+            ("missing <> gone", True),
             (":nine < n", True),
             ("NOT n = :ten", False),
             ("not attribute_exists(missing) and n = :ten", True),
@@ -180,6 +185,10 @@ class TestConditions:
             ("NOT (n = :nine AND s = :m)", True),
             ("NOT (n = :nine OR s = :m)", False),
             ("NOT NOT n = :ten", True),
+            ("NOT n = :ten AND s = :nn", False),
+            ("n = :ten AND s = :m AND t = :true", True),
+            ("n = :ten AND s = :m AND s = :nn", False),
+            ("n = :nine OR s = :nn OR t = :true", True),
         ],
     )
     def test_what_a_condition_says(self, condition: str, holds: bool) -> None:
@@ -196,6 +205,13 @@ class TestConditions:
         else:
             assert ask.refusal("DeleteItem", **delete) == "ConditionalCheckFailedException"
         assert (get(ask) is None) is holds
+
+    @pytest.mark.parametrize("value", [{"N": "x"}, {"N": "NaN"}, {"B": "?"}, {"SS": None}, {}, {"N": "1", "S": "1"}])
+    def test_what_is_no_value_is_refused(self, value: dict[str, Any]) -> None:
+        ask = dynamodb()
+        put(ask, n={"N": "1"})
+        asked = {"FilterExpression": "n < :v", "ExpressionAttributeValues": {":v": value}}
+        assert ask.refusal("Scan", TableName="tab", **asked) == "ValidationException"
 
     @given(a=NUMBERS, b=NUMBERS, sign=st.sampled_from(["=", "<>", "<", "<=", ">", ">="]))
     def test_numbers_compare_as_numbers(self, a: str, b: str, sign: str) -> None:
@@ -242,6 +258,7 @@ class TestConditions:
         unused = {"ConditionExpression": "attribute_not_exists(pk)", "ExpressionAttributeValues": {":x": {"S": "x"}}}
         assert refusal("PutItem", TableName="tab", Item=KEY, **unused) == "ValidationException"
         assert refusal("Scan", TableName="tab", ExpressionAttributeNames={"#x": "x"}) == "ValidationException"
+        assert refusal("Scan", TableName="tab", ExpressionAttributeValues={}) == "ValidationException"
 
     def test_a_refusal_tells_the_item_that_stands_there_when_asked(self) -> None:
         ask = dynamodb()

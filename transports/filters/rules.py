@@ -10,10 +10,12 @@ write. Where two readings of a document are possible, it is refused too: a wrong
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from itertools import pairwise
 from operator import ge, gt, le, lt
 from typing import Any
@@ -129,6 +131,8 @@ def _holds(rule: Rule, leaves: Leaves) -> bool:
 
 
 def _agree(way: Place, place: Place) -> bool:
+    if not way or not place:
+        return True
     chosen = dict(way)
     return all(chosen.get(array, index) == index for array, index in place)
 
@@ -138,9 +142,19 @@ def _joined(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def read(document: Mapping[str, Any], language: Language) -> list[Rule]:
+def read(document: Mapping[str, Any], language: Language) -> Sequence[Rule]:
     """The rules of a document, one for each way through its `$or`s; raises ValueError for what is no such document."""
-    return list(_read_object([{}], document, "", language, alternative=False))
+    try:
+        text = json.dumps(document)
+    except TypeError as error:
+        raise ValueError(f"the document is not JSON: {error}") from None
+    return _read_text(text, language)
+
+
+@lru_cache(maxsize=256)
+def _read_text(text: str, language: Language) -> Sequence[Rule]:
+    # Reading costs more than matching, and one document is asked about every message of a run.
+    return tuple(_read_object([{}], json.loads(text), "", language, alternative=False))
 
 
 def alternatives(path: str, value: Any) -> Sequence[Mapping[str, Any]]:
@@ -168,7 +182,7 @@ def _read_object(
             raise ValueError(f"{name}: {key} is an operator's name and cannot be a field inside {OR}")
         elif isinstance(value, Mapping):
             rules = _read_object(rules, value, name, language, alternative=alternative)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list):
             field = _read_field(name, value, language)
             # Ruler lets the later one win, silently; nobody means that.
             if any(name in rule for rule in rules):
@@ -312,14 +326,14 @@ def _anything_but(path: str, operand: Any, language: Language) -> Condition:
 def _excluded(path: str, operand: Any, language: Language) -> Iterator[Condition]:
     if isinstance(operand, Mapping):
         operator, inner = _only(path, operand, language.anything_but, f"{language.service}'s anything-but")
-        lists = language.anything_but_lists and isinstance(inner, list | tuple)
+        lists = language.anything_but_lists and isinstance(inner, list)
         texts = inner if lists else [inner]
         if not texts or (operator in {"prefix", "suffix"} and "" in texts):
             raise ValueError(f"{path}: anything-but {operator} {inner!r} excludes nothing or everything: name a text")
         for text in texts:
             yield _text(path, operator, text)
         return
-    values = operand if isinstance(operand, list | tuple) else [operand]
+    values = operand if isinstance(operand, list) else [operand]
     strings = all(isinstance(value, str) for value in values)
     numbers = all(_is_number(value) for value in values)
     if not values or not (strings or numbers):
@@ -344,7 +358,7 @@ UPPER = {"<": lt, "<=": le}
 def _numeric(path: str, operand: Any, language: Language) -> Condition:
     """["=", 5], one bound ([">", 0]) or a lower and an upper one ([">", 0, "<=", 5]); strings of digits never match."""
     shape = '["=", 5], ["<", 5] or [">", 0, "<=", 5]'
-    if not isinstance(operand, list | tuple) or len(operand) not in {2, 4}:
+    if not isinstance(operand, list) or len(operand) not in {2, 4}:
         raise ValueError(f"{path}: numeric needs {shape}, not {operand!r}")
     signs, bounds = list(operand[0::2]), [_bounded(path, bound, language) for bound in operand[1::2]]
     if signs == ["="]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, Literal, NamedTuple
 
@@ -88,7 +88,7 @@ def check(policy: Mapping[str, Any], on: Scope = "attributes") -> None:
         raise ValueError(f"the policy has {size} bytes, and SNS takes {MAX_BYTES}")
 
 
-def _read(policy: Mapping[str, Any], on: Scope) -> list[Rule]:
+def _read(policy: Mapping[str, Any], on: Scope) -> Sequence[Rule]:
     if on == "attributes":
         _refuse_nesting(policy)
     return rules.read(policy, SNS)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from transports.base import Answer, Call, CallFailed
@@ -179,6 +180,12 @@ def claim(kept: bool, otherwise: str) -> None:
     """Errors: Violated, with what was seen instead."""
     if not kept:
         raise Violated(otherwise)
+
+
+def increasing(numbers: Sequence[int]) -> None:
+    """Errors: Violated, with the first two that do not increase."""
+    for earlier, later in pairwise(numbers):
+        claim(earlier < later, f"the number {later} was given out after {earlier}")
 
 
 def mostly(broken: int, of: int, what: str, *, allowed: str = "a standard queue may do that now and then") -> None:

@@ -120,7 +120,7 @@ class ProbeQueue:
 
     def settle(self, deliveries: Sequence[Delivery]) -> list[str]:
         """Delete; the outcome of each."""
-        outcomes = []
+        outcomes: list[str] = []
         for start in range(0, len(deliveries), BATCH_MAX):
             batch = deliveries[start : start + BATCH_MAX]
             answer = self.bench.carry(self._source.delete(batch))

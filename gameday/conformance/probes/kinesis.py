@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gameday.conformance.base import Bench, Probe, Undecided, Violated, claim, lacks
+from gameday.conformance.base import Bench, Probe, Undecided, Violated, claim, increasing, lacks
 from gameday.conformance.queues import numbered
 from transports.base import Answer, Call, CallFailed
 
@@ -133,7 +133,7 @@ def sequence_numbers_increase(bench: Bench) -> None:
     stream = Stream(bench)
     answers = stream.put_in_order(numbered("r", 6))
     numbers = [int(answer["SequenceNumber"]) for answer in answers]
-    claim(numbers == sorted(set(numbers)), f"numbers in the order of putting: {numbers}")
+    increasing(numbers)
     read = [int(record["SequenceNumber"]) for record in stream.read(answers[0]["ShardId"], len(numbers))]
     claim(read == numbers, f"records were read with other numbers than their puts were answered: {read}")
 

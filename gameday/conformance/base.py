@@ -204,7 +204,15 @@ def rule(probe: Probe) -> str:
     return " ".join((probe.__doc__ or "").split())
 
 
-_LACKING_CODES = ("UnknownOperation", "UnknownAction", "InvalidAction", "NotImplemented", "UnsupportedOperation", "501")
+_LACKING_CODES = (
+    "UnknownOperation",
+    "UnknownAction",
+    "InvalidAction",
+    "NotImplemented",
+    "UnsupportedOperation",
+    "404",
+    "501",
+)
 _LACKING_WORDS = ("not implemented", "not yet implemented", "not been implemented", "not supported", "not enabled")
 
 

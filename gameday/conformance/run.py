@@ -152,22 +152,24 @@ def ask_all(
 
 
 def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: Endpoint) -> Mapping[str, str]:
-    """The AWS services that the endpoint lacks, with the reason. Errors: TargetError when it answers none of them."""
-    absent: dict[str, str] = {}
-    reached = False
+    """The AWS services that the endpoint lacks, with the reason. Errors: TargetError when it answers none of them.
+
+    One that fails in another way is left to its probes, which say so.
+    """
+    failures: dict[str, CallFailed] = {}
+    services = list(services)
     for service in services:
         try:
             carry(_LOOK[service])
-            reached = True
         except CallFailed as failed:
-            reached = reached or failed.code not in _UNREACHABLE
-            absent[service] = f"{service} at {endpoint.url(service)}: {failed}"
-    if not reached:
+            failures[service] = failed
+    told = {service: f"{service} at {endpoint.url(service)}: {failed}" for service, failed in failures.items()}
+    if len(failures) == len(services) and all(failed.code in _UNREACHABLE for failed in failures.values()):
         raise TargetError(
-            f"no answer from {'; '.join(absent.values())}. Start the endpoint, name another with --endpoint-url, or "
+            f"no answer from {'; '.join(told.values())}. Start the endpoint, name another with --endpoint-url, or "
             "use --target embedded, which needs none."
         )
-    return absent
+    return {service: _plain(told[service]) for service, failed in failures.items() if lacks(failed)}
 
 
 async def conformance(order: Order, *, started: Callable[[int], None], done: Callable[[Cell], None]) -> Matrix:

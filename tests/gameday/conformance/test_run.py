@@ -126,7 +126,11 @@ def test_an_endpoint_that_answers_nothing_is_no_target() -> None:
     gone = CallFailed("EndpointConnectionError", "refused", definite=True)
     with pytest.raises(TargetError, match=r"no answer from sqs at http://127\.0\.0\.1:1: EndpointConnectionError"):
         look(["sqs", "sns"], answering(sqs=gone, sns=gone), HERE)
-    assert set(look(["sqs", "sns"], answering(sns=gone), HERE)) == {"sns"}
+
+
+@pytest.mark.parametrize("code", ["EndpointConnectionError", "AccessDenied", "ReadTimeoutError"])
+def test_a_failure_that_says_nothing_of_the_service_is_left_to_its_probes(code: str) -> None:
+    assert look(["sqs", "sns"], answering(sns=CallFailed(code, "", definite=True)), HERE) == {}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gameday.conformance.base import Bench, Probe, Undecided, claim, missing
+from gameday.conformance.base import Bench, NotImplementedHere, Probe, Undecided, claim, missing
 from gameday.conformance.queues import ProbeQueue, numbered, texts
-from transports.base import Document
+from transports.base import CallFailed, Document
 
 _SOURCE = "gameday.probe"
 _LOOK_S = 2.0
@@ -33,10 +33,15 @@ class Bus:
         bench.afterwards("events", "DeleteEventBus", Name=self.name)
 
     def queue(self, pattern: Document) -> ProbeQueue:
-        """A queue that gets what the pattern matches."""
+        """A queue that gets what the pattern matches. Errors: NotImplementedHere for a pattern that is not known."""
         queue, rule = ProbeQueue(self.bench), self.bench.name("rule")
         at = {"Name": rule, "EventBusName": self.name}
-        self.bench.call("events", "PutRule", **at, EventPattern=json.dumps(pattern), State="ENABLED")
+        try:
+            self.bench.call("events", "PutRule", **at, EventPattern=json.dumps(pattern), State="ENABLED")
+        except CallFailed as failed:
+            if failed.code == "InvalidEventPatternException":
+                raise NotImplementedHere(f"{json.dumps(pattern)} is refused: {failed}") from failed
+            raise
         self.bench.afterwards("events", "DeleteRule", **at)
         target = {"Id": "queue", "Arn": queue.open_to("events.amazonaws.com")}
         answer = self.bench.call("events", "PutTargets", Rule=rule, EventBusName=self.name, Targets=[target])

@@ -10,7 +10,7 @@ from gameday.conformance.base import Bench, Conditions, rule
 from gameday.conformance.registry import NEEDS, PROBES
 from gameday.conformance.run import ask
 from tests.gameday.conformance.in_memory import conditions
-from transports.base import Answer, Call
+from transports.base import Answer, Call, CallFailed
 from transports.memory.defects import DEFECTS
 
 # What each probe must find, by service and probe.
@@ -213,6 +213,18 @@ def test_a_slow_probe_is_skipped_with_the_reason_unless_it_is_asked_for() -> Non
     for service, name in (("sqs-fifo", "dedup-after-window"), ("kinesis", "iterator-expires")):
         skipped = result(service, name, replace(conditions(), slow=False))
         assert skipped == ("unknown", "skipped: takes 5 minutes; --slow runs it")
+
+
+def test_a_pattern_that_the_endpoint_does_not_know_is_not_implemented() -> None:
+    at = conditions()
+
+    def carry(call: Call) -> Answer:
+        if "cidr" in call.params.get("EventPattern", ""):
+            raise CallFailed("InvalidEventPatternException", "unrecognised match type cidr", definite=True)
+        return at.carry(call)
+
+    assert result("eventbridge", "pattern-cidr", replace(at, carry=carry))[0] == "not-implemented"
+    assert result("eventbridge", "pattern-exact", replace(at, carry=carry))[0] == "holds"
 
 
 def test_a_short_window_needs_no_patience() -> None:

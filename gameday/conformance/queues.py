@@ -14,7 +14,7 @@ import orjson
 
 from gameday.conformance.base import Bench, claim, missing
 from transports.base import Answer, Call, Delivery
-from transports.queue import BATCH_MAX, SERVICE, SqsQueue, policy
+from transports.queue import BATCH_MAX, SERVICE, SqsQueue, sending_policy
 
 HIDDEN_S = 120
 _LONG_POLL_S = 1
@@ -56,7 +56,7 @@ class ProbeQueue:
     def open_to(self, sender: str) -> str:
         """Let a service (sns.amazonaws.com) send here; the queue's ARN."""
         arn = self.arn
-        self.call("SetQueueAttributes", Attributes={"Policy": policy(sender, arn)})
+        self.call("SetQueueAttributes", Attributes={"Policy": sending_policy(sender, arn)})
         return arn
 
     def call(self, operation: str, **params: Any) -> Answer:

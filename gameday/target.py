@@ -18,7 +18,7 @@ import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -175,10 +175,10 @@ async def _memory(services: Sequence[str], run: Path) -> Target:
 
 
 async def _localstack(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
-    endpoint = endpoint_of(services, url, environ)
-    carrier = BotoCarrier(endpoint, read_timeout_s=5)
+    target = given(services, url, environ)
+    carrier = BotoCarrier(target.endpoint, read_timeout_s=5)
     for service in services:
-        where = endpoint.url(service)
+        where = target.endpoint.url(service)
         try:
             await asyncio.to_thread(carrier, _PROBES[service])
         except CallFailed as error:
@@ -188,14 +188,21 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
                 f"`GATEWAY_PORT=4566 BIND_HOST=127.0.0.1 ministack`), name another with --endpoint-url, or use "
                 f"--target embedded, which needs none."
             ) from error
-    product = await asyncio.to_thread(product_of, endpoint.url(services[0]))
+    product = await asyncio.to_thread(product_of, target.endpoint.url(services[0]))
+    return replace(target, product=product, settle_s=settle_s(product, services))
+
+
+def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
+    """An endpoint that somebody else runs, not asked yet whether it is there. Errors: UsageError, as `endpoint_of`."""
+    _go_direct()
+    endpoint = endpoint_of(services, url, environ)
     return Target(
         kind="localstack",
         what=f"the endpoint {endpoint.url(services[0])}",
         endpoint=endpoint,
         cannot_show=_CANNOT_SHOW["localstack" if on_this_machine(endpoint) else "remote"],
-        product=product,
-        settle_s=settle_s(product, services),
+        product="unknown",
+        settle_s=settle_s("unknown", services),
         # An endpoint of somebody else's, whose clock nobody has looked at.
         tick_ns=1_000_000_000,
     )

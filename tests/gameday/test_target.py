@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def test_who_answers_is_told_by_what_only_one_product_has(answers: tuple[str, ..
 def test_an_absence_must_last_where_a_service_delivers_late() -> None:
     assert target.settle_s("ministack", ["events", "sqs"]) == 0
     assert target.settle_s("aws", ["sqs"]) == 60
+    assert target.settle_s("localstack", ["events", "sqs"]) == 5
     assert target.settle_s("aws", ["events", "sqs"]) == 600
 
 
@@ -120,6 +122,8 @@ def test_what_a_product_cannot_do_is_refused_with_the_reason() -> None:
     ) as no:
         target.refuse_gaps(there, TRANSPORTS["eventbridge"], ["replay", "redrive"])
     assert "replay:" not in str(no.value)
+    with pytest.raises(TargetError, match=r"\(replay: LocalStack answers StartReplay with an error"):
+        target.refuse_gaps(replace(there, product="localstack"), TRANSPORTS["eventbridge"], ["replay"])
 
 
 @pytest.mark.parametrize(

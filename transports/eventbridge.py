@@ -159,7 +159,12 @@ class Eventbridge:
         ]
 
     def gaps(self, product: Product) -> Mapping[Capability, str]:
-        return {what: why for what, why in queue_gaps(product).items() if what != "replay"}
+        gaps = dict(queue_gaps(product))
+        del gaps["replay"]
+        if product == "localstack":
+            # Seen with 4.14.0: it takes the time of an archived event, a text, for a date (docs/conformance.md).
+            gaps["replay"] = "LocalStack answers StartReplay with an error once its archive holds an event"
+        return gaps
 
     def source(self, addresses: Addresses, subscription: str) -> QueueSource:
         return SqsQueue(addresses.queues[subscription], unwrap)

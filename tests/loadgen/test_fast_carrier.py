@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from loadgen.carriers import SharedBoto, carrier_for
 from loadgen.config import LoadConfig
-from loadgen.fast_carrier import FastCarrier, Signer
+from loadgen.fast_carrier import JSON_SERVICES, FastCarrier, Signer
 from transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
@@ -118,10 +118,20 @@ def test_the_signature_is_botocores(body: bytes, token: str | None, at: int, sec
     assert f"Credential={theirs.scope(request)}," in headers["authorization"]
 
 
-def test_boto3_and_the_fast_carrier_say_and_hear_the_same() -> None:
-    with serving(http("200 OK", OK), http("200 OK", OK)) as server:
-        theirs = dict(BotoCarrier(server.endpoint)(CALL))
-        ours = fast(server.endpoint).for_one_user()(CALL)
+PUT = Call(
+    "events",
+    "PutEvents",
+    {"Entries": [{"EventBusName": "b", "Source": "s", "DetailType": "t", "Detail": "{}", "Time": 1_700_000_000}]},
+)
+PUT_OK = b'{"FailedEntryCount":1,"Entries":[{"EventId":"e"},{"ErrorCode":"InternalFailure","ErrorMessage":"no"}]}'
+
+
+@pytest.mark.parametrize(("call", "answer"), [(CALL, OK), (PUT, PUT_OK)], ids=JSON_SERVICES)
+def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, answer: bytes) -> None:
+    with serving(http("200 OK", answer), http("200 OK", answer)) as server:
+        theirs = dict(BotoCarrier(server.endpoint)(call))
+        carrier = FastCarrier(server.endpoint, services=(call.service,), read_timeout_s=5)
+        ours = carrier.for_one_user()(call)
         theirs.pop("ResponseMetadata")
         assert ours == theirs
         their_request, our_request = server.requests

@@ -11,6 +11,7 @@ from chaos.faults.lose_delete import LoseDelete
 from chaos.faults.lose_send_reply import LoseSendReply
 from chaos.faults.pause_consumer import PauseConsumer
 from chaos.faults.stretch_processing import StretchProcessing
+from chaos.faults.throttle_sends import ThrottleSends
 
 FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,
@@ -19,4 +20,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "crash-at": CrashAt,
     "lose-send-reply": LoseSendReply,
     "lose-delete": LoseDelete,
+    "throttle-sends": ThrottleSends,
 }

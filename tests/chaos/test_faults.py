@@ -21,9 +21,11 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "crash-at": {"point": "before-effect", "share": 0.01},
     "lose-send-reply": {"share": 0.1},
     "lose-delete": {"share": 0.1},
+    "throttle-sends": {"share": 0.1},
 }
 LASTING = [name for name in ENTRIES if name != "kill-consumer"]
 ARMED = ("stretch-processing", "crash-at", "lose-delete")
+LOAD = ("lose-send-reply", "throttle-sends")
 
 
 @pytest.fixture
@@ -137,7 +139,7 @@ def test_an_order_is_taken_back_when_giving_it_fails(world: World, name: str) ->
     assert _is_whole(world)
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name != "lose-send-reply"])
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in LOAD])
 def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> None:
     for member in world.crew.members:
         member.alive = False
@@ -150,9 +152,10 @@ def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> No
     assert not [what for _, what, _ in world.did if what.startswith("SIG") or what == "arm"]
 
 
-def test_a_load_that_does_not_answer_is_no_success(world: World) -> None:
+@pytest.mark.parametrize("name", LOAD)
+def test_a_load_that_does_not_answer_is_no_success(world: World, name: str) -> None:
     world.line.answers = False
-    (outcome,) = asyncio.run(world.strike(entry("lose-send-reply")))
+    (outcome,) = asyncio.run(world.strike(entry(name)))
     assert outcome.error == "the load did not confirm the order"
     assert world.faults[-1]["params"]["fired"] == 0
     assert world.did[-1][1] == "disarm"

@@ -38,7 +38,7 @@ from verify.registry import CHECKS
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 # The transports whose broker is our own (transports/memory) and not an AWS emulator.
-MEMORY = ("memory", "memory-fifo")
+MEMORY = ("memory", "memory-fifo", "memory-kinesis")
 
 Verdict = Literal["holds", "violated", "unknown"]
 Count = Annotated[int, Field(ge=1)]

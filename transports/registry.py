@@ -12,7 +12,8 @@ TRANSPORTS: Mapping[str, Transport] = {
     "sqs": Sqs(name="sqs", fifo=False),
     "sqs-fifo": Sqs(name="sqs-fifo", fifo=True),
     "kinesis": Kinesis(name="kinesis"),
-    # The same two queues on a broker of our own (transports/memory): for tests and for measuring ourselves.
+    # The same on a broker of our own (transports/memory): for tests and for measuring ourselves.
     "memory": Sqs(name="memory", fifo=False),
     "memory-fifo": Sqs(name="memory-fifo", fifo=True),
+    "memory-kinesis": Kinesis(name="memory-kinesis"),
 }

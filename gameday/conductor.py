@@ -230,14 +230,16 @@ class _Conductor:
             runner.heal_all()
             self._tell_strikes(await chaos)
             depths.cancel()
-        await self._drain(queues, settled_ns, writer)
+        await self._drain(queues, settled_ns)
+        if scenario.topology.redrive:
+            view.phase("moving dead letters back")
+            view.note(f"{await queues.redrive()} dead letters moved back to their queues")
+            await self._drain(queues, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+        await self._finish(queues, writer)
         await self._read_effects(store, writer)
 
-    async def _drain(self, queues: Queues, settled_ns: int, writer: Writer) -> None:
-        """Drain to proven empty, stop the consumers, bury the dead, look once more: in this order.
-
-        The marks come after the last consumer has ended, so that no `received` can follow them.
-        """
+    async def _drain(self, queues: Queues, settled_ns: int) -> None:
+        """Let the consumers empty the queues, which count as empty from `settled_ns` on, and say if they could not."""
         view, scenario = self._view, self._scenario
         view.phase("draining")
         depths = await queues.drain(
@@ -250,10 +252,16 @@ class _Conductor:
                 f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
                 "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
             )
-        view.phase("stopping consumers")
-        await self._stop_fleets(scenario.consumers.drain_timeout + _HASTE_S)
+
+    async def _finish(self, queues: Queues, writer: Writer) -> None:
+        """Stop the consumers, bury the dead, look once more: in this order.
+
+        The marks come after the last consumer has ended, so that no `received` can follow them.
+        """
+        self._view.phase("stopping consumers")
+        await self._stop_fleets(self._scenario.consumers.drain_timeout + _HASTE_S)
         if dead := await queues.bury():
-            view.note(f"{dead} dead letters")
+            self._view.note(f"{dead} dead letters")
         for name, depth in (await queues.look()).items():
             writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
 

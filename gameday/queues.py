@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from history import events
 from history.clock import NS_PER_S
 from history.errors import TargetError
 from history.events import Record
 from history.writer import Writer
-from transports.base import Addresses, Call, CallFailed, Depth, QueueSource, Transport
-from transports.carrier import BotoCarrier
+from transports.base import Addresses, Call, CallFailed, Delivery, Depth, Plan, QueueSource, Transport
+from transports.carrier import BotoCarrier, run_plan
+
+T = TypeVar("T")
 
 _LOOK_AGAIN_S = 0.5
 # A broker that somebody else runs is called gone after so many seconds without an answer.
 _SILENCE_S = 10.0
+_MOVE_S = 60.0
+# A short poll may come back empty from a queue that is not, but not so often in a row.
+_EMPTY_MAX = 6
 
 
 class Queues:
@@ -86,29 +92,83 @@ class Queues:
                 buried += await self._read_to_the_end(name, source)
         return buried
 
+    async def redrive(self) -> int:
+        """Record every dead letter and have it moved back to its queue; how many there were.
+
+        Errors: TargetError when they cannot be read without being removed, or are not moved.
+        """
+        moved = 0
+        for name, source in self._dead_letters.items():
+            if source is not None:
+                moved += await self._move_back(name, source)
+        return moved
+
+    async def _move_back(self, name: str, source: QueueSource) -> int:
+        """All are held at once, so that each is seen and none twice, and let go before they are moved."""
+        held: list[Delivery] = []
+        empty = 0
+        while visible := (await self._depth(name, source)).visible:
+            if deliveries := await self._dead(name, source):
+                held += deliveries
+                empty = 0
+                continue
+            empty += 1
+            if empty == _EMPTY_MAX:
+                # Of a group in a FIFO queue no more can be seen than one receive gives.
+                raise TargetError(
+                    f"{name}: {visible} dead letters stand behind others of their group and cannot be read before "
+                    "those are removed, so nothing is moved back; let fewer of a group die"
+                )
+            await asyncio.sleep(_LOOK_AGAIN_S)
+        for first in range(0, len(held), source.batch_max):
+            await self._answer(source.hide(held[first : first + source.batch_max], hidden_s=0))
+        if not held:
+            return 0
+        self._writer.write(*(events.redriven(id=d.id, subscription=name) for d in held if d.id is not None))
+        state = await self._carried_out(source.move_back())
+        deadline = asyncio.get_running_loop().time() + _MOVE_S
+        while not state.over:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TargetError(f"{name}: its dead letters were not moved back within {_MOVE_S:g} s")
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            state = await self._carried_out(source.moving())
+        if state.failed:
+            raise TargetError(f"{name}: its dead letters were not moved back: {state.failed}")
+        return len(held)
+
     async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
         buried = 0
         while True:
-            answer = await self._answer(source.receive(most=source.batch_max, wait_s=0))
-            deliveries = source.received(answer)
-            records: list[Record] = [
-                events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives))
-                for d in deliveries
-                if d.id is not None
-            ]
-            if records:
-                self._writer.write(*records)
-            if deliveries:
+            if deliveries := await self._dead(name, source):
                 await self._answer(source.delete(deliveries))
-                buried += len(records)
+                buried += sum(d.id is not None for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.
             if (await self._depth(name, source)).total == 0:
                 return buried
             await asyncio.sleep(_LOOK_AGAIN_S)
 
+    async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:
+        """Receive some dead letters, and record them."""
+        deliveries = source.received(await self._answer(source.receive(most=source.batch_max, wait_s=0)))
+        records: list[Record] = [
+            events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives))
+            for d in deliveries
+            if d.id is not None
+        ]
+        if records:
+            self._writer.write(*records)
+        return deliveries
+
     async def _depth(self, name: str, source: QueueSource) -> Depth:
         return source.depth_of(await self._answer(source.depth()))
+
+    async def _carried_out(self, plan: Plan[T]) -> T:
+        """Errors: TargetError."""
+        try:
+            return await asyncio.to_thread(run_plan, plan, self._carrier)
+        except CallFailed as error:
+            raise TargetError(f"the target does not move dead letters back: {error}") from error
 
     async def _answer(self, call: Call) -> Mapping[str, object]:
         """Ask again until there is an answer. Errors: TargetError when there has been none for long."""

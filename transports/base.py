@@ -220,6 +220,14 @@ class Depth:
         return self.visible + self.hidden + self.delayed
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoveState:
+    """How far moving dead letters back is. `failed` says why it ended otherwise than it should have."""
+
+    over: bool
+    failed: str | None = None
+
+
 class QueueSource(Protocol):
     """How to consume one queue: every method is a call as data or reads an answer."""
 
@@ -239,6 +247,13 @@ class QueueSource(Protocol):
 
     def depth(self) -> Call: ...
     def depth_of(self, answer: Answer) -> Depth: ...
+    def move_back(self) -> Plan[MoveState]:
+        """Of a dead-letter queue: begin to move everything in it back to where it came from."""
+        ...
+
+    def moving(self) -> Plan[MoveState]:
+        """How far that is."""
+        ...
 
 
 class StreamSource(Protocol):

@@ -24,6 +24,7 @@ from transports.base import (
     Capability,
     Delivery,
     Depth,
+    MoveState,
     Plan,
     Product,
     SubscriptionSpec,
@@ -134,8 +135,13 @@ def _create(name: str, attributes: Mapping[str, str], tags: Mapping[str, str], *
         name, attributes = f"{name}.fifo", {**attributes, "FifoQueue": "true"}
     made = yield Call(SERVICE, "CreateQueue", {"QueueName": name, "Attributes": dict(attributes), "tags": dict(tags)})
     url: str = made["QueueUrl"]
-    answer = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["QueueArn"]})
-    return url, answer["Attributes"]["QueueArn"]
+    return url, (yield from _arn(url))
+
+
+def _arn(queue: str) -> Plan[str]:
+    answer = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": queue, "AttributeNames": ["QueueArn"]})
+    arn: str = answer["Attributes"]["QueueArn"]
+    return arn
 
 
 def _policy(sender: str, arn: str) -> str:
@@ -195,6 +201,26 @@ class SqsQueue:
     def depth_of(self, answer: Answer) -> Depth:
         attributes = answer.get("Attributes", {})
         return Depth(**{name: int(attributes.get(key, 0)) for name, key in _DEPTHS.items()})
+
+    def move_back(self) -> Plan[MoveState]:
+        """Without a destination each message goes back to the queue that it died in.
+
+        docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html
+        """
+        arn = yield from _arn(self.queue)
+        yield Call(SERVICE, "StartMessageMoveTask", {"SourceArn": arn})
+        return MoveState(over=False)
+
+    def moving(self) -> Plan[MoveState]:
+        arn = yield from _arn(self.queue)
+        answer = yield Call(SERVICE, "ListMessageMoveTasks", {"SourceArn": arn, "MaxResults": 1})
+        tasks = answer.get("Results") or ()
+        # LocalStack forgets a task that is done.
+        task: Mapping[str, Any] = tasks[0] if tasks else {"Status": "COMPLETED"}
+        if task["Status"] in ("FAILED", "CANCELLED"):
+            reason = task.get("FailureReason") or "no reason was given"
+            return MoveState(over=True, failed=f"{task['Status']}: {reason}")
+        return MoveState(over=task["Status"] == "COMPLETED")
 
     def _call(self, operation: str, **params: Any) -> Call:
         return Call(SERVICE, operation, {"QueueUrl": self.queue, **params})

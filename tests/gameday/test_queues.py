@@ -112,24 +112,91 @@ def test_empty_before_it_had_to_settle_is_not_drained(writer: Writer) -> None:
     assert writer.clock.now_ns() > settled_ns
 
 
-def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Writer) -> None:
-    dead = [
+def dead_letters(count: int) -> list[dict[str, Any]]:
+    return [
         {
             "MessageId": f"m{n}",
             "ReceiptHandle": f"r{n}",
             "Body": envelope.pack(id=f"g-{n}", run="r", group="g", timestamp_ns=0, payload_bytes=10).decode(),
             "Attributes": {"ApproximateReceiveCount": "4"},
         }
-        for n in range(25)
+        for n in range(count)
     ]
-    broker = Broker([(0, 0, 0)], dead)
+
+
+def recorded(writer: Writer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in writer.path.read_bytes().splitlines()]
+
+
+def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Writer) -> None:
+    broker = Broker([(0, 0, 0)], dead_letters(25))
     assert asyncio.run(queues(broker, writer).bury()) == 25
     assert broker.dead == []
-    records = [json.loads(line) for line in writer.path.read_bytes().splitlines()]
+    records = recorded(writer)
     assert sorted(record["id"] for record in records) == sorted(f"g-{n}" for n in range(25))
     assert {(record["event"], record["subscription"], record["receives"]) for record in records} == {
         ("dead", "orders", 3)
     }
+
+
+class Mover:
+    """A dead-letter queue that hides what it hands out, and moves what it holds when told to, in the end or never."""
+
+    def __init__(self, dead: list[dict[str, Any]], *, ends: str = "COMPLETED", locked: bool = False) -> None:
+        self.visible, self.hidden = dead, list[dict[str, Any]]()
+        self.ends, self.locked = ends, locked
+        self.asked = 0
+        self.moved: list[str] = []
+
+    def __call__(self, call: Call) -> Mapping[str, Any]:
+        match call.operation:
+            case "ReceiveMessage":
+                handed = [] if self.locked and self.hidden else self.visible[:10]
+                self.visible, self.hidden = self.visible[len(handed) :], self.hidden + handed
+                return {"Messages": handed}
+            case "ChangeMessageVisibilityBatch":
+                self.visible, self.hidden = self.visible + self.hidden, []
+                return {"Successful": call.params["Entries"]}
+            case "StartMessageMoveTask":
+                assert call.params == {"SourceArn": "arn:dlq"}
+                self.moved = [message["MessageId"] for message in self.visible]
+                return {"TaskHandle": "t"}
+            case "ListMessageMoveTasks":
+                self.asked += 1
+                return {
+                    "Results": [{"Status": self.ends if self.asked > 2 else "RUNNING", "FailureReason": "a reason"}]
+                }
+            case _ if call.params["AttributeNames"] == ["QueueArn"]:
+                return {"Attributes": {"QueueArn": "arn:dlq"}}
+        return depths_answer(len(self.visible), len(self.hidden), 0)
+
+
+def test_dead_letters_are_recorded_let_go_and_then_moved_back(writer: Writer) -> None:
+    broker = Mover(dead_letters(25))
+    assert asyncio.run(queues(broker, writer).redrive()) == 25
+    assert len(broker.moved) == 25
+    events = [(record["event"], record["id"]) for record in recorded(writer)]
+    ids = [f"g-{n}" for n in range(25)]
+    assert events == [*(("dead", id) for id in ids), *(("redriven", id) for id in ids)]
+
+
+def test_no_dead_letter_no_move(writer: Writer) -> None:
+    broker = Mover([])
+    assert asyncio.run(queues(broker, writer).redrive()) == 0
+    assert not broker.moved
+    assert recorded(writer) == []
+
+
+def test_a_move_that_fails_is_told(writer: Writer) -> None:
+    with pytest.raises(TargetError, match="not moved back: FAILED: a reason"):
+        asyncio.run(queues(Mover(dead_letters(3), ends="FAILED"), writer).redrive())
+
+
+def test_dead_letters_that_cannot_be_seen_are_not_moved(writer: Writer) -> None:
+    broker = Mover(dead_letters(25), locked=True)
+    with pytest.raises(TargetError, match="15 dead letters stand behind others of their group"):
+        asyncio.run(queues(broker, writer).redrive())
+    assert not broker.moved
 
 
 def test_a_broker_that_is_silent_for_long_is_gone(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,13 @@
 -- a before b, a ended dead, b received after a's last receive
+WITH elsewhere AS (
+    -- Where a was received by several writers, b has to be later than what each of them wrote.
+    SELECT p.s, p.id, max(x.at_ns) AS at_ns
+    FROM pairs p JOIN rx x ON x.s = p.s AND x.id = p.id AND x.file <> p.last.file
+    WHERE p.dead GROUP BY p.s, p.id
+)
 SELECT p.s, p.id, 1 AS n, NULL AS note
-FROM followers('last_receives') f JOIN pairs p ON p.s = f.s AND p.id = f.id
-WHERE f.any_ns + clock_error() < -p.last.at_ns OR f.same_line < -p.last.line;
+FROM followers('last_receives') f
+JOIN pairs p ON p.s = f.s AND p.id = f.id
+LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id
+WHERE f.any_ns + clock_error() < -p.last.at_ns
+   OR (f.same_line < -p.last.line AND coalesce(e.at_ns + clock_error() < -f.same_ns, true));

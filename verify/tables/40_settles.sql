@@ -1,6 +1,6 @@
 -- One row per delete, release, extend or checkpoint: its intent (`settling`) with its answer (`settled`).
 -- It began at its intent, or where there is none when the call started. An answer belongs to the last intent before its
--- call. `may_work`: it is not proven to have failed.
+-- call, unless that has one already: then its own intent is not recorded. `may_work`: it is not proven to have failed.
 
 CREATE TABLE settles AS
 WITH told AS (
@@ -9,10 +9,17 @@ WITH told AS (
     FROM raw
     WHERE event IN ('settling', 'settled') AND s IS NOT NULL
 ), numbered AS (
-    SELECT *, count(*) FILTER (event = 'settling') OVER (
-               PARTITION BY batch, id, action, s, consumer, part, broker_id, CASE WHEN action = 'checkpoint' THEN broker_seq END
+    SELECT *, CASE WHEN action = 'checkpoint' THEN broker_seq END AS position,
+           count(*) FILTER (event = 'settling') OVER (
+               PARTITION BY batch, id, action, s, consumer, part, broker_id,
+                            CASE WHEN action = 'checkpoint' THEN broker_seq END
                ORDER BY began_ns, event DESC, line ROWS UNBOUNDED PRECEDING) AS nth
     FROM told
+), paired AS (
+    SELECT *, CASE event WHEN 'settling' THEN 1 ELSE row_number() OVER (
+               PARTITION BY batch, id, action, s, consumer, part, broker_id, position, nth, event
+               ORDER BY began_ns, line) END AS answer
+    FROM numbered
 )
 SELECT id, s, consumer, batch, action, part, any_value(file) AS file,
        min(line) AS line,
@@ -23,8 +30,8 @@ SELECT id, s, consumer, batch, action, part, any_value(file) AS file,
        any_value(ns(hidden_s)) AS hidden_ns,
        broker_id,
        sequence_key(any_value(broker_seq)) AS number
-FROM numbered
-GROUP BY id, s, consumer, batch, action, part, broker_id, CASE WHEN action = 'checkpoint' THEN broker_seq END, nth;
+FROM paired
+GROUP BY id, s, consumer, batch, action, part, broker_id, position, nth, answer;
 
 -- Settling a message in a batch settles that copy of it; one that names no copy may mean any.
 CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR copy = '' OR broker_id = copy);

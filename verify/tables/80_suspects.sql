@@ -38,12 +38,15 @@ SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_par
        acked, 0 AS ns, 0 AS line, 0 AS file, CASE WHEN applied > 0 THEN 0 END AS asks_file
 FROM pairs WHERE (received OR expected) AND ordered_by IS NOT NULL;
 
--- Times are turned round, so that "the smallest after it" is the last.
+-- The last receive in each file. Times are turned round, so that "the smallest after it" is the last.
 CREATE VIEW last_receives AS
-SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure,
-       acked, -last.at_ns AS ns, -last.line AS line, last.file AS file, CASE WHEN surely_dead THEN last.file END AS asks_file
+SELECT p.s, p.id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind,
+       unsure, acked, -l.at_ns AS ns, -l.line AS line, l.file AS file,
+       CASE WHEN surely_dead AND l.file = p.last.file THEN l.file END AS asks_file
 FROM pairs p
-WHERE received AND ordered_by IS NOT NULL
+JOIN (SELECT s, id, file, max(at_ns) AS at_ns, max(line) AS line FROM rx GROUP BY s, id, file) l
+    ON l.s = p.s AND l.id = p.id
+WHERE ordered_by IS NOT NULL
   AND EXISTS (SELECT 1 FROM pairs d WHERE d.s = p.s AND d.grp = p.grp AND d.dead);
 
 CREATE VIEW effects_recorded AS

@@ -529,12 +529,13 @@ def _comparable(value: Value) -> tuple[str, Any]:
     try:
         ((kind, content),) = value.items()
         match kind:
-            case "S":
-                return kind, content.encode()
             case "N":
-                return kind, Decimal(content)
+                number = Decimal(content)
+                if number.is_finite():
+                    return kind, number
+                raise ValueError(content)
             case "B":
-                return kind, base64.b64decode(content)
+                return kind, base64.b64decode(content, validate=True)
             case "SS" | "NS" | "BS":
                 return kind, frozenset(_comparable({kind[0]: each}) for each in content)
         return kind, content

@@ -15,7 +15,7 @@ ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
 
 class Inside:
-    """Every question and every answer is held to botocore's models; `planted` is a defect as the command line has it."""
+    """All questions and answers are held to botocore's models; `planted` is a defect as the command line has it."""
 
     def __init__(self, planted: str | None = None) -> None:
         world = World(defect=defect(planted) if planted else None)
@@ -87,6 +87,8 @@ class Inside:
         text = orjson.dumps(pattern).decode()
         arn = self.events("PutRule", Name=name, EventBusName="b", EventPattern=text)["RuleArn"]
         targets = [{"Id": f"t{n}", "Arn": arn_of(queue), **target} for n, queue in enumerate(queues)]
+        if not targets:
+            return str(arn)
         assert self.events("PutTargets", Rule=name, EventBusName="b", Targets=targets)["FailedEntryCount"] == 0
         return str(arn)
 
@@ -107,5 +109,3 @@ def arn_of(queue: str) -> str:
 
 def attribute(value: str, data_type: str = "String") -> dict[str, str]:
     return {"DataType": data_type, "StringValue": value}
-
-

@@ -210,6 +210,12 @@ def test_a_queue_has_no_shards(override: str, said: str) -> None:
     assert said in line
 
 
+def test_where_there_is_no_order_no_retry_breaks_it() -> None:
+    (line,) = complaints(GOOD, "transport=sqs", "load.retry=unordered")
+    assert "load.retry: sqs keeps no order that a retry could break" in line
+    assert read(GOOD, "load.retry=unordered").load.retry == "unordered"
+
+
 def test_recovery_from_nothing_is_refused_with_the_line_of_the_claim() -> None:
     assert complaints(GOOD, "chaos=[]") == [
         "s.yaml:9: claims.3: recovery can show nothing: there is no fault to recover from. "

@@ -28,6 +28,7 @@ from consumers.fleet import Fleet
 from consumers.stores import make_store
 from gameday import target as targets
 from gameday.queues import Queues
+from gameday.resharding import Resharder
 from gameday.scenario import NO_EFFECTS, Scenario
 from gameday.setting import Setting, new_id, new_seed
 from history import events
@@ -208,7 +209,7 @@ class _Conductor:
             loading = starting.create_task(self._start_load(target, addresses, topology, writer))
         load = loading.result()
 
-        runner = Runner(self._strikes(), stage=self._stage(load, writer))
+        runner = Runner(self._strikes(), stage=self._stage(load, writer, addresses, carrier))
         queues = Queues(
             transport=setting.transport,
             addresses=addresses,
@@ -457,7 +458,9 @@ class _Conductor:
             self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._setting.seed
         )
 
-    def _stage(self, load: Child, writer: Writer) -> Stage:
+    def _stage(self, load: Child, writer: Writer, addresses: Addresses, carrier: BotoCarrier) -> Stage:
+        transport, (subscription, *_) = self._setting.transport, self._scenario.subscriptions
+        stream = transport.stream(addresses, subscription) if transport.kind == "stream" else None
         hidden_s = self._scenario.topology.visibility_timeout
         return Stage(
             crews={fleet.config.subscription: fleet for fleet in self._fleets},
@@ -465,6 +468,7 @@ class _Conductor:
             line=load,
             writer=writer,
             seed=self._setting.seed,
+            stream=Resharder(stream, carrier) if stream else None,
         )
 
     def _tell_strikes(self, outcomes: list[Outcome]) -> None:

@@ -199,6 +199,7 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
 _PROBES: Mapping[str, Call] = {
     "sqs": Call("sqs", "ListQueues", {}),
     "dynamodb": Call("dynamodb", "ListTables", {}),
+    "kinesis": Call("kinesis", "ListStreams", {}),
 }
 
 

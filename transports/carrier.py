@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -48,11 +49,13 @@ class BotoCarrier:
         return answer
 
 
-def run_plan(plan: Plan[T], carry: Callable[[Call], Answer]) -> T:
-    """Carry out a plan call by call; a call's failure is thrown into the plan. Errors: CallFailed."""
+def run_plan(plan: Plan[T], carry: Callable[[Call], Answer], *, pause: Callable[[float], object] = time.sleep) -> T:
+    """Carry out a plan call by call; `pause` waits before a call that wants it. Errors: CallFailed."""
     try:
         call = next(plan)
         while True:
+            if call.after_s:
+                pause(call.after_s)
             call = plan.send(carry(call))
     except StopIteration as stop:
         result: T = stop.value

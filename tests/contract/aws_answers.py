@@ -21,7 +21,7 @@ _BATCHES = ("Entries", "Records", "PublishBatchRequestEntries")
 
 
 @cache
-def _operation(service: str, operation: str) -> OperationModel:
+def model_of(service: str, operation: str) -> OperationModel:
     model = botocore.session.get_session().get_service_model(service)
     return model.operation_model(operation)
 
@@ -30,14 +30,14 @@ def complaints(call: Call) -> str:
     """What botocore's model has to say against the call; empty when it is valid."""
     return str(
         ParamValidator()
-        .validate(dict(call.params), _operation(call.service, call.operation).input_shape)
+        .validate(dict(call.params), model_of(call.service, call.operation).input_shape)
         .generate_report()
     )
 
 
 def answer(call: Call, *, failed: Collection[int] = (), sender_fault: bool = True) -> Answer:
     """A good answer, but for the entries of a batch (by place, from 0) that `failed` names."""
-    shape = _operation(call.service, call.operation).output_shape
+    shape = model_of(call.service, call.operation).output_shape
     if shape is None:
         return {}
     entries = next((call.params[name] for name in _BATCHES if name in call.params), None)

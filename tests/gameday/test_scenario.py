@@ -91,11 +91,14 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("chaos.1.to=8", "chaos.1.to: 8 has no unit"),
         ("claims.2.p99=3", "claims.2.p99: 3 has no unit"),
         # Values.
-        ("load.batch=11", "load.batch: 11: input should be less than or equal to 10"),
+        ("load.batch=11", "load.batch: 11 is more than the 10 messages that one send call of"),
         ("load.users=yes", "load.users: True: input should be a valid integer"),
         ("load.shape=constnat", "load.shape: no shape is called 'constnat'; did you mean constant?"),
         ("load.payload=2MiB", "load.payload: '2MiB': input should be less than or equal to 1048576"),
-        ("load.payload=200KiB", "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes of an SQS batch"),
+        (
+            "load.payload=200KiB",
+            "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes that one send call of",
+        ),
         ("load.users=50", "load.users: 50 users for 40 groups"),
         ("load.processes=5", "load.processes: 5 processes for 4 users"),
         ("consumers.processes=0", "consumers.processes: 0: input should be greater than or equal to 1"),

@@ -20,6 +20,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from transports.memory.services import SERVICES
+
 pytestmark = pytest.mark.live
 
 CREDENTIALS = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
@@ -304,6 +306,14 @@ def test_what_is_no_request_gets_an_error(url: str, raw_request: bytes, told: st
         raw.settimeout(15)
         raw.sendall(raw_request)
         assert told in str(read_answers(raw, 1)[0])
+
+
+def test_it_says_who_it_is_and_what_it_speaks(url: str) -> None:
+    with socket.create_connection(address(url)) as raw:
+        raw.settimeout(15)
+        raw.sendall(b"GET /_gameday/health HTTP/1.1\r\n\r\n")
+        (told,) = read_answers(raw, 1)
+    assert told == {"product": "gameday-memory", "services": list(SERVICES)}
 
 
 def test_aiobotocore_speaks_to_it(url: str) -> None:

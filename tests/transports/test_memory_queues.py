@@ -7,8 +7,9 @@ import random
 import pytest
 
 from history.clock import NS_PER_S
-from transports.memory.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Refused, Settings
+from transports.memory.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Settings
 from transports.memory.queues import StandardQueue as Standard
+from transports.memory.wire import Refused
 
 S = NS_PER_S
 SETTINGS = Settings(visibility_ns=10 * S)

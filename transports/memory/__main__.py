@@ -14,26 +14,26 @@ import sys
 
 from history.clock import Clock
 from history.control import continue_when_orphaned, report, when_input_ends
-from transports.memory.broker import DEDUP_WINDOW_S, Broker
+from transports.memory.broker import DEDUP_WINDOW_S
 from transports.memory.defects import DEFECTS, defect
-from transports.memory.queues import Conduct
+from transports.memory.kinesis import ITERATOR_LIFE_S
 from transports.memory.server import Connection, Server
+from transports.memory.services import World
 
 HOST = "127.0.0.1"
 
 
-async def serve(*, port: int, conduct: Conduct, dedup_window_s: float) -> None:
+async def serve(*, port: int, world: World) -> None:
     """Until told to end. Errors: OSError when the port is not free."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
-    broker = Broker(url="", conduct=conduct, dedup_window_s=dedup_window_s)
-    server = Server(broker=broker, clock=Clock.start())
+    server = Server(world=world, clock=Clock.start())
     listening = await loop.create_server(lambda: Connection(server), HOST, port)
-    broker.url = f"http://{HOST}:{listening.sockets[0].getsockname()[1]}"
+    world.sqs.url = f"http://{HOST}:{listening.sockets[0].getsockname()[1]}"
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
     when_input_ends(lambda: _end(loop, over))
-    report("ready", url=broker.url)
+    report("ready", url=world.sqs.url)
     await over.wait()
     listening.close()
 
@@ -44,18 +44,22 @@ def _end(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m transports.memory", description="An SQS broker in memory.")
+    parser = argparse.ArgumentParser(prog="python -m transports.memory", description="AWS's messaging in memory.")
     parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
     parser.add_argument("--dedup-window-s", type=float, default=DEDUP_WINDOW_S, help="how long FIFO remembers an id")
+    parser.add_argument(
+        "--iterator-life-s", type=float, default=ITERATOR_LIFE_S, help="how long a shard iterator lives"
+    )
     parser.add_argument("--defect", metavar="NAME[:PARAM]", help=f"break one promise: {', '.join(DEFECTS)}")
     arguments = parser.parse_args()
     try:
-        conduct = defect(arguments.defect) if arguments.defect else Conduct()
+        planted = defect(arguments.defect) if arguments.defect else None
     except ValueError as error:
         parser.error(str(error))
+    world = World(defect=planted, dedup_window_s=arguments.dedup_window_s, iterator_life_s=arguments.iterator_life_s)
     continue_when_orphaned()
     try:
-        asyncio.run(serve(port=arguments.port, conduct=conduct, dedup_window_s=arguments.dedup_window_s))
+        asyncio.run(serve(port=arguments.port, world=world))
     except OSError as error:
         print(f"cannot serve on {HOST}:{arguments.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)
         return 4

@@ -24,10 +24,10 @@ from transports.memory.queues import (
     Message,
     Queue,
     Redrive,
-    Refused,
     Settings,
     StandardQueue,
 )
+from transports.memory.wire import Answer, Params, Refused
 
 ACCOUNT = "000000000000"
 BATCH_MAX = 10
@@ -38,9 +38,6 @@ NS_PER_MS = 1_000_000
 _ARN = f"arn:aws:sqs:us-east-1:{ACCOUNT}:"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
-
-Params = Mapping[str, Any]
-Answer = dict[str, Any]
 
 # What a queue has when nobody set it, and the bounds of what is a number.
 _DEFAULTS = {

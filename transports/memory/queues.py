@@ -23,21 +23,13 @@ from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from history.clock import NS_PER_S
+from transports.memory.wire import Refused
 
 # As AWS's look: 20 digits, and neighbours are 256 apart.
 _SEQUENCE_FIRST = 18_849_496_460_467_696_128
 _SEQUENCE_STEP = 256
 # How many deletes a FIFO queue remembers, so that repeating one (its answer was lost) is a success and no refusal.
 _DELETED_REMEMBERED = 100_000
-
-
-class Refused(Exception):
-    """An answer of SQS that is an error: its code and its message. Nothing was changed."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
 
 
 class State(IntEnum):

@@ -1,92 +1,117 @@
 """The broker on loopback: HTTP/1.1 with keep-alive, as far as the AWS SDKs use it, and long polls that wake at once.
 
-It parses requests by hand, because the broker must never be what a measurement measures: one read, one JSON document
-in, one out, one write. After each call, and whenever a hidden message turns visible by itself, the polls that wait
-are asked again, oldest first.
+It parses requests by hand, because the broker must never be what a measurement measures: one read, one document in,
+one out, one write. The service is told by X-Amz-Target, or by the version that a form of SNS's carries. After each
+call, and whenever a hidden message turns visible by itself, the polls that wait are asked again, oldest first.
+`GET /_gameday/health` says who answers here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 
 from history.clock import NS_PER_S, Clock
-from transports.memory.broker import Broker, LongPoll
-from transports.memory.queues import Queue, Refused
+from transports.memory.broker import LongPoll
+from transports.memory.queues import Queue
+from transports.memory.services import SERVICES, Service, World
+from transports.memory.wire import Answer, Json, Refused, Wire, Written, form
 
-_REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 411: b"Length Required"}
-_TARGET = "AmazonSQS."
-# The codes that SQS had before it spoke JSON; the SDKs still show these, from a header.
-_QUERY_CODES = {
-    "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
-    "QueueNameExists": "QueueAlreadyExists",
-    "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
-    "EmptyBatchRequest": "AWS.SimpleQueueService.EmptyBatchRequest",
-    "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-    "BatchEntryIdsNotDistinct": "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
-    "BatchRequestTooLong": "AWS.SimpleQueueService.BatchRequestTooLong",
-    "InvalidBatchEntryId": "AWS.SimpleQueueService.InvalidBatchEntryId",
+PRODUCT = "gameday-memory"
+HEALTH = "/_gameday/health"
+_REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    403: b"Forbidden",
+    404: b"Not Found",
+    411: b"Length Required",
+    500: b"Internal Server Error",
+    503: b"Service Unavailable",
 }
+_NO_SERVICE = Json(target="", version="1.0", namespace="gameday")
+_JSON = b"application/json"
 
 
 class Server:
-    """Serves one broker; `clock` tells its time."""
+    """Serves the services of one world; `clock` tells their time."""
 
-    def __init__(self, *, broker: Broker, clock: Clock) -> None:
-        self.broker = broker
+    def __init__(self, *, world: World, clock: Clock) -> None:
         self._clock = clock
         self._waiting: dict[Queue, _Line] = {}
         self._requests = 0
+        self._by_target: dict[str, tuple[Wire, Service]] = {}
+        self._by_version: dict[str, tuple[Wire, Service]] = {}
+        for spoken in SERVICES.values():
+            wire, service = spoken.wire, spoken.make(world)
+            if isinstance(wire, Json):
+                self._by_target[wire.target] = wire, service
+            else:
+                self._by_version[wire.version] = wire, service
 
-    def answer(self, connection: Connection, target: str, body: bytes) -> None:
+    def answer(self, connection: Connection, head: _Head, body: bytes) -> None:
         """Carry out one request; its response is written now, or by a later call when it is a long poll."""
         self._requests += 1
+        if head.path == HEALTH:
+            told = orjson.dumps({"product": PRODUCT, "services": list(SERVICES)})
+            self._respond(connection, 200, Written(_JSON, told))
+            return
+        target, _, operation = head.target.partition(".")
+        wire: Wire = _NO_SERVICE
         try:
-            params = orjson.loads(body) if body else {}
-            if not target.startswith(_TARGET) or not isinstance(params, dict):
-                raise Refused("UnknownOperationException", "This is an SQS endpoint that speaks AWS JSON 1.0.")
-            outcome = self.broker.call(self._clock.now_ns(), target.removeprefix(_TARGET), params)
-        except orjson.JSONDecodeError as error:
-            self._refuse(connection, Refused("SerializationException", f"The body is not JSON: {error}"))
-        except Refused as refused:
-            self._refuse(connection, refused)
-        else:
-            if isinstance(outcome, LongPoll):
-                self._wait(connection, outcome)
+            if target:
+                known = self._by_target.get(target)
             else:
-                self.respond(connection, 200, outcome)
+                fields = form(body)
+                operation = fields.get("Action", "")
+                known = self._by_version.get(fields.get("Version", ""))
+            if known is None:
+                raise Refused(
+                    "UnknownOperationException", f"No service here knows this. Here are {', '.join(SERVICES)}."
+                )
+            wire, service = known
+            outcome = service.call(self._clock.now_ns(), operation, wire.read(body))
+        except Refused as refused:
+            self._respond(connection, refused.status, wire.refuse(refused, request_id=self._request_id()))
+        else:
+            request = _Request(connection, wire, operation)
+            if isinstance(outcome, LongPoll):
+                self._wait(request, outcome)
+            else:
+                self._told(request, outcome)
         self._stir()
 
-    def respond(self, connection: Connection, status: int, document: dict[str, Any], headers: bytes = b"") -> None:
-        body = orjson.dumps(document)
+    def refuse_endless(self, connection: Connection) -> None:
+        """A request that does not say how long it is."""
+        self._respond(connection, 411, Written(_JSON, orjson.dumps({"message": "Content-Length is missing."})))
+
+    def _told(self, request: _Request, answer: Answer) -> None:
+        written = request.wire.write(request.operation, answer, request_id=self._request_id())
+        self._respond(request.connection, 200, written)
+
+    def _request_id(self) -> str:
+        return f"{self._requests:08}"
+
+    def _respond(self, connection: Connection, status: int, written: Written) -> None:
+        content_type, body, headers = written
         connection.finish(
-            b"HTTP/1.1 %d %b\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: %08d\r\n%b"
-            b"Content-Length: %d\r\n\r\n%b" % (status, _REASONS[status], self._requests, headers, len(body), body)
+            b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nx-amzn-RequestId: %08d\r\n%bContent-Length: %d\r\n\r\n%b"
+            % (status, _REASONS[status], content_type, self._requests, headers, len(body), body)
         )
 
-    def _refuse(self, connection: Connection, refused: Refused) -> None:
-        code = _QUERY_CODES.get(refused.code, refused.code)
-        self.respond(
-            connection,
-            400,
-            {"__type": f"com.amazonaws.sqs#{refused.code}", "message": refused.message},
-            b"x-amzn-query-error: %b;Sender\r\n" % code.encode(),
-        )
-
-    def _wait(self, connection: Connection, poll: LongPoll) -> None:
+    def _wait(self, request: _Request, poll: LongPoll) -> None:
         line = self._waiting.setdefault(poll.queue, _Line())
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(connection, poll)
+        waiter = _Waiter(request, poll)
         waiter.deadline = loop.call_later(max(0, poll.until - self._clock.now_ns()) / NS_PER_S, self._give_up, waiter)
         line.waiters.append(waiter)
-        connection.waiter = waiter
+        request.connection.waiter = waiter
 
     def _give_up(self, waiter: _Waiter) -> None:
         self._drop(waiter)
-        self.respond(waiter.connection, 200, {})
+        self._told(waiter.request, {})
 
     def forget(self, connection: Connection) -> None:
         """The client is gone: its long poll must take no message."""
@@ -117,7 +142,7 @@ class Server:
                     break
                 waiter = line.waiters.popleft()
                 waiter.over()
-                self.respond(waiter.connection, 200, answer)
+                self._told(waiter.request, answer)
             self._arm(queue, line, now)
             self._close_if_empty(queue, line)
 
@@ -135,16 +160,24 @@ class Server:
         self._stir()
 
 
-class _Waiter:
-    """A long poll that waits, and the connection that wants its answer."""
+class _Request(NamedTuple):
+    """Who asked for what, and in which words they want the answer."""
 
-    def __init__(self, connection: Connection, poll: LongPoll) -> None:
-        self.connection = connection
+    connection: Connection
+    wire: Wire
+    operation: str
+
+
+class _Waiter:
+    """A long poll that waits, and the request that it answers."""
+
+    def __init__(self, request: _Request, poll: LongPoll) -> None:
+        self.request = request
         self.poll = poll
         self.deadline: asyncio.TimerHandle | None = None
 
     def over(self) -> None:
-        self.connection.waiter = None
+        self.request.connection.waiter = None
         if self.deadline is not None:
             self.deadline.cancel()
 
@@ -200,10 +233,10 @@ class Connection(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return
-        target, length = _read_head(bytes(self._buffer[:end]))
-        start = end + 4
+        head = _read_head(bytes(self._buffer[:end]))
+        start, length = end + 4, head.length
         if length is None:
-            self._server.respond(self, 411, {"message": "Content-Length is missing."})
+            self._server.refuse_endless(self)
             self._transport.close()
             return
         if len(self._buffer) < start + length:
@@ -211,13 +244,22 @@ class Connection(asyncio.Protocol):
         body = bytes(self._buffer[start : start + length])
         del self._buffer[: start + length]
         self._busy = True
-        self._server.answer(self, target, body)
+        self._server.answer(self, head, body)
 
 
-def _read_head(head: bytes) -> tuple[str, int | None]:
-    """The operation (X-Amz-Target) and the length of the body; a GET has none."""
+class _Head(NamedTuple):
+    """What of a request's head matters; `path` is a GET's only, and a GET has no body."""
+
+    path: str
+    target: str
+    length: int | None
+
+
+def _read_head(head: bytes) -> _Head:
     first, *lines = head.split(b"\r\n")
-    target, length = "", None if first.startswith(b"POST") else 0
+    path, target, length = "", "", None
+    if not first.startswith(b"POST"):
+        path, length = first.split(b" ")[1].decode("latin-1") if b" " in first else "", 0
     for line in lines:
         name, _, value = line.partition(b":")
         match name.lower():
@@ -225,4 +267,4 @@ def _read_head(head: bytes) -> tuple[str, int | None]:
                 target = value.strip().decode("latin-1")
             case b"content-length":
                 length = int(value)
-    return target, length
+    return _Head(path, target, length)

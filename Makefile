@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check clean
+.PHONY: help setup run test check localstack moto clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -31,5 +31,15 @@ $(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: locks/dev.txt $(VENV)/.run
 	@sh scripts/install.sh $(VENV) locks/dev.txt && touch $@
 
+localstack: .localstack/.ready ## Install LocalStack beside it, for the tests and for scripts/serve.py
+
+moto: .moto/.ready ## Install the moto server beside it, for the same
+
+.localstack/.ready: locks/localstack.txt locks/kinesis/package-lock.json scripts/localstack.sh
+	@sh scripts/localstack.sh .localstack && touch $@
+
+.moto/.ready: locks/moto.txt scripts/moto.sh
+	@sh scripts/moto.sh $(PYTHON) .moto && touch $@
+
 clean: ## Remove the environment and caches (run directories stay)
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .localstack .moto .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

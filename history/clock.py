@@ -11,6 +11,9 @@ import time
 from dataclasses import dataclass
 
 NS_PER_S = 1_000_000_000
+# What a record or a manifest may say. Beyond TIME_MAX (the year 2116) no sum of two times fits a machine integer.
+TIME_MAX = 2**62
+SECONDS_MAX = 1e9
 
 
 @dataclass(frozen=True, slots=True)

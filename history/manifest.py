@@ -13,13 +13,11 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from history.clock import SECONDS_MAX, TIME_MAX
 from history.errors import NotARun
 
 SCHEMA = 1
 FILE = "manifest.json"
-_SECONDS_MAX = 1e9
-# Beyond this no sum of two times fits a machine integer.
-_TIME_MAX = 2**62
 
 Kind = Literal["queue", "stream"]
 OrderedBy = Literal["group", "partition"]
@@ -143,7 +141,7 @@ def parse_claim(value: object, *, where: str) -> Claim:
             raise NotARun(f"{where}: {name} has no bound {bound!r}; it has {', '.join(known) or 'none'}")
         if given is None:
             continue
-        right = isinstance(given, bool) if known[bound] is bool else _is_number(given) and 0 <= given <= _SECONDS_MAX
+        right = isinstance(given, bool) if known[bound] is bool else _is_number(given) and 0 <= given <= SECONDS_MAX
         if not right:
             raise NotARun(
                 f"{where}: {bound} of {name} is {given!r}; "
@@ -166,10 +164,10 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")
     for key in ("visibility_timeout_s", "dedup_window_s", "settle_s"):
-        if key in fields and not (_is_number(fields[key]) and 0 <= fields[key] <= _SECONDS_MAX):
+        if key in fields and not (_is_number(fields[key]) and 0 <= fields[key] <= SECONDS_MAX):
             raise NotARun(f"{where}: {key} is {fields[key]!r}; a number of seconds from 0 to 1e9 belongs there")
-    for key, least in (("max_receives", 0), ("effective_from", -_TIME_MAX)):
-        if key in fields and not (type(fields[key]) is int and least <= fields[key] < _TIME_MAX):
+    for key, least in (("max_receives", 0), ("effective_from", -TIME_MAX)):
+        if key in fields and not (type(fields[key]) is int and least <= fields[key] < TIME_MAX):
             raise NotARun(f"{where}: {key} is {fields[key]!r}; an integer belongs there")
     for key in ("dead_letter", "filtered"):
         if key in fields and type(fields[key]) is not bool:
@@ -192,6 +190,6 @@ def _is_number(value: Any) -> bool:
 
 def _integer(path: Path, document: dict[str, Any], key: str, *, least: int | None = None) -> int:
     value = document.get(key, 0)
-    if type(value) is not int or (least is not None and not least <= value < _TIME_MAX):
+    if type(value) is not int or (least is not None and not least <= value < TIME_MAX):
         raise NotARun(f"{path}: {key} is {value!r}; an integer{'' if least is None else ' from 0'} belongs there")
     return value

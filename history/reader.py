@@ -15,11 +15,8 @@ from types import NoneType
 
 import orjson
 
+from history.clock import SECONDS_MAX, TIME_MAX
 from history.events import Record
-
-# Beyond this no sum of two times fits a machine integer; it is the year 2116.
-TIME_MAX = 2**62
-SECONDS_MAX = 1e9
 
 _TEXT: frozenset[type] = frozenset((str, int, float, NoneType))
 _NUMBER: frozenset[type] = frozenset((int, float, NoneType))

@@ -20,9 +20,10 @@ from pathlib import Path
 import duckdb
 
 from history import manifest as manifests
+from history.clock import TIME_MAX
 from history.errors import HistoryError, NotARun
 from history.manifest import Manifest
-from history.reader import TIME_MAX, Scan, records
+from history.reader import Scan, records
 from history.writer import DIRECTORY
 
 Progress = Callable[[str], None]

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -16,15 +16,23 @@ from consumers.effects import EffectStore, Key
 from consumers.sqlite import SqliteStore
 from consumers.stores import STORES, make_store
 from tests.consumers.scripted import DEADLINE_S
+from tests.transports.asked import served
 from transports.base import CallFailed
 from transports.endpoint import Endpoint
 
 
-@pytest.fixture(params=["sqlite", pytest.param("dynamodb", marks=pytest.mark.live)])
+@pytest.fixture(scope="session")
+def memory() -> Iterator[Endpoint]:
+    """The in-memory broker."""
+    with served() as url:
+        yield Endpoint(urls={"*": url}, access_key="test", secret_key="test")
+
+
+@pytest.fixture(params=["sqlite", *(pytest.param(name, marks=pytest.mark.live) for name in ("emulator", "memory"))])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str, str], Endpoint]:
     if request.param == "sqlite":
         return {"kind": "sqlite", "path": str(tmp_path / "effects.sqlite")}, Endpoint()
-    return {"kind": "dynamodb", "table": f"effects-{tmp_path.name}"}, request.getfixturevalue("emulator")
+    return {"kind": "dynamodb", "table": f"effects-{tmp_path.name}"}, request.getfixturevalue(request.param)
 
 
 @asynccontextmanager

@@ -1,4 +1,8 @@
-"""Where the contract suite's live half runs: the broker in memory and MiniStack, each started once per test process."""
+"""Where the contract suite's live half runs: the broker in memory, MiniStack, LocalStack and the moto server.
+
+Each is started once per test process, when a test first asks for it. The last two are installed apart (`make
+localstack`, `make moto`); tests that need them are skipped without, and fail in CI.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +23,12 @@ from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
 
 _READY_S = 60.0
+_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @contextmanager
 def _process(
-    argv: list[str], *, log: Path, out: Path | None = None, env: dict[str, str] | None = None
+    argv: list[str], *, log: Path, out: Path | None = None, env: dict[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process with what it says in `log` and `out` (None: a pipe to read)."""
     with log.open("wb") as errors, (out or Path(os.devnull)).open("wb") as said:
@@ -33,13 +38,14 @@ def _process(
             stdout=said if out else subprocess.PIPE,
             stderr=errors,
             env={**os.environ, **(env or {})},
+            cwd=cwd,
         )
     try:
         yield process
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -68,6 +74,33 @@ def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         endpoint = _endpoint(f"http://127.0.0.1:{port}")
         _wait_until_ready(endpoint, process, log)
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    with _served("localstack", tmp_path_factory) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    with _served("moto", tmp_path_factory) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def _served(product: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    if not (_ROOT / f".{product}/.ready").exists():
+        missing = f"{product} is not installed; get it with: make {product}"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    log = tmp_path_factory.mktemp(product) / "log"
+    with _process([sys.executable, "scripts/serve.py", product, "--port", "0"], log=log, cwd=_ROOT) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        assert ready, f"{product} did not start: {log.read_text()[-2000:]}"
+        yield _endpoint(orjson.loads(ready)["url"])
 
 
 def _wait_until_ready(endpoint: Endpoint, process: subprocess.Popen[bytes], log: Path) -> None:

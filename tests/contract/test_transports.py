@@ -6,7 +6,7 @@ A new transport is in the suite by its line in the registry.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import get_args
@@ -346,12 +346,39 @@ class InProcess:
         return Stage(request.param, recording([], carry), wait)
 
 
+# Where an emulator breaks a rule of AWS's: (product, test) to what it does instead.
+BROKEN: Mapping[tuple[str, str], str] = {
+    ("localstack", "test_a_delete_that_fails_in_part_is_accounted_entry_by_entry"): (
+        "calls a receipt that is none its own fault (SenderFault false): then it is unknown whether the delete was done"
+    ),
+    ("localstack", "test_a_stale_receipt_is_refused"): "takes an old receipt while a newer one holds the message",
+    ("moto", "test_a_stale_receipt_is_refused"): "takes an old receipt",
+    ("moto", "test_a_group_arrives_in_order"): "its sequence numbers are random",
+    ("moto", "test_a_repeated_send_is_accepted_and_not_delivered_even_after_the_delete"): (
+        "answers a repeated send with a new id, and forgets it with the delete"
+    ),
+}
+
+
+def live(names: Sequence[str]) -> pytest.MarkDecorator:
+    """Each transport on each product that could have it; the fixture `stage` gets both."""
+    pairs = [
+        (product, name)
+        for name in names
+        for product in (["memory"] if name in on_memory(names) else ["ministack", "localstack", "moto"])
+    ]
+    return pytest.mark.parametrize("stage", pairs, ids=["-".join(pair) for pair in pairs], indirect=True)
+
+
 class OnEndpoint:
     @pytest.fixture
     def stage(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
-        endpoint: Endpoint = request.getfixturevalue("memory" if request.param.startswith("memory") else "ministack")
+        product, name = request.param
+        if broken := BROKEN.get((product, request.node.originalname)):
+            request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
+        endpoint: Endpoint = request.getfixturevalue(product)
         carry = BotoCarrier(endpoint)
-        stage = Stage(request.param, carry, time.sleep)
+        stage = Stage(name, carry, time.sleep)
         yield stage
         run_plan(stage.transport.tear_down(stage.addresses), carry)
 
@@ -367,12 +394,12 @@ class TestOrderedRulesInProcess(InProcess, OrderedRules):
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("stage", QUEUES, indirect=True)
+@live(QUEUES)
 class TestRulesLive(OnEndpoint, Rules):
     pass
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("stage", ORDERED, indirect=True)
+@live(ORDERED)
 class TestOrderedRulesLive(OnEndpoint, OrderedRules):
     pass

@@ -171,6 +171,7 @@ class TestPutting:
     def test_a_record_and_a_call_may_be_as_large_as_the_limits(self) -> None:
         ask = kinesis()
         put(ask, "x" * 1_048_575)
+        put(ask, "x" * 1_048_574, key="kk")
         assert put_together(ask, *["x"] * 500)["FailedRecordCount"] == 0
         assert put_together(ask, *["x" * 1_048_575] * 10)["FailedRecordCount"] == 0
 
@@ -227,6 +228,8 @@ class TestReading:
     def test_it_goes_on_where_it_stopped_and_says_how_far_behind_it_is(self) -> None:
         ask = kinesis()
         put(ask, *"abc")
+        answer = ask("GetRecords", ShardIterator=iterator(ask), Limit=2)
+        assert answer["MillisBehindLatest"] == 1, "zero would say that nothing is left"
         ask.now += 2 * S
         answer = ask("GetRecords", ShardIterator=iterator(ask), Limit=2)
         assert (texts_of(answer), answer["MillisBehindLatest"]) == ([*"ab"], 2_000)
@@ -343,7 +346,8 @@ class TestResharding:
         before = shards(ask)
         quarter = HASH_KEYS // 4
         assert splitting(0, 5) == "InvalidArgumentException", "it was split"
-        assert splitting(1, quarter) == "InvalidArgumentException", "nothing is below its start"
+        assert splitting(1, quarter + 1) == "InvalidArgumentException", "a child would have a single hash key"
+        assert splitting(1, 2 * quarter - 1) == "InvalidArgumentException", "a child would have a single hash key"
         assert splitting(1, 2 * quarter) == "InvalidArgumentException", "that is in another shard"
         assert splitting(9, 5) == "ResourceNotFoundException"
         assert merging(1, 3) == "InvalidArgumentException", "another lies between"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -92,9 +93,10 @@ class LongPoll:
     hidden_ns: int | None
     system: frozenset[str]
     custom: Sequence[str]
+    attempt: str | None
 
     def ask(self, now: int) -> Answer | None:
-        messages = self.queue.receive(now, most=self.most, hidden_ns=self.hidden_ns)
+        messages = self.queue.receive(now, most=self.most, hidden_ns=self.hidden_ns, attempt=self.attempt)
         if not messages:
             return None
         return {"Messages": [_shown(self.queue, m, self.system, self.custom) for m in messages]}
@@ -110,6 +112,7 @@ class Broker:
 
     def __post_init__(self) -> None:
         self._hosted: dict[str, Hosted] = {}
+        self._moves: list[Answer] = []
         self._operations: dict[str, Callable[[int, Params], Answer | LongPoll]] = {
             "CreateQueue": self._create_queue,
             "GetQueueUrl": self._get_queue_url,
@@ -128,6 +131,9 @@ class Broker:
             "DeleteMessageBatch": self._delete_message_batch,
             "ChangeMessageVisibility": self._change_visibility,
             "ChangeMessageVisibilityBatch": self._change_visibility_batch,
+            "ListDeadLetterSourceQueues": self._list_sources,
+            "StartMessageMoveTask": self._start_move,
+            "ListMessageMoveTasks": self._list_moves,
         }
 
     def call(self, now: int, operation: str, params: Params) -> Answer | LongPoll:
@@ -230,10 +236,10 @@ class Broker:
 
     def _send_message_batch(self, now: int, params: Params) -> Answer:
         hosted = self._of(params)
-        entries = _entries(params)
+        entries = entries_of(params.get("Entries"))
         if sum(len(str(entry.get("MessageBody", "")).encode()) for entry in entries) > BYTES_MAX:
             raise Refused("BatchRequestTooLong", f"Batch requests cannot be longer than {BYTES_MAX} bytes.")
-        return _each(entries, lambda entry: self._send(now, hosted, entry))
+        return self._each(entries, lambda entry: self._send(now, hosted, entry), pretend=_pretended)
 
     def _send(self, now: int, hosted: Hosted, entry: Params) -> Answer:
         draft = _draft(hosted, entry)
@@ -261,6 +267,7 @@ class Broker:
             else _integer(params, "VisibilityTimeout", 0, VISIBILITY_S_MAX, default=0) * NS_PER_S,
             system=frozenset(params.get("MessageSystemAttributeNames") or params.get("AttributeNames") or ()),
             custom=params.get("MessageAttributeNames") or (),
+            attempt=params.get("ReceiveRequestAttemptId"),
         )
         answer = poll.ask(now)
         if answer is None:
@@ -278,7 +285,7 @@ class Broker:
             queue.delete(now, _receipt(entry))
             return {}
 
-        return _each(_entries(params), delete)
+        return self._each(entries_of(params.get("Entries")), delete)
 
     def _change_visibility(self, now: int, params: Params) -> Answer:
         hidden_s = _integer(params, "VisibilityTimeout", 0, VISIBILITY_S_MAX)
@@ -293,15 +300,93 @@ class Broker:
             queue.hide(now, _receipt(entry), hidden_s * NS_PER_S)
             return {}
 
-        return _each(_entries(params), hide)
+        return self._each(entries_of(params.get("Entries")), hide)
+
+    # Dead letters.
+
+    def _list_sources(self, now: int, params: Params) -> Answer:
+        return {"queueUrls": [self._url(source.name) for source in self._sources(self._of(params))]}
+
+    def _start_move(self, now: int, params: Params) -> Answer:
+        """A task is over at once. A message goes back to the queue that gave it up, unless a destination is named."""
+        arn, destination_arn = str(params.get("SourceArn", "")), params.get("DestinationArn")
+        source = self._at(arn)
+        if not self._sources(source):
+            raise Refused("InvalidParameterValue", "Source queue must be configured as a Dead Letter Queue.")
+        destination = None if destination_arn is None else self._at(destination_arn)
+        if destination is not None and destination.queue.fifo is not source.queue.fifo:
+            raise Refused("InvalidParameterValue", "The destination queue must be of the same type as the source.")
+
+        def home(message: Message) -> Queue | None:
+            if destination is not None:
+                return destination.queue
+            came_from = self.find(message.source_arn or "")
+            return None if came_from is None else came_from.queue
+
+        waiting, _, _ = source.queue.depth(now)
+        moved = source.queue.move(now, to=home)
+        task = {
+            "Status": "COMPLETED" if moved == waiting else "FAILED",
+            "SourceArn": arn,
+            **({} if destination is None else {"DestinationArn": destination.queue.arn}),
+            "ApproximateNumberOfMessagesMoved": moved,
+            "ApproximateNumberOfMessagesToMove": waiting,
+            "StartedTimestamp": now // NS_PER_MS,
+            **({} if moved == waiting else {"FailureReason": "CouldNotDetermineMessageSource"}),
+        }
+        self._moves.insert(0, task)
+        return {"TaskHandle": base64.b64encode(f"{arn}/{len(self._moves)}".encode()).decode()}
+
+    def _list_moves(self, now: int, params: Params) -> Answer:
+        arn = self._at(str(params.get("SourceArn", ""))).queue.arn
+        most = _integer(params, "MaxResults", 1, 10, default=1)
+        return {"Results": [task for task in self._moves if task["SourceArn"] == arn][:most]}
+
+    def _sources(self, dead: Hosted) -> list[Hosted]:
+        """The queues whose dead letters go there."""
+        redrives = ((hosted, hosted.queue.settings.redrive) for hosted in self._hosted.values())
+        return [hosted for hosted, redrive in redrives if redrive is not None and redrive.dead_letter is dead.queue]
+
+    # What the services that end in a queue ask for.
+
+    def find(self, arn: str) -> Hosted | None:
+        return self._hosted.get(arn.removeprefix(_ARN)) if arn.startswith(_ARN) else None
+
+    def deliver(self, now: int, arn: str, message: Params) -> bool:
+        """Send to the queue of that name; `message` as for SendMessage. False when it is gone or refuses."""
+        hosted = self.find(arn)
+        if hosted is None:
+            return False
+        try:
+            self._send(now, hosted, message)
+        except Refused:
+            return False
+        return True
 
     # What they share.
+
+    def _each(
+        self,
+        entries: Iterable[Params],
+        do: Callable[[Params], Answer],
+        pretend: Callable[[Params], Answer] = lambda entry: {},
+    ) -> Answer:
+        """A batch: each entry succeeds or fails on its own."""
+        return each(entries, do, pretend=None if self.conduct.tells_failures() else pretend)
 
     def _url(self, name: str) -> str:
         return f"{self.url}/{ACCOUNT}/{name}"
 
     def _of(self, params: Params) -> Hosted:
         return self._named(str(params.get("QueueUrl", "")).rpartition("/")[2])
+
+    def _at(self, arn: str) -> Hosted:
+        hosted = self.find(arn)
+        if hosted is None:
+            raise Refused(
+                "ResourceNotFoundException", f"The resource that you specified for the ARN {arn} is not there."
+            )
+        return hosted
 
     def _named(self, name: str) -> Hosted:
         hosted = self._hosted.get(name)
@@ -389,7 +474,7 @@ def _draft(hosted: Hosted, entry: Params) -> Draft:
                     "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId "
                     "provided explicitly",
                 )
-            dedup_id = hashlib.sha256(encoded).hexdigest()
+            dedup_id = hosted.queue.conduct.content_id(hashlib.sha256(encoded).hexdigest())
         if delay_s:
             raise Refused(
                 "InvalidParameterValue",
@@ -426,7 +511,7 @@ def _shown(queue: Queue, message: Message, system: frozenset[str], custom: Seque
             attributes["MessageGroupId"] = draft.group
         if queue.fifo:
             attributes["MessageDeduplicationId"] = draft.dedup_id or ""
-            attributes["SequenceNumber"] = message.accepted.sequence or ""
+            attributes["SequenceNumber"] = queue.conduct.told_sequence(message.accepted.sequence or "")
         if message.source_arn is not None:
             attributes["DeadLetterQueueSourceArn"] = message.source_arn
         if "All" not in system:
@@ -444,23 +529,34 @@ def _chosen(name: str, wanted: Sequence[str]) -> bool:
     return any(w in ("All", ".*", name) or (w.endswith(".*") and name.startswith(w[:-2])) for w in wanted)
 
 
-def _each(entries: Iterable[Params], do: Callable[[Params], Answer]) -> Answer:
-    """A batch: each entry succeeds or fails on its own."""
+def each(
+    entries: Iterable[Params], do: Callable[[Params], Answer], *, pretend: Callable[[Params], Answer] | None
+) -> Answer:
+    """Do a batch entry by entry. `pretend` is a defective broker's: how it answers a failure as if it were none."""
     successful: list[Answer] = []
     failed: list[Answer] = []
     for entry in entries:
         try:
             successful.append({"Id": entry["Id"], **do(entry)})
         except Refused as refused:
-            failed.append({"Id": entry["Id"], "SenderFault": True, "Code": refused.code, "Message": refused.message})
+            if pretend is None:
+                error = {"SenderFault": True, "Code": refused.code, "Message": refused.message}
+                failed.append({"Id": entry["Id"], **error})
+            else:
+                successful.append({"Id": entry["Id"], **pretend(entry)})
     answer: Answer = {"Successful": successful}
     if failed:
         answer["Failed"] = failed
     return answer
 
 
-def _entries(params: Params) -> Sequence[Params]:
-    entries: Sequence[Params] = params.get("Entries") or ()
+def _pretended(entry: Params) -> Answer:
+    return {"MessageId": str(uuid.uuid4()), "MD5OfMessageBody": _md5(str(entry.get("MessageBody", "")).encode())}
+
+
+def entries_of(given: Sequence[Params] | None) -> Sequence[Params]:
+    """The entries of a batch. Errors: Refused, when the batch as a whole cannot be."""
+    entries = given or ()
     if not entries:
         raise Refused("EmptyBatchRequest", "There should be at least one entry in the request.")
     if len(entries) > BATCH_MAX:

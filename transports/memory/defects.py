@@ -1,48 +1,61 @@
 """Brokers that break one promise on purpose: every check is seen to fail against one of them.
 
-A defect is the conduct of a service with one answer changed; its parameter, a number, stands behind a colon on the
-command line (`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
+A defect is the conduct of one service (queues, topics, buses, streams, tables) with one answer changed; its parameter
+stands behind a colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from history import envelope
+from transports.filters.rules import OR
 from transports.memory.dynamodb import TableConduct, Write
+from transports.memory.eventbridge import BusConduct, Event
 from transports.memory.kinesis import Record, StreamConduct
 from transports.memory.queues import Conduct, Draft
+from transports.memory.sns import TopicConduct
+from transports.memory.wire import Params
 
 
-class _EveryNth:
+class _Counting:
     """Strikes at every n-th question; the first n - 1 are answered as they should be."""
 
-    def __init__(self, n: float = 10) -> None:
-        if n < 1 or n != int(n):
-            raise ValueError("n is a whole number from 1")
-        self._n = int(n)
-        self._asked = 0
+    _n = 10
+    _asked = 0
+
+    def __init__(self, n: float | None = None) -> None:
+        if n is not None:
+            if n < 1 or n != int(n):
+                raise ValueError("n is a whole number from 1")
+            self._n = int(n)
 
     def _strikes(self) -> bool:
         self._asked += 1
         return self._asked % self._n == 0
 
 
-class Lose(_EveryNth, Conduct):
+class _EveryNth(_Counting, Conduct):
+    """A queue's."""
+
+
+class Lose(_EveryNth):
     """Every n-th accepted message is never delivered."""
 
     def stores(self, draft: Draft) -> Sequence[Draft]:
         return () if self._strikes() else (draft,)
 
 
-class DuplicateCopy(_EveryNth, Conduct):
+class DuplicateCopy(_EveryNth):
     """Every n-th message is stored twice, the second time under a MessageId of its own."""
 
     def stores(self, draft: Draft) -> Sequence[Draft]:
         return (draft, draft) if self._strikes() else (draft,)
 
 
-class CorruptBody(_EveryNth, Conduct):
+class CorruptBody(_EveryNth):
     """Every n-th body is changed: an order's currency, and a body that is no order of ours gets a letter more."""
 
     def stores(self, draft: Draft) -> Sequence[Draft]:
@@ -52,7 +65,7 @@ class CorruptBody(_EveryNth, Conduct):
         return (draft._replace(body=changed if changed != draft.body else f"{draft.body}X"),)
 
 
-class Phantom(_EveryNth, Conduct):
+class Phantom(_EveryNth):
     """Every n-th message is followed by an order that nobody sent."""
 
     def stores(self, draft: Draft) -> Sequence[Draft]:
@@ -69,14 +82,14 @@ class Phantom(_EveryNth, Conduct):
         return (draft, draft._replace(body=body.decode(), dedup_id=f"phantom-{self._asked}"))
 
 
-class Reorder(_EveryNth, Conduct):
+class Reorder(_EveryNth):
     """Every n-th message stands before its neighbour in its group, if that one is still waiting."""
 
     def place(self, number: int, last: float) -> float:
         return last - 0.5 if self._strikes() else number
 
 
-class Misnumber(_EveryNth, Conduct):
+class Misnumber(_EveryNth):
     """Every n-th message is told by a number far below that of the one before it."""
 
     _BACK = 1_000_000
@@ -104,11 +117,10 @@ class EarlyRedelivery(Conduct):
         return int(asked_ns * self._share)
 
 
-class ForgetInFlight(_EveryNth, Conduct):
+class ForgetInFlight(_EveryNth):
     """Every n-th message that was received and not deleted is not delivered again."""
 
-    def __init__(self, n: float = 1) -> None:
-        super().__init__(n)
+    _n = 1
 
     def comes_back(self) -> bool:
         return not self._strikes()
@@ -121,6 +133,115 @@ class DedupForgetsAfterDelete(Conduct):
         return False
 
 
+class DedupNeverForgets(Conduct):
+    """A deduplication id counts forever."""
+
+    def forgets(self) -> bool:
+        return False
+
+
+class NoDedup(Conduct):
+    """A message is stored however often its deduplication id was seen."""
+
+    def deduplicates(self) -> bool:
+        return False
+
+
+class DedupIgnoresContent(Conduct):
+    """The same body twice is never the same message."""
+
+    def content_id(self, digest: str) -> str:
+        return str(uuid.uuid4())
+
+
+class DedupIgnoresScope(Conduct):
+    """A deduplication id counts in the whole queue, also where it is to count in its group."""
+
+    def scopes(self) -> bool:
+        return False
+
+
+class MisnumberAtReceive(Conduct):
+    """A receive tells another sequence number than the send did."""
+
+    def told_sequence(self, sequence: str) -> str:
+        return str(int(sequence) + 1)
+
+
+class OneLock(Conduct):
+    """A message in flight keeps every group back."""
+
+    def locks_others(self) -> bool:
+        return True
+
+
+class RequeueAtEnd(Conduct):
+    """A message that comes back stands at the end of its group."""
+
+    def returns_to(self, place: float, last: float) -> float:
+        return last + 0.5
+
+
+class ExtendUnlocks(Conduct):
+    """A message whose visibility was changed does not keep the rest of its group back."""
+
+    def locks_extended(self) -> bool:
+        return False
+
+
+class Undelete(_EveryNth):
+    """Every n-th delete succeeds and deletes nothing."""
+
+    _n = 1
+
+    def deletes(self) -> bool:
+        return not self._strikes()
+
+
+class StaleReceiptRefused(Conduct):
+    """An outdated receipt is an error on Standard too."""
+
+    def refuses_stale(self, *, fifo: bool) -> bool:
+        return True
+
+
+class StaleReceiptDeletes(Conduct):
+    """An outdated receipt deletes on FIFO."""
+
+    def refuses_stale(self, *, fifo: bool) -> bool:
+        return False
+
+
+class NoAttemptId(Conduct):
+    """A receive cannot be repeated: its ReceiveRequestAttemptId is ignored."""
+
+    def repeats(self) -> bool:
+        return False
+
+
+class NoDelay(Conduct):
+    """A delayed message is there at once."""
+
+    def delays_ns(self, asked_ns: int) -> int:
+        return 0
+
+
+class BatchHidesFailures(Conduct):
+    """An entry that failed in a batch is told as a success."""
+
+    def tells_failures(self) -> bool:
+        return False
+
+
+class RedriveLoses(_EveryNth):
+    """Every n-th message that is taken out of a dead-letter queue arrives nowhere."""
+
+    _n = 1
+
+    def moves(self) -> bool:
+        return not self._strikes()
+
+
 class NoDeadLetter(Conduct):
     """A message is delivered again however often it was received."""
 
@@ -128,7 +249,156 @@ class NoDeadLetter(Conduct):
         return False
 
 
-# Kinesis.
+class TopicMisses(_Counting, TopicConduct):
+    """Every n-th delivery of a topic to one of its subscriptions does not take place."""
+
+    _n = 2
+
+    def delivers(self) -> bool:
+        return not self._strikes()
+
+
+class FilterAlways(TopicConduct):
+    """Filter policies on `attributes` or `body` let everything through."""
+
+    passes = True
+
+    def __init__(self, on: str) -> None:
+        if on not in ("attributes", "body"):
+            raise ValueError("a policy is on attributes or body")
+        self._scope = "MessageBody" if on == "body" else "MessageAttributes"
+
+    def matches(self, scope: str, right: bool) -> bool:
+        return self.passes if scope == self._scope else right
+
+
+class FilterNever(FilterAlways):
+    """Filter policies on `attributes` or `body` let nothing through."""
+
+    passes = False
+
+
+class RawIgnored(TopicConduct):
+    """A subscription that asked for the bare message gets it wrapped."""
+
+    def delivers_raw(self, asked: bool) -> bool:
+        return False
+
+
+class TopicReversesBatch(TopicConduct):
+    """The entries of a batch are published last first."""
+
+    def published_in(self, entries: Sequence[Params]) -> Sequence[Params]:
+        return entries[::-1]
+
+
+class TopicNoDedup(TopicConduct):
+    """A topic delivers a deduplication id again, under one of its own making, so that no queue covers up for it."""
+
+    def deduplicates(self) -> bool:
+        return False
+
+
+class TopicBatchHidesFailures(TopicConduct):
+    """An entry that failed in a PublishBatch is told as a success."""
+
+    def tells_failures(self) -> bool:
+        return False
+
+
+class RuleMisses(_Counting, BusConduct):
+    """Every n-th event for a target does not get there."""
+
+    _n = 2
+
+    def delivers(self) -> bool:
+        return not self._strikes()
+
+
+OPERATORS = (
+    "exact",
+    "prefix",
+    "suffix",
+    "anything-but",
+    "equals-ignore-case",
+    "numeric",
+    "exists",
+    "cidr",
+    "wildcard",
+    "or",
+)
+
+
+class PatternAlways(BusConduct):
+    """An operator of event patterns (exact, prefix, …, or) is always satisfied."""
+
+    satisfied = True
+
+    def __init__(self, operator: str) -> None:
+        if operator not in OPERATORS:
+            raise ValueError(f"an operator is one of {', '.join(OPERATORS)}")
+        self._operator = operator
+
+    def matches(self, pattern: Mapping[str, Any], event: Event) -> bool:
+        left = _decided(pattern, self._operator, self.satisfied)
+        return left if isinstance(left, bool) else super().matches(left, event)
+
+
+class PatternNever(PatternAlways):
+    """An operator of event patterns (exact, prefix, …, or) is never satisfied."""
+
+    satisfied = False
+
+
+def _decided(pattern: Mapping[str, Any], operator: str, satisfied: bool) -> Mapping[str, Any] | bool:
+    """What is left of a pattern when one operator has its answer already; a bool when nothing is."""
+    left: dict[str, Any] = {}
+    for key, value in pattern.items():
+        answer: Any
+        if key == OR and operator == "or":
+            answer = satisfied
+        elif key == OR:
+            ways = [_decided(one, operator, satisfied) for one in value]
+            open_ways = [way for way in ways if not isinstance(way, bool)]
+            # An `$or` has two ways at least.
+            answer = True in ways or (open_ways * 2 if open_ways else False)
+        elif isinstance(value, Mapping):
+            answer = _decided(value, operator, satisfied)
+        else:
+            others = [one for one in value if _operator(one) != operator]
+            answer = satisfied if satisfied and len(others) < len(value) else others or False
+        if answer is False:
+            return False
+        if answer is not True:
+            left[key] = answer
+    return left or True
+
+
+def _operator(value: Any) -> str:
+    return next(iter(value)) if isinstance(value, Mapping) else "exact"
+
+
+class PutEventsHidesFailures(BusConduct):
+    """An entry that failed in a PutEvents is told as a success."""
+
+    def tells_failures(self) -> bool:
+        return False
+
+
+class ReplayMisses(_Counting, BusConduct):
+    """Every n-th archived event is not replayed."""
+
+    _n = 2
+
+    def replays(self) -> bool:
+        return not self._strikes()
+
+
+class ReplayUnnamed(BusConduct):
+    """A replayed event looks like a new one."""
+
+    def names_replay(self) -> bool:
+        return False
 
 
 class ReverseReads(StreamConduct):
@@ -149,7 +419,7 @@ class ScatterKeys(StreamConduct):
         return super().hash_of(str(self._asked))
 
 
-class MisnumberRecords(_EveryNth, StreamConduct):
+class MisnumberRecords(_Counting, StreamConduct):
     """Every n-th record is told by a sequence number far below that of the one before it."""
 
     _BACK = 1_000_000
@@ -186,7 +456,7 @@ class EternalIterator(StreamConduct):
         return False
 
 
-class ThrottleRecords(_EveryNth, StreamConduct):
+class ThrottleRecords(_Counting, StreamConduct):
     """Every n-th record is refused for want of throughput, and said to be: no defect, but what AWS may do."""
 
     def throttles(self) -> bool:
@@ -207,14 +477,10 @@ class ThrottledLosesCall(ThrottleRecords):
         return [(not any(throttled), not each) for each in throttled]
 
 
-# DynamoDB.
-
-
-class ConditionalWriteRace(_EveryNth, TableConduct):
+class ConditionalWriteRace(_Counting, TableConduct):
     """Every n-th conditional write whose condition does not hold is done and answered all the same."""
 
-    def __init__(self, n: float = 1) -> None:
-        super().__init__(n)
+    _n = 1
 
     def stops(self) -> bool:
         return not self._strikes()
@@ -228,6 +494,7 @@ class TransactionWritesPart(TableConduct):
 
 
 DEFECTS: Mapping[str, type] = {
+    # Queues.
     "lose": Lose,
     "forget-in-flight": ForgetInFlight,
     "duplicate-copy": DuplicateCopy,
@@ -239,7 +506,37 @@ DEFECTS: Mapping[str, type] = {
     "no-dead-letter": NoDeadLetter,
     "corrupt-body": CorruptBody,
     "phantom": Phantom,
-    # Kinesis.
+    "dedup-never-forgets": DedupNeverForgets,
+    "no-dedup": NoDedup,
+    "dedup-ignores-content": DedupIgnoresContent,
+    "dedup-ignores-scope": DedupIgnoresScope,
+    "misnumber-at-receive": MisnumberAtReceive,
+    "one-lock": OneLock,
+    "requeue-at-end": RequeueAtEnd,
+    "extend-unlocks": ExtendUnlocks,
+    "undelete": Undelete,
+    "stale-receipt-refused": StaleReceiptRefused,
+    "stale-receipt-deletes": StaleReceiptDeletes,
+    "no-attempt-id": NoAttemptId,
+    "no-delay": NoDelay,
+    "batch-hides-failures": BatchHidesFailures,
+    "redrive-loses": RedriveLoses,
+    # Topics.
+    "topic-misses": TopicMisses,
+    "filter-always": FilterAlways,
+    "filter-never": FilterNever,
+    "raw-ignored": RawIgnored,
+    "topic-reverses-batch": TopicReversesBatch,
+    "topic-no-dedup": TopicNoDedup,
+    "topic-batch-hides-failures": TopicBatchHidesFailures,
+    # Buses.
+    "rule-misses": RuleMisses,
+    "pattern-always": PatternAlways,
+    "pattern-never": PatternNever,
+    "put-events-hides-failures": PutEventsHidesFailures,
+    "replay-misses": ReplayMisses,
+    "replay-unnamed": ReplayUnnamed,
+    # Streams.
     "reverse-reads": ReverseReads,
     "scatter-keys": ScatterKeys,
     "misnumber-records": MisnumberRecords,
@@ -250,7 +547,7 @@ DEFECTS: Mapping[str, type] = {
     "throttle-records": ThrottleRecords,
     "throttled-said-stored": ThrottledSaidStored,
     "throttled-loses-call": ThrottledLosesCall,
-    # DynamoDB.
+    # Tables.
     "conditional-write-race": ConditionalWriteRace,
     "transaction-writes-part": TransactionWritesPart,
 }
@@ -263,6 +560,13 @@ def defect(text: str) -> object:
     if make is None:
         raise ValueError(f"no defect is called {name!r}; known are {', '.join(DEFECTS)}")
     try:
-        return make(float(parameter)) if colon else make()
+        return make(_value(parameter)) if colon else make()
     except (TypeError, ValueError):
         raise ValueError(f"defect {text!r}: {make.__doc__} {parameter!r} does not fit that") from None
+
+
+def _value(parameter: str) -> float | str:
+    try:
+        return float(parameter)
+    except ValueError:
+        return parameter

@@ -6,8 +6,12 @@ Rules from the SQS developer guide and API reference (docs.aws.amazon.com/AWSSim
 - FIFO: a deduplication id that was accepted in the last 5 minutes is accepted again and not delivered, even when the
   message has been deleted meanwhile;
 - FIFO refuses an old receipt; Standard answers it with success and may do nothing;
+- FIFO: a receive repeated with its ReceiveRequestAttemptId gives the same messages and receipts, hidden anew, unless
+  one of them was deleted, hidden otherwise or shown meanwhile;
 - a message whose receives would exceed the redrive policy's maxReceiveCount goes to the dead-letter queue instead; its
-  receive count goes on there, and on FIFO its sent time and sequence number are new.
+  receive count goes on there, and on FIFO its sent time and sequence number are new and its deduplication id is its
+  MessageId;
+- a message that a move task takes out of a dead-letter queue is a new one: MessageId, sent time and count start again.
 
 What a defect may change stands in `Conduct`, the correct answer to each question at which a broker can go wrong.
 """
@@ -16,7 +20,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from heapq import heappop, heappush
@@ -105,9 +109,25 @@ class Conduct:
         """Where a message stands in its group, `last` being the place of the one before it."""
         return number
 
+    def returns_to(self, place: float, last: float) -> float:
+        """Where a message that comes back stands in its group, `last` being the place of the last one there."""
+        return place
+
     def locks(self) -> bool:
         """Whether a hidden message keeps the rest of its group back."""
         return True
+
+    def locks_extended(self) -> bool:
+        """Whether it still does when its visibility was changed."""
+        return True
+
+    def locks_others(self) -> bool:
+        """Whether a hidden message keeps other groups back too."""
+        return False
+
+    def delays_ns(self, asked_ns: int) -> int:
+        """How long a new message is delayed."""
+        return asked_ns
 
     def hides_ns(self, asked_ns: int) -> int:
         """How long a received message stays hidden."""
@@ -117,13 +137,53 @@ class Conduct:
         """Whether a message whose visibility timeout has ended is delivered again."""
         return True
 
+    def deletes(self) -> bool:
+        """Whether a delete that succeeds deletes."""
+        return True
+
+    def refuses_stale(self, *, fifo: bool) -> bool:
+        """Whether deleting with an outdated receipt is an error; where it is none on FIFO, it deletes."""
+        return fifo
+
+    def repeats(self) -> bool:
+        """Whether a receive with the ReceiveRequestAttemptId of an earlier one repeats it."""
+        return True
+
+    def deduplicates(self) -> bool:
+        """Whether a message with a known deduplication id is not stored again."""
+        return True
+
+    def content_id(self, digest: str) -> str:
+        """The deduplication id of a message that has none, from the digest of its body."""
+        return digest
+
+    def scopes(self) -> bool:
+        """Whether a deduplication id counts within its group only, where the queue is set so."""
+        return True
+
     def remembers_deleted(self) -> bool:
         """Whether the deduplication id of a deleted message still counts."""
+        return True
+
+    def forgets(self) -> bool:
+        """Whether a deduplication id is forgotten when its window is over."""
         return True
 
     def buries(self) -> bool:
         """Whether a message received too often goes to the dead-letter queue."""
         return True
+
+    def moves(self) -> bool:
+        """Whether a message that a move task took out arrives."""
+        return True
+
+    def tells_failures(self) -> bool:
+        """Whether a batch tells that an entry failed."""
+        return True
+
+    def told_sequence(self, sequence: str) -> str:
+        """The sequence number that a receive tells."""
+        return sequence
 
 
 class Queue:
@@ -146,10 +206,15 @@ class Queue:
         stored = [self._store(now, each) for each in self.conduct.stores(draft)]
         return stored[0] if stored else self._accept(self._next_number())
 
-    def receive(self, now: int, *, most: int, hidden_ns: int | None = None) -> list[Message]:
-        """Up to `most` messages, now hidden. A message's `receipt` is that of its latest receive."""
+    def receive(
+        self, now: int, *, most: int, hidden_ns: int | None = None, attempt: str | None = None
+    ) -> list[Message]:
+        """Up to `most` messages, now hidden. A message's `receipt` is that of its latest receive.
+
+        `attempt` names this receive, so that a FIFO queue can repeat it.
+        """
         self.advance(now)
-        until = now + self.conduct.hides_ns(self.settings.visibility_ns if hidden_ns is None else hidden_ns)
+        until = self._until(now, hidden_ns)
         redrive = self.settings.redrive
         taken: list[Message] = []
         for message in self._candidates():
@@ -166,6 +231,23 @@ class Queue:
                 break
         return taken
 
+    def move(self, now: int, *, to: Callable[[Message], Queue | None]) -> int:
+        """Move every message that a receive could take to where it belongs, or leave it. Answers how many went."""
+        self.advance(now)
+        staying, moved = [], 0
+        for message in self._candidates():
+            target = to(message)
+            if target is None:
+                staying.append(message)
+                continue
+            self._remove(message)
+            if self.conduct.moves():
+                target._store(now, message.draft)
+            moved += 1
+        for message in staying:
+            self._entered(message)
+        return moved
+
     def delete(self, now: int, receipt: str) -> None:
         """Errors: Refused, for a receipt that is none, and on FIFO for one that is outdated."""
         raise NotImplementedError
@@ -180,8 +262,7 @@ class Queue:
         if message.state is not State.HIDDEN:
             raise Refused("MessageNotInflight", "The message referred to is not in flight.")
         if hidden_ns:
-            message.visible_at = now + hidden_ns
-            heappush(self._timers, (message.visible_at, number))
+            self._hide_until(message, now + hidden_ns)
         else:
             message.visible_at = now
             self._show(message)
@@ -248,6 +329,9 @@ class Queue:
 
     # What they share.
 
+    def _until(self, now: int, hidden_ns: int | None) -> int:
+        return now + self.conduct.hides_ns(self.settings.visibility_ns if hidden_ns is None else hidden_ns)
+
     def _next_number(self) -> int:
         self._numbers += 1
         return self._numbers
@@ -260,7 +344,7 @@ class Queue:
 
     def _store(self, now: int, draft: Draft) -> Accepted:
         number = self._next_number()
-        delay_ns = self.settings.delay_ns if draft.delay_ns is None else draft.delay_ns
+        delay_ns = self.conduct.delays_ns(self.settings.delay_ns if draft.delay_ns is None else draft.delay_ns)
         message = Message(
             number=number,
             order=self._place(draft, number),
@@ -284,6 +368,7 @@ class Queue:
         if self.fifo:
             message.sent_ns = now
             message.accepted = message.accepted._replace(sequence=self._sequence(message.number))
+            message.draft = message.draft._replace(dedup_id=message.accepted.message_id)
         self._enter(message)
 
     def _enter(self, message: Message) -> None:
@@ -298,9 +383,12 @@ class Queue:
         message.state = state
         return was
 
-    def _hide(self, message: Message, until: int) -> None:
+    def _hide_until(self, message: Message, until: int) -> None:
         message.visible_at = until
         heappush(self._timers, (until, message.number))
+
+    def _hide(self, message: Message, until: int) -> None:
+        self._hide_until(message, until)
         self._turn(message, State.HIDDEN)
         self._hidden(message)
 
@@ -334,7 +422,12 @@ class StandardQueue(Queue):
         self.advance(now)
         number, receives = self._read(receipt)
         message = self._messages.get(number)
-        if message is not None and message.receives == receives:
+        if message is None:
+            return
+        if message.receives != receives:
+            if self.conduct.refuses_stale(fifo=False):
+                raise _expired(receipt)
+        elif self.conduct.deletes():
             self._remove(message)
 
     def deliverable(self) -> bool:
@@ -381,19 +474,43 @@ class FifoQueue(Queue):
         self._accepted_ids: dict[tuple[str | None, str], tuple[int, Accepted]] = {}
         self._forget: deque[tuple[int, tuple[str | None, str]]] = deque()
         self._deleted: dict[int, int] = {}
+        # What a named receive took, and until when it is hidden: as long as that is so, the receive can be repeated.
+        self._attempts: dict[str, tuple[int, list[tuple[Message, str]]]] = {}
+        # Hidden messages that keep nobody back, as only a defect has them.
+        self._unlocking: set[int] = set()
 
     def send(self, now: int, draft: Draft) -> Accepted:
         """A draft without `group` or `dedup_id` must not get here."""
         key = self._dedup_key(draft)
         self._forget_old_ids(now)
         known = self._accepted_ids.get(key)
-        if known is not None:
+        if known is not None and self.conduct.deduplicates():
             return known[1]
         accepted = super().send(now, draft)
         forget_at = now + self.settings.dedup_window_ns
         self._accepted_ids[key] = (forget_at, accepted)
         self._forget.append((forget_at, key))
         return accepted
+
+    def receive(
+        self, now: int, *, most: int, hidden_ns: int | None = None, attempt: str | None = None
+    ) -> list[Message]:
+        if attempt is None:
+            return super().receive(now, most=most, hidden_ns=hidden_ns)
+        self.advance(now)
+        self._attempts = {name: taken for name, taken in self._attempts.items() if taken[0] > now}
+        until, taken = self._attempts.get(attempt, (0, []))
+        same = all(m.receipt == receipt and m.state is State.HIDDEN and m.visible_at == until for m, receipt in taken)
+        if taken and same and self.conduct.repeats():
+            messages = [message for message, _ in taken]
+            until = self._until(now, hidden_ns)
+            for message in messages:
+                self._hide_until(message, until)
+        else:
+            messages = super().receive(now, most=most, hidden_ns=hidden_ns)
+            until = messages[0].visible_at if messages else 0
+        self._attempts[attempt] = until, [(message, message.receipt) for message in messages]
+        return messages
 
     def delete(self, now: int, receipt: str) -> None:
         """Only the receipt of the hold that lasts still deletes (and repeats its delete); any other is refused."""
@@ -402,8 +519,11 @@ class FifoQueue(Queue):
         message = self._messages.get(number)
         if message is None and self._deleted.get(number) == receives:
             return
-        if message is None or message.receives != receives or message.state is not State.HIDDEN:
+        stale = message is None or message.receives != receives or message.state is not State.HIDDEN
+        if stale and self.conduct.refuses_stale(fifo=True):
             raise _expired(receipt)
+        if message is None or not self.conduct.deletes():
+            return
         self._remove(message)
         self._deleted[number] = receives
         if len(self._deleted) > _DELETED_REMEMBERED:
@@ -418,16 +538,21 @@ class FifoQueue(Queue):
         if message is not None and (message.receives != receives or message.state is not State.HIDDEN):
             raise _expired(receipt)
         super().hide(now, receipt, hidden_ns)
+        if message is not None and hidden_ns and not self.conduct.locks_extended() and number not in self._unlocking:
+            self._release(self._group(message.draft), message)
+            self._unlocking.add(number)
+            self._list(self._group(message.draft))
 
     def deliverable(self) -> bool:
         return bool(self._line)
 
     def _dedup_key(self, draft: Draft) -> tuple[str | None, str]:
         assert draft.dedup_id is not None
-        return (draft.group if self.settings.dedup_by_group else None), draft.dedup_id
+        by_group = self.settings.dedup_by_group and self.conduct.scopes()
+        return (draft.group if by_group else None), draft.dedup_id
 
     def _forget_old_ids(self, now: int) -> None:
-        while self._forget and self._forget[0][0] <= now:
+        while self._forget and self._forget[0][0] <= now and self.conduct.forgets():
             forget_at, key = self._forget.popleft()
             if self._accepted_ids.get(key, (0,))[0] == forget_at:
                 del self._accepted_ids[key]
@@ -438,13 +563,15 @@ class FifoQueue(Queue):
         return group.last
 
     def _candidates(self) -> Iterator[Message]:
+        if self.conduct.locks_others() and self._counts[State.HIDDEN]:
+            return
         # As SQS does: as many as possible of one group, then the next group.
         for _ in range(len(self._line)):
             group = self._line.popleft()
             group.listed = False
             if group.held and self.conduct.locks():
                 continue
-            while group.waiting and group.waiting[0][2].state is State.VISIBLE:
+            while (head := _head(group)) is not None and head.state is State.VISIBLE:
                 yield heappop(group.waiting)[2]
 
     def _entered(self, message: Message) -> None:
@@ -452,7 +579,9 @@ class FifoQueue(Queue):
 
     def _shown(self, message: Message, was: State) -> None:
         if was is State.HIDDEN:
-            self._group(message.draft).held -= 1
+            group = self._group(message.draft)
+            self._release(group, message)
+            message.order = self.conduct.returns_to(message.order, group.last)
             self._wait(message)
         else:
             self._list(self._group(message.draft))
@@ -465,12 +594,20 @@ class FifoQueue(Queue):
     def _removed(self, message: Message, was: State) -> None:
         group = self._group(message.draft)
         if was is State.HIDDEN:
-            group.held -= 1
+            self._release(group, message)
         self._list(group)
         if not group.held and not group.waiting:
             del self._groups[group.name]
 
+    def _release(self, group: _Group, message: Message) -> None:
+        """It keeps its group back no longer."""
+        if message.number in self._unlocking:
+            self._unlocking.remove(message.number)
+        else:
+            group.held -= 1
+
     def _purged(self) -> None:
+        self._unlocking.clear()
         self._groups.clear()
         self._line.clear()
 
@@ -489,14 +626,18 @@ class FifoQueue(Queue):
 
     def _list(self, group: _Group) -> None:
         """Put the group in line if its head can be delivered: a delayed head keeps the rest back, as a hidden one."""
-        if (
-            not group.listed
-            and (not group.held or not self.conduct.locks())
-            and group.waiting
-            and group.waiting[0][2].state is not State.DELAYED
-        ):
-            group.listed = True
-            self._line.append(group)
+        if not group.listed and (not group.held or not self.conduct.locks()):
+            head = _head(group)
+            if head is not None and head.state is not State.DELAYED:
+                group.listed = True
+                self._line.append(group)
+
+
+def _head(group: _Group) -> Message | None:
+    """The first that waits; what was deleted while it waited (only a defect does that) is dropped."""
+    while group.waiting and group.waiting[0][2].state is State.GONE:
+        heappop(group.waiting)
+    return group.waiting[0][2] if group.waiting else None
 
 
 def _expired(receipt: str) -> Refused:

@@ -8,8 +8,10 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from transports.memory.broker import DEDUP_WINDOW_S, Broker, LongPoll
 from transports.memory.dynamodb import DynamoDB, TableConduct
+from transports.memory.eventbridge import BusConduct, EventBridge
 from transports.memory.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
 from transports.memory.queues import Conduct
+from transports.memory.sns import Sns, TopicConduct
 from transports.memory.wire import Answer, Json, Params, Query
 
 C = TypeVar("C")
@@ -63,6 +65,14 @@ SERVICES: Mapping[str, Spoken] = {
             },
         ),
         lambda world: world.sqs,
+    ),
+    "sns": Spoken(
+        Query(version="2010-03-31", namespace="http://sns.amazonaws.com/doc/2010-03-31/"),
+        lambda world: Sns(sqs=world.sqs, conduct=world.conduct(TopicConduct), dedup_window_s=world.dedup_window_s),
+    ),
+    "events": Spoken(
+        Json(target="AWSEvents", version="1.1", namespace="com.amazonaws.events"),
+        lambda world: EventBridge(sqs=world.sqs, conduct=world.conduct(BusConduct)),
     ),
     "kinesis": Spoken(
         Json(target="Kinesis_20131202", version="1.1", namespace="com.amazonaws.kinesis.v20131202"),

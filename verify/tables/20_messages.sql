@@ -41,8 +41,7 @@ SELECT id,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,
        coalesce(min(stored).part, any_value(sent_part)) AS number_part,
        CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN any_value(call) END AS one_call,
-       CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN max(entry) END AS entry,
-       max(ended.ns) AS last_sent_ns
+       CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN max(entry) END AS entry
 FROM attempts
 GROUP BY id;
 

@@ -55,8 +55,24 @@ _NOTHING_TO: Mapping[str, Mapping[str, str]] = {
     "stream": {
         "visibility_timeout": "a stream hides nothing from anybody",
         "max_receives": "a stream has no dead-letter queue",
+        "redrive": "a stream has no dead-letter queue",
     },
 }
+# The same of consumers, where whoever writes it means something that would not happen.
+_NO_CONSUMERS: Mapping[str, Mapping[str, str]] = {
+    "queue": {
+        "checkpoint": "a queue's messages are deleted one by one",
+        "children": "a queue has no shards",
+        "lease": "a queue has no shards to hold",
+    },
+    "stream": {
+        "heartbeat": "what was read from a stream is hidden from nobody, and leases are renewed anyway",
+        "pollers": "each shard has one reader",
+        "wait": "a read of a stream never waits",
+    },
+}
+# What one receive takes: SQS 10; of a stream more would be in hand for too long.
+_BATCH_MAX = {"queue": 10, "stream": 1000}
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -134,7 +150,7 @@ class ConsumersSpec(_Strict):
     processes: Count = 3
     concurrency: Count = 4
     pollers: Count = 1
-    batch: Annotated[int, Field(ge=1, le=10)] = 10
+    batch: Count = Field(default=10, description="messages in one receive: of a queue at most 10, of a stream 1000")
     wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
     handler: str = "reference"
     processing_time: Annotated[Duration, Field(ge=0)] = 0.0
@@ -551,6 +567,8 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
         problems.add(
             ("topology", "visibility_timeout"), f"{units.format_duration(hidden_s)}: SQS takes whole seconds, 1s to 12h"
         )
+    if (transport := TRANSPORTS.get(body.transport)) is not None:
+        _check_consumed(body, transport.kind, problems)
     if consumers.handler not in HANDLERS:
         problems.add(("consumers", "handler"), _no_such("handler", consumers.handler, HANDLERS))
     if consumers.guard not in GUARDS:
@@ -566,6 +584,27 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
             ("consumers", "heartbeat"),
             f"every {units.format_duration(consumers.heartbeat)} is too late for a visibility timeout of "
             f"{units.format_duration(hidden_s)}; a third of it is usual",
+        )
+
+
+def _check_consumed(body: Body, kind: Literal["queue", "stream"], problems: _Problems) -> None:
+    """What makes no sense for who consumes a queue, or a stream."""
+    consumers, load = body.consumers, body.load
+    for key, why in _NO_CONSUMERS[kind].items():
+        if key in consumers.model_fields_set:
+            problems.add(("consumers", key), f"{body.transport} makes nothing of it: {why}; remove it")
+    if consumers.batch > (most := _BATCH_MAX[kind]):
+        problems.add(("consumers", "batch"), f"{consumers.batch} is more than the {most} of one receive")
+    if kind == "stream" and consumers.handler == "delete-first":
+        problems.add(
+            ("consumers", "handler"),
+            "a stream's records are not deleted; what is as wrong there is `checkpoint: before`",
+        )
+    if kind == "stream" and load.poison:
+        problems.add(
+            ("load", "poison"),
+            f"{body.transport} has no dead-letter queue: a record that no handler can do would block its shard for "
+            "good; remove it",
         )
 
 
@@ -607,6 +646,10 @@ def _check_chaos(body: Body, chaos: Sequence[Fault], problems: _Problems) -> Non
     for number, fault in enumerate(chaos):
         if isinstance(fault, Reshard) and kind == "queue":
             problems.add(("chaos", number, "fault"), f"reshard has nothing to strike: {body.transport} has no shards")
+        if kind == "stream" and fault.fault == "lose-delete":
+            problems.add(
+                ("chaos", number, "fault"), f"lose-delete has nothing to strike: {body.transport} has no deletes"
+            )
         if kind == "stream" and any(isinstance(value, TimesVisibilityTimeout) for _, value in fault):
             problems.add(
                 ("chaos", number), f"{body.transport} has no visibility timeout to be multiplied; write a duration"

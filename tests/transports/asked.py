@@ -40,10 +40,13 @@ class Asked:
         if shape is None:
             assert not answer, answer
         else:
-            # A null is what botocore leaves out; and the model wants a failure to count, where AWS answers 0.
+            # A null is what botocore leaves out; and the model wants a failure to count, where AWS answers 0, and
+            # failed entries to list, where SQS leaves them out.
             told = {name: value for name, value in answer.items() if value is not None}
             if told.get("FailedRecordCount") == 0:
                 del told["FailedRecordCount"]
+            if "Failed" in shape.members:
+                told.setdefault("Failed", [])
             wrong = ParamValidator().validate(told, shape).generate_report()
             assert not wrong, wrong
         return answer

@@ -117,11 +117,14 @@ class TestItems:
         for number in ("1", "1.0", "2"):
             ask("PutItem", TableName="tab", Item={**KEY, "n": {"N": number}, "given": {"S": number}})
         assert [item["given"]["S"] for item in ask("Scan", TableName="tab")["Items"]] == ["1.0", "2"]
+        ask("UpdateItem", TableName="tab", Key={**KEY, "n": {"N": "1"}}, UpdateExpression="REMOVE given")
+        assert ["given" in item for item in ask("Scan", TableName="tab")["Items"]] == [False, True]
 
     def test_what_is_not_known_here_is_said(self) -> None:
         ask = dynamodb()
         assert ask.refusal("Scan", TableName="tab", IndexName="i") == "ValidationException"
         assert ask.refusal("PutItem", TableName="tab", Item=KEY, Expected={}) == "ValidationException"
+        assert ask.refusal("PutItem", TableName="tab", Item=KEY, ReturnValues="ALL_NEW") == "ValidationException"
         odd = {"UpdateExpression": "SET x = pk", "ReturnValues": "UPDATED_NEW"}
         assert ask.refusal("UpdateItem", TableName="tab", Key=KEY, **odd) == "ValidationException"
         assert get(ask) is None
@@ -169,6 +172,8 @@ class TestConditions:
             ("missing = :ten", False),
             ("missing < :ten", False),
             ("missing <> :ten", True),
+            ("missing = gone", False),
+            ("missing <> gone", True),
             (":nine < n", True),
             ("NOT n = :ten", False),
             ("not attribute_exists(missing) and n = :ten", True),
@@ -253,6 +258,7 @@ class TestConditions:
         unused = {"ConditionExpression": "attribute_not_exists(pk)", "ExpressionAttributeValues": {":x": {"S": "x"}}}
         assert refusal("PutItem", TableName="tab", Item=KEY, **unused) == "ValidationException"
         assert refusal("Scan", TableName="tab", ExpressionAttributeNames={"#x": "x"}) == "ValidationException"
+        assert refusal("Scan", TableName="tab", ExpressionAttributeValues={}) == "ValidationException"
 
     def test_a_refusal_tells_the_item_that_stands_there_when_asked(self) -> None:
         ask = dynamodb()

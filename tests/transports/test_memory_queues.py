@@ -7,6 +7,7 @@ import random
 import pytest
 
 from history.clock import NS_PER_S
+from tests.transports.inside import Inside, arn_of
 from transports.memory.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Settings
 from transports.memory.queues import StandardQueue as Standard
 from transports.memory.wire import Refused
@@ -320,6 +321,113 @@ class TestFifo:
         assert receive(queue, now=10 * S, most=1) == ["a2"]
         assert receive(queue, now=10 * S) == []
         assert receive(dead, now=10 * S) == ["a1"]
+
+
+class TestAttempts:
+    """A receive that is repeated by its name, because its answer was lost."""
+
+    def take(self, queue: FifoQueue, attempt: str | None, now: int = 0) -> dict[str, str]:
+        return {m.draft.body: m.receipt for m in queue.receive(now, most=10, attempt=attempt)}
+
+    def test_it_gives_the_same_messages_and_receipts_and_hides_them_anew(self) -> None:
+        queue = fifo()
+        send(queue, "a1", "a2", "b1")
+        first = self.take(queue, "x")
+        assert list(first) == ["a1", "a2", "b1"]
+        assert self.take(queue, "x", now=6 * S) == first
+        assert self.take(queue, "y", now=12 * S) == {}
+        assert [m.receives for m in queue.receive(16 * S, most=10)] == [2, 2, 2]
+
+    def test_another_name_or_none_is_another_receive(self) -> None:
+        queue = fifo()
+        send(queue, "a1")
+        self.take(queue, "x")
+        assert self.take(queue, "y") == self.take(queue, None) == {}
+
+    @pytest.mark.parametrize("change", ["delete", "hide", "show", "time"])
+    def test_not_when_a_message_was_touched_meanwhile(self, change: str) -> None:
+        queue = fifo()
+        send(queue, "a1", "b1")
+        first = self.take(queue, "x")
+        now = 0
+        match change:
+            case "delete":
+                queue.delete(0, first["a1"])
+            case "hide":
+                queue.hide(0, first["a1"], 20 * S)
+            case "show":
+                queue.hide(0, first["a1"], 0)
+            case "time":
+                now = 10 * S
+        again = self.take(queue, "x", now=now)
+        assert set(again) == {"delete": set(), "hide": set(), "show": {"a1"}, "time": {"a1", "b1"}}[change]
+        assert not set(again.values()) & set(first.values())
+
+
+class TestMoveTasks:
+    @pytest.fixture
+    def inside(self) -> Inside:
+        return Inside()
+
+    def bury(self, inside: Inside, source: str, *bodies: str) -> None:
+        """Sent, received once, and given up by the next receive."""
+        for body in bodies:
+            inside.send(source, body)
+        inside.receive(source, VisibilityTimeout=0)
+        assert inside.receive(source) == []
+
+    @pytest.mark.parametrize("kind", ["", ".fifo"])
+    def test_dead_letters_go_back_to_where_they_came_from_as_new_messages(self, inside: Inside, kind: str) -> None:
+        source, dead = inside.dead_letters(kind)
+        sent = inside.send(source, "a0")["MessageId"]
+        self.bury(inside, source, "a1", "b1")
+        assert inside.sqs("ListDeadLetterSourceQueues", QueueUrl=dead)["queueUrls"] == [source]
+        inside.sqs("StartMessageMoveTask", SourceArn=arn_of(dead))
+        (task,) = inside.sqs("ListMessageMoveTasks", SourceArn=arn_of(dead))["Results"]
+        assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 3)
+        assert inside.bodies(dead) == []
+        back = inside.receive(source)
+        assert [message["Body"] for message in back] == ["a0", "a1", "b1"]
+        assert {message["Attributes"]["ApproximateReceiveCount"] for message in back} == {"1"}
+        assert sent not in {message["MessageId"] for message in back}
+
+    def test_a_dead_letter_of_a_fifo_queue_has_its_message_id_for_deduplication(self, inside: Inside) -> None:
+        source, dead = inside.dead_letters(".fifo")
+        self.bury(inside, source, "a1")
+        (message,) = inside.receive(dead)
+        assert message["Attributes"]["MessageDeduplicationId"] == message["MessageId"]
+
+    def test_another_destination_may_be_named(self, inside: Inside) -> None:
+        source, dead = inside.dead_letters()
+        other = inside.queue("other")
+        self.bury(inside, source, "a1")
+        inside.send(dead, "sent here by hand")
+        inside.sqs("StartMessageMoveTask", SourceArn=arn_of(dead), DestinationArn=arn_of(other))
+        assert inside.bodies(other) == ["a1", "sent here by hand"]
+
+    @pytest.mark.parametrize("kind", ["", ".fifo"])
+    def test_what_came_from_nowhere_or_is_in_flight_stays(self, inside: Inside, kind: str) -> None:
+        source, dead = inside.dead_letters(kind)
+        inside.send(dead, "c by hand")
+        held = inside.take(dead)
+        inside.send(dead, "b by hand")
+        self.bury(inside, source, "a1")
+        inside.sqs("StartMessageMoveTask", SourceArn=arn_of(dead))
+        (task,) = inside.sqs("ListMessageMoveTasks", SourceArn=arn_of(dead))["Results"]
+        assert (task["Status"], task["FailureReason"]) == ("FAILED", "CouldNotDetermineMessageSource")
+        assert inside.bodies(source) == ["a1"]
+        assert inside.bodies(dead) == ["b by hand"]
+        inside.delete(dead, held["c by hand"])
+
+    def test_what_cannot_be_is_refused(self, inside: Inside) -> None:
+        source, dead = inside.dead_letters()
+        refusal = inside.sqs.refusal
+        assert refusal("StartMessageMoveTask", SourceArn=arn_of(source)) == "InvalidParameterValue"
+        assert refusal("StartMessageMoveTask", SourceArn=arn_of("none")) == "ResourceNotFoundException"
+        other = inside.queue("q.fifo")
+        asked = {"SourceArn": arn_of(dead), "DestinationArn": arn_of(other)}
+        assert refusal("StartMessageMoveTask", **asked) == "InvalidParameterValue"
+        assert inside.sqs("ListMessageMoveTasks", SourceArn=arn_of(dead))["Results"] == []
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -308,17 +308,18 @@ class TestFifo:
         assert len(inside.bodies(standard)) == count
 
 
+@pytest.fixture(scope="module")
+def clients() -> Iterator[tuple[Any, Any]]:
+    with served() as url:
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=15)
+        sqs, sns = (boto3.client(name, endpoint_url=url, config=config, **keys) for name in ("sqs", "sns"))
+        yield sqs, sns
+
+
 @pytest.mark.live
 class TestThroughTheSdk:
     """The query protocol: forms in, XML out."""
-
-    @pytest.fixture(scope="class")
-    def clients(self) -> Iterator[tuple[Any, Any]]:
-        with served() as url:
-            keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
-            config = Config(retries={"total_max_attempts": 1}, read_timeout=15)
-            sqs, sns = (boto3.client(name, endpoint_url=url, config=config, **keys) for name in ("sqs", "sns"))
-            yield sqs, sns
 
     def test_a_topic_from_its_making_to_its_end(self, clients: tuple[Any, Any]) -> None:
         sqs, sns = clients

@@ -239,7 +239,7 @@ class Broker:
         entries = entries_of(params.get("Entries"))
         if sum(len(str(entry.get("MessageBody", "")).encode()) for entry in entries) > BYTES_MAX:
             raise Refused("BatchRequestTooLong", f"Batch requests cannot be longer than {BYTES_MAX} bytes.")
-        return self._each(entries, lambda entry: self._send(now, hosted, entry))
+        return self._each(entries, lambda entry: self._send(now, hosted, entry), pretend=_pretended)
 
     def _send(self, now: int, hosted: Hosted, entry: Params) -> Answer:
         draft = _draft(hosted, entry)
@@ -365,9 +365,14 @@ class Broker:
 
     # What they share.
 
-    def _each(self, entries: Iterable[Params], do: Callable[[Params], Answer]) -> Answer:
+    def _each(
+        self,
+        entries: Iterable[Params],
+        do: Callable[[Params], Answer],
+        pretend: Callable[[Params], Answer] = lambda entry: {},
+    ) -> Answer:
         """A batch: each entry succeeds or fails on its own."""
-        return each(entries, do, tells_failures=self.conduct.tells_failures())
+        return each(entries, do, pretend=None if self.conduct.tells_failures() else pretend)
 
     def _url(self, name: str) -> str:
         return f"{self.url}/{ACCOUNT}/{name}"
@@ -524,23 +529,29 @@ def _chosen(name: str, wanted: Sequence[str]) -> bool:
     return any(w in ("All", ".*", name) or (w.endswith(".*") and name.startswith(w[:-2])) for w in wanted)
 
 
-def each(entries: Iterable[Params], do: Callable[[Params], Answer], *, tells_failures: bool) -> Answer:
-    """Do a batch entry by entry. A defective broker tells no failures: what failed looks like a success."""
+def each(
+    entries: Iterable[Params], do: Callable[[Params], Answer], *, pretend: Callable[[Params], Answer] | None
+) -> Answer:
+    """Do a batch entry by entry. `pretend` is a defective broker's: how it answers a failure as if it were none."""
     successful: list[Answer] = []
     failed: list[Answer] = []
     for entry in entries:
         try:
             successful.append({"Id": entry["Id"], **do(entry)})
         except Refused as refused:
-            if tells_failures:
+            if pretend is None:
                 error = {"SenderFault": True, "Code": refused.code, "Message": refused.message}
                 failed.append({"Id": entry["Id"], **error})
             else:
-                successful.append({"Id": entry["Id"], "MessageId": str(uuid.uuid4())})
+                successful.append({"Id": entry["Id"], **pretend(entry)})
     answer: Answer = {"Successful": successful}
     if failed:
         answer["Failed"] = failed
     return answer
+
+
+def _pretended(entry: Params) -> Answer:
+    return {"MessageId": str(uuid.uuid4()), "MD5OfMessageBody": _md5(str(entry.get("MessageBody", "")).encode())}
 
 
 def entries_of(given: Sequence[Params] | None) -> Sequence[Params]:

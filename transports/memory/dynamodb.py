@@ -134,14 +134,14 @@ class DynamoDB:
             "ConditionCheck": self._check,
         }
 
-    def call(self, now_ns: int, operation: str, params: Params) -> Answer:
-        """Errors: Refused."""
+    def call(self, now: int, operation: str, params: Params) -> Answer:
+        """`now` is in ns since the epoch. Errors: Refused."""
         carry_out = self._operations.get(operation)
         if carry_out is None:
             raise Refused("UnknownOperationException", f"The operation {operation} is not known here.")
         if unknown := [name for name in _UNKNOWN if name in params]:
             raise _invalid(f"Not known here: {', '.join(unknown)}")
-        return carry_out(now_ns, params)
+        return carry_out(now, params)
 
     # Tables.
 
@@ -191,14 +191,14 @@ class DynamoDB:
         return self._write_one(params, self._put(params))
 
     def _update_item(self, now: int, params: Params) -> Answer:
-        return self._write_one(params, self._update(params))
+        return self._write_one(params, self._update(params), ("NONE", "ALL_OLD", "ALL_NEW"))
 
     def _delete_item(self, now: int, params: Params) -> Answer:
         return self._write_one(params, self._delete(params))
 
-    def _write_one(self, params: Params, write: Write) -> Answer:
+    def _write_one(self, params: Params, write: Write, known: Sequence[str] = ("NONE", "ALL_OLD")) -> Answer:
         shown = params.get("ReturnValues", "NONE")
-        if shown not in ("NONE", "ALL_OLD", "ALL_NEW"):
+        if shown not in known:
             raise _invalid(f"Not known here: ReturnValues {shown}")
         if not write.upheld and self.conduct.stops():
             message = "The conditional request failed"
@@ -261,10 +261,12 @@ class DynamoDB:
         changes = parser.changes("UpdateExpression")
 
         def updated(old: Item) -> Item:
-            new = {**given, **old}
+            # The key as it stands: an equal number may be written in another way.
+            start = {**given, **old}
+            new = dict(start)
             for change in changes:
                 change(old, new)
-            if any(new.get(name) != value for name, value in given.items()):
+            if any(new.get(name) != start[name] for name in given):
                 raise _invalid("Cannot update attribute. This attribute is part of the key")
             return new
 
@@ -307,6 +309,10 @@ class _Parser:
     """
 
     def __init__(self, params: Params) -> None:
+        if empty := [
+            name for name in ("ExpressionAttributeNames", "ExpressionAttributeValues") if params.get(name) == {}
+        ]:
+            raise _invalid(f"{empty[0]} must not be empty")
         self._params = params
         self._names: Mapping[str, str] = params.get("ExpressionAttributeNames") or {}
         self._values: Mapping[str, Value] = params.get("ExpressionAttributeValues") or {}

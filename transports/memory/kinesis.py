@@ -32,7 +32,8 @@ ITERATOR_LIFE_S = 300.0
 RECORDS_MAX = 500
 CALL_BYTES_MAX = 10_485_760
 RECORD_BYTES_MAX = 1_048_576
-READ_MAX = 10_000
+# How many records, shards or streams one call may ask for.
+ASKED_MAX = 10_000
 KEY_CHARACTERS_MAX = 256
 HASH_KEYS = 2**128
 _SHARDS_PAGE = 1_000
@@ -171,12 +172,12 @@ class Kinesis:
             "GetRecords": self._get_records,
         }
 
-    def call(self, now_ns: int, operation: str, params: Params) -> Answer:
-        """Errors: Refused."""
+    def call(self, now: int, operation: str, params: Params) -> Answer:
+        """`now` is in ns since the epoch. Errors: Refused."""
         carry_out = self._operations.get(operation)
         if carry_out is None:
             raise Refused("UnknownOperationException", f"The operation {operation} is not known here.")
-        return carry_out(now_ns, params)
+        return carry_out(now, params)
 
     # Streams.
 
@@ -186,7 +187,7 @@ class Kinesis:
             raise _invalid(f"The name of a stream has 1 to 128 letters, digits, _, . and -: {name!r}")
         if name in self._streams:
             raise Refused("ResourceInUseException", f"Stream {name} under account {_ACCOUNT} already exists.")
-        count = _integer(params, "ShardCount", 1, READ_MAX, default=1)
+        count = _integer(params, "ShardCount", 1, ASKED_MAX, default=1)
         stream = Stream(name, now, dict(params.get("Tags") or {}))
         width = HASH_KEYS // count
         for n in range(count):
@@ -206,7 +207,7 @@ class Kinesis:
 
     def _list_streams(self, now: int, params: Params) -> Answer:
         after = params.get("NextToken") or params.get("ExclusiveStartStreamName") or ""
-        most = _integer(params, "Limit", 1, READ_MAX, default=_NAMES_PAGE)
+        most = _integer(params, "Limit", 1, ASKED_MAX, default=_NAMES_PAGE)
         names, more = _page([name for name in sorted(self._streams) if name > after], most)
         return {"StreamNames": names, "HasMoreStreams": more, **({"NextToken": names[-1]} if more else {})}
 
@@ -346,7 +347,7 @@ class Kinesis:
 
     def _get_records(self, now: int, params: Params) -> Answer:
         name, shard_id, place, given_ns = _read_token(params.get("ShardIterator"), "ShardIterator", str, str, int, int)
-        most = _integer(params, "Limit", 1, READ_MAX, default=READ_MAX)
+        most = _integer(params, "Limit", 1, ASKED_MAX, default=ASKED_MAX)
         stream = self._named(name)
         shard = self._shard(stream, shard_id)
         if now - given_ns > self.iterator_life_s * NS_PER_S and self.conduct.expires():
@@ -404,7 +405,7 @@ class Kinesis:
     def _shards_after(
         self, stream: Stream, after: str | None, params: Params, limit: str, default: int
     ) -> tuple[list[Answer], bool]:
-        most = _integer(params, limit, 1, READ_MAX, default=default)
+        most = _integer(params, limit, 1, ASKED_MAX, default=default)
         start = self._shard(stream, after).index + 1 if after is not None else 0
         shards, more = _page(list(stream.shards.values())[start:], most)
         return [_told(shard) for shard in shards], more

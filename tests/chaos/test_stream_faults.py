@@ -113,8 +113,8 @@ class Arena:
             await load.end(timeout_s=DEADLINE_S)
             self.writer.close()
 
-    def anomalies(self, order: Order = parents_first, **scenario: Any) -> dict[str, int]:
-        """What the judge counts when the stream was read in that order: the anomalies that there are."""
+    def anomalies(self, order: Order = parents_first, **scenario: Any) -> dict[str, str]:
+        """What the judge finds when the stream was read in that order: each anomaly that there is, and a cause."""
         run = self.run.with_name(f"{self.run.name}-{order.__name__}")
         shutil.copytree(self.run, run)
         Manifest(
@@ -126,7 +126,8 @@ class Arena:
         self._read(Writer(run=run, name="reader", clock=self.clock), order)
         document = judge(run).document
         assert document["damaged"] == []
-        return {name: found["count"] for name, found in document["anomalies"].items() if found["count"]}
+        found = {name: anomaly for name, anomaly in document["anomalies"].items() if anomaly["count"]}
+        return {name: anomaly["examples"][0]["cause"] for name, anomaly in found.items()}
 
     def _read(self, writer: Writer, order: Order) -> None:
         """Read every shard to its tip, one after another, and record it as a consumer would."""
@@ -197,7 +198,8 @@ def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that
                 assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", len(refused))
             correct, broken = arenas
             assert correct.anomalies(chaos=[entry]) == {}
-            assert set(broken.anomalies(chaos=[entry])) == {"stored-out-of-order"}
+            label = "30% of the messages in each send call are refused"
+            assert broken.anomalies(chaos=[entry]) == {"stored-out-of-order": label}
 
     asyncio.run(scene())
 
@@ -219,8 +221,8 @@ def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tm
             }
             assert children & {record["partition"] for record in arena.records("sent")}, "the load went on into them"
             assert arena.anomalies(parents_first, chaos=[split, merge]) == {}
-            wrong = arena.anomalies(children_first, chaos=[split, merge])
-            assert set(wrong) == {"nonmonotonic-delivery", "child-before-parent"}
+            caught = arena.anomalies(children_first, chaos=[split, merge])
+            assert set(caught) == {"nonmonotonic-delivery", "child-before-parent"}
 
     asyncio.run(scene())
 

@@ -175,10 +175,7 @@ class StreamWorker(BaseWorker):
 
     async def handle(self, record: StreamRecord) -> None:
         """One attempt."""
-        async with self._slots:
-            if self.stopping:
-                return
-            attempt = await self._attempt(record)
+        attempt = await self._attempt(record)
         if attempt.records:
             self.tools.writer.write(*attempt.records)
         if attempt.done:
@@ -280,12 +277,14 @@ class Reader:
     async def _work_lane(self, lane: Sequence[StreamRecord]) -> None:
         worker = self._worker
         for record in lane:
-            while not (record.handled or self.over()):
-                await worker.handle(record)
+            while not record.handled:
+                async with worker.slots:
+                    # What is checkpointed already would be handled by nobody else.
+                    if self.over() and worker.config.checkpoint == "after":
+                        return
+                    await worker.handle(record)
                 if not record.handled:
-                    await worker.pause(_RETRY_S)
-            if not record.handled:
-                return
+                    await asyncio.sleep(_RETRY_S)
 
     # Checkpoints.
 

@@ -185,18 +185,21 @@ class StreamWorker(BaseWorker):
     async def _tell_ages(self) -> None:
         """How far behind each shard is that is read here, once a second: what Lambda and the KCL call iterator age."""
         while not self.stopping:
-            marks = [
-                events.mark(
-                    "iterator-age",
-                    subscription=self.config.subscription,
-                    partition=reader.lease.shard,
-                    behind_ms=reader.behind_ms(self.now()),
-                )
-                for reader in self._readers.values()
-            ]
-            if marks:
-                self.tools.writer.write(*marks)
+            self.tell_ages(self._readers.values())
             await self.pause(_AGE_EVERY_S)
+
+    def tell_ages(self, readers: Iterable[Reader]) -> None:
+        marks = [
+            events.mark(
+                "iterator-age",
+                subscription=self.config.subscription,
+                partition=reader.lease.shard,
+                behind_ms=reader.behind_ms(),
+            )
+            for reader in readers
+        ]
+        if marks:
+            self.tools.writer.write(*marks)
 
 
 class Reader:
@@ -216,9 +219,9 @@ class Reader:
     def over(self) -> bool:
         return self.lost or self._worker.stopping
 
-    def behind_ms(self, now: int) -> int:
+    def behind_ms(self) -> int:
         """What is in hand ages while it is handled, though nothing is read meanwhile."""
-        held_ns = 0 if self._read_ns is None else now - self._read_ns
+        held_ns = 0 if self._read_ns is None else self._worker.now() - self._read_ns
         return self._behind_ms + held_ns // _NS_PER_MS
 
     async def run(self) -> None:
@@ -324,6 +327,7 @@ class Reader:
         """The shard is closed and read to its end: nothing is covered that was not before, so nothing is settled."""
         try:
             await self._worker.leases.checkpoint(self.lease, position=self._position, done=True)
+            self._worker.tell_ages([self])
         except CallFailed as error:
             say(f"{self.lease.shard} is read to its end, which somebody else must find once more: {error}")
 

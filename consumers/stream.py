@@ -175,10 +175,7 @@ class StreamWorker(BaseWorker):
 
     async def handle(self, record: StreamRecord) -> None:
         """One attempt."""
-        async with self._slots:
-            if self.stopping:
-                return
-            attempt = await self._attempt(record)
+        attempt = await self._attempt(record)
         if attempt.records:
             self.tools.writer.write(*attempt.records)
         if attempt.done:
@@ -188,18 +185,21 @@ class StreamWorker(BaseWorker):
     async def _tell_ages(self) -> None:
         """How far behind each shard is that is read here, once a second: what Lambda and the KCL call iterator age."""
         while not self.stopping:
-            marks = [
-                events.mark(
-                    "iterator-age",
-                    subscription=self.config.subscription,
-                    partition=reader.lease.shard,
-                    behind_ms=reader.behind_ms(self.now()),
-                )
-                for reader in self._readers.values()
-            ]
-            if marks:
-                self.tools.writer.write(*marks)
+            self.tell_ages(self._readers.values())
             await self.pause(_AGE_EVERY_S)
+
+    def tell_ages(self, readers: Iterable[Reader]) -> None:
+        marks = [
+            events.mark(
+                "iterator-age",
+                subscription=self.config.subscription,
+                partition=reader.lease.shard,
+                behind_ms=reader.behind_ms(),
+            )
+            for reader in readers
+        ]
+        if marks:
+            self.tools.writer.write(*marks)
 
 
 class Reader:
@@ -219,9 +219,9 @@ class Reader:
     def over(self) -> bool:
         return self.lost or self._worker.stopping
 
-    def behind_ms(self, now: int) -> int:
+    def behind_ms(self) -> int:
         """What is in hand ages while it is handled, though nothing is read meanwhile."""
-        held_ns = 0 if self._read_ns is None else now - self._read_ns
+        held_ns = 0 if self._read_ns is None else self._worker.now() - self._read_ns
         return self._behind_ms + held_ns // _NS_PER_MS
 
     async def run(self) -> None:
@@ -280,12 +280,14 @@ class Reader:
     async def _work_lane(self, lane: Sequence[StreamRecord]) -> None:
         worker = self._worker
         for record in lane:
-            while not (record.handled or self.over()):
-                await worker.handle(record)
+            while not record.handled:
+                async with worker.slots:
+                    # What is checkpointed already would be handled by nobody else.
+                    if self.over() and worker.config.checkpoint == "after":
+                        return
+                    await worker.handle(record)
                 if not record.handled:
-                    await worker.pause(_RETRY_S)
-            if not record.handled:
-                return
+                    await asyncio.sleep(_RETRY_S)
 
     # Checkpoints.
 
@@ -325,6 +327,7 @@ class Reader:
         """The shard is closed and read to its end: nothing is covered that was not before, so nothing is settled."""
         try:
             await self._worker.leases.checkpoint(self.lease, position=self._position, done=True)
+            self._worker.tell_ages([self])
         except CallFailed as error:
             say(f"{self.lease.shard} is read to its end, which somebody else must find once more: {error}")
 

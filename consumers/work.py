@@ -147,7 +147,7 @@ class BaseWorker(ABC):
         self.holding = 0
         self._tell_holding: Callable[[int], None] | None = None
         self._batches = 0
-        self._slots = asyncio.Semaphore(config.concurrency)
+        self.slots = asyncio.Semaphore(config.concurrency)
         self._stopping = asyncio.Event()
         self._random = random.Random(f"{config.seed}:{name}")
 

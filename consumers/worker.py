@@ -148,7 +148,7 @@ class Worker(BaseWorker):
                     await self._extend(batch)
 
     async def _work_lane(self, lane: Sequence[QueueMessage]) -> None:
-        async with self._slots:
+        async with self.slots:
             for n, message in enumerate(lane):
                 if self._stopping.is_set():
                     self.queue(releases=lane[n:])

@@ -17,13 +17,14 @@ from history.writer import Writer
 from transports.base import Call, CallFailed, Depth
 from transports.carrier import BotoCarrier
 
-LOOK_AGAIN_S = 0.5
 # A broker that somebody else runs is called gone after so many seconds without an answer.
 _SILENCE_S = 10.0
 
 
 class Backlog(ABC):
     """`carrier` is called from threads, so that a slow broker stalls nothing else."""
+
+    look_again_s = 0.5
 
     def __init__(self, *, subscriptions: Sequence[str], carrier: BotoCarrier, writer: Writer) -> None:
         self._subscriptions = subscriptions
@@ -67,7 +68,7 @@ class Backlog(ABC):
             if looked_ns > max(fewest_ns, settled_ns) + patience_s * NS_PER_S:
                 return depths
             tell(depths)
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
 
     @abstractmethod
     async def bury(self) -> int:
@@ -95,7 +96,7 @@ class Backlog(ABC):
             except CallFailed as error:
                 if loop.time() > deadline:
                     raise TargetError(f"the target no longer answers {call.operation}: {error}") from error
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(self.look_again_s)
 
 
 def _depth_mark(name: str, depth: Depth) -> Record:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TypeVar
 
-from gameday.backlog import LOOK_AGAIN_S, Backlog
+from gameday.backlog import Backlog
 from history import events
 from history.errors import TargetError
 from history.events import Record
@@ -69,7 +69,7 @@ class Queues(Backlog):
                     f"{name}: {visible} dead letters stand behind others of their group and cannot be read before "
                     "those are removed, so nothing is moved back; let fewer of a group die"
                 )
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
         for first in range(0, len(held), source.batch_max):
             await self._answer(source.hide(held[first : first + source.batch_max], hidden_s=0))
         if not held:
@@ -80,7 +80,7 @@ class Queues(Backlog):
         while not state.over:
             if asyncio.get_running_loop().time() > deadline:
                 raise TargetError(f"{name}: its dead letters were not moved back within {_MOVE_S:g} s")
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
             state = await self._carried_out(source.moving())
         if state.failed:
             raise TargetError(f"{name}: its dead letters were not moved back: {state.failed}")
@@ -96,7 +96,7 @@ class Queues(Backlog):
             # A short poll may come back empty from a queue that is not; its depth tells.
             if (await self._depth_of(source)).total == 0:
                 return buried
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
 
     async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:
         """Receive some dead letters, and record them."""

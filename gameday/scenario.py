@@ -49,26 +49,27 @@ _NAME_MAX, _SUBSCRIPTION_MAX = 24, 16
 _SQS_MESSAGE_MAX = 1024 * 1024
 # What one send call takes: SQS, SNS and EventBridge 1 MiB; PutRecords 10 MiB.
 _CALL_BYTES_MAX = {"queue": 1024 * 1024, "stream": 10 * 1024 * 1024}
-# What has no meaning for some kind of transport, and why.
-_NOTHING_TO: Mapping[str, Mapping[str, str]] = {
-    "queue": {"shards": "a queue has no shards"},
-    "stream": {
-        "visibility_timeout": "a stream hides nothing from anybody",
-        "max_receives": "a stream has no dead-letter queue",
-        "redrive": "a stream has no dead-letter queue",
-    },
-}
-# The same of consumers, where whoever writes it means something that would not happen.
-_NO_CONSUMERS: Mapping[str, Mapping[str, str]] = {
+# What has no meaning for some kind of transport, by part of the scenario, and why.
+_NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "queue": {
-        "checkpoint": "a queue's messages are deleted one by one",
-        "children": "a queue has no shards",
-        "lease": "a queue has no shards to hold",
+        "topology": {"shards": "a queue has no shards"},
+        "consumers": {
+            "checkpoint": "a queue's messages are deleted one by one",
+            "children": "a queue has no shards",
+            "lease": "a queue has no shards to hold",
+        },
     },
     "stream": {
-        "heartbeat": "what was read from a stream is hidden from nobody, and leases are renewed anyway",
-        "pollers": "each shard has one reader",
-        "wait": "a read of a stream never waits",
+        "topology": {
+            "visibility_timeout": "a stream hides nothing from anybody",
+            "max_receives": "a stream has no dead-letter queue",
+            "redrive": "a stream has no dead-letter queue",
+        },
+        "consumers": {
+            "heartbeat": "what was read from a stream is hidden from nobody",
+            "pollers": "each shard has one reader",
+            "wait": "a read of a stream does not wait",
+        },
     },
 }
 # What one receive takes: SQS 10; of a stream more would be in hand for too long.
@@ -261,7 +262,7 @@ def resolve(document: Document) -> Scenario:
     problems.raise_if_any()
     assert body is not None and shape is not None
     promises = _promises(body, problems)
-    _check_topology(body, problems)
+    _check_meaning(body, problems)
     _check_consumers(body, problems)
     _check_load(body, problems)
     _check_chaos(body, chaos, problems)
@@ -549,14 +550,15 @@ def _meant(model: SubscriptionModel) -> SubscriptionSpec:
     return SubscriptionSpec(**{**model.model_dump(), "deployed": deployed})
 
 
-def _check_topology(body: Body, problems: _Problems) -> None:
-    for key, why in _nothing_to(body).items():
-        if key in body.topology.model_fields_set:
-            problems.add(("topology", key), f"{body.transport} makes nothing of it: {why}; remove it")
+def _check_meaning(body: Body, problems: _Problems) -> None:
+    for part, keys in _nothing_to(body).items():
+        for key, why in keys.items():
+            if key in getattr(body, part).model_fields_set:
+                problems.add((part, key), f"{body.transport} makes nothing of it: {why}; remove it")
 
 
-def _nothing_to(body: Body) -> Mapping[str, str]:
-    """The keys of the topology that mean nothing to the transport, each with the reason."""
+def _nothing_to(body: Body) -> Mapping[str, Mapping[str, str]]:
+    """The keys that mean nothing to the transport, by part, each with the reason."""
     transport = TRANSPORTS.get(body.transport)
     return _NOTHING_TO[transport.kind] if transport else {}
 
@@ -588,11 +590,8 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
 
 
 def _check_consumed(body: Body, kind: Literal["queue", "stream"], problems: _Problems) -> None:
-    """What makes no sense for who consumes a queue, or a stream."""
+    """What a receive of that kind cannot do, and what has an end only where there are dead letters."""
     consumers, load = body.consumers, body.load
-    for key, why in _NO_CONSUMERS[kind].items():
-        if key in consumers.model_fields_set:
-            problems.add(("consumers", key), f"{body.transport} makes nothing of it: {why}; remove it")
     if consumers.batch > (most := _BATCH_MAX[kind]):
         problems.add(("consumers", "batch"), f"{consumers.batch} is more than the {most} of one receive")
     if kind == "stream" and consumers.handler == "delete-first":
@@ -751,7 +750,8 @@ def _written_back(
     body: Body, shape: Mapping[str, Any], chaos: object, claims: object, drain_timeout_s: float
 ) -> dict[str, Any]:
     written = body.model_dump(mode="json", by_alias=True)
-    written["topology"] = {key: value for key, value in written["topology"].items() if key not in _nothing_to(body)}
+    for part, keys in _nothing_to(body).items():
+        written[part] = {key: value for key, value in written[part].items() if key not in keys}
     written["load"] |= shape
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     return {**written, "chaos": chaos, "claims": claims}

@@ -53,6 +53,12 @@ class Format(StrEnum):
     junit = "junit"
 
 
+class MatrixFormat(StrEnum):
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
 class What(StrEnum):
     transports = "transports"
     faults = "faults"
@@ -164,6 +170,62 @@ def verify(
         # A run on read-only media is judged all the same.
         print(f"gameday: {error}", file=sys.stderr)
     _show(verdict, format)
+
+
+@app.command()
+def conformance(
+    target: Annotated[
+        TargetName | None,
+        typer.Option(help="Where AWS is. `localstack` is any AWS-compatible endpoint. [default: embedded]"),
+    ] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="The endpoint of `--target localstack`, which it implies; see `gameday run`.")
+    ] = None,
+    services: Annotated[
+        str | None,
+        typer.Option(
+            help="With commas: sqs, sqs-fifo, sns, sns-fifo, eventbridge, kinesis, dynamodb. [default: all of them]"
+        ),
+    ] = None,
+    slow: Annotated[
+        bool, typer.Option("--slow", help="Also what takes minutes: windows of 5 minutes run out.")
+    ] = False,
+    dedup_window_s: Annotated[
+        float, typer.Option(min=0.1, help="FIFO's deduplication window, where the endpoint's was shortened.")
+    ] = 300.0,
+    format: Annotated[
+        MatrixFormat, typer.Option(help="How the matrix is printed; progress goes to standard error.")
+    ] = MatrixFormat.text,
+) -> None:
+    """Probe an endpoint for what AWS documents, and print a matrix, service by probe.
+
+    A probe `holds` when it saw its rule kept, is `violated` when it saw it broken, `not-implemented` when the endpoint
+    does not have what it asks for, and `unknown` when neither could be seen. What a probe makes, it removes.
+
+    Exit codes: 0 all hold, 1 any is violated, 3 none is, but one is unknown or not implemented, 2 bad usage, 4 no
+    target.
+
+    \b
+    Examples:
+      gameday conformance
+      gameday conformance --services sqs,sqs-fifo --slow
+      gameday conformance --endpoint-url http://127.0.0.1:4566 --format markdown > matrix.md
+      gameday conformance --target localstack --services kinesis --format json | jq .cells
+    """
+    from gameday.conformance import matrix, run
+    from gameday.conformance.progress import watching
+
+    order = run.Order(
+        target=(target or (TargetName.localstack if endpoint_url else TargetName.embedded)).value,
+        url=endpoint_url,
+        services=run.chosen(services),
+        slow=slow,
+        dedup_window_s=dedup_window_s,
+    )
+    with watching(Console(stderr=True, highlight=False)) as watch:
+        found = asyncio.run(run.conformance(order, started=watch.started, done=watch.done))
+    matrix.show(found, format.value)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

@@ -331,9 +331,8 @@ class _Conductor:
             try:
                 await asyncio.to_thread(run_plan, transport.tear_down(addresses), carrier)
             except CallFailed as error:
-                names = ", ".join(
-                    [addresses.send_to, *addresses.queues.values(), *addresses.dead_letter_queues.values()]
-                )
+                made = (addresses.send_to, *addresses.queues.values(), *addresses.dead_letter_queues.values())
+                names = ", ".join(dict.fromkeys(made))
                 self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
 
         self._view.phase("creating queues")

@@ -622,6 +622,8 @@ def _check_load(body: Body, problems: _Problems) -> None:
                 f"{load.batch} messages of {load.payload} bytes exceed the {most} bytes that one send call of "
                 f"{body.transport} takes; lower load.batch or load.payload",
             )
+        if load.retry == "unordered" and not transport.ordered:
+            problems.add(("load", "retry"), f"{body.transport} keeps no order that a retry could break; remove it")
     if load.users > load.groups:
         problems.add(
             ("load", "users"),

@@ -172,10 +172,10 @@ async def _memory(run: Path) -> Target:
 
 
 async def _localstack(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
-    endpoint = endpoint_of(services, url, environ)
-    carrier = BotoCarrier(endpoint, read_timeout_s=5)
+    target = given(services, url, environ)
+    carrier = BotoCarrier(target.endpoint, read_timeout_s=5)
     for service in services:
-        where = endpoint.url(service)
+        where = target.endpoint.url(service)
         try:
             await asyncio.to_thread(carrier, _PROBES[service])
         except CallFailed as error:
@@ -185,6 +185,13 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
                 f"`GATEWAY_PORT=4566 BIND_HOST=127.0.0.1 ministack`), name another with --endpoint-url, or use "
                 f"--target embedded, which needs none."
             ) from error
+    return target
+
+
+def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
+    """An endpoint that somebody else runs, not asked yet whether it is there. Errors: UsageError, as `endpoint_of`."""
+    _go_direct()
+    endpoint = endpoint_of(services, url, environ)
     return Target(
         kind="localstack",
         what=f"the endpoint {endpoint.url(services[0])}",

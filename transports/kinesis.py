@@ -47,7 +47,10 @@ NS_PER_MS = 1_000_000
 # AWS makes and reshards a stream in some tens of seconds, and answers DescribeStreamSummary 20 times a second.
 _LOOK_AGAIN_S = 0.5
 _LOOKS = 600
-_NOT_IN_THE_ANSWER = "entry missing from the answer"
+_RESHARDS_BADLY: Mapping[Product, str] = {
+    "ministack": "MiniStack's split and merge drop the parents' unread records",
+    "moto": "moto moves or copies the parents' records into the children, and its closed shards never end",
+}
 
 
 class Kinesis:
@@ -95,8 +98,8 @@ class Kinesis:
             "redrive": "a stream has no dead-letter queue",
             "replay": "a stream keeps no archive: its consumers go back in it by themselves",
         }
-        if product == "ministack":
-            gaps["reshard"] = "MiniStack's split and merge drop the parents' unread records"
+        if product in _RESHARDS_BADLY:
+            gaps["reshard"] = _RESHARDS_BADLY[product]
         return gaps
 
     def source(self, addresses: Addresses, subscription: str) -> QueueSource:
@@ -220,7 +223,7 @@ def _sent(message: Outgoing, n: int, record: Mapping[str, Any]) -> SendOutcome:
             error=f"{code}: {record.get('ErrorMessage') or ''}",
         )
     if not record.get("SequenceNumber"):
-        return SendOutcome(id=message.id, entry=n, outcome="unknown", error=_NOT_IN_THE_ANSWER)
+        return SendOutcome(id=message.id, entry=n, outcome="unknown", error="entry missing from the answer")
     return SendOutcome(
         id=message.id,
         entry=n,

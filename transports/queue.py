@@ -111,7 +111,7 @@ def create_queues(
             attributes["RedrivePolicy"] = orjson.dumps(redrive).decode()
         urls[spec.name], arns[spec.name] = yield from _create(name, attributes, tags, fifo=fifo)
         if sender is not None:
-            policy = {"Policy": _policy(sender, arns[spec.name])}
+            policy = {"Policy": sending_policy(sender, arns[spec.name])}
             yield Call(SERVICE, "SetQueueAttributes", {"QueueUrl": urls[spec.name], "Attributes": policy})
     return Queues(urls=urls, arns=arns, dead_letter_urls=dead_letter_urls)
 
@@ -144,7 +144,7 @@ def _arn(queue: str) -> Plan[str]:
     return arn
 
 
-def _policy(sender: str, arn: str) -> str:
+def sending_policy(sender: str, arn: str) -> str:
     """Lets a service send: docs.aws.amazon.com/sns/latest/dg/subscribe-sqs-queue-to-sns-topic.html."""
     statement = {"Effect": "Allow", "Principal": {"Service": sender}, "Action": "sqs:SendMessage", "Resource": arn}
     return orjson.dumps({"Version": "2012-10-17", "Statement": [statement]}).decode()

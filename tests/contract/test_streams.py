@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
 
-from tests.contract.test_transports import RUN, STREAMS, TAGS, TOPOLOGY, outgoing
+from tests.contract.test_transports import RUN, STREAMS, TAGS, TOPOLOGY, live, outgoing
 from transports.base import Delivery, Outgoing, Reading, SendOutcome, Shard, SubscriptionSpec
 from transports.carrier import BotoCarrier, run_plan
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
-pytestmark = [pytest.mark.live, pytest.mark.parametrize("stage", STREAMS, indirect=True)]
+pytestmark = [pytest.mark.live, live(STREAMS)]
 
 SHARDS = 2
 # With their hashes these fall into both of two shards.
@@ -72,9 +72,20 @@ class Stage:
         return {shard.id: self.all_of(shard.id) for shard in self.shards()}
 
 
+# Where an emulator breaks a rule of AWS's: (product, test) to what it does instead.
+BROKEN: Mapping[tuple[str, str], str] = {}
+RESHARDED = "test_what_was_in_the_parents_stays_readable_to_its_end"
+
+
 @pytest.fixture
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    stage = Stage(request.param, request.getfixturevalue("memory" if "memory" in request.param else "ministack"))
+    product, name = request.param
+    test = request.node.originalname
+    # A gap that a transport tells of is one that can be seen.
+    gap = TRANSPORTS[name].gaps(product).get("reshard") if test == RESHARDED else None
+    if broken := gap or BROKEN.get((product, test)):
+        request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
+    stage = Stage(name, request.getfixturevalue(product))
     yield stage
     run_plan(stage.transport.tear_down(stage.addresses), stage.carry)
 
@@ -162,8 +173,6 @@ def test_a_split_and_a_merge_name_their_parents(stage: Stage) -> None:
 
 
 def test_what_was_in_the_parents_stays_readable_to_its_end(stage: Stage) -> None:
-    if "reshard" in stage.transport.gaps("memory" if "memory" in stage.transport.name else "ministack"):
-        pytest.skip(stage.transport.gaps("ministack")["reshard"])
     stage.send(*(f"{key}1" for key in KEYS))
     held = stage.everything()
     changes = [run_plan(stage.source.reshard(action), stage.carry) for action in ("split", "merge")]

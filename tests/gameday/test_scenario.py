@@ -25,6 +25,18 @@ claims: [no-loss, at-least-once-effect, {claim: lag, p99: 3s}, {claim: recovery,
 """
 
 
+STREAM = """\
+name: stream
+transport: kinesis
+topology: {shards: 4, subscriptions: [{name: orders}]}
+load: {rate: 150/s, duration: 30s, groups: 40, batch: 500}
+chaos:
+  - {at: 6s, fault: reshard, action: merge}
+  - {at: 12s, fault: stretch-processing, to: 3s, share: 10%, for: 5s}
+claims: [no-loss, ordered-per-partition]
+"""
+
+
 def read(text: str = GOOD, *overrides: str) -> Scenario:
     return scenario.resolve(document.override(document.parse(text, name="s.yaml"), overrides))
 
@@ -53,8 +65,9 @@ def test_an_alias_is_the_claim_it_stands_for() -> None:
     assert read(GOOD, "claims=[at-least-once]").claims == [Claim(claim="no-loss")]
 
 
-def test_what_is_resolved_is_a_scenario_again() -> None:
-    first = read()
+@pytest.mark.parametrize("text", [GOOD, STREAM])
+def test_what_is_resolved_is_a_scenario_again(text: str) -> None:
+    first = read(text)
     again = read(yaml.safe_dump(dict(first.document)))
     assert again.document == first.document
     assert (again.chaos, again.claims, again.shape) == (first.chaos, first.claims, first.shape)
@@ -165,6 +178,42 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
 )
 def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> None:
     assert any(said in line for line in complaints(GOOD, *overrides))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("load.batch=501", "load.batch: 501 is more than the 500 messages that one send call of kinesis takes"),
+        ("load.payload=30KiB", "load.payload: 500 messages of 30720 bytes exceed the 10485760 bytes"),
+        ("topology.max_receives=3", "topology.max_receives: kinesis makes nothing of it: a stream has no dead-letter"),
+        ("topology.visibility_timeout=5s", "topology.visibility_timeout: kinesis makes nothing of it"),
+        ("chaos.1.to=1.5x visibility_timeout", "chaos.1: kinesis has no visibility timeout to be multiplied"),
+        ("chaos.0.action=double", "chaos.0.action: 'double': input should be 'split' or 'merge'"),
+        ("claims.1=dead-letter", "claims.1: kinesis never promises dead-letter: there is no dead-letter queue"),
+        ("claims.1=ordered-per-group", "claims.1: kinesis never promises ordered-per-group"),
+    ],
+)
+def test_what_has_no_meaning_for_a_stream_is_refused(override: str, said: str) -> None:
+    (line,) = complaints(STREAM, override)
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("topology.shards=3", "topology.shards: sqs-fifo makes nothing of it: a queue has no shards"),
+        ("chaos.0={at: 6s, fault: reshard}", "chaos.0.fault: reshard has nothing to strike: sqs-fifo has no shards"),
+    ],
+)
+def test_a_queue_has_no_shards(override: str, said: str) -> None:
+    (line,) = complaints(GOOD, override)
+    assert said in line
+
+
+def test_where_there_is_no_order_no_retry_breaks_it() -> None:
+    (line,) = complaints(GOOD, "transport=sqs", "load.retry=unordered")
+    assert "load.retry: sqs keeps no order that a retry could break" in line
+    assert read(GOOD, "load.retry=unordered").load.retry == "unordered"
 
 
 def test_recovery_from_nothing_is_refused_with_the_line_of_the_claim() -> None:

@@ -199,6 +199,8 @@ def test_it_promises_nothing_about_what_a_stream_does_not_have() -> None:
     assert promise.dedup_window_s is None
 
 
-def test_only_ministack_loses_what_is_unread_in_a_reshard() -> None:
-    assert "reshard" in KINESIS.gaps("ministack")
-    assert "reshard" not in KINESIS.gaps("aws")
+def test_where_a_reshard_is_none_it_says_so() -> None:
+    assert "unread" in KINESIS.gaps("ministack")["reshard"]
+    assert "never end" in KINESIS.gaps("moto")["reshard"]
+    for product in ("aws", "localstack", "memory"):
+        assert "reshard" not in KINESIS.gaps(product)

@@ -344,7 +344,9 @@ class Queue:
 
     def _store(self, now: int, draft: Draft) -> Accepted:
         number = self._next_number()
-        delay_ns = self.conduct.delays_ns(self.settings.delay_ns if draft.delay_ns is None else draft.delay_ns)
+        delay_ns = self.settings.delay_ns if draft.delay_ns is None else draft.delay_ns
+        if delay_ns:
+            delay_ns = self.conduct.delays_ns(delay_ns)
         message = Message(
             number=number,
             order=self._place(draft, number),
@@ -626,7 +628,7 @@ class FifoQueue(Queue):
 
     def _list(self, group: _Group) -> None:
         """Put the group in line if its head can be delivered: a delayed head keeps the rest back, as a hidden one."""
-        if not group.listed and (not group.held or not self.conduct.locks()):
+        if not group.listed and group.waiting and (not group.held or not self.conduct.locks()):
             head = _head(group)
             if head is not None and head.state is not State.DELAYED:
                 group.listed = True

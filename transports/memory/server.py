@@ -74,25 +74,22 @@ class Server:
             wire, service = known
             outcome = service.call(self._clock.now_ns(), operation, wire.read(body))
         except Refused as refused:
-            self._respond(connection, refused.status, wire.refuse(refused, request_id=self._request_id()))
+            self._respond(connection, refused.status, wire.refuse(refused, request_id=self._requests))
         else:
             request = _Request(connection, wire, operation)
-            if isinstance(outcome, LongPoll):
-                self._wait(request, outcome)
+            if isinstance(outcome, dict):
+                self._tell(request, outcome)
             else:
-                self._told(request, outcome)
+                self._wait(request, outcome)
         self._stir()
 
     def refuse_endless(self, connection: Connection) -> None:
         """A request that does not say how long it is."""
         self._respond(connection, 411, Written(_JSON, orjson.dumps({"message": "Content-Length is missing."})))
 
-    def _told(self, request: _Request, answer: Answer) -> None:
-        written = request.wire.write(request.operation, answer, request_id=self._request_id())
+    def _tell(self, request: _Request, answer: Answer) -> None:
+        written = request.wire.write(request.operation, answer, request_id=self._requests)
         self._respond(request.connection, 200, written)
-
-    def _request_id(self) -> str:
-        return f"{self._requests:08}"
 
     def _respond(self, connection: Connection, status: int, written: Written) -> None:
         content_type, body, headers = written
@@ -111,7 +108,7 @@ class Server:
 
     def _give_up(self, waiter: _Waiter) -> None:
         self._drop(waiter)
-        self._told(waiter.request, {})
+        self._tell(waiter.request, {})
 
     def forget(self, connection: Connection) -> None:
         """The client is gone: its long poll must take no message."""
@@ -142,7 +139,7 @@ class Server:
                     break
                 waiter = line.waiters.popleft()
                 waiter.over()
-                self._told(waiter.request, answer)
+                self._tell(waiter.request, answer)
             self._arm(queue, line, now)
             self._close_if_empty(queue, line)
 

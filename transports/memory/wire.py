@@ -44,9 +44,9 @@ class Wire(Protocol):
     def read(self, body: bytes) -> Params:
         """The parameters. Errors: Refused."""
 
-    def write(self, operation: str, answer: Answer, *, request_id: str) -> Written: ...
+    def write(self, operation: str, answer: Answer, *, request_id: int) -> Written: ...
 
-    def refuse(self, refused: Refused, *, request_id: str) -> Written: ...
+    def refuse(self, refused: Refused, *, request_id: int) -> Written: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,10 +71,10 @@ class Json:
             raise Refused("SerializationException", "The body is not a JSON object.")
         return params
 
-    def write(self, operation: str, answer: Answer, *, request_id: str) -> Written:
+    def write(self, operation: str, answer: Answer, *, request_id: int) -> Written:
         return Written(self.content_type, orjson.dumps(answer))
 
-    def refuse(self, refused: Refused, *, request_id: str) -> Written:
+    def refuse(self, refused: Refused, *, request_id: int) -> Written:
         headers = b""
         if self.query_codes is not None:
             # The SDKs still show the code of old, from this header.
@@ -94,14 +94,14 @@ class Query:
     def read(self, body: bytes) -> Params:
         return unfold(form(body))
 
-    def write(self, operation: str, answer: Answer, *, request_id: str) -> Written:
+    def write(self, operation: str, answer: Answer, *, request_id: int) -> Written:
         result = f"<{operation}Result>{_inner(answer)}</{operation}Result>"
-        told = f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+        told = f"<ResponseMetadata><RequestId>{request_id:08}</RequestId></ResponseMetadata>"
         return self._xml(f"{operation}Response", result + told)
 
-    def refuse(self, refused: Refused, *, request_id: str) -> Written:
+    def refuse(self, refused: Refused, *, request_id: int) -> Written:
         error = {"Type": "Sender", "Code": refused.code, "Message": refused.message, **refused.more}
-        return self._xml("ErrorResponse", f"<Error>{_inner(error)}</Error><RequestId>{request_id}</RequestId>")
+        return self._xml("ErrorResponse", f"<Error>{_inner(error)}</Error><RequestId>{request_id:08}</RequestId>")
 
     def _xml(self, root: str, inner: str) -> Written:
         return Written(b"text/xml", f'<{root} xmlns="{self.namespace}">{inner}</{root}>'.encode())

@@ -1,0 +1,178 @@
+"""What SNS documents for topics that deliver to SQS queues; the same probes serve FIFO topics (`sns_fifo`).
+
+Sources: the SNS developer guide and API reference (docs.aws.amazon.com/sns/latest). Standard topics may deliver twice
+and in any order, and AWS may take 15 minutes to apply a filter policy (guide, "Message filtering").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from gameday.conformance.base import Bench, Undecided, claim, missing, mostly
+from gameday.conformance.queues import ProbeQueue, dedup_id, numbered, texts
+from transports.base import Answer, Call, CallFailed
+
+_LOOK_S = 2.0
+_FILTER_APPLIES_S = 900.0
+
+
+class TopicProbe(Protocol):
+    """A probe of both kinds of topic."""
+
+    def __call__(self, bench: Bench, *, fifo: bool = False) -> None: ...
+
+
+class Topic:
+    """A topic made for one probe, and the queues that it delivers to."""
+
+    def __init__(self, bench: Bench, *, fifo: bool) -> None:
+        self.bench = bench
+        self.fifo = fifo
+        name = bench.name("topic") + (".fifo" if fifo else "")
+        kind = {"Attributes": {"FifoTopic": "true"}} if fifo else {}
+        self.arn: str = bench.call("sns", "CreateTopic", Name=name, **kind)["TopicArn"]
+        bench.afterwards("sns", "DeleteTopic", TopicArn=self.arn)
+
+    def queue(self, *, raw: bool = True, **attributes: str) -> ProbeQueue:
+        """A subscribed queue of the topic's kind; `attributes` are added to those of the subscription."""
+        queue = ProbeQueue(self.bench, fifo=self.fifo)
+        answer = self.bench.call(
+            "sns",
+            "Subscribe",
+            TopicArn=self.arn,
+            Protocol="sqs",
+            Endpoint=queue.open_to("sns.amazonaws.com"),
+            Attributes={"RawMessageDelivery": str(raw).lower(), **attributes},
+            ReturnSubscriptionArn=True,
+        )
+        self.bench.afterwards("sns", "Unsubscribe", SubscriptionArn=answer["SubscriptionArn"])
+        return queue
+
+    def draft(
+        self, body: str, *, group: str = "a", dedup: str | None = None, attributes: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """What Publish and an entry of PublishBatch take; `dedup` stands in for the deduplication id of the body."""
+        draft: dict[str, Any] = {"Message": body}
+        if attributes:
+            draft["MessageAttributes"] = {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            }
+        if self.fifo:
+            draft |= {"MessageGroupId": group, "MessageDeduplicationId": dedup or dedup_id(body)}
+        return draft
+
+    def publish(self, body: str, **more: Any) -> Answer:
+        return self.bench.call("sns", "Publish", TopicArn=self.arn, **self.draft(body, **more))
+
+
+def fan_out_complete(bench: Bench, *, fifo: bool = False) -> None:
+    """A published message reaches every subscription (SNS developer guide, "Fanout to Amazon SQS queues")."""
+    topic = Topic(bench, fifo=fifo)
+    queues = [topic.queue() for _ in range(3)]
+    bodies = numbered("m", 5)
+    for body in bodies:
+        topic.publish(body)
+    for queue in queues:
+        queue.collect(bodies, delete=True)
+
+
+def filter_attributes(bench: Bench, *, fifo: bool = False) -> None:
+    """A filter policy lets through what its message attributes match, and nothing else (guide, "Message filtering")."""
+    topic = Topic(bench, fifo=fifo)
+    filtered = topic.queue(FilterPolicy=json.dumps({"kind": ["keep", {"prefix": "also-"}]}))
+    everything = topic.queue()
+    bench.let_apply(_FILTER_APPLIES_S)
+    for body, kind in {"m1": "drop", "m2": "keep", "m3": "keeper", "m4": "also-this"}.items():
+        topic.publish(body, attributes={"kind": kind})
+    topic.publish("m5")
+    _filtered(filtered, everything, wanted=["m2", "m4"], sent=numbered("m", 5))
+
+
+def filter_body(bench: Bench, *, fifo: bool = False) -> None:
+    """With FilterPolicyScope MessageBody the policy is matched with the body (guide, "Filter policy scope")."""
+    topic = Topic(bench, fifo=fifo)
+    policy = {"kind": ["keep"], "size": [{"numeric": [">", 10]}]}
+    filtered = topic.queue(FilterPolicy=json.dumps(policy), FilterPolicyScope="MessageBody")
+    everything = topic.queue()
+    bench.let_apply(_FILTER_APPLIES_S)
+    sizes = {"drop": 20, "keep": 11, "keep ": 12}
+    bodies = [json.dumps({"kind": kind, "size": size}) for kind, size in sizes.items()]
+    bodies += [json.dumps({"kind": "keep", "size": 10}), json.dumps({"kind": "keep"})]
+    for body in bodies:
+        topic.publish(body)
+    _filtered(filtered, everything, wanted=[bodies[1]], sent=bodies)
+
+
+def _filtered(filtered: ProbeQueue, everything: ProbeQueue, *, wanted: Sequence[str], sent: Sequence[str]) -> None:
+    """The subscription without a filter shows that all were delivered: what is absent beside it was kept out."""
+    everything.collect(sent, delete=True)
+    got = texts(filtered.gather(wanted, delete=True)) + texts(filtered.watch(_LOOK_S))
+    wrong = sorted(set(got) - set(wanted))
+    claim(not wrong, f"the filter let through {', '.join(wrong)}")
+    lost = missing(wanted, got)
+    if filtered.fifo:
+        # With a filter a FIFO topic delivers at most once (guide, "Message delivery for FIFO topics").
+        mostly(len(lost), len(wanted), "matching messages did not come", allowed="it is an at-most-once delivery")
+    claim(not lost, f"matching messages did not come: {', '.join(lost)}")
+
+
+def raw_delivery(bench: Bench, *, fifo: bool = False) -> None:
+    """With raw delivery the body comes as it was published, else in SNS's envelope (guide, "Raw message delivery")."""
+    topic = Topic(bench, fifo=fifo)
+    raw, wrapped = topic.queue(raw=True), topic.queue(raw=False)
+    published = topic.publish("m1")
+    raw.collect(["m1"])
+    bodies = bench.until(lambda: texts(wrapped.receive()) or None, "the subscription without raw delivery got nothing")
+    envelope = json.loads(bodies[0])
+    told = {name: envelope.get(name) for name in ("Type", "MessageId", "TopicArn", "Message")}
+    meant = {"Type": "Notification", "MessageId": published["MessageId"], "TopicArn": topic.arn, "Message": "m1"}
+    claim(told == meant, f"the envelope says {told} instead of {meant}")
+
+
+def publish_batch_partial_failure(bench: Bench, *, fifo: bool = False) -> None:
+    """PublishBatch succeeds or fails entry by entry, and the answer says which (API reference, PublishBatch)."""
+    topic = Topic(bench, fifo=fifo)
+    queue = topic.queue()
+    reasons = []
+    for number, (what, spoilt) in enumerate(_SPOILT.items(), start=1):
+        good, bad = f"good{number}", f"bad{number}"
+        entries = [
+            {"Id": good, **topic.draft(good)},
+            {"Id": bad, **topic.draft(bad), "MessageAttributes": {"x": spoilt}},
+        ]
+        call = Call("sns", "PublishBatch", {"TopicArn": topic.arn, "PublishBatchRequestEntries": entries})
+        try:
+            answer = bench.carry(call)
+        except CallFailed as failed:
+            # Refused as a whole, so nothing can be told of its parts.
+            reasons.append(f"{what} fails the whole call with {failed.code}")
+            continue
+        told = {entry["Id"] for name in ("Successful", "Failed") for entry in answer.get(name) or ()}
+        claim(told == {good, bad}, f"of the entries {good} and {bad} the answer mentions {sorted(told)}")
+        accepted = [entry["Id"] for entry in answer.get("Successful") or ()]
+        claim(good in accepted, "a good entry failed together with a bad one")
+        queue.collect(accepted, delete=True)
+        if bad not in accepted:
+            came = texts(queue.watch(_LOOK_S))
+            claim(not came, f"after an entry that was answered as failed, {', '.join(came)} came")
+            return
+        reasons.append(f"{what} is accepted")
+    raise Undecided(f"no entry could be made to fail alone: {', '.join(reasons)}")
+
+
+# Message attributes that SNS refuses, each alone (guide, "Message attributes": data types and validation).
+_SPOILT: Mapping[str, Mapping[str, str]] = {
+    "an empty attribute": {"DataType": "String", "StringValue": ""},
+    "a number that is none": {"DataType": "Number", "StringValue": "none"},
+    "an unknown data type": {"DataType": "Nonsense", "StringValue": "x"},
+}
+
+PROBES: Mapping[str, TopicProbe] = {
+    "fan-out-complete": fan_out_complete,
+    "filter-attributes": filter_attributes,
+    "filter-body": filter_body,
+    "raw-delivery": raw_delivery,
+    "publish-batch-partial-failure": publish_batch_partial_failure,
+}

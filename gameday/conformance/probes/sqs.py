@@ -1,0 +1,160 @@
+"""What SQS documents for standard queues: at least once, in any order, hidden while in flight.
+
+Sources: the SQS developer guide and API reference (docs.aws.amazon.com/AWSSimpleQueueService/latest). Because a
+standard queue may now and then deliver a message twice or after its delete, such rules are judged on ten messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gameday.conformance.base import Bench, Probe, claim, mostly
+from gameday.conformance.queues import HIDDEN_S, ProbeQueue, numbered, texts
+
+_SHORT_S = 3
+_LOOK_S = 2.0
+
+
+def at_least_once(bench: Bench) -> None:
+    """A message that was accepted is delivered at least once (developer guide, "Standard queues")."""
+    queue = ProbeQueue(bench)
+    bodies = numbered("m", 20)
+    for start in (0, 10):
+        claim(not queue.send_batch(bodies[start : start + 10]).get("Failed"), "a valid batch was refused in part")
+    queue.collect(bodies, delete=True)
+
+
+def hidden_while_in_flight(bench: Bench) -> None:
+    """A received message is hidden for its visibility timeout (developer guide, "Visibility timeout")."""
+    queue = ProbeQueue(bench, hidden_s=_SHORT_S)
+    bodies = numbered("m", 10)
+    queue.send_batch(bodies)
+    # Until when each message is hidden at least: no hold ends before its receive was asked for and the timeout is over.
+    held_until: dict[str, float] = {}
+    early: set[str] = set()
+
+    def over() -> bool | None:
+        began = bench.now
+        for body in texts(queue.receive(wait_s=0)):
+            if body in held_until and bench.now < held_until[body]:
+                early.add(body)
+            held_until.setdefault(body, began + _SHORT_S - bench.conditions.tick_s)
+        return True if len(held_until) == len(bodies) and bench.now > max(held_until.values()) else None
+
+    bench.until(over, "ten messages that were sent were not all received")
+    mostly(len(early), len(bodies), "messages came again before their visibility timeout was over")
+
+
+def redelivered_after_visibility(bench: Bench) -> None:
+    """A message that is not deleted comes back after its visibility timeout (developer guide, "Visibility timeout")."""
+    queue = ProbeQueue(bench, hidden_s=1)
+    queue.send("m")
+    first = queue.collect(["m"])[0]
+    again = bench.until(lambda: next(iter(queue.receive()), None), "a message that was not deleted did not come back")
+    claim(again.broker_id == first.broker_id, "what came back has another MessageId")
+
+
+def delete_is_final(bench: Bench) -> None:
+    """A deleted message is not delivered again, but for rare exceptions (API reference, DeleteMessage)."""
+    queue = ProbeQueue(bench)
+    bodies = numbered("m", 10)
+    queue.send_batch(bodies)
+    held = queue.collect(bodies)
+    claim(queue.settle(held) == ["ok"] * len(held), "the delete of a received message was refused")
+    # One that is still there is given back by this, and need not be waited for; one that is gone cannot be.
+    for delivery in held:
+        bench.refusal(queue.hiding(delivery, 0))
+    back = queue.watch(_LOOK_S, enough=lambda got: len({d.body for d in got}) * 2 > len(bodies))
+    mostly(len(set(texts(back))), len(bodies), "messages were delivered again after their delete")
+
+
+def stale_receipt(bench: Bench) -> None:
+    """A delete with an old receipt handle succeeds, though it may delete nothing (API reference, DeleteMessage)."""
+    queue = ProbeQueue(bench, hidden_s=1)
+    queue.send("m")
+    stale = queue.collect(["m"])[0]
+    latest = queue.collect(["m"])[0]
+    claim(stale.receipt != latest.receipt, "two receives gave the same receipt handle")
+    claim(queue.settle([stale]) == ["ok"], "an old receipt handle was refused, as only a FIFO queue may")
+
+
+def dead_letter_after_max_receives(bench: Bench) -> None:
+    """What was received maxReceiveCount times goes to the dead-letter queue (developer guide, "Dead-letter queues")."""
+    dead_letter(bench, fifo=False)
+
+
+def dead_letter(bench: Bench, *, fifo: bool) -> None:
+    """The probe of both kinds of queue."""
+    dead = ProbeQueue(bench, fifo=fifo)
+    queue = ProbeQueue(bench, fifo=fifo, hidden_s=1, dead_letters=dead, max_receives=2)
+    queue.send("m")
+    receives = 0
+
+    def look() -> str | None:
+        nonlocal receives
+        for delivery in queue.receive(wait_s=0):
+            receives += 1
+            claim((delivery.receives or 0) <= 2, f"with maxReceiveCount 2 it was received {delivery.receives} times")
+        return next(iter(texts(dead.receive(wait_s=0))), None)
+
+    body = bench.until(look, "a message that was received twice did not reach the dead-letter queue")
+    claim(body == "m", f"the dead-letter queue holds {body!r}, which nobody sent")
+    claim(receives >= 2, f"with maxReceiveCount 2 it was dead after {receives} receives")
+
+
+def batch_partial_failure(bench: Bench) -> None:
+    """A batch succeeds or fails entry by entry, and the answer says which (API reference, DeleteMessageBatch)."""
+    queue = ProbeQueue(bench)
+    queue.send("m")
+    held = queue.collect(["m"])[0]
+    answer = queue.call(
+        "DeleteMessageBatch",
+        Entries=[{"Id": "bad", "ReceiptHandle": "bogus"}, {"Id": "good", "ReceiptHandle": held.receipt}],
+    )
+    failed = [entry["Id"] for entry in answer.get("Failed") or ()]
+    successful = [entry["Id"] for entry in answer.get("Successful") or ()]
+    claim(failed == ["bad"], f"a receipt handle that is none failed: {failed}")
+    claim(successful == ["good"], f"the good entry beside it succeeded: {successful}")
+
+
+def delay(bench: Bench) -> None:
+    """A message sent with DelaySeconds is invisible for that long, then comes (developer guide, "Message timers")."""
+    queue = ProbeQueue(bench)
+    began = bench.now
+    queue.send("late", DelaySeconds=_SHORT_S)
+    queue.send("now")
+    queue.collect(["now", "late"])
+    took = bench.now - began
+    claim(took >= _SHORT_S - bench.conditions.tick_s, f"a message delayed by {_SHORT_S} s came after {took:.1f} s")
+
+
+def redrive(bench: Bench) -> None:
+    """StartMessageMoveTask moves dead letters back to their source (API reference, StartMessageMoveTask)."""
+    dead = ProbeQueue(bench)
+    queue = ProbeQueue(bench, hidden_s=1, dead_letters=dead, max_receives=1)
+    bodies = numbered("m", 3)
+    queue.send_batch(bodies)
+
+    def buried() -> bool:
+        queue.receive(wait_s=0)
+        answer = dead.call("GetQueueAttributes", AttributeNames=["ApproximateNumberOfMessages"])
+        return int(answer["Attributes"]["ApproximateNumberOfMessages"]) == len(bodies)
+
+    bench.ready(buried, "the dead-letter queue")
+    bench.call("sqs", "StartMessageMoveTask", SourceArn=dead.arn)
+    # Hidden for long, because a second receive would bury them again.
+    queue.collect(bodies, VisibilityTimeout=HIDDEN_S)
+    mostly(len(dead.receive(wait_s=0)), len(bodies), "redriven messages are in the dead-letter queue too")
+
+
+PROBES: Mapping[str, Probe] = {
+    "at-least-once": at_least_once,
+    "hidden-while-in-flight": hidden_while_in_flight,
+    "redelivered-after-visibility": redelivered_after_visibility,
+    "delete-is-final": delete_is_final,
+    "stale-receipt": stale_receipt,
+    "dead-letter-after-max-receives": dead_letter_after_max_receives,
+    "batch-partial-failure": batch_partial_failure,
+    "delay": delay,
+    "redrive": redrive,
+}

@@ -1,0 +1,29 @@
+"""Every probe, by service and name: what `gameday conformance` runs, and where a new one is entered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gameday.conformance.base import Probe
+from gameday.conformance.probes import dynamodb, eventbridge, kinesis, sns, sns_fifo, sqs, sqs_fifo
+
+PROBES: Mapping[str, Mapping[str, Probe]] = {
+    "sqs": sqs.PROBES,
+    "sqs-fifo": sqs_fifo.PROBES,
+    "sns": sns.PROBES,
+    "sns-fifo": sns_fifo.PROBES,
+    "eventbridge": eventbridge.PROBES,
+    "kinesis": kinesis.PROBES,
+    "dynamodb": dynamodb.PROBES,
+}
+
+# The AWS services, as boto3 names them, that the probes of a service call.
+NEEDS: Mapping[str, Sequence[str]] = {
+    "sqs": ("sqs",),
+    "sqs-fifo": ("sqs",),
+    "sns": ("sns", "sqs"),
+    "sns-fifo": ("sns", "sqs"),
+    "eventbridge": ("events", "sqs"),
+    "kinesis": ("kinesis",),
+    "dynamodb": ("dynamodb",),
+}

@@ -1,0 +1,257 @@
+"""Runs the probes of the catalogue against an endpoint, all at once, and makes each outcome a cell of the matrix.
+
+It promises a cell for every probe that was asked for, whatever happens in it; that a service which the endpoint does
+not have is `not-implemented` and costs one call; and that nothing made by a probe is left behind, after Ctrl-C too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gameday import target as targets
+from gameday.conformance.base import (
+    Bench,
+    Cell,
+    Conditions,
+    NotImplementedHere,
+    Probe,
+    Result,
+    Undecided,
+    Violated,
+    lacks,
+    rule,
+)
+from gameday.conformance.registry import NEEDS, PROBES
+from history.errors import Interrupted, TargetError, UsageError
+from transports.base import Call, CallFailed
+from transports.carrier import BotoCarrier
+from transports.endpoint import Endpoint
+
+# Probes mostly wait; more at once would only queue up inside an emulator.
+_AT_ONCE = 16
+_READ_TIMEOUT_S = 30.0
+# Somebody else's endpoint may be AWS, or as slow.
+_REMOTE_PATIENCE_S = 90.0
+_EXIT: Mapping[Result, int] = {"violated": 1, "unknown": 3, "not-implemented": 3, "holds": 0}
+_UNREACHABLE = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError")
+# A call that changes nothing, to see whether a service is there.
+_LOOK: Mapping[str, Call] = {
+    "sqs": Call("sqs", "ListQueues", {}),
+    "sns": Call("sns", "ListTopics", {}),
+    "events": Call("events", "ListRules", {}),
+    "kinesis": Call("kinesis", "ListStreams", {}),
+    "dynamodb": Call("dynamodb", "ListTables", {}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """What became of every probe that was asked for, in the catalogue's order."""
+
+    target: targets.Kind
+    what: str
+    cells: Sequence[Cell]
+
+    @property
+    def exit_code(self) -> int:
+        """1 when a cell is violated; else 3 when one is unknown or not implemented; else 0."""
+        codes = {_EXIT[cell.result] for cell in self.cells}
+        return 1 if 1 in codes else max(codes, default=3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a person asked for. `dedup_window_s`: the endpoint's, where it was shortened."""
+
+    target: targets.Kind
+    url: str | None
+    services: Sequence[str]
+    slow: bool
+    dedup_window_s: float
+
+
+def chosen(text: str | None) -> Sequence[str]:
+    """Services of the catalogue, from a list with commas; all of them without. Errors: UsageError."""
+    if text is None:
+        return list(PROBES)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in PROBES]
+    if unknown or not names:
+        raise UsageError(f"--services {text!r}: {', '.join(unknown) or 'nothing'} is none of {', '.join(PROBES)}")
+    return [name for name in PROBES if name in names]
+
+
+def ask(service: str, name: str, probe: Probe, conditions: Conditions) -> Cell:
+    """Run one probe on a bench of its own; its cell, whatever happened."""
+
+    def cell(result: Result, detail: str) -> Cell:
+        return Cell(service=service, probe=name, result=result, detail=detail)
+
+    bench = Bench(conditions)
+    try:
+        probe(bench)
+    except Violated as violated:
+        return cell("violated", str(violated))
+    except Undecided as undecided:
+        return cell("unknown", str(undecided))
+    except NotImplementedHere as absent:
+        return cell("not-implemented", str(absent))
+    except CallFailed as failed:
+        return cell("not-implemented" if lacks(failed) else "unknown", _plain(str(failed)))
+    except Exception as error:
+        # A malformed answer is the endpoint's, a mistake is ours; neither says anything about the rule.
+        return cell("unknown", f"{type(error).__name__}: {error}")
+    finally:
+        bench.clear()
+    return cell("holds", rule(probe))
+
+
+def _plain(text: str) -> str:
+    """A server that crashed answers with a page of HTML; its words are enough."""
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())
+
+
+def ask_all(
+    services: Iterable[str], conditions: Conditions, *, absent: Mapping[str, str], done: Callable[[Cell], None]
+) -> list[Cell]:
+    """Run all probes of these services at once; `absent`: AWS services that the endpoint lacks, with the reason.
+
+    `done` hears of each cell as it comes, in this thread.
+    """
+    asked = [(service, name) for service in services for name in PROBES[service]]
+    cells: dict[tuple[str, str], Cell] = {}
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe") as threads:
+        futures = []
+        for service, name in asked:
+            lacking = [absent[need] for need in NEEDS[service] if need in absent]
+            if lacking:
+                cells[service, name] = Cell(
+                    service=service, probe=name, result="not-implemented", detail="; ".join(lacking)
+                )
+                done(cells[service, name])
+            else:
+                futures.append(threads.submit(ask, service, name, PROBES[service][name], conditions))
+        try:
+            for future in as_completed(futures):
+                cell = future.result()
+                cells[cell.service, cell.probe] = cell
+                done(cell)
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+    return [cells[key] for key in asked]
+
+
+def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: Endpoint) -> Mapping[str, str]:
+    """The AWS services that the endpoint lacks, with the reason. Errors: TargetError when it answers none of them.
+
+    One that fails in another way is left to its probes, which say so.
+    """
+    failures: dict[str, CallFailed] = {}
+    services = list(services)
+    for service in services:
+        try:
+            carry(_LOOK[service])
+        except CallFailed as failed:
+            failures[service] = failed
+    told = {service: f"{service} at {endpoint.url(service)}: {failed}" for service, failed in failures.items()}
+    if len(failures) == len(services) and all(failed.code in _UNREACHABLE for failed in failures.values()):
+        raise TargetError(
+            f"no answer from {'; '.join(told.values())}. Start the endpoint, name another with --endpoint-url, or "
+            "use --target embedded, which needs none."
+        )
+    return {service: _plain(told[service]) for service, failed in failures.items() if lacks(failed)}
+
+
+async def conformance(order: Order, *, started: Callable[[int], None], done: Callable[[Cell], None]) -> Matrix:
+    """Run what was ordered. `started` hears how many cells there will be, `done` of each.
+
+    Errors: TargetError, UsageError, Interrupted.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    needed = list(dict.fromkeys(need for service in order.services for need in NEEDS[service]))
+    try:
+        with tempfile.TemporaryDirectory(prefix="gameday-conformance-") as scratch:
+            at = await _start(order, needed, Path(scratch))
+            try:
+                return await _watched(order, at, needed, started, done)
+            finally:
+                await at.stop()
+    except asyncio.CancelledError:
+        raise Interrupted("interrupted; what the probes had made is removed") from None
+
+
+async def _watched(
+    order: Order,
+    at: targets.Target,
+    needed: Sequence[str],
+    started: Callable[[int], None],
+    done: Callable[[Cell], None],
+) -> Matrix:
+    """The probes at work in threads, until they are done or the target is not there any more."""
+    over = threading.Event()
+    work = asyncio.create_task(asyncio.to_thread(_run, order, at, needed, over, started, done))
+    death = asyncio.create_task(at.died())
+    try:
+        await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise TargetError(death.result())
+        return work.result()
+    finally:
+        # The probes hear it at their next wait, and tidy up behind them.
+        over.set()
+        await asyncio.gather(work, return_exceptions=True)
+        death.cancel()
+
+
+async def _start(order: Order, needed: Sequence[str], scratch: Path) -> targets.Target:
+    if order.target != "localstack":
+        return await targets.start(
+            order.target, transport="sqs", services=needed, url=order.url, environ=os.environ, run=scratch
+        )
+    return targets.given(needed, order.url, os.environ)
+
+
+def _run(
+    order: Order,
+    at: targets.Target,
+    needed: Sequence[str],
+    over: threading.Event,
+    started: Callable[[int], None],
+    done: Callable[[Cell], None],
+) -> Matrix:
+    carry = BotoCarrier(at.endpoint, read_timeout_s=_READ_TIMEOUT_S, connections=2 * _AT_ONCE)
+
+    def wait(seconds: float) -> None:
+        if over.wait(seconds):
+            raise Undecided("interrupted")
+
+    conditions = Conditions(
+        carry=carry, wait=wait, now=time.monotonic, slow=order.slow, dedup_window_s=order.dedup_window_s
+    )
+    if not targets.on_this_machine(at.endpoint):
+        conditions = replace(conditions, patience_s=_REMOTE_PATIENCE_S, limit_s=4 * _REMOTE_PATIENCE_S, at_once=False)
+    # Made here, one after the other: making a client is not safe between threads.
+    absent = look(needed, carry, at.endpoint)
+    started(sum(len(PROBES[service]) for service in order.services))
+
+    def heard(cell: Cell) -> None:
+        # Raised here, it keeps the probes that have not begun from beginning.
+        if over.is_set():
+            raise Interrupted("interrupted")
+        done(cell)
+
+    cells = ask_all(order.services, conditions, absent=absent, done=heard)
+    return Matrix(target=at.kind, what=at.what, cells=cells)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from history import events
 from history.clock import NS_PER_S
 from history.errors import TargetError
 from history.events import Record
 from history.writer import Writer
-from transports.base import Call, CallFailed, Depth
+from transports.base import Answer, Call, CallFailed, Depth
 from transports.carrier import BotoCarrier
+
+T = TypeVar("T")
 
 # A broker that somebody else runs is called gone after so many seconds without an answer.
 _SILENCE_S = 10.0
@@ -86,16 +89,20 @@ class Backlog(ABC):
     @abstractmethod
     async def _depth(self, name: str) -> Depth: ...
 
-    async def _answer(self, call: Call) -> Mapping[str, object]:
+    async def _answer(self, call: Call) -> Answer:
+        """Errors: TargetError."""
+        return await self._insist(lambda: asyncio.to_thread(self._carrier, call), call.operation)
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
         """Ask again until there is an answer. Errors: TargetError when there has been none for long."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _SILENCE_S
         while True:
             try:
-                return await asyncio.to_thread(self._carrier, call)
+                return await ask()
             except CallFailed as error:
                 if loop.time() > deadline:
-                    raise TargetError(f"the target no longer answers {call.operation}: {error}") from error
+                    raise TargetError(f"the target no longer answers {what}: {error}") from error
                 await asyncio.sleep(self.look_again_s)
 
 

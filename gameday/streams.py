@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 from consumers.leases import Lease, LeaseStore
 from gameday.backlog import Backlog
-from history.errors import TargetError
 from history.writer import Writer
-from transports.base import Addresses, CallFailed, Depth, Transport
+from transports.base import Addresses, Depth, Transport
 from transports.carrier import BotoCarrier
 
 # More than so many records of a shard are not counted: who drains wants to know whether there are any.
@@ -42,10 +41,8 @@ class Streams(Backlog):
         return 0
 
     async def _depth(self, name: str) -> Depth:
-        try:
-            leases = {lease.shard: lease for lease in await self._leases.all(name)}
-        except CallFailed as error:
-            raise TargetError(f"the leases of {name} cannot be read: {error}") from error
+        rows = await self._insist(lambda: self._leases.all(name), f"for the leases of {name}")
+        leases = {lease.shard: lease for lease in rows}
         shards = await self._shards(name)
         # A shard that no consumer has seen yet is nothing that is done, whatever is in it.
         unseen = sum(shard not in leases for shard in shards)

@@ -278,3 +278,51 @@ def test_nothing_of_the_wrong_kind_gets_through_as_a_traceback(key: str, value: 
         read(GOOD, f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}")
     except UsageError as error:
         assert str(error)
+
+
+STREAM = """\
+name: stream
+transport: kinesis
+topology: {shards: 3}
+load: {rate: 100/s, duration: 20s}
+consumers: {processes: 3, batch: 1000, checkpoint: before, children: early, lease: 1s}
+chaos: [{at: 6s, fault: kill-consumer}]
+claims: [no-loss, ordered-per-partition]
+"""
+
+
+def test_a_stream_has_words_of_its_own() -> None:
+    got = read(STREAM)
+    assert (got.consumers.checkpoint, got.consumers.children, got.consumers.lease) == ("before", "early", 1.0)
+    assert got.topology.shards == 3
+    assert read(yaml.safe_dump(dict(got.document))).document == got.document
+
+
+@pytest.mark.parametrize(
+    ("override", "line", "said"),
+    [
+        ("topology.visibility_timeout=5s", "topology.visibility_timeout", "hides nothing"),
+        ("topology.max_receives=3", "topology.max_receives", "no dead-letter queue"),
+        ("topology.redrive=true", "topology.redrive", "no dead-letter queue"),
+        ("consumers.heartbeat=1s", "consumers.heartbeat", "hidden from nobody"),
+        ("consumers.pollers=2", "consumers.pollers", "one reader"),
+        ("consumers.wait=1s", "consumers.wait", "does not wait"),
+        ("consumers.batch=1001", "consumers.batch", "1000"),
+        ("consumers.handler=delete-first", "consumers.handler", "checkpoint: before"),
+        ("load.poison=1%", "load.poison", "would block its shard"),
+        ("chaos=[{at: 6s, fault: lose-delete}]", "chaos.0.fault", "kinesis has no deletes"),
+        ("claims=[ordered-per-group]", "claims.0", "kinesis never promises ordered-per-group"),
+        ("claims=[dead-letter]", "claims.0", "a stream has none"),
+    ],
+)
+def test_what_makes_no_sense_on_a_stream(override: str, line: str, said: str) -> None:
+    (complaint,) = complaints(STREAM, override)
+    assert f": {line}: " in complaint
+    assert said in complaint
+
+
+@pytest.mark.parametrize("key", ["checkpoint: before", "children: early", "lease: 1s", "batch: 11"])
+def test_what_makes_no_sense_on_a_queue(key: str) -> None:
+    name, _, value = key.partition(": ")
+    (complaint,) = complaints(GOOD, f"consumers.{name}={value}")
+    assert f": consumers.{name}: " in complaint

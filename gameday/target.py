@@ -206,6 +206,7 @@ def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) 
 _PROBES: Mapping[str, Call] = {
     "sqs": Call("sqs", "ListQueues", {}),
     "dynamodb": Call("dynamodb", "ListTables", {}),
+    "kinesis": Call("kinesis", "ListStreams", {}),
 }
 
 

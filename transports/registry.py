@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from transports.base import Transport
+from transports.kinesis import Kinesis
 from transports.sqs import Sqs
 
 TRANSPORTS: Mapping[str, Transport] = {
     "sqs": Sqs(name="sqs", fifo=False),
     "sqs-fifo": Sqs(name="sqs-fifo", fifo=True),
-    # The same two queues on a broker of our own (transports/memory): for tests and for measuring ourselves.
+    "kinesis": Kinesis(name="kinesis"),
+    # The same on a broker of our own (transports/memory): for tests and for measuring ourselves.
     "memory": Sqs(name="memory", fifo=False),
     "memory-fifo": Sqs(name="memory-fifo", fifo=True),
+    "memory-kinesis": Kinesis(name="memory-kinesis"),
 }

@@ -25,6 +25,12 @@ from transports.endpoint import Endpoint
 CALL = Call("sqs", "SendMessageBatch", {"QueueUrl": "http://q", "Entries": [{"Id": "0", "MessageBody": "für dich"}]})
 OK = b'{"Successful":[{"Id":"0","MessageId":"m","MD5OfMessageBody":"x","SequenceNumber":"18"}]}'
 
+# Its data is a blob, which the protocol writes in Base64.
+RECORDS = Call(
+    "kinesis", "PutRecords", {"StreamName": "s", "Records": [{"PartitionKey": "k", "Data": b"\xfff\xc3\xbcr"}]}
+)
+STORED = b'{"FailedRecordCount":0,"Records":[{"SequenceNumber":"49","ShardId":"shard-1"}]}'
+
 
 def http(status: str, body: bytes, *headers: str) -> bytes:
     lines = "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers))
@@ -87,8 +93,8 @@ def serving(*script: bytes | None) -> Iterator[Server]:
         server.close()
 
 
-def fast(endpoint: Endpoint, *, read_timeout_s: float = 5.0) -> FastCarrier:
-    return FastCarrier(endpoint, services=("sqs",), read_timeout_s=read_timeout_s)
+def fast(endpoint: Endpoint, *, service: str = "sqs", read_timeout_s: float = 5.0) -> FastCarrier:
+    return FastCarrier(endpoint, services=(service,), read_timeout_s=read_timeout_s)
 
 
 @settings(max_examples=50, deadline=None)
@@ -118,10 +124,11 @@ def test_the_signature_is_botocores(body: bytes, token: str | None, at: int, sec
     assert f"Credential={theirs.scope(request)}," in headers["authorization"]
 
 
-def test_boto3_and_the_fast_carrier_say_and_hear_the_same() -> None:
-    with serving(http("200 OK", OK), http("200 OK", OK)) as server:
-        theirs = dict(BotoCarrier(server.endpoint)(CALL))
-        ours = fast(server.endpoint).for_one_user()(CALL)
+@pytest.mark.parametrize(("call", "good"), [(CALL, OK), (RECORDS, STORED)], ids=["sqs", "kinesis"])
+def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, good: bytes) -> None:
+    with serving(http("200 OK", good), http("200 OK", good)) as server:
+        theirs = dict(BotoCarrier(server.endpoint)(call))
+        ours = fast(server.endpoint, service=call.service).for_one_user()(call)
         theirs.pop("ResponseMetadata")
         assert ours == theirs
         their_request, our_request = server.requests

@@ -19,6 +19,7 @@ from history.control import Disturbance
 from history.errors import RunError, UsageError
 from history.events import Value
 from history.writer import Writer
+from transports.base import ReshardAction, Resharding
 
 if TYPE_CHECKING:
     from chaos.scene import Scene
@@ -187,12 +188,21 @@ class Line(Protocol):
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
 
 
+class StreamControl(Protocol):
+    """Who may reshape the run's stream, one change at a time."""
+
+    async def reshard(self, action: ReshardAction) -> Resharding:
+        """Split a shard or merge two, and wait until the stream takes records again. Errors: CallFailed."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
     """Everything that a fault may touch. `crews` and `visibility_timeout_s` go by subscription; durations in seconds.
 
-    `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
-    `answer_s`: for an answer on a line; `recover_s`: for a replacement to poll.
+    `stream` is None where the subscriptions are queues. `find_s`: how long a strike waits for its consumers to be
+    there; `hold_s`: for one of them to hold a message; `answer_s`: for an answer on a line; `recover_s`: for a
+    replacement to poll.
     """
 
     crews: Mapping[str, Crew]
@@ -200,6 +210,7 @@ class Stage:
     line: Line
     writer: Writer
     seed: int
+    stream: StreamControl | None = None
     find_s: float = 10.0
     hold_s: float = 5.0
     answer_s: float = 5.0

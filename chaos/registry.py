@@ -10,7 +10,9 @@ from chaos.faults.kill_consumer import KillConsumer
 from chaos.faults.lose_delete import LoseDelete
 from chaos.faults.lose_send_reply import LoseSendReply
 from chaos.faults.pause_consumer import PauseConsumer
+from chaos.faults.reshard import Reshard
 from chaos.faults.stretch_processing import StretchProcessing
+from chaos.faults.throttle_sends import ThrottleSends
 
 FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,
@@ -19,4 +21,6 @@ FAULTS: Mapping[str, type[Fault]] = {
     "crash-at": CrashAt,
     "lose-send-reply": LoseSendReply,
     "lose-delete": LoseDelete,
+    "throttle-sends": ThrottleSends,
+    "reshard": Reshard,
 }

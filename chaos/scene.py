@@ -199,6 +199,24 @@ class Scene:
                 self.stop(fired=fired)
         await self.replaced(gone, fired=fired)
 
+    @asynccontextmanager
+    async def load_disturbed(self, disturbance: Disturbance, *, label: str) -> AsyncIterator[None]:
+        """The load under an order, which is taken back on every exit. Errors: NotInjected."""
+        line, answer_s, instance = self.stage.line, self.stage.answer_s, self.strike.instance
+        self.start(["load"], label=label)
+        try:
+            await line.command("arm", disturbance=disturbance.to_json())
+            if await line.report("armed", timeout_s=answer_s, instance=instance) is None:
+                raise NotInjected("the load did not confirm the order")
+            yield
+        finally:
+            await line.command("disarm", instance=instance)
+            answer = await line.report("disarmed", timeout_s=answer_s, instance=instance)
+            if answer is not None:
+                self.stop(fired=int(answer["fired"]))
+        if answer is None:
+            self.unhealed(fired=0, why="the load did not say how often it struck")
+
     def _write(self, phase: events.Phase) -> None:
         self.stage.writer.write(
             events.fault(

@@ -23,11 +23,15 @@ from consumers.config import ConsumerConfig
 from consumers.disturbances import Disturbances
 from consumers.guards import GUARDS
 from consumers.handlers import HANDLERS
+from consumers.lease_stores import make_leases
+from consumers.leases import LeaseStore
 from consumers.stores import make_store
-from consumers.worker import Tools, Worker
+from consumers.stream import StreamWorker
+from consumers.work import BaseWorker, Tools
+from consumers.worker import Worker
 from history import control
 from history.control import Disturbance
-from history.errors import GamedayError, ProcessError
+from history.errors import GamedayError, ProcessError, UsageError
 from history.writer import Writer
 from transports.base import CallFailed
 from transports.registry import TRANSPORTS
@@ -56,7 +60,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     for disturbance in armed:
         disturbances.arm(disturbance)
     store = make_store(config.store, config.endpoint)
-    source = TRANSPORTS[config.transport].source(config.addresses, config.subscription)
+    leases = make_leases(config.leases, config.endpoint) if config.leases else None
     carrier = AioCarrier(
         config.endpoint,
         read_timeout_s=config.wait_s + _READ_MARGIN_S,
@@ -65,26 +69,24 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     )
     writer = Writer(run=config.run_dir, name=name, clock=config.clock)
     try:
-        worker = Worker(
-            config=config,
-            name=name,
-            tools=Tools(
-                writer=writer,
-                carry=carrier,
-                source=source,
-                store=store,
-                handler=HANDLERS[config.handler],
-                guard=GUARDS[config.guard],
-                disturbances=disturbances,
-            ),
+        tools = Tools(
+            writer=writer,
+            carry=carrier,
+            store=store,
+            handler=HANDLERS[config.handler],
+            guard=GUARDS[config.guard],
+            disturbances=disturbances,
         )
+        worker, service = _make_worker(config, name, tools, leases)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
         line = asyncio.create_task(_obey(worker))
         try:
             await store.open()
-            await carrier.client(source.depth().service)
+            if leases is not None:
+                await leases.open()
+            await carrier.client(service)
         except CallFailed as error:
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")
@@ -92,12 +94,27 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         line.cancel()
     finally:
         await store.close()
+        if leases is not None:
+            await leases.close()
         await carrier.close()
     writer.close()
     return 0 if drained else 1
 
 
-async def _run_until_drained(worker: Worker, drain_timeout_s: float) -> bool:
+def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
+    """The worker for what the transport's subscriptions are, and the service that it will call."""
+    transport = TRANSPORTS[config.transport]
+    if transport.kind == "queue":
+        queue = transport.source(config.addresses, config.subscription)
+        return Worker(config=config, name=name, tools=tools, source=queue), queue.depth().service
+    if leases is None:
+        raise UsageError(f"who reads a stream ({config.transport}) needs `leases`")
+    stream = transport.stream(config.addresses, config.subscription)
+    worker = StreamWorker(config=config, name=name, tools=tools, source=stream, leases=leases)
+    return worker, stream.shards().service
+
+
+async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool:
     """Whether the drain came to its end in time. Errors: those of the worker."""
     work = asyncio.create_task(worker.run())
     stopped = asyncio.create_task(worker.stopped())
@@ -113,7 +130,7 @@ async def _run_until_drained(worker: Worker, drain_timeout_s: float) -> bool:
     return False
 
 
-async def _obey(worker: Worker) -> None:
+async def _obey(worker: BaseWorker) -> None:
     """Take commands until the line ends, which is a command to drain."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
@@ -125,7 +142,7 @@ async def _obey(worker: Worker) -> None:
     worker.stop()
 
 
-def _carry_out(command: dict[str, Any], worker: Worker) -> None:
+def _carry_out(command: dict[str, Any], worker: BaseWorker) -> None:
     """Errors: ValueError, TypeError or KeyError for what is no command."""
     disturbances = worker.tools.disturbances
     match command["do"]:

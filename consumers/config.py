@@ -29,7 +29,7 @@ class ConsumerConfig:
 
     Of a stream: `checkpoint` is "after" the effects of what it covers or, wrongly, "before" them; `children` "wait"
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
-    may be taken over.
+    may be taken over; `leases` says where they are kept, like `store`.
     """
 
     run_dir: Path
@@ -53,6 +53,7 @@ class ConsumerConfig:
     checkpoint: str = "after"
     children: str = "wait"
     lease_s: float = 2.0
+    leases: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     @property

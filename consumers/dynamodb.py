@@ -1,4 +1,4 @@
-"""Effects in DynamoDB: one table for guards' marks and effects, shared by consumers on any machine.
+"""Stores in DynamoDB: one table each, shared by consumers on any machine.
 
 Every write is a conditional or additive one, so a step is atomic on the service's side. A write whose answer was lost
 may have happened: CallFailed then says indefinite, and nobody here repeats it, for adding one twice is two. Only a
@@ -27,8 +27,8 @@ _ACTIVE_PAUSE_S = 0.5
 _ACTIVE_LOOKS = 120
 
 
-class DynamoDBStore:
-    """`connections` of one client carry the steps of all handlers of the process."""
+class DynamoDBTable:
+    """A table whose key is the string `pk`. One client carries the steps of all handlers of the process."""
 
     def __init__(self, table: str, endpoint: Endpoint) -> None:
         self._table = table
@@ -51,18 +51,65 @@ class DynamoDBStore:
     async def open(self) -> None:
         await self._call("DescribeTable")
 
-    async def seen(self, key: Key) -> bool:
-        answer = await self._call("GetItem", Key=_guard_key(key), ConsistentRead=True)
-        return bool(answer.get("Item"))
+    async def remove(self) -> None:
+        await self._call("DeleteTable")
 
-    async def claim(self, key: Key) -> bool:
+    async def close(self) -> None:
+        await self._carry.close()
+
+    async def _call(self, operation: str, **params: Any) -> Answer:
+        return await self._patiently(Call(SERVICE, operation, {"TableName": self._table, **params}))
+
+    async def _write_if(self, operation: str, **params: Any) -> bool:
+        """A conditional write; False when its condition did not hold."""
         try:
-            await self._call("PutItem", **_put_guard(key))
+            await self._call(operation, **params)
         except CallFailed as error:
             if error.code == "ConditionalCheckFailedException":
                 return False
             raise
         return True
+
+    async def _items(self, prefix: str) -> list[Mapping[str, Any]]:
+        """Every item whose key begins so."""
+        found: list[Mapping[str, Any]] = []
+        page: dict[str, Any] = {}
+        while True:
+            answer = await self._call(
+                "Scan",
+                ConsistentRead=True,
+                FilterExpression="begins_with(pk, :prefix)",
+                ExpressionAttributeValues={":prefix": {"S": prefix}},
+                **page,
+            )
+            found += answer.get("Items", ())
+            if not answer.get("LastEvaluatedKey"):
+                return found
+            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    async def _patiently(self, call: Call) -> Answer:
+        pause_s = _FIRST_PAUSE_S
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._carry(call)
+            except CallFailed as error:
+                conflict = "TransactionConflict" in str(error) and "ConditionalCheckFailed" not in str(error)
+                if not error.definite or not (conflict or error.code in _AGAIN):
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+        return await self._carry(call)
+
+
+class DynamoDBStore(DynamoDBTable):
+    """Effects, and the marks of their guards."""
+
+    async def seen(self, key: Key) -> bool:
+        answer = await self._call("GetItem", Key=_guard_key(key), ConsistentRead=True)
+        return bool(answer.get("Item"))
+
+    async def claim(self, key: Key) -> bool:
+        return await self._write_if("PutItem", **_put_guard(key))
 
     async def apply(self, key: Key) -> None:
         await self._call("UpdateItem", **_add_one(key))
@@ -79,42 +126,8 @@ class DynamoDBStore:
         return True
 
     async def read_back(self, subscription: str) -> Mapping[str, int]:
-        applied: dict[str, int] = {}
-        page: dict[str, Any] = {}
-        while True:
-            answer = await self._call(
-                "Scan",
-                ConsistentRead=True,
-                FilterExpression="begins_with(pk, :effects)",
-                ExpressionAttributeValues={":effects": {"S": f"effect#{subscription}#"}},
-                **page,
-            )
-            applied |= {_id(item): int(item["applied"]["N"]) for item in answer.get("Items", ())}
-            if not answer.get("LastEvaluatedKey"):
-                return applied
-            page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-    async def remove(self) -> None:
-        await self._call("DeleteTable")
-
-    async def close(self) -> None:
-        await self._carry.close()
-
-    async def _call(self, operation: str, **params: Any) -> Answer:
-        return await self._patiently(Call(SERVICE, operation, {"TableName": self._table, **params}))
-
-    async def _patiently(self, call: Call) -> Answer:
-        pause_s = _FIRST_PAUSE_S
-        for _ in range(_TRIES - 1):
-            try:
-                return await self._carry(call)
-            except CallFailed as error:
-                conflict = "TransactionConflict" in str(error) and "ConditionalCheckFailed" not in str(error)
-                if not error.definite or not (conflict or error.code in _AGAIN):
-                    raise
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
-        return await self._carry(call)
+        items = await self._items(f"effect#{subscription}#")
+        return {_id(item): int(item["applied"]["N"]) for item in items}
 
 
 def _guard_key(key: Key) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Effects in SQLite: the default on one machine, one file shared by every consumer process.
+"""Stores in SQLite: the default on one machine, one file shared by every consumer process.
 
 In WAL mode a commit is with the kernel when it returns, so it survives SIGKILL at any moment (that is what a run
 inflicts; it does not survive a power cut, for `synchronous` is NORMAL). Writers wait for each other: a process that is
-stopped in the middle of a commit holds the others up until it continues, which costs them time and no effect.
+stopped in the middle of a commit holds the others up until it continues, which costs them time and no step.
 
 Steps are carried out by one thread per process. Whatever has gathered while it was busy is committed as one
 transaction: a step is answered after that commit, so it is still atomic and durable by itself, at a fraction of the
@@ -27,13 +27,6 @@ from transports.base import CallFailed
 # Longer than any pause that a scenario inflicts: failing instead would burn a receive of every message in hand.
 _BUSY_S = 120.0
 _CLOSE_S = 5.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS guards (
-    subscription TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (subscription, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS effects (
-    subscription TEXT NOT NULL, id TEXT NOT NULL, applied INTEGER NOT NULL, PRIMARY KEY (subscription, id)
-    ) WITHOUT ROWID;
-"""
 
 Action = Callable[[sqlite3.Connection], Any]
 
@@ -45,7 +38,11 @@ class _Job:
     answer: asyncio.Future[Any]
 
 
-class SqliteStore:
+class SqliteFile:
+    """One file with the tables of `schema`."""
+
+    schema = ""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -57,44 +54,14 @@ class SqliteStore:
         def make() -> None:
             with contextlib.closing(self._connect("rwc")) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_SCHEMA)
+                connection.executescript(self.schema)
 
         await self._guarded(make)
 
     async def open(self) -> None:
         connection: sqlite3.Connection = await self._guarded(lambda: self._connect("rw"))
-        self._thread = threading.Thread(target=self._work, args=(connection,), name="effects", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(connection,), name=self._path.name, daemon=True)
         self._thread.start()
-
-    async def seen(self, key: Key) -> bool:
-        found: bool = await self._step(lambda connection: _seen(connection, key))
-        return found
-
-    async def claim(self, key: Key) -> bool:
-        put: bool = await self._step(lambda connection: _claim(connection, key))
-        return put
-
-    async def apply(self, key: Key) -> None:
-        await self._step(lambda connection: _apply(connection, key))
-
-    async def claim_and_apply(self, key: Key) -> bool:
-        def both(connection: sqlite3.Connection) -> bool:
-            if not _claim(connection, key):
-                return False
-            _apply(connection, key)
-            return True
-
-        put: bool = await self._step(both)
-        return put
-
-    async def read_back(self, subscription: str) -> Mapping[str, int]:
-        def read() -> dict[str, int]:
-            with contextlib.closing(self._connect("ro")) as connection:
-                rows = connection.execute("SELECT id, applied FROM effects WHERE subscription = ?", (subscription,))
-                return dict(rows)
-
-        applied: dict[str, int] = await self._guarded(read)
-        return applied
 
     async def remove(self) -> None:
         """The file lies in the run directory and stays there as evidence."""
@@ -154,6 +121,48 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
             return _translate(self._path, error)
         return results
+
+
+class SqliteStore(SqliteFile):
+    """Effects, and the marks of their guards."""
+
+    schema = """
+CREATE TABLE IF NOT EXISTS guards (
+    subscription TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (subscription, id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS effects (
+    subscription TEXT NOT NULL, id TEXT NOT NULL, applied INTEGER NOT NULL, PRIMARY KEY (subscription, id)
+    ) WITHOUT ROWID;
+"""
+
+    async def seen(self, key: Key) -> bool:
+        found: bool = await self._step(lambda connection: _seen(connection, key))
+        return found
+
+    async def claim(self, key: Key) -> bool:
+        put: bool = await self._step(lambda connection: _claim(connection, key))
+        return put
+
+    async def apply(self, key: Key) -> None:
+        await self._step(lambda connection: _apply(connection, key))
+
+    async def claim_and_apply(self, key: Key) -> bool:
+        def both(connection: sqlite3.Connection) -> bool:
+            if not _claim(connection, key):
+                return False
+            _apply(connection, key)
+            return True
+
+        put: bool = await self._step(both)
+        return put
+
+    async def read_back(self, subscription: str) -> Mapping[str, int]:
+        def read() -> dict[str, int]:
+            with contextlib.closing(self._connect("ro")) as connection:
+                rows = connection.execute("SELECT id, applied FROM effects WHERE subscription = ?", (subscription,))
+                return dict(rows)
+
+        applied: dict[str, int] = await self._guarded(read)
+        return applied
 
 
 def _seen(connection: sqlite3.Connection, key: Key) -> bool:

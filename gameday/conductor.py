@@ -25,12 +25,17 @@ from chaos.timeline import Outcome, Runner
 from chaos.timeline import plan as plan_timeline
 from consumers.effects import EffectStore
 from consumers.fleet import Fleet
+from consumers.lease_stores import make_leases
+from consumers.leases import LeaseStore
 from consumers.stores import make_store
 from gameday import target as targets
+from gameday.backlog import Backlog
 from gameday.queues import Queues
 from gameday.replay import Replay
+from gameday.resharding import Resharder
 from gameday.scenario import NO_EFFECTS, Scenario
 from gameday.setting import Setting, new_id, new_seed
+from gameday.streams import Streams
 from history import events
 from history.child import Child, Report
 from history.clock import NS_PER_S
@@ -200,6 +205,7 @@ class _Conductor:
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
         store = await self._make_store(target)
+        leases = await self._make_leases(target)
         # Put away after the consumers, which are started later, and before the store.
         self._stack.push_async_callback(self._rescue_effects, store, writer)
         view.phase("starting consumers and load")
@@ -210,20 +216,14 @@ class _Conductor:
             loading = starting.create_task(self._start_load(target, addresses, topology, writer))
         load = loading.result()
 
-        runner = Runner(self._strikes(), stage=self._stage(load, writer))
-        queues = Queues(
-            transport=setting.transport,
-            addresses=addresses,
-            subscriptions=scenario.subscriptions,
-            carrier=carrier,
-            writer=writer,
-        )
+        runner = Runner(self._strikes(), stage=self._stage(load, writer, addresses, carrier))
+        backlog = self._backlog(addresses, carrier, writer, leases)
         start_ns = setting.clock.now_ns() + round(_LEAD_S * NS_PER_S)
         writer.write(events.mark("load-started"))
         await load.command("start", at=start_ns)
         view.started(start_ns)
         async with asyncio.TaskGroup() as playing:
-            depths = playing.create_task(queues.watch(), name="depths")
+            depths = playing.create_task(backlog.watch(), name="depths")
             chaos = playing.create_task(runner.run(start_ns=start_ns), name="chaos")
             done = await self._load_done(load)
             writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
@@ -232,11 +232,11 @@ class _Conductor:
             runner.heal_all()
             self._tell_strikes(await chaos)
             depths.cancel()
-        await self._drain(queues, settled_ns)
+        await self._drain(backlog, settled_ns)
         if scenario.topology.redrive:
             view.phase("moving dead letters back")
-            view.note(f"{await queues.redrive()} dead letters moved back to their queues")
-            await self._drain(queues, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+            view.note(f"{await backlog.redrive()} dead letters moved back to their queues")
+            await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
         if isinstance(setting.transport, Replayer) and topology.archive:
             replay = Replay(
                 transport=setting.transport,
@@ -247,8 +247,8 @@ class _Conductor:
                 writer=writer,
             )
             await self._replay(replay)
-            await self._drain(queues, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
-        await self._finish(queues, writer)
+            await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+        await self._finish(backlog, writer)
         await self._read_effects(store, writer)
 
     async def _replay(self, replay: Replay) -> None:
@@ -259,11 +259,11 @@ class _Conductor:
         if why is not None:
             view.note(f"the replay did not run to its end ({why}); claims about it are unknown")
 
-    async def _drain(self, queues: Queues, settled_ns: int) -> None:
+    async def _drain(self, backlog: Backlog, settled_ns: int) -> None:
         """Let the consumers empty the queues, which count as empty from `settled_ns` on, and say if they could not."""
         view, scenario = self._view, self._scenario
         view.phase("draining")
-        depths = await queues.drain(
+        depths = await backlog.drain(
             settled_ns=settled_ns,
             patience_s=scenario.drain_timeout_s,
             tell=lambda seen: view.phase(f"draining: {_depths(seen)}"),
@@ -274,16 +274,16 @@ class _Conductor:
                 "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
             )
 
-    async def _finish(self, queues: Queues, writer: Writer) -> None:
+    async def _finish(self, backlog: Backlog, writer: Writer) -> None:
         """Stop the consumers, bury the dead, look once more: in this order.
 
         The marks come after the last consumer has ended, so that no `received` can follow them.
         """
         self._view.phase("stopping consumers")
         await self._stop_fleets(self._scenario.consumers.drain_timeout + _HASTE_S)
-        if dead := await queues.bury():
+        if dead := await backlog.bury():
             self._view.note(f"{dead} dead letters")
-        for name, depth in (await queues.look()).items():
+        for name, depth in (await backlog.look()).items():
             writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
 
     async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
@@ -352,7 +352,7 @@ class _Conductor:
             try:
                 await asyncio.to_thread(run_plan, transport.tear_down(addresses), carrier)
             except CallFailed as error:
-                made = [addresses.send_to, *addresses.queues.values(), *addresses.dead_letter_queues.values()]
+                made = (addresses.send_to, *addresses.queues.values(), *addresses.dead_letter_queues.values())
                 names = ", ".join(dict.fromkeys(made))
                 self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
 
@@ -368,15 +368,25 @@ class _Conductor:
             raise TargetError(f"cannot create the queues: {error}") from error
 
     async def _make_store(self, target: targets.Target) -> EffectStore:
-        settings = self._setting.store
-        store = make_store(settings, target.endpoint)
+        store = make_store(self._setting.store, target.endpoint)
+        await self._create(store, target, f"effect store ({self._setting.store['kind']})")
+        return store
 
+    async def _make_leases(self, target: targets.Target) -> LeaseStore | None:
+        """Who reads which shard, where there are shards."""
+        if (settings := self._setting.leases) is None:
+            return None
+        leases = make_leases(settings, target.endpoint)
+        await self._create(leases, target, f"leases ({settings['kind']})")
+        return leases
+
+    async def _create(self, store: EffectStore | LeaseStore, target: targets.Target, what: str) -> None:
         async def remove() -> None:
             try:
                 if target.kind != "embedded":
                     await store.remove()
             except CallFailed as error:
-                self._view.note(f"could not remove the effect store ({error}): {settings}")
+                self._view.note(f"could not remove the {what}: {error}")
             finally:
                 await store.close()
 
@@ -385,8 +395,22 @@ class _Conductor:
             await store.create(tags=self._setting.tags)
             await store.open()
         except CallFailed as error:
-            raise TargetError(f"cannot create the effect store ({settings['kind']}): {error}") from error
-        return store
+            raise TargetError(f"cannot create the {what}: {error}") from error
+
+    def _backlog(
+        self, addresses: Addresses, carrier: BotoCarrier, writer: Writer, leases: LeaseStore | None
+    ) -> Backlog:
+        transport, names = self._setting.transport, self._scenario.subscriptions
+        if leases is None:
+            return Queues(transport=transport, addresses=addresses, subscriptions=names, carrier=carrier, writer=writer)
+        return Streams(
+            transport=transport,
+            addresses=addresses,
+            subscriptions=names,
+            carrier=carrier,
+            writer=writer,
+            leases=leases,
+        )
 
     async def _start_observer(self, port: int, guard: Guard) -> None:
         """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
@@ -479,7 +503,9 @@ class _Conductor:
             self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._setting.seed
         )
 
-    def _stage(self, load: Child, writer: Writer) -> Stage:
+    def _stage(self, load: Child, writer: Writer, addresses: Addresses, carrier: BotoCarrier) -> Stage:
+        transport, (subscription, *_) = self._setting.transport, self._scenario.subscriptions
+        stream = transport.stream(addresses, subscription) if transport.kind == "stream" else None
         hidden_s = self._scenario.topology.visibility_timeout
         return Stage(
             crews={fleet.config.subscription: fleet for fleet in self._fleets},
@@ -487,6 +513,7 @@ class _Conductor:
             line=load,
             writer=writer,
             seed=self._setting.seed,
+            stream=Resharder(stream, carrier) if stream else None,
         )
 
     def _tell_strikes(self, outcomes: list[Outcome]) -> None:

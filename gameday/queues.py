@@ -1,36 +1,31 @@
 """The queues of a run as the conductor sees them: how much is in them, whether they are empty, what died in them.
 
-It promises that a queue is called drained only after two looks in a row have found nothing visible, hidden or delayed,
-and that dead letters are read to the end, each recorded before it is removed.
+It promises that a queue counts as empty when nothing is visible, hidden or delayed, and that dead letters are read to
+the end, each recorded before it is removed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
+from gameday.backlog import Backlog
 from history import events
-from history.clock import NS_PER_S
 from history.errors import TargetError
 from history.events import Record
 from history.writer import Writer
-from transports.base import Addresses, Call, CallFailed, Delivery, Depth, Plan, QueueSource, Transport
+from transports.base import Addresses, CallFailed, Delivery, Depth, Plan, QueueSource, Transport
 from transports.carrier import BotoCarrier, run_plan
 
 T = TypeVar("T")
 
-_LOOK_AGAIN_S = 0.5
-# A broker that somebody else runs is called gone after so many seconds without an answer.
-_SILENCE_S = 10.0
 _MOVE_S = 60.0
 # A short poll may come back empty from a queue that is not, but not so often in a row.
 _EMPTY_MAX = 6
 
 
-class Queues:
-    """`carrier` is called from threads, so that a slow broker stalls nothing else."""
-
+class Queues(Backlog):
     def __init__(
         self,
         *,
@@ -40,52 +35,11 @@ class Queues:
         carrier: BotoCarrier,
         writer: Writer,
     ) -> None:
+        super().__init__(subscriptions=subscriptions, carrier=carrier, writer=writer)
         self._sources = {name: transport.source(addresses, name) for name in subscriptions}
         self._dead_letters = {name: transport.dead_letters(addresses, name) for name in subscriptions}
-        self._carrier = carrier
-        self._writer = writer
-
-    async def watch(self, every_s: float = 1.0) -> None:
-        """Note the depths again and again, until cancelled. Errors: TargetError when nobody has answered for long."""
-        while True:
-            await self.look()
-            await asyncio.sleep(every_s)
-
-    async def look(self) -> dict[str, Depth]:
-        """The depth of each subscription, which is noted. Errors: TargetError after a long silence."""
-        depths = {name: await self._depth(name, source) for name, source in self._sources.items()}
-        self._writer.write(*(_depth_mark(name, depth) for name, depth in depths.items()))
-        return depths
-
-    async def drain(
-        self, *, settled_ns: int, patience_s: float, tell: Callable[[Mapping[str, Depth]], None]
-    ) -> dict[str, Depth]:
-        """Wait until all are empty; gives what the last look saw, all zero when they are.
-
-        They count as empty from `settled_ns` on (the run's clock). It gives up when they have not become emptier for
-        `patience_s`. Errors: TargetError.
-        """
-        clock = self._writer.clock
-        fewest: int | None = None
-        fewest_ns = clock.now_ns()
-        empty_before = False
-        while True:
-            looked_ns = clock.now_ns()
-            depths = await self.look()
-            left = sum(depth.total for depth in depths.values())
-            empty = left == 0 and looked_ns >= settled_ns
-            if empty and empty_before:
-                return depths
-            empty_before = empty
-            if fewest is None or left < fewest:
-                fewest, fewest_ns = left, looked_ns
-            if looked_ns > max(fewest_ns, settled_ns) + patience_s * NS_PER_S:
-                return depths
-            tell(depths)
-            await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def bury(self) -> int:
-        """Record and remove every dead letter; how many there were. Errors: TargetError."""
         buried = 0
         for name, source in self._dead_letters.items():
             if source is not None:
@@ -93,10 +47,6 @@ class Queues:
         return buried
 
     async def redrive(self) -> int:
-        """Record every dead letter and have it moved back to its queue; how many there were.
-
-        Errors: TargetError when they cannot be read without being removed, or are not moved.
-        """
         moved = 0
         for name, source in self._dead_letters.items():
             if source is not None:
@@ -107,7 +57,7 @@ class Queues:
         """All are held at once, so that each is seen and none twice, and let go before they are moved."""
         held: list[Delivery] = []
         empty = 0
-        while visible := (await self._depth(name, source)).visible:
+        while visible := (await self._depth_of(source)).visible:
             if deliveries := await self._dead(name, source):
                 held += deliveries
                 empty = 0
@@ -119,7 +69,7 @@ class Queues:
                     f"{name}: {visible} dead letters stand behind others of their group and cannot be read before "
                     "those are removed, so nothing is moved back; let fewer of a group die"
                 )
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
         for first in range(0, len(held), source.batch_max):
             await self._answer(source.hide(held[first : first + source.batch_max], hidden_s=0))
         if not held:
@@ -130,7 +80,7 @@ class Queues:
         while not state.over:
             if asyncio.get_running_loop().time() > deadline:
                 raise TargetError(f"{name}: its dead letters were not moved back within {_MOVE_S:g} s")
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
             state = await self._carried_out(source.moving())
         if state.failed:
             raise TargetError(f"{name}: its dead letters were not moved back: {state.failed}")
@@ -144,9 +94,9 @@ class Queues:
                 buried += sum(d.id is not None for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.
-            if (await self._depth(name, source)).total == 0:
+            if (await self._depth_of(source)).total == 0:
                 return buried
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(self.look_again_s)
 
     async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:
         """Receive some dead letters, and record them."""
@@ -160,7 +110,10 @@ class Queues:
             self._writer.write(*records)
         return deliveries
 
-    async def _depth(self, name: str, source: QueueSource) -> Depth:
+    async def _depth(self, name: str) -> Depth:
+        return await self._depth_of(self._sources[name])
+
+    async def _depth_of(self, source: QueueSource) -> Depth:
         return source.depth_of(await self._answer(source.depth()))
 
     async def _carried_out(self, plan: Plan[T]) -> T:
@@ -170,23 +123,7 @@ class Queues:
         except CallFailed as error:
             raise TargetError(f"the target does not move dead letters back: {error}") from error
 
-    async def _answer(self, call: Call) -> Mapping[str, object]:
-        """Ask again until there is an answer. Errors: TargetError when there has been none for long."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _SILENCE_S
-        while True:
-            try:
-                return await asyncio.to_thread(self._carrier, call)
-            except CallFailed as error:
-                if loop.time() > deadline:
-                    raise TargetError(f"the target no longer answers {call.operation}: {error}") from error
-                await asyncio.sleep(_LOOK_AGAIN_S)
-
 
 def _own_receives(receives: int | None) -> int | None:
     """SQS goes on counting in the dead-letter queue; the read that found the message there is not one of its own."""
     return receives - 1 if receives is not None and receives > 1 else None
-
-
-def _depth_mark(name: str, depth: Depth) -> Record:
-    return events.mark("depth", subscription=name, visible=depth.visible, hidden=depth.hidden, delayed=depth.delayed)

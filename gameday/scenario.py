@@ -18,8 +18,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from chaos.base import Fault, TimelineError
+from chaos.base import Fault, TimelineError, TimesVisibilityTimeout
 from chaos.base import units as fault_units
+from chaos.faults.reshard import Reshard
 from chaos.registry import FAULTS
 from chaos.timeline import plan as plan_timeline
 from consumers.guards import GUARDS
@@ -38,7 +39,7 @@ from verify.registry import CHECKS
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
 # The transports whose broker is our own (transports/memory) and not an AWS emulator.
-MEMORY = ("memory", "memory-fifo")
+MEMORY = ("memory", "memory-fifo", "memory-kinesis")
 
 Verdict = Literal["holds", "violated", "unknown"]
 Count = Annotated[int, Field(ge=1)]
@@ -46,6 +47,33 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 # A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80 characters; RUN adds a time to the name.
 _NAME_MAX, _SUBSCRIPTION_MAX = 24, 16
 _SQS_MESSAGE_MAX = 1024 * 1024
+# What one send call takes: SQS, SNS and EventBridge 1 MiB; PutRecords 10 MiB.
+_CALL_BYTES_MAX = {"queue": 1024 * 1024, "stream": 10 * 1024 * 1024}
+# What has no meaning for some kind of transport, by part of the scenario, and why.
+_NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "queue": {
+        "topology": {"shards": "a queue has no shards"},
+        "consumers": {
+            "checkpoint": "a queue's messages are deleted one by one",
+            "children": "a queue has no shards",
+            "lease": "a queue has no shards to hold",
+        },
+    },
+    "stream": {
+        "topology": {
+            "visibility_timeout": "a stream hides nothing from anybody",
+            "max_receives": "a stream has no dead-letter queue",
+            "redrive": "a stream has no dead-letter queue",
+        },
+        "consumers": {
+            "heartbeat": "what was read from a stream is hidden from nobody",
+            "pollers": "each shard has one reader",
+            "wait": "a read of a stream does not wait",
+        },
+    },
+}
+# What one receive takes: SQS 10; of a stream more would be in hand for too long.
+_BATCH_MAX = {"queue": 10, "stream": 1000}
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -105,7 +133,7 @@ class LoadSpec(_Strict):
     duration: PositiveDuration
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
     payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX)
-    batch: Annotated[int, Field(ge=1, le=10)] = 10
+    batch: Count = Field(default=10, description="messages in one send call, at most as many as the transport takes")
     users: Count = 4
     poison: Share = Field(default=0.0, description="messages that no handler can do")
     processes: Count = Field(default=1, description="Locust processes")
@@ -123,7 +151,7 @@ class ConsumersSpec(_Strict):
     processes: Count = 3
     concurrency: Count = 4
     pollers: Count = 1
-    batch: Annotated[int, Field(ge=1, le=10)] = 10
+    batch: Count = Field(default=10, description="messages in one receive: of a queue at most 10, of a stream 1000")
     wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
     handler: str = "reference"
     processing_time: Annotated[Duration, Field(ge=0)] = 0.0
@@ -234,7 +262,9 @@ def resolve(document: Document) -> Scenario:
     problems.raise_if_any()
     assert body is not None and shape is not None
     promises = _promises(body, problems)
+    _check_meaning(body, problems)
     _check_consumers(body, problems)
+    _check_load(body, problems)
     _check_chaos(body, chaos, problems)
     _check_claims(body, chaos, claims, promises, problems)
     _check_expect(body, claims, problems)
@@ -520,12 +550,27 @@ def _meant(model: SubscriptionModel) -> SubscriptionSpec:
     return SubscriptionSpec(**{**model.model_dump(), "deployed": deployed})
 
 
+def _check_meaning(body: Body, problems: _Problems) -> None:
+    for part, keys in _nothing_to(body).items():
+        for key, why in keys.items():
+            if key in getattr(body, part).model_fields_set:
+                problems.add((part, key), f"{body.transport} makes nothing of it: {why}; remove it")
+
+
+def _nothing_to(body: Body) -> Mapping[str, Mapping[str, str]]:
+    """The keys that mean nothing to the transport, by part, each with the reason."""
+    transport = TRANSPORTS.get(body.transport)
+    return _NOTHING_TO[transport.kind] if transport else {}
+
+
 def _check_consumers(body: Body, problems: _Problems) -> None:
-    hidden_s, consumers, load = body.topology.visibility_timeout, body.consumers, body.load
+    hidden_s, consumers = body.topology.visibility_timeout, body.consumers
     if hidden_s != int(hidden_s) or hidden_s > _VISIBILITY_MAX_S:
         problems.add(
             ("topology", "visibility_timeout"), f"{units.format_duration(hidden_s)}: SQS takes whole seconds, 1s to 12h"
         )
+    if (transport := TRANSPORTS.get(body.transport)) is not None:
+        _check_consumed(body, transport.kind, problems)
     if consumers.handler not in HANDLERS:
         problems.add(("consumers", "handler"), _no_such("handler", consumers.handler, HANDLERS))
     if consumers.guard not in GUARDS:
@@ -542,12 +587,43 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
             f"every {units.format_duration(consumers.heartbeat)} is too late for a visibility timeout of "
             f"{units.format_duration(hidden_s)}; a third of it is usual",
         )
-    if load.batch * load.payload > _SQS_MESSAGE_MAX:
+
+
+def _check_consumed(body: Body, kind: Literal["queue", "stream"], problems: _Problems) -> None:
+    """What a receive of that kind cannot do, and what has an end only where there are dead letters."""
+    consumers, load = body.consumers, body.load
+    if consumers.batch > (most := _BATCH_MAX[kind]):
+        problems.add(("consumers", "batch"), f"{consumers.batch} is more than the {most} of one receive")
+    if kind == "stream" and consumers.handler == "delete-first":
         problems.add(
-            ("load", "payload"),
-            f"{load.batch} messages of {load.payload} bytes exceed the {_SQS_MESSAGE_MAX} bytes of an SQS batch; "
-            "lower load.batch or load.payload",
+            ("consumers", "handler"),
+            "a stream's records are not deleted; what is as wrong there is `checkpoint: before`",
         )
+    if kind == "stream" and load.poison:
+        problems.add(
+            ("load", "poison"),
+            f"{body.transport} has no dead-letter queue: a record that no handler can do would block its shard for "
+            "good; remove it",
+        )
+
+
+def _check_load(body: Body, problems: _Problems) -> None:
+    load, transport = body.load, TRANSPORTS.get(body.transport)
+    if transport is not None:
+        if load.batch > transport.batch_max:
+            problems.add(
+                ("load", "batch"),
+                f"{load.batch} is more than the {transport.batch_max} messages that one send call of "
+                f"{body.transport} takes",
+            )
+        elif load.batch * load.payload > (most := _CALL_BYTES_MAX[transport.kind]):
+            problems.add(
+                ("load", "payload"),
+                f"{load.batch} messages of {load.payload} bytes exceed the {most} bytes that one send call of "
+                f"{body.transport} takes; lower load.batch or load.payload",
+            )
+        if load.retry == "unordered" and not transport.ordered:
+            problems.add(("load", "retry"), f"{body.transport} keeps no order that a retry could break; remove it")
     if load.users > load.groups:
         problems.add(
             ("load", "users"),
@@ -564,7 +640,19 @@ def _check_chaos(body: Body, chaos: Sequence[Fault], problems: _Problems) -> Non
         plan_timeline(chaos, duration_s=body.load.duration, consumers=consumers, seed=0)
     except TimelineError as error:
         problems.add(("chaos", error.entry, error.key), str(error))
+    transport = TRANSPORTS.get(body.transport)
+    kind = transport.kind if transport else None
     for number, fault in enumerate(chaos):
+        if isinstance(fault, Reshard) and kind == "queue":
+            problems.add(("chaos", number, "fault"), f"reshard has nothing to strike: {body.transport} has no shards")
+        if kind == "stream" and fault.fault == "lose-delete":
+            problems.add(
+                ("chaos", number, "fault"), f"lose-delete has nothing to strike: {body.transport} has no deletes"
+            )
+        if kind == "stream" and any(isinstance(value, TimesVisibilityTimeout) for _, value in fault):
+            problems.add(
+                ("chaos", number), f"{body.transport} has no visibility timeout to be multiplied; write a duration"
+            )
         if body.consumers.handler in NO_EFFECTS and fault.fault in _NEEDS_HANDLER:
             problems.add(
                 ("chaos", number, "fault"),
@@ -628,7 +716,7 @@ _PROMISE_NEEDS = {
     "ordered-per-partition": "it has no partitions",
     "ordered-effects": "it keeps no order",
     "exactly-once-delivery": "it delivers at least once, and has no deduplication window",
-    "dead-letter": "without topology.max_receives there is no dead-letter queue",
+    "dead-letter": "there is no dead-letter queue (a stream has none, and a queue needs topology.max_receives)",
     "filter-correct": "no subscription has a filter",
 }
 _EFFECT_CLAIMS = ("at-least-once-effect", "exactly-once-effect", "ordered-effects")
@@ -668,6 +756,8 @@ def _written_back(
     body: Body, shape: Mapping[str, Any], chaos: object, claims: object, drain_timeout_s: float
 ) -> dict[str, Any]:
     written = body.model_dump(mode="json", by_alias=True)
+    for part, keys in _nothing_to(body).items():
+        written[part] = {key: value for key, value in written[part].items() if key not in keys}
     written["load"] |= shape
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     return {**written, "chaos": chaos, "claims": claims}

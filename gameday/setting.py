@@ -43,9 +43,17 @@ class Setting:
     @property
     def store(self) -> dict[str, str]:
         """The effect store, which all subscriptions share."""
+        return self._kept("effects")
+
+    @property
+    def leases(self) -> dict[str, str] | None:
+        """Where the leases of a stream's shards are, for all subscriptions; None where there are queues."""
+        return self._kept("leases") if self.transport.kind == "stream" else None
+
+    def _kept(self, what: str) -> dict[str, str]:
         if self.scenario.consumers.store == "dynamodb":
-            return {"kind": "dynamodb", "table": f"gameday-{self.id}-effects"}
-        return {"kind": "sqlite", "path": str(self.directory / "effects.sqlite")}
+            return {"kind": "dynamodb", "table": f"gameday-{self.id}-{what}"}
+        return {"kind": "sqlite", "path": str(self.directory / f"{what}.sqlite")}
 
     @property
     def services(self) -> list[str]:
@@ -110,6 +118,7 @@ class Setting:
             checkpoint=spec.checkpoint,
             children=spec.children,
             lease_s=spec.lease,
+            leases=self.leases or {},
             seed=self.seed,
         )
 

@@ -19,8 +19,9 @@ import boto3
 import orjson
 from pydantic import ValidationError
 
-from history.clock import Clock
+from history.clock import NS_PER_S, Clock
 from history.errors import UsageError
+from loadgen.lanes import Lane
 from loadgen.schedule import Schedule
 from loadgen.shapes import SHAPES, Shape
 from transports.base import Addresses, SubscriptionSpec, Topology
@@ -85,6 +86,15 @@ class LoadConfig:
             groups=self.groups,
             lanes=self.users,
             poison_share=self.poison_share,
+        )
+
+    def lane(self) -> Lane:
+        """What one user may send: a group's messages one after another where somebody keeps their order."""
+        transport = TRANSPORTS[self.transport]
+        return Lane(
+            batch=min(self.batch, transport.batch_max),
+            ordered=transport.ordered and self.retry == "ordered",
+            give_up_ns=round(self.give_up_s * NS_PER_S),
         )
 
     def to_json(self) -> dict[str, Any]:

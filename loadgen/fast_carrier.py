@@ -12,6 +12,7 @@ Sockets are the standard library's: under Locust they are gevent's, in a test th
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -47,10 +48,10 @@ class JsonService:
     content_type: str
 
 
-# A service joins when none of what we send it needs more than JSON's own types (Kinesis' data is base64, for one).
 JSON_SERVICES: Mapping[str, JsonService] = {
     "sqs": JsonService("AmazonSQS", "application/x-amz-json-1.0"),
     "events": JsonService("AWSEvents", "application/x-amz-json-1.1"),
+    "kinesis": JsonService("Kinesis_20131202", "application/x-amz-json-1.1"),
 }
 
 
@@ -130,7 +131,7 @@ class Line:
         self._socket: socket.socket | None = None
 
     def __call__(self, call: Call) -> Answer:
-        body = orjson.dumps(call.params)
+        body = orjson.dumps(call.params, default=_base64)
         headers = self._signer.headers(
             credentials=self._credentials(),
             content_type=self._service.content_type,
@@ -191,6 +192,13 @@ class Line:
             if not whole:
                 self.close()
         return response
+
+
+def _base64(blob: object) -> str:
+    """A blob as both versions of the protocol write it (smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html)."""
+    if not isinstance(blob, bytes):
+        raise TypeError(f"{type(blob).__name__} is nothing that AWS's JSON protocol sends")
+    return base64.b64encode(blob).decode()
 
 
 def _read_answer(response: HTTPResponse) -> Answer:

@@ -25,8 +25,8 @@ from history.clock import Clock
 from history.control import Disturbance, report
 from history.errors import HistoryError
 from loadgen.config import LoadConfig
+from loadgen.disturbances import KINDS
 from loadgen.lanes import Tally
-from loadgen.lost_replies import KIND
 from loadgen.node import FINISH_WITHIN_S
 
 logger = logging.getLogger(__name__)
@@ -234,11 +234,11 @@ class Lead:
 
     def _arm(self, disturbance: Disturbance) -> None:
         """Once all users stand by, so that every sending process is asked."""
-        if disturbance.kind != KIND:
-            self._fail(f"the load cannot do {disturbance.kind!r}; it knows {KIND}")
+        if disturbance.kind not in KINDS:
+            self._fail(f"the load cannot do {disturbance.kind!r}; it knows {', '.join(KINDS)}")
             return
         gevent.wait([self._ready, self._stopping], count=1)
-        # The n-th call is one call of the run, so one process counts for all.
+        # The n-th is one of the whole run, so one process counts for all.
         nodes = self._nodes if disturbance.nth is None else {min(self._nodes)} if self._nodes else set()
         self._armed[disturbance.instance] = set(nodes)
         for node in nodes:

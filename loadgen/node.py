@@ -19,16 +19,15 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.queue import SimpleQueue
 
-from history.clock import NS_PER_S, Clock
+from history.clock import Clock
 from history.control import Disturbance
 from history.errors import HistoryError
 from history.writer import DIRECTORY, Writer
 from loadgen.carriers import Carrier, carrier_for
 from loadgen.config import LoadConfig
+from loadgen.disturbances import Disturbances
 from loadgen.lanes import Feed, Lane, Tally
-from loadgen.lost_replies import LostReplies
 from loadgen.sender import Sample, Sender
-from transports.registry import TRANSPORTS
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +48,11 @@ class Work:
             raise HistoryError(f"{path} holds a load already; one run directory is one run, so name another one")
         self.writer = Writer(run=Path(config.run_dir), name=writer, clock=self.clock)
         self.carrier: Carrier = carrier_for(config)
-        self.transport = TRANSPORTS[config.transport]
         self.lanes: dict[int, Lane] = {}
         self.feed: Feed | None = None
 
     def add_lane(self, number: int) -> Lane:
-        lane = Lane(
-            batch=min(self.config.batch, self.transport.batch_max),
-            ordered=self.transport.ordered and self.config.retry == "ordered",
-            give_up_ns=round(self.config.give_up_s * NS_PER_S),
-        )
-        self.lanes[number] = lane
+        lane = self.lanes[number] = self.config.lane()
         return lane
 
 
@@ -79,7 +72,7 @@ class Node:
         self._work: Work | None = None
         # Looking for credentials may switch to another user, which must not begin the same work.
         self._making = BoundedSemaphore()
-        self._lost_replies = LostReplies()
+        self._disturbances = Disturbances()
         for name, listener in {
             "lane": self._on_lane,
             "start": self._on_start,
@@ -109,7 +102,7 @@ class Node:
                     writer=self._work.writer,
                     clock=self._work.clock,
                     carry=carry,
-                    lost_replies=self._lost_replies,
+                    disturbances=self._disturbances,
                     count=self._count,
                 )
                 sender.run(self._work.feed, self._wait)
@@ -143,7 +136,7 @@ class Node:
                 self._work.writer.close()
             except HistoryError as error:
                 self._say("failed", str(error))
-        self._say("done", {"tally": asdict(tally), "fired": self._lost_replies.fired})
+        self._say("done", {"tally": asdict(tally), "fired": self._disturbances.fired})
         self._idle.set()
 
     def _say(self, name: str, data: object = None) -> None:
@@ -182,8 +175,8 @@ class Node:
 
     def _on_arm(self, msg: Any, **_: object) -> None:
         disturbance = Disturbance(**orjson.loads(msg.data))
-        self._lost_replies.arm(disturbance)
+        self._disturbances.arm(disturbance)
         self._say("armed", {"instance": disturbance.instance})
 
     def _on_disarm(self, msg: Any, **_: object) -> None:
-        self._say("disarmed", {"instance": msg.data, "fired": self._lost_replies.disarm(msg.data)})
+        self._say("disarmed", {"instance": msg.data, "fired": self._disturbances.disarm(msg.data)})

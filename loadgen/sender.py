@@ -8,14 +8,14 @@ Nothing here knows Locust: how to wait, how to carry a call and who counts calls
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from history import envelope, events
 from history.clock import NS_PER_S, Clock
 from history.writer import Writer
 from loadgen.config import LoadConfig
+from loadgen.disturbances import Disturbances
 from loadgen.lanes import Attempt, Feed, Lane
-from loadgen.lost_replies import LostReplies
 from loadgen.schedule import Message, producer
 from transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
 from transports.registry import TRANSPORTS
@@ -47,7 +47,7 @@ class Sender:
         writer: Writer,
         clock: Clock,
         carry: Callable[[Call], Answer],
-        lost_replies: LostReplies,
+        disturbances: Disturbances,
         count: Callable[[Sample], None],
     ) -> None:
         self.lane = lane
@@ -57,7 +57,7 @@ class Sender:
         self._writer = writer
         self._clock = clock
         self._carry = carry
-        self._lost_replies = lost_replies
+        self._disturbances = disturbances
         self._count = count
         self._calls = 0
 
@@ -82,17 +82,18 @@ class Sender:
         self._calls += 1
         name = f"{self._producer}-call-{self._calls}"
         self._writer.write(*map(self._intended, attempts, messages))
-        call = self._transport.send(self._config.addresses, messages)
+        refused = [self._disturbances.throttled(f"{each.message.id}#{each.number}") for each in attempts]
+        going = [message for message, error in zip(messages, refused, strict=True) if error is None]
+        # One of which nothing is left is refused as a whole, and counted as the call that it would have been.
+        call = self._transport.send(self._config.addresses, going or messages)
         started = self._clock.now_ns()
-        try:
-            answer = self._carry(call)
-            self._lost_replies.strike(name)
-            outcomes = self._transport.sent(answer, messages)
-        except CallFailed as failure:
-            outcomes = [
-                SendOutcome(id=message.id, entry=n, outcome=failure.outcome, error=str(failure))
-                for n, message in enumerate(messages)
-            ]
+        answered = iter(self._answers(call, name, going) if going else ())
+        outcomes = [
+            replace(next(answered), entry=n)
+            if error is None
+            else SendOutcome(id=message.id, entry=n, outcome="failed", error=error)
+            for n, (message, error) in enumerate(zip(messages, refused, strict=True))
+        ]
         ended = self._writer.write(
             *(
                 events.sent(
@@ -121,6 +122,18 @@ class Sender:
                 outcomes=outcomes,
             )
         )
+
+    def _answers(self, call: Call, name: str, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        """What became of each message of a call."""
+        try:
+            answer = self._carry(call)
+            self._disturbances.lose_reply(name)
+            return self._transport.sent(answer, messages)
+        except CallFailed as failure:
+            return [
+                SendOutcome(id=message.id, entry=n, outcome=failure.outcome, error=str(failure))
+                for n, message in enumerate(messages)
+            ]
 
     def _outgoing(self, message: Message) -> Outgoing:
         """The same for every attempt: the body is a function of the seed and the message."""

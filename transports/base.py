@@ -21,11 +21,15 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One AWS API call: a boto3 service name, an operation as AWS spells it (SendMessageBatch), its parameters."""
+    """One AWS API call: a boto3 service name, an operation as AWS spells it (SendMessageBatch), its parameters.
+
+    `after_s`: how long whoever carries out a plan waits before it, where the plan asks again until something is so.
+    """
 
     service: str
     operation: str
     params: Mapping[str, Any]
+    after_s: float = 0.0
 
 
 Plan = Generator[Call, Answer, T]
@@ -192,6 +196,17 @@ class Reading:
     behind_ms: int
 
 
+ReshardAction = Literal["split", "merge"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resharding:
+    """Which shards were closed, and which ones the stream lists in their place."""
+
+    parents: Sequence[str]
+    children: Sequence[str]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Depth:
     """How many messages a queue holds: visible, hidden (received, not settled) and delayed. Approximate on AWS."""
@@ -252,7 +267,7 @@ class QueueSource(Protocol):
 
 
 class StreamSource(Protocol):
-    """How to read one stream: every method is a call as data or reads an answer."""
+    """How to read one stream, and to reshape it: every method is a call as data, reads an answer or is a plan."""
 
     @property
     def batch_max(self) -> int: ...
@@ -269,6 +284,9 @@ class StreamSource(Protocol):
     def iterator_of(self, answer: Answer) -> str: ...
     def read(self, iterator: str, *, most: int) -> Call: ...
     def read_of(self, answer: Answer, shard: str) -> Reading: ...
+    def reshard(self, action: ReshardAction) -> Plan[Resharding]:
+        """Split one shard or merge two, and wait until the stream takes records again."""
+        ...
 
 
 def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from transports.base import Transport
 from transports.eventbridge import Eventbridge
+from transports.kinesis import Kinesis
 from transports.sns import Sns
 from transports.sqs import Sqs
 
@@ -15,7 +16,9 @@ TRANSPORTS: Mapping[str, Transport] = {
     "sns": Sns(name="sns", fifo=False),
     "sns-fifo": Sns(name="sns-fifo", fifo=True),
     "eventbridge": Eventbridge(),
-    # The same two queues on a broker of our own (transports/memory): for tests and for measuring ourselves.
+    "kinesis": Kinesis(name="kinesis"),
+    # The same on a broker of our own (transports/memory): for tests and for measuring ourselves.
     "memory": Sqs(name="memory", fifo=False),
     "memory-fifo": Sqs(name="memory-fifo", fifo=True),
+    "memory-kinesis": Kinesis(name="memory-kinesis"),
 }

@@ -53,10 +53,10 @@ def _timeline(loaded: Loaded, id: str) -> list[dict[str, Any]]:
 
 def _cause(loaded: Loaded, timeline: list[dict[str, Any]], s: str | None) -> str:
     """The faults at work during the message's life that struck a process which handled it (or that struck no process
-    by name), the nearest first; or that there was none."""
+    by name), the nearest first; or that there was none. The load and the stream have a hand in every message."""
     if not timeline:
         return "no record of it"
-    actors = {
+    actors = {"load", "stream"} | {
         event.get(role)
         for event in timeline
         if s is None or event.get("subscription") in (None, s)

@@ -55,6 +55,8 @@ class Sub:
         self.received_rate = Rate()
         self.latency = Histogram()
         self.depth: dict[str, int] | None = None
+        # By partition, as their readers tell it.
+        self.behind_ms: dict[str, int] = {}
         self.expected_acked = 0
         self.settled = 0
         self.dead = 0
@@ -403,6 +405,8 @@ class Live:
                 self.phase = "aborted"
             case "depth" if (name := record.get("subscription")) is not None:
                 self._sub(name).depth = {key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")}
+            case "iterator-age" if (name := record.get("subscription")) is not None:
+                self._sub(name).behind_ms[str(record.get("partition"))] = int(record.get("behind_ms") or 0)
             case "effects-read" if (name := record.get("subscription")) is not None:
                 sub = self._sub(name)
                 sub.read_back = place if sub.read_back is None else max(sub.read_back, place)

@@ -136,6 +136,8 @@ class Metrics(Collector):
         yield _gauge("backlog_messages", "Messages not settled yet.", backlog, "subscription")
         depth = {(name, state): n for name, sub in subs.items() for state, n in (sub.depth or {}).items()}
         yield _gauge("queue_messages", "The queue as the broker counts it.", depth, "subscription", "state")
+        ages = {(name,): max(sub.behind_ms.values()) / 1_000 for name, sub in subs.items() if sub.behind_ms}
+        yield _gauge("iterator_age_seconds", "How far the slowest reader of a stream is behind.", ages, "subscription")
         dead = {(name,): sub.dead for name, sub in subs.items()}
         yield self._counter("dead_letters", "Messages found in the dead-letter queue.", dead, "subscription")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from chaos.base import Fault, Lasting, NotInjected, Share
+from chaos.base import Fault, Lasting, Share
 from chaos.scene import Scene
 
 
@@ -20,18 +20,7 @@ class LoseSendReply(Lasting, Fault):
     share: Share = 1.0
 
     async def strike(self, scene: Scene) -> None:
-        line, answer_s = scene.stage.line, scene.stage.answer_s
-        instance = scene.strike.instance
-        scene.start(["load"], label=f"the replies to {self.share * 100:g}% of the send calls are lost")
-        try:
-            await line.command("arm", disturbance=scene.disturbance("lose-send-reply", share=self.share).to_json())
-            if await line.report("armed", timeout_s=answer_s, instance=instance) is None:
-                raise NotInjected("the load did not confirm the order")
+        disturbance = scene.disturbance("lose-send-reply", share=self.share)
+        label = f"the replies to {self.share * 100:g}% of the send calls are lost"
+        async with scene.load_disturbed(disturbance, label=label):
             await scene.lasts(self.for_)
-        finally:
-            await line.command("disarm", instance=instance)
-            answer = await line.report("disarmed", timeout_s=answer_s, instance=instance)
-            if answer is not None:
-                scene.stop(fired=int(answer["fired"]))
-        if answer is None:
-            scene.unhealed(fired=0, why="the load did not say how often it struck")

@@ -15,6 +15,7 @@ from history import reader
 from history.clock import Clock
 from history.control import Disturbance
 from history.writer import Writer
+from transports.base import CallFailed, ReshardAction, Resharding
 
 
 class Place:
@@ -120,6 +121,22 @@ class FakeLine:
         return None
 
 
+class FakeStream:
+    """Splits and merges at once; `refuses` is what a call fails with instead."""
+
+    def __init__(self, crew: FakeCrew) -> None:
+        self.crew = crew
+        self.refuses: CallFailed | None = None
+        self.result = Resharding(parents=["shard-1"], children=["shard-2", "shard-3"])
+
+    async def reshard(self, action: ReshardAction) -> Resharding:
+        self.crew.note("stream", action)
+        await asyncio.sleep(0)
+        if self.refuses:
+            raise self.refuses
+        return self.result
+
+
 class World:
     """A stage of fakes with a real history. Waits are short: nobody here needs longer than an instant."""
 
@@ -128,12 +145,14 @@ class World:
         self.writer = Writer(run=run, name="conductor", clock=Clock.start())
         self.crew = FakeCrew(consumers, self.writer.path)
         self.line = FakeLine(self.crew)
+        self.stream = FakeStream(self.crew)
         self.stage = Stage(
             crews={"orders": self.crew},
             visibility_timeout_s={"orders": 4.0},
             line=self.line,
             writer=self.writer,
             seed=7,
+            stream=self.stream,
             find_s=0.1,
             hold_s=0.1,
             answer_s=0.1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from chaos.registry import FAULTS
 from history.errors import HistoryError
 from tests.chaos.chaos_fakes import World, until
+from transports.base import CallFailed, Resharding
 
 # Each fault as a scenario might write it; of those that last, for longer than any test waits.
 ENTRIES: dict[str, dict[str, Any]] = {
@@ -21,9 +23,12 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "crash-at": {"point": "before-effect", "share": 0.01},
     "lose-send-reply": {"share": 0.1},
     "lose-delete": {"share": 0.1},
+    "throttle-sends": {"share": 0.1},
+    "reshard": {},
 }
-LASTING = [name for name in ENTRIES if name != "kill-consumer"]
+LASTING = [name for name in ENTRIES if name not in ("kill-consumer", "reshard")]
 ARMED = ("stretch-processing", "crash-at", "lose-delete")
+LOAD = ("lose-send-reply", "throttle-sends")
 
 
 @pytest.fixture
@@ -69,7 +74,7 @@ def test_it_is_recorded_before_it_breaks_and_after_it_heals(world: World, name: 
     assert start["label"]
     assert "fired" not in start["params"]
     members = [f"orders-{n}.1" for n in (1, 2, 3)]
-    assert start["targets"] and set(start["targets"]) <= {*members, "load"}
+    assert start["targets"] and set(start["targets"]) <= {*members, "load", "stream"}
     # Nothing is done to anybody outside of the two records.
     assert world.did and all(phases == ["start"] for _, _, phases in world.did)
 
@@ -137,7 +142,7 @@ def test_an_order_is_taken_back_when_giving_it_fails(world: World, name: str) ->
     assert _is_whole(world)
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name != "lose-send-reply"])
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in (*LOAD, "reshard")])
 def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> None:
     for member in world.crew.members:
         member.alive = False
@@ -150,9 +155,10 @@ def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> No
     assert not [what for _, what, _ in world.did if what.startswith("SIG") or what == "arm"]
 
 
-def test_a_load_that_does_not_answer_is_no_success(world: World) -> None:
+@pytest.mark.parametrize("name", LOAD)
+def test_a_load_that_does_not_answer_is_no_success(world: World, name: str) -> None:
     world.line.answers = False
-    (outcome,) = asyncio.run(world.strike(entry("lose-send-reply")))
+    (outcome,) = asyncio.run(world.strike(entry(name)))
     assert outcome.error == "the load did not confirm the order"
     assert world.faults[-1]["params"]["fired"] == 0
     assert world.did[-1][1] == "disarm"
@@ -283,3 +289,43 @@ def test_crash_at_the_nth_is_over_when_it_has_crashed(world: World) -> None:
     assert outcome.fired == 3, "as often as the crew says"
     replaced = [what for _, what, _ in world.did][-2:]
     assert replaced == ["replaced", "replaced"], "its harm ends when both replacements poll"
+
+
+def test_reshard_names_the_shards_that_came_and_went(world: World) -> None:
+    (outcome,) = asyncio.run(world.strike(entry("reshard", action="merge")))
+    assert (outcome.fired, outcome.error) == (1, None)
+    assert [what for _, what, _ in world.did] == ["merge"]
+    start, stop = world.faults
+    assert start["params"] == {"action": "merge"}
+    assert (stop["params"]["parents"], stop["params"]["children"]) == (["shard-1"], ["shard-2", "shard-3"])
+
+
+def test_a_reshard_that_brought_no_shard_is_no_success(world: World) -> None:
+    world.stream.result = Resharding(parents=["shard-1"], children=[])
+    (outcome,) = asyncio.run(world.strike(entry("reshard")))
+    assert (outcome.fired, outcome.error) == (0, "was in place, but never struck")
+    assert world.faults[-1]["params"]["fired"] == 0
+
+
+def test_a_reshard_that_is_refused_is_no_success(world: World) -> None:
+    world.stream.refuses = CallFailed("LimitExceededException", "too many shards", definite=True)
+    (outcome,) = asyncio.run(world.strike(entry("reshard")))
+    assert outcome.error and "too many shards" in outcome.error
+    assert [(record["phase"], record["params"].get("fired")) for record in world.faults] == [
+        ("start", None),
+        ("stop", 0),
+    ]
+
+
+def test_a_reshard_of_which_nobody_knows_does_not_claim_to_be_over(world: World) -> None:
+    world.stream.refuses = CallFailed("ReadTimeoutError", "no answer", definite=False)
+    (outcome,) = asyncio.run(world.strike(entry("reshard")))
+    assert outcome.error and "nobody knows" in outcome.error
+    assert [record["phase"] for record in world.faults] == ["start"]
+
+
+def test_where_there_is_no_stream_nothing_is_resharded(world: World) -> None:
+    world.stage = replace(world.stage, stream=None)
+    (outcome,) = asyncio.run(world.strike(entry("reshard")))
+    assert outcome.error == "there is no stream to reshard"
+    assert not world.did

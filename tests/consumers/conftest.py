@@ -21,7 +21,8 @@ from consumers.disturbances import Disturbances
 from consumers.guards import GUARDS
 from consumers.handlers import HANDLERS, Handler
 from consumers.stores import make_store
-from consumers.worker import Tools, Worker
+from consumers.work import Tools
+from consumers.worker import Worker
 from history.clock import Clock
 from history.writer import Writer
 from tests.consumers.scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
@@ -67,13 +68,12 @@ def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
         tools = Tools(
             writer=Writer(run=run, name="orders-1.1", clock=changed.clock),
             carry=queue,
-            source=SqsQueue("q"),
             store=store,
             handler=HANDLERS[handler] if isinstance(handler, str) else handler,
             guard=GUARDS[changed.guard],
             disturbances=Disturbances(),
         )
-        worker = Worker(config=changed, name="orders-1.1", tools=tools)
+        worker = Worker(config=changed, name="orders-1.1", tools=tools, source=SqsQueue("q"))
         queue.when_empty = lambda: None if worker.holding else worker.stop()
         return Bench(worker, queue, store, run)
 

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from gameday import queues as module
+from gameday import backlog
+from gameday.backlog import Backlog
 from gameday.queues import Queues
 from history import envelope
 from history.clock import NS_PER_S, Clock
@@ -60,7 +61,7 @@ def depths_answer(visible: int, hidden: int, delayed: int) -> Mapping[str, Any]:
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr(Backlog, "look_again_s", 0.001)
 
 
 @pytest.fixture
@@ -203,6 +204,6 @@ def test_a_broker_that_is_silent_for_long_is_gone(writer: Writer, monkeypatch: p
     def silent(call: Call) -> Mapping[str, Any]:
         raise CallFailed("EndpointConnectionError", "nobody there", definite=True)
 
-    monkeypatch.setattr(module, "_SILENCE_S", 0.01)
+    monkeypatch.setattr(backlog, "_SILENCE_S", 0.01)
     with pytest.raises(TargetError, match="the target no longer answers GetQueueAttributes: EndpointConnectionError"):
         asyncio.run(queues(silent, writer).look())

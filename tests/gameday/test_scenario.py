@@ -25,6 +25,18 @@ claims: [no-loss, at-least-once-effect, {claim: lag, p99: 3s}, {claim: recovery,
 """
 
 
+RESHARDED = """\
+name: resharded
+transport: kinesis
+topology: {shards: 4, subscriptions: [{name: orders}]}
+load: {rate: 150/s, duration: 30s, groups: 40, batch: 500}
+chaos:
+  - {at: 6s, fault: reshard, action: merge}
+  - {at: 12s, fault: stretch-processing, to: 3s, share: 10%, for: 5s}
+claims: [no-loss, ordered-per-partition]
+"""
+
+
 def read(text: str = GOOD, *overrides: str) -> Scenario:
     return scenario.resolve(document.override(document.parse(text, name="s.yaml"), overrides))
 
@@ -53,8 +65,9 @@ def test_an_alias_is_the_claim_it_stands_for() -> None:
     assert read(GOOD, "claims=[at-least-once]").claims == [Claim(claim="no-loss")]
 
 
-def test_what_is_resolved_is_a_scenario_again() -> None:
-    first = read()
+@pytest.mark.parametrize("text", [GOOD, RESHARDED])
+def test_what_is_resolved_is_a_scenario_again(text: str) -> None:
+    first = read(text)
     again = read(yaml.safe_dump(dict(first.document)))
     assert again.document == first.document
     assert (again.chaos, again.claims, again.shape) == (first.chaos, first.claims, first.shape)
@@ -91,11 +104,14 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("chaos.1.to=8", "chaos.1.to: 8 has no unit"),
         ("claims.2.p99=3", "claims.2.p99: 3 has no unit"),
         # Values.
-        ("load.batch=11", "load.batch: 11: input should be less than or equal to 10"),
+        ("load.batch=11", "load.batch: 11 is more than the 10 messages that one send call of"),
         ("load.users=yes", "load.users: True: input should be a valid integer"),
         ("load.shape=constnat", "load.shape: no shape is called 'constnat'; did you mean constant?"),
         ("load.payload=2MiB", "load.payload: '2MiB': input should be less than or equal to 1048576"),
-        ("load.payload=200KiB", "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes of an SQS batch"),
+        (
+            "load.payload=200KiB",
+            "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes that one send call of",
+        ),
         ("load.users=50", "load.users: 50 users for 40 groups"),
         ("load.processes=5", "load.processes: 5 processes for 4 users"),
         ("consumers.processes=0", "consumers.processes: 0: input should be greater than or equal to 1"),
@@ -169,6 +185,38 @@ def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> Non
     assert any(said in line for line in complaints(GOOD, *overrides))
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("load.batch=501", "load.batch: 501 is more than the 500 messages that one send call of kinesis takes"),
+        ("load.payload=30KiB", "load.payload: 500 messages of 30720 bytes exceed the 10485760 bytes"),
+        ("chaos.1.to=1.5x visibility_timeout", "chaos.1: kinesis has no visibility timeout to be multiplied"),
+        ("chaos.0.action=double", "chaos.0.action: 'double': input should be 'split' or 'merge'"),
+    ],
+)
+def test_what_a_streams_load_and_chaos_cannot_be(override: str, said: str) -> None:
+    (line,) = complaints(RESHARDED, override)
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("topology.shards=3", "topology.shards: sqs-fifo makes nothing of it: a queue has no shards"),
+        ("chaos.0={at: 6s, fault: reshard}", "chaos.0.fault: reshard has nothing to strike: sqs-fifo has no shards"),
+    ],
+)
+def test_a_queue_has_no_shards(override: str, said: str) -> None:
+    (line,) = complaints(GOOD, override)
+    assert said in line
+
+
+def test_where_there_is_no_order_no_retry_breaks_it() -> None:
+    (line,) = complaints(GOOD, "transport=sqs", "load.retry=unordered")
+    assert "load.retry: sqs keeps no order that a retry could break" in line
+    assert read(GOOD, "load.retry=unordered").load.retry == "unordered"
+
+
 def test_recovery_from_nothing_is_refused_with_the_line_of_the_claim() -> None:
     assert complaints(GOOD, "chaos=[]") == [
         "s.yaml:9: claims.3: recovery can show nothing: there is no fault to recover from. "
@@ -231,3 +279,51 @@ def test_nothing_of_the_wrong_kind_gets_through_as_a_traceback(key: str, value: 
         read(GOOD, f"{key}={yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10))}")
     except UsageError as error:
         assert str(error)
+
+
+STREAM = """\
+name: stream
+transport: kinesis
+topology: {shards: 3}
+load: {rate: 100/s, duration: 20s}
+consumers: {processes: 3, batch: 1000, checkpoint: before, children: early, lease: 1s}
+chaos: [{at: 6s, fault: kill-consumer}]
+claims: [no-loss, ordered-per-partition]
+"""
+
+
+def test_a_stream_has_words_of_its_own() -> None:
+    got = read(STREAM)
+    assert (got.consumers.checkpoint, got.consumers.children, got.consumers.lease) == ("before", "early", 1.0)
+    assert got.topology.shards == 3
+    assert read(yaml.safe_dump(dict(got.document))).document == got.document
+
+
+@pytest.mark.parametrize(
+    ("override", "line", "said"),
+    [
+        ("topology.visibility_timeout=5s", "topology.visibility_timeout", "hides nothing"),
+        ("topology.max_receives=3", "topology.max_receives", "no dead-letter queue"),
+        ("topology.redrive=true", "topology.redrive", "no dead-letter queue"),
+        ("consumers.heartbeat=1s", "consumers.heartbeat", "hidden from nobody"),
+        ("consumers.pollers=2", "consumers.pollers", "one reader"),
+        ("consumers.wait=1s", "consumers.wait", "does not wait"),
+        ("consumers.batch=1001", "consumers.batch", "1000"),
+        ("consumers.handler=delete-first", "consumers.handler", "checkpoint: before"),
+        ("load.poison=1%", "load.poison", "would block its shard"),
+        ("chaos=[{at: 6s, fault: lose-delete}]", "chaos.0.fault", "kinesis has no deletes"),
+        ("claims=[ordered-per-group]", "claims.0", "kinesis never promises ordered-per-group"),
+        ("claims=[dead-letter]", "claims.0", "a stream has none"),
+    ],
+)
+def test_what_makes_no_sense_on_a_stream(override: str, line: str, said: str) -> None:
+    (complaint,) = complaints(STREAM, override)
+    assert f": {line}: " in complaint
+    assert said in complaint
+
+
+@pytest.mark.parametrize("key", ["checkpoint: before", "children: early", "lease: 1s", "batch: 11"])
+def test_what_makes_no_sense_on_a_queue(key: str) -> None:
+    name, _, value = key.partition(": ")
+    (complaint,) = complaints(GOOD, f"consumers.{name}={value}")
+    assert f": consumers.{name}: " in complaint

@@ -17,13 +17,19 @@ from hypothesis import strategies as st
 
 from loadgen.carriers import SharedBoto, carrier_for
 from loadgen.config import LoadConfig
-from loadgen.fast_carrier import JSON_SERVICES, FastCarrier, Signer
+from loadgen.fast_carrier import FastCarrier, Signer
 from transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
 
 CALL = Call("sqs", "SendMessageBatch", {"QueueUrl": "http://q", "Entries": [{"Id": "0", "MessageBody": "für dich"}]})
 OK = b'{"Successful":[{"Id":"0","MessageId":"m","MD5OfMessageBody":"x","SequenceNumber":"18"}]}'
+
+# Its data is a blob, which the protocol writes in Base64.
+RECORDS = Call(
+    "kinesis", "PutRecords", {"StreamName": "s", "Records": [{"PartitionKey": "k", "Data": b"\xfff\xc3\xbcr"}]}
+)
+STORED = b'{"FailedRecordCount":0,"Records":[{"SequenceNumber":"49","ShardId":"shard-1"}]}'
 
 
 def http(status: str, body: bytes, *headers: str) -> bytes:
@@ -87,8 +93,8 @@ def serving(*script: bytes | None) -> Iterator[Server]:
         server.close()
 
 
-def fast(endpoint: Endpoint, *, read_timeout_s: float = 5.0) -> FastCarrier:
-    return FastCarrier(endpoint, services=("sqs",), read_timeout_s=read_timeout_s)
+def fast(endpoint: Endpoint, *, service: str = "sqs", read_timeout_s: float = 5.0) -> FastCarrier:
+    return FastCarrier(endpoint, services=(service,), read_timeout_s=read_timeout_s)
 
 
 @settings(max_examples=50, deadline=None)
@@ -126,12 +132,13 @@ PUT = Call(
 PUT_OK = b'{"FailedEntryCount":1,"Entries":[{"EventId":"e"},{"ErrorCode":"InternalFailure","ErrorMessage":"no"}]}'
 
 
-@pytest.mark.parametrize(("call", "answer"), [(CALL, OK), (PUT, PUT_OK)], ids=JSON_SERVICES)
-def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, answer: bytes) -> None:
-    with serving(http("200 OK", answer), http("200 OK", answer)) as server:
+@pytest.mark.parametrize(
+    ("call", "good"), [(CALL, OK), (PUT, PUT_OK), (RECORDS, STORED)], ids=["sqs", "events", "kinesis"]
+)
+def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, good: bytes) -> None:
+    with serving(http("200 OK", good), http("200 OK", good)) as server:
         theirs = dict(BotoCarrier(server.endpoint)(call))
-        carrier = FastCarrier(server.endpoint, services=(call.service,), read_timeout_s=5)
-        ours = carrier.for_one_user()(call)
+        ours = fast(server.endpoint, service=call.service).for_one_user()(call)
         theirs.pop("ResponseMetadata")
         assert ours == theirs
         their_request, our_request = server.requests

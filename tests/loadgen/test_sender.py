@@ -16,8 +16,8 @@ from history.clock import NS_PER_S, Clock
 from history.control import Disturbance
 from history.writer import DIRECTORY, Writer
 from loadgen.config import LoadConfig
+from loadgen.disturbances import LOST_REPLY, THROTTLE, Disturbances
 from loadgen.lanes import Feed, Lane
-from loadgen.lost_replies import KIND, LostReplies
 from loadgen.sender import Sample, Sender
 from transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from transports.endpoint import Endpoint
@@ -56,12 +56,12 @@ def wait(seconds: float) -> bool:
 
 
 def send(
-    config: LoadConfig, broker: Broker, lost_replies: LostReplies | None = None
+    config: LoadConfig, broker: Broker, disturbances: Disturbances | None = None
 ) -> tuple[list[dict[str, Any]], Lane, list[Sample]]:
     """Run one lane to its end, everything being due already; its records, its lane, its samples."""
     clock = Clock.parse(config.clock)
     writer = Writer(run=Path(config.run_dir), name="load", clock=clock)
-    lane = Lane(batch=config.batch, ordered=True, give_up_ns=round(config.give_up_s * 1e9))
+    lane = config.lane()
     samples: list[Sample] = []
     sender = Sender(
         config=config,
@@ -70,7 +70,7 @@ def send(
         writer=writer,
         clock=clock,
         carry=broker,
-        lost_replies=lost_replies or LostReplies(),
+        disturbances=disturbances or Disturbances(),
         count=samples.append,
     )
     messages = config.schedule().messages(clock.now_ns() - NS_PER_S)
@@ -162,27 +162,91 @@ def test_a_lost_reply_is_a_call_that_arrived(config: LoadConfig) -> None:
         arrived.update(entry["MessageDeduplicationId"] for entry in call.params["Entries"])
         return accept(call)
 
-    lost_replies = LostReplies()
-    lost_replies.arm(Disturbance(kind=KIND, instance="lost-1", share=0.2, seed=15))
-    records, lane, _ = send(config, broker, lost_replies)
+    disturbances = Disturbances()
+    disturbances.arm(Disturbance(kind=LOST_REPLY, instance="lost-1", share=0.2, seed=15))
+    records, lane, _ = send(config, broker, disturbances)
     unknown = [r for r in records if r["event"] == "sent" and r["outcome"] == "unknown"]
-    fired = lost_replies.disarm("lost-1")
+    fired = disturbances.disarm("lost-1")
     assert fired == len({r["call"] for r in unknown}) > 0
     assert all("ReadTimeoutError" in r["error"] and f"r1-{r['id']}" in arrived for r in unknown)
     assert lane.tally.acked == 40
 
 
+def test_a_throttled_entry_never_leaves_and_the_rest_of_its_call_does(config: LoadConfig) -> None:
+    stored: list[str] = []
+
+    def broker(call: Call) -> Answer:
+        stored.extend(entry["MessageDeduplicationId"].removeprefix("r1-") for entry in call.params["Entries"])
+        return accept(call)
+
+    disturbances = Disturbances()
+    disturbances.arm(Disturbance(kind=THROTTLE, instance="throttle-1", share=0.3, seed=15))
+    records, lane, samples = send(config, broker, disturbances)
+    sent = [r for r in records if r["event"] == "sent"]
+    refused = [r for r in sent if r["outcome"] == "failed"]
+    assert disturbances.disarm("throttle-1") == len(refused) > 0
+    assert all("ProvisionedThroughputExceeded" in r["error"] and "throttle-1" in r["error"] for r in refused)
+    assert stored == [r["id"] for r in sent if r["outcome"] == "ok"], "each went out once, and only what is said to be"
+    assert lane.tally.acked == len(stored) == len(set(stored)) == 40
+    calls: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for record in sent:
+        calls[record["call"]].append(record)
+    assert all([r["entry"] for r in entries] == list(range(len(entries))) for entries in calls.values())
+    assert [len(sample.outcomes) for sample in samples] == [len(entries) for entries in calls.values()]
+    assert {"ok", "failed"} in [{r["outcome"] for r in entries} for entries in calls.values()]
+
+
+def test_a_call_of_which_nothing_is_left_is_not_made(config: LoadConfig) -> None:
+    def broker(call: Call) -> Answer:
+        raise AssertionError("a throttled entry left")
+
+    disturbances = Disturbances()
+    disturbances.arm(Disturbance(kind=THROTTLE, instance="throttle-1"))
+    records, lane, _ = send(replace(config, give_up_s=0.2), broker, disturbances)
+    assert {r["outcome"] for r in records if r["event"] == "sent"} == {"failed"}
+    assert lane.tally.failed == lane.tally.intended > 0
+
+
+def records_stored(call: Call) -> Answer:
+    """PutRecords, each record with the next number."""
+    return {"Records": [{"SequenceNumber": "7", "ShardId": "shardId-0"} for _ in call.params["Records"]]}
+
+
+@pytest.mark.parametrize(("retry", "kept"), [("ordered", True), ("unordered", False)])
+def test_only_an_ordered_retry_keeps_the_order_of_a_key(config: LoadConfig, retry: str, kept: bool) -> None:
+    """AWS promises no order among the records of one call, so an ordered producer never puts two of a key in one."""
+    stored: defaultdict[str, list[int]] = defaultdict(list)
+    keys: list[list[str]] = []
+    seq: dict[str, int] = {}
+
+    def broker(call: Call) -> Answer:
+        keys.append([record["PartitionKey"] for record in call.params["Records"]])
+        for record in call.params["Records"]:
+            id = orjson.loads(record["Data"])["detail"]["metadata"]["id"]
+            stored[record["PartitionKey"]].append(seq[id])
+        return records_stored(call)
+
+    config = replace(config, transport="kinesis", retry=retry, batch=500)
+    seq = {m.id: m.seq for m in config.schedule().messages(0)}
+    disturbances = Disturbances()
+    disturbances.arm(Disturbance(kind=THROTTLE, instance="throttle-1", share=0.3, seed=15))
+    _, lane, _ = send(config, broker, disturbances)
+    assert lane.tally.acked == sum(map(len, stored.values())) == 40
+    assert all(len(set(each)) == len(each) for each in keys) is kept
+    assert all(each == sorted(each) for each in stored.values()) is kept
+
+
 def test_lost_replies_count_what_fired() -> None:
-    lost_replies = LostReplies()
-    lost_replies.arm(Disturbance(kind=KIND, instance="third", nth=3))
+    disturbances = Disturbances()
+    disturbances.arm(Disturbance(kind=LOST_REPLY, instance="third", nth=3))
     struck = []
     for n in range(1, 7):
         try:
-            lost_replies.strike(f"call-{n}")
+            disturbances.lose_reply(f"call-{n}")
         except CallFailed as failure:
             assert failure.outcome == "unknown"
             struck.append(n)
     assert struck == [3]
-    assert lost_replies.disarm("third") == 1
-    assert lost_replies.disarm("never armed") == 0
-    lost_replies.strike("call-8")
+    assert disturbances.disarm("third") == 1
+    assert disturbances.disarm("never armed") == 0
+    disturbances.lose_reply("call-8")

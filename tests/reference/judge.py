@@ -584,7 +584,8 @@ def recovered_on(past: Past, fault: Fault, spec: Subscription, within: int) -> t
         return UNKNOWN, "no bound: too few messages before the first fault"
     quiet = max(3 * SECOND, (spec.visibility_timeout_ns or 0) + SECOND)
     end = past.facts.load_stopped.time if past.facts.load_stopped is not None else (past.facts.last_at or 0)
-    limit = min([end - past.error, *(other.start.time for other in others if other.start.time >= stop)])
+    # Whatever the quiet time must be over before is told by other clocks.
+    limit = min([end, *(other.start.time for other in others if other.start.time >= stop)]) - past.error
     if _quiet_moment(_late(past, spec, bound, -past.error, fair=False), stop, within, quiet, limit):
         return HOLDS, ""
     certain = [

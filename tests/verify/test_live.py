@@ -255,6 +255,12 @@ class TestSnapshot:
         told = lived(story.files).snapshot()["subscriptions"]["orders"]
         assert (told["backlog"], told["depth"]) == (6, {"visible": 3, "hidden": 2, "delayed": 1})
 
+    def test_iterator_age_is_by_partition_and_the_latest(self) -> None:
+        story = clean()
+        for at, partition, behind_ms in [(9, "a", 70), (10, "b", 50), (11, "a", 20)]:
+            story.mark("iterator-age", at, subscription="orders", partition=partition, behind_ms=behind_ms)
+        assert lived(story.files).subs["orders"].behind_ms == {"a": 20, "b": 50}
+
     def test_consumers_and_restarts(self) -> None:
         story = Story()
         for at, name, consumer in [

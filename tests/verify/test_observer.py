@@ -18,6 +18,7 @@ import pytest
 
 from tests.verify.live_histories import Story, manifest
 from verify.live import SHARED
+from verify.observer import Metrics, Observer
 from verify.tail import Tail
 
 DEADLINE_S = 20
@@ -149,6 +150,18 @@ def eventually(port: int, holds: Callable[[dict[str, float]], bool]) -> dict[str
         assert time.monotonic() < deadline, samples
         time.sleep(0.05)
     return samples
+
+
+def test_iterator_age_is_that_of_the_shard_furthest_behind(run: Path) -> None:
+    story = Story()
+    for partition, behind_ms in [("a", 70_000), ("b", 1_500), ("a", 20)]:
+        story.mark("iterator-age", 9, subscription="orders", partition=partition, behind_ms=behind_ms)
+    for name, records in story.files.items():
+        (run / "history" / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
+    observer = Observer(run)
+    observer.read()
+    samples = {s.name: (s.labels, s.value) for metric in Metrics(observer).collect() for s in metric.samples}
+    assert samples["gameday_iterator_age_seconds"] == ({"subscription": "orders"}, 1.5)
 
 
 @pytest.mark.live

@@ -1,0 +1,39 @@
+"""Reshard: the stream is split or merged under load, as an operator does who makes it wider or narrower.
+
+Nothing of it is undone, for nothing is broken: a reshard is an ordinary change, after which the stream is as whole as
+before, and merging the halves again would be one more reshard. It is over when the stream takes records again; whether
+consumers then read the parents to their end before the children is what it is there to show.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from chaos.base import Fault, NotInjected
+from chaos.scene import Scene
+from transports.base import CallFailed
+
+
+class Reshard(Fault):
+    """Split the stream's widest shard, or merge its two narrowest neighbours, while records come in."""
+
+    colour: ClassVar[str] = "#00a3a3"
+
+    fault: Literal["reshard"]
+    action: Literal["split", "merge"] = "split"
+
+    async def strike(self, scene: Scene) -> None:
+        stream = scene.stage.stream
+        if stream is None:
+            raise NotInjected("there is no stream to reshard")
+        scene.start(["stream"], label=self.action)
+        try:
+            done = await stream.reshard(self.action)
+        except CallFailed as error:
+            if error.definite:
+                raise NotInjected(f"the {self.action} was refused: {error}") from error
+            scene.unhealed(fired=0, why=f"nobody knows what became of the {self.action}: {error}")
+            return
+        # The call was only a wish; the new shards that the stream lists are counted.
+        fired = 1 if done.children else 0
+        scene.stop(fired=fired, parents=list(done.parents), children=list(done.children))

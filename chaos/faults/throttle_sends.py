@@ -1,0 +1,27 @@
+"""Throttle sends: a part of each call is refused, as a service does whose limits are reached. No emulator has any.
+
+Some entries of a call fail while others are stored, and the producer must send the failed ones again: one that
+meanwhile sends what comes after them in their group has broken the group's order.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from chaos.base import Fault, Lasting, Share
+from chaos.scene import Scene
+
+
+class ThrottleSends(Lasting, Fault):
+    """Refuse a share of the messages in each send call, as a throttled service does: they must be sent again."""
+
+    colour: ClassVar[str] = "#37872d"
+
+    fault: Literal["throttle-sends"]
+    share: Share = 0.5
+
+    async def strike(self, scene: Scene) -> None:
+        disturbance = scene.disturbance("throttle-sends", share=self.share)
+        label = f"{self.share * 100:g}% of the messages in each send call are refused"
+        async with scene.load_disturbed(disturbance, label=label):
+            await scene.lasts(self.for_)

@@ -1,0 +1,354 @@
+"""The worker that consumes a stream: takes shards by their leases, reads them, handles, and checkpoints how far it is.
+
+One task tends the leases: it looks for new shards, renews what is held and takes what is free or left (consumers/
+leases.py decides). Each shard that is held has a reader: read, record, handle, checkpoint, and again. Records of a
+group are handled in their order, groups beside each other.
+
+It promises that a checkpoint covers nothing that is not done (`checkpoint: before`, which is wrong, covers what is in
+hand before it is handled), that it is announced before it is made and only then answered, and that one that was refused
+or got no answer is the reader's last: what else it wrote could arrive late, so the lease is left behind, and with it
+the token. A record whose handler failed is handled again in its place, after a pause, until it works: a stream has no
+dead-letter queue, and what went on without it would lose it. A running handler is never cut off by the loss of a lease.
+
+Whatever was received and not checkpointed comes again, to whoever takes the lease next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
+from itertools import takewhile
+from typing import Any
+
+from consumers.config import ConsumerConfig
+from consumers.leases import Lease, LeaseStore, Watch, plan
+from consumers.work import BaseWorker, InHand, Tools, lanes, say
+from history import events
+from history.clock import NS_PER_S
+from history.events import SendResult
+from transports.base import CallFailed, Delivery, Shard, StreamSource
+
+# AWS answers five reads a second on a shard (docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html).
+_READ_PACE_S = 0.2
+_LIST_EVERY_S = 1.0
+_AGE_EVERY_S = 1.0
+_RETRY_S = 0.5
+_TENDS_A_LEASE = 4
+_NS_PER_MS = 1_000_000
+_REFUSED = "LeaseLost: somebody else holds the shard"
+
+
+class StreamRecord(InHand):
+    """`handled`: it needs nothing more."""
+
+    __slots__ = ("handled",)
+
+    def __init__(self, worker: BaseWorker, batch: str, delivery: Delivery) -> None:
+        id = delivery.id or f"{delivery.partition}:{delivery.broker_seq}"
+        # A stream does not count receives, but what comes again comes in another batch: it rolls the dice again.
+        super().__init__(worker, batch, delivery, id=id, key=f"{id}:{batch}")
+        # What is not ours needs nothing but its `received` record.
+        self.handled = delivery.id is None
+
+    async def delete(self) -> None:
+        raise NotImplementedError("a record of a stream cannot be deleted")
+
+
+class StreamWorker(BaseWorker):
+    """A record is in hand until its handler is done with it or its reader ends."""
+
+    def __init__(
+        self, *, config: ConsumerConfig, name: str, tools: Tools, source: StreamSource, leases: LeaseStore
+    ) -> None:
+        super().__init__(config=config, name=name, tools=tools)
+        self.source = source
+        self.leases = leases
+        self._watch = Watch(config.lease_s)
+        self._known: set[str] = set()
+        self._readers: dict[str, Reader] = {}
+        self._list_at_s = 0.0
+        self._steal_at_s = 0.0
+        self._failing = False
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def _works(self, tasks: asyncio.TaskGroup) -> Iterable[Coroutine[Any, Any, None]]:
+        return [self._tend_all(tasks), self._tell_ages()]
+
+    # Leases.
+
+    async def _tend_all(self, tasks: asyncio.TaskGroup) -> None:
+        """Until the last reader has ended: what is still handled while the worker drains stays its own."""
+        every_s = self.config.lease_s / _TENDS_A_LEASE
+        while not self.stopping or self._readers:
+            try:
+                await self._renew()
+                if not self.stopping:
+                    await self._discover()
+                    await self._take_shards(tasks)
+                self._failing = False
+            except CallFailed as error:
+                if not self._failing:
+                    say(f"tending the leases failed, trying again: {error}")
+                self._failing = True
+            if self.stopping and self._readers:
+                await asyncio.wait([reader.task for reader in self._readers.values()], timeout=every_s)
+            await self.pause(every_s)
+
+    async def _renew(self) -> None:
+        for reader in list(self._readers.values()):
+            if not await self.leases.renew(reader.lease):
+                reader.lost = True
+
+    async def _discover(self) -> None:
+        """Give every new shard a lease; its parents, if they are listed too, got theirs before."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._list_at_s:
+            return
+        new = [shard for shard in await self._shards() if shard.id not in self._known]
+        if new:
+            # Where each comes from is on record before anybody can read it.
+            self.tools.writer.write(*(self._partition_mark(shard) for shard in new))
+        for shard in _parents_first(new):
+            await self.leases.add(
+                Lease(subscription=self.config.subscription, shard=shard.id, parents=tuple(shard.parents))
+            )
+            self._known.add(shard.id)
+        self._list_at_s = now_s + _LIST_EVERY_S
+
+    async def _shards(self) -> list[Shard]:
+        found: list[Shard] = []
+        page: str | None = None
+        while True:
+            shards, page = self.source.shards_of(await self.tools.carry(self.source.shards(page=page)))
+            found += shards
+            if page is None:
+                return found
+
+    def _partition_mark(self, shard: Shard) -> events.Record:
+        return events.mark(
+            "partition", subscription=self.config.subscription, partition=shard.id, parents=list(shard.parents)
+        )
+
+    async def _take_shards(self, tasks: asyncio.TaskGroup) -> None:
+        now_s = asyncio.get_running_loop().time()
+        leases = await self.leases.all(self.config.subscription)
+        self._watch.see(leases, now_s)
+        wanted = plan(
+            leases,
+            me=self.name,
+            held=self._readers,
+            expired=lambda lease: self._watch.expired(lease, now_s),
+            early=self.config.children == "early",
+            may_steal=now_s >= self._steal_at_s,
+        )
+        for lease in wanted:
+            if not self._watch.expired(lease, now_s):
+                self._steal_at_s = now_s + self.config.lease_s
+            mine = await self.leases.take(lease, self.name)
+            # A stop that came meanwhile leaves it to expire.
+            if mine is not None and not self.stopping:
+                reader = self._readers[mine.shard] = Reader(self, mine)
+                reader.task = tasks.create_task(self._read(reader))
+
+    async def _read(self, reader: Reader) -> None:
+        try:
+            await reader.run()
+        finally:
+            del self._readers[reader.lease.shard]
+        # Its children may be waiting.
+        self._list_at_s = 0.0
+
+    # Records.
+
+    def batch(self, deliveries: Sequence[Delivery], started: int) -> list[StreamRecord]:
+        name = self._next_batch()
+        batch = [StreamRecord(self, name, delivery) for delivery in deliveries]
+        self._take(batch, started)
+        self.let_go(sum(record.handled for record in batch))
+        return batch
+
+    def let_go(self, records: int) -> None:
+        self._hold(-records)
+
+    async def handle(self, record: StreamRecord) -> None:
+        """One attempt."""
+        attempt = await self._attempt(record)
+        if attempt.records:
+            self.tools.writer.write(*attempt.records)
+        if attempt.done:
+            record.handled = True
+            self.let_go(1)
+
+    async def _tell_ages(self) -> None:
+        """How far behind each shard is that is read here, once a second: what Lambda and the KCL call iterator age."""
+        while not self.stopping:
+            self.tell_ages(self._readers.values())
+            await self.pause(_AGE_EVERY_S)
+
+    def tell_ages(self, readers: Iterable[Reader]) -> None:
+        marks = [
+            events.mark(
+                "iterator-age",
+                subscription=self.config.subscription,
+                partition=reader.lease.shard,
+                behind_ms=reader.behind_ms(),
+            )
+            for reader in readers
+        ]
+        if marks:
+            self.tools.writer.write(*marks)
+
+
+class Reader:
+    """Reads one shard as long as its lease holds. `lost`: the lease is somebody else's, as far as is known."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, worker: StreamWorker, lease: Lease) -> None:
+        self.lease = lease
+        self.lost = False
+        self._worker = worker
+        self._position = lease.position
+        self._behind_ms = 0
+        # When what is in hand was read; None with nothing in hand.
+        self._read_ns: int | None = None
+
+    def over(self) -> bool:
+        return self.lost or self._worker.stopping
+
+    def behind_ms(self) -> int:
+        """What is in hand ages while it is handled, though nothing is read meanwhile."""
+        held_ns = 0 if self._read_ns is None else self._worker.now() - self._read_ns
+        return self._behind_ms + held_ns // _NS_PER_MS
+
+    async def run(self) -> None:
+        worker, shard, source = self._worker, self.lease.shard, self._worker.source
+        carry, most = worker.tools.carry, min(worker.config.batch, source.batch_max)
+        iterator: str | None = None
+        failures = 0
+        while not self.over():
+            started = worker.now()
+            try:
+                if iterator is None:
+                    iterator = source.iterator_of(await carry(source.iterator(shard, after=self._position)))
+                    started = worker.now()
+                reading = source.read_of(await carry(source.read(iterator, most=most)), shard)
+            except CallFailed as error:
+                iterator = None
+                # An iterator lives for five minutes, and a process may pause for longer: a new one is all it takes.
+                if error.code != "ExpiredIteratorException":
+                    failures += 1
+                    if failures == 1:
+                        say(f"reading {shard} failed, trying again more slowly: {error}")
+                    await worker.back_off(failures)
+                continue
+            if self.over():
+                # It was read for somebody else.
+                break
+            failures = 0
+            iterator, self._behind_ms = reading.next, reading.behind_ms
+            if reading.deliveries and not await self._work_through(reading.deliveries, started):
+                break
+            if iterator is None:
+                await self._finish()
+                return
+            await worker.pause(_READ_PACE_S - (worker.now() - started) / NS_PER_S)
+        if not self.lost:
+            await self._give_back()
+
+    async def _work_through(self, deliveries: Sequence[Delivery], started: int) -> bool:
+        """Handle what was read and checkpoint it; whether to go on."""
+        worker = self._worker
+        batch = worker.batch(deliveries, started)
+        self._read_ns = worker.now()
+        before = worker.config.checkpoint == "before"
+        refused = before and not await self._checkpoint(batch)
+        if not refused:
+            async with asyncio.TaskGroup() as tasks:
+                for lane in lanes(batch, ordered=True):
+                    tasks.create_task(self._work_lane(lane))
+        worker.let_go(sum(not record.handled for record in batch))
+        self._read_ns = None
+        done = list(takewhile(lambda record: record.handled, batch))
+        if not before and done:
+            refused = not await self._checkpoint(done)
+        return not refused and len(done) == len(batch)
+
+    async def _work_lane(self, lane: Sequence[StreamRecord]) -> None:
+        worker = self._worker
+        for record in lane:
+            while not record.handled:
+                async with worker.slots:
+                    # What is checkpointed already would be handled by nobody else.
+                    if self.over() and worker.config.checkpoint == "after":
+                        return
+                    await worker.handle(record)
+                if not record.handled:
+                    await asyncio.sleep(_RETRY_S)
+
+    # Checkpoints.
+
+    async def _checkpoint(self, covered: Sequence[StreamRecord]) -> bool:
+        """Up to the last of `covered`; whether the shard is still ours to read."""
+        worker, last = self._worker, covered[-1]
+        disturbances = worker.tools.disturbances
+        intent = events.settling(
+            id=last.id,
+            subscription=worker.config.subscription,
+            consumer=worker.name,
+            batch=last.batch_name,
+            action="checkpoint",
+            partition=self.lease.shard,
+            broker_seq=last.delivery.broker_seq,
+        )
+        worker.tools.writer.write(intent)
+        for record in covered:
+            disturbances.crash("before-delete", record.key)
+        started = worker.now()
+        outcome: SendResult = "ok"
+        why: str | None = None
+        try:
+            if await worker.leases.checkpoint(self.lease, position=last.delivery.broker_seq, done=False):
+                self._position = last.delivery.broker_seq
+            else:
+                outcome, why, self.lost = "failed", _REFUSED, True
+        except CallFailed as error:
+            outcome, why = error.outcome, str(error)
+            say(f"a checkpoint of {self.lease.shard} failed, so it is given back: {error}")
+        for record in covered:
+            disturbances.crash("after-delete", record.key)
+        worker.tools.writer.write(events.settled(intent, started=started, outcome=outcome, error=why))
+        return outcome == "ok"
+
+    async def _finish(self) -> None:
+        """The shard is closed and read to its end: nothing is covered that was not before, so nothing is settled."""
+        try:
+            await self._worker.leases.checkpoint(self.lease, position=self._position, done=True)
+            self._worker.tell_ages([self])
+        except CallFailed as error:
+            say(f"{self.lease.shard} is read to its end, which somebody else must find once more: {error}")
+
+    async def _give_back(self) -> None:
+        try:
+            await self._worker.leases.release(self.lease)
+        except CallFailed as error:
+            say(f"{self.lease.shard} could not be given back and is left to expire: {error}")
+
+
+def _parents_first(shards: Sequence[Shard]) -> list[Shard]:
+    """In an order in which each comes after those of its parents that are among them."""
+    waiting = {shard.id: shard for shard in shards}
+    ordered: list[Shard] = []
+
+    def put(shard: Shard) -> None:
+        for parent in shard.parents:
+            if parent in waiting:
+                put(waiting.pop(parent))
+        ordered.append(shard)
+
+    while waiting:
+        put(waiting.pop(next(iter(waiting))))
+    return ordered

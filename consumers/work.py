@@ -1,0 +1,246 @@
+"""What every worker does, whatever it consumes from: take records in, hand them over, write down what came of it.
+
+It promises what the record format asks: what was received is recorded whole before any handler sees it. A receive whose
+answer was lost is nothing it knows, so it records nothing. `concurrency` handlers work at once in the whole process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sys
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from consumers.config import ConsumerConfig
+from consumers.disturbances import Disturbances
+from consumers.effects import EffectStore, Key
+from consumers.guards import Guard
+from consumers.handlers import Handler, HandlerFailed
+from history import events
+from history.errors import HistoryError
+from history.events import EffectResult, Record
+from history.writer import Writer
+from transports.base import Answer, Call, CallFailed, Delivery
+
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tools:
+    """What a worker works with, besides what it consumes from."""
+
+    writer: Writer
+    carry: Callable[[Call], Awaitable[Answer]]
+    store: EffectStore
+    handler: Handler
+    guard: Guard
+    disturbances: Disturbances
+
+
+class InHand(ABC):
+    """A message from its receive to its end: what a handler sees as its `Work`.
+
+    `id` names it in the history, also where it is not ours; `key` is what a disturbance rolls its dice on. `applied`:
+    the effect is in the store, whatever comes after it.
+    """
+
+    __slots__ = ("_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key")
+
+    def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, id: str, key: str) -> None:
+        self.delivery = delivery
+        self.batch_name = batch_name
+        self.id = id
+        self.key = key
+        self.applied = False
+        self.effect_started = 0
+        self._worker = worker
+
+    async def process(self) -> None:
+        stretched_s = self._worker.tools.disturbances.stretched(self.key)
+        seconds = self._worker.config.processing_time_s if stretched_s is None else stretched_s
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+        if self.delivery.poison:
+            raise HandlerFailed(f"{self.id} is poison")
+
+    async def effect(self) -> EffectResult:
+        tools = self._worker.tools
+        self.effect_started = self._worker.now()
+        return await tools.guard(tools.store, Key(self._worker.config.subscription, self.id), self._step)
+
+    @abstractmethod
+    async def delete(self) -> None: ...
+
+    def _step(self, point: str) -> None:
+        if point == "before-effect":
+            self.effect_started = self._worker.now()
+        else:
+            self.applied = True
+        self._worker.tools.disturbances.crash(point, self.key)
+
+    def received_record(self, started: int, *, hidden_s: int | None) -> Record:
+        delivery = self.delivery
+        return events.received(
+            id=self.id,
+            subscription=self._worker.config.subscription,
+            consumer=self._worker.name,
+            batch=self.batch_name,
+            started=started,
+            broker_id=delivery.broker_id,
+            broker_seq=delivery.broker_seq,
+            upstream_id=delivery.upstream_id,
+            partition=delivery.partition,
+            group=delivery.group,
+            receives=delivery.receives,
+            enqueued=delivery.enqueued,
+            hidden_s=hidden_s,
+            intact=delivery.intact,
+            replay=delivery.replay,
+        )
+
+    def effect_record(self, outcome: EffectResult) -> Record:
+        return events.effect(
+            id=self.id,
+            subscription=self._worker.config.subscription,
+            consumer=self._worker.name,
+            batch=self.batch_name,
+            started=self.effect_started or self._worker.now(),
+            outcome=outcome,
+        )
+
+    def failure_record(self) -> Record:
+        """A handler that fails after its effect (check-then-act can, at its last write) has had the effect."""
+        return self.effect_record("applied" if self.applied else "failed")
+
+
+M = TypeVar("M", bound=InHand)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of handing a message over, with the records that tell it.
+
+    `store_failed`: the message itself may be good, the effect store is in trouble.
+    """
+
+    done: bool
+    records: Sequence[Record] = ()
+    store_failed: bool = False
+
+
+class BaseWorker(ABC):
+    """Works until `stop`. Whoever made the tools closes them.
+
+    `holding` counts the messages in hand: received, and not done with yet.
+    """
+
+    def __init__(self, *, config: ConsumerConfig, name: str, tools: Tools) -> None:
+        self.name = name
+        self.config = config
+        self.tools = tools
+        self.holding = 0
+        self._tell_holding: Callable[[int], None] | None = None
+        self._batches = 0
+        self.slots = asyncio.Semaphore(config.concurrency)
+        self._stopping = asyncio.Event()
+        self._random = random.Random(f"{config.seed}:{name}")
+
+    def now(self) -> int:
+        return self.tools.writer.clock.now_ns()
+
+    def stop(self) -> None:
+        """Drain: receive no more, finish what is in hand, give back what was not begun; then `run` returns."""
+        self._stopping.set()
+
+    async def stopped(self) -> None:
+        """Until somebody calls `stop`."""
+        await self._stopping.wait()
+
+    def tell_when_holding(self, tell: Callable[[int], None]) -> None:
+        """Call `tell` with how many messages are in hand, now or as soon as there is one."""
+        if self.holding:
+            tell(self.holding)
+        else:
+            self._tell_holding = tell
+
+    async def run(self) -> None:
+        """Errors: HistoryError when a record could not be written."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for work in self._works(tasks):
+                    tasks.create_task(work)
+        except BaseExceptionGroup as group:
+            # The first cause is the one to tell; the others are its consequences.
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+
+    @abstractmethod
+    def _works(self, tasks: asyncio.TaskGroup) -> Iterable[Coroutine[Any, Any, None]]:
+        """What `run` does; more may be begun in `tasks`."""
+        ...
+
+    def _next_batch(self) -> str:
+        self._batches += 1
+        return f"{self.name}-{self._batches}"
+
+    def _take(self, messages: Sequence[InHand], started: int, *, hidden_s: int | None = None) -> None:
+        """Record the whole receive in one write; from here on its messages are in hand."""
+        self.tools.writer.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
+        self._hold(len(messages))
+        if self._tell_holding is not None:
+            self._tell_holding(self.holding)
+            self._tell_holding = None
+        for message in messages:
+            self.tools.disturbances.crash("after-receive", message.key)
+
+    def _hold(self, more: int) -> None:
+        self.holding += more
+
+    async def _attempt(self, message: InHand) -> Attempt:
+        """Hand a message of ours to the handler. Errors: HistoryError."""
+        try:
+            outcome = await self.tools.handler(message)
+        except HistoryError:
+            raise
+        except CallFailed as error:
+            say(f"the effect store failed on {message.id}: {error}")
+            # Not definite means that the effect may be there: no record of an effect says exactly that.
+            told = error.definite or message.applied
+            return Attempt(False, [message.failure_record()] if told else [], store_failed=True)
+        except Exception as error:
+            if not isinstance(error, HandlerFailed):
+                say(f"the handler failed on {message.id}:\n{traceback.format_exc()}")
+            return Attempt(False, [message.failure_record()])
+        return Attempt(True, [] if outcome is None else [message.effect_record(outcome)])
+
+    async def back_off(self, failures: int) -> None:
+        """Pause after that many failed calls in a row."""
+        most_s = min(_BACKOFF_MAX_S, _BACKOFF_FIRST_S * 2.0 ** min(failures, 10))
+        await self.pause(self._random.uniform(_BACKOFF_FIRST_S, most_s))
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep, but not past `stop`."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def lanes(messages: Iterable[M], *, ordered: bool) -> Iterable[list[M]]:
+    """Messages that must be handled one after another: those of a group, if it is ordered; else each alone."""
+    found: dict[object, list[M]] = {}
+    for n, message in enumerate(messages):
+        group = message.delivery.group if ordered else None
+        found.setdefault(n if group is None else group, []).append(message)
+    return found.values()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,186 @@
+"""What every stream of TRANSPORTS must do over a real endpoint, read as a lone consumer would read it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+
+from tests.contract.test_transports import RUN, STREAMS, TAGS, TOPOLOGY, live, outgoing
+from transports.base import Delivery, Outgoing, Reading, SendOutcome, Shard, SubscriptionSpec
+from transports.carrier import BotoCarrier, run_plan
+from transports.endpoint import Endpoint
+from transports.registry import TRANSPORTS
+
+pytestmark = [pytest.mark.live, live(STREAMS)]
+
+SHARDS = 2
+# With their hashes these fall into both of two shards.
+KEYS = "abcdef"
+
+
+class Stage:
+    """A stream of two shards and the few moves that the rules below are made of."""
+
+    def __init__(self, name: str, endpoint: Endpoint) -> None:
+        self.transport = TRANSPORTS[name]
+        self.carry = BotoCarrier(endpoint)
+        both = [SubscriptionSpec(name="orders"), SubscriptionSpec(name="audit")]
+        topology = replace(TOPOLOGY, subscriptions=both, shards=SHARDS)
+        run = f"{RUN}-{time.time_ns()}"
+        self.addresses = run_plan(self.transport.provision(topology, run=run, tags=TAGS), self.carry)
+        self.source = self.transport.stream(self.addresses, "orders")
+
+    def send(self, *ids: str) -> list[SendOutcome]:
+        """a1 has the key a."""
+        return self.put([outgoing(id, group=id[0]) for id in ids])
+
+    def put(self, messages: list[Outgoing]) -> list[SendOutcome]:
+        outcomes = self.transport.sent(self.carry(self.transport.send(self.addresses, messages)), messages)
+        assert {o.outcome for o in outcomes} == {"ok"}
+        return outcomes
+
+    def shards(self) -> list[Shard]:
+        found, page = self.source.shards_of(self.carry(self.source.shards()))
+        assert page is None
+        return found
+
+    def read(self, iterator: str, shard: str, *, most: int = 100) -> Reading:
+        return self.source.read_of(self.carry(self.source.read(iterator, most=most)), shard)
+
+    def iterator(self, shard: str, *, after: str | None = None) -> str:
+        return self.source.iterator_of(self.carry(self.source.iterator(shard, after=after)))
+
+    def all_of(self, shard: str, *, after: str | None = None, most: int = 100) -> list[Delivery]:
+        """To the shard's tip, however many reads that takes."""
+        iterator: str | None = self.iterator(shard, after=after)
+        got: list[Delivery] = []
+        deadline = time.monotonic() + 20
+        while iterator is not None:
+            assert time.monotonic() < deadline, f"no tip of {shard}"
+            reading = self.read(iterator, shard, most=most)
+            got += reading.deliveries
+            if not reading.deliveries and reading.behind_ms == 0:
+                break
+            iterator = reading.next
+        return got
+
+    def everything(self) -> dict[str, list[Delivery]]:
+        return {shard.id: self.all_of(shard.id) for shard in self.shards()}
+
+
+# Where an emulator breaks a rule of AWS's: (product, test) to what it does instead.
+BROKEN: Mapping[tuple[str, str], str] = {}
+RESHARDED = "test_what_was_in_the_parents_stays_readable_to_its_end"
+
+
+@pytest.fixture
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    product, name = request.param
+    test = request.node.originalname
+    # A gap that a transport tells of is one that can be seen.
+    gap = TRANSPORTS[name].gaps(product).get("reshard") if test == RESHARDED else None
+    if broken := gap or BROKEN.get((product, test)):
+        request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
+    stage = Stage(name, request.getfixturevalue(product))
+    yield stage
+    run_plan(stage.transport.tear_down(stage.addresses), stage.carry)
+
+
+def ids(deliveries: list[Delivery]) -> list[str | None]:
+    return [d.id for d in deliveries]
+
+
+def test_what_is_sent_arrives_whole(stage: Stage) -> None:
+    before_ns = time.time_ns()
+    (sent,) = stage.send("a1")
+    assert sent.partition is not None
+    (delivery,) = stage.all_of(sent.partition)
+    assert (delivery.id, delivery.group, delivery.intact, delivery.body) == ("a1", "a", True, outgoing("a1").body)
+    assert (delivery.partition, delivery.broker_seq) == (sent.partition, sent.broker_seq)
+    assert (delivery.broker_id, delivery.receives) == (None, None)
+    # Told in milliseconds.
+    assert delivery.enqueued is not None
+    assert before_ns - 1_000_000 <= delivery.enqueued <= time.time_ns() + 1_000_000
+
+
+def test_a_key_stays_in_its_shard_and_in_its_order(stage: Stage) -> None:
+    sent = [f"{key}{n}" for n in range(1, 5) for key in KEYS]
+    outcomes = [outcome for id in sent for outcome in stage.send(id)]
+    assert {o.partition for o in outcomes} == {shard.id for shard in stage.shards()}
+    got = stage.everything()
+    assert Counter(id for deliveries in got.values() for id in ids(deliveries)) == Counter(sent)
+    for shard, deliveries in got.items():
+        assert ids(deliveries) == [o.id for o in outcomes if o.partition == shard]
+        numbers = [int(d.broker_seq or 0) for d in deliveries]
+        assert numbers == sorted(set(numbers))
+    homes = {(o.id[0], o.partition) for o in outcomes}
+    assert len(homes) == len(KEYS)
+
+
+def test_a_call_is_answered_entry_by_entry(stage: Stage) -> None:
+    outcomes = stage.send(*(f"{key}1" for key in KEYS))
+    for shard, deliveries in stage.everything().items():
+        told = {(o.id, o.broker_seq) for o in outcomes if o.partition == shard}
+        assert {(d.id, d.broker_seq) for d in deliveries} == told
+
+
+def test_a_consumer_goes_on_after_the_record_that_it_names(stage: Stage) -> None:
+    outcomes = [outcome for n in range(1, 6) for outcome in stage.send(f"a{n}")]
+    shard = outcomes[0].partition
+    assert shard is not None
+    assert ids(stage.all_of(shard, after=outcomes[2].broker_seq)) == ["a4", "a5"]
+    assert ids(stage.all_of(shard, after=outcomes[4].broker_seq)) == []
+    assert ids(stage.all_of(shard, most=2)) == ["a1", "a2", "a3", "a4", "a5"], "in pages, and from the oldest"
+
+
+def test_reading_takes_nothing_from_the_other_subscription(stage: Stage) -> None:
+    (sent,) = stage.send("a1")
+    assert sent.partition is not None
+    assert ids(stage.all_of(sent.partition)) == ["a1"]
+    stage.source = stage.transport.stream(stage.addresses, "audit")
+    assert ids(stage.all_of(sent.partition)) == ["a1"]
+
+
+def test_an_open_shard_goes_on_and_shows_what_comes_later(stage: Stage) -> None:
+    (first,) = stage.send("a1")
+    assert first.partition is not None
+    reading = stage.read(stage.iterator(first.partition), first.partition)
+    assert (ids(list(reading.deliveries)), reading.behind_ms) == (["a1"], 0)
+    assert reading.next is not None
+    stage.send("a2")
+    assert ids(list(stage.read(reading.next, first.partition).deliveries)) == ["a2"]
+
+
+def test_a_split_and_a_merge_name_their_parents(stage: Stage) -> None:
+    before = stage.shards()
+    assert [(shard.parents, shard.closed) for shard in before] == [((), False)] * SHARDS
+    split = run_plan(stage.source.reshard("split"), stage.carry)
+    (parent,) = split.parents
+    found = {shard.id: shard for shard in stage.shards()}
+    assert len(split.children) == 2
+    assert [tuple(found[child].parents) for child in split.children] == [(parent,)] * 2
+    merged = run_plan(stage.source.reshard("merge"), stage.carry)
+    (child,) = merged.children
+    found = {shard.id: shard for shard in stage.shards()}
+    # The halves are the narrowest neighbours.
+    assert set(found[child].parents) == set(merged.parents) == set(split.children)
+    assert [shard.id for shard in found.values() if not shard.closed and not shard.parents] != []
+    stage.send(*(f"{key}1" for key in KEYS))
+
+
+def test_what_was_in_the_parents_stays_readable_to_its_end(stage: Stage) -> None:
+    stage.send(*(f"{key}1" for key in KEYS))
+    held = stage.everything()
+    changes = [run_plan(stage.source.reshard(action), stage.carry) for action in ("split", "merge")]
+    outcomes = stage.send(*(f"{key}2" for key in KEYS))
+    shards = {shard.id: shard for shard in stage.shards()}
+    for parent in {parent for change in changes for parent in change.parents}:
+        assert shards[parent].closed
+        assert ids(stage.all_of(parent)) == ids(held.get(parent, []))
+        reading = stage.read(stage.iterator(parent), parent)
+        assert (reading.next, reading.behind_ms) == (None, 0)
+    assert {o.partition for o in outcomes} <= {shard.id for shard in shards.values() if not shard.closed}

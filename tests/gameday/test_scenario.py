@@ -167,6 +167,11 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
         (("transport=sqs", "claims=[exactly-once-delivery]"), "sqs never promises exactly-once-delivery"),
         (("topology.max_receives=null", "claims=[dead-letter]"), "there is no dead-letter queue"),
         (
+            ("transport=eventbridge", "claims=[replay-complete]"),
+            "replay-complete can show nothing: nothing is replayed",
+        ),
+        (("topology.replay=true",), "sqs-fifo keeps no archive, so there is nothing to replay"),
+        (
             ("consumers.handler=no-op", "chaos=[]"),
             "at-least-once-effect can show nothing: the handler no-op has no effects",
         ),

@@ -133,7 +133,7 @@ PUT_OK = b'{"FailedEntryCount":1,"Entries":[{"EventId":"e"},{"ErrorCode":"Intern
 
 
 @pytest.mark.parametrize(
-    ("call", "good"), [(CALL, OK), (PUT, PUT_OK), (RECORDS, STORED)], ids=["sqs", "events", "kinesis"]
+    ("call", "good"), [(CALL, OK), (RECORDS, STORED), (PUT, PUT_OK)], ids=["sqs", "kinesis", "events"]
 )
 def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, good: bytes) -> None:
     with serving(http("200 OK", good), http("200 OK", good)) as server:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consumers.config import ConsumerConfig
 from gameday.scenario import Scenario, topology_of
 from gameday.target import Target
-from history.clock import Clock
+from history.clock import NS_PER_S, Clock
 from history.manifest import Manifest
 from loadgen.config import LoadConfig
 from transports.base import Addresses, Capability, Topology, Transport
@@ -76,12 +76,20 @@ class Setting:
         return topology_of(self.scenario.topology, settle_s=target.settle_s)
 
     def manifest(self, target: Target) -> Manifest:
+        promised = self.transport.promises(self.topology(target))
+        if target.effective_s:
+            effective_from = self.clock.now_ns() + round(target.effective_s * NS_PER_S)
+            promised |= {
+                name: replace(promise, effective_from=effective_from)
+                for name, promise in promised.items()
+                if promise.filtered
+            }
         return Manifest(
             run=self.id,
             seed=self.seed,
             target=target.kind,
             broker_tick_ns=target.tick_ns,
-            subscriptions=self.transport.promises(self.topology(target)),
+            subscriptions=promised,
             claims=self.scenario.claims,
             scenario=self.scenario.document,
         )

@@ -73,6 +73,11 @@ class Target:
     process: Child | None = None
     data: Path | None = None
 
+    @property
+    def effective_s(self) -> float:
+        """How long after the start of a run a filter or a rule may take to apply: what is sent before is not judged."""
+        return _AWS_EFFECTIVE_S if self.product == "aws" else 0.0
+
     async def died(self) -> str:
         """Returns when the broker is gone, with one sentence; never returns for one that somebody else runs."""
         if self.process is None:
@@ -176,7 +181,8 @@ async def _memory(services: Sequence[str], run: Path) -> Target:
 
 async def _localstack(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
     target = given(services, url, environ)
-    carrier = BotoCarrier(target.endpoint, read_timeout_s=5)
+    # LocalStack loads a service when it is first asked for; where nobody listens, the answer is there at once.
+    carrier = BotoCarrier(target.endpoint, read_timeout_s=30)
     for service in services:
         where = target.endpoint.url(service)
         try:
@@ -226,14 +232,17 @@ _SIGNS: Sequence[tuple[str, Product]] = (
 _AWS = re.compile(r".+\.(amazonaws\.com(\.cn)?|api\.aws)")
 # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is on
 # its way for longer; an archive may lag ten minutes (userguide/eb-archive.html). MiniStack delivers within the call.
-# LocalStack hands on from threads of its own: on a busy machine up to 2.4 s later have been seen.
+# LocalStack hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
 _SETTLE_S: Mapping[tuple[Product, str], float] = {
     ("aws", "sqs"): 60.0,
     ("aws", "sns"): 600.0,
     ("aws", "events"): 600.0,
-    ("localstack", "sns"): 5.0,
+    ("localstack", "sns"): 15.0,
     ("localstack", "events"): 5.0,
 }
+# "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
+# (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
+_AWS_EFFECTIVE_S = 16 * 60.0
 
 
 def settle_s(product: Product, services: Sequence[str]) -> float:

@@ -1,0 +1,53 @@
+"""What a run tells its parts, where it depends on the target."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gameday import scenario
+from gameday.setting import Setting
+from gameday.target import Target, settle_s
+from history.clock import NS_PER_S
+from transports.base import Product
+from transports.endpoint import Endpoint
+
+
+def setting(tmp_path: Path) -> Setting:
+    return Setting(scenario=scenario.load(scenario.find("sns-filters")), id="filters-1", directory=tmp_path, seed=7)
+
+
+def target(product: Product) -> Target:
+    return Target(
+        kind="localstack",
+        what="an endpoint",
+        endpoint=Endpoint(urls={}),
+        cannot_show=[],
+        product=product,
+        settle_s=settle_s(product, ["sns", "sqs"]),
+        tick_ns=0,
+    )
+
+
+@pytest.mark.parametrize("product", ["ministack", "localstack", "unknown"])
+def test_an_emulators_filters_apply_at_once(tmp_path: Path, product: Product) -> None:
+    promised = setting(tmp_path).manifest(target(product)).subscriptions
+    assert {name for name, promise in promised.items() if promise.filtered} == {"euro", "large", "trusted"}
+    assert all(promise.effective_from is None for promise in promised.values())
+
+
+def test_aws_needs_a_quarter_of_an_hour_for_a_filter_and_none_for_what_has_none(tmp_path: Path) -> None:
+    made = setting(tmp_path)
+    promised = made.manifest(target("aws")).subscriptions
+    assert promised["audit"].effective_from is None
+    for name in ("euro", "large", "trusted"):
+        effective_from = promised[name].effective_from
+        assert effective_from is not None
+        assert effective_from > made.clock.now_ns() + 15 * 60 * NS_PER_S
+
+
+@pytest.mark.parametrize(("product", "expected"), [("ministack", 0), ("localstack", 15), ("aws", 600)])
+def test_a_topic_that_delivers_late_is_waited_for(tmp_path: Path, product: Product, expected: float) -> None:
+    promised = setting(tmp_path).manifest(target(product)).subscriptions
+    assert {promise.settle_s for promise in promised.values()} == {expected}

@@ -233,7 +233,11 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
         copies: dict[Any, list[Fields]] = {}
         for r in receives:
             copies.setdefault((r["partition"], int(r["broker_seq"])) if stream else r["broker_id"], []).append(r)
-        original = [c for c in copies.values() if any(all(before(r, x) for x in redrives) for r in c)]
+        original = [
+            c
+            for c in copies.values()
+            if any(r.get("replay") is None and all(before(r, x) for x in redrives) for r in c)
+        ]
         count["send-duplicate"] += max(0, len(original) - 1)
         for copy in copies.values():
             early = [

@@ -67,6 +67,8 @@ BAD: list[tuple[str, int, Callable[[], Story]]] = [
         0,
         lambda: clean().tell("conductor", "redriven", 2.5, id="b", subscription="orders").received("b", 3, copy="x"),
     ),
+    ("send-duplicate", 0, lambda: clean().received("b", 3, copy="x", replay="again")),
+    ("send-duplicate", 1, lambda: clean().received("b", 3, copy="x", replay="again").received("b", 4, copy="y")),
     ("redelivery", 1, lambda: again(102)),
     ("redelivery", 0, lambda: again(101)),
     ("early-redelivery", 1, lambda: again(101)),

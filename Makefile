@@ -3,10 +3,10 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check localstack moto clean
+.PHONY: help setup run test check localstack moto rehearse-localstack clean
 
 help: ## Show what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.run ## Install the locked dependencies; the command then stands at .venv/bin/gameday
 
@@ -40,6 +40,13 @@ moto: .moto/.ready ## Install the moto server beside it, for the same
 
 .moto/.ready: locks/moto.txt scripts/moto.sh
 	@sh scripts/moto.sh $(PYTHON) .moto && touch $@
+
+# Short ones, one for each service, and two that must be violated.
+ON_LOCALSTACK := quick sns-fanout eventbridge kinesis broken-no-guard broken-rule-too-wide
+
+rehearse-localstack: $(VENV)/.run .localstack/.ready ## Run the short scenarios on LocalStack; each must give its verdict
+	@$(VENV)/bin/python scripts/serve.py localstack --port 0 \
+	    $(VENV)/bin/python -m gameday.rehearsal $(ON_LOCALSTACK) --target localstack 2>.localstack/log
 
 clean: ## Remove the environment and caches (run directories stay)
 	rm -rf $(VENV) .localstack .moto .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -2,7 +2,8 @@
 
 A negative control that holds once in ten runs is no control, and a good scenario that breaks once is no proof. It
 promises to run each as a person would, as a process of its own, to keep the directory of every run that surprised, and
-to end with 1 when one did.
+to end with 1 when one did, or when none could be run. A scenario that the target refuses, because it lacks what the
+scenario asks for, surprises nobody.
 
     python -m gameday.rehearsal --times 10
     python -m gameday.rehearsal broken-no-guard quick --times 3 --target localstack
@@ -23,6 +24,7 @@ from typing import Any
 
 from gameday import scenario
 from gameday.scenario import ExpectSpec
+from gameday.target import CANNOT
 from history.errors import UsageError
 
 _COMMAND = [sys.executable, "-c", "from gameday.cli import main; main()", "run"]
@@ -49,8 +51,12 @@ def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:
     return found
 
 
+class Refused(Exception):
+    """The target cannot do what the scenario asks for; the message says what."""
+
+
 def rehearse(name: str, arguments: list[str], directory: Path) -> list[str]:
-    """Run it once; what surprised, if anything."""
+    """Run it once; what surprised, if anything. Errors: Refused."""
     expect = scenario.load(scenario.find(name)).expect
     if expect is None:
         raise UsageError(f"the scenario {name} does not say what it expects; add `expect: {{verdict: …}}`")
@@ -59,6 +65,8 @@ def rehearse(name: str, arguments: list[str], directory: Path) -> list[str]:
     )
     path = directory / "verdict.json"
     if not path.exists():
+        if CANNOT in done.stderr:
+            raise Refused(done.stderr.strip().removeprefix("gameday: "))
         return [f"exit code {done.returncode}: {done.stderr.strip()}"]
     return surprises(expect, json.loads(path.read_bytes()))
 
@@ -69,7 +77,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=1)
     chosen, arguments = parser.parse_known_args()
     runs = Path(tempfile.mkdtemp(prefix="gameday-rehearsal-"))
-    surprised = 0
+    surprised = ran = 0
     for name in chosen.names or scenario.names():
         for turn in range(1, chosen.times + 1):
             directory = runs / f"{name}-{turn}"
@@ -79,6 +87,10 @@ def main() -> int:
             except UsageError as error:
                 print(error, file=sys.stderr)
                 return error.exit_code
+            except Refused as refused:
+                print(f"{name}: refused: {refused}", flush=True)
+                break
+            ran += 1
             took = f"{time.monotonic() - began:.0f} s"
             print(
                 f"{name} {turn}/{chosen.times}: {'as expected' if not found else '; '.join(found)} ({took})", flush=True
@@ -90,7 +102,7 @@ def main() -> int:
                 shutil.rmtree(directory)
     if not surprised:
         runs.rmdir()
-    return 1 if surprised else 0
+    return 1 if surprised or not ran else 0
 
 
 if __name__ == "__main__":

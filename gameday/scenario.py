@@ -677,6 +677,14 @@ def _check_claims(
                 f"{body.transport} never promises {claim.claim}: {_PROMISE_NEEDS[claim.claim]}. Remove the claim"
                 + (f", or use the transport {fifo}" if (fifo := _ordered_sibling(body.transport)) else ""),
             )
+        elif claim.claim == "exactly-once-delivery" and (
+            without := [name for name, promise in promises.items() if not _promised(claim.claim, promise)]
+        ):
+            problems.add(
+                ("claims", number),
+                f"it speaks of every subscription, and {', '.join(without)} never promises it: "
+                f"{_PROMISE_NEEDS[claim.claim]}. Remove the claim, or make that queue FIFO",
+            )
         elif claim.claim in _EFFECT_CLAIMS and body.consumers.handler in NO_EFFECTS:
             problems.add(
                 ("claims", number),

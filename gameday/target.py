@@ -257,13 +257,15 @@ def product_of(url: str | None) -> Product:
     return next((product for path, product in _SIGNS if _is_there(url.rstrip("/") + path)), "unknown")
 
 
+CANNOT = "cannot do what the scenario asks for"
+
+
 def refuse_gaps(target: Target, transport: Transport, needs: Collection[Capability]) -> None:
     """Errors: TargetError when the scenario needs what the target does not do, with the reason."""
     gaps = transport.gaps(target.product)
     if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
         raise TargetError(
-            f"{target.what} cannot do what the scenario asks for ({'; '.join(missing)}). Use another target, or take "
-            "it out of the scenario."
+            f"{target.what} {CANNOT} ({'; '.join(missing)}). Use another target, or take it out of the scenario."
         )
 
 

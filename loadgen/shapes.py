@@ -148,8 +148,11 @@ class Step(_Straight):
         first = self.rate / self.steps if self.from_ is None else self.from_
         pieces = []
         for n in range(self.steps):
-            height = self.rate if n == self.steps - 1 else first + (self.rate - first) * n / (self.steps - 1)
-            pieces.append((self.duration * n / self.steps, self.duration * (n + 1) / self.steps, height, height))
+            last = n == self.steps - 1
+            height = self.rate if last else first + (self.rate - first) * n / (self.steps - 1)
+            # The last ends with the load: a rounding error must not leave a step beyond it.
+            end = self.duration if last else self.duration * (n + 1) / self.steps
+            pieces.append((self.duration * n / self.steps, end, height, height))
         return pieces
 
 

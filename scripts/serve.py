@@ -1,6 +1,7 @@
-"""Serves LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM).
+"""Serves LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM), or a command ends.
 
 python scripts/serve.py localstack --port 4566
+python scripts/serve.py localstack --port 0 gameday run quick --target localstack
 
 It promises one line of JSON with the URL on standard output once the product answers; that nothing it starts outlives
 it, the product's own children included; that all of it listens on loopback only; and that the product neither keeps
@@ -88,7 +89,8 @@ def installed(name: str) -> bool:
     return (_ROOT / f".{name}/.ready").exists()
 
 
-def serve(name: str, port: int) -> None:
+def serve(name: str, port: int, command: Sequence[str] = ()) -> int:
+    """Until the command ends, whose exit code it gives: it finds the URL in AWS_ENDPOINT_URL. Without one, for ever."""
     product = PRODUCTS[name]
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
@@ -105,6 +107,8 @@ def serve(name: str, port: int) -> None:
         )
         try:
             _wait_until_ready(url + product.health, process)
+            if command:
+                return subprocess.run(command, env={**os.environ, "AWS_ENDPOINT_URL": url}, check=False).returncode
             print(json.dumps({"url": url}), flush=True)
             process.wait()
             raise SystemExit(f"{name} ended by itself, exit code {process.returncode}")
@@ -143,12 +147,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve LocalStack or the moto server on a loopback port.")
     parser.add_argument("product", choices=PRODUCTS)
     parser.add_argument("--port", type=int, default=4566, help="0 takes a free one")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="to be run on it (default: serve until told to stop)")
     chosen = parser.parse_args()
     if not installed(chosen.product):
         raise SystemExit(f"{chosen.product} is not installed: make {chosen.product}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt):
-        serve(chosen.product, chosen.port)
+        sys.exit(serve(chosen.product, chosen.port, chosen.command))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from gameday.rehearsal import surprises
+import pytest
+
+from gameday.rehearsal import Refused, rehearse, surprises
 from gameday.scenario import ExpectSpec
 
 
@@ -43,3 +46,9 @@ def test_a_scenario_that_should_hold_holds_in_every_claim() -> None:
         "the verdict is unknown, not holds",
         "no-loss is unknown: no traffic",
     ]
+
+
+@pytest.mark.live
+def test_a_scenario_that_the_target_refuses_surprises_nobody(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="MiniStack does not move dead letters back"):
+        rehearse("redrive", [], tmp_path / "run")

@@ -165,6 +165,14 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
             "sqs never promises ordered-per-group: it keeps no order by group.",
         ),
         (("transport=sqs", "claims=[exactly-once-delivery]"), "sqs never promises exactly-once-delivery"),
+        (
+            (
+                "transport=sns-fifo",
+                "topology.subscriptions=[{name: a}, {name: b, queue: standard}]",
+                "claims=[exactly-once-delivery]",
+            ),
+            "it speaks of every subscription, and b never promises it",
+        ),
         (("topology.max_receives=null", "claims=[dead-letter]"), "there is no dead-letter queue"),
         (
             ("transport=eventbridge", "claims=[replay-complete]"),

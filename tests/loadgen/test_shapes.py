@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -58,6 +58,7 @@ def test_the_rate_is_never_negative_and_its_integral_is_the_area(shape: Shape, s
 
 
 @given(shapes())
+@example(SHAPES["step"](rate=1.0, duration=6.600106449139453, steps=11))
 def test_nothing_happens_before_and_after(shape: Shape) -> None:
     assert shape.due_by(0.0) == 0 or shape.total == 0
     assert shape.rate_at(-1.0) == shape.rate_at(shape.duration) == 0.0

@@ -1,4 +1,4 @@
-"""Serves LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM), or a command ends.
+"""Serves LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM) or a command ends.
 
 python scripts/serve.py localstack --port 4566
 python scripts/serve.py localstack --port 0 gameday run quick --target localstack

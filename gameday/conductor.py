@@ -31,6 +31,7 @@ from consumers.stores import make_store
 from gameday import target as targets
 from gameday.backlog import Backlog
 from gameday.queues import Queues
+from gameday.replay import Replay
 from gameday.resharding import Resharder
 from gameday.scenario import NO_EFFECTS, Scenario
 from gameday.setting import Setting, new_id, new_seed
@@ -41,7 +42,7 @@ from history.clock import NS_PER_S
 from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
 from history.manifest import FILE as MANIFEST
 from history.writer import DIRECTORY, Writer
-from transports.base import Addresses, CallFailed, Depth, Topology
+from transports.base import Addresses, CallFailed, Depth, Replayer, Topology
 from transports.carrier import BotoCarrier, run_plan
 
 T = TypeVar("T")
@@ -169,6 +170,7 @@ class _Conductor:
         async with self._stack:
             metrics_port = self._metrics_port()
             target = await self._start_target()
+            targets.refuse_gaps(target, setting.transport, setting.needs)
             setting.manifest(target).save(setting.directory)
             (setting.directory / DIRECTORY).mkdir()
             writer = Writer(run=setting.directory, name="conductor", clock=setting.clock)
@@ -235,8 +237,27 @@ class _Conductor:
             view.phase("moving dead letters back")
             view.note(f"{await backlog.redrive()} dead letters moved back to their queues")
             await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+        if isinstance(setting.transport, Replayer) and topology.archive:
+            replay = Replay(
+                transport=setting.transport,
+                addresses=addresses,
+                name=f"gameday-{setting.id}",
+                since_ns=start_ns,
+                carry=carrier,
+                writer=writer,
+            )
+            await self._replay(replay)
+            await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
         await self._finish(backlog, writer)
         await self._read_effects(store, writer)
+
+    async def _replay(self, replay: Replay) -> None:
+        view = self._view
+        view.phase("replaying")
+        patience_s = self._scenario.drain_timeout_s
+        why = await replay.run(patience_s=patience_s, tell=lambda state: view.phase(f"replaying: {state}"))
+        if why is not None:
+            view.note(f"the replay did not run to its end ({why}); claims about it are unknown")
 
     async def _drain(self, backlog: Backlog, settled_ns: int) -> None:
         """Let the consumers empty the queues, which count as empty from `settled_ns` on, and say if they could not."""

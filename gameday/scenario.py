@@ -680,6 +680,12 @@ def _check_claims(
                 ("claims", number),
                 f"{claim.claim} can show nothing: the handler {body.consumers.handler} has no effects",
             )
+        elif claim.claim == "replay-complete" and not body.topology.replay:
+            problems.add(
+                ("claims", number),
+                "replay-complete can show nothing: nothing is replayed. Remove the claim, or add replay: true to "
+                "`topology`",
+            )
         elif claim.claim == "recovery" and not chaos:
             problems.add(
                 ("claims", number),

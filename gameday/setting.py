@@ -17,7 +17,7 @@ from gameday.target import Target
 from history.clock import Clock
 from history.manifest import Manifest
 from loadgen.config import LoadConfig
-from transports.base import Addresses, Topology, Transport
+from transports.base import Addresses, Capability, Topology, Transport
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
@@ -60,6 +60,17 @@ class Setting:
         """The AWS services that the target must have."""
         store = ["dynamodb"] if self.scenario.consumers.store == "dynamodb" else []
         return list(dict.fromkeys([*self.transport.services, *store]))
+
+    @property
+    def needs(self) -> list[Capability]:
+        """What the target must be able to do beyond sending and receiving."""
+        topology = self.scenario.topology
+        asked: dict[Capability, bool] = {
+            "replay": topology.replay,
+            "redrive": topology.redrive,
+            "reshard": any(fault.fault == "reshard" for fault in self.scenario.chaos),
+        }
+        return [need for need, wanted in asked.items() if wanted]
 
     def topology(self, target: Target) -> Topology:
         return topology_of(self.scenario.topology, settle_s=target.settle_s)

@@ -8,17 +8,17 @@ on an emulator says nothing about what the emulator leaves out.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import re
 import shutil
 import socket
 import sys
 import tempfile
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,7 @@ from gameday import emulator
 from gameday.scenario import MEMORY
 from history.child import Child
 from history.errors import TargetError, UsageError
-from transports.base import Call, CallFailed
+from transports.base import Call, CallFailed, Capability, Product, Transport
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
 
@@ -59,14 +59,15 @@ _CANNOT_SHOW: Mapping[str, Sequence[str]] = {
 class Target:
     """A target that answers. `process` is None when somebody else runs it.
 
-    `settle_s` is how long an absence must last before it is loss there; `tick_ns` is how exactly its clock tells when
-    a message is visible again.
+    `product` is who answers. `settle_s` is how long an absence must last before it is loss there; `tick_ns` is how
+    exactly its clock tells when a message is visible again.
     """
 
     kind: Kind
     what: str
     endpoint: Endpoint
     cannot_show: Sequence[str]
+    product: Product
     settle_s: float
     tick_ns: int
     process: Child | None = None
@@ -97,7 +98,7 @@ async def start(
         )
     _go_direct()
     if kind == "embedded":
-        return await (_memory(run) if transport in MEMORY else _embedded(run))
+        return await (_memory(services, run) if transport in MEMORY else _embedded(services, run))
     if transport in MEMORY:
         raise UsageError(
             f"the transport {transport} is a broker of our own and runs on --target embedded only, not {kind}"
@@ -110,7 +111,7 @@ async def start(
     return await _localstack(services, url, environ)
 
 
-async def _embedded(run: Path) -> Target:
+async def _embedded(services: Sequence[str], run: Path) -> Target:
     # Outside the run directory, which is evidence: a conductor that is killed removes nothing.
     data = Path(tempfile.mkdtemp(prefix="gameday-emulator-"))
     port = 0
@@ -135,7 +136,8 @@ async def _embedded(run: Path) -> Target:
                 what="the embedded AWS (MiniStack)",
                 endpoint=_emulated(f"http://127.0.0.1:{port}"),
                 cannot_show=_CANNOT_SHOW["embedded"],
-                settle_s=0.0,
+                product="ministack",
+                settle_s=settle_s("ministack", services),
                 # It reads the wall clock, which may be slewed by some parts in a thousand.
                 tick_ns=10_000_000,
                 process=process,
@@ -149,7 +151,7 @@ async def _embedded(run: Path) -> Target:
     raise TargetError(f"the embedded AWS (MiniStack) did not start on 127.0.0.1:{port}: {words}")
 
 
-async def _memory(run: Path) -> Target:
+async def _memory(services: Sequence[str], run: Path) -> Target:
     process = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory", "--port", "0"], run=run)
     try:
         ready = await process.report("ready", timeout_s=_START_S)
@@ -165,7 +167,8 @@ async def _memory(run: Path) -> Target:
         what="the memory broker",
         endpoint=_emulated(ready["url"]),
         cannot_show=_CANNOT_SHOW["memory"],
-        settle_s=0.0,
+        product="memory",
+        settle_s=settle_s("memory", services),
         tick_ns=1_000_000,
         process=process,
     )
@@ -185,7 +188,8 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
                 f"`GATEWAY_PORT=4566 BIND_HOST=127.0.0.1 ministack`), name another with --endpoint-url, or use "
                 f"--target embedded, which needs none."
             ) from error
-    return target
+    product = await asyncio.to_thread(product_of, target.endpoint.url(services[0]))
+    return replace(target, product=product, settle_s=settle_s(product, services))
 
 
 def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
@@ -197,7 +201,8 @@ def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) 
         what=f"the endpoint {endpoint.url(services[0])}",
         endpoint=endpoint,
         cannot_show=_CANNOT_SHOW["localstack" if on_this_machine(endpoint) else "remote"],
-        settle_s=0.0,
+        product="unknown",
+        settle_s=settle_s("unknown", services),
         # An endpoint of somebody else's, whose clock nobody has looked at.
         tick_ns=1_000_000_000,
     )
@@ -205,9 +210,56 @@ def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) 
 
 _PROBES: Mapping[str, Call] = {
     "sqs": Call("sqs", "ListQueues", {}),
-    "dynamodb": Call("dynamodb", "ListTables", {}),
+    "sns": Call("sns", "ListTopics", {}),
+    "events": Call("events", "ListEventBuses", {}),
     "kinesis": Call("kinesis", "ListStreams", {}),
+    "dynamodb": Call("dynamodb", "ListTables", {}),
 }
+
+# Where a product says who it is, in this order: MiniStack answers where LocalStack does, too.
+_SIGNS: Sequence[tuple[str, Product]] = (
+    ("/_gameday/health", "memory"),
+    ("/_ministack/health", "ministack"),
+    ("/_localstack/health", "localstack"),
+    ("/moto-api/", "moto"),
+)
+_AWS = re.compile(r".+\.(amazonaws\.com(\.cn)?|api\.aws)")
+# AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is on
+# its way for longer; an archive may lag ten minutes (userguide/eb-archive.html). MiniStack delivers within the call.
+# LocalStack hands on from threads of its own: on a busy machine up to 2.4 s later have been seen.
+_SETTLE_S: Mapping[tuple[Product, str], float] = {
+    ("aws", "sqs"): 60.0,
+    ("aws", "sns"): 600.0,
+    ("aws", "events"): 600.0,
+    ("localstack", "sns"): 5.0,
+    ("localstack", "events"): 5.0,
+}
+
+
+def settle_s(product: Product, services: Sequence[str]) -> float:
+    """How long an absence must last on that product before it is loss: as the slowest of the services asks."""
+    return max((_SETTLE_S.get((product, service), 0.0) for service in services), default=0.0)
+
+
+def product_of(url: str | None) -> Product:
+    """Who answers at a URL, by the host or by what only one product has. None is where the SDKs go by themselves."""
+    if url is None or _AWS.fullmatch(urllib.parse.urlsplit(url).hostname or ""):
+        return "aws"
+    return next((product for path, product in _SIGNS if _is_there(url.rstrip("/") + path)), "unknown")
+
+
+def refuse_gaps(target: Target, transport: Transport, needs: Collection[Capability]) -> None:
+    """Errors: TargetError when the scenario needs what the target does not do, with the reason."""
+    gaps = transport.gaps(target.product)
+    if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
+        raise TargetError(
+            f"{target.what} cannot do what the scenario asks for ({'; '.join(missing)}). Use another target, or take "
+            "it out of the scenario."
+        )
+
+
+# The SDKs name a service's variable by its id, which is not always what boto3 calls it.
+_VARIABLES: Mapping[str, str] = {"events": "eventbridge"}
 
 
 def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Endpoint:
@@ -219,7 +271,7 @@ def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, 
     urls = {"*": _checked(general, "--endpoint-url" if url else "AWS_ENDPOINT_URL")}
     if url is None:
         for service in services:
-            name = f"AWS_ENDPOINT_URL_{service.upper()}"
+            name = f"AWS_ENDPOINT_URL_{_VARIABLES.get(service, service).upper()}"
             if own := environ.get(name):
                 urls[service] = _checked(own, name)
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION
@@ -259,22 +311,24 @@ def _checked(url: str, source: str) -> str:
 async def _answers(url: str, process: Child) -> bool:
     """Whether the URL answers before the process ends or time runs out."""
 
-    def look() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return True
-        except (urllib.error.URLError, OSError):
-            return False
-
     try:
         async with asyncio.timeout(_START_S):
             while process.alive:
-                if await asyncio.to_thread(look):
+                if await asyncio.to_thread(_is_there, url):
                     return process.alive
                 await asyncio.sleep(0.1)
     except TimeoutError:
         pass
     return False
+
+
+def _is_there(url: str) -> bool:
+    """Whether something answers a GET there, and not with an error."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except (http.client.HTTPException, OSError):
+        return False
 
 
 def _go_direct() -> None:

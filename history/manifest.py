@@ -34,6 +34,7 @@ BOUNDS: Mapping[str, Mapping[str, type]] = {
     "ordered-per-partition": {"strict": bool},
     "ordered-effects": {},
     "fanout-complete": {},
+    "replay-complete": {},
     "filter-correct": {},
     "dead-letter": {"strict": bool},
     "lag": {"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float},

@@ -29,8 +29,10 @@ _TYPES: Mapping[str, frozenset[type]] = {
          "consumer", "batch", "action", "fault", "instance", "phase", "label"),
         _TEXT,
     ),
+    "replay": frozenset((str, NoneType)),
     **dict.fromkeys(
-        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled"),
+        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled",
+         "since", "until"),
         _NUMBER,
     ),
     **dict.fromkeys(("poison", "intact", "empty"), _FLAG),
@@ -54,6 +56,8 @@ _NEEDED_BY_MARK: Mapping[str, tuple[str, ...]] = {
     "effects-read": ("subscription",),
     "partition": ("subscription", "partition"),
     "load-stopped": (),
+    "replay-started": ("replay", "since", "until"),
+    "replay-ended": ("replay", "outcome"),
     "writer": ("file",),
 }
 _WORDS: Mapping[tuple[str, str], frozenset[str]] = {

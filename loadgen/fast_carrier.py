@@ -51,6 +51,7 @@ class JsonService:
 JSON_SERVICES: Mapping[str, JsonService] = {
     "sqs": JsonService("AmazonSQS", "application/x-amz-json-1.0"),
     "kinesis": JsonService("Kinesis_20131202", "application/x-amz-json-1.1"),
+    "events": JsonService("AWSEvents", "application/x-amz-json-1.1"),
 }
 
 

@@ -83,6 +83,7 @@ def _ruled(rule: Rule) -> tuple[str, str, str]:
         violated += "; `strict: true` adds " + ", ".join(f"`{anomaly}`" for anomaly in rule.strict_adds)
     unknown = ["not drained"] if rule.needs_drain else []
     unknown += ["no effects recorded"] if rule.needs_effects else []
+    unknown += ["no replay ran to its end"] if rule.needs_replay else []
     unknown += [_UNKNOWN_EFFECTS[rule.unknown_effects]] if rule.unknown_effects else []
     return "every subscription" if everything else ", ".join(covers), violated, "; ".join(unknown)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from history.events import SendResult
 from history.manifest import Subscription
@@ -221,6 +221,16 @@ class Depth:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayState:
+    """How far a replay of an archive is. `outcome` is None while it runs; `reached` changes while it comes forward."""
+
+    state: str
+    outcome: SendResult | None
+    reached: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MoveState:
     """How far moving dead letters back is. `failed` says why it ended otherwise than it should have."""
 
@@ -289,6 +299,9 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
         for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed"):
             if name not in takes and getattr(spec, name) != getattr(nothing, name):
                 raise ValueError(f"{transport} makes nothing of `{name}`, which {spec.name} has; remove it")
+        for name in ("filter", "pattern"):
+            if name not in takes and getattr(spec.deployed, name, None) is not None:
+                raise ValueError(f"{transport} makes nothing of `deployed.{name}`, which {spec.name} has; remove it")
     if topology.archive and "archive" not in takes:
         raise ValueError(f"{transport} keeps no archive, so there is nothing to replay; remove `replay`")
 
@@ -349,3 +362,15 @@ class Transport(Protocol):
         ...
 
     def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None: ...
+
+
+@runtime_checkable
+class Replayer(Protocol):
+    """A transport that keeps an archive of what was published, and can send it all once more."""
+
+    def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
+        """Of everything from one time to the other, in seconds of the epoch. `name` marks what it sends."""
+        ...
+
+    def describe_replay(self, name: str) -> Call: ...
+    def replay_of(self, answer: Answer) -> ReplayState: ...

@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 
 from transports.aws_errors import translate
-from transports.base import Answer, Call, Plan
+from transports.base import Answer, Call, CallFailed, Plan
 from transports.endpoint import Endpoint, config_arguments
 
 T = TypeVar("T")
@@ -50,13 +50,21 @@ class BotoCarrier:
 
 
 def run_plan(plan: Plan[T], carry: Callable[[Call], Answer], *, pause: Callable[[float], object] = time.sleep) -> T:
-    """Carry out a plan call by call; `pause` waits before a call that wants it. Errors: CallFailed."""
+    """Carry out a plan call by call; `pause` waits before a call that wants it.
+
+    A call's failure is thrown into the plan, which may still put something in order. Errors: CallFailed.
+    """
     try:
         call = next(plan)
         while True:
             if call.after_s:
                 pause(call.after_s)
-            call = plan.send(carry(call))
+            try:
+                answer = carry(call)
+            except CallFailed as error:
+                call = plan.throw(error)
+            else:
+                call = plan.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result

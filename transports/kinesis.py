@@ -73,11 +73,16 @@ class Kinesis:
         }
 
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
-        """Errors: CallFailed, also when the stream does not become active in some minutes."""
+        """Errors: CallFailed, also when the stream does not become active in some minutes; then it is removed again."""
         stream = f"gameday-{run}"
         yield Call(SERVICE, "CreateStream", {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)})
-        yield from _until_active(stream)
-        return Addresses(send_to=stream)
+        addresses = Addresses(send_to=stream)
+        try:
+            yield from _until_active(stream)
+        except CallFailed:
+            yield from self.tear_down(addresses)
+            raise
+        return addresses
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
         yield Call(SERVICE, "DeleteStream", {"StreamName": addresses.send_to, "EnforceConsumerDeletion": True})
@@ -154,7 +159,10 @@ class KinesisStream:
         )
 
     def reshard(self, action: ReshardAction) -> Plan[Resharding]:
-        """Split the widest open shard in two halves, or merge the two neighbours that are narrowest together."""
+        """Split the widest open shard in two halves, or merge the two neighbours that are narrowest together.
+
+        Errors: CallFailed, definite when the service has refused.
+        """
         before = yield from self._listed()
         ranges = sorted(
             (
@@ -177,9 +185,13 @@ class KinesisStream:
             low, high = min(pairs, key=lambda pair: pair[1][1] - pair[0][0])
             parents = [low[2], high[2]]
             yield self._call("MergeShards", ShardToMerge=low[2], AdjacentShardToMerge=high[2])
-        yield from _until_active(self._stream)
+        try:
+            yield from _until_active(self._stream)
+            after = yield from self._listed()
+        except CallFailed as error:
+            # However certainly this call failed, the one before it was accepted.
+            raise CallFailed("NotSeen", f"the {action} was accepted, but then: {error}", definite=False) from error
         known = {shard["ShardId"] for shard in before}
-        after = yield from self._listed()
         new = [_shard(shard) for shard in after if shard["ShardId"] not in known]
         return Resharding(
             parents=parents, children=[shard.id for shard in new if not set(parents).isdisjoint(shard.parents)]

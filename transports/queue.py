@@ -25,8 +25,10 @@ from transports.base import (
     Delivery,
     Depth,
     MoveState,
+    Outgoing,
     Plan,
     Product,
+    SendOutcome,
     SubscriptionSpec,
     Topology,
 )
@@ -45,11 +47,15 @@ _DEPTHS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unwrapped:
-    """What a service in front of the queue put into a body: the producer's own body, and the service's id for it."""
+    """What a service in front of the queue put into a body: the producer's own body, and the service's id for it.
+
+    `regrouped`: the queue's message groups are that service's, not the producers'.
+    """
 
     body: str
     upstream_id: str | None = None
     replay: str | None = None
+    regrouped: bool = False
 
 
 def as_sent(body: str) -> Unwrapped:
@@ -236,6 +242,27 @@ def entries_by_id(answer: Answer, count: int) -> list[tuple[bool, Mapping[str, A
     return [found.get(str(n), (False, None)) for n in range(count)]
 
 
+def batch_outcomes(answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+    """What became of each message of a SendMessageBatch or a PublishBatch: SQS and SNS answer alike."""
+    outcomes = []
+    for n, (ok, entry) in enumerate(entries_by_id(answer, len(messages))):
+        if entry is None:
+            outcome = SendOutcome(id=messages[n].id, entry=n, outcome="unknown", error="entry missing from the answer")
+        elif ok:
+            outcome = SendOutcome(
+                id=messages[n].id,
+                entry=n,
+                outcome="ok",
+                broker_id=entry.get("MessageId"),
+                broker_seq=entry.get("SequenceNumber"),
+            )
+        else:
+            error = f"{entry.get('Code')}: {entry.get('Message', '')}"
+            outcome = SendOutcome(id=messages[n].id, entry=n, outcome=failure(entry), error=error)
+        outcomes.append(outcome)
+    return outcomes
+
+
 def failure(entry: Mapping[str, Any]) -> SendResult:
     """A failed entry is proof unless the service blames itself (SenderFault false): then the message may be stored."""
     code = str(entry.get("Code", ""))
@@ -247,6 +274,7 @@ def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) ->
     attributes = message.get("Attributes") or {}
     unwrapped = unwrap(message.get("Body", ""))
     read = envelope.unpack(unwrapped.body)
+    group = None if unwrapped.regrouped else attributes.get("MessageGroupId")
     receives = attributes.get("ApproximateReceiveCount")
     enqueued = attributes.get("SentTimestamp")
     return Delivery(
@@ -255,7 +283,7 @@ def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) ->
         broker_id=message["MessageId"],
         broker_seq=attributes.get("SequenceNumber"),
         upstream_id=unwrapped.upstream_id,
-        group=attributes.get("MessageGroupId") or (read.group if read else None),
+        group=group or (read.group if read else None),
         receives=int(receives) if receives else None,
         enqueued=int(enqueued) * NS_PER_MS if enqueued else None,
         intact=bool(read and read.intact),

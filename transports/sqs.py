@@ -28,10 +28,9 @@ from transports.queue import (
     BATCH_MAX,
     SERVICE,
     SqsQueue,
+    batch_outcomes,
     create_queues,
     delete_queues,
-    entries_by_id,
-    failure,
     promise,
     queue_gaps,
 )
@@ -77,25 +76,7 @@ class Sqs:
         return Call(SERVICE, "SendMessageBatch", {"QueueUrl": addresses.send_to, "Entries": entries})
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
-        outcomes = []
-        for n, (ok, entry) in enumerate(entries_by_id(answer, len(messages))):
-            if entry is None:
-                outcome = SendOutcome(
-                    id=messages[n].id, entry=n, outcome="unknown", error="entry missing from the answer"
-                )
-            elif ok:
-                outcome = SendOutcome(
-                    id=messages[n].id,
-                    entry=n,
-                    outcome="ok",
-                    broker_id=entry.get("MessageId"),
-                    broker_seq=entry.get("SequenceNumber"),
-                )
-            else:
-                error = f"{entry.get('Code')}: {entry.get('Message', '')}"
-                outcome = SendOutcome(id=messages[n].id, entry=n, outcome=failure(entry), error=error)
-            outcomes.append(outcome)
-        return outcomes
+        return batch_outcomes(answer, messages)
 
     def expect(self, topology: Topology, body: str) -> list[str]:
         return topology.names

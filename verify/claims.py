@@ -104,6 +104,7 @@ class Rule:
     anywhere: tuple[str, ...] = ()
     needs_drain: bool = False
     needs_effects: bool = False
+    needs_replay: bool = False
     # How unknown effects leave it unknown: not at all, only where nothing is known to be applied, or any.
     unknown_effects: str = ""
     # Sends before `effective_from` are not judged.
@@ -171,6 +172,12 @@ RULES: Mapping[str, Rule] = {
         needs_drain=True,
         once_effective=True,
     ),
+    "replay-complete": Rule(
+        checked="SELECT s, count(*) FROM to_replay GROUP BY s",
+        violated_by=("replay-missing",),
+        needs_drain=True,
+        needs_replay=True,
+    ),
     "filter-correct": Rule(
         checked=(
             "SELECT u.s, count(*) FROM messages m JOIN subs u ON u.filtered "
@@ -236,6 +243,8 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.unknown(f"{where}: {finding.count} never received, which an at-most-once subscription may do")
         else:
             judgement.violated()
+    if rule.needs_replay and not evidence.db.execute("SELECT 1 FROM replays WHERE ended").fetchone():
+        judgement.unknown("no replay ran to its end")
     _check_coverage(judgement, evidence, covered, dict(evidence.db.execute(rule.checked).fetchall()))
     for name, state in covered.items():
         if rule.needs_drain and not state.drained:

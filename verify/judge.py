@@ -149,7 +149,7 @@ def _states(loaded: Loaded) -> dict[str, State]:
         elif not was_empty:
             why = "the last look found messages still there; a longer drain would settle it"
         elif sends_late:
-            why = f"{sends_late} sends ended less than {promised.settle_s:g} s before the last look, or after it"
+            why = f"{sends_late} sends or replays were not {promised.settle_s:g} s over at the last look"
         else:
             why = f"{others_late} receives or redrives came after the last look"
         states[name] = State(

@@ -50,12 +50,13 @@ class Settle:
 
 
 class Copy:
-    """One copy of a message on a subscription, and what its receives came to."""
+    """One copy of a message on a subscription, and what its receives came to. `replayed`: an archive sent it."""
 
-    __slots__ = ("early", "key", "receives", "redelivered", "unrecorded")
+    __slots__ = ("early", "key", "receives", "redelivered", "replayed", "unrecorded")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, replayed: bool) -> None:
         self.key = key
+        self.replayed = replayed
         self.receives: list[Receive] = []
         self.redelivered = self.early = self.unrecorded = 0
 

@@ -280,7 +280,7 @@ class Live:
         key = _copy_key(sub.promise.kind, record)
         copy = next((copy for copy in pair.copies if copy.key == key), None)
         if copy is None:
-            copy = Copy(key)
+            copy = Copy(key, replayed=record.get("replay") is not None)
             pair.copies.append(copy)
         copy.receives.append(receive)
         if len(pair.copies) > 1:
@@ -500,7 +500,7 @@ class Live:
         before = sum(
             redriven is None or any(self._before(r.place, redriven) for r in copy.receives)
             for copy in pair.copies
-            if copy.key
+            if copy.key and not copy.replayed
         )
         extra = max(0, before - 1)
         self._add("send-duplicate", extra - pair.extra)

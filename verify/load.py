@@ -72,6 +72,9 @@ FIELDS: tuple[tuple[str, str, str], ...] = (
     ("empty", "empty", "BOOLEAN"),
     ("scheduled", "scheduled", "BIGINT"),
     ("parents", "parents", "VARCHAR[]"),
+    ("replay", "replay", "VARCHAR"),
+    ("since", "since_ns", "BIGINT"),
+    ("until", "until_ns", "BIGINT"),
 )
 _MAX_LINE_BYTES = 64 * 2**20
 _SMALL_BYTES = 32 * 2**20

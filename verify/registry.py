@@ -41,6 +41,7 @@ CHECKS: Mapping[str, Check] = {
     "unseen": Check("unseen"),
     "vanished": Check("vanished"),
     "lost-on-redrive": Check("lost-on-redrive"),
+    "replay-missing": Check("replay-missing"),
     "fanout-missing": Check("fanout-missing"),
     "recovered": Check("recovered", legal=True),
     "phantom": Check("phantom"),

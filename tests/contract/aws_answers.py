@@ -67,8 +67,8 @@ def _filled(shape: Shape, suffix: str) -> Any:
             return {
                 name: _filled_as(member, name, suffix)
                 for name, member in shape.members.items()
-                # A token would say that there is another page.
-                if not name.endswith("Token")
+                # A token would say that there is another page; what failed has no place in a good answer.
+                if not name.endswith("Token") and not name.startswith("Failed")
             }
         case "list":
             return [_filled(shape.member, suffix)]

@@ -25,8 +25,8 @@ claims: [no-loss, at-least-once-effect, {claim: lag, p99: 3s}, {claim: recovery,
 """
 
 
-STREAM = """\
-name: stream
+RESHARDED = """\
+name: resharded
 transport: kinesis
 topology: {shards: 4, subscriptions: [{name: orders}]}
 load: {rate: 150/s, duration: 30s, groups: 40, batch: 500}
@@ -66,7 +66,7 @@ def test_an_alias_is_the_claim_it_stands_for() -> None:
     assert read(GOOD, "claims=[at-least-once]").claims == [Claim(claim="no-loss")]
 
 
-@pytest.mark.parametrize("text", [GOOD, STREAM])
+@pytest.mark.parametrize("text", [GOOD, RESHARDED])
 def test_what_is_resolved_is_a_scenario_again(text: str) -> None:
     first = read(text)
     again = read(yaml.safe_dump(dict(first.document)))
@@ -168,6 +168,11 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
         (("transport=sqs", "claims=[exactly-once-delivery]"), "sqs never promises exactly-once-delivery"),
         (("topology.max_receives=null", "claims=[dead-letter]"), "there is no dead-letter queue"),
         (
+            ("transport=eventbridge", "claims=[replay-complete]"),
+            "replay-complete can show nothing: nothing is replayed",
+        ),
+        (("topology.replay=true",), "sqs-fifo keeps no archive, so there is nothing to replay"),
+        (
             ("consumers.handler=no-op", "chaos=[]"),
             "at-least-once-effect can show nothing: the handler no-op has no effects",
         ),
@@ -185,16 +190,12 @@ def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> Non
     [
         ("load.batch=501", "load.batch: 501 is more than the 500 messages that one send call of kinesis takes"),
         ("load.payload=30KiB", "load.payload: 500 messages of 30720 bytes exceed the 10485760 bytes"),
-        ("topology.max_receives=3", "topology.max_receives: kinesis makes nothing of it: a stream has no dead-letter"),
-        ("topology.visibility_timeout=5s", "topology.visibility_timeout: kinesis makes nothing of it"),
         ("chaos.1.to=1.5x visibility_timeout", "chaos.1: kinesis has no visibility timeout to be multiplied"),
         ("chaos.0.action=double", "chaos.0.action: 'double': input should be 'split' or 'merge'"),
-        ("claims.1=dead-letter", "claims.1: kinesis never promises dead-letter: there is no dead-letter queue"),
-        ("claims.1=ordered-per-group", "claims.1: kinesis never promises ordered-per-group"),
     ],
 )
-def test_what_has_no_meaning_for_a_stream_is_refused(override: str, said: str) -> None:
-    (line,) = complaints(STREAM, override)
+def test_what_a_streams_load_and_chaos_cannot_be(override: str, said: str) -> None:
+    (line,) = complaints(RESHARDED, override)
     assert said in line
 
 

@@ -6,18 +6,24 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import botocore.session
 import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
 import pytest
 
 from gameday import target
 from history.errors import TargetError, UsageError
+from tests.contract.aws_answers import complaints
 from tests.gameday.commanded import wait_until
-from transports.base import Call
+from transports.base import Call, Product
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
+from transports.registry import TRANSPORTS
 
 SERVICES = ["sqs", "dynamodb"]
 
@@ -33,6 +39,91 @@ def test_the_flag_then_the_service_then_all_then_the_usual_port() -> None:
     assert urls(None, both) == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
     assert urls(None, {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:3"}) == ["http://127.0.0.1:3", "http://127.0.0.1:4566"]
     assert urls("http://127.0.0.1:9", both) == ["http://127.0.0.1:9", "http://127.0.0.1:9"]
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [("sns", "SNS"), ("events", "EVENTBRIDGE"), ("kinesis", "KINESIS"), ("dynamodb", "DYNAMODB")],
+)
+def test_a_service_has_the_variable_that_the_sdks_read_for_it(service: str, variable: str) -> None:
+    endpoint = target.endpoint_of([service], None, {f"AWS_ENDPOINT_URL_{variable}": "http://127.0.0.1:3"})
+    assert endpoint.url(service) == "http://127.0.0.1:3"
+    model = botocore.session.get_session().get_service_model(service)
+    assert model.service_id.hyphenize().replace("-", "_").upper() == variable
+
+
+def test_every_service_of_every_transport_can_be_asked_whether_it_is_there() -> None:
+    services = {service for transport in TRANSPORTS.values() for service in transport.services}
+    for service in services | {"dynamodb"}:
+        call = target._PROBES[service]
+        assert call.service == service
+        assert complaints(call) == ""
+
+
+@pytest.mark.parametrize(
+    ("urls", "product"),
+    [
+        ({}, "aws"),
+        ({"*": "https://sqs.eu-west-1.amazonaws.com"}, "aws"),
+        ({"*": "https://sqs.cn-north-1.amazonaws.com.cn"}, "aws"),
+        ({"*": "https://sqs.eu-west-1.api.aws"}, "aws"),
+        ({"*": f"http://127.0.0.1:{target.free_port()}"}, "unknown"),
+    ],
+)
+def test_who_answers_is_told_by_the_host_or_not_at_all(urls: Mapping[str, str], product: Product) -> None:
+    assert target.product_of(Endpoint(urls=urls).url("sqs")) == product
+
+
+@pytest.mark.parametrize(
+    ("answers", "product"),
+    [
+        (("/_ministack/health", "/_localstack/health"), "ministack"),
+        (("/_localstack/health",), "localstack"),
+        (("/moto-api/",), "moto"),
+        (("/_gameday/health",), "memory"),
+        (("/health",), "unknown"),
+    ],
+)
+def test_who_answers_is_told_by_what_only_one_product_has(answers: tuple[str, ...], product: Product) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path in answers else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            assert target.product_of(f"http://127.0.0.1:{server.server_port}/") == product
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_absence_must_last_where_a_service_delivers_late() -> None:
+    assert target.settle_s("ministack", ["events", "sqs"]) == 0
+    assert target.settle_s("aws", ["sqs"]) == 60
+    assert target.settle_s("localstack", ["events", "sqs"]) == 5
+    assert target.settle_s("aws", ["events", "sqs"]) == 600
+
+
+def test_what_a_product_cannot_do_is_refused_with_the_reason() -> None:
+    there = target.Target(
+        kind="localstack", what="the endpoint http://x", endpoint=Endpoint(), cannot_show=(), product="ministack",
+        settle_s=0, tick_ns=0,
+    )  # fmt: skip
+    target.refuse_gaps(there, TRANSPORTS["eventbridge"], ["replay"])
+    with pytest.raises(
+        TargetError, match=r"the endpoint http://x cannot do .*\(redrive: MiniStack does not move"
+    ) as no:
+        target.refuse_gaps(there, TRANSPORTS["eventbridge"], ["replay", "redrive"])
+    assert "replay:" not in str(no.value)
+    with pytest.raises(TargetError, match=r"\(replay: LocalStack answers StartReplay with an error"):
+        target.refuse_gaps(replace(there, product="localstack"), TRANSPORTS["eventbridge"], ["replay"])
 
 
 @pytest.mark.parametrize(

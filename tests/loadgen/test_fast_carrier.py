@@ -124,7 +124,17 @@ def test_the_signature_is_botocores(body: bytes, token: str | None, at: int, sec
     assert f"Credential={theirs.scope(request)}," in headers["authorization"]
 
 
-@pytest.mark.parametrize(("call", "good"), [(CALL, OK), (RECORDS, STORED)], ids=["sqs", "kinesis"])
+PUT = Call(
+    "events",
+    "PutEvents",
+    {"Entries": [{"EventBusName": "b", "Source": "s", "DetailType": "t", "Detail": "{}", "Time": 1_700_000_000}]},
+)
+PUT_OK = b'{"FailedEntryCount":1,"Entries":[{"EventId":"e"},{"ErrorCode":"InternalFailure","ErrorMessage":"no"}]}'
+
+
+@pytest.mark.parametrize(
+    ("call", "good"), [(CALL, OK), (RECORDS, STORED), (PUT, PUT_OK)], ids=["sqs", "kinesis", "events"]
+)
 def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, good: bytes) -> None:
     with serving(http("200 OK", good), http("200 OK", good)) as server:
         theirs = dict(BotoCarrier(server.endpoint)(call))

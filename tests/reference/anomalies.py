@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.reference.reading import Message, Moment, Received, Step, Subscription
+from tests.reference.reading import Message, Moment, Received, Replay, Step, Subscription
 from tests.reference.words import LONG_AGO, NEVER, Past, at, may_have_landed_unnumbered
 
 
@@ -88,6 +88,38 @@ def lost_on_redrive(past: Past) -> list[Case]:
     return cases
 
 
+def replayed(past: Past) -> list[tuple[Message, Subscription, Replay]]:
+    """What a replay that ran to its end must have sent again: acked, expected, and its whole way out, from `due` to
+    the last answer, proven to lie within the time that was replayed."""
+    return [
+        (message, spec, replay)
+        for message, spec in past.expectations()
+        for replay in past.facts.replays
+        if replay.ended and past.acked(message.id) and _covered(past, message, replay)
+    ]
+
+
+def _covered(past: Past, message: Message, replay: Replay) -> bool:
+    answered = [attempt.sent for attempt in message.attempts if attempt.sent is not None]
+    if replay.since is None or replay.until is None or len(answered) < len(message.attempts):
+        return False
+    begins = [attempt.intended.time for attempt in message.attempts] + ([message.due.time] if message.due else [])
+    last = max(sent.moment.time for sent in answered)
+    return min(begins) >= replay.since + past.error and last + past.error <= replay.until
+
+
+def replay_missing(past: Past) -> list[Case]:
+    """acked, expected, within the time of a replay that ran to its end, s drained, not dead on s, and never received on
+    s from that replay. Per replay"""
+    return [
+        Case(id=message.id, subscription=spec.name)
+        for message, spec, replay in replayed(past)
+        if past.drained(spec.name)
+        and not past.deaths(message.id, spec.name)
+        and not any(received.replay == replay.name for received in past.receives_at(message.id, spec.name))
+    ]
+
+
 def fanout_missing(past: Past) -> list[Case]:
     """lost on s, received on another subscription"""
     return [
@@ -132,17 +164,20 @@ def misrouted(past: Past) -> list[Case]:
 
 
 def kept_copies(past: Past, id: str, name: str) -> list[list[Received]]:
-    """The copies of m on s; copies after a `redriven` left out."""
+    """The copies of m on s; copies after a `redriven` and those of a replay left out."""
     redrives = past.redrives(id, name)
     return [
         receives
         for receives in past.copies(id, name).values()
-        if any(all(past.before(one.moment, redriven) for redriven in redrives) for one in receives)
+        if any(
+            one.replay is None and all(past.before(one.moment, redriven) for redriven in redrives) for one in receives
+        )
     ]
 
 
 def send_duplicate(past: Past) -> list[Case]:
-    """m received on s as more than one copy; copies after a `redriven` left out. Per extra copy"""
+    """m received on s as more than one copy; copies after a `redriven` and of a replay left out. Per extra
+    copy"""
     return [Case(id=id, subscription=name) for id, name in past.receives for _ in kept_copies(past, id, name)[1:]]
 
 
@@ -644,6 +679,7 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "unseen": unseen,
     "vanished": vanished,
     "lost-on-redrive": lost_on_redrive,
+    "replay-missing": replay_missing,
     "fanout-missing": fanout_missing,
     "recovered": recovered,
     "phantom": phantom,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.reference.world import MILLISECOND, SECOND, World
 
@@ -39,6 +39,7 @@ class Letter:
     id: str
     group: str | None
     expect: frozenset[str]
+    replay: str | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,6 +69,7 @@ class Delivery:
     enqueued: int
     intact: bool
     receipt: str
+    replay: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +195,7 @@ class Queue:
             enqueued=stored.enqueued,
             intact=intact,
             receipt=stored.receipt,
+            replay=stored.letter.replay,
         )
 
     def _bury(self) -> None:
@@ -276,6 +279,9 @@ class Queue:
         if not self.mischief.strikes("lose redriven", 0.7):
             self._add(stored.letter)
 
+    def replay(self, letter: Letter) -> None:
+        self._add(letter)
+
     def empty(self) -> bool:
         self._bury()
         return self.arriving == 0 and all(stored.deleted for stored in self.stored)
@@ -309,6 +315,7 @@ class Topic:
         self.effective_from = effective_from
         self.drops_before = drops_before
         self.number = 10**19
+        self.archive: dict[str, Letter] = {}
         self._seen: dict[str, tuple[int, Answer]] = {}
         self._busy_until: dict[str, int] = {}
         self._swapped: int | None = None
@@ -325,7 +332,16 @@ class Topic:
                 answers.append(self._store(letter))
         return answers
 
+    def replay(self, name: str, share: float) -> None:
+        """Sends that share of what it got once more, whether or not it ever arrived."""
+        for letter in self.archive.values():
+            for queue in self.queues.values():
+                wanted = queue.name in letter.expect and self.world.chance.random() < share
+                if wanted and not self.mischief.strikes("skip replayed", 0.2):
+                    queue.replay(replace(letter, replay=name))
+
     def _store(self, letter: Letter) -> Answer:
+        self.archive[letter.id] = letter
         if self.direct:
             (queue,) = self.queues.values()
             return queue.store(letter)

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from tests.reference.anomalies import ANOMALIES, Case, kept_copies
+from tests.reference.anomalies import ANOMALIES, Case, kept_copies, replayed
 from tests.reference.reading import SECOND, Fault, Message, Moment, Promise, Subscription, read
 from tests.reference.words import NEVER, Past, Sample, later
 
@@ -284,7 +284,7 @@ def exactly_once_delivery(court: Court, promise: Promise) -> Finding:
     too_close: list[Case] = []
     unknown: list[str] = []
     for id, name in court.past.receives:
-        receives = court.past.receives_at(id, name)
+        receives = [received for received in court.past.receives_at(id, name) if received.replay is None]
         if len(receives) > 1 and any(court.past.copy_of(received) is None for received in receives):
             unknown.append(f"a receive of {id} on {name} does not say which copy it was")
         copies = kept_copies(court.past, id, name)
@@ -385,6 +385,19 @@ def fanout_complete(court: Court, promise: Promise) -> Finding:
         ),
         blamed={"lost": court.within("lost", covered, judged_only=True)},
         unknown=court.as_no_loss(covered, judged_only=True),
+    )
+
+
+def replay_complete(court: Court, promise: Promise) -> Finding:
+    """violated by replay-missing; unknown when not drained, or no replay ran to its end; checked: what a replay must
+    have sent again, per expected subscription"""
+    covered = court.all()
+    ended = any(replay.ended for replay in court.past.facts.replays)
+    return court.finding(
+        covered=covered,
+        checked=Counter(spec.name for _, spec, _ in replayed(court.past)),
+        blamed={"replay-missing": court.anywhere("replay-missing")},
+        unknown=court.undrained(covered) + ([] if ended else ["no replay ran to its end"]),
     )
 
 
@@ -571,7 +584,8 @@ def recovered_on(past: Past, fault: Fault, spec: Subscription, within: int) -> t
         return UNKNOWN, "no bound: too few messages before the first fault"
     quiet = max(3 * SECOND, (spec.visibility_timeout_ns or 0) + SECOND)
     end = past.facts.load_stopped.time if past.facts.load_stopped is not None else (past.facts.last_at or 0)
-    limit = min([end - past.error, *(other.start.time for other in others if other.start.time >= stop)])
+    # Whatever the quiet time must be over before is told by other clocks.
+    limit = min([end, *(other.start.time for other in others if other.start.time >= stop)]) - past.error
     if _quiet_moment(_late(past, spec, bound, -past.error, fair=False), stop, within, quiet, limit):
         return HOLDS, ""
     certain = [
@@ -620,6 +634,7 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "ordered-per-partition": ordered_per_partition,
     "ordered-effects": ordered_effects,
     "fanout-complete": fanout_complete,
+    "replay-complete": replay_complete,
     "filter-correct": filter_correct,
     "dead-letter": dead_letter,
     "lag": lag,

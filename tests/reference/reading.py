@@ -179,6 +179,7 @@ class Received:
     enqueued: int | None
     hidden_ns: int | None
     intact: bool | None
+    replay: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,6 +247,17 @@ class Drained:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """A replay of an archive: what time it covers, the moments of its marks, and whether it ran to its end."""
+
+    name: str
+    since: int | None
+    until: int | None
+    marks: tuple[Moment, ...]
+    ended: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EffectsRead:
     subscription: str
     moment: Moment
@@ -266,6 +278,7 @@ class Facts:
     read_back: tuple[ReadBack, ...]
     faults: tuple[Fault, ...]
     drained: tuple[Drained, ...]
+    replays: tuple[Replay, ...]
     effects_read: tuple[EffectsRead, ...]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
@@ -288,6 +301,7 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "ordered-per-partition": frozenset({"strict"}),
     "ordered-effects": frozenset(),
     "fanout-complete": frozenset(),
+    "replay-complete": frozenset(),
     "filter-correct": frozenset(),
     "dead-letter": frozenset({"strict"}),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s"}),
@@ -454,6 +468,7 @@ def read(run: Path) -> Facts:
             )
             for record in marks.get("drained", [])
         ),
+        replays=_replays(marks.get("replay-started", []), marks.get("replay-ended", [])),
         effects_read=tuple(
             EffectsRead(subscription=record.text("subscription") or "", moment=record.moment)
             for record in marks.get("effects-read", [])
@@ -547,6 +562,7 @@ def _received(record: Record, manifest: Manifest) -> Received:
         enqueued=record.integer("enqueued"),
         hidden_ns=hidden,
         intact=record.flag("intact"),
+        replay=record.text("replay"),
     )
 
 
@@ -572,6 +588,22 @@ def _read_back(record: Record) -> ReadBack:
         moment=record.moment,
         applied=record.integer("applied") or 0,
     )
+
+
+def _replays(started: list[Record], ended: list[Record]) -> tuple[Replay, ...]:
+    def of(name: str) -> Replay:
+        begins = [record for record in started if record.text("replay") == name]
+        ends = [record for record in ended if record.text("replay") == name]
+        return Replay(
+            name=name,
+            since=begins[0].integer("since") if begins else None,
+            until=begins[0].integer("until") if begins else None,
+            marks=tuple(record.moment for record in begins + ends),
+            ended=any(record.text("outcome") == "ok" for record in ends),
+        )
+
+    names = {record.text("replay") for record in started + ended} - {None}
+    return tuple(of(name) for name in sorted(name for name in names if name is not None))
 
 
 def _steps(settling: list[Record], settled: list[Record], manifest: Manifest) -> tuple[Step, ...]:

@@ -25,6 +25,8 @@ QUEUE_DEFECTS = ("lose", "forget", "duplicate", "phantom", "corrupt", "store ref
 ORDERED_QUEUE_DEFECTS = ("early", "undelete", "twice", "reorder", "overtake", "overtake", "misnumber")
 TOPIC_DEFECTS = ("misroute", "misroute", "misroute")
 DEAD_LETTER_DEFECTS = ("overreceive", "lose dead", "lose redriven", "lose redriven", "swallow poison", "fail healthy")
+# What an archive sends again has no place in an order.
+REPLAY_DEFECTS = ("skip replayed", "skip replayed")
 STREAM_DEFECTS = ("lose", "duplicate", "reorder", "phantom", "corrupt", "misnumber", "store refused")
 LEASE_DEFECTS = ("child first", "child first", "unfenced", "unfenced")
 ORDERED_DEFECTS = ("backwards", "impatient")
@@ -111,6 +113,7 @@ class Plan:
     reads_effects: bool
     drains: bool
     redrives: bool
+    replays: bool
     guarded: bool
     fails: float
     heartbeats: float
@@ -174,6 +177,7 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         drops_before=not legal and chance.random() < 0.5,
         planted=planted,
         file_defects=file_defects,
+        replays=target != "stream" and not ordered and ("skip replayed" in planted or chance.random() < 0.4),
         claims=_claims(chance),
     )
 
@@ -185,7 +189,7 @@ def _pool(target: str, ordered: bool) -> list[str]:
     else:
         pool += QUEUE_DEFECTS + DEAD_LETTER_DEFECTS
         pool += TOPIC_DEFECTS if target == "topic" else ()
-        pool += ORDERED_QUEUE_DEFECTS if ordered else ()
+        pool += ORDERED_QUEUE_DEFECTS if ordered else REPLAY_DEFECTS
     return pool + list(ORDERED_DEFECTS if ordered else ())
 
 
@@ -268,6 +272,7 @@ def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
         {"claim": "ordered-per-partition", **({"strict": True} if strict else {})},
         {"claim": "ordered-effects"},
         {"claim": "fanout-complete"},
+        {"claim": "replay-complete"},
         {"claim": "filter-correct"},
         {"claim": "dead-letter", **({"strict": True} if strict else {})},
     ]
@@ -315,6 +320,7 @@ class Scene:
         self.conductor = Process(world, "conductor", "conductor.jsonl")
         self.queues: dict[str, Queue] = {}
         self.stream: Stream | None = None
+        self.topic: Topic | None = None
         self.send: Callable[[list[Letter], Callable[[], bool]], list[Answer]]
         if plan.target == "stream":
             self.stream = Stream(
@@ -334,7 +340,7 @@ class Scene:
                     tick=plan.tick,
                     first_number=self.chance.choice((9_990, 10**18, 10**20 - 20)) + index,
                 )
-            self.send = Topic(
+            self.topic = Topic(
                 world,
                 self.mischief,
                 queues=list(self.queues.values()),
@@ -347,7 +353,8 @@ class Scene:
                     spec.name: spec.effective_from for spec in plan.specs if spec.effective_from is not None
                 },
                 drops_before=plan.drops_before,
-            ).send
+            )
+            self.send = self.topic.send
 
     def new_name(self, prefix: str) -> str:
         self.names += 1
@@ -536,7 +543,7 @@ class Scene:
             "enqueued": one.enqueued,
             "hidden_s": spec.visibility / SECOND if spec.kind == "queue" else None,
             "intact": one.intact,
-        }
+        } | ({"replay": one.replay} if one.replay is not None else {})
         if chance.random() < 0.1:
             del record["hidden_s"]
         if chance.random() < 0.02:
@@ -744,6 +751,8 @@ class Scene:
         if plan.drains or self.chance.random() < 0.5:
             process.write({"event": "mark", "name": "load-stopped", "scheduled": len(plan.parcels)})
         if plan.drains:
+            if plan.replays:
+                yield from self.replay(process)
             yield from self.drain(process)
         else:
             process.write({"event": "mark", "name": "aborted", "reason": "interrupted"})
@@ -800,6 +809,19 @@ class Scene:
                     self.note_drained(process, name, empty=True)
                     del waiting[name]
             yield self.world.between(100 * MILLISECOND, 300 * MILLISECOND)
+
+    def replay(self, process: Process) -> Script:
+        """Sends what is archived once more, to its end or, now and then, only half of it."""
+        assert self.topic is not None
+        chance, now = self.chance, self.world.now
+        since, until = EPOCH + chance.choice((0, 0, 3)) * SECOND, now - chance.choice((0, 0, 2)) * SECOND
+        outcome = chance.choice(("ok", "ok", "ok", "ok", "failed", "unknown"))
+        mark = {"event": "mark", "replay": "again"}
+        process.write({**mark, "name": "replay-started", "since": since, "until": until})
+        yield self.world.between(MILLISECOND, SECOND)
+        self.topic.replay("again", 1.0 if outcome == "ok" else 0.5)
+        yield self.world.between(MILLISECOND, SECOND)
+        process.write({**mark, "name": "replay-ended", "outcome": outcome})
 
     def is_empty(self, name: str) -> bool:
         return self.stream.at_end(name) if self.stream is not None else self.queues[name].empty()

@@ -22,6 +22,7 @@ from tests.reference.simulation import simulate
 BLAMING = (
     "vanished",
     "lost-on-redrive",
+    "replay-missing",
     "phantom",
     "corrupt",
     "early-redelivery",
@@ -37,7 +38,15 @@ BLAMING = (
     "over-received",
     "healthy-dead",
 )
-NEVER_VIOLATED = ("no-loss", "at-least-once", "no-phantom", "ordered-effects", "fanout-complete", "filter-correct")
+NEVER_VIOLATED = (
+    "no-loss",
+    "at-least-once",
+    "no-phantom",
+    "ordered-effects",
+    "fanout-complete",
+    "replay-complete",
+    "filter-correct",
+)
 
 
 def blame(run: Path, verdict: dict[str, Any]) -> list[str]:

@@ -422,7 +422,8 @@ class Past:
 
     def drained(self, subscription: str) -> bool:
         """*drained*: the last `drained` mark of s has `empty: true`, it follows every `sent` of a message that
-        expects s by at least `settle_s` and every `redriven` to s, and no `received` on s follows it."""
+        expects s by at least `settle_s`, every mark of a replay by as much, and every `redriven` to s, and no
+        `received` on s follows it."""
         if subscription not in self._drained:
             self._drained[subscription] = any(
                 self._drains(mark, subscription) for mark in self.drains.get(subscription, [])
@@ -439,17 +440,20 @@ class Past:
         settle = self.subscription(subscription).settle_ns
         for message in self.messages.values():
             if subscription in message.expect and not all(
-                self._settled_by(sent, mark.moment, settle) for sent in message.sends
+                self._settled_by(sent.moment, mark.moment, settle) for sent in message.sends
             ):
                 return False
+        marks = [moment for replay in self.facts.replays for moment in replay.marks]
+        if not all(self._settled_by(moment, mark.moment, settle) for moment in marks):
+            return False
         redrives = [one.moment for one in self.facts.redriven if one.subscription == subscription]
         return all(self.before(redriven, mark.moment) for redriven in redrives) and all(
             self.before(received.moment, mark.moment) for received in self.receives_on.get(subscription, [])
         )
 
-    def _settled_by(self, sent: Sent, mark: Moment, settle: int) -> bool:
-        doubt = 0 if sent.moment.file == mark.file else self.error
-        return self.before(sent.moment, mark) and mark.time - sent.moment.time - doubt >= settle
+    def _settled_by(self, moment: Moment, mark: Moment, settle: int) -> bool:
+        doubt = 0 if moment.file == mark.file else self.error
+        return self.before(moment, mark) and mark.time - moment.time - doubt >= settle
 
     def effects_kept(self) -> bool:
         """False in a run without any `effect` and `effects-read`: there no effect anomaly is counted."""

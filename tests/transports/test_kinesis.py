@@ -31,9 +31,12 @@ class Service:
         self.answers = {operation: list(each) for operation, each in answers.items()}
         self.asked: list[Call] = []
         self.paused: list[float] = []
+        self.refused: str | None = None
 
     def __call__(self, call: Call) -> Answer:
         self.asked.append(call)
+        if call.operation == self.refused:
+            raise CallFailed("AccessDenied", f"no {call.operation} for you", definite=True)
         answers = self.answers.get(call.operation, [{}])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
@@ -76,6 +79,16 @@ def test_it_does_not_wait_for_ever() -> None:
     with pytest.raises(CallFailed, match="gameday-r1 is CREATING after"):
         run_plan(KINESIS.provision(ORDERS, run="r1", tags={}), service, pause=service.paused.append)
     assert sum(service.paused) > 60
+    assert service.operations[-1] == "DeleteStream"
+
+
+def test_a_stream_that_nobody_hears_of_again_is_removed() -> None:
+    service = Service()
+    service.refused = "DescribeStreamSummary"
+    with pytest.raises(CallFailed, match="AccessDenied"):
+        run_plan(KINESIS.provision(ORDERS, run="r1", tags={}), service)
+    assert service.operations == ["CreateStream", "DescribeStreamSummary", "DeleteStream"]
+    assert service.params("DeleteStream")[0]["StreamName"] == "gameday-r1"
 
 
 # Sending
@@ -181,6 +194,15 @@ def test_one_shard_cannot_be_merged() -> None:
         run_plan(STREAM.reshard("merge"), service)
     assert failed.value.definite
     assert service.operations == ["ListShards"]
+
+
+@pytest.mark.parametrize(("refused", "definite"), [("SplitShard", True), ("DescribeStreamSummary", False)])
+def test_a_reshard_that_was_accepted_is_never_said_to_be_refused(refused: str, definite: bool) -> None:
+    service = Service(ListShards=[{"Shards": [described(1, 0, 9)]}])
+    service.refused = refused
+    with pytest.raises(CallFailed, match="AccessDenied") as failed:
+        run_plan(STREAM.reshard("split"), service)
+    assert failed.value.definite is definite
 
 
 def test_a_reshard_whose_children_are_not_listed_has_none() -> None:

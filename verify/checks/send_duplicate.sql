@@ -1,4 +1,4 @@
--- received as more than one copy, copies after a redrive left out; one per extra copy
+-- received as more than one copy, copies after a redrive and from a replay left out; one per extra copy
 
 -- `note`: whether the copy before it was enqueued within the deduplication window ('within', 'outside'), or that nobody
 -- can tell ('unknown'; so too, counting nothing, where a receive names no copy).
@@ -7,7 +7,7 @@ WITH copies AS (
     FROM rx x
     JOIN subs u ON u.s = x.s
     JOIN pairs p ON p.s = x.s AND p.id = x.id
-    WHERE x.copy <> ''
+    WHERE x.copy <> '' AND x.replay IS NULL
       AND (p.first_redrive IS NULL OR record_before(x.at_ns, x.file, x.line, p.first_redrive.at_ns,
                                                     p.first_redrive.file, p.first_redrive.line))
     GROUP BY ALL
@@ -24,4 +24,4 @@ SELECT s, id, 1 AS n,
             ELSE 'outside' END AS note
 FROM several WHERE nth > 1
 UNION ALL
-SELECT s, id, 0, 'unknown' FROM rx GROUP BY s, id HAVING count(*) > 1 AND bool_or(copy = '');
+SELECT s, id, 0, 'unknown' FROM rx WHERE replay IS NULL GROUP BY s, id HAVING count(*) > 1 AND bool_or(copy = '');

@@ -6,6 +6,7 @@ SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
        coalesce(CASE u.kind WHEN 'stream' THEN r.part || ':' || sequence_key(r.broker_seq) ELSE r.broker_id END, '')
            AS copy,
        sequence_key(r.broker_seq) AS number, r.part, r.grp, r.receives, r.enqueued_ns, r.intact,
+       r.replay,
        CASE WHEN u.kind = 'queue' AND r.started_ns IS NOT NULL
             THEN greatest(r.started_ns, m.intended_ns - clock_error()) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
        END AS earliest_end_ns,

@@ -8,14 +8,18 @@ CREATE TABLE drains AS
 WITH marks AS (
     SELECT s, max({'at_ns': at_ns, 'line': line, 'file': file, 'empty': coalesce("empty", false)}) AS mark
     FROM raw WHERE event = 'mark' AND name = 'drained' GROUP BY s
+), published AS (
+    SELECT e.s, r.at_ns, r.file, r.line FROM raw r JOIN expected e ON e.id = r.id WHERE r.event = 'sent'
+    UNION ALL
+    SELECT m.s, r.at_ns, r.file, r.line
+    FROM raw r CROSS JOIN marks m WHERE r.event = 'mark' AND r.name IN ('replay-started', 'replay-ended')
 ), sends AS (
-    SELECT e.s, count(*) AS late
-    FROM raw r JOIN expected e ON e.id = r.id JOIN subs u ON u.s = e.s JOIN marks m ON m.s = e.s
-    WHERE r.event = 'sent'
-      AND NOT (record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
+    SELECT r.s, count(*) AS late
+    FROM published r JOIN subs u ON u.s = r.s JOIN marks m ON m.s = r.s
+    WHERE NOT (record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
                AND m.mark.at_ns - r.at_ns >= u.settle_ns
                    + CASE WHEN r.file = m.mark.file THEN 0 ELSE clock_error() END)
-    GROUP BY e.s
+    GROUP BY r.s
 ), others AS (
     SELECT r.s, count(*) AS late
     FROM raw r JOIN marks m ON m.s = r.s

@@ -35,6 +35,7 @@ ANOMALIES = (
     "unseen",
     "vanished",
     "lost-on-redrive",
+    "replay-missing",
     "fanout-missing",
     "recovered",
     "phantom",

@@ -1,0 +1,266 @@
+"""The pipeline `eventbridge`: a bus of the run's own, and for each subscription a rule whose target is an SQS queue.
+
+It promises what AWS documents: every event that a rule's pattern matches arrives at least once, in no order, not even
+in a FIFO queue, because EventBridge keeps none; a repeated PutEvents is another event with another id, so nothing is
+deduplicated. What a rule should match is decided here (transports/filters/event_pattern.py) and never asked of the
+service. An archive keeps what the bus got, and a replay sends it to all rules once more, each event with its
+`replay-name`.
+
+Sources, all under docs.aws.amazon.com/eventbridge/latest: APIReference/API_PutEvents and API_PutEventsResultEntry (ten
+entries, answered in their order, an `EventId` or an `ErrorCode` each), APIReference/API_SqsParameters, userguide/
+eb-service-retry.html (at least once, tried again for 24 hours), eb-archive.html and eb-replay-archived-event.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import orjson
+
+from history import envelope
+from history.clock import NS_PER_S
+from history.events import SendResult
+from history.manifest import Subscription
+from transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    CallFailed,
+    Capability,
+    Document,
+    Outgoing,
+    Plan,
+    Product,
+    QueueSource,
+    ReplayState,
+    SendOutcome,
+    StreamSource,
+    SubscriptionSpec,
+    Topology,
+    refuse_unknown,
+)
+from transports.filters import event_pattern
+from transports.queue import SERVICE as SQS
+from transports.queue import SqsQueue, Unwrapped, create_queues, delete_queues, is_fifo, promise, queue_gaps
+
+SERVICE = "events"
+BATCH_MAX = 10
+_TARGET = "queue"
+_EVERYTHING: Document = {"source": [envelope.SOURCE]}
+# What an event has when a producer makes it. The rest (id, time, account, …) EventBridge adds, so that nobody could
+# say beforehand what a pattern on it matches.
+_OF_THE_PRODUCER = ("source", "detail-type", "detail")
+# A FIFO target takes a constant or a path into the event; the group that the producer meant stands there.
+_GROUP_PATH = "$.detail.metadata.group"
+# The codes that API_PutEventsResultEntry documents as refusals. `InternalFailure` is not among them, and neither is a
+# code that nobody documents: then the event may be on the bus.
+_REFUSALS = frozenset(
+    {
+        "AccessDeniedException",
+        "InvalidAccountIdException",
+        "InvalidArgument",
+        "MalformedDetail",
+        "NotAuthorizedForDetailTypeException",
+        "NotAuthorizedForSourceException",
+        "ThrottlingException",
+    }
+)
+_ENDS: Mapping[str, SendResult] = {"COMPLETED": "ok", "FAILED": "failed", "CANCELLED": "failed"}
+
+
+class Eventbridge:
+    """`send_to` is the name of the bus; its ARN, and that of the archive, stand in `extra`."""
+
+    name = "eventbridge"
+    kind: Literal["queue"] = "queue"
+    ordered = False
+    batch_max = BATCH_MAX
+    services = (SERVICE, SQS)
+
+    def promises(self, topology: Topology) -> dict[str, Subscription]:
+        """Errors: ValueError for a pattern that EventBridge would refuse, or that nobody could judge by."""
+        refuse_unknown(self.name, topology, takes=("queue", "pattern", "deployed", "archive"))
+        for spec in topology.subscriptions:
+            _check(spec)
+        unordered = promise(topology, fifo=False)
+        return {spec.name: replace(unordered, filtered=spec.pattern is not None) for spec in topology.subscriptions}
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        labels = [{"Key": key, "Value": value} for key, value in tags.items()]
+        bus = f"gameday-{run}"
+        made = yield from create_queues(
+            topology, ordered=self.ordered, run=run, tags=tags, sender="events.amazonaws.com"
+        )
+        created = yield Call(SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels})
+        extra = {"bus": created["EventBusArn"]}
+        if topology.archive:
+            # Its name has at most 48 characters, too few for the prefix that everything else has; it takes no tags.
+            archive = yield Call(SERVICE, "CreateArchive", {"ArchiveName": run, "EventSourceArn": extra["bus"]})
+            extra |= {"archive": archive["ArchiveArn"], "archive_name": run}
+        for spec in topology.subscriptions:
+            target: dict[str, Any] = {"Id": _TARGET, "Arn": made.arns[spec.name]}
+            if is_fifo(spec, ordered=self.ordered):
+                target["SqsParameters"] = {"MessageGroupId": _GROUP_PATH}
+                # EventBridge names no deduplication id, and SQS then asks for one made of the content.
+                by_content = {"ContentBasedDeduplication": "true"}
+                yield Call(SQS, "SetQueueAttributes", {"QueueUrl": made.urls[spec.name], "Attributes": by_content})
+            pattern = _deployed(spec)
+            if pattern is None:
+                continue
+            rule = {"Name": spec.name, "EventBusName": bus, "EventPattern": orjson.dumps(pattern).decode()}
+            yield Call(SERVICE, "PutRule", {**rule, "Tags": labels})
+            put = yield Call(SERVICE, "PutTargets", {"Rule": spec.name, "EventBusName": bus, "Targets": [target]})
+            for failed in put.get("FailedEntries") or ():
+                raise CallFailed(str(failed.get("ErrorCode")), f"{spec.name}: {failed}", definite=True)
+        return Addresses(send_to=bus, queues=made.urls, dead_letter_queues=made.dead_letter_urls, extra=extra)
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]:
+        bus = {"EventBusName": addresses.send_to}
+        if archive := addresses.extra.get("archive_name"):
+            yield Call(SERVICE, "DeleteArchive", {"ArchiveName": archive})
+        rules = yield Call(SERVICE, "ListRules", bus)
+        for rule in rules.get("Rules") or ():
+            # An archive has a rule of its own on the bus, which goes with the archive.
+            if not rule.get("ManagedBy"):
+                yield Call(SERVICE, "RemoveTargets", {"Rule": rule["Name"], "Ids": [_TARGET], **bus})
+                yield Call(SERVICE, "DeleteRule", {"Name": rule["Name"], **bus})
+        yield Call(SERVICE, "DeleteEventBus", {"Name": addresses.send_to})
+        yield from delete_queues(addresses)
+
+    def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
+        entries = []
+        for message in messages:
+            event = orjson.loads(message.body)
+            detail = event["detail"]
+            entries.append(
+                {
+                    "EventBusName": addresses.send_to,
+                    "Source": event["source"],
+                    "DetailType": event["detail-type"],
+                    "Detail": orjson.dumps(detail).decode(),
+                    # In whole seconds, as EventBridge keeps it. A replay goes by this time.
+                    "Time": detail["timestamp"] // NS_PER_S,
+                }
+            )
+        return Call(SERVICE, "PutEvents", {"Entries": entries})
+
+    def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        entries = list(answer.get("Entries") or ())
+        return [_outcome(message.id, n, entries[n] if n < len(entries) else None) for n, message in enumerate(messages)]
+
+    def expect(self, topology: Topology, body: str) -> list[str]:
+        event = orjson.loads(body)
+        return [
+            spec.name
+            for spec in topology.subscriptions
+            if spec.pattern is None or event_pattern.matches(spec.pattern, event)
+        ]
+
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        gaps = dict(queue_gaps(product))
+        del gaps["replay"]
+        if product == "localstack":
+            # Seen with 4.14.0: it takes the time of an archived event, a text, for a date (docs/conformance.md).
+            gaps["replay"] = "LocalStack answers StartReplay with an error once its archive holds an event"
+        return gaps
+
+    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
+        return SqsQueue(addresses.queues[subscription], unwrap)
+
+    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+        raise TypeError(f"{self.name} is consumed from a queue, not from a stream")
+
+    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
+        queue = addresses.dead_letter_queues.get(subscription)
+        return SqsQueue(queue, unwrap) if queue else None
+
+    def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
+        return Call(
+            SERVICE,
+            "StartReplay",
+            {
+                "ReplayName": name,
+                "EventSourceArn": addresses.extra["archive"],
+                "EventStartTime": since_s,
+                "EventEndTime": until_s,
+                "Destination": {"Arn": addresses.extra["bus"]},
+            },
+        )
+
+    def describe_replay(self, name: str) -> Call:
+        return Call(SERVICE, "DescribeReplay", {"ReplayName": name})
+
+    def replay_of(self, answer: Answer) -> ReplayState:
+        state = str(answer.get("State"))
+        reached = answer.get("EventLastReplayedTime")
+        return ReplayState(
+            state=state,
+            outcome=_ENDS.get(state),
+            reached=None if reached is None else str(reached),
+            why=answer.get("StateReason"),
+        )
+
+
+def unwrap(body: str) -> Unwrapped:
+    """Take off what EventBridge put around the event of a producer; a body that is none of its is left as it is."""
+    try:
+        event = orjson.loads(body)
+        sent = {name: event[name] for name in _OF_THE_PRODUCER}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return Unwrapped(body=body)
+    # The queue's message groups are those of the target: a path into the event on AWS, but a constant on emulators.
+    return Unwrapped(
+        body=orjson.dumps(sent).decode(),
+        upstream_id=event.get("id"),
+        replay=event.get("replay-name"),
+        regrouped=True,
+    )
+
+
+def _outcome(id: str, n: int, entry: Mapping[str, Any] | None) -> SendOutcome:
+    if entry is None:
+        return SendOutcome(id=id, entry=n, outcome="unknown", error="entry missing from the answer")
+    if event_id := entry.get("EventId"):
+        return SendOutcome(id=id, entry=n, outcome="ok", broker_id=event_id)
+    code = str(entry.get("ErrorCode"))
+    outcome: SendResult = "failed" if code in _REFUSALS else "unknown"
+    return SendOutcome(id=id, entry=n, outcome=outcome, error=f"{code}: {entry.get('ErrorMessage', '')}")
+
+
+def _deployed(spec: SubscriptionSpec) -> Document | None:
+    """The pattern of the rule that is really made; None: none is made."""
+    if spec.deployed is not None and spec.deployed.missing:
+        return None
+    if spec.deployed is not None and spec.deployed.pattern is not None:
+        return spec.deployed.pattern
+    return _EVERYTHING if spec.pattern is None else spec.pattern
+
+
+def _check(spec: SubscriptionSpec) -> None:
+    """Errors: ValueError."""
+    deployed = None if spec.deployed is None else spec.deployed.pattern
+    for where, pattern in (("pattern", spec.pattern), ("deployed.pattern", deployed)):
+        if pattern is None:
+            continue
+        try:
+            event_pattern.check(pattern)
+        except ValueError as error:
+            raise ValueError(f"{where} of {spec.name}: {error}") from error
+    if spec.pattern is not None and (alien := _aliens(spec.pattern)):
+        raise ValueError(
+            f"pattern of {spec.name}: `{alien[0]}` is EventBridge's to fill in, so nobody could say beforehand which "
+            f"events match; write it with {', '.join(_OF_THE_PRODUCER)}"
+        )
+
+
+def _aliens(pattern: Document) -> list[str]:
+    """The fields at the top of an event that no producer fills in."""
+    found: list[str] = []
+    for name, value in pattern.items():
+        if name == "$or":
+            found += [alien for alternative in value for alien in _aliens(alternative)]
+        elif name not in _OF_THE_PRODUCER:
+            found.append(name)
+    return found

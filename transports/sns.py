@@ -1,0 +1,204 @@
+"""The pipelines `sns` and `sns-fifo`: producers publish to one topic, and each subscription ends in a queue of its own.
+
+Promises, as AWS documents them (docs.aws.amazon.com/sns/latest/dg, pages "fifo-message-delivery" and
+"fifo-message-dedup"): what the topic accepted reaches the queue of every subscription whose filter policy it
+satisfies, at least once. Behind a FIFO topic, a FIFO queue keeps order by message group and is spared what repeats a
+deduplication id within 5 minutes; a Standard queue behind it keeps neither, and where there is a filter, SNS FIFO
+promises at most once. SNS and SQS give a message an id and a sequence number each: what was sent carries the topic's,
+what was received the queue's, and the topic's id besides it where the delivery is not raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import orjson
+
+from history.manifest import Subscription
+from transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    Capability,
+    Document,
+    Outgoing,
+    Plan,
+    Product,
+    QueueSource,
+    SendOutcome,
+    StreamSource,
+    SubscriptionSpec,
+    Topology,
+    refuse_unknown,
+)
+from transports.filters.sns_filter import Attribute, check, matches_attributes, matches_body
+from transports.queue import SERVICE as SQS
+from transports.queue import (
+    SqsQueue,
+    Unwrapped,
+    batch_outcomes,
+    create_queues,
+    delete_queues,
+    is_fifo,
+    promise,
+    queue_gaps,
+)
+
+SERVICE = "sns"
+_SCOPES = {"attributes": "MessageAttributes", "body": "MessageBody"}
+
+
+class Sns:
+    """One topic with its queues. `fifo` is the only difference between the two pipelines."""
+
+    kind: Literal["queue"] = "queue"
+    batch_max = 10
+    services = (SERVICE, SQS)
+
+    def __init__(self, *, name: str, fifo: bool) -> None:
+        self.name = name
+        self.ordered = fifo
+
+    def promises(self, topology: Topology) -> dict[str, Subscription]:
+        """Errors: ValueError for a queue that the topic cannot reach, and for a filter policy that SNS would refuse."""
+        refuse_unknown(self.name, topology, takes=("queue", "raw", "filter", "filter_on", "deployed"))
+        return {spec.name: self._promise(topology, spec) for spec in topology.subscriptions}
+
+    def _promise(self, topology: Topology, spec: SubscriptionSpec) -> Subscription:
+        fifo = is_fifo(spec, ordered=self.ordered)
+        if fifo and not self.ordered:
+            raise ValueError(
+                f"{spec.name}: a Standard topic delivers to no FIFO queue; "
+                "remove `queue: fifo`, or use the transport sns-fifo"
+            )
+        for policy in (spec.filter, _deployed_filter(spec)):
+            if policy is not None:
+                _check(spec, policy)
+        filtered = spec.filter is not None
+        return replace(
+            promise(topology, fifo=fifo),
+            filtered=filtered,
+            promises="at-most-once" if filtered and self.ordered else "at-least-once",
+        )
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        made = yield from create_queues(
+            topology, ordered=self.ordered, run=run, tags=tags, sender=f"{SERVICE}.amazonaws.com"
+        )
+        topic: dict[str, Any] = {
+            "Name": f"gameday-{run}",
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+        if self.ordered:
+            topic |= {"Name": f"gameday-{run}.fifo", "Attributes": {"FifoTopic": "true"}}
+        answer = yield Call(SERVICE, "CreateTopic", topic)
+        arn: str = answer["TopicArn"]
+        for spec in topology.subscriptions:
+            if spec.deployed is None or not spec.deployed.missing:
+                params = {"TopicArn": arn, "Protocol": SQS, "Endpoint": made.arns[spec.name]}
+                yield Call(SERVICE, "Subscribe", {**params, "Attributes": _subscription_attributes(spec)})
+        return Addresses(send_to=arn, queues=made.urls, dead_letter_queues=made.dead_letter_urls)
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]:
+        """The topic takes its subscriptions with it."""
+        yield Call(SERVICE, "DeleteTopic", {"TopicArn": addresses.send_to})
+        yield from delete_queues(addresses)
+
+    def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
+        entries = []
+        for n, message in enumerate(messages):
+            attributes = {
+                name: {"DataType": attribute.data_type, "StringValue": attribute.value}
+                for name, attribute in attributes_of(message.body).items()
+            }
+            entry = {"Id": str(n), "Message": message.body, "MessageAttributes": attributes}
+            if self.ordered:
+                entry["MessageGroupId"] = message.group or message.id
+                entry["MessageDeduplicationId"] = message.dedup_id
+            entries.append(entry)
+        return Call(SERVICE, "PublishBatch", {"TopicArn": addresses.send_to, "PublishBatchRequestEntries": entries})
+
+    def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        return batch_outcomes(answer, messages)
+
+    def expect(self, topology: Topology, body: str) -> list[str]:
+        return [spec.name for spec in topology.subscriptions if _is_for(spec, body)]
+
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        return queue_gaps(product)
+
+    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
+        return SqsQueue(addresses.queues[subscription], unwrap)
+
+    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+        raise TypeError(f"{self.name} is consumed from queues, not from a stream")
+
+    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
+        queue = addresses.dead_letter_queues.get(subscription)
+        return SqsQueue(queue, unwrap) if queue else None
+
+
+def attributes_of(body: str) -> dict[str, Attribute]:
+    """The message attributes of an order event, which a filter policy can ask for.
+
+    They are fewer than ten, because SNS drops a message with more on its way to a queue by raw delivery
+    (docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html).
+    """
+    event = orjson.loads(body)
+    detail = event["detail"]
+    return {
+        "source": Attribute("String", event["source"]),
+        "detail-type": Attribute("String", event["detail-type"]),
+        "domain": Attribute("String", detail["metadata"]["domain"]),
+        "currency": Attribute("String", detail["currency"]),
+        "total": Attribute("Number", str(detail["total"])),
+        "skus": Attribute("String.Array", orjson.dumps([item["sku"] for item in detail["items"]]).decode()),
+    }
+
+
+def unwrap(body: str) -> Unwrapped:
+    """Take SNS's envelope off; a body without one was delivered raw, and then SNS's id for it is nowhere.
+
+    Its form: docs.aws.amazon.com/sns/latest/dg/http-notification-json.html, which queues get too.
+    """
+    try:
+        document = orjson.loads(body)
+        if document["Type"] == "Notification":
+            return Unwrapped(body=document["Message"], upstream_id=document["MessageId"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        # Not SNS's form, so it is what the producer wrote, or nothing of ours.
+        pass
+    return Unwrapped(body=body)
+
+
+def _is_for(spec: SubscriptionSpec, body: str) -> bool:
+    """Whether the subscription is meant to get a message with this body."""
+    if spec.filter is None:
+        return True
+    if spec.filter_on == "body":
+        return matches_body(spec.filter, orjson.loads(body))
+    return matches_attributes(spec.filter, attributes_of(body))
+
+
+def _subscription_attributes(spec: SubscriptionSpec) -> dict[str, str]:
+    attributes = {"RawMessageDelivery": "true" if spec.raw else "false"}
+    deployed = _deployed_filter(spec)
+    policy = spec.filter if deployed is None else deployed
+    # An empty policy lets everything through, as none does.
+    if policy:
+        attributes["FilterPolicyScope"] = _SCOPES[spec.filter_on]
+        attributes["FilterPolicy"] = orjson.dumps(policy).decode()
+    return attributes
+
+
+def _deployed_filter(spec: SubscriptionSpec) -> Document | None:
+    return spec.deployed.filter if spec.deployed else None
+
+
+def _check(spec: SubscriptionSpec, policy: Document) -> None:
+    try:
+        check(policy, spec.filter_on)
+    except ValueError as error:
+        raise ValueError(f"the filter policy of {spec.name}: {error}") from error

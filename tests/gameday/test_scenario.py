@@ -282,7 +282,7 @@ def test_nothing_of_the_wrong_kind_gets_through_as_a_traceback(key: str, value: 
 
 
 def test_a_stream_has_words_of_its_own() -> None:
-    got = read(STREAM)
+    got = read(RESHARDED)
     assert (got.consumers.checkpoint, got.consumers.children, got.consumers.lease) == ("before", "early", 1.0)
     assert got.topology.shards == 4
     assert read(yaml.safe_dump(dict(got.document))).document == got.document
@@ -291,6 +291,10 @@ def test_a_stream_has_words_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("override", "line", "said"),
     [
+        ("topology.visibility_timeout=5s", "topology.visibility_timeout", "hides nothing"),
+        ("topology.max_receives=3", "topology.max_receives", "no dead-letter queue"),
+        ("claims=[ordered-per-group]", "claims.0", "kinesis never promises ordered-per-group"),
+        ("claims=[dead-letter]", "claims.0", "a stream has none"),
         ("topology.redrive=true", "topology.redrive", "no dead-letter queue"),
         ("consumers.heartbeat=1s", "consumers.heartbeat", "hidden from nobody"),
         ("consumers.pollers=2", "consumers.pollers", "one reader"),
@@ -302,7 +306,7 @@ def test_a_stream_has_words_of_its_own() -> None:
     ],
 )
 def test_what_makes_no_sense_on_a_stream(override: str, line: str, said: str) -> None:
-    (complaint,) = complaints(STREAM, override)
+    (complaint,) = complaints(RESHARDED, override)
     assert f": {line}: " in complaint
     assert said in complaint
 

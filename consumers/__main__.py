@@ -38,6 +38,8 @@ from transports.registry import TRANSPORTS
 
 # How much longer than its longest poll a call may take before it counts as lost.
 _READ_MARGIN_S = 10.0
+# So many shards are read at once; of more, some wait for a connection.
+_SHARDS = 32
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,8 +66,9 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     carrier = AioCarrier(
         config.endpoint,
         read_timeout_s=config.wait_s + _READ_MARGIN_S,
-        # Each poller has one receive or one settling call open at a time, and handlers may make their own.
-        connections=config.pollers + config.concurrency,
+        # Each poller has one receive or one settling call open at a time, each shard one read, and handlers may make
+        # their own.
+        connections=(config.pollers if leases is None else _SHARDS) + config.concurrency,
     )
     writer = Writer(run=config.run_dir, name=name, clock=config.clock)
     try:

@@ -91,11 +91,11 @@ class DynamoDBLeases(DynamoDBTable):
                 subscription=subscription,
                 shard=item["shard"]["S"],
                 parents=tuple(orjson.loads(item["parents"]["S"])),
-                owner=item["holder"]["S"] or None,
-                token=int(item["fence"]["N"]),
-                beat=int(item["beat"]["N"]),
-                position=item["place"]["S"] or None,
-                done=item["done"]["BOOL"],
+                owner=item["held_by"]["S"] or None,
+                token=int(item["token_no"]["N"]),
+                beat=int(item["beat_no"]["N"]),
+                position=item["read_to"]["S"] or None,
+                done=item["all_read"]["BOOL"],
             )
             for item in await self._items(f"{subscription}#")
         ]
@@ -106,41 +106,43 @@ class DynamoDBLeases(DynamoDBTable):
             "pk": _key(lease),
             "shard": {"S": lease.shard},
             "parents": {"S": orjson.dumps(lease.parents).decode()},
-            "holder": {"S": lease.owner or ""},
-            "fence": {"N": str(lease.token)},
-            "beat": {"N": str(lease.beat)},
-            "place": {"S": lease.position or ""},
-            "done": {"BOOL": lease.done},
+            "held_by": {"S": lease.owner or ""},
+            "token_no": {"N": str(lease.token)},
+            "beat_no": {"N": str(lease.beat)},
+            "read_to": {"S": lease.position or ""},
+            "all_read": {"BOOL": lease.done},
         }
         return await self._write_if("PutItem", Item=item, ConditionExpression="attribute_not_exists(pk)")
 
     async def take(self, seen: Lease, owner: str) -> Lease | None:
-        change = {"holder = :holder": {"S": owner}, "fence = fence + :one": None}
+        change = {"held_by = :held_by": {"S": owner}, "token_no = token_no + :one": None}
         return _taken(seen, owner) if await self._update(seen, change, beat=seen.beat) else None
 
     async def renew(self, mine: Lease) -> bool:
         return await self._update(mine, {})
 
     async def checkpoint(self, mine: Lease, *, position: str | None, done: bool) -> bool:
-        return await self._update(mine, {"place = :place": {"S": position or ""}, "done = :done": {"BOOL": done}})
+        return await self._update(
+            mine, {"read_to = :read_to": {"S": position or ""}, "all_read = :all_read": {"BOOL": done}}
+        )
 
     async def release(self, mine: Lease) -> bool:
-        return await self._update(mine, {"holder = :holder": {"S": ""}, "fence = fence + :one": None})
+        return await self._update(mine, {"held_by = :held_by": {"S": ""}, "token_no = token_no + :one": None})
 
     async def _update(self, lease: Lease, change: Mapping[str, Any], *, beat: int | None = None) -> bool:
         """`change` maps each assignment to the value that it names; with each goes one more beat.
 
-        Attributes have names of their own, for `owner`, `position` and `token` are words that DynamoDB keeps to itself.
+        Attributes are called otherwise than fields: DynamoDB keeps many words to itself, but none that has a `_`.
         """
-        values = {":fence": {"N": str(lease.token)}, ":one": {"N": "1"}}
+        values = {":token_no": {"N": str(lease.token)}, ":one": {"N": "1"}}
         values |= {assignment.rpartition(" ")[2]: value for assignment, value in change.items() if value is not None}
-        condition = "fence = :fence"
+        condition = "token_no = :token_no"
         if beat is not None:
-            condition, values[":beat"] = f"{condition} AND beat = :beat", {"N": str(beat)}
+            condition, values[":beat_no"] = f"{condition} AND beat_no = :beat_no", {"N": str(beat)}
         return await self._write_if(
             "UpdateItem",
             Key={"pk": _key(lease)},
-            UpdateExpression=f"SET {', '.join([*change, 'beat = beat + :one'])}",
+            UpdateExpression=f"SET {', '.join([*change, 'beat_no = beat_no + :one'])}",
             ConditionExpression=condition,
             ExpressionAttributeValues=values,
         )

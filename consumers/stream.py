@@ -1,6 +1,6 @@
 """The worker that consumes a stream: takes shards by their leases, reads them, handles, and checkpoints how far it is.
 
-One task tends the leases: it looks for new shards, renews what is held and takes what is free or left (consumers/
+One task looks for new shards; one tends the leases: it renews what is held and takes what is free or left (consumers/
 leases.py decides). Each shard that is held has a reader: read, record, handle, checkpoint, and again. Records of a
 group are handled in their order, groups beside each other.
 
@@ -66,47 +66,31 @@ class StreamWorker(BaseWorker):
         self._watch = Watch(config.lease_s)
         self._known: set[str] = set()
         self._readers: dict[str, Reader] = {}
-        self._list_at_s = 0.0
         self._steal_at_s = 0.0
-        self._failing = False
 
     @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
     def _works(self, tasks: asyncio.TaskGroup) -> Iterable[Coroutine[Any, Any, None]]:
-        return [self._tend_all(tasks), self._tell_ages()]
+        # Apart, so that a stream that does not answer keeps nobody from renewing.
+        return [self._discover_all(), self._tend_all(tasks), self._tell_ages()]
 
-    # Leases.
+    # Shards and their leases.
 
-    async def _tend_all(self, tasks: asyncio.TaskGroup) -> None:
-        """Until the last reader has ended: what is still handled while the worker drains stays its own."""
-        every_s = self.config.lease_s / _TENDS_A_LEASE
-        while not self.stopping or self._readers:
+    async def _discover_all(self) -> None:
+        failures = 0
+        while not self.stopping:
             try:
-                await self._renew()
-                if not self.stopping:
-                    await self._discover()
-                    await self._take_shards(tasks)
-                self._failing = False
+                await self._discover()
+                failures = 0
+                await self.pause(_LIST_EVERY_S)
             except CallFailed as error:
-                if not self._failing:
-                    say(f"tending the leases failed, trying again: {error}")
-                self._failing = True
-            if self.stopping and self._readers:
-                await asyncio.wait([reader.task for reader in self._readers.values()], timeout=every_s)
-            await self.pause(every_s)
-
-    async def _renew(self) -> None:
-        for reader in list(self._readers.values()):
-            if not await self.leases.renew(reader.lease):
-                reader.lost = True
+                failures = _told("looking for shards", error, failures)
+                await self.back_off(failures)
 
     async def _discover(self) -> None:
         """Give every new shard a lease; its parents, if they are listed too, got theirs before."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s < self._list_at_s:
-            return
         new = [shard for shard in await self._shards() if shard.id not in self._known]
         if new:
             # Where each comes from is on record before anybody can read it.
@@ -116,7 +100,6 @@ class StreamWorker(BaseWorker):
                 Lease(subscription=self.config.subscription, shard=shard.id, parents=tuple(shard.parents))
             )
             self._known.add(shard.id)
-        self._list_at_s = now_s + _LIST_EVERY_S
 
     async def _shards(self) -> list[Shard]:
         found: list[Shard] = []
@@ -131,6 +114,26 @@ class StreamWorker(BaseWorker):
         return events.mark(
             "partition", subscription=self.config.subscription, partition=shard.id, parents=list(shard.parents)
         )
+
+    async def _tend_all(self, tasks: asyncio.TaskGroup) -> None:
+        """Until the last reader has ended: what is still handled while the worker drains stays its own."""
+        every_s = self.config.lease_s / _TENDS_A_LEASE
+        failures = 0
+        while not self.stopping or self._readers:
+            try:
+                await asyncio.gather(*(self._renew(reader) for reader in self._readers.values()))
+                if not self.stopping:
+                    await self._take_shards(tasks)
+                failures = 0
+            except CallFailed as error:
+                failures = _told("tending the leases", error, failures)
+            if self.stopping and self._readers:
+                await asyncio.wait([reader.task for reader in self._readers.values()], timeout=every_s)
+            await self.pause(every_s)
+
+    async def _renew(self, reader: Reader) -> None:
+        if not await self.leases.renew(reader.lease):
+            reader.lost = True
 
     async def _take_shards(self, tasks: asyncio.TaskGroup) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -158,8 +161,6 @@ class StreamWorker(BaseWorker):
             await reader.run()
         finally:
             del self._readers[reader.lease.shard]
-        # Its children may be waiting.
-        self._list_at_s = 0.0
 
     # Records.
 
@@ -240,9 +241,7 @@ class Reader:
                 iterator = None
                 # An iterator lives for five minutes, and a process may pause for longer: a new one is all it takes.
                 if error.code != "ExpiredIteratorException":
-                    failures += 1
-                    if failures == 1:
-                        say(f"reading {shard} failed, trying again more slowly: {error}")
+                    failures = _told(f"reading {shard}", error, failures)
                     await worker.back_off(failures)
                 continue
             if self.over():
@@ -336,6 +335,13 @@ class Reader:
             await self._worker.leases.release(self.lease)
         except CallFailed as error:
             say(f"{self.lease.shard} could not be given back and is left to expire: {error}")
+
+
+def _told(what: str, error: CallFailed, failures: int) -> int:
+    """One failure more, in a row; the first is told."""
+    if not failures:
+        say(f"{what} failed, trying again more slowly: {error}")
+    return failures + 1
 
 
 def _parents_first(shards: Sequence[Shard]) -> list[Shard]:

@@ -575,8 +575,6 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
         problems.add(("consumers", "handler"), _no_such("handler", consumers.handler, HANDLERS))
     if consumers.guard not in GUARDS:
         problems.add(("consumers", "guard"), _no_such("guard", consumers.guard, GUARDS))
-    if consumers.store == "dynamodb" and body.transport in MEMORY:
-        problems.add(("consumers", "store"), f"the broker behind {body.transport} has no DynamoDB; use store: sqlite")
     if consumers.wait != int(consumers.wait):
         problems.add(
             ("consumers", "wait"), f"{units.format_duration(consumers.wait)}: SQS takes whole seconds, 0s to 20s"

@@ -159,7 +159,7 @@ def test_iterator_age_is_that_of_the_shard_furthest_behind(run: Path) -> None:
     for name, records in story.files.items():
         (run / "history" / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
     observer = Observer(run)
-    observer.read()
+    observer.finish()
     samples = {s.name: (s.labels, s.value) for metric in Metrics(observer).collect() for s in metric.samples}
     assert samples["gameday_iterator_age_seconds"] == ({"subscription": "orders"}, 1.5)
 

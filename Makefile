@@ -45,7 +45,7 @@ moto: .moto/.ready ## Install the moto server beside it, for the same
 ON_LOCALSTACK := quick sns-fanout eventbridge kinesis broken-no-guard broken-rule-too-wide
 
 rehearse-localstack: $(VENV)/.run .localstack/.ready ## Run the short scenarios on LocalStack; each must give its verdict
-	@$(VENV)/bin/python scripts/serve.py localstack --port 0 \
+	@$(VENV)/bin/python scripts/serve.py localstack --port 0 -- \
 	    $(VENV)/bin/python -m gameday.rehearsal $(ON_LOCALSTACK) --target localstack 2>.localstack/log \
 	    || { tail -n 40 .localstack/log >&2; exit 1; }
 

@@ -1,7 +1,7 @@
 """Serves LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM) or a command ends.
 
 python scripts/serve.py localstack --port 4566
-python scripts/serve.py localstack --port 0 gameday run quick --target localstack
+python scripts/serve.py localstack --port 0 -- gameday run quick --target localstack
 
 It promises one line of JSON with the URL on standard output once the product answers; that nothing it starts outlives
 it, the product's own children included; that all of it listens on loopback only; and that the product neither keeps
@@ -144,16 +144,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve LocalStack or the moto server on a loopback port.")
+    parser = argparse.ArgumentParser(
+        description="Serve LocalStack or the moto server on a loopback port.",
+        epilog="-- COMMAND …: serve until it ends, and end as it does; it finds the URL in AWS_ENDPOINT_URL.",
+    )
     parser.add_argument("product", choices=PRODUCTS)
     parser.add_argument("--port", type=int, default=4566, help="0 takes a free one")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="to be run on it (default: serve until told to stop)")
-    chosen = parser.parse_args()
+    arguments, command = sys.argv[1:], list[str]()
+    if "--" in arguments:
+        cut = arguments.index("--")
+        arguments, command = arguments[:cut], arguments[cut + 1 :]
+    chosen = parser.parse_args(arguments)
     if not installed(chosen.product):
         raise SystemExit(f"{chosen.product} is not installed: make {chosen.product}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(serve(chosen.product, chosen.port, chosen.command))
+        sys.exit(serve(chosen.product, chosen.port, command))
 
 
 if __name__ == "__main__":

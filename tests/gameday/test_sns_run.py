@@ -24,7 +24,7 @@ topology:
     - {name: unordered, queue: standard}
 load: {rate: 60/s, duration: 3s, groups: 8, users: 3}
 consumers: {processes: 1, processing_time: 1ms}
-claims: [no-loss, no-phantom, exactly-once-delivery, ordered-per-group, exactly-once-effect, ordered-effects,
+claims: [no-loss, no-phantom, ordered-per-group, exactly-once-effect, ordered-effects,
          fanout-complete, filter-correct]
 """
 WRONG = """\

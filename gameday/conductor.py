@@ -101,6 +101,9 @@ async def conduct(order: Order, view: View) -> Path:
         if interrupted:
             conductor.kill()
             view.end()
+            print(
+                f"gameday: interrupted twice, so everything was killed{conductor.kept()}", file=sys.stderr, flush=True
+            )
             os._exit(Interrupted.exit_code)
         interrupted = True
         conductor.ending = f"interrupted by {number.name}"
@@ -202,6 +205,11 @@ class _Conductor:
     async def _play(self, target: targets.Target, writer: Writer, metrics_port: int, guard: Guard) -> None:
         scenario, setting, view = self._scenario, self._setting, self._view
         topology = setting.topology(target)
+        for name in setting.unmeant(topology):
+            view.note(
+                f"no order seems to be meant for {name}: of a few hundred tried, none passes its filter "
+                "(docs/scenario.md tells what an order holds). What is claimed of it is then unknown."
+            )
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
         store = await self._make_store(target)

@@ -129,7 +129,10 @@ class LoadSpec(_Strict):
     """What is sent. A shape adds keys of its own (`gameday list shapes`)."""
 
     shape: str = "constant"
-    rate: Rate = Field(gt=0, description="messages per second over all users; for shapes that move, where they start")
+    rate: Rate = Field(
+        gt=0,
+        description="messages per second over all users; a ramp and a staircase end at it, other shapes move around it",
+    )
     duration: PositiveDuration
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
     payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX)
@@ -230,7 +233,7 @@ def find(name: str) -> Path:
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise UsageError(
-            f"no scenario is called {name!r}{hint} There are {', '.join(names()) or 'none'} in {SCENARIOS}; "
+            f"no scenario is called {name!r}{hint or '.'} There are {', '.join(names()) or 'none'} in {SCENARIOS}; "
             f"a file of your own is named by its path (./{name}.yaml)."
         )
     return shipped

@@ -14,12 +14,15 @@ from pathlib import Path
 from consumers.config import ConsumerConfig
 from gameday.scenario import Scenario, topology_of
 from gameday.target import Target
+from history import envelope
 from history.clock import NS_PER_S, Clock
 from history.manifest import Manifest
 from loadgen.config import LoadConfig
 from transports.base import Addresses, Capability, Topology, Transport
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
+
+_SAMPLE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,17 @@ class Setting:
 
     def topology(self, target: Target) -> Topology:
         return topology_of(self.scenario.topology, settle_s=target.settle_s)
+
+    def unmeant(self, topology: Topology) -> list[str]:
+        """The subscriptions for which no order is meant, as far as a few hundred of this seed tell: perhaps a filter
+        asks for a field that an order does not have."""
+        meant: set[str] = set()
+        for n in range(_SAMPLE):
+            body = envelope.pack(
+                id=f"sample-{n}", run=self.id, group="g", timestamp_ns=0, payload_bytes=0, seed=self.seed
+            )
+            meant.update(self.transport.expect(topology, body.decode()))
+        return [name for name in topology.names if name not in meant]
 
     def manifest(self, target: Target) -> Manifest:
         promised = self.transport.promises(self.topology(target))

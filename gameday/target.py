@@ -29,6 +29,7 @@ from history.errors import TargetError, UsageError
 from transports.base import Call, CallFailed, Capability, Product, Transport
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
+from transports.registry import TRANSPORTS
 
 Kind = Literal["embedded", "localstack", "aws"]
 DEFAULT_URL = "http://127.0.0.1:4566"
@@ -265,8 +266,17 @@ def refuse_gaps(target: Target, transport: Transport, needs: Collection[Capabili
     gaps = transport.gaps(target.product)
     if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
         raise TargetError(
-            f"{target.what} {CANNOT} ({'; '.join(missing)}). Use another target, or take it out of the scenario."
+            f"{target.what} {CANNOT} ({'; '.join(missing)}). Use another target{_or_memory(transport)}, or take it out "
+            "of the scenario."
         )
+
+
+def _or_memory(transport: Transport) -> str:
+    """The broker in memory does whatever a scenario may ask for."""
+    for name in MEMORY:
+        if type(other := TRANSPORTS[name]) is type(transport) and other.ordered == transport.ordered:
+            return f", the broker in memory (--set transport={name})"
+    return ""
 
 
 # The SDKs name a service's variable by its id, which is not always what boto3 calls it.

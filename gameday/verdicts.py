@@ -30,6 +30,7 @@ _DETAILS = (
     "subscription",
     "attempt",
     "seq",
+    "expect",
     "outcome",
     "error",
     "action",
@@ -204,9 +205,13 @@ def _examples(name: str, examples: Sequence[Mapping[str, Any]], console: Console
         start = example["timeline"][0]["at"] if example["timeline"] else 0
         for event in example["timeline"]:
             by = event.get("consumer") or event.get("producer") or ""
-            details = " ".join(f"{key}={event[key]}" for key in _DETAILS if key in event)
+            details = " ".join(f"{key}={_shown(event[key])}" for key in _DETAILS if key in event)
             timeline.add_row(f"{(event['at'] - start) / 1e9:+.3f} s", event["event"], by, details)
         console.print(Padding(timeline, (0, 0, 1, 2)))
+
+
+def _shown(value: object) -> object:
+    return ",".join(map(str, value)) or "nobody" if isinstance(value, list) else value
 
 
 def _seconds(value: float) -> str:

@@ -20,16 +20,18 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     ).fetchall()
     if anomaly == "vacuous":
         return [{"reason": note} for _, _, note in rows]
-    return [_example(loaded, s, id, note) for s, id, note in rows]
+    return [_example(loaded, anomaly, s, id, note) for s, id, note in rows]
 
 
-def _example(loaded: Loaded, s: str | None, id: str, note: str | None) -> dict[str, Any]:
+def _example(loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | None) -> dict[str, Any]:
     timeline = _timeline(loaded, id)
+    # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
+    others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()
     return {
         "id": id,
         "subscription": s,
         **({"note": note} if note else {}),
-        "cause": _cause(loaded, timeline, s),
+        "cause": _cause(loaded, timeline, s, others),
         "timeline": timeline,
     }
 
@@ -51,17 +53,27 @@ def _timeline(loaded: Loaded, id: str) -> list[dict[str, Any]]:
     return events
 
 
-def _cause(loaded: Loaded, timeline: list[dict[str, Any]], s: str | None) -> str:
+def _consumers(loaded: Loaded, s: str | None) -> set[str]:
+    return {
+        name for (name,) in loaded.db.execute("SELECT DISTINCT consumer FROM raw WHERE s = ?", [s]).fetchall() if name
+    }
+
+
+def _cause(loaded: Loaded, timeline: list[dict[str, Any]], s: str | None, others: set[str]) -> str:
     """The faults at work during the message's life that struck a process which handled it (or that struck no process
     by name), the nearest first; or that there was none. The load and the stream have a hand in every message."""
     if not timeline:
         return "no record of it"
-    actors = {"load", "stream"} | {
-        event.get(role)
-        for event in timeline
-        if s is None or event.get("subscription") in (None, s)
-        for role in ("consumer", "producer")
-    }
+    actors = (
+        others
+        | {"load", "stream"}
+        | {
+            event.get(role)
+            for event in timeline
+            if s is None or event.get("subscription") in (None, s)
+            for role in ("consumer", "producer")
+        }
+    )
     faults = loaded.db.execute(
         "SELECT fault, label, targets FROM faults WHERE start_ns <= ? AND coalesce(stop_ns, start_ns) >= ? "
         "ORDER BY start_ns",

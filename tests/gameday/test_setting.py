@@ -14,8 +14,9 @@ from transports.base import Product
 from transports.endpoint import Endpoint
 
 
-def setting(tmp_path: Path) -> Setting:
-    return Setting(scenario=scenario.load(scenario.find("sns-filters")), id="filters-1", directory=tmp_path, seed=7)
+def setting(tmp_path: Path, *overrides: str) -> Setting:
+    read = scenario.load(scenario.find("sns-filters"), overrides)
+    return Setting(scenario=read, id="filters-1", directory=tmp_path, seed=7)
 
 
 def target(product: Product) -> Target:
@@ -51,3 +52,11 @@ def test_aws_needs_a_quarter_of_an_hour_for_a_filter_and_none_for_what_has_none(
 def test_a_topic_that_delivers_late_is_waited_for(tmp_path: Path, product: Product, expected: float) -> None:
     promised = setting(tmp_path).manifest(target(product)).subscriptions
     assert {promise.settle_s for promise in promised.values()} == {expected}
+
+
+@pytest.mark.parametrize(("field", "unmeant"), [("currency", []), ("curency", ["b"])])
+def test_a_filter_that_no_order_passes_is_noticed(field: str, unmeant: list[str], tmp_path: Path) -> None:
+    found = setting(
+        tmp_path, "chaos=[]", f"topology.subscriptions=[{{name: a}}, {{name: b, filter: {{{field}: [EUR]}}}}]"
+    )
+    assert found.unmeant(found.topology(target("ministack"))) == unmeant

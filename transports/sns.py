@@ -73,7 +73,8 @@ class Sns:
                 f"{spec.name}: a Standard topic delivers to no FIFO queue; "
                 "remove `queue: fifo`, or use the transport sns-fifo"
             )
-        for policy in (spec.filter, _deployed_filter(spec)):
+        # What is deployed may be no filter at all, {}: the commonest mistake there is.
+        for policy in (spec.filter, _deployed_filter(spec) or None):
             if policy is not None:
                 _check(spec, policy)
         filtered = spec.filter is not None

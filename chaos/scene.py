@@ -91,8 +91,13 @@ class Scene:
             self._stopped = True
 
     def unhealed(self, *, fired: int, why: str) -> None:
-        """It struck and the harm goes on: no `stop`, for that would say that it is over."""
+        """The harm may go on: no `stop`, for that would say that it is over.
+
+        Where nobody saw it strike (`fired` 0) a mark says so, without which a run that was not harmed could hold.
+        """
         self.fired, self.error = fired, why
+        if not fired:
+            self.stage.writer.write(events.mark("fault-unproven", instance=self.strike.instance))
 
     def failed(self, why: str) -> None:
         """It could not be injected: say so to the conductor, and in the history, where a fault that never fired

@@ -28,6 +28,8 @@ class Backlog(ABC):
     """`carrier` is called from threads, so that a slow broker stalls nothing else."""
 
     look_again_s = 0.5
+    # How far the consumers were at the last look, where a depth that is counted to a bound only does not tell.
+    reached: object = None
 
     def __init__(self, *, subscriptions: Sequence[str], carrier: BotoCarrier, writer: Writer) -> None:
         self._subscriptions = subscriptions
@@ -51,12 +53,13 @@ class Backlog(ABC):
     ) -> dict[str, Depth]:
         """Wait until all are empty; gives what the last look saw, all zero when they are.
 
-        They count as empty from `settled_ns` on (the run's clock). It gives up when they have not become emptier for
-        `patience_s`. Errors: TargetError.
+        They count as empty from `settled_ns` on (the run's clock). It gives up when they have not become emptier, nor
+        the consumers got any further, for `patience_s`. Errors: TargetError.
         """
         clock = self._writer.clock
         fewest: int | None = None
         fewest_ns = clock.now_ns()
+        reached: object = None
         empty_before = False
         while True:
             looked_ns = clock.now_ns()
@@ -66,8 +69,8 @@ class Backlog(ABC):
             if empty and empty_before:
                 return depths
             empty_before = empty
-            if fewest is None or left < fewest:
-                fewest, fewest_ns = left, looked_ns
+            if fewest is None or left < fewest or self.reached != reached:
+                fewest, fewest_ns, reached = left, looked_ns, self.reached
             if looked_ns > max(fewest_ns, settled_ns) + patience_s * NS_PER_S:
                 return depths
             tell(depths)

@@ -43,7 +43,7 @@ from history.errors import GamedayError, HistoryError, Interrupted, ProcessError
 from history.manifest import FILE as MANIFEST
 from history.writer import DIRECTORY, Writer
 from transports.base import Addresses, CallFailed, Depth, Replayer, Topology
-from transports.carrier import BotoCarrier, run_plan
+from transports.carrier import BotoCarrier, persist, run_plan
 
 T = TypeVar("T")
 
@@ -358,11 +358,9 @@ class _Conductor:
                 return
             self._view.phase("removing queues")
             try:
-                await asyncio.to_thread(run_plan, transport.tear_down(addresses), carrier)
+                await asyncio.to_thread(persist, transport.tear_down(addresses), carrier)
             except CallFailed as error:
-                made = (addresses.send_to, *addresses.queues.values(), *addresses.dead_letter_queues.values())
-                names = ", ".join(dict.fromkeys(made))
-                self._view.note(f"could not remove what the run created ({error}); remove it by hand: {names}")
+                self._view.note(f"could not remove all that the run created; remove it by hand: {error}")
 
         self._view.phase("creating queues")
         plan = transport.provision(topology, run=setting.id, tags=setting.tags)

@@ -558,6 +558,25 @@ def _check_meaning(body: Body, problems: _Problems) -> None:
         for key, why in keys.items():
             if key in getattr(body, part).model_fields_set:
                 problems.add((part, key), f"{body.transport} makes nothing of it: {why}; remove it")
+    topology = body.topology
+    if topology.redrive and topology.max_receives is None:
+        problems.add(
+            ("topology", "redrive"),
+            "nothing could be moved back: without max_receives there is no dead-letter queue; write it, or remove this",
+        )
+    for number, subscription in enumerate(topology.subscriptions):
+        path: Route = ("topology", "subscriptions", number)
+        deployed = subscription.deployed
+        if (
+            subscription.filter_on != "attributes"
+            and subscription.filter is None
+            and not (deployed and deployed.filter)
+        ):
+            problems.add((*path, "filter_on"), "there is no filter that it could speak of; add `filter`, or remove it")
+        if deployed is not None and deployed == DeployedModel():
+            problems.add((*path, "deployed"), "says no difference to what is meant; name one, or remove it")
+        if deployed is not None and deployed.missing and (deployed.filter or deployed.pattern):
+            problems.add((*path, "deployed"), "a subscription that is missing has no filter and no pattern; keep one")
 
 
 def _nothing_to(body: Body) -> Mapping[str, Mapping[str, str]]:

@@ -32,6 +32,7 @@ class Streams(Backlog):
         super().__init__(subscriptions=subscriptions, carrier=carrier, writer=writer)
         self._sources = {name: transport.stream(addresses, name) for name in subscriptions}
         self._leases = leases
+        self.reached: dict[str, dict[str, str | None]] = {}
 
     async def bury(self) -> int:
         """A stream has no dead letters."""
@@ -43,6 +44,7 @@ class Streams(Backlog):
     async def _depth(self, name: str) -> Depth:
         rows = await self._insist(lambda: self._leases.all(name), f"for the leases of {name}")
         leases = {lease.shard: lease for lease in rows}
+        self.reached = {**self.reached, name: {lease.shard: lease.position for lease in rows}}
         shards = await self._shards(name)
         # A shard that no consumer has seen yet is nothing that is done, whatever is in it.
         unseen = sum(shard not in leases for shard in shards)

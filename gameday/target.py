@@ -233,13 +233,16 @@ _SIGNS: Sequence[tuple[str, Product]] = (
 _AWS = re.compile(r".+\.(amazonaws\.com(\.cn)?|api\.aws)")
 # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is on
 # its way for longer; an archive may lag ten minutes (userguide/eb-archive.html). MiniStack delivers within the call.
-# LocalStack hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
+# LocalStack hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s; who
+# says nothing of himself may be as slow.
 _SETTLE_S: Mapping[tuple[Product, str], float] = {
     ("aws", "sqs"): 60.0,
     ("aws", "sns"): 600.0,
     ("aws", "events"): 600.0,
     ("localstack", "sns"): 15.0,
     ("localstack", "events"): 5.0,
+    ("unknown", "sns"): 15.0,
+    ("unknown", "events"): 5.0,
 }
 # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
 # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.

@@ -7,7 +7,7 @@ is tested with none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -24,12 +24,14 @@ class Call:
     """One AWS API call: a boto3 service name, an operation as AWS spells it (SendMessageBatch), its parameters.
 
     `after_s`: how long whoever carries out a plan waits before it, where the plan asks again until something is so.
+    `undo`: of a call that makes something, the call that removes it, from the answer; made when the plan then fails.
     """
 
     service: str
     operation: str
     params: Mapping[str, Any]
     after_s: float = 0.0
+    undo: Callable[[Answer], Call] | None = field(default=None, compare=False)
 
 
 Plan = Generator[Call, Answer, T]

@@ -1,4 +1,7 @@
-"""The control plane's carrier: boto3 makes the call. Also runs a plan over any carrier."""
+"""The control plane's carrier: boto3 makes the call. Also runs a plan over any carrier.
+
+It promises that a plan which fails half-way leaves behind nothing that its calls made, or an error that names it.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,10 @@ class BotoCarrier:
 def run_plan(plan: Plan[T], carry: Callable[[Call], Answer], *, pause: Callable[[float], object] = time.sleep) -> T:
     """Carry out a plan call by call; `pause` waits before a call that wants it.
 
-    A call's failure is thrown into the plan, which may still put something in order. Errors: CallFailed.
+    A call's failure is thrown into the plan, which may still put something in order. When the plan fails, what its
+    calls made is removed, the latest first. Errors: CallFailed.
     """
+    undo: list[Call] = []
     try:
         call = next(plan)
         while True:
@@ -64,7 +69,43 @@ def run_plan(plan: Plan[T], carry: Callable[[Call], Answer], *, pause: Callable[
             except CallFailed as error:
                 call = plan.throw(error)
             else:
+                if call.undo is not None:
+                    undo.append(call.undo(answer))
                 call = plan.send(answer)
     except StopIteration as stop:
         result: T = stop.value
         return result
+    except CallFailed as error:
+        left: list[str] = []
+        remove = _forgiving(carry, left)
+        for call in reversed(undo):
+            remove(call)
+        if left:
+            why = str(error).removeprefix(f"{error.code}: ")
+            told = f"{why}; what had been made is still there: {'; '.join(left)}"
+            raise CallFailed(error.code, told, definite=error.definite) from error
+        raise
+
+
+def persist(plan: Plan[None], carry: Callable[[Call], Answer]) -> None:
+    """Carry out a plan that removes things: a call that fails keeps none of the others from being made.
+
+    To the plan it was answered with nothing. Errors: CallFailed at the end, which names each call that failed.
+    """
+    failed: list[str] = []
+    run_plan(plan, _forgiving(carry, failed))
+    if failed:
+        raise CallFailed("NotRemoved", "; ".join(failed), definite=False)
+
+
+def _forgiving(carry: Callable[[Call], Answer], failed: list[str]) -> Callable[[Call], Answer]:
+    """`carry`, but a call that fails is told to `failed` and answered with nothing."""
+
+    def carry_on(call: Call) -> Answer:
+        try:
+            return carry(call)
+        except CallFailed as error:
+            failed.append(f"{call.operation} {', '.join(map(str, call.params.values()))}: {error}")
+            return {}
+
+    return carry_on

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -93,11 +94,12 @@ class Eventbridge:
         made = yield from create_queues(
             topology, ordered=self.ordered, run=run, tags=tags, sender="events.amazonaws.com"
         )
-        created = yield Call(SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels})
+        created = yield Call(SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels}, undo=lambda _: _bus_deleted(bus))
         extra = {"bus": created["EventBusArn"]}
         if topology.archive:
             # Its name has at most 48 characters, too few for the prefix that everything else has; it takes no tags.
-            archive = yield Call(SERVICE, "CreateArchive", {"ArchiveName": run, "EventSourceArn": extra["bus"]})
+            params = {"ArchiveName": run, "EventSourceArn": extra["bus"]}
+            archive = yield Call(SERVICE, "CreateArchive", params, undo=lambda _: _archive_deleted(run))
             extra |= {"archive": archive["ArchiveArn"], "archive_name": run}
         for spec in topology.subscriptions:
             target: dict[str, Any] = {"Id": _TARGET, "Arn": made.arns[spec.name]}
@@ -110,23 +112,28 @@ class Eventbridge:
             if pattern is None:
                 continue
             rule = {"Name": spec.name, "EventBusName": bus, "EventPattern": orjson.dumps(pattern).decode()}
-            yield Call(SERVICE, "PutRule", {**rule, "Tags": labels})
-            put = yield Call(SERVICE, "PutTargets", {"Rule": spec.name, "EventBusName": bus, "Targets": [target]})
+            yield Call(SERVICE, "PutRule", {**rule, "Tags": labels}, undo=partial(_rule_deleted, bus, spec.name))
+            put = yield Call(
+                SERVICE,
+                "PutTargets",
+                {"Rule": spec.name, "EventBusName": bus, "Targets": [target]},
+                undo=partial(_target_removed, bus, spec.name),
+            )
             for failed in put.get("FailedEntries") or ():
                 raise CallFailed(str(failed.get("ErrorCode")), f"{spec.name}: {failed}", definite=True)
         return Addresses(send_to=bus, queues=made.urls, dead_letter_queues=made.dead_letter_urls, extra=extra)
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
-        bus = {"EventBusName": addresses.send_to}
+        bus = addresses.send_to
         if archive := addresses.extra.get("archive_name"):
-            yield Call(SERVICE, "DeleteArchive", {"ArchiveName": archive})
-        rules = yield Call(SERVICE, "ListRules", bus)
+            yield _archive_deleted(archive)
+        rules = yield Call(SERVICE, "ListRules", {"EventBusName": bus})
         for rule in rules.get("Rules") or ():
             # An archive has a rule of its own on the bus, which goes with the archive.
             if not rule.get("ManagedBy"):
-                yield Call(SERVICE, "RemoveTargets", {"Rule": rule["Name"], "Ids": [_TARGET], **bus})
-                yield Call(SERVICE, "DeleteRule", {"Name": rule["Name"], **bus})
-        yield Call(SERVICE, "DeleteEventBus", {"Name": addresses.send_to})
+                yield _target_removed(bus, rule["Name"])
+                yield _rule_deleted(bus, rule["Name"])
+        yield _bus_deleted(bus)
         yield from delete_queues(addresses)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
@@ -217,6 +224,22 @@ def unwrap(body: str) -> Unwrapped:
         replay=event.get("replay-name"),
         regrouped=True,
     )
+
+
+def _bus_deleted(bus: str) -> Call:
+    return Call(SERVICE, "DeleteEventBus", {"Name": bus})
+
+
+def _archive_deleted(archive: str) -> Call:
+    return Call(SERVICE, "DeleteArchive", {"ArchiveName": archive})
+
+
+def _rule_deleted(bus: str, rule: str, _: Answer | None = None) -> Call:
+    return Call(SERVICE, "DeleteRule", {"Name": rule, "EventBusName": bus})
+
+
+def _target_removed(bus: str, rule: str, _: Answer | None = None) -> Call:
+    return Call(SERVICE, "RemoveTargets", {"Rule": rule, "Ids": [_TARGET], "EventBusName": bus})
 
 
 def _outcome(id: str, n: int, entry: Mapping[str, Any] | None) -> SendOutcome:

@@ -73,19 +73,15 @@ class Kinesis:
         }
 
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
-        """Errors: CallFailed, also when the stream does not become active in some minutes; then it is removed again."""
+        """Errors: CallFailed, also when the stream does not become active in some minutes."""
         stream = f"gameday-{run}"
-        yield Call(SERVICE, "CreateStream", {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)})
-        addresses = Addresses(send_to=stream)
-        try:
-            yield from _until_active(stream)
-        except CallFailed:
-            yield from self.tear_down(addresses)
-            raise
-        return addresses
+        params = {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)}
+        yield Call(SERVICE, "CreateStream", params, undo=lambda _: _deleted(stream))
+        yield from _until_active(stream)
+        return Addresses(send_to=stream)
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
-        yield Call(SERVICE, "DeleteStream", {"StreamName": addresses.send_to, "EnforceConsumerDeletion": True})
+        yield _deleted(addresses.send_to)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
         records = [{"Data": m.body.encode(), "PartitionKey": m.group or m.id} for m in messages]
@@ -210,6 +206,10 @@ class KinesisStream:
 
     def _call(self, operation: str, **params: Any) -> Call:
         return Call(SERVICE, operation, {"StreamName": self._stream, **params})
+
+
+def _deleted(stream: str) -> Call:
+    return Call(SERVICE, "DeleteStream", {"StreamName": stream, "EnforceConsumerDeletion": True})
 
 
 def _until_active(stream: str) -> Plan[None]:

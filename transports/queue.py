@@ -132,14 +132,19 @@ def queue_gaps(product: Product) -> Mapping[Capability, str]:
 
 def delete_queues(addresses: Addresses) -> Plan[None]:
     for queue in (*addresses.queues.values(), *addresses.dead_letter_queues.values()):
-        yield Call(SERVICE, "DeleteQueue", {"QueueUrl": queue})
+        yield _deleted(queue)
+
+
+def _deleted(queue: str) -> Call:
+    return Call(SERVICE, "DeleteQueue", {"QueueUrl": queue})
 
 
 def _create(name: str, attributes: Mapping[str, str], tags: Mapping[str, str], *, fifo: bool) -> Plan[tuple[str, str]]:
     """The new queue's URL and ARN."""
     if fifo:
         name, attributes = f"{name}.fifo", {**attributes, "FifoQueue": "true"}
-    made = yield Call(SERVICE, "CreateQueue", {"QueueName": name, "Attributes": dict(attributes), "tags": dict(tags)})
+    params = {"QueueName": name, "Attributes": dict(attributes), "tags": dict(tags)}
+    made = yield Call(SERVICE, "CreateQueue", params, undo=lambda made: _deleted(made["QueueUrl"]))
     url: str = made["QueueUrl"]
     return url, (yield from _arn(url))
 

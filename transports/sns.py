@@ -73,7 +73,8 @@ class Sns:
                 f"{spec.name}: a Standard topic delivers to no FIFO queue; "
                 "remove `queue: fifo`, or use the transport sns-fifo"
             )
-        for policy in (spec.filter, _deployed_filter(spec)):
+        # What is deployed may be no filter at all, {}: the commonest mistake there is.
+        for policy in (spec.filter, _deployed_filter(spec) or None):
             if policy is not None:
                 _check(spec, policy)
         filtered = spec.filter is not None
@@ -93,7 +94,7 @@ class Sns:
         }
         if self.ordered:
             topic |= {"Name": f"gameday-{run}.fifo", "Attributes": {"FifoTopic": "true"}}
-        answer = yield Call(SERVICE, "CreateTopic", topic)
+        answer = yield Call(SERVICE, "CreateTopic", topic, undo=lambda made: _deleted(made["TopicArn"]))
         arn: str = answer["TopicArn"]
         for spec in topology.subscriptions:
             if spec.deployed is None or not spec.deployed.missing:
@@ -103,7 +104,7 @@ class Sns:
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
         """The topic takes its subscriptions with it."""
-        yield Call(SERVICE, "DeleteTopic", {"TopicArn": addresses.send_to})
+        yield _deleted(addresses.send_to)
         yield from delete_queues(addresses)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
@@ -171,6 +172,10 @@ def unwrap(body: str) -> Unwrapped:
         # Not SNS's form, so it is what the producer wrote, or nothing of ours.
         pass
     return Unwrapped(body=body)
+
+
+def _deleted(topic: str) -> Call:
+    return Call(SERVICE, "DeleteTopic", {"TopicArn": topic})
 
 
 def _is_for(spec: SubscriptionSpec, body: str) -> bool:

@@ -182,6 +182,13 @@ class World:
         return self.crew.did
 
     @property
+    def records(self) -> list[dict[str, Any]]:
+        scan = reader.Scan()
+        found = [record for _, record in reader.records(self.writer.path, scan)]
+        assert not scan.damaged
+        return found
+
+    @property
     def faults(self) -> list[dict[str, Any]]:
         return faults(self.writer.path)
 

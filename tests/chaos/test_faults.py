@@ -322,6 +322,7 @@ def test_a_reshard_of_which_nobody_knows_does_not_claim_to_be_over(world: World)
     (outcome,) = asyncio.run(world.strike(entry("reshard")))
     assert outcome.error and "nobody knows" in outcome.error
     assert [record["phase"] for record in world.faults] == ["start"]
+    assert {"event": "mark", "name": "fault-unproven", "instance": "reshard-1"}.items() <= world.records[-1].items()
 
 
 def test_where_there_is_no_stream_nothing_is_resharded(world: World) -> None:

@@ -30,7 +30,7 @@ from transports.base import (
     SubscriptionSpec,
     Topology,
 )
-from transports.carrier import BotoCarrier, run_plan
+from transports.carrier import BotoCarrier, persist, run_plan
 from transports.endpoint import Endpoint
 from transports.memory.broker import Broker, LongPoll
 from transports.registry import TRANSPORTS
@@ -106,6 +106,40 @@ class TestAsData:
 
         with pytest.raises(CallFailed):
             run_plan(TRANSPORTS[name].provision(TOPOLOGY, run=RUN, tags=TAGS), refuse)
+
+    @every_transport
+    def test_a_provisioning_that_fails_half_way_leaves_nothing_behind(self, name: str) -> None:
+        """Whichever call it is that fails: what the calls before it made is removed, the latest first."""
+        made = list[Call]()
+        run_plan(TRANSPORTS[name].provision(TOPOLOGY, run=RUN, tags=TAGS), recording(made))
+        assert all(call.undo is not None for call in made if call.operation.startswith("Create"))
+        for fatal in range(1, len(made)):
+            calls = list[Call]()
+
+            def fail(call: Call, *, fatal: int = fatal, calls: list[Call] = calls) -> Answer:
+                if len(calls) == fatal + 1:
+                    raise CallFailed("AccessDenied", "no", definite=True)
+                return answer(call)
+
+            with pytest.raises(CallFailed, match=r"AccessDenied: no$"):
+                run_plan(TRANSPORTS[name].provision(TOPOLOGY, run=RUN, tags=TAGS), recording(calls, fail))
+            undo = [call.undo(answer(call)) for call in made[:fatal] if call.undo is not None]
+            assert calls[fatal + 1 :] == undo[::-1]
+
+    @every_transport
+    def test_tear_down_goes_on_when_a_call_fails_and_says_so_at_the_end(self, name: str) -> None:
+        calls, tried = list[Call](), list[Call]()
+        run_plan(TRANSPORTS[name].tear_down(built(name)), recording(calls))
+
+        def refuse(call: Call) -> Answer:
+            raise CallFailed("AccessDenied", "no", definite=True)
+
+        with pytest.raises(CallFailed) as failure:
+            persist(TRANSPORTS[name].tear_down(built(name)), recording(tried, refuse))
+        # Whoever cannot list the rules of a bus cannot remove them one by one.
+        rules = ("RemoveTargets", "DeleteRule")
+        assert tried == [call for call in calls if call.operation not in rules]
+        assert all(call.operation in str(failure.value) for call in tried)
 
     @every_transport
     def test_tear_down_makes_valid_calls_only(self, name: str) -> None:

@@ -319,6 +319,36 @@ def test_what_makes_no_sense_on_a_stream(override: str, line: str, said: str) ->
     assert said in complaint
 
 
+@pytest.mark.parametrize(
+    ("transport", "override", "line", "said"),
+    [
+        ("sqs", "topology={max_receives: null, redrive: true}", "topology.redrive", "no dead-letter queue"),
+        (
+            "sns",
+            "topology.subscriptions=[{name: a, filter_on: body}]",
+            "topology.subscriptions.0.filter_on",
+            "no filter",
+        ),
+        (
+            "sns",
+            "topology.subscriptions=[{name: a, deployed: {}}]",
+            "topology.subscriptions.0.deployed",
+            "no difference",
+        ),
+        (
+            "sns",
+            "topology.subscriptions=[{name: a}, {name: b, deployed: {missing: true, filter: {currency: [EUR]}}}]",
+            "topology.subscriptions.1.deployed",
+            "missing has no filter",
+        ),
+    ],
+)
+def test_what_would_do_nothing_is_refused(transport: str, override: str, line: str, said: str) -> None:
+    (complaint,) = complaints(GOOD, f"transport={transport}", override, "claims=[no-loss]")
+    assert f": {line}: " in complaint
+    assert said in complaint
+
+
 @pytest.mark.parametrize("key", ["checkpoint: before", "children: early", "lease: 1s", "batch: 11"])
 def test_what_makes_no_sense_on_a_queue(key: str) -> None:
     name, _, value = key.partition(": ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -96,6 +96,28 @@ def test_a_shard_that_was_read_to_its_end_is_not_read_again_and_its_children_cou
         assert await looked.left() == 0
 
     asyncio.run(scene())
+
+
+def test_readers_that_come_forward_are_waited_for_though_no_fewer_are_counted(
+    looked: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of a long backlog no more than a bound is counted, however much of it has been read.
+    monkeypatch.setattr("gameday.streams._COUNT_MAX", 1)
+    looked.streams.look_again_s = 0
+    looked.world.send("a1", "a2", "a3")
+    (shard,) = [n for n in (0, 1) if looked.numbers(n)]
+    positions = iter(looked.numbers(shard))
+    looked.lease(0)
+    looked.lease(1)
+
+    def read_on(seen: Mapping[str, Depth]) -> None:
+        if (position := next(positions, None)) is not None:
+            looked.lease(shard, position=position)
+
+    async def drained() -> Mapping[str, Depth]:
+        return await looked.streams.drain(settled_ns=0, patience_s=0, tell=read_on)
+
+    assert asyncio.run(drained())["orders"].total == 0
 
 
 def test_a_stream_has_no_dead_letters(looked: Looked) -> None:

@@ -108,6 +108,8 @@ def test_an_absence_must_last_where_a_service_delivers_late() -> None:
     assert target.settle_s("ministack", ["events", "sqs"]) == 0
     assert target.settle_s("aws", ["sqs"]) == 60
     assert target.settle_s("localstack", ["events", "sqs"]) == 5
+    assert target.settle_s("unknown", ["events", "sqs"]) == 5, "nothing is known of it that would make it faster"
+    assert target.settle_s("unknown", ["sns", "sqs"]) == 15
     assert target.settle_s("aws", ["events", "sqs"]) == 600
 
 

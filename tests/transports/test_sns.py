@@ -40,6 +40,8 @@ def provisioned(*subscriptions: SubscriptionSpec, fifo: bool = False) -> tuple[l
         return answer(call)
 
     transport = FIFO if fifo else SNS
+    # What is refused when the scenario is read never comes to this.
+    transport.promises(topology(*subscriptions))
     return calls, run_plan(transport.provision(topology(*subscriptions), run="r", tags={"gameday:run": "r"}), carry)
 
 

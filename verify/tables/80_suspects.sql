@@ -179,7 +179,7 @@ WHERE a.id <> b.id AND mate.line IS NULL
   AND NOT coalesce(a.copy_number >= b.copy_number, false)
   AND (NOT a.needs_look OR coalesce(b.at_ns + clock_error() < a.looked_ns, false));
 
--- Faults, each with its window, and the reasons for which a run proves nothing.
+-- Faults, each with its window, and the reasons for which a run proves nothing. `unproven`: nobody saw it strike.
 CREATE TABLE faults AS
 WITH opened AS (
     SELECT fault, instance, min(at_ns) FILTER (phase = 'start') AS start_ns,
@@ -189,7 +189,9 @@ WITH opened AS (
            max(TRY_CAST(params ->> 'fired' AS BIGINT)) AS fired
     FROM raw WHERE event = 'fault' GROUP BY fault, instance
 )
-SELECT * FROM opened WHERE start_ns IS NOT NULL;
+SELECT *, instance IN (SELECT instance FROM raw WHERE event = 'mark' AND name = 'fault-unproven' AND instance IS NOT NULL)
+          AS unproven
+FROM opened WHERE start_ns IS NOT NULL;
 
 CREATE TABLE lives AS
 WITH touched AS (
@@ -203,7 +205,7 @@ WHERE m.intended_ns IS NOT NULL;
 
 CREATE TABLE nothing_happened AS
 WITH windows AS (
-    SELECT fault, instance, start_ns, fired,
+    SELECT fault, instance, start_ns, fired, coalesce(unproven, false) AS unproven,
            coalesce(stop_ns, (SELECT max(at_ns) FROM raw)) AS stop_ns
     FROM faults
 ), begun AS (
@@ -216,8 +218,8 @@ UNION ALL
 SELECT 'nothing was received' WHERE NOT EXISTS (SELECT 1 FROM rx)
 UNION ALL
 SELECT 'fault ' || w.fault || ' (' || coalesce(w.instance, '?') || ') '
-       || CASE WHEN w.fired = 0 THEN 'never struck' ELSE 'touched no message' END
+       || CASE WHEN w.fired = 0 THEN 'never struck' WHEN w.unproven THEN 'may never have struck' ELSE 'touched no message' END
 FROM windows w
 JOIN begun b ON b.fault IS NOT DISTINCT FROM w.fault AND b.instance IS NOT DISTINCT FROM w.instance
 JOIN over o ON o.fault IS NOT DISTINCT FROM w.fault AND o.instance IS NOT DISTINCT FROM w.instance
-WHERE b.n - o.n = 0 OR coalesce(w.fired = 0, false);
+WHERE b.n - o.n = 0 OR coalesce(w.fired = 0, false) OR w.unproven;

@@ -213,3 +213,11 @@ def test_a_claim_that_covers_nothing(tmp_path: Path, claim: str) -> None:
     # No filter, no dead letters, no fault, no order: the claim had nothing to look at.
     told: dict[str, Any] = {"claim": claim, "within_s": 5} if claim == "recovery" else {"claim": claim}
     check(verdict_of(quiet(told, "no-loss"), tmp_path), {claim: ("unknown", 0), "no-loss": ("holds", 1)})
+
+
+def test_a_fault_of_which_nobody_knows_whether_it_struck(tmp_path: Path) -> None:
+    # Its window, open to the end, touches a; but nothing says that it ever did anything.
+    h = quiet()
+    h.fault(3, None, name="reshard")
+    h.mark("fault-unproven", at=4, instance="fault-1")
+    check(verdict_of(h, tmp_path), {"no-loss": "unknown", "no-phantom": "unknown"}, {"vacuous": 1})

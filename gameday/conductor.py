@@ -240,10 +240,9 @@ class _Conductor:
             runner.heal_all()
             self._tell_strikes(await chaos)
             depths.cancel()
-        await self._drain(backlog, settled_ns)
+        drained = await self._drain(backlog, settled_ns)
         if scenario.topology.redrive:
-            view.phase("moving dead letters back")
-            view.note(f"{await backlog.redrive()} dead letters moved back to their queues")
+            await self._redrive(backlog, drained=drained)
             await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
         if isinstance(setting.transport, Replayer) and topology.archive:
             replay = Replay(
@@ -267,7 +266,23 @@ class _Conductor:
         if why is not None:
             view.note(f"the replay did not run to its end ({why}); claims about it are unknown")
 
-    async def _drain(self, backlog: Backlog, settled_ns: int) -> None:
+    async def _redrive(self, backlog: Backlog, *, drained: bool) -> None:
+        """Errors: RunError when there is nothing to move, which would show nothing, or when messages may still die."""
+        if not drained:
+            raise RunError(
+                "the queues are not empty, so messages may still die while dead letters are moved back; a longer "
+                "`drain_timeout` or faster consumers would help"
+            )
+        self._view.phase("moving dead letters back")
+        moved = await backlog.redrive()
+        if not moved:
+            raise RunError(
+                "there is no dead letter to move back, so a redrive shows nothing; raise load.poison, or take "
+                "topology.redrive out"
+            )
+        self._view.note(f"{moved} dead letters moved back to their queues")
+
+    async def _drain(self, backlog: Backlog, settled_ns: int) -> bool:
         """Let the consumers empty the queues, which count as empty from `settled_ns` on, and say if they could not."""
         view, scenario = self._view, self._scenario
         view.phase("draining")
@@ -276,11 +291,13 @@ class _Conductor:
             patience_s=scenario.drain_timeout_s,
             tell=lambda seen: view.phase(f"draining: {_depths(seen)}"),
         )
-        if any(depth.total for depth in depths.values()):
+        drained = not any(depth.total for depth in depths.values())
+        if not drained:
             view.note(
                 f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
                 "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
             )
+        return drained
 
     async def _finish(self, backlog: Backlog, writer: Writer) -> None:
         """Stop the consumers, bury the dead, look once more: in this order.

@@ -90,7 +90,10 @@ class Queues(Backlog):
         buried = 0
         while True:
             if deliveries := await self._dead(name, source):
-                await self._answer(source.delete(deliveries))
+                outcomes = source.settled(await self._answer(source.delete(deliveries)), deliveries)
+                if not any(outcome == "ok" for outcome, _ in outcomes):
+                    # They would come again for ever.
+                    raise TargetError(f"{name}: dead letters cannot be deleted: {outcomes[0][1]}")
                 buried += sum(d.id is not None for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.

@@ -140,6 +140,17 @@ def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Wr
     }
 
 
+def test_dead_letters_that_cannot_be_deleted_end_the_reading(writer: Writer) -> None:
+    class Stubborn(Broker):
+        def __call__(self, call: Call) -> Mapping[str, Any]:
+            if call.operation != "DeleteMessageBatch":
+                return super().__call__(call)
+            return {"Failed": [{"Id": e["Id"], "Code": "No", "SenderFault": True} for e in call.params["Entries"]]}
+
+    with pytest.raises(TargetError, match="orders: dead letters cannot be deleted: No"):
+        asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).bury())
+
+
 class Mover:
     """A dead-letter queue that hides what it hands out, and moves what it holds when told to, in the end or never."""
 

@@ -1,30 +1,22 @@
-"""The vocabulary of chaos: what a fault is, how an entry of the timeline is written, and everything that it may touch.
+"""The vocabulary of chaos: what a fault is, how an entry of the timeline is written, and what is planned of it.
 
 A fault is one pydantic model: its fields are what a scenario writes, its `strike` breaks, waits and heals. It promises
-that whatever it broke is healed when `strike` ends, whichever way it ends. The protocols tell what a fault needs of
-the consumers and the load; who they really are is the roof's business.
+that whatever it broke is healed when `strike` ends, whichever way it ends. What it may touch stands in chaos/stage.py.
 """
 
 from __future__ import annotations
 
-import signal
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from history.control import Disturbance
-from history.errors import RunError, UsageError
+from chaos.scene import Place, Scene
+from history.errors import UsageError
 from history.events import Value
-from history.writer import Writer
-from transports.base import ReshardAction, Resharding
 
-if TYPE_CHECKING:
-    from chaos.scene import Scene
-
-Report = dict[str, Any]
 UnitKind = Literal["duration", "share", "count", "count-or-share", "duration-or-multiple"]
 
 
@@ -133,10 +125,6 @@ class Lasting(BaseModel):
         return self.for_
 
 
-class NotInjected(RunError):
-    """A fault could not be put in place: nobody there to break, or no answer. The message says which and why."""
-
-
 class TimelineError(UsageError):
     """A timeline that cannot be carried out. `entry` is its number from 0, `key` the field that is wrong."""
 
@@ -146,75 +134,15 @@ class TimelineError(UsageError):
         self.key = key
 
 
-class Victim(Protocol):
-    """One place in a crew, and the process that stands there now: its replacement has the next `name` and `pid`."""
-
-    @property
-    def slot(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def pid(self) -> int | None: ...
-    @property
-    def alive(self) -> bool: ...
-
-    def signal(self, number: signal.Signals) -> None: ...
-    async def command(self, do: str, **fields: object) -> None: ...
-    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
-    async def ready_after(self, name: str, timeout_s: float) -> bool:
-        """Wait until a later incarnation than `name` polls; False when time runs out."""
-        ...
-
-
-class Crew(Protocol):
-    """The consumers of one subscription; `members` always names the same places in the same order."""
-
-    @property
-    def members(self) -> Sequence[Victim]: ...
-
-    async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
-        """A standing order to these places: a replacement that starts there while it stands has it too."""
-        ...
-
-    async def disarm(self, instance: str) -> int:
-        """Take the order back; how often it fired, in all incarnations."""
-        ...
-
-
-class Line(Protocol):
-    """The line to the load."""
-
-    async def command(self, do: str, **fields: object) -> None: ...
-    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
-
-
-class StreamControl(Protocol):
-    """Who may reshape the run's stream, one change at a time."""
-
-    async def reshard(self, action: ReshardAction) -> Resharding:
-        """Split a shard or merge two, and wait until the stream takes records again. Errors: CallFailed."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """Everything that a fault may touch. `crews` and `visibility_timeout_s` go by subscription; durations in seconds.
+class Strike:
+    """A planned strike. `at_s` counts from the load's start; `entry` is the number of its entry in the scenario."""
 
-    `stream` is None where the subscriptions are queues. `find_s`: how long a strike waits for its consumers to be
-    there; `hold_s`: for one of them to hold a message; `answer_s`: for an answer on a line; `recover_s`: for a
-    replacement to poll.
-    """
-
-    crews: Mapping[str, Crew]
-    visibility_timeout_s: Mapping[str, float]
-    line: Line
-    writer: Writer
-    seed: int
-    stream: StreamControl | None = None
-    find_s: float = 10.0
-    hold_s: float = 5.0
-    answer_s: float = 5.0
-    recover_s: float = 30.0
+    at_s: float
+    entry: int
+    fault: Fault
+    instance: str
+    places: tuple[Place, ...] = ()
 
 
 def units(model: type[BaseModel]) -> dict[str, UnitKind]:

@@ -7,12 +7,11 @@ fired; and that every wait is bounded and ends early when the run heals all.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
-from chaos.base import Crew, Fault, NotInjected, Stage, Victim
+from chaos.stage import Crew, NotInjected, Stage, Victim
 from history import events
 from history.control import Disturbance
 from history.events import Value
@@ -22,29 +21,29 @@ Place = tuple[str, int]
 LOOK_AGAIN_S = 0.02
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Strike:
-    """A planned strike. `at_s` counts from the load's start; `entry` is the number of its entry in the scenario."""
-
-    at_s: float
-    entry: int
-    fault: Fault
-    instance: str
-    places: tuple[Place, ...] = ()
-
-
 class Scene:
-    """What a fault's `strike` is given."""
+    """What a fault's `strike` is given. `fault` is its name, `params` what the scenario wrote of it."""
 
-    def __init__(self, *, strike: Strike, stage: Stage, over: asyncio.Event) -> None:
-        self.strike = strike
+    def __init__(
+        self,
+        *,
+        fault: str,
+        instance: str,
+        params: Mapping[str, Value],
+        places: Sequence[Place],
+        stage: Stage,
+        over: asyncio.Event,
+    ) -> None:
+        self.fault = fault
+        self.instance = instance
+        self.places = places
         self.stage = stage
         self.fired = 0
         self.error: str | None = None
         self._over = over
         self._targets: list[str] = []
         self._label: str | None = None
-        self._params: dict[str, Value] = dict(strike.fault.params)
+        self._params: dict[str, Value] = dict(params)
         self._started = False
         self._stopped = False
 
@@ -53,7 +52,7 @@ class Scene:
     def crews(self) -> dict[str, tuple[Crew, list[Victim]]]:
         """The crews that are hit, by subscription, each with the members of it that are."""
         hit: dict[str, tuple[Crew, list[Victim]]] = {}
-        for subscription, index in self.strike.places:
+        for subscription, index in self.places:
             crew = self.stage.crews[subscription]
             hit.setdefault(subscription, (crew, []))[1].append(crew.members[index])
         return hit
@@ -97,14 +96,14 @@ class Scene:
         """
         self.fired, self.error = fired, why
         if not fired:
-            self.stage.writer.write(events.mark("fault-unproven", instance=self.strike.instance))
+            self.stage.writer.write(events.mark("fault-unproven", instance=self.instance))
 
     def failed(self, why: str) -> None:
         """It could not be injected: say so to the conductor, and in the history, where a fault that never fired
         keeps every claim from holding."""
         self.error = why
         if not self._started:
-            self.start((), label=f"{self.strike.fault.fault}: not injected")
+            self.start((), label=f"{self.fault}: not injected")
         self.stop(fired=0, error=why)
 
     # How it waits
@@ -176,7 +175,7 @@ class Scene:
 
     def disturbance(self, kind: str, **fields: Any) -> Disturbance:
         """An order of this strike's own: its instance, and a seed that makes its choices repeatable."""
-        return Disturbance(kind=kind, instance=self.strike.instance, seed=self.stage.seed, **fields)
+        return Disturbance(kind=kind, instance=self.instance, seed=self.stage.seed, **fields)
 
     @asynccontextmanager
     async def disturbed(
@@ -198,7 +197,7 @@ class Scene:
             yield struck
         finally:
             for crew, _ in crews.values():
-                fired += await crew.disarm(self.strike.instance)
+                fired += await crew.disarm(self.instance)
             gone = self.gone(struck)
             if not gone:
                 self.stop(fired=fired)
@@ -207,7 +206,7 @@ class Scene:
     @asynccontextmanager
     async def load_disturbed(self, disturbance: Disturbance, *, label: str) -> AsyncIterator[None]:
         """The load under an order, which is taken back on every exit. Errors: NotInjected."""
-        line, answer_s, instance = self.stage.line, self.stage.answer_s, self.strike.instance
+        line, answer_s, instance = self.stage.line, self.stage.answer_s, self.instance
         self.start(["load"], label=label)
         try:
             await line.command("arm", disturbance=disturbance.to_json())
@@ -225,8 +224,8 @@ class Scene:
     def _write(self, phase: events.Phase) -> None:
         self.stage.writer.write(
             events.fault(
-                fault=self.strike.fault.fault,
-                instance=self.strike.instance,
+                fault=self.fault,
+                instance=self.instance,
                 phase=phase,
                 targets=self._targets,
                 label=self._label,

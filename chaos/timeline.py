@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from chaos.base import ConsumerFault, Fault, NotInjected, Stage, TimelineError
-from chaos.scene import Place, Scene, Strike
+from chaos.base import ConsumerFault, Fault, Strike, TimelineError
+from chaos.scene import Place, Scene
+from chaos.stage import NotInjected, Stage
 from history.clock import NS_PER_S
 
 _STRIKES_MAX = 10_000
@@ -151,7 +152,14 @@ class Runner:
         return [outcomes[strike.instance] for strike in self.strikes]
 
     async def _carry_out(self, strike: Strike, start_ns: int, outcomes: dict[str, Outcome]) -> None:
-        scene = Scene(strike=strike, stage=self._stage, over=self._over)
+        scene = Scene(
+            fault=strike.fault.fault,
+            instance=strike.instance,
+            params=strike.fault.params,
+            places=strike.places,
+            stage=self._stage,
+            over=self._over,
+        )
         due_ns = start_ns + round(strike.at_s * NS_PER_S)
         try:
             await scene.lasts((due_ns - self._stage.writer.clock.now_ns()) / NS_PER_S)

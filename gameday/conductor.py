@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from chaos.base import Stage
-from chaos.scene import Strike
+from chaos.base import Strike
+from chaos.stage import Stage
 from chaos.timeline import Outcome, Runner
 from chaos.timeline import plan as plan_timeline
 from consumers.effects import EffectStore

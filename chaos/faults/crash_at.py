@@ -11,8 +11,9 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from chaos.base import ConsumerFault, Count, Lasting, Share, Victim
+from chaos.base import ConsumerFault, Count, Lasting, Share
 from chaos.scene import LOOK_AGAIN_S, Scene
+from chaos.stage import Victim
 
 
 class CrashAt(Lasting, ConsumerFault):
@@ -48,7 +49,7 @@ class CrashAt(Lasting, ConsumerFault):
         """Wait until it has struck in each place. A consumer that dies of something else leaves it to its successor."""
 
         async def crashed(victim: Victim) -> None:
-            while await victim.report("fired", timeout_s=1.0, instance=scene.strike.instance) is None:  # noqa: ASYNC110
+            while await victim.report("fired", timeout_s=1.0, instance=scene.instance) is None:  # noqa: ASYNC110
                 # Between two processes of a place there is no event to wait for.
                 await asyncio.sleep(LOOK_AGAIN_S)
 

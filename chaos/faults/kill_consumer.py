@@ -9,8 +9,9 @@ from __future__ import annotations
 from signal import Signals
 from typing import ClassVar, Literal
 
-from chaos.base import ConsumerFault, NotInjected, Victim
+from chaos.base import ConsumerFault
 from chaos.scene import Scene
+from chaos.stage import NotInjected, Victim
 
 
 class KillConsumer(ConsumerFault):

@@ -12,8 +12,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import ConsumerFault, NotInjected, Seconds, Victim
+from chaos.base import ConsumerFault, Seconds
 from chaos.scene import Scene
+from chaos.stage import NotInjected, Victim
 
 
 class PauseConsumer(ConsumerFault):

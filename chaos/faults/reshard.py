@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from chaos.base import Fault, NotInjected
+from chaos.base import Fault
 from chaos.scene import Scene
+from chaos.stage import NotInjected
 from transports.base import CallFailed
 
 

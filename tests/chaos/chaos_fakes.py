@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos.base import Stage
 from chaos.registry import FAULTS
+from chaos.stage import Stage
 from chaos.timeline import Outcome, Runner, plan
 from history import reader
 from history.clock import Clock

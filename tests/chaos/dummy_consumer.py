@@ -14,8 +14,8 @@ from pathlib import Path
 
 import orjson
 
-from chaos.base import Report, Stage
 from chaos.registry import FAULTS
+from chaos.stage import Report, Stage
 from chaos.timeline import Runner, plan
 from history.child import Child
 from history.clock import Clock

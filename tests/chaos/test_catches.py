@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from chaos.base import Line, Stage
 from chaos.registry import FAULTS
+from chaos.stage import Line, Stage
 from chaos.timeline import Outcome, Runner, plan
 from consumers.config import ConsumerConfig
 from consumers.fleet import Fleet

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from chaos.base import Line, Stage
 from chaos.registry import FAULTS
+from chaos.stage import Line, Stage
 from chaos.timeline import Outcome, Runner, plan
 from gameday.resharding import Resharder
 from history import events, reader

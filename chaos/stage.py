@@ -1,0 +1,93 @@
+"""What a fault may touch: the consumers, the load and the stream, as far as breaking them asks for.
+
+The protocols tell what a fault needs of each; who they really are is the roof's business.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from history.control import Disturbance
+from history.errors import RunError
+from history.writer import Writer
+from transports.base import ReshardAction, Resharding
+
+Report = dict[str, Any]
+
+
+class NotInjected(RunError):
+    """A fault could not be put in place: nobody there to break, or no answer. The message says which and why."""
+
+
+class Victim(Protocol):
+    """One place in a crew, and the process that stands there now: its replacement has the next `name` and `pid`."""
+
+    @property
+    def slot(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def alive(self) -> bool: ...
+
+    def signal(self, number: signal.Signals) -> None: ...
+    async def command(self, do: str, **fields: object) -> None: ...
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
+    async def ready_after(self, name: str, timeout_s: float) -> bool:
+        """Wait until a later incarnation than `name` polls; False when time runs out."""
+        ...
+
+
+class Crew(Protocol):
+    """The consumers of one subscription; `members` always names the same places in the same order."""
+
+    @property
+    def members(self) -> Sequence[Victim]: ...
+
+    async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
+        """A standing order to these places: a replacement that starts there while it stands has it too."""
+        ...
+
+    async def disarm(self, instance: str) -> int:
+        """Take the order back; how often it fired, in all incarnations."""
+        ...
+
+
+class Line(Protocol):
+    """The line to the load."""
+
+    async def command(self, do: str, **fields: object) -> None: ...
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
+
+
+class StreamControl(Protocol):
+    """Who may reshape the run's stream, one change at a time."""
+
+    async def reshard(self, action: ReshardAction) -> Resharding:
+        """Split a shard or merge two, and wait until the stream takes records again. Errors: CallFailed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Everything that a fault may touch. `crews` and `visibility_timeout_s` go by subscription; durations in seconds.
+
+    `stream` is None where the subscriptions are queues. `find_s`: how long a strike waits for its consumers to be
+    there; `hold_s`: for one of them to hold a message; `answer_s`: for an answer on a line; `recover_s`: for a
+    replacement to poll.
+    """
+
+    crews: Mapping[str, Crew]
+    visibility_timeout_s: Mapping[str, float]
+    line: Line
+    writer: Writer
+    seed: int
+    stream: StreamControl | None = None
+    find_s: float = 10.0
+    hold_s: float = 5.0
+    answer_s: float = 5.0
+    recover_s: float = 30.0

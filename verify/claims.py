@@ -238,6 +238,12 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
         if finding.note == "unknown":
             judgement.unknown(f"{where}: some receives do not tell which copy it was, or when it was enqueued")
             continue
+        if finding.note == "unread":
+            judgement.unknown(
+                f"{where}: what looks like {finding.anomaly} is one unless a message died unread; "
+                "reading the dead letters to their end would settle it"
+            )
+            continue
         judgement.anomalies[finding.anomaly] += finding.count
         if finding.never_received and state is not None and state.promised.promises == "at-most-once":
             judgement.unknown(f"{where}: {finding.count} never received, which an at-most-once subscription may do")

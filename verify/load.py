@@ -249,5 +249,5 @@ def _find_overtakes(db: duckdb.DuckDBPyConnection) -> None:
     for above in range(0, row[0], _PLACES_AT_ONCE):
         db.execute(
             f"INSERT INTO overtakes SELECT * FROM overtakes_between({above}, {above + _PLACES_AT_ONCE}) "
-            "WHERE line NOT IN (SELECT line FROM overtakes)"
+            "WHERE (line, unread) NOT IN (SELECT (line, unread) FROM overtakes)"
         )

@@ -92,6 +92,7 @@ from tests.reference.words import NEVER, Past, Sample, later
 #     truth.
 # 26. `effect-missing` counts healthy dead letters, to the letter, although a legal service and a correct consumer
 #     that is killed `max_receives` times can cause them.
+# 26a. (!) What only the unread dead letters of 22 to 25 excuse leaves the order claims unknown: it was not looked at.
 # 27. `vacuous` counts each untouched fault as a reason of its own. A life without any record after `due` is a point.
 #     Windows and lives touch unless one is proven to end before the other starts.
 # Claims
@@ -164,6 +165,18 @@ class Court:
                 else bool(self.past.messages[case.id].expect & names)
             )
             and (not judged_only or self.judged(case.id, self.past.subscription(case.subscription or "")))
+        ]
+
+    def unread(self, names: Sequence[str], covered: Sequence[Subscription]) -> list[str]:
+        """Disorder that only an unread dead letter may excuse: not proven, and not seen to be in order either."""
+        self.past.dead_letters_read = True
+        ordered = {spec.name for spec in covered}
+        supposed = {
+            name: [case for case in ANOMALIES[name](self.past) if case.subscription in ordered] for name in names
+        }
+        self.past.dead_letters_read = False
+        return [
+            f"{name} unless it died unread" for name in names if len(supposed[name]) > len(self.within(name, covered))
         ]
 
     def anywhere(self, name: str) -> list[Case]:
@@ -357,7 +370,7 @@ def _ordered(court: Court, ordered_by: str, names: Sequence[str]) -> Finding:
         covered=covered,
         checked=court.count_behind_another(covered, lambda message, spec: court.past.received(message.id, spec.name)),
         blamed={name: court.within(name, covered) for name in names},
-        unknown=[],
+        unknown=court.unread(names, covered),
     )
 
 
@@ -365,13 +378,14 @@ def ordered_effects(court: Court, promise: Promise) -> Finding:
     """violated by effect-out-of-order, stored-out-of-order; unknown when no effects recorded; any unknown effect;
     checked: applied with one before it, where `ordered_by`"""
     covered = court.past.ordered()
+    names = ("effect-out-of-order", "stored-out-of-order")
     return court.finding(
         covered=covered,
         checked=court.count_behind_another(
             covered, lambda message, spec: court.past.applied(message.id, spec.name) > 0
         ),
-        blamed={name: court.within(name, covered) for name in ("effect-out-of-order", "stored-out-of-order")},
-        unknown=court.unrecorded_effects(covered) + court.unknown_effects(covered),
+        blamed={name: court.within(name, covered) for name in names},
+        unknown=court.unrecorded_effects(covered) + court.unknown_effects(covered) + court.unread(names, covered),
     )
 
 

@@ -74,6 +74,7 @@ class Past:
         self.facts = facts
         self.error = facts.manifest.clock_error_ns
         self.tick = facts.manifest.broker_tick_ns
+        self.dead_letters_read = False  # Suppose that the dead letters had been read to their end, and no more found.
         self.subscriptions = dict(facts.manifest.subscriptions)
         self.messages = facts.messages
         self.receives: dict[Pair, list[Received]] = defaultdict(list)
@@ -210,8 +211,10 @@ class Past:
         if self.deaths(id, subscription) or self.redrives(id, subscription):
             return True
         spec = self.subscription(subscription)
-        return spec.dead_letter and not any(
-            self.before(moment, drained.moment) for drained in self.drains.get(subscription, [])
+        return (
+            spec.dead_letter
+            and not self.dead_letters_read
+            and not any(self.before(moment, drained.moment) for drained in self.drains.get(subscription, []))
         )
 
     # -- steps and holds -------------------------------------------------------------------------------------------

@@ -1,14 +1,18 @@
 -- a before b, both received, but b first; not if a may be dead (nobody has read the dead letters since, or it was found
--- there) and a call that received it may have begun before
-SELECT p.s, p.id, 1 AS n, NULL AS note
-FROM followers('first_receives') f JOIN pairs p ON p.s = f.s AND p.id = f.id
-WHERE p.received
-  AND (f.any_ns + clock_error() < p.first.at_ns OR f.same_line < p.first.line)
-  AND (NOT (p.ever_dead OR p.first_redrive IS NOT NULL
-            OR (p.dead_letter AND NOT coalesce(f.any_ns + clock_error() < p.looked_ns, false)))
-       -- An unanswered attempt of it may have stored another copy, which nobody saw die.
-       OR (NOT p.unsure AND coalesce(f.any_ns + clock_error() < p.first_call.at_ns
-                    OR (f.same_ns < p.first_call.at_ns AND p.first_call.file = p.first.file), false)
-           AND (p.first_redrive IS NULL
-                OR record_before(p.first.at_ns, p.first.file, p.first.line, p.first_redrive.at_ns,
-                                 p.first_redrive.file, p.first_redrive.line))));
+-- there) and a call that received it may have begun before; `unread` where only the reading is missing
+WITH late AS (
+    SELECT p.s, p.id, p.ever_dead OR p.first_redrive IS NOT NULL AS died,
+           NOT (p.ever_dead OR p.first_redrive IS NOT NULL
+                OR (p.dead_letter AND NOT coalesce(f.any_ns + clock_error() < p.looked_ns, false)))
+           -- An unanswered attempt of it may have stored another copy, which nobody saw die.
+           OR (NOT p.unsure AND coalesce(f.any_ns + clock_error() < p.first_call.at_ns
+                        OR (f.same_ns < p.first_call.at_ns AND p.first_call.file = p.first.file), false)
+               AND (p.first_redrive IS NULL
+                    OR record_before(p.first.at_ns, p.first.file, p.first.line, p.first_redrive.at_ns,
+                                     p.first_redrive.file, p.first_redrive.line))) AS blamed
+    FROM followers('first_receives') f JOIN pairs p ON p.s = f.s AND p.id = f.id
+    WHERE p.received
+      AND (f.any_ns + clock_error() < p.first.at_ns OR f.same_line < p.first.line)
+)
+SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note
+FROM late WHERE blamed OR NOT died;

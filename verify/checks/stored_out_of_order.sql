@@ -8,8 +8,9 @@ WITH stored AS (
     WINDOW later AS (PARTITION BY s, producer, grp, part ORDER BY seq
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 )
-SELECT s, id, 1 AS n, NULL AS note FROM stored
+SELECT s, id, CASE WHEN unread THEN 0 ELSE 1 END AS n, CASE WHEN unread THEN 'unread' END AS note
+FROM (SELECT *, kind = 'queue' AND unsure AND NOT died AND dead_letter
+                AND NOT coalesce(first_ns + clock_error() < looked_ns, false) AS unread FROM stored)
 WHERE smallest_later < number
-  -- An unanswered attempt of it may have stored an earlier copy, which nobody saw die.
-  AND NOT (kind = 'queue' AND unsure
-           AND (died OR (dead_letter AND NOT coalesce(first_ns + clock_error() < looked_ns, false))));
+  -- An unanswered attempt of it may have stored an earlier copy, which nobody saw die; `unread` where nobody has looked.
+  AND NOT (kind = 'queue' AND unsure AND died);

@@ -585,3 +585,39 @@ def test_the_same_and_not_dead(tmp_path: Path) -> None:
     h.take("b", at=7.5, consumer="c2")
     h.drained(at=40)
     ordered(h, tmp_path, 1, nonmonotonic_delivery=1)
+
+
+# -- what only an unread dead letter may excuse is not blamed, and is not in order either
+
+
+@pytest.mark.parametrize("looked", [None, False, True])
+@pytest.mark.parametrize("claim", [CLAIM, "ordered-effects"])
+def test_disorder_before_unread_dead_letters_does_not_hold(tmp_path: Path, claim: str, looked: bool | None) -> None:
+    # One batch brings b before a, and b is applied first. a might have died in between, and nobody read the dead
+    # letters: that excuses, but the order was not seen to hold. A look that left messages behind settles it, too.
+    h = sent("a", "b", sub=fifo(dead_letter=True), claims=[claim])
+    h.receive("b", at=3, batch="both")
+    h.receive("a", at=3, batch="both")
+    h.effect("b", at=3.2, batch="both")
+    h.effect("a", at=3.4, batch="both")
+    if looked is not None:
+        h.drained(at=20, empty=looked)
+    verdict = verdict_of(h, tmp_path)
+    late = 0 if looked is None else 1
+    found = {"nonmonotonic-delivery": late, "effect-out-of-order": late, "vanished": 2 if looked else 0}
+    check(verdict, {claim: "violated" if late else "unknown"}, found)
+    assert late or "reading the dead letters" in " ".join(verdict["claims"][0]["why"])
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_an_overtake_before_unread_dead_letters_does_not_hold(tmp_path: Path, looked: bool) -> None:
+    # b comes while a is held; a is deleted after it.
+    h = sent("a", "b", sub=fifo(dead_letter=True), claims=[CLAIM])
+    h.receive("a", at=3)
+    h.take("b", at=4)
+    h.effect("a", at=5)
+    h.delete("a", at=5.1)
+    if looked:
+        h.drained(at=20)
+    verdict = verdict_of(h, tmp_path)
+    check(verdict, {CLAIM: "violated" if looked else "unknown"}, {"group-overtake": int(looked)})

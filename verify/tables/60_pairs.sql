@@ -3,7 +3,8 @@
 -- stands, by the store where it was read back, else by the records; `unknown_effect`: nobody knows.
 -- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
 -- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
--- `number`, `part`: the smallest broker number under which it was received before any redrive, and its partition.
+-- `number`, `part`: the smallest broker number under which it was received before any redrive, and its partition. Copies
+-- in several partitions are not told apart by their numbers: there it is the copy in the ancestor of all the others.
 -- `only_part`: the one partition of a stream that its receives and answers name; on a queue always ''.
 
 CREATE TABLE pairs AS
@@ -33,6 +34,17 @@ WITH redriven AS (
            min(x.part) AS least_part, max(x.part) AS greatest_part
     FROM rx x LEFT JOIN redriven r ON r.id = x.id AND r.s = x.s
     GROUP BY x.id, x.s
+), scattered AS (
+    SELECT x.id, x.s, x.part, min(x.number) AS number
+    FROM rx x JOIN got g ON g.id = x.id AND g.s = x.s AND g.least_part <> g.greatest_part
+    WHERE x.number IS NOT NULL
+    GROUP BY x.id, x.s, x.part
+), foremost AS (
+    SELECT a.id, a.s, a.part, a.number
+    FROM scattered a
+    WHERE NOT EXISTS (
+        SELECT 1 FROM scattered b ANTI JOIN descendants d ON d.s = b.s AND d.ancestor = a.part AND d.descendant = b.part
+        WHERE b.s = a.s AND b.id = a.id AND b.part <> a.part)
 ), deletes AS (
     SELECT id, s, min({'at_ns': began_ns, 'file': file}) AS first_delete, bool_or(ok) AS deleted
     FROM settles WHERE action = 'delete' AND may_work GROUP BY id, s
@@ -61,8 +73,10 @@ SELECT p.id, p.s,
        m.producer, m.grp, m.seq, m.began, m.ended, m.file AS producer_file,
        coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
-       g.first, g.last, g.first_call, g.stored.number AS number,
-       CASE WHEN u.kind = 'stream' THEN g.stored.part ELSE '' END AS part,
+       g.first, g.last, g.first_call,
+       CASE WHEN u.kind = 'stream' AND g.least_part <> g.greatest_part THEN f.number ELSE g.stored.number END AS number,
+       CASE WHEN u.kind <> 'stream' THEN ''
+            WHEN g.least_part <> g.greatest_part THEN f.part ELSE g.stored.part END AS part,
        CASE WHEN u.kind <> 'stream' THEN ''
             WHEN least(g.least_part, m.number_part) = greatest(g.greatest_part, m.number_part)
             THEN least(g.least_part, m.number_part) END AS only_part,
@@ -81,6 +95,7 @@ JOIN subs u ON u.s = p.s
 JOIN drains z ON z.s = p.s
 LEFT JOIN messages m ON m.id = p.id
 LEFT JOIN got g ON g.id = p.id AND g.s = p.s
+LEFT JOIN foremost f ON f.id = p.id AND f.s = p.s
 LEFT JOIN died d ON d.id = p.id AND d.s = p.s
 LEFT JOIN redriven r ON r.id = p.id AND r.s = p.s
 LEFT JOIN deletes del ON del.id = p.id AND del.s = p.s

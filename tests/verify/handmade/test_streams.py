@@ -54,6 +54,20 @@ def test_within_a_partition(tmp_path: Path, order: str, late: int) -> None:
     in_order(h, tmp_path, 2, nonmonotonic_delivery=late, redelivery=len(order) - 3)
 
 
+@pytest.mark.parametrize("parents", [{"s1": [], "s2": ["s1"]}, {}])
+def test_copies_in_two_partitions_are_not_told_apart_by_their_numbers(
+    tmp_path: Path, parents: dict[str, list[str]]
+) -> None:
+    # a was stored in s1 (100) and, sent once more, in s2 under a smaller number (50); b stands behind it in s1. Where
+    # s2 is a child of s1 the copy in s1 is the one to go by; else the answers to the sends tell.
+    h = read({"a": ("s1", "100"), "b": ("s1", "200")}, "", parents=parents)
+    h.receive("a", at=3, partition="s1", broker_seq="100")
+    h.receive("b", at=4, partition="s1", broker_seq="200")
+    h.receive("a", at=5, partition="s2", broker_seq="50")
+    h.drained(at=31)
+    check(verdict_of(h, tmp_path), {CLAIM: ("holds", 1), "no-loss": "holds"}, {"send-duplicate": 1})
+
+
 def test_partitions_have_no_order_among_each_other(tmp_path: Path) -> None:
     # a (1) and b (2) lie in two partitions: nothing to look at but x, which has a before it.
     h = read({"a": ("s1", "1"), "b": ("s2", "2"), "x": ("s1", "3")}, "bax")

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -34,17 +34,15 @@ from transports.base import (
     Outgoing,
     Plan,
     Product,
-    QueueSource,
     ReplayState,
     SendOutcome,
-    StreamSource,
     SubscriptionSpec,
     Topology,
     refuse_unknown,
 )
 from transports.filters import event_pattern
 from transports.queue import SERVICE as SQS
-from transports.queue import SqsQueue, Unwrapped, create_queues, delete_queues, is_fifo, promise, queue_gaps
+from transports.queue import EndsInQueues, Unwrapped, create_queues, delete_queues, is_fifo, promise
 
 SERVICE = "events"
 BATCH_MAX = 10
@@ -71,14 +69,30 @@ _REFUSALS = frozenset(
 _ENDS: Mapping[str, SendResult] = {"COMPLETED": "ok", "FAILED": "failed", "CANCELLED": "failed"}
 
 
-class Eventbridge:
+def unwrap(body: str) -> Unwrapped:
+    """Take off what EventBridge put around the event of a producer; a body that is none of its is left as it is."""
+    try:
+        event = orjson.loads(body)
+        sent = {name: event[name] for name in _OF_THE_PRODUCER}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return Unwrapped(body=body)
+    # The queue's message groups are those of the target: a path into the event on AWS, but a constant on emulators.
+    return Unwrapped(
+        body=orjson.dumps(sent).decode(),
+        upstream_id=event.get("id"),
+        replay=event.get("replay-name"),
+        regrouped=True,
+    )
+
+
+class Eventbridge(EndsInQueues):
     """`send_to` is the name of the bus; its ARN, and that of the archive, stand in `extra`."""
 
     name = "eventbridge"
-    kind: Literal["queue"] = "queue"
     ordered = False
     batch_max = BATCH_MAX
     services = (SERVICE, SQS)
+    unwrap = staticmethod(unwrap)
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """Errors: ValueError for a pattern that EventBridge would refuse, or that nobody could judge by."""
@@ -166,22 +180,12 @@ class Eventbridge:
         ]
 
     def gaps(self, product: Product) -> Mapping[Capability, str]:
-        gaps = dict(queue_gaps(product))
+        gaps = dict(super().gaps(product))
         del gaps["replay"]
         if product == "localstack":
             # Seen with 4.14.0: it takes the time of an archived event, a text, for a date (docs/conformance.md).
             gaps["replay"] = "LocalStack answers StartReplay with an error once its archive holds an event"
         return gaps
-
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
-        return SqsQueue(addresses.queues[subscription], unwrap)
-
-    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
-        raise TypeError(f"{self.name} is consumed from a queue, not from a stream")
-
-    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
-        queue = addresses.dead_letter_queues.get(subscription)
-        return SqsQueue(queue, unwrap) if queue else None
 
     def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
         return Call(
@@ -208,22 +212,6 @@ class Eventbridge:
             reached=None if reached is None else str(reached),
             why=answer.get("StateReason"),
         )
-
-
-def unwrap(body: str) -> Unwrapped:
-    """Take off what EventBridge put around the event of a producer; a body that is none of its is left as it is."""
-    try:
-        event = orjson.loads(body)
-        sent = {name: event[name] for name in _OF_THE_PRODUCER}
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return Unwrapped(body=body)
-    # The queue's message groups are those of the target: a path into the event on AWS, but a constant on emulators.
-    return Unwrapped(
-        body=orjson.dumps(sent).decode(),
-        upstream_id=event.get("id"),
-        replay=event.get("replay-name"),
-        regrouped=True,
-    )
 
 
 def _bus_deleted(bus: str) -> Call:

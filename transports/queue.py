@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -28,7 +28,9 @@ from transports.base import (
     Outgoing,
     Plan,
     Product,
+    QueueSource,
     SendOutcome,
+    StreamSource,
     SubscriptionSpec,
     Topology,
 )
@@ -120,14 +122,6 @@ def create_queues(
             policy = {"Policy": sending_policy(sender, arns[spec.name])}
             yield Call(SERVICE, "SetQueueAttributes", {"QueueUrl": urls[spec.name], "Attributes": policy})
     return Queues(urls=urls, arns=arns, dead_letter_urls=dead_letter_urls)
-
-
-def queue_gaps(product: Product) -> Mapping[Capability, str]:
-    """What a product's queues cannot do. MiniStack has no StartMessageMoveTask."""
-    gaps: dict[Capability, str] = {"reshard": "a queue has no shards", "replay": "a queue keeps no archive"}
-    if product == "ministack":
-        gaps["redrive"] = "MiniStack does not move dead letters back (no StartMessageMoveTask)"
-    return gaps
 
 
 def delete_queues(addresses: Addresses) -> Plan[None]:
@@ -235,6 +229,34 @@ class SqsQueue:
 
     def _call(self, operation: str, **params: Any) -> Call:
         return Call(SERVICE, operation, {"QueueUrl": self.queue, **params})
+
+
+class EndsInQueues:
+    """What all pipelines share whose subscriptions are SQS queues.
+
+    `unwrap` takes off what a service in front of the queue put around a body.
+    """
+
+    kind: Literal["queue"] = "queue"
+    name: str
+    unwrap: Callable[[str], Unwrapped] = staticmethod(as_sent)
+
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        """What a product's queues cannot do. MiniStack has no StartMessageMoveTask."""
+        gaps: dict[Capability, str] = {"reshard": "a queue has no shards", "replay": "a queue keeps no archive"}
+        if product == "ministack":
+            gaps["redrive"] = "MiniStack does not move dead letters back (no StartMessageMoveTask)"
+        return gaps
+
+    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
+        return SqsQueue(addresses.queues[subscription], self.unwrap)
+
+    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+        raise TypeError(f"{self.name} is consumed from queues, not from a stream")
+
+    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
+        queue = addresses.dead_letter_queues.get(subscription)
+        return SqsQueue(queue, self.unwrap) if queue else None
 
 
 def entries_by_id(answer: Answer, count: int) -> list[tuple[bool, Mapping[str, Any] | None]]:

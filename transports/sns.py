@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -21,14 +21,10 @@ from transports.base import (
     Addresses,
     Answer,
     Call,
-    Capability,
     Document,
     Outgoing,
     Plan,
-    Product,
-    QueueSource,
     SendOutcome,
-    StreamSource,
     SubscriptionSpec,
     Topology,
     refuse_unknown,
@@ -36,26 +32,40 @@ from transports.base import (
 from transports.filters.sns_filter import Attribute, check, matches_attributes, matches_body
 from transports.queue import SERVICE as SQS
 from transports.queue import (
-    SqsQueue,
+    EndsInQueues,
     Unwrapped,
     batch_outcomes,
     create_queues,
     delete_queues,
     is_fifo,
     promise,
-    queue_gaps,
 )
 
 SERVICE = "sns"
 _SCOPES = {"attributes": "MessageAttributes", "body": "MessageBody"}
 
 
-class Sns:
+def unwrap(body: str) -> Unwrapped:
+    """Take SNS's envelope off; a body without one was delivered raw, and then SNS's id for it is nowhere.
+
+    Its form: docs.aws.amazon.com/sns/latest/dg/http-notification-json.html, which queues get too.
+    """
+    try:
+        document = orjson.loads(body)
+        if document["Type"] == "Notification":
+            return Unwrapped(body=document["Message"], upstream_id=document["MessageId"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        # Not SNS's form, so it is what the producer wrote, or nothing of ours.
+        pass
+    return Unwrapped(body=body)
+
+
+class Sns(EndsInQueues):
     """One topic with its queues. `fifo` is the only difference between the two pipelines."""
 
-    kind: Literal["queue"] = "queue"
     batch_max = 10
     services = (SERVICE, SQS)
+    unwrap = staticmethod(unwrap)
 
     def __init__(self, *, name: str, fifo: bool) -> None:
         self.name = name
@@ -127,19 +137,6 @@ class Sns:
     def expect(self, topology: Topology, body: str) -> list[str]:
         return [spec.name for spec in topology.subscriptions if _is_for(spec, body)]
 
-    def gaps(self, product: Product) -> Mapping[Capability, str]:
-        return queue_gaps(product)
-
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
-        return SqsQueue(addresses.queues[subscription], unwrap)
-
-    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
-        raise TypeError(f"{self.name} is consumed from queues, not from a stream")
-
-    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
-        queue = addresses.dead_letter_queues.get(subscription)
-        return SqsQueue(queue, unwrap) if queue else None
-
 
 def attributes_of(body: str) -> dict[str, Attribute]:
     """The message attributes of an order event, which a filter policy can ask for.
@@ -157,21 +154,6 @@ def attributes_of(body: str) -> dict[str, Attribute]:
         "total": Attribute("Number", str(detail["total"])),
         "skus": Attribute("String.Array", orjson.dumps([item["sku"] for item in detail["items"]]).decode()),
     }
-
-
-def unwrap(body: str) -> Unwrapped:
-    """Take SNS's envelope off; a body without one was delivered raw, and then SNS's id for it is nowhere.
-
-    Its form: docs.aws.amazon.com/sns/latest/dg/http-notification-json.html, which queues get too.
-    """
-    try:
-        document = orjson.loads(body)
-        if document["Type"] == "Notification":
-            return Unwrapped(body=document["Message"], upstream_id=document["MessageId"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        # Not SNS's form, so it is what the producer wrote, or nothing of ours.
-        pass
-    return Unwrapped(body=body)
 
 
 def _deleted(topic: str) -> Call:

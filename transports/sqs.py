@@ -7,39 +7,32 @@ once in any order; FIFO orders by message group and drops a repeated deduplicati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from history.manifest import Subscription
 from transports.base import (
     Addresses,
     Answer,
     Call,
-    Capability,
     Outgoing,
     Plan,
-    Product,
-    QueueSource,
     SendOutcome,
-    StreamSource,
     Topology,
     refuse_unknown,
 )
 from transports.queue import (
     BATCH_MAX,
     SERVICE,
-    SqsQueue,
+    EndsInQueues,
     batch_outcomes,
     create_queues,
     delete_queues,
     promise,
-    queue_gaps,
 )
 
 
-class Sqs:
+class Sqs(EndsInQueues):
     """One queue with its dead-letter queue. `fifo` is the only difference between the two pipelines."""
 
-    kind: Literal["queue"] = "queue"
     batch_max = BATCH_MAX
     services = (SERVICE,)
 
@@ -80,16 +73,3 @@ class Sqs:
 
     def expect(self, topology: Topology, body: str) -> list[str]:
         return topology.names
-
-    def gaps(self, product: Product) -> Mapping[Capability, str]:
-        return queue_gaps(product)
-
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
-        return SqsQueue(addresses.queues[subscription])
-
-    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
-        raise TypeError(f"{self.name} is consumed from a queue, not from a stream")
-
-    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
-        queue = addresses.dead_letter_queues.get(subscription)
-        return SqsQueue(queue) if queue else None

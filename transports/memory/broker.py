@@ -28,7 +28,7 @@ from transports.memory.queues import (
     Settings,
     StandardQueue,
 )
-from transports.memory.wire import Answer, Params, Refused
+from transports.memory.wire import Answer, Params, Refused, known
 
 ACCOUNT = "000000000000"
 BATCH_MAX = 10
@@ -138,9 +138,7 @@ class Broker:
 
     def call(self, now: int, operation: str, params: Params) -> Answer | LongPoll:
         """Errors: Refused."""
-        carry_out = self._operations.get(operation)
-        if carry_out is None:
-            raise Refused("UnknownOperationException", f"The operation {operation} is not known here.")
+        carry_out = known(self._operations, operation)
         return carry_out(now, params)
 
     # Queues.

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from history.clock import NS_PER_S
-from transports.memory.wire import Answer, Params, Refused
+from transports.memory.wire import Answer, Params, Refused, known
 
 ACTIONS_MAX = 100
 PAGE_BYTES = 1_048_576
@@ -136,9 +136,7 @@ class DynamoDB:
 
     def call(self, now: int, operation: str, params: Params) -> Answer:
         """`now` is in ns since the epoch. Errors: Refused."""
-        carry_out = self._operations.get(operation)
-        if carry_out is None:
-            raise Refused("UnknownOperationException", f"The operation {operation} is not known here.")
+        carry_out = known(self._operations, operation)
         if unknown := [name for name in _UNKNOWN if name in params]:
             raise _invalid(f"Not known here: {', '.join(unknown)}")
         return carry_out(now, params)

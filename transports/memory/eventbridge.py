@@ -20,7 +20,7 @@ import orjson
 from history.clock import NS_PER_S
 from transports.filters import event_pattern
 from transports.memory.broker import ACCOUNT, Broker
-from transports.memory.wire import Answer, Params, Refused
+from transports.memory.wire import Answer, Params, Refused, known
 
 REGION = "us-east-1"
 ENTRIES_MAX = 10
@@ -144,9 +144,7 @@ class EventBridge:
 
     def call(self, now: int, operation: str, params: Params) -> Answer:
         """Errors: Refused."""
-        carry_out = self._operations.get(operation)
-        if carry_out is None:
-            raise Refused("UnknownOperationException", f"The operation {operation} is not known here.")
+        carry_out = known(self._operations, operation)
         return carry_out(now, params)
 
     # Buses.

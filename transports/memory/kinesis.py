@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from history.clock import NS_PER_S
-from transports.memory.wire import Answer, Params, Refused
+from transports.memory.wire import Answer, Params, Refused, known
 
 ITERATOR_LIFE_S = 300.0
 RECORDS_MAX = 500
@@ -174,9 +174,7 @@ class Kinesis:
 
     def call(self, now: int, operation: str, params: Params) -> Answer:
         """`now` is in ns since the epoch. Errors: Refused."""
-        carry_out = self._operations.get(operation)
-        if carry_out is None:
-            raise Refused("UnknownOperationException", f"The operation {operation} is not known here.")
+        carry_out = known(self._operations, operation)
         return carry_out(now, params)
 
     # Streams.

@@ -21,7 +21,7 @@ import orjson
 from history.clock import NS_PER_S
 from transports.filters import sns_filter
 from transports.memory.broker import ACCOUNT, DEDUP_WINDOW_S, Broker, each, entries_of
-from transports.memory.wire import Answer, Params, Refused
+from transports.memory.wire import Answer, Params, Refused, known
 
 BYTES_MAX = 262_144
 _ARN = f"arn:aws:sns:us-east-1:{ACCOUNT}:"
@@ -121,9 +121,7 @@ class Sns:
 
     def call(self, now: int, operation: str, params: Params) -> Answer:
         """Errors: Refused."""
-        carry_out = self._operations.get(operation)
-        if carry_out is None:
-            raise Refused("InvalidAction", f"The operation {operation} is not known here.")
+        carry_out = known(self._operations, operation, refusal="InvalidAction")
         return carry_out(now, params)
 
     # Topics.

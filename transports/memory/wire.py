@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -17,6 +17,7 @@ import orjson
 
 Params = Mapping[str, Any]
 Answer = dict[str, Any]
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -28,6 +29,14 @@ class Refused(Exception):
         self.message = message
         self.status = status
         self.more = more or {}
+
+
+def known(operations: Mapping[str, T], operation: str, *, refusal: str = "UnknownOperationException") -> T:
+    """What carries an operation out. Errors: Refused, with the code by which the service's protocol refuses."""
+    try:
+        return operations[operation]
+    except KeyError:
+        raise Refused(refusal, f"The operation {operation} is not known here.") from None
 
 
 class Written(NamedTuple):

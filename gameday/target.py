@@ -187,7 +187,7 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
     for service in services:
         where = target.endpoint.url(service)
         try:
-            await asyncio.to_thread(carrier, _PROBES[service])
+            await asyncio.to_thread(carrier, LOOKS[service])
         except CallFailed as error:
             raise TargetError(
                 f"no answer from {service} at {where}: {error}. Start the endpoint (for example "
@@ -215,7 +215,8 @@ def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) 
     )
 
 
-_PROBES: Mapping[str, Call] = {
+# A call that changes nothing, to see whether a service is there.
+LOOKS: Mapping[str, Call] = {
     "sqs": Call("sqs", "ListQueues", {}),
     "sns": Call("sns", "ListTopics", {}),
     "events": Call("events", "ListEventBuses", {}),

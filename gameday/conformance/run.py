@@ -44,14 +44,6 @@ _READ_TIMEOUT_S = 30.0
 _REMOTE_PATIENCE_S = 90.0
 _EXIT: Mapping[Result, int] = {"violated": 1, "unknown": 3, "not-implemented": 3, "holds": 0}
 _UNREACHABLE = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError")
-# A call that changes nothing, to see whether a service is there.
-_LOOK: Mapping[str, Call] = {
-    "sqs": Call("sqs", "ListQueues", {}),
-    "sns": Call("sns", "ListTopics", {}),
-    "events": Call("events", "ListRules", {}),
-    "kinesis": Call("kinesis", "ListStreams", {}),
-    "dynamodb": Call("dynamodb", "ListTables", {}),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +152,7 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
     services = list(services)
     for service in services:
         try:
-            carry(_LOOK[service])
+            carry(targets.LOOKS[service])
         except CallFailed as failed:
             failures[service] = failed
     told = {service: f"{service} at {endpoint.url(service)}: {failed}" for service, failed in failures.items()}

@@ -55,7 +55,7 @@ def test_a_service_has_the_variable_that_the_sdks_read_for_it(service: str, vari
 def test_every_service_of_every_transport_can_be_asked_whether_it_is_there() -> None:
     services = {service for transport in TRANSPORTS.values() for service in transport.services}
     for service in services | {"dynamodb"}:
-        call = target._PROBES[service]
+        call = target.LOOKS[service]
         assert call.service == service
         assert complaints(call) == ""
 

@@ -5,14 +5,13 @@
 CREATE TABLE settles AS
 WITH told AS (
     SELECT line, file, at_ns, event, id, s, consumer, batch, action, broker_id, part, broker_seq, hidden_s, outcome,
+           CASE WHEN action = 'checkpoint' THEN broker_seq END AS position,
            CASE event WHEN 'settling' THEN at_ns ELSE coalesce(started_ns, at_ns) END AS began_ns
     FROM raw
     WHERE event IN ('settling', 'settled') AND s IS NOT NULL
 ), numbered AS (
-    SELECT *, CASE WHEN action = 'checkpoint' THEN broker_seq END AS position,
-           count(*) FILTER (event = 'settling') OVER (
-               PARTITION BY batch, id, action, s, consumer, part, broker_id,
-                            CASE WHEN action = 'checkpoint' THEN broker_seq END
+    SELECT *, count(*) FILTER (event = 'settling') OVER (
+               PARTITION BY batch, id, action, s, consumer, part, broker_id, position
                ORDER BY began_ns, event DESC, line ROWS UNBOUNDED PRECEDING) AS nth
     FROM told
 ), paired AS (

@@ -135,7 +135,10 @@ class Sns(EndsInQueues):
         return batch_outcomes(answer, messages)
 
     def expect(self, topology: Topology, body: str) -> list[str]:
-        return [spec.name for spec in topology.subscriptions if _is_for(spec, body)]
+        if all(spec.filter is None for spec in topology.subscriptions):
+            return topology.names
+        event, attributes = orjson.loads(body), attributes_of(body)
+        return [spec.name for spec in topology.subscriptions if _is_for(spec, event, attributes)]
 
 
 def attributes_of(body: str) -> dict[str, Attribute]:
@@ -160,13 +163,13 @@ def _deleted(topic: str) -> Call:
     return Call(SERVICE, "DeleteTopic", {"TopicArn": topic})
 
 
-def _is_for(spec: SubscriptionSpec, body: str) -> bool:
-    """Whether the subscription is meant to get a message with this body."""
+def _is_for(spec: SubscriptionSpec, event: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> bool:
+    """Whether the subscription is meant to get a message with this body and these attributes."""
     if spec.filter is None:
         return True
     if spec.filter_on == "body":
-        return matches_body(spec.filter, orjson.loads(body))
-    return matches_attributes(spec.filter, attributes_of(body))
+        return matches_body(spec.filter, event)
+    return matches_attributes(spec.filter, attributes)
 
 
 def _subscription_attributes(spec: SubscriptionSpec) -> dict[str, str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from consumers.config import ConsumerConfig
 from consumers.disturbances import Disturbances
-from consumers.effects import Key
+from consumers.effects import EffectStore, Key
+from consumers.leases import LeaseStore
 from consumers.worker import Worker
 from history import envelope, reader
 from history.events import Record
@@ -19,6 +21,19 @@ from transports.carrier import BotoCarrier
 from transports.registry import TRANSPORTS
 
 DEADLINE_S = 30.0
+Store = TypeVar("Store", EffectStore, LeaseStore)
+
+
+@asynccontextmanager
+async def opened(store: Store) -> AsyncIterator[Store]:
+    """The store from its creation to its removal."""
+    await store.create(tags={"gameday:run": "r"})
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.remove()
+        await store.close()
 
 
 def read_history(run: Path, name: str) -> list[Record]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from consumers.lease_stores import LEASE_STORES, make_leases
 from consumers.leases import Lease, LeaseStore
+from tests.consumers.scripted import opened
 from tests.consumers.streaming import DictLeases
 from tests.transports.asked import served
 from transports.endpoint import Endpoint
@@ -37,18 +37,6 @@ def dynamodb() -> Iterator[str]:
         yield url
 
 
-@asynccontextmanager
-async def opened(make: Make) -> AsyncIterator[LeaseStore]:
-    store = make()
-    await store.create(tags={"gameday:run": "r"})
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.remove()
-        await store.close()
-
-
 A = Lease(subscription="orders", shard="shardId-a")
 NUMBER = "49590338271490256608559692538361571095921577406475796480"
 
@@ -59,7 +47,7 @@ def test_every_registered_store_is_tried_here() -> None:
 
 def test_a_row_is_put_once_and_comes_back_whole(make: Make) -> None:
     async def scene() -> None:
-        async with opened(make) as store:
+        async with opened(make()) as store:
             child = Lease(subscription="orders", shard="shardId-b", parents=("shardId-a", "shardId-z"))
             assert await store.add(A)
             assert await store.add(child)
@@ -73,7 +61,7 @@ def test_a_row_is_put_once_and_comes_back_whole(make: Make) -> None:
 
 def test_of_two_who_take_what_they_saw_one_gets_it(make: Make) -> None:
     async def scene() -> None:
-        async with opened(make) as store:
+        async with opened(make()) as store:
             await store.add(A)
             mine, *others = await asyncio.gather(*(store.take(A, f"c{n}") for n in range(4)))
             got = [lease for lease in (mine, *others) if lease is not None]
@@ -87,7 +75,7 @@ def test_of_two_who_take_what_they_saw_one_gets_it(make: Make) -> None:
 
 def test_a_lease_that_was_renewed_since_it_was_seen_is_not_taken(make: Make) -> None:
     async def scene() -> None:
-        async with opened(make) as store:
+        async with opened(make()) as store:
             await store.add(A)
             mine = await store.take(A, "x")
             assert mine is not None
@@ -102,7 +90,7 @@ def test_a_lease_that_was_renewed_since_it_was_seen_is_not_taken(make: Make) -> 
 
 def test_a_holder_writes_until_its_token_is_old(make: Make) -> None:
     async def scene() -> None:
-        async with opened(make) as store:
+        async with opened(make()) as store:
             await store.add(A)
             zombie = await store.take(A, "x")
             assert zombie is not None
@@ -126,7 +114,7 @@ def test_a_holder_writes_until_its_token_is_old(make: Make) -> None:
 
 def test_what_was_given_back_is_nobodys_and_its_token_is_old(make: Make) -> None:
     async def scene() -> None:
-        async with opened(make) as store:
+        async with opened(make()) as store:
             await store.add(A)
             mine = await store.take(A, "x")
             assert mine is not None
@@ -142,7 +130,7 @@ def test_what_was_given_back_is_nobodys_and_its_token_is_old(make: Make) -> None
 
 def test_two_processes_see_one_store(make: Make) -> None:
     async def scene() -> None:
-        async with opened(make) as store:
+        async with opened(make()) as store:
             other = make()
             await other.open()
             await store.add(A)

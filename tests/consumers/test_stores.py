@@ -6,16 +6,16 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from consumers.effects import EffectStore, Key
+from consumers.effects import Key
 from consumers.sqlite import SqliteStore
 from consumers.stores import STORES, make_store
-from tests.consumers.scripted import DEADLINE_S
+from tests.consumers.scripted import DEADLINE_S, opened
 from tests.transports.asked import served
 from transports.base import CallFailed
 from transports.endpoint import Endpoint
@@ -35,25 +35,13 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[dict[str, 
     return {"kind": "dynamodb", "table": f"effects-{tmp_path.name}"}, request.getfixturevalue(request.param)
 
 
-@asynccontextmanager
-async def opened(settings: tuple[dict[str, str], Endpoint]) -> AsyncIterator[EffectStore]:
-    store = make_store(*settings)
-    await store.create(tags={"gameday-run": "r"})
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.remove()
-        await store.close()
-
-
 def test_every_registered_store_is_tried_here() -> None:
     assert set(STORES) == {"sqlite", "dynamodb"}
 
 
 def test_steps(settings: tuple[dict[str, str], Endpoint]) -> None:
     async def scene() -> None:
-        async with opened(settings) as store:
+        async with opened(make_store(*settings)) as store:
             a, b = Key("orders", "a"), Key("orders", "b#1")
             assert not await store.seen(a)
             assert await store.claim(a)
@@ -74,7 +62,7 @@ def test_steps(settings: tuple[dict[str, str], Endpoint]) -> None:
 
 def test_many_steps_at_once_lose_nothing(settings: tuple[dict[str, str], Endpoint]) -> None:
     async def scene() -> None:
-        async with opened(settings) as store:
+        async with opened(make_store(*settings)) as store:
             one = Key("orders", "one")
             await asyncio.gather(*(store.apply(one) for _ in range(20)))
             won = await asyncio.gather(*(store.claim_and_apply(Key("orders", f"m{n % 5}")) for n in range(20)))

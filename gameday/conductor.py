@@ -235,7 +235,7 @@ class _Conductor:
             chaos = playing.create_task(runner.run(start_ns=start_ns), name="chaos")
             done = await self._load_done(load)
             writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
-            settled_ns = setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
+            settled_ns = self._settled_ns(topology)
             view.phase(f"load done ({_counted(done)}); healing what is still broken")
             runner.heal_all()
             self._tell_strikes(await chaos)
@@ -243,7 +243,7 @@ class _Conductor:
         drained = await self._drain(backlog, settled_ns)
         if scenario.topology.redrive:
             await self._redrive(backlog, drained=drained)
-            await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+            await self._drain(backlog, self._settled_ns(topology))
         if isinstance(setting.transport, Replayer) and topology.archive:
             replay = Replay(
                 transport=setting.transport,
@@ -254,9 +254,13 @@ class _Conductor:
                 writer=writer,
             )
             await self._replay(replay)
-            await self._drain(backlog, setting.clock.now_ns() + round(topology.settle_s * NS_PER_S))
+            await self._drain(backlog, self._settled_ns(topology))
         await self._finish(backlog, writer)
         await self._read_effects(store, writer)
+
+    def _settled_ns(self, topology: Topology) -> int:
+        """From when on what is sent now counts as lost where it is not."""
+        return self._setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
 
     async def _replay(self, replay: Replay) -> None:
         view = self._view

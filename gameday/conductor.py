@@ -298,8 +298,8 @@ class _Conductor:
         drained = not any(depth.total for depth in depths.values())
         if not drained:
             view.note(
-                f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need a "
-                "drained queue are unknown; a longer `drain_timeout` or faster consumers would settle them."
+                f"not drained: {_depths(depths)}, and no fewer for {scenario.drain_timeout_s:g} s. Claims that need "
+                "everything drained are unknown; a longer `drain_timeout` or faster consumers would settle them."
             )
         return drained
 
@@ -372,18 +372,19 @@ class _Conductor:
 
     async def _provision(self, target: targets.Target, topology: Topology, carrier: BotoCarrier) -> Addresses:
         transport, setting = self._setting.transport, self._setting
+        what = "the stream" if transport.kind == "stream" else "the queues"
 
         async def remove(addresses: Addresses) -> None:
             if target.kind == "embedded":
                 # It all lives in a process that ends now.
                 return
-            self._view.phase("removing queues")
+            self._view.phase(f"removing {what}")
             try:
                 await asyncio.to_thread(persist, transport.tear_down(addresses), carrier)
             except CallFailed as error:
                 self._view.note(f"could not remove all that the run created; remove it by hand: {error}")
 
-        self._view.phase("creating queues")
+        self._view.phase(f"creating {what}")
         plan = transport.provision(topology, run=setting.id, tags=setting.tags)
         try:
             # To its end even when interrupted: what was half created could not be removed by its address.
@@ -392,7 +393,7 @@ class _Conductor:
                 lambda addresses: self._stack.push_async_callback(remove, addresses),
             )
         except CallFailed as error:
-            raise TargetError(f"cannot create the queues: {error}") from error
+            raise TargetError(f"cannot create {what}: {error}") from error
 
     async def _make_store(self, target: targets.Target) -> EffectStore:
         store = make_store(self._setting.store, target.endpoint)

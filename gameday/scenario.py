@@ -74,6 +74,8 @@ _NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 }
 # What one receive takes: SQS 10; of a stream more would be in hand for too long.
 _BATCH_MAX = {"queue": 10, "stream": 1000}
+# A shard may be read five times a second, so that ten records at a time would be 50 a second.
+_BATCH = {"queue": 10, "stream": 100}
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -154,7 +156,9 @@ class ConsumersSpec(_Strict):
     processes: Count = 3
     concurrency: Count = 4
     pollers: Count = 1
-    batch: Count = Field(default=10, description="messages in one receive: of a queue at most 10, of a stream 1000")
+    batch: Count | None = Field(
+        default=None, description="messages in one receive (default: of a queue 10, its most; of a stream 100 of 1000)"
+    )
     wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
     handler: str = "reference"
     processing_time: Annotated[Duration, Field(ge=0)] = 0.0
@@ -208,6 +212,7 @@ class Scenario:
     load: LoadSpec
     shape: Shape
     consumers: ConsumersSpec
+    receive_batch: int
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
     drain_timeout_s: float
@@ -273,6 +278,7 @@ def resolve(document: Document) -> Scenario:
     _check_expect(body, claims, problems)
     problems.raise_if_any()
     drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
+    receive_batch = body.consumers.batch or _BATCH[TRANSPORTS[body.transport].kind]
     return Scenario(
         name=body.name,
         transport=body.transport,
@@ -280,13 +286,14 @@ def resolve(document: Document) -> Scenario:
         load=body.load,
         shape=shape,
         consumers=body.consumers,
+        receive_batch=receive_batch,
         chaos=chaos,
         claims=claims,
         drain_timeout_s=drain_timeout_s,
         seed=body.seed,
         metrics_port=body.metrics_port,
         expect=body.expect,
-        document=_written_back(body, own, chaos_data, claims_data, drain_timeout_s),
+        document=_written_back(body, own, chaos_data, claims_data, receive_batch, drain_timeout_s),
     )
 
 
@@ -612,7 +619,7 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
 def _check_consumed(body: Body, kind: Literal["queue", "stream"], problems: _Problems) -> None:
     """What a receive of that kind cannot do, and what has an end only where there are dead letters."""
     consumers, load = body.consumers, body.load
-    if consumers.batch > (most := _BATCH_MAX[kind]):
+    if consumers.batch is not None and consumers.batch > (most := _BATCH_MAX[kind]):
         problems.add(("consumers", "batch"), f"{consumers.batch} is more than the {most} of one receive")
     if kind == "stream" and consumers.handler == "delete-first":
         problems.add(
@@ -781,11 +788,12 @@ _DRAIN_SPARE_S = 30.0
 
 
 def _written_back(
-    body: Body, shape: Mapping[str, Any], chaos: object, claims: object, drain_timeout_s: float
+    body: Body, shape: Mapping[str, Any], chaos: object, claims: object, receive_batch: int, drain_timeout_s: float
 ) -> dict[str, Any]:
     written = body.model_dump(mode="json", by_alias=True)
     for part, keys in _nothing_to(body).items():
         written[part] = {key: value for key, value in written[part].items() if key not in keys}
     written["load"] |= shape
+    written["consumers"]["batch"] = receive_batch
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     return {**written, "chaos": chaos, "claims": claims}

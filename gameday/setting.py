@@ -123,7 +123,7 @@ class Setting:
             visibility_timeout_s=self.scenario.topology.visibility_timeout,
             concurrency=spec.concurrency,
             pollers=spec.pollers,
-            batch=spec.batch,
+            batch=self.scenario.receive_batch,
             wait_s=int(spec.wait),
             handler=spec.handler,
             processing_time_s=spec.processing_time,

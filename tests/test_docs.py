@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from pydantic import BaseModel
 
 from gameday import scenario
 from gameday.cli import app
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text("utf-8")
 HISTORY = (ROOT / "docs" / "history.md").read_text("utf-8")
+SCENARIO = (ROOT / "docs" / "scenario.md").read_text("utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -105,6 +107,33 @@ def _names(cell: str) -> set[str]:
 def test_the_scenario_shown_is_one() -> None:
     (shown,) = blocks(README, "yaml")
     assert scenario.resolve(parse(shown, name="README.md")).name == "pause"
+
+
+@pytest.mark.parametrize(
+    ("before", "model", "others"),
+    [
+        ("Of the file:", scenario.Body, {"chaos", "claims"}),
+        ("`topology`:", scenario.TopologySpec, set()),
+        ("`load`,", scenario.LoadSpec, set()),
+        ("`consumers`:", scenario.ConsumersSpec, set()),
+    ],
+)
+def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel], others: set[str]) -> None:
+    """`others`: keys that are read by models of their own."""
+    _, found, after = SCENARIO.partition(f"\n{before}")
+    assert found
+    told = {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])}
+    assert told == set(model.model_fields) | others
+
+
+def test_every_key_of_a_subscription_is_explained() -> None:
+    (told,) = re.findall(r"^A subscription: .*?\n\n", SCENARIO, re.MULTILINE | re.DOTALL)
+    assert set(scenario.SubscriptionModel.model_fields) <= set(re.findall(r"`(\w+)[`:]", told))
+
+
+def test_every_scenario_of_the_reference_is_one() -> None:
+    shown = blocks(SCENARIO, "yaml")
+    assert [scenario.resolve(parse(text, name="scenario.md")).name for text in shown] == ["fanout", "stream"]
 
 
 def commands(text: str) -> Iterator[list[str]]:

@@ -26,7 +26,7 @@ _COUNTED: Mapping[Result, str] = {
     "unknown": "unknown",
     "not-implemented": "not implemented",
 }
-_SHORT: Mapping[Result, str] = {"not-implemented": "not there"}
+_SHORT: Mapping[Result, str] = {"not-implemented": "not impl."}
 _NOT_ASKED = ""
 _WIDTH = 120
 

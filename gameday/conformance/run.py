@@ -155,13 +155,21 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
             carry(targets.LOOKS[service])
         except CallFailed as failed:
             failures[service] = failed
-    told = {service: f"{service} at {endpoint.url(service)}: {failed}" for service, failed in failures.items()}
     if len(failures) == len(services) and all(failed.code in _UNREACHABLE for failed in failures.values()):
+        # Most of the time they all are at one URL, and fail alike.
+        alike: dict[str, list[str]] = {}
+        for service, failure in failures.items():
+            alike.setdefault(f"at {endpoint.url(service)}: {failure}", []).append(service)
+        told = "; ".join(f"{', '.join(names)} {where}" for where, names in alike.items())
         raise TargetError(
-            f"no answer from {'; '.join(told.values())}. Start the endpoint, name another with --endpoint-url, or "
+            f"no answer from {told}. Start the endpoint, name another with --endpoint-url, or "
             "use --target embedded, which needs none."
         )
-    return {service: _plain(told[service]) for service, failed in failures.items() if lacks(failed)}
+    return {
+        service: _plain(f"{service} at {endpoint.url(service)}: {failure}")
+        for service, failure in failures.items()
+        if lacks(failure)
+    }
 
 
 async def conformance(order: Order, *, started: Callable[[int], None], done: Callable[[Cell], None]) -> Matrix:

@@ -296,6 +296,13 @@ def test_a_stream_has_words_of_its_own() -> None:
     assert read(yaml.safe_dump(dict(got.document))).document == got.document
 
 
+@pytest.mark.parametrize(("text", "batch"), [(GOOD, 10), (RESHARDED.replace("batch: 1000, ", ""), 100)])
+def test_a_shard_is_read_by_larger_batches_than_a_queue(text: str, batch: int) -> None:
+    got = read(text)
+    assert got.receive_batch == got.document["consumers"]["batch"] == batch
+    assert read(text, "consumers.batch=7").receive_batch == 7
+
+
 @pytest.mark.parametrize(
     ("override", "line", "said"),
     [

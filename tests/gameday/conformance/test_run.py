@@ -124,7 +124,7 @@ def test_looking_tells_what_is_not_there() -> None:
 
 def test_an_endpoint_that_answers_nothing_is_no_target() -> None:
     gone = CallFailed("EndpointConnectionError", "refused", definite=True)
-    with pytest.raises(TargetError, match=r"no answer from sqs at http://127\.0\.0\.1:1: EndpointConnectionError"):
+    with pytest.raises(TargetError, match=r"no answer from sqs, sns at http://127\.0\.0\.1:1: EndpointConnectionError"):
         look(["sqs", "sns"], answering(sqs=gone, sns=gone), HERE)
 
 

@@ -26,12 +26,12 @@ class Case:
 
 
 def _absent(past: Past) -> list[tuple[Message, Subscription, bool]]:
-    """m acked, s in `expect`, never received nor dead on s; and whether the loss is proven."""
+    """m acked, s in `expect`, never received on s but from a replay, nor dead there; and whether the loss is proven."""
     return [
         (message, spec, past.drained(spec.name) or _followed(past, message, spec))
         for message, spec in past.expectations()
         if past.acked(message.id)
-        and not past.received(message.id, spec.name)
+        and all(received.replay is not None for received in past.receives_at(message.id, spec.name))
         and not past.possibly_dead(message.id, spec.name)
     ]
 

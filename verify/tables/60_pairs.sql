@@ -1,6 +1,7 @@
 -- One row per (message, subscription) that the history speaks of: what most anomalies are counted in.
--- `first`: the earliest `received`. `dead`: a dead letter that no redrive follows. `applied`: how often the effect
--- stands, by the store where it was read back, else by the records; `unknown_effect`: nobody knows.
+-- `first`: the earliest `received`. `first_hand`: received, and not from replays alone. `dead`: a dead letter that no
+-- redrive follows. `applied`: how often the effect stands, by the store where it was read back, else by the records;
+-- `unknown_effect`: nobody knows.
 -- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
 -- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
 -- `number`, `part`: the smallest broker number under which it was received before any redrive, and its partition. Copies
@@ -23,7 +24,7 @@ WITH redriven AS (
     ) d
     GROUP BY d.id, d.s
 ), got AS (
-    SELECT x.id, x.s, count(*) AS receives,
+    SELECT x.id, x.s, count(*) AS receives, bool_or(x.replay IS NULL) AS first_hand,
            min({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS first,
            max({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS last,
            min({'at_ns': x.started_ns, 'file': x.file}) FILTER (x.started_ns IS NOT NULL) AS first_call,
@@ -73,6 +74,7 @@ SELECT p.id, p.s,
        m.producer, m.grp, m.seq, m.began, m.ended, m.file AS producer_file,
        coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
+       coalesce(g.first_hand, false) AS first_hand,
        g.first, g.last, g.first_call,
        CASE WHEN u.kind = 'stream' AND g.least_part <> g.greatest_part THEN f.number ELSE g.stored.number END AS number,
        CASE WHEN u.kind <> 'stream' THEN ''

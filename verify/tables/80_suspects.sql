@@ -1,9 +1,9 @@
 -- What several checks look at: missing messages, receives that came again, receives that overtook, idle faults.
 
--- acked, expected, never received nor dead; `proven` by a drain, or by a later message of its group that was received
--- (where there are dead letters, before they were last read: until then it may be among them).
+-- acked, expected, never received but from a replay, nor dead; `proven` by a drain, or by a later message of its group
+-- that was received (where there are dead letters, before they were last read: until then it may be among them).
 CREATE TABLE missing AS
-SELECT s, id, drained AS proven FROM pairs WHERE acked AND expected AND NOT received AND NOT dead;
+SELECT s, id, drained AS proven FROM pairs WHERE acked AND expected AND NOT first_hand AND NOT dead;
 
 CREATE VIEW missing_and_received AS
 SELECT p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended,

@@ -59,6 +59,35 @@ def test_a_replay_that_left_some_out(tmp_path: Path) -> None:
     check(verdict_of(h, tmp_path), {"replay-complete": ("violated", 3), "no-loss": ("holds", 3)}, {"replay-missing": 2})
 
 
+def test_a_replay_makes_good_no_loss(tmp_path: Path) -> None:
+    # c came to nobody until everything was sent again. To `some` it never came at all: the replay left it out, too.
+    h = sent("no-loss", "fanout-complete", "exactly-once-effect")
+    h.send("c", at=2.2)
+    replay(h)
+    again(h)
+    h.handle("c", at=16, sub="all", broker_id="again-c-all", replay="again")
+    h.drained(at=20)
+    check(
+        verdict_of(h, tmp_path),
+        {
+            "replay-complete": ("violated", 5),
+            "no-loss": ("violated", 5),
+            "fanout-complete": ("violated", 5),
+            "exactly-once-effect": ("violated", 5),
+        },
+        {"lost": 2, "fanout-missing": 1, "replay-missing": 1, "effect-missing": 1},
+    )
+
+
+def test_what_a_replay_brought_before_anybody_looked_may_yet_come_by_itself(tmp_path: Path) -> None:
+    h = sent("no-loss")
+    h.send("c", at=2.2, expect=["all"])
+    replay(h)
+    again(h)
+    h.handle("c", at=16, sub="all", broker_id="again-c-all", replay="again")
+    check(verdict_of(h, tmp_path), {"replay-complete": "unknown", "no-loss": ("unknown", 4)}, {"unseen": 1})
+
+
 def test_what_came_again_without_the_replays_name_is_not_of_the_replay(tmp_path: Path) -> None:
     h = sent()
     replay(h)

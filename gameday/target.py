@@ -77,7 +77,7 @@ class Target:
     @property
     def effective_s(self) -> float:
         """How long after the start of a run a filter or a rule may take to apply: what is sent before is not judged."""
-        return _AWS_EFFECTIVE_S if self.product == "aws" else 0.0
+        return _AWS_EFFECTIVE_S if pace_of(self.product, self.endpoint) == "aws" else 0.0
 
     async def died(self) -> str:
         """Returns when the broker is gone, with one sentence; never returns for one that somebody else runs."""
@@ -196,7 +196,7 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
                 f"--target embedded, which needs none."
             ) from error
     product = await asyncio.to_thread(product_of, target.endpoint.url(services[0]))
-    return replace(target, product=product, settle_s=settle_s(product, services))
+    return replace(target, product=product, settle_s=settle_s(pace_of(product, target.endpoint), services))
 
 
 def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
@@ -209,7 +209,7 @@ def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) 
         endpoint=endpoint,
         cannot_show=_CANNOT_SHOW["localstack" if on_this_machine(endpoint) else "remote"],
         product="unknown",
-        settle_s=settle_s("unknown", services),
+        settle_s=settle_s(pace_of("unknown", endpoint), services),
         # An endpoint of somebody else's, whose clock nobody has looked at.
         tick_ns=1_000_000_000,
     )
@@ -248,6 +248,11 @@ _SETTLE_S: Mapping[tuple[Product, str], float] = {
 # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
 # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
 _AWS_EFFECTIVE_S = 16 * 60.0
+
+
+def pace_of(product: Product, endpoint: Endpoint) -> Product:
+    """Whose pace to reckon with: who says nothing of himself, and is elsewhere, may be AWS by another name."""
+    return "aws" if product == "unknown" and not on_this_machine(endpoint) else product
 
 
 def settle_s(product: Product, services: Sequence[str]) -> float:

@@ -23,7 +23,7 @@ def target(product: Product) -> Target:
     return Target(
         kind="localstack",
         what="an endpoint",
-        endpoint=Endpoint(urls={}),
+        endpoint=Endpoint(urls={"*": "http://127.0.0.1:4566"}),
         cannot_show=[],
         product=product,
         settle_s=settle_s(product, ["sns", "sqs"]),

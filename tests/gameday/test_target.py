@@ -113,6 +113,25 @@ def test_an_absence_must_last_where_a_service_delivers_late() -> None:
     assert target.settle_s("aws", ["events", "sqs"]) == 600
 
 
+@pytest.mark.parametrize(
+    ("product", "url", "pace"),
+    [
+        ("unknown", "http://127.0.0.1:4566", "unknown"),
+        ("unknown", "https://vpce-1.example.internal", "aws"),
+        ("localstack", "http://localstack.example.internal:4566", "localstack"),
+    ],
+)
+def test_who_says_nothing_of_himself_and_is_elsewhere_may_be_aws(product: Product, url: str, pace: Product) -> None:
+    assert target.pace_of(product, Endpoint(urls={"*": url})) == pace
+
+
+def test_an_endpoint_elsewhere_is_given_the_time_of_aws() -> None:
+    there = target.given(["sns", "sqs"], "https://vpce-1.example.internal", {})
+    assert (there.settle_s, there.effective_s) == (600, 16 * 60)
+    here = target.given(["sns", "sqs"], "http://127.0.0.1:4566", {})
+    assert (here.settle_s, here.effective_s) == (15, 0)
+
+
 def test_what_a_product_cannot_do_is_refused_with_the_reason() -> None:
     there = target.Target(
         kind="localstack", what="the endpoint http://x", endpoint=Endpoint(), cannot_show=(), product="ministack",

@@ -210,6 +210,11 @@ class _Conductor:
                 f"no order seems to be meant for {name}: of a few hundred tried, none passes its filter "
                 "(docs/scenario.md tells what an order holds). What is claimed of it is then unknown."
             )
+        for fault, struck, none in setting.doubtful():
+            view.note(
+                f"{fault.fault} may strike nothing, and the run prove nothing: about {struck:.2g} messages are in its "
+                f"share, and in {none:.1%} of all runs none. Raise its `share`, its `for`, or the rate."
+            )
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
         store = await self._make_store(target)

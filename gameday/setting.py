@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from chaos.base import Fault
 from consumers.config import ConsumerConfig
 from gameday.scenario import Scenario, topology_of
 from gameday.target import Target
@@ -23,6 +24,8 @@ from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
 _SAMPLE = 300
+# A run in a thousand that proves nothing is nobody's trouble.
+_DOUBTFUL = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,22 @@ class Setting:
             )
             unmeant.difference_update(self.transport.expect(topology, body.decode()))
         return [name for name in topology.names if name in unmeant]
+
+    def doubtful(self) -> list[tuple[Fault, float, float]]:
+        """The faults that may well strike nothing: each with how many messages it strikes on average, and the chance
+        of none. Both are as if every message of its time came to it, so a fault of few consumers is more doubtful."""
+        load = self.scenario.load
+        found = []
+        for fault in self.scenario.chaos:
+            share, length_s = getattr(fault, "share", None), fault.length_s
+            if share is None:
+                continue
+            if length_s is None:
+                length_s = max(0.0, load.duration - (fault.at or 0.0))
+            messages = load.rate * length_s * len(self.scenario.subscriptions)
+            if (none := (1.0 - share) ** messages) > _DOUBTFUL:
+                found.append((fault, share * messages, none))
+        return found
 
     def manifest(self, target: Target) -> Manifest:
         promised = self.transport.promises(self.topology(target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,40 @@ def test_aws_needs_a_quarter_of_an_hour_for_a_filter_and_none_for_what_has_none(
 def test_a_topic_that_delivers_late_is_waited_for(tmp_path: Path, product: Product, expected: float) -> None:
     promised = setting(tmp_path).manifest(target(product)).subscriptions
     assert {promise.settle_s for promise in promised.values()} == {expected}
+
+
+@pytest.mark.parametrize(
+    ("fault", "doubtful"),
+    [
+        ("{at: 6s, fault: stretch-processing, to: 3s, share: 2%, for: 2s}", [6.8]),
+        ("{at: 6s, fault: stretch-processing, to: 3s, share: 4%, for: 2s}", []),
+        ("{at: 11900ms, fault: lose-delete, share: 20%}", [3.4]),
+        ("{at: 6s, fault: lose-delete, for: 100ms}", []),
+        ("{at: 6s, fault: crash-at, point: after-effect, nth: 2}", []),
+        ("{at: 6s, fault: kill-consumer}", []),
+    ],
+    ids=["rare", "less so", "to the load's end", "all of them", "the second", "no share"],
+)
+def test_a_fault_that_may_strike_nothing_is_noticed(fault: str, doubtful: list[float], tmp_path: Path) -> None:
+    # Of 85 messages a second; each of two subscriptions gets all of them.
+    made = setting(
+        tmp_path,
+        f"chaos=[{fault}]",
+        "load.rate=85/s",
+        "topology.subscriptions=[{name: a}, {name: b}]",
+        "claims=[no-loss]",
+        "load.duration=12s",
+    )
+    found = made.doubtful()
+    assert [round(struck, 1) for _, struck, _ in found] == doubtful
+    for _, struck, none in found:
+        assert none == pytest.approx(math.exp(-struck), rel=0.5)
+
+
+@pytest.mark.parametrize("name", scenario.names())
+def test_no_shipped_scenario_has_a_fault_that_may_strike_nothing(name: str, tmp_path: Path) -> None:
+    made = Setting(scenario=scenario.load(scenario.find(name)), id="run-1", directory=tmp_path, seed=7)
+    assert made.doubtful() == []
 
 
 @pytest.mark.parametrize(("field", "unmeant"), [("currency", []), ("curency", ["b"])])

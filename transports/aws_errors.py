@@ -18,6 +18,10 @@ _NEVER_SENT = (
 )
 
 
+# The codes that `translate` gives them.
+NEVER_SENT = tuple(error.__name__ for error in _NEVER_SENT)
+
+
 def translate(error: Exception) -> CallFailed:
     """Any error of botocore (or of the HTTP layer below it) as a CallFailed.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
+from transports.aws_errors import NEVER_SENT
 from transports.base import Answer, Call, CallFailed
 
 T = TypeVar("T")
@@ -99,11 +100,12 @@ class Bench:
         return self.conditions.carry(call)
 
     def refusal(self, call: Call) -> CallFailed | None:
-        """How the service refuses that call, None where it does not. Errors: CallFailed where nothing is certain."""
+        """How the service refuses that call, None where it does not. Errors: CallFailed for a failure that says nothing
+        of what was asked for."""
         try:
             self.carry(call)
         except CallFailed as failed:
-            if not failed.definite or lacks(failed):
+            if not failed.definite or lacks(failed) or any(word in failed.code for word in _ON_THE_WAY):
                 raise
             return failed
         return None
@@ -220,6 +222,15 @@ def lacks(failed: CallFailed) -> bool:
     """Whether a failure says that the endpoint does not have the operation at all."""
     text = str(failed).lower()
     return failed.code.startswith(_LACKING_CODES) or any(words in text for words in _LACKING_WORDS)
+
+
+# Parts of the codes of failures that any call may meet: too many of them, credentials, no connection
+# (docs.aws.amazon.com/general/latest/gr/api-retries.html, and the common errors of every API reference).
+_ON_THE_WAY = (
+    *("Throttl", "ThroughputExceeded", "LimitExceeded", "TooManyRequests", "SlowDown"),
+    *("AccessDenied", "NotAuthorized", "AuthFailure", "Token", "UnrecognizedClient", "Signature", "AccessKey", "OptIn"),
+    *NEVER_SENT,
+)
 
 
 def missing(names: Iterable[str], got: Iterable[str]) -> list[str]:

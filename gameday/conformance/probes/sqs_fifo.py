@@ -175,7 +175,7 @@ def sequence_number_at_receive(bench: Bench) -> None:
     """A message is received with the SequenceNumber that its send was answered (API reference, ReceiveMessage)."""
     queue = ProbeQueue(bench, fifo=True)
     sent = {body: _number(queue.send(body)) for body in numbered("m", 3)}
-    got = {delivery.body: int(delivery.broker_seq or -1) for delivery in queue.collect(list(sent))}
+    got = {delivery.body: int(delivery.broker_seq or -1) for delivery in queue.collect(list(sent), delete=True)}
     claim(sent == got, f"answered {sent}, received {got}")
 
 

@@ -201,6 +201,97 @@ def test_it_blames_nobody_for_what_aws_allows(service: str, name: str) -> None:
     assert found == "holds" or (found == "unknown" and "now and then" in detail), detail
 
 
+def _sparse(at: Conditions) -> Conditions:
+    """The broker as AWS may be: it gives less than is asked for, and of a shard now and then nothing on the way."""
+    reads = 0
+
+    def carry(call: Call) -> Answer:
+        nonlocal reads
+        if call.operation == "ReceiveMessage" and call.params["QueueUrl"].endswith(".fifo"):
+            call = replace(call, params={**call.params, "MaxNumberOfMessages": 1})
+        if call.operation == "GetRecords":
+            reads += 1
+            if reads % 3:
+                at.carry(call)  # an iterator that has expired is refused all the same
+                return {"Records": [], "NextShardIterator": call.params["ShardIterator"], "MillisBehindLatest": 1000}
+            call = replace(call, params={**call.params, "Limit": 1})
+        return at.carry(call)
+
+    return replace(at, carry=carry)
+
+
+@every_probe
+def test_it_waits_for_what_comes_bit_by_bit(service: str, name: str) -> None:
+    found, detail = result(service, name, _sparse(conditions(RIGHT_BESIDE.get((service, name)))))
+    assert found == "holds", detail
+
+
+def _late(at: Conditions) -> Conditions:
+    """What goes through a topic or a bus is seen in a queue seconds later, as behind any service with a retry."""
+    quiet_until = 0.0
+
+    def carry(call: Call) -> Answer:
+        nonlocal quiet_until
+        if call.operation in ("Publish", "PublishBatch", "PutEvents", "StartReplay"):
+            quiet_until = at.now() + 4.0
+        if call.operation == "ReceiveMessage" and at.now() < quiet_until:
+            at.wait(min(call.params.get("WaitTimeSeconds", 0), quiet_until - at.now()))
+            return {}
+        return at.carry(call)
+
+    return replace(at, carry=carry)
+
+
+@every_probe
+def test_it_waits_for_what_is_late(service: str, name: str) -> None:
+    found, detail = result(service, name, _late(conditions(RIGHT_BESIDE.get((service, name)))))
+    assert found == "holds", detail
+
+
+@every_probe
+def test_what_is_late_is_found_all_the_same(service: str, name: str) -> None:
+    found, detail = result(service, name, _late(conditions(CAUGHT[service, name])))
+    assert found == "violated", detail
+
+
+def _troubled(at: Conditions, nth: int, failure: CallFailed) -> Conditions:
+    """Every nth call fails; one that is not definite has done its work, and only the answer is lost."""
+    calls = 0
+
+    def carry(call: Call) -> Answer:
+        nonlocal calls
+        calls += 1
+        if calls % nth:
+            return at.carry(call)
+        if not failure.definite:
+            at.carry(call)
+        raise failure
+
+    return replace(at, carry=carry)
+
+
+THROTTLED = CallFailed("ThrottlingException", "Rate exceeded", definite=True)
+UNAVAILABLE = CallFailed("ServiceUnavailable", "try again", definite=False)
+TIMED_OUT = CallFailed("ReadTimeoutError", "no answer in time", definite=False)
+
+
+@pytest.mark.parametrize("failure", [THROTTLED, UNAVAILABLE, TIMED_OUT], ids=lambda failure: failure.code)
+@every_probe
+def test_it_blames_nobody_for_trouble_on_the_way(service: str, name: str, failure: CallFailed) -> None:
+    planted = RIGHT_BESIDE.get((service, name))
+    for nth in range(2, 30):
+        found, detail = result(service, name, _troubled(conditions(planted), nth, failure))
+        assert found in ("holds", "unknown"), f"every {nth}th call failed: {detail}"
+
+
+@pytest.mark.parametrize("failure", [THROTTLED, UNAVAILABLE, TIMED_OUT], ids=lambda failure: failure.code)
+@every_probe
+def test_trouble_on_the_way_excuses_nobody(service: str, name: str, failure: CallFailed) -> None:
+    for nth in range(2, 30):
+        found, detail = result(service, name, _troubled(conditions(CAUGHT[service, name]), nth, failure))
+        assert found in ("violated", "unknown"), f"every {nth}th call failed: {detail}"
+
+
 # What they judge is the answer to a send, and not what is received.
 NEEDS_NO_READ = {
     ("sqs-fifo", "sequence-numbers-increase"),

@@ -104,7 +104,8 @@ class Setting:
             if share is None:
                 continue
             if length_s is None:
-                length_s = max(0.0, load.duration - (fault.at or 0.0))
+                assert fault.at is not None, "only a single strike lasts until the load ends"
+                length_s = load.duration - fault.at
             messages = load.rate * length_s * len(self.scenario.subscriptions)
             if (none := (1.0 - share) ** messages) > _DOUBTFUL:
                 found.append((fault, share * messages, none))

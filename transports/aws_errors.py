@@ -6,19 +6,11 @@ from botocore import exceptions as aws
 
 from transports.base import CallFailed
 
+_UNREACHABLE = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError, aws.SSLError)
 # These never reached the service, or the service never saw a whole request.
-_NEVER_SENT = (
-    aws.EndpointConnectionError,
-    aws.ConnectTimeoutError,
-    aws.NoCredentialsError,
-    aws.PartialCredentialsError,
-    aws.ParamValidationError,
-    aws.ProxyConnectionError,
-    aws.SSLError,
-)
-
-
+_NEVER_SENT = (*_UNREACHABLE, aws.NoCredentialsError, aws.PartialCredentialsError, aws.ParamValidationError)
 # The codes that `translate` gives them.
+UNREACHABLE = tuple(error.__name__ for error in _UNREACHABLE)
 NEVER_SENT = tuple(error.__name__ for error in _NEVER_SENT)
 
 

@@ -33,6 +33,7 @@ from gameday.conformance.base import (
 )
 from gameday.conformance.registry import NEEDS, PROBES
 from history.errors import Interrupted, TargetError, UsageError
+from transports.aws_errors import UNREACHABLE
 from transports.base import Call, CallFailed
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
@@ -43,7 +44,6 @@ _READ_TIMEOUT_S = 30.0
 # Somebody else's endpoint may be AWS, or as slow.
 _REMOTE_PATIENCE_S = 90.0
 _EXIT: Mapping[Result, int] = {"violated": 1, "unknown": 3, "not-implemented": 3, "holds": 0}
-_UNREACHABLE = ("EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,21 +155,18 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
             carry(targets.LOOKS[service])
         except CallFailed as failed:
             failures[service] = failed
-    if len(failures) == len(services) and all(failed.code in _UNREACHABLE for failed in failures.values()):
+    told = {service: f"at {endpoint.url(service)}: {failure}" for service, failure in failures.items()}
+    if len(failures) == len(services) and all(failure.code in UNREACHABLE for failure in failures.values()):
         # Most of the time they all are at one URL, and fail alike.
         alike: dict[str, list[str]] = {}
-        for service, failure in failures.items():
-            alike.setdefault(f"at {endpoint.url(service)}: {failure}", []).append(service)
-        told = "; ".join(f"{', '.join(names)} {where}" for where, names in alike.items())
+        for service, how in told.items():
+            alike.setdefault(how, []).append(service)
+        silent = "; ".join(f"{', '.join(names)} {how}" for how, names in alike.items())
         raise TargetError(
-            f"no answer from {told}. Start the endpoint, name another with --endpoint-url, or "
+            f"no answer from {silent}. Start the endpoint, name another with --endpoint-url, or "
             "use --target embedded, which needs none."
         )
-    return {
-        service: _plain(f"{service} at {endpoint.url(service)}: {failure}")
-        for service, failure in failures.items()
-        if lacks(failure)
-    }
+    return {service: _plain(f"{service} {told[service]}") for service, failure in failures.items() if lacks(failure)}
 
 
 async def conformance(order: Order, *, started: Callable[[int], None], done: Callable[[Cell], None]) -> Matrix:

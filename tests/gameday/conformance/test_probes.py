@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -220,12 +221,6 @@ def _sparse(at: Conditions) -> Conditions:
     return replace(at, carry=carry)
 
 
-@every_probe
-def test_it_waits_for_what_comes_bit_by_bit(service: str, name: str) -> None:
-    found, detail = result(service, name, _sparse(conditions(RIGHT_BESIDE.get((service, name)))))
-    assert found == "holds", detail
-
-
 def _late(at: Conditions) -> Conditions:
     """What goes through a topic or a bus is seen in a queue seconds later, as behind any service with a retry."""
     quiet_until = 0.0
@@ -242,9 +237,12 @@ def _late(at: Conditions) -> Conditions:
     return replace(at, carry=carry)
 
 
+@pytest.mark.parametrize("mood", [_sparse, _late])
 @every_probe
-def test_it_waits_for_what_is_late(service: str, name: str) -> None:
-    found, detail = result(service, name, _late(conditions(RIGHT_BESIDE.get((service, name)))))
+def test_it_waits_for_what_comes_bit_by_bit_or_late(
+    service: str, name: str, mood: Callable[[Conditions], Conditions]
+) -> None:
+    found, detail = result(service, name, mood(conditions(RIGHT_BESIDE.get((service, name)))))
     assert found == "holds", detail
 
 
@@ -273,9 +271,12 @@ def _troubled(at: Conditions, nth: int, failure: CallFailed) -> Conditions:
 THROTTLED = CallFailed("ThrottlingException", "Rate exceeded", definite=True)
 UNAVAILABLE = CallFailed("ServiceUnavailable", "try again", definite=False)
 TIMED_OUT = CallFailed("ReadTimeoutError", "no answer in time", definite=False)
+every_trouble = pytest.mark.parametrize(
+    "failure", [THROTTLED, UNAVAILABLE, TIMED_OUT], ids=lambda failure: failure.code
+)
 
 
-@pytest.mark.parametrize("failure", [THROTTLED, UNAVAILABLE, TIMED_OUT], ids=lambda failure: failure.code)
+@every_trouble
 @every_probe
 def test_it_blames_nobody_for_trouble_on_the_way(service: str, name: str, failure: CallFailed) -> None:
     planted = RIGHT_BESIDE.get((service, name))
@@ -284,7 +285,7 @@ def test_it_blames_nobody_for_trouble_on_the_way(service: str, name: str, failur
         assert found in ("holds", "unknown"), f"every {nth}th call failed: {detail}"
 
 
-@pytest.mark.parametrize("failure", [THROTTLED, UNAVAILABLE, TIMED_OUT], ids=lambda failure: failure.code)
+@every_trouble
 @every_probe
 def test_trouble_on_the_way_excuses_nobody(service: str, name: str, failure: CallFailed) -> None:
     for nth in range(2, 30):

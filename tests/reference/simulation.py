@@ -264,6 +264,7 @@ def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
     strict = chance.random() < 0.3
     claims: list[dict[str, Any]] = [
         {"claim": chance.choice(("no-loss", "at-least-once"))},
+        {"claim": "all-accepted"},
         {"claim": "no-phantom"},
         {"claim": "exactly-once-delivery"},
         {"claim": "at-least-once-effect"},
@@ -276,15 +277,20 @@ def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
         {"claim": "filter-correct"},
         {"claim": "dead-letter", **({"strict": True} if strict else {})},
     ]
-    lag: dict[str, Any] = {"claim": "lag", "max_s": chance.choice((1, 5, 60))}
+    claims += [_lag(chance, during) for during in ("calm", "faults", "all") if chance.random() < 0.6]
+    claims.append({"claim": "recovery", "within_s": chance.choice((0.5, 3, 10))})
+    return tuple(claims)
+
+
+def _lag(chance: random.Random, during: str) -> dict[str, Any]:
+    lag: dict[str, Any] = {"claim": "lag", "max_s": chance.choice((0.3, 1, 5, 60))}
+    if during != "calm" or chance.random() < 0.3:
+        lag["during"] = during
     if chance.random() < 0.4:
         lag |= {"p50_s": chance.choice((0.05, 1)), "p99_s": chance.choice((0.2, 5))}
     if chance.random() < 0.3:
         lag["grace_s"] = chance.choice((0, 1, 20))
-    if chance.random() < 0.8:
-        claims.append(lag)
-    claims.append({"claim": "recovery", "within_s": chance.choice((0.5, 3, 10))})
-    return tuple(claims)
+    return lag
 
 
 @dataclass(kw_only=True, slots=True)

@@ -15,6 +15,7 @@ import pytest
 from tests.reference.anomalies import ANOMALIES
 from tests.reference.judge import CLAIMS, HOLDS, UNKNOWN, VIOLATED, judge
 from tests.reference.simulation import simulate
+from tests.reference.world import EPOCH
 
 # Rows that blame the service or the consumer and that no legal run may show. The others are legal (`redelivery`), say
 # how well a promise was kept that depends on more than legality (`effect-missing` of a message that died because its
@@ -114,8 +115,13 @@ def write_run(run: Path, lines: bytes, **manifest: Any) -> Path:
     return run
 
 
+TIMES = ("due", "started", "enqueued", "since", "until")
+
+
 def line(event: str, at: int, **fields: Any) -> bytes:
-    return orjson.dumps({"event": event, "at": at, **fields}) + b"\n"
+    """One record, its times told in nanoseconds from an epoch."""
+    times = {name: EPOCH + fields[name] for name in TIMES if fields.get(name) is not None}
+    return orjson.dumps({"event": event, "at": EPOCH + at, **fields, **times}) + b"\n"
 
 
 CALM = (

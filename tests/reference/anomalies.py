@@ -206,8 +206,8 @@ def _not_early(past: Past) -> list[list[Received]]:
 
 
 def doubtful_redeliveries(past: Past) -> list[str]:
-    """A `redelivery` of which nobody can tell that it was not early: of a copy with an uncounted receive, or not early
-    by no more than the clocks may be off. Where there is a `dedup_window_s`."""
+    """A `redelivery` of which nobody can tell that it was not early: of a copy with an uncounted receive, or a counted
+    one that is not early by no more than the clocks may be off. Where there is a `dedup_window_s`."""
     doubtful: list[str] = []
     for receives in _not_early(past):
         if len(receives) < 2 or past.subscription(receives[0].subscription).dedup_window_ns is None:
@@ -216,14 +216,14 @@ def doubtful_redeliveries(past: Past) -> list[str]:
         every = next(ones for ones in copy.values() if receives[0] in ones)
         if any(past.uncounted(received) for received in every):
             doubtful.append(f"{receives[0].id} was received again, and its receives are not counted")
-        if past.error and any(_nearly_early(past, received, every) for received in receives):
+        if any(not past.uncounted(received) and _nearly_early(past, received, every) for received in receives):
             doubtful.append(f"{receives[0].id} was received again close to the end of its hold")
     return doubtful
 
 
 def _nearly_early(past: Past, received: Received, receives: Sequence[Received]) -> bool:
-    """Another writer than its hold's recorded it less than `clock_error_ns` after the earliest end (and no release
-    excuses it)."""
+    """Another writer than its hold's recorded it less than `clock_error_ns` after the earliest end of the hold that it
+    followed, and no release excuses it."""
     followed = _followed_holds(past, received, receives)
     return bool(followed) and all(
         hold.moment.file != received.moment.file

@@ -129,6 +129,11 @@ def fanout_missing(past: Past) -> list[Case]:
     ]
 
 
+def given_up(past: Past) -> list[Case]:
+    """m *failed*: no attempt to send it was accepted. Per message"""
+    return [Case(id=id) for id in past.messages if past.failed(id)]
+
+
 def recovered(past: Past) -> list[Case]:
     """m unknown, yet received: legal"""
     return [
@@ -183,13 +188,49 @@ def send_duplicate(past: Past) -> list[Case]:
 
 def redelivery(past: Past) -> list[Case]:
     """received again as the same copy, and not an `early-redelivery`. Legal. Per receive"""
+    return [
+        Case(id=receives[0].id, subscription=receives[0].subscription)
+        for receives in _not_early(past)
+        for _ in receives[1:]
+    ]
+
+
+def _not_early(past: Past) -> list[list[Received]]:
+    """The receives of each copy without the early ones."""
     early = {id(received) for received in _early(past)}
-    cases: list[Case] = []
-    for message, name in past.receives:
-        for receives in past.copies(message, name).values():
-            again = [received for received in receives if id(received) not in early]
-            cases += [Case(id=message, subscription=name) for _ in again[1:]]
-    return cases
+    return [
+        [received for received in receives if id(received) not in early]
+        for message, name in past.receives
+        for receives in past.copies(message, name).values()
+    ]
+
+
+def doubtful_redeliveries(past: Past) -> list[str]:
+    """A `redelivery` of which nobody can tell that it was not early: of a copy with an uncounted receive, or a counted
+    one that is not early by no more than the clocks may be off. Where there is a `dedup_window_s`."""
+    doubtful: list[str] = []
+    for receives in _not_early(past):
+        if len(receives) < 2 or past.subscription(receives[0].subscription).dedup_window_ns is None:
+            continue
+        copy = past.copies(receives[0].id, receives[0].subscription)
+        every = next(ones for ones in copy.values() if receives[0] in ones)
+        if any(past.uncounted(received) for received in every):
+            doubtful.append(f"{receives[0].id} was received again, and its receives are not counted")
+        if any(not past.uncounted(received) and _nearly_early(past, received, every) for received in receives):
+            doubtful.append(f"{receives[0].id} was received again close to the end of its hold")
+    return doubtful
+
+
+def _nearly_early(past: Past, received: Received, receives: Sequence[Received]) -> bool:
+    """Another writer than its hold's recorded it less than `clock_error_ns` after the earliest end of the hold that it
+    followed, and no release excuses it."""
+    followed = _followed_holds(past, received, receives)
+    return bool(followed) and all(
+        hold.moment.file != received.moment.file
+        and past.near_earliest(received.moment, past.ends(hold, received.moment))
+        and not _released(past, hold, received)
+        for hold in followed
+    )
 
 
 def _early(past: Past) -> list[Received]:
@@ -200,7 +241,7 @@ def _early(past: Past) -> list[Received]:
         for receives in past.copies(id, name).values()
         for received in receives
         if _twice_in_one_batch(received, receives)
-        or _before_hold_ended(past, received, receives)
+        or _too_early(past, received, receives)
         or _after_delete(past, received)
     ]
 
@@ -213,27 +254,64 @@ def _twice_in_one_batch(received: Received, receives: Sequence[Received]) -> boo
     )
 
 
+def _too_early(past: Past, received: Received, receives: Sequence[Received]) -> bool:
+    if past.uncounted(received):
+        return _too_early_uncounted(past, received, receives)
+    return _before_hold_ended(past, received, receives)
+
+
 def _before_hold_ended(past: Past, received: Received, receives: Sequence[Received]) -> bool:
     """with `receives` one higher and recorded before the earliest end of the hold it followed, no release of that hold
     that may have worked begun before"""
+    followed = _followed_holds(past, received, receives)
+    return bool(followed) and all(
+        past.before_earliest(received.moment, past.ends(hold, received.moment)) and not _released(past, hold, received)
+        for hold in followed
+    )
+
+
+def _followed_holds(past: Past, received: Received, receives: Sequence[Received]) -> list[Received]:
     if received.receives is None:
-        return False
-    followed = [
+        return []
+    return [
         hold
         for hold in receives
         if hold.receives == received.receives - 1
         and not past.before(received.moment, hold.started if hold.started is not None else LONG_AGO)
     ]
-    return bool(followed) and all(
-        past.before_earliest(received.moment, past.ends(hold, received.moment))
-        and not any(
-            release.may_have_worked
-            and past.of_hold(release, hold)
-            and past.possibly_before(release.begun, received.moment)
-            for release in past.steps_of(hold.id, hold.subscription, "release")
-        )
-        for hold in followed
+
+
+def _released(past: Past, hold: Received, received: Received) -> bool:
+    """A release of that hold that may have worked may have begun before."""
+    return any(
+        release.may_have_worked and past.of_hold(release, hold) and past.possibly_before(release.begun, received.moment)
+        for release in past.steps_of(hold.id, hold.subscription, "release")
     )
+
+
+def _too_early_uncounted(past: Past, received: Received, receives: Sequence[Received]) -> bool:
+    """An uncounted one: by a call begun after another receive of that copy was recorded, and itself recorded before
+    the earliest end of that hold, with no release of that copy that may have worked begun between the two, and no
+    `redriven`"""
+    if received.started is None:
+        return False
+    for hold in receives:
+        between = [
+            release.begun
+            for release in past.steps_of(hold.id, hold.subscription, "release")
+            if release.may_have_worked and release.broker_id in (None, hold.broker_id)
+        ] + past.redrives(hold.id, hold.subscription)
+        if (
+            hold is not received
+            and past.before(hold.moment, received.started)
+            and past.before_earliest(received.moment, past.ends(hold, received.moment))
+            and not any(
+                past.possibly_before(hold.moment, moment) and past.possibly_before(moment, received.moment)
+                for moment in between
+            )
+        ):
+            return True
+    return False
 
 
 def _after_delete(past: Past, received: Received) -> bool:
@@ -257,7 +335,9 @@ def _after_delete(past: Past, received: Received) -> bool:
 def early_redelivery(past: Past) -> list[Case]:
     """on a queue with `dedup_window_s`, the same copy: twice in one batch; or with `receives` one higher and recorded
     before the earliest end of the hold it followed, no release of that hold that may have worked begun before; or by a
-    call begun after a delete of it had been answered `ok`, before the earliest end of its hold. Per receive"""
+    call begun after a delete of it had been answered `ok`, before the earliest end of its hold. An uncounted one: by a
+    call begun after another receive of that copy was recorded, and itself recorded before the earliest end of that
+    hold, with no release of that copy that may have worked begun between the two, and no `redriven`. Per receive"""
     return [Case(id=received.id, subscription=received.subscription) for received in _early(past)]
 
 
@@ -609,17 +689,22 @@ def poison_escaped(past: Past) -> list[Case]:
 
 
 def over_received(past: Past) -> list[Case]:
-    """received with `receives` above `max_receives` where there is a dead-letter queue. Per receive"""
+    """received with `receives` above `max_receives` where there is a dead-letter queue. Per receive. Of a copy with a
+    receive that has no `receives`, and that was never redriven, at least as many as its receives exceed
+    `max_receives`"""
     cases: list[Case] = []
-    for received in past.facts.receives:
-        spec = past.subscription(received.subscription)
-        if (
-            spec.dead_letter
-            and spec.max_receives is not None
-            and received.receives is not None
-            and received.receives > spec.max_receives
-        ):
-            cases.append(Case(id=received.id, subscription=spec.name))
+    for id, name in past.receives:
+        spec = past.subscription(name)
+        if not spec.dead_letter or spec.max_receives is None:
+            continue
+        copies = list(past.copies(id, name).values())
+        copies += [[received] for received in past.receives_at(id, name) if past.copy_of(received) is None]
+        for receives in copies:
+            counts = [received.receives for received in receives]
+            over = sum(1 for count in counts if count is not None and count > spec.max_receives)
+            if None in counts and not past.redrives(id, name) and past.copy_of(receives[0]) is not None:
+                over = max(over, len(receives) - spec.max_receives)
+            cases += [Case(id=id, subscription=name)] * over
     return cases
 
 
@@ -641,7 +726,8 @@ def healthy_dead(past: Past) -> list[Case]:
 
 
 def collateral_dead(past: Past) -> list[Case]:
-    """dead, not poison, and a handler ... never did: it shared its batches with one that failed"""
+    """dead, not poison, and a handler ... never did: it shared a batch with one that failed, or it was given back, or
+    its visibility ran out"""
     return [case for case, failed in _healthy_letters(past) if not failed]
 
 
@@ -650,7 +736,8 @@ def collateral_dead(past: Past) -> list[Case]:
 
 def vacuous(past: Past) -> list[Case]:
     """nothing acked, nothing received, or a fault whose window (start to stop; to the end without one) touches no
-    message's life (`due` to its last `sent`, `received`, `effect` or `settled`). Per reason"""
+    message's life (`due` to its last `sent`, `received`, `effect` or `settled`); with a clock error, touching has to be
+    proven. Per reason"""
     reasons: list[Case] = []
     if not any(past.acked(id) for id in past.messages):
         reasons.append(Case(id="", note="nothing acked"))
@@ -660,18 +747,22 @@ def vacuous(past: Past) -> list[Case]:
     lives = [_life(past, message) for message in due] if past.facts.faults else []
     for fault in past.facts.faults:
         stop = fault.stop if fault.stop is not None else NEVER
-        if not any(not past.before(stop, due) and not past.before(end, fault.start) for due, end in lives):
+        if not any(
+            past.surely_not_after(due, stop) and any(past.surely_not_after(fault.start, moment) for moment in moments)
+            for due, moments in lives
+        ):
             reasons.append(Case(id="", note=f"fault {fault.instance} touches no message"))
     return reasons
 
 
-def _life(past: Past, message: Message) -> tuple[Moment, Moment]:
+def _life(past: Past, message: Message) -> tuple[Moment, list[Moment]]:
+    """Its `due`, and every moment up to which it may have lasted."""
     assert message.due is not None
-    moments = [sent.moment for sent in message.sends]
+    moments = [message.due, *(sent.moment for sent in message.sends)]
     moments += [received.moment for received in past.receives_of.get(message.id, [])]
     moments += [effect.moment for effect in past.facts.effects if effect.id == message.id]
     moments += [moment for id, moment in past.facts.settled if id == message.id]
-    return message.due, max(moments, key=at, default=message.due)
+    return message.due, moments
 
 
 ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
@@ -681,6 +772,7 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "lost-on-redrive": lost_on_redrive,
     "replay-missing": replay_missing,
     "fanout-missing": fanout_missing,
+    "given-up": given_up,
     "recovered": recovered,
     "phantom": phantom,
     "corrupt": corrupt,

@@ -97,6 +97,7 @@ class Queue:
         dead_letter: bool,
         tick: int,
         first_number: int,
+        counts: str,
     ) -> None:
         self.world = world
         self.mischief = mischief
@@ -109,6 +110,7 @@ class Queue:
         self.stored: list[Stored] = []
         self.dead: list[Stored] = []
         self.number = first_number
+        self.counts = counts
         self.arriving = 0
         self._copies = 0
         self._receipts = 0
@@ -191,12 +193,18 @@ class Queue:
             broker_id=stored.broker_id,
             number=stored.number,
             partition=None,
-            receives=stored.receives,
+            receives=self._told(stored.receives),
             enqueued=stored.enqueued,
             intact=intact,
             receipt=stored.receipt,
             replay=stored.letter.replay,
         )
+
+    def _told(self, receives: int) -> int | None:
+        """Some services and proxies leave the count out, always or now and then, or say 1 each time."""
+        if self.counts == "absent" or (self.counts == "sparse" and self.world.chance.random() < 0.3):
+            return None
+        return 1 if self.counts == "one" else receives
 
     def _bury(self) -> None:
         """What was received too often becomes a dead letter once it is visible again."""

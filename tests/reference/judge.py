@@ -18,9 +18,9 @@ from typing import Any
 
 import orjson
 
-from tests.reference.anomalies import ANOMALIES, Case, kept_copies, replayed
+from tests.reference.anomalies import ANOMALIES, Case, doubtful_redeliveries, kept_copies, replayed
 from tests.reference.reading import SECOND, Fault, Message, Moment, Promise, Subscription, read
-from tests.reference.words import NEVER, Past, Sample, later
+from tests.reference.words import NEVER, Past, Sample
 
 # AMBIGUITIES: where HISTORY.md leaves room for two readings, and the reading taken here. (R1) marks a choice made for
 # "what is not proven is not blamed", (R2) one for "what was not looked at does not hold". (!) marks those where the
@@ -32,14 +32,24 @@ from tests.reference.words import NEVER, Past, Sample, later
 #     torn line after `closed` is both counted as torn and damage. A whole record after `closed` is neither. `at`
 #     going back within a file is no damage: line order decides there.
 #  2. A record that lacks what names its subject (`id`, `subscription`) is ignored; a `received` without `id` is one
-#     of a message never intended, "". Sequences that are no decimal string are missing.
+#     of a message never intended, "". Sequences that are no decimal string are missing, and so are times that are no
+#     integer.
 #  3. Not a run (ValueError): unreadable manifest, `schema` not 1, no claims, an unknown claim, key of a claim, kind,
-#     ordered_by or promises, a bound that is no number, `lag` without any bound, `recovery` without `within_s`.
-#     `strict` exists for ordered-per-group, ordered-per-partition and dead-letter only. No `history/` at all is an
-#     empty history.
-#  4. `settled` belongs to the last open `settling` of the same file and same fields that is not later than its
-#     `started`. A `sent` belongs to the `intended` of the same attempt in the same file. A message is described by
-#     its first `intended` (by attempt) that has `expect`.
+#     ordered_by, promises or `during`, a bound that is no number, `lag` without any bound, `recovery` without
+#     `within_s`. `strict` exists for ordered-per-group, ordered-per-partition and dead-letter only. The same claim
+#     with the same `during` twice is judged twice. No `history/` at all is an empty history.
+#  4. A `sent` belongs to the `intended` of the same attempt in the same file. Of an attempt intended more than once
+#     there, which `sent` belongs to which is not known: they are counted, and a start counts only if all of its
+#     starts do. A message is described by its first `intended` (by attempt) that has `expect`.
+#  4a. Times in another unit are looked for where the table of events has them, and in the `at` of every record, known
+#     or not. Such a record counts all the same in the anomalies; so does that of an `id` for two messages. There an
+#     absent field of attempt 1 is a value, one of a later attempt is not, nor is the attempt of a record without one
+#     the first.
+#  4b. Of a file that is there plain and packed the plain one is read. One that cannot be unpacked to its end is damage,
+#     and nothing of it is read.
+#  4c. `call` decides if exactly one of several open intents has it. One open intent is answered whatever its `call`
+#     says, unless an answer is owed to others. While some are owed, an answer without a deciding `call` leaves all in
+#     doubt that are open by then. An intent in doubt has no answer: its `extend` no latest end.
 # Time
 #  5. Line order decides between two records of a file. A derived time (`started`, the end of a hold) of the same file
 #     is compared by value alone, without clock error, and equal has no order.
@@ -49,6 +59,7 @@ from tests.reference.words import NEVER, Past, Sample, later
 #  8. An extend with a `settled` of unknown outcome counts its answer at that record; one with no `settled` at all has
 #     no latest end. An extend not proven to have begun before the receive or delete in question never replaces, but
 #     may still make the earliest end earlier and the latest later (R1).
+#  8a. The clocks contradict where a record is proven to precede every `intended` of its message.
 # Words
 #  9. *dead* excuses unless a `redriven` is proven to follow; it blames (healthy-dead, collateral-dead, dlq-gap) only
 #     if every `redriven` is proven to precede.
@@ -62,6 +73,7 @@ from tests.reference.words import NEVER, Past, Sample, later
 # 14. *drained*: every `sent`, `redriven` and `received` must be proven to precede the mark, and every other mark of s
 #     to precede it (or also to say empty, where their order is open) (R1). `settle_s` must have passed at least,
 #     clock error deducted.
+# 14a. *uncounted*: two receives that both name no batch are in different ones (R2).
 # Rows
 # 15. `lost` proven by order: the `drained` mark of a queue with dead letters must follow that receive of b ("once it
 #     has"), whatever its `empty` says: a mark means that the dead letters were read. (!) A message ever redriven is
@@ -74,7 +86,9 @@ from tests.reference.words import NEVER, Past, Sample, later
 #     `redelivery` is the receives of a copy, less one, less the early ones.
 # 19. `early-redelivery`: "before the earliest end of its hold" belongs to the delete's answer, not to the call: a
 #     copy deleted in time must never come back. Of several holds with `receives` k - 1 all must forbid it; one whose
-#     call began after the receive is none.
+#     call began after the receive is none. An uncounted receive is judged by its own rule instead of the one by
+#     counts; one other receive that forbids it is enough, and a release or a `redriven` excuses unless it is proven to
+#     lie outside of the two.
 # 20. Order rows count the message that came too late, per subscription: a. So does `dlq-gap` (a), where a has to have
 #     been received, and `child-before-parent` (the parent's message, once). `nonmonotonic-send` is per a.
 # 21. `nonmonotonic-send`: a and b must share an expected subscription with `ordered_by`; "in one call" needs one that
@@ -93,11 +107,13 @@ from tests.reference.words import NEVER, Past, Sample, later
 # 26. `effect-missing` counts healthy dead letters, to the letter, although a legal service and a correct consumer
 #     that is killed `max_receives` times can cause them.
 # 26a. (!) What only the unread dead letters of 22 to 25 excuse leaves the order claims unknown: it was not looked at.
+# 26b. `over-received` of a copy with a receive without `receives`: the greater of the two counts.
 # 27. `vacuous` counts each untouched fault as a reason of its own. A life without any record after `due` is a point.
-#     Windows and lives touch unless one is proven to end before the other starts.
+#     With a clock error e, a window and a life touch if each starts at least e before the other ends.
 # Claims
 # 28. Claims whose last column names no kind of subscription cover all of the manifest, no-phantom included (R2). A
-#     claim that covers nothing, or checked nothing in all, is unknown (R2). recovery covers none by itself.
+#     claim that covers nothing, or checked nothing in all, is unknown (R2). recovery and all-accepted cover none by
+#     themselves.
 # 29. no-loss, no-phantom, exactly-once-delivery and the effect claims blame anomalies on any subscription, named in
 #     the manifest or not; order claims, dead-letter and fanout-complete on those that they cover. filter-correct:
 #     misrouted anywhere, lost where filtered.
@@ -113,19 +129,27 @@ from tests.reference.words import NEVER, Past, Sample, later
 #     was acked or received, where expected.
 # 35. `anomalies` of a claim are the counts of its rows within what it covers, excused ones and duplicates outside the
 #     window included. The claim is named as the manifest names it.
+# 35a. all-accepted: a message found dead but never received was "received nowhere". The load came to its end where at
+#     least one `load-stopped` with `scheduled` stands, and as many as there are `load-started`.
+# 35b. *too close* asks for no *a before b*; of several receives with the same earliest `at` each is the first.
+# 35c. *not early by no more than `clock_error_ns`*: a redelivery that is recorded before the earliest end, but not
+#     proven to be, too. Every hold that it may have followed must be like that, and of another file. It asks for a
+#     `dedup_window_s`, as early-redelivery does.
 # lag and recovery
-# 36. They judge expected subscriptions only, and messages with a `due`. A lag breaks a bound if first is proven to be
-#     later than `due` + bound (never received: the history's last `at`); a quantile, if so many are. Without a
-#     `scheduled` in any `load-stopped`, each bound is unknown unless broken, if the load is known to have started (R2);
-#     several marks add up.
-# 37. `checked` of lag: messages left in for at least one bound. `latency_s`: the lag of all those messages, none left
-#     out, never received ones included; null where there are none.
+# 36. They judge expected subscriptions only, and messages with a `due`. Windows and messages overlap by value, equal
+#     ends included. The clock error moves the lag, not the time in which a message meets a fault; that of a message of
+#     one file is not moved at all, neither to hold nor to break. A bound is broken if the same bound on the same
+#     subscription is with both kinds of windows. A given-up message meets a fault as one that was never received does;
+#     without a `due` it counts for `all` only. Several `load-stopped` add up; a load never told how many were scheduled
+#     where fewer tell than started.
+# 37. `checked` of lag is per bound and subscription the fewer of both kinds of windows, of the bounds the most, added
+#     up. `latency_s`: the lag of all messages, none left out, never received ones included; null where there are none.
 # 38. recovery is judged per fault and subscription; a fault is judged if some subscription is violated or all hold,
 #     and `checked` counts those; without any message nothing is told (R2).
 #     "With another fault open" (at the stop) and "without a stop" come before all else.
 #     The load stops at the last `load-stopped`, else the history's last `at`. "Before the first fault": received
-#     before its start. The bound is the largest of p50_s, p99_s, max_s of any lag claim. With a clock error, lateness
-#     is widened by it for holds and narrowed for violated.
+#     before its start. The bound is the largest of p50_s, p99_s, max_s of a calm lag claim. With a clock error,
+#     lateness is widened by it for holds and narrowed for violated.
 
 HOLDS, VIOLATED, UNKNOWN = "holds", "violated", "unknown"
 DEFAULT_GRACE_NS = 5 * SECOND
@@ -241,6 +265,30 @@ class Court:
             and not (none_applied and self.past.applied(id, name) > 0)
         ]
 
+    def too_close(self, covered: Sequence[Subscription], moments: Callable[[str, str], Sequence[Moment]]) -> list[str]:
+        """What two writers recorded no more than `clock_error_ns` apart: the first of the moments of two messages of
+        one group. Nobody can tell their order."""
+        if not self.past.error:
+            return []
+        close: list[str] = []
+        for spec in covered:
+            firsts = [
+                (message, moment)
+                for message in self.past.messages.values()
+                if message.group is not None
+                for moment in moments(message.id, spec.name)
+                if moment.time == min(one.time for one in moments(message.id, spec.name))
+            ]
+            close += [
+                f"{a.id} and {b.id} too close on {spec.name}"
+                for (a, one), (b, two) in itertools.combinations(firsts, 2)
+                if a.id != b.id
+                and a.group == b.group
+                and one.file != two.file
+                and abs(one.time - two.time) <= self.past.error
+            ]
+        return close
+
     # -- what claims count -----------------------------------------------------------------------------------------
 
     def count_expected(
@@ -279,6 +327,29 @@ def no_loss(court: Court, promise: Promise) -> Finding:
     )
 
 
+def all_accepted(court: Court, promise: Promise) -> Finding:
+    """violated by given-up; unknown when a message of unknown outcome was received nowhere; fewer were intended than
+    `scheduled`; no `load-stopped` says that the load came to its end (as many as `load-started`) and how many were
+    `scheduled`; checked: messages intended, whatever they expect"""
+    past = court.past
+    intended = [id for id in past.messages if past.intended(id)]
+    unknown = [
+        f"nobody knows whether {id} was accepted"
+        for id in past.messages
+        if not past.acked(id) and not past.failed(id) and not past.receives_of.get(id)
+    ]
+    if past.facts.loads_told < max(1, past.facts.loads_started):
+        unknown.append("nobody wrote that the load came to its end, and how many messages were scheduled")
+    if past.facts.scheduled is not None and len(intended) < past.facts.scheduled:
+        unknown.append(f"{past.facts.scheduled - len(intended)} messages never intended")
+    return court.finding(
+        covered=[],
+        checked={"messages": len(intended)},
+        blamed={"given-up": court.anywhere("given-up")},
+        unknown=unknown,
+    )
+
+
 def no_phantom(court: Court, promise: Promise) -> Finding:
     """violated by phantom, corrupt; checked: receives"""
     return court.finding(
@@ -291,8 +362,9 @@ def no_phantom(court: Court, promise: Promise) -> Finding:
 
 def exactly_once_delivery(court: Court, promise: Promise) -> Finding:
     """violated by send-duplicate enqueued within `dedup_window_s` of the copy before it (window null: any),
-    early-redelivery, lost, vanished; unknown: as no-loss; a duplicate without `enqueued`; checked: received, per
-    subscription"""
+    early-redelivery, lost, vanished; unknown: as no-loss; a duplicate without `enqueued`; a `redelivery` of a copy with
+    an uncounted receive (where there is a `dedup_window_s`); a redelivery that is not early by no more than
+    `clock_error_ns`; checked: received, per subscription"""
     covered = court.all()
     too_close: list[Case] = []
     unknown: list[str] = []
@@ -320,7 +392,8 @@ def exactly_once_delivery(court: Court, promise: Promise) -> Finding:
         counted={"send-duplicate": court.anywhere("send-duplicate"), **others},
         unknown=[f"{case.id} unseen on {case.subscription}" for case in court.anywhere("unseen")]
         + court.undrained(covered)
-        + unknown,
+        + unknown
+        + doubtful_redeliveries(court.past),
     )
 
 
@@ -352,7 +425,8 @@ def exactly_once_effect(court: Court, promise: Promise) -> Finding:
 
 def ordered_per_group(court: Court, promise: Promise) -> Finding:
     """violated by nonmonotonic-delivery, group-overtake, nonmonotonic-send, stored-out-of-order; `strict: true` adds
-    dlq-gap; checked: received with one before it in its group, where `ordered_by` is `group`"""
+    dlq-gap; unknown when first receives are too close; checked: received with one before it in its group, where
+    `ordered_by` is `group`"""
     names = ["nonmonotonic-delivery", "group-overtake", "nonmonotonic-send", "stored-out-of-order"]
     return _ordered(court, "group", names + ["dlq-gap"] * promise.strict)
 
@@ -370,13 +444,14 @@ def _ordered(court: Court, ordered_by: str, names: Sequence[str]) -> Finding:
         covered=covered,
         checked=court.count_behind_another(covered, lambda message, spec: court.past.received(message.id, spec.name)),
         blamed={name: court.within(name, covered) for name in names},
-        unknown=court.unread(names, covered),
+        unknown=court.unread(names, covered)
+        + court.too_close(covered, lambda id, name: [one.moment for one in court.past.receives_at(id, name)]),
     )
 
 
 def ordered_effects(court: Court, promise: Promise) -> Finding:
-    """violated by effect-out-of-order, stored-out-of-order; unknown when no effects recorded; any unknown effect;
-    checked: applied with one before it, where `ordered_by`"""
+    """violated by effect-out-of-order, stored-out-of-order; unknown when no effects recorded; any unknown effect; first
+    `applied` too close; checked: applied with one before it, where `ordered_by`"""
     covered = court.past.ordered()
     names = ("effect-out-of-order", "stored-out-of-order")
     return court.finding(
@@ -385,7 +460,10 @@ def ordered_effects(court: Court, promise: Promise) -> Finding:
             covered, lambda message, spec: court.past.applied(message.id, spec.name) > 0
         ),
         blamed={name: court.within(name, covered) for name in names},
-        unknown=court.unrecorded_effects(covered) + court.unknown_effects(covered) + court.unread(names, covered),
+        unknown=court.unrecorded_effects(covered)
+        + court.unknown_effects(covered)
+        + court.unread(names, covered)
+        + court.too_close(covered, lambda id, name: [one.moment for one in court.past.applied_effects(id, name)]),
     )
 
 
@@ -439,7 +517,7 @@ def filter_correct(court: Court, promise: Promise) -> Finding:
 
 def dead_letter(court: Court, promise: Promise) -> Finding:
     """violated by poison-escaped, healthy-dead, over-received; `strict: true` adds collateral-dead; unknown when not
-    drained; checked: poison, per subscription with `dead_letter`"""
+    drained; a receive without `receives`; checked: poison, per subscription with `dead_letter`"""
     covered = [spec for spec in court.all() if spec.dead_letter]
     names = ["poison-escaped", "healthy-dead", "over-received"] + ["collateral-dead"] * promise.strict
     return court.finding(
@@ -448,7 +526,13 @@ def dead_letter(court: Court, promise: Promise) -> Finding:
             covered, lambda message, spec: message.poison and court.past.concerned(message.id, spec.name)
         ),
         blamed={name: court.within(name, covered) for name in names},
-        unknown=court.undrained(covered),
+        unknown=court.undrained(covered)
+        + [
+            f"a receive of {received.id} on {spec.name} without receives"
+            for spec in covered
+            for received in court.past.receives_on.get(spec.name, [])
+            if received.receives is None
+        ],
     )
 
 
@@ -457,39 +541,113 @@ def dead_letter(court: Court, promise: Promise) -> Finding:
 PERCENT: Mapping[str, int] = {"p50_s": 50, "p99_s": 99, "max_s": 100}
 
 
-def lag(court: Court, promise: Promise) -> Finding:
-    """per subscription, over messages acked or received and not dead: first(m, s) - `due`; one never received counts
-    with the history's last `at` - `due`. For each bound, a message is left out if a fault window, lengthened by
-    `grace_s`, overlaps [`due`, the earlier of first(m, s) and `due` + bound]. Quantiles are nearest-rank. With fewer
-    than 100 messages p50 and p99 are unknown; one is enough to break `max_s`. Unknown too if more than (1 - q) x
-    `scheduled` messages were never intended."""
-    past = court.past
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Windows:
+    """The fault windows as the claim takes them: lengthened by its grace, and with their ends widened or as they
+    stand."""
+
+    spans: Sequence[tuple[int, int]]
+    during: str
+
+    def speaks_of(self, start: int, end: int) -> bool:
+        """Whether the claim speaks of what lasts from start to end: what meets a fault, what meets none, or both."""
+        meets = any(opened <= end and start <= closed for opened, closed in self.spans)
+        return {"calm": not meets, "faults": meets, "all": True}[self.during]
+
+
+def windows_of(court: Court, promise: Promise, widened_by: int) -> Windows:
     grace = grace_of(court, promise)
+    return Windows(
+        spans=[
+            (
+                fault.start.time - widened_by,
+                NEVER.time if fault.stop is None else fault.stop.time + grace + widened_by,
+            )
+            for fault in court.past.facts.faults
+        ],
+        during=promise.during,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measure:
+    """One bound on one subscription, measured with one kind of fault windows: whether it may be broken, if the clocks
+    stand so, and whether it is, wherever they stand."""
+
+    checked: int
+    slow: bool
+    broken: bool
+    why: Sequence[str]
+
+
+def lag(court: Court, promise: Promise) -> Finding:
+    """With a `clock_error_ns` it holds only if it holds with the error added to each lag, and is violated only if it is
+    with the error taken off; each with the fault windows as they stand and with both their ends widened by the error.
+    Between, it is unknown. `checked` counts the fewer of the two; of several bounds, the most."""
+    past = court.past
+    both = [windows_of(court, promise, widened_by) for widened_by in (0, past.error)]
     violated = False
     unknown: list[str] = []
     checked: Counter[str] = Counter()
     for spec in court.all():
-        judged: set[str] = set()
-        for name, percent in PERCENT.items():
-            bound = promise.bounds_ns.get(name)
-            if bound is None:
-                continue
-            kept = [sample for sample in past.samples(spec.name) if not _left_out(past, sample, bound, grace)]
-            judged |= {sample.message.id for sample in kept}
-            over = [sample for sample in kept if _exceeds(past, sample, bound)]
-            if name != "max_s" and len(kept) < ENOUGH:
-                unknown.append(f"{name} of {spec.name}: {len(kept)} messages")
-            elif not kept:
-                unknown.append(f"{name} of {spec.name}: no message")
-            else:
-                proven = [sample for sample in over if spec.promises != "at-most-once" or sample.first is not None]
-                needed = len(kept) - nearest_rank(percent, len(kept)) + 1
-                violated = violated or len(proven) >= needed
-                if len(over) >= needed > len(proven):
-                    unknown.append(f"{name} of {spec.name}: broken only by messages never received")
-            unknown += _never_intended(past, name, percent)
-        checked[spec.name] = len(judged)
+        for name in [name for name in PERCENT if name in promise.bounds_ns]:
+            measures = [measure(past, spec, name, promise.bounds_ns[name], windows) for windows in both]
+            violated = violated or all(one.broken for one in measures)
+            unknown += [why for one in measures for why in one.why]
+            if any(one.slow for one in measures):
+                unknown.append(f"{name} of {spec.name} holds only if the clocks are right")
+            checked[spec.name] = max(checked[spec.name], min(one.checked for one in measures))
+    if past.facts.loads_told < past.facts.loads_started:
+        unknown.append("nobody wrote how many messages were scheduled")
     return Finding(covers=list(past.subscriptions), checked=checked, violated=violated, unknown=unknown)
+
+
+def measure(past: Past, spec: Subscription, name: str, bound: int, windows: Windows) -> Measure:
+    """Per subscription, over messages acked or received and not dead: first(m, s) - `due`, at least 0; one never
+    received counts with the history's last `at` - `due`. For each bound, a message *meets a fault* if a fault window,
+    lengthened by `grace_s`, overlaps [`due`, the earlier of first(m, s) and `due` + bound]. Quantiles are nearest-rank.
+    With fewer than 100 messages p50 and p99 are unknown; one is enough to break `max_s`."""
+    percent = PERCENT[name]
+    kept: list[Sample] = []
+    for sample in past.samples(spec.name):
+        limit = sample.due.time + bound
+        end = limit if sample.first is None else min(limit, sample.first.time)
+        if windows.speaks_of(sample.due.time, end):
+            kept.append(sample)
+    needed = len(kept) - nearest_rank(percent, len(kept)) + 1
+    slow = [sample for sample in kept if sample.lag_ns + past.doubt(sample) > bound]
+    surely_slow = [sample for sample in kept if sample.lag_ns - past.doubt(sample) > bound]
+    to_blame = [sample for sample in surely_slow if spec.promises != "at-most-once" or sample.first is not None]
+    enough = len(kept) >= (1 if name == "max_s" else ENOUGH)
+    why = [] if enough else [f"{name} of {spec.name}: {len(kept)} messages"]
+    if len(surely_slow) >= needed > len(to_blame):
+        why.append(f"{name} of {spec.name}: broken only by messages never received")
+    return Measure(
+        checked=len(kept),
+        slow=enough and len(slow) >= needed,
+        broken=enough and len(to_blame) >= needed,
+        why=why + never_sent(past, spec, percent, bound, windows),
+    )
+
+
+def never_sent(past: Past, spec: Subscription, percent: int, bound: int, windows: Windows) -> list[str]:
+    """Unknown too if more than (1 - q) x `scheduled` (without it: x intended) messages were never intended or,
+    expecting s and due within what `during` speaks of, *given up*."""
+    intended = sum(1 for id in past.messages if past.intended(id))
+    scheduled = intended if past.facts.scheduled is None else past.facts.scheduled
+    given_up = [
+        message
+        for message in past.messages.values()
+        if past.failed(message.id)
+        and spec.name in message.expect
+        and (
+            windows.during == "all"
+            if message.due is None
+            else windows.speaks_of(message.due.time, message.due.time + bound)
+        )
+    ]
+    missing = max(0, scheduled - intended) + len(given_up)
+    return [f"{missing} messages never intended or given up"] if missing * 100 > (100 - percent) * scheduled else []
 
 
 def grace_of(court: Court, promise: Promise) -> int:
@@ -498,30 +656,6 @@ def grace_of(court: Court, promise: Promise) -> int:
         return promise.bounds_ns["grace_s"]
     within = [other.bounds_ns["within_s"] for other in court.past.facts.manifest.promises if other.claim == "recovery"]
     return max(within, default=DEFAULT_GRACE_NS)
-
-
-def _left_out(past: Past, sample: Sample, bound: int, grace: int) -> bool:
-    limit = later(sample.due, bound)
-    end = limit if sample.first is None or limit.time < sample.first.time else sample.first
-    return any(
-        past.possibly_before(fault.start, end)
-        and past.possibly_before(sample.due, NEVER if fault.stop is None else later(fault.stop, grace))
-        for fault in past.facts.faults
-    )
-
-
-def _exceeds(past: Past, sample: Sample, bound: int) -> bool:
-    """Proven to have taken longer than that."""
-    seen = sample.first if sample.first is not None else Moment(time=past.facts.last_at or 0, file="")
-    return past.before(later(sample.due, bound), seen)
-
-
-def _never_intended(past: Past, name: str, percent: int) -> list[str]:
-    scheduled = past.facts.scheduled
-    if scheduled is None:
-        return [f"{name}: nobody wrote how many messages were scheduled"] if past.facts.load_started else []
-    missing = scheduled - sum(1 for id in past.messages if past.intended(id))
-    return [f"{name}: {missing} messages never intended"] if missing * 100 > (100 - percent) * scheduled else []
 
 
 def nearest_rank(percent: int, count: int) -> int:
@@ -559,12 +693,12 @@ def recovery(court: Court, promise: Promise) -> Finding:
 
 
 def late_bound(past: Past, spec: Subscription) -> int | None:
-    """The bound is the largest of the `lag` claim, else twice the p99 of lag before the first fault (unknown under 100
-    messages)."""
+    """The bound is the largest of the `lag` claim that is `during: calm`, else twice the p99 of lag before the first
+    fault (unknown under 100 messages)."""
     bounds = [
         bound
         for promise in past.facts.manifest.promises
-        if promise.claim == "lag"
+        if promise.claim == "lag" and promise.during == "calm"
         for name, bound in promise.bounds_ns.items()
         if name in PERCENT
     ]
@@ -640,6 +774,7 @@ def _quiet_moment(late: Sequence[Span], stop: int, within: int, quiet: int, limi
 CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "no-loss": no_loss,
     "at-least-once": no_loss,
+    "all-accepted": all_accepted,
     "no-phantom": no_phantom,
     "exactly-once-delivery": exactly_once_delivery,
     "at-least-once-effect": at_least_once_effect,
@@ -656,9 +791,14 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
 }
 
 
+# Where the clocks contradict, every claim but these is unknown.
+WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
+
+
 def rule(court: Court, promise: Promise) -> dict[str, Any]:
     """Violated beats unknown beats holds. Every claim is unknown, unless violated, when the run is `vacuous`, when the
-    history is damaged (then even so), and when it checked nothing on a subscription that it covers."""
+    history is damaged (then even so), and when it checked nothing on a subscription that it covers. Where the clocks
+    contradict, every claim but `no-phantom` and `all-accepted` is unknown, one that would be violated too."""
     finding = CLAIMS[promise.claim](court, promise)
     why = list(finding.unknown)
     why += [case.note for case in court.cases["vacuous"]]
@@ -667,14 +807,18 @@ def rule(court: Court, promise: Promise) -> dict[str, Any]:
     if checked == 0:
         why.append("checked nothing")
     damaged = [f"{one.file}:{one.line} {one.reason}" for one in court.past.facts.damaged]
+    contradictions = [] if promise.claim in WITHOUT_CLOCKS else court.past.contradictions()
     if damaged:
         verdict, why = UNKNOWN, damaged
+    elif contradictions:
+        verdict, why = UNKNOWN, contradictions
     elif finding.violated:
         verdict, why = VIOLATED, []
     else:
         verdict = UNKNOWN if why else HOLDS
     return {
         "claim": promise.claim,
+        "bounds": dict(promise.said),
         "verdict": verdict,
         "checked": checked,
         "anomalies": dict(finding.anomalies),

@@ -7,8 +7,10 @@ that a mistake made in one reader is not made in the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import gzip
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import orjson
 
 SECOND = 1_000_000_000
 FOREVER = 10**30
+YEAR_2001 = 978_307_200 * SECOND
 
 Number = tuple[int, str]
 """A decimal string of any length, comparable: its length without leading zeros, then its digits."""
@@ -107,7 +110,9 @@ class Promise:
 
     claim: str
     strict: bool
+    during: str
     bounds_ns: Mapping[str, int]
+    said: Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,10 +147,15 @@ class Sent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One intended attempt and the outcome that belongs to it, if that was recorded."""
+    """One intended attempt and the outcome that belongs to it, if that was recorded.
+
+    Several are one attempt if their producer started anew. Nobody knows which outcome belongs to which of them, so
+    `sent` pairs them by line order, to be counted, and `may_have_started` names the start of every one of their calls.
+    """
 
     intended: Moment
     sent: Sent | None
+    may_have_started: tuple[Moment | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +204,10 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One delete, release, extend or checkpoint: its `settling` and its `settled`, whichever are recorded."""
+    """One delete, release, extend or checkpoint: its `settling` and its `settled`, whichever are recorded.
+
+    One that was answered, but nobody knows by which `settled`, has neither an answer nor an outcome.
+    """
 
     id: str
     subscription: str
@@ -282,7 +295,8 @@ class Facts:
     effects_read: tuple[EffectsRead, ...]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
-    load_started: bool
+    loads_started: int
+    loads_told: int
     scheduled: int | None
     last_at: int | None
     torn_lines: int
@@ -304,8 +318,20 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "replay-complete": frozenset(),
     "filter-correct": frozenset(),
     "dead-letter": frozenset({"strict"}),
-    "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s"}),
+    "all-accepted": frozenset(),
+    "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),
+}
+DURING = ("calm", "faults", "all")
+
+# The fields that hold a time of ours or of the broker, by the event that has them. `at` is in all.
+TIMES: Mapping[str, frozenset[str]] = {
+    "intended": frozenset({"due"}),
+    "sent": frozenset({"started"}),
+    "received": frozenset({"started", "enqueued"}),
+    "effect": frozenset({"started"}),
+    "settled": frozenset({"started"}),
+    "replay-started": frozenset({"since", "until"}),
 }
 
 
@@ -377,11 +403,16 @@ def read_promise(claim: object) -> Promise:
     strange = sorted(set(said) - CLAIMS[name])
     if strange:
         raise ValueError(f"claim {name} has no bound {', '.join(strange)}")
-    strict = said.pop("strict", False)
+    strict = said.get("strict", False)
     if not isinstance(strict, bool):
         raise ValueError(f"claim {name}: strict is true or false")
+    during = said.get("during", "calm")
+    if during not in DURING:
+        raise ValueError(f"claim {name}: during is one of {', '.join(DURING)}")
     bounds: dict[str, int] = {}
     for key, value in said.items():
+        if key in ("strict", "during"):
+            continue
         bound = nanoseconds(value)
         if bound is None or bound < 0:
             raise ValueError(f"claim {name}: {key} must be a number of seconds")
@@ -390,16 +421,38 @@ def read_promise(claim: object) -> Promise:
         raise ValueError("claim lag names no bound")
     if name == "recovery" and "within_s" not in bounds:
         raise ValueError("claim recovery names no within_s")
-    return Promise(claim=name, strict=strict, bounds_ns=bounds)
+    return Promise(claim=name, strict=strict, during=during, bounds_ns=bounds, said=said)
 
 
-def read_file(path: Path) -> tuple[list[Record], int, list[Damage]]:
+def read_files(history: Path) -> tuple[list[Record], int, list[Damage]]:
+    """Reads every file: `NAME.jsonl.gz` is read as `NAME.jsonl` (both of one name: the history is damaged)."""
+    records: list[Record] = []
+    damaged: list[Damage] = []
+    torn = 0
+    plain = {path.name: path for path in history.glob("*.jsonl")}
+    packed = {path.name.removesuffix(".gz"): path for path in history.glob("*.jsonl.gz")}
+    for name in sorted(plain.keys() | packed.keys()):
+        if name in plain and name in packed:
+            damaged.append(Damage(file=name, line=None, reason="there plain and packed"))
+        try:
+            content = plain[name].read_bytes() if name in plain else gzip.decompress(packed[name].read_bytes())
+        except (EOFError, OSError, zlib.error):
+            damaged.append(Damage(file=name, line=None, reason="cannot be unpacked"))
+            continue
+        found, torn_here, damaged_here = read_file(name, content)
+        records += found
+        torn += torn_here
+        damaged += damaged_here
+    return records, torn, damaged
+
+
+def read_file(name: str, content: bytes) -> tuple[list[Record], int, list[Damage]]:
     """Reads one file: its records, how many lines are torn (0 or 1), and what is damaged in it."""
     records: list[Record] = []
     damaged: list[Damage] = []
     torn = 0
     closed = False
-    pieces = path.read_bytes().split(b"\n")
+    pieces = content.split(b"\n")
     for index, piece in enumerate(pieces):
         line = index + 1
         unfinished = index == len(pieces) - 1
@@ -409,18 +462,18 @@ def read_file(path: Path) -> tuple[list[Record], int, list[Damage]]:
             value = orjson.loads(piece)
         except orjson.JSONDecodeError:
             if not unfinished:
-                damaged.append(Damage(file=path.name, line=line, reason="not a JSON object"))
+                damaged.append(Damage(file=name, line=line, reason="not a JSON object"))
                 continue
             torn += 1
             if closed:
-                damaged.append(Damage(file=path.name, line=line, reason="a torn line after closed"))
+                damaged.append(Damage(file=name, line=line, reason="a torn line after closed"))
             continue
         event = value.get("event") if isinstance(value, dict) else None
         at = value.get("at") if isinstance(value, dict) else None
         if not isinstance(event, str) or isinstance(at, bool) or not isinstance(at, int):
-            damaged.append(Damage(file=path.name, line=line, reason="no event or no integer at"))
+            damaged.append(Damage(file=name, line=line, reason="no event or no integer at"))
             continue
-        records.append(Record(file=path.name, line=line, at=at, event=event, fields=value))
+        records.append(Record(file=name, line=line, at=at, event=event, fields=value))
         closed = closed or (event == "mark" and value.get("name") == "closed")
     return records, torn, damaged
 
@@ -429,24 +482,20 @@ def read(run: Path) -> Facts:
     """Reads a run directory."""
     manifest = read_manifest(run)
     history = run / "history"
-    records: list[Record] = []
-    damaged: list[Damage] = []
-    torn = 0
-    for path in sorted(history.glob("*.jsonl")):
-        found, torn_here, damaged_here = read_file(path)
-        records += found
-        torn += torn_here
-        damaged += damaged_here
+    records, torn, damaged = read_files(history)
     listed = {record.text("file") for record in records if _mark(record) == "writer"}
     for name in sorted(name for name in listed if name is not None):
-        if not (history / name).exists():
+        if not (history / name).exists() and not (history / f"{name}.gz").exists():
             damaged.append(Damage(file=name, line=None, reason="listed, but absent"))
+    damaged += _in_another_unit(records)
     by_event: dict[str, list[Record]] = {}
     for record in records:
         by_event.setdefault(record.event, []).append(record)
     marks: dict[str, list[Record]] = {}
     for record in by_event.get("mark", []):
         marks.setdefault(_mark(record) or "", []).append(record)
+    damaged += _two_messages(by_event.get("intended", []))
+    scheduled = [count for mark in marks.get("load-stopped", []) if (count := mark.integer("scheduled")) is not None]
     return Facts(
         manifest=manifest,
         messages=_messages(by_event.get("intended", []), by_event.get("sent", [])),
@@ -477,8 +526,9 @@ def read(run: Path) -> Facts:
         load_stopped=max(
             (record.moment for record in marks.get("load-stopped", [])), key=lambda moment: moment.time, default=None
         ),
-        load_started="load-started" in marks,
-        scheduled=_scheduled(marks.get("load-stopped", [])),
+        loads_started=len(marks.get("load-started", [])),
+        loads_told=len(scheduled),
+        scheduled=sum(scheduled) if scheduled else None,
         last_at=max((record.at for record in records), default=None),
         torn_lines=torn,
         damaged=tuple(damaged),
@@ -491,6 +541,56 @@ def _mark(record: Record) -> str | None:
 
 def _whole(record: Record) -> bool:
     return record.text("id") is not None and record.text("subscription") is not None
+
+
+def _in_another_unit(records: Iterable[Record]) -> list[Damage]:
+    """Times that cannot be nanoseconds since 1970: before the year 2001 they are in another unit."""
+    return [
+        Damage(file=record.file, line=record.line, reason=f"{name} is not in nanoseconds")
+        for record in records
+        for name in sorted({"at"} | TIMES.get(_mark(record) or record.event, frozenset()))
+        if (time := record.integer(name)) is not None and time < YEAR_2001
+    ]
+
+
+def _two_messages(intended: Iterable[Record]) -> list[Damage]:
+    """One `id` for two messages: `intended` again as attempt 1 with another `group`, `seq`, `due` or `expect`, or a
+    later attempt that names another one."""
+    of_id: dict[str, list[Record]] = {}
+    for record in sorted(intended, key=_by_attempt):
+        of_id.setdefault(record.text("id") or "", []).append(record)
+    return [
+        Damage(file=record.file, line=record.line, reason=f"{id} is another message")
+        for id, intents in of_id.items()
+        for record in intents
+        if id and not _same_message(_first_attempt(intents) or _described(intents), record)
+    ]
+
+
+def _same_message(described: Record, record: Record) -> bool:
+    return all(
+        value == told or (value is None and record.integer("attempt") != 1)
+        for value, told in zip(_description(record), _description(described), strict=True)
+    )
+
+
+def _first_attempt(intents: Sequence[Record]) -> Record | None:
+    return next((record for record in intents if record.integer("attempt") == 1), None)
+
+
+def _described(intents: Sequence[Record]) -> Record:
+    """The intent that says what the message is."""
+    return next((record for record in intents if record.texts("expect") is not None), intents[0])
+
+
+def _description(record: Record) -> tuple[object, ...]:
+    expect = record.texts("expect")
+    told = None if expect is None else frozenset(expect)
+    return (record.text("group"), record.integer("seq"), record.integer("due"), told)
+
+
+def _by_attempt(record: Record) -> tuple[int, int, str, int]:
+    return (record.integer("attempt") or 0, record.at, record.file, record.line)
 
 
 def _messages(intended: list[Record], sent: list[Record]) -> dict[str, Message]:
@@ -507,14 +607,19 @@ def _messages(intended: list[Record], sent: list[Record]) -> dict[str, Message]:
 
 
 def _message(id: str, intents: list[Record], sends: list[Sent]) -> Message:
-    intents = sorted(intents, key=lambda record: (record.integer("attempt") or 0, record.at, record.file, record.line))
+    intents = sorted(intents, key=_by_attempt)
+    waiting: dict[tuple[str, int | None], list[Sent]] = {}
+    for sent in sends:
+        waiting.setdefault((sent.moment.file, sent.attempt), []).append(sent)
+    starts = {key: tuple(sent.started for sent in own) for key, own in waiting.items()}
     attempts: list[Attempt] = []
     for record in intents:
-        own = [sent for sent in sends if sent.attempt == record.integer("attempt") and sent.moment.file == record.file]
-        attempts.append(Attempt(intended=record.moment, sent=own[0] if own else None))
-    full = next((record for record in intents if record.texts("expect") is not None), None)
-    if full is None and intents:
-        full = intents[0]
+        key = (record.file, record.integer("attempt"))
+        own = waiting.get(key, [])
+        attempts.append(
+            Attempt(intended=record.moment, sent=own.pop(0) if own else None, may_have_started=starts.get(key, ()))
+        )
+    full = _described(intents) if intents else None
     return Message(
         id=id,
         attempts=tuple(attempts),
@@ -606,27 +711,63 @@ def _replays(started: list[Record], ended: list[Record]) -> tuple[Replay, ...]:
     return tuple(of(name) for name in sorted(name for name in names if name is not None))
 
 
+@dataclass(kw_only=True, slots=True)
+class _Calls:
+    """The calls of one key: which intents are open, and how many answers are owed to those that stay in doubt."""
+
+    open: list[Record] = field(default_factory=list)
+    owed: int = 0
+
+
 def _steps(settling: list[Record], settled: list[Record], manifest: Manifest) -> tuple[Step, ...]:
-    """Pairs each `settled` with the last open `settling` of the same thing before it in its file."""
-    waiting: dict[tuple[Any, ...], list[Record]] = {}
+    """*the answer to an intent*, by line order within a file."""
+    calls: dict[tuple[Any, ...], _Calls] = {}
     steps: list[Step] = []
     for record in sorted(settling + settled, key=lambda record: (record.file, record.line)):
         if record.text("subscription") is None:
             continue
-        names = ("id", "subscription", "batch", "broker_id", "action", "partition", "broker_seq")
-        key = (record.file, *(record.text(name) for name in names))
+        names = ["id", "subscription", "batch", "action", "broker_id", "partition"]
+        names += ["broker_seq"] * (record.text("action") == "checkpoint")
+        of_key = calls.setdefault((record.file, *(record.text(name) for name in names)), _Calls())
         if record.event == "settling":
-            waiting.setdefault(key, []).append(record)
+            of_key.open.append(record)
             continue
-        started = record.integer("started")
-        open_ones = [one for one in waiting.get(key, []) if started is None or one.at <= started]
-        before = open_ones[-1] if open_ones else None
-        if before is not None:
-            waiting[key].remove(before)
-        steps.append(_step(before, record, manifest))
-    for left in waiting.values():
-        steps += [_step(record, None, manifest) for record in left]
+        intent = _intent(of_key, record)
+        if intent is not None:
+            of_key.open.remove(intent)
+            steps.append(_step(intent, record, manifest))
+        elif not of_key.open and not of_key.owed:
+            steps.append(_step(None, record, manifest))
+        else:
+            # It answers one of those that are open or in doubt: all of them are in doubt from here on.
+            steps += [_step(one, None, manifest) for one in of_key.open]
+            of_key.owed += len(of_key.open) - 1
+            of_key.open.clear()
+    for left in calls.values():
+        steps += [_step(record, None, manifest) for record in left.open]
     return tuple(sorted(steps, key=lambda step: (step.begun.time, step.begun.file, step.begun.line or 0)))
+
+
+def _intent(calls: _Calls, settled: Record) -> Record | None:
+    """With one open it is that one's, whatever the times say. With several, it is that of the one with its `call`;
+    else of the one to which `started` points."""
+    named = [one for one in calls.open if one.text("call") is not None and one.text("call") == settled.text("call")]
+    if len(calls.open) == 1 and not calls.owed:
+        return calls.open[0]
+    if len(named) == 1:
+        return named[0]
+    return None if calls.owed else _pointed_at(calls.open, settled.integer("started"))
+
+
+def _pointed_at(intents: Sequence[Record], started: int | None) -> Record | None:
+    """The last written at or before `started` and the first written at or after it are the same one, or only one of
+    the two exists."""
+    if started is None:
+        return None
+    before = [one for one in intents if one.at <= started][-1:]
+    after = [one for one in intents if one.at >= started][:1]
+    decides = before == after or not before or not after
+    return next(iter(before + after), None) if decides else None
 
 
 def _step(settling: Record | None, settled: Record | None, manifest: Manifest) -> Step:
@@ -673,9 +814,3 @@ def _parents(marks: list[Record]) -> dict[tuple[str, str], frozenset[str]]:
         key = (mark.text("subscription") or "", mark.text("partition") or "")
         parents[key] = parents.get(key, frozenset()) | frozenset(mark.texts("parents") or ())
     return parents
-
-
-def _scheduled(marks: list[Record]) -> int | None:
-    counts = [mark.integer("scheduled") for mark in marks]
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None

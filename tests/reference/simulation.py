@@ -8,17 +8,18 @@ food for judges: what a legal run must never be blamed for, and what a broken on
 
 from __future__ import annotations
 
+import gzip
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from tests.reference.broker import LEASE, Answer, Delivery, Letter, Mischief, Partition, Queue, Stored, Stream, Topic
-from tests.reference.world import EPOCH, MILLISECOND, SECOND, Call, Process, Script, World
+from tests.reference.world import EPOCH, MILLISECOND, SECOND, Call, Process, Script, Ticket, World
 
 # What may be planted, by the shape of the run that it needs. What is named twice is planted more often.
 QUEUE_DEFECTS = ("lose", "forget", "duplicate", "phantom", "corrupt", "store refused")
@@ -39,8 +40,20 @@ PROCESS_DEFECTS = (
     "idle fault",
     "slow",
     "terse",
+    "mute",
+    "swap calls",
 )
-FILE_DEFECTS = ("damaged line", "missing file", "torn after closed")
+FILE_DEFECTS = (
+    "damaged line",
+    "missing file",
+    "torn after closed",
+    "another unit",
+    "another unit",
+    "plain and packed",
+    "cut packed",
+    "one id twice",
+    "one id twice",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,8 +89,9 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parcel:
-    """One message of the plan."""
+    """One message of the plan. `number` counts them; two of one `id` are a producer's mistake."""
 
+    number: int
     id: str
     producer: str
     group: str | None
@@ -97,6 +111,7 @@ class Plan:
     producers: int
     consumers: int
     clock_error: int
+    declared_error: int
     tick: int
     grain: int
     flaky: float
@@ -109,6 +124,15 @@ class Plan:
     attempts: int
     send_timeout: int
     refusals: float
+    abandons_groups: bool
+    counts_attempts: str
+    clock_first: float
+    overlaps: float
+    names_calls: float
+    counts: str
+    loads: str
+    one_process: bool
+    packed: float
     keeps_effects: bool
     reads_effects: bool
     drains: bool
@@ -136,12 +160,17 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
     if not legal and chance.random() < 0.85:
         pool = _pool(target, ordered)
         planted = {name: chance.choice((1, 1, 2, 3, 8)) for name in chance.sample(pool, chance.choice((1, 1, 2)))}
-        if chance.random() < 0.06:
+        if chance.random() < 0.1:
             file_defects = (chance.choice(FILE_DEFECTS),)
+    counts = "right" if chance.random() < 0.75 else chance.choice(("absent", "sparse", "one"))
+    if counts != "right" and not legal and ordered and target != "stream" and chance.random() < 0.4:
+        planted["early"] = chance.choice((1, 3, 8))
     specs = _specs(chance, target, ordered, planted)
-    crowd = chance.random() < 0.03
+    crowd = chance.random() < 0.05
     count = chance.randint(105, 130) if crowd else chance.randint(5, 60)
-    parcels = _parcels(chance, specs, planted, count=count)
+    parcels = _parcels(chance, specs, planted, file_defects, count=count)
+    clock_error = 0 if chance.random() < 0.55 else chance.choice((2, 200, 200, 1000, 3000)) * MILLISECOND
+    wrong_clocks = not legal and chance.random() < 0.06
     grain = chance.choice((1, 1, MILLISECOND))
     busy = bool({"overtake", "unfenced", "child first"} & set(planted))
     return Plan(
@@ -150,7 +179,8 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         parcels=parcels,
         producers=len({parcel.producer for parcel in parcels}),
         consumers=chance.choice((2, 3) if busy else (1, 2, 2, 3)),
-        clock_error=chance.choice((0, 0, 0, 2 * MILLISECOND, 200 * MILLISECOND)),
+        clock_error=chance.choice((SECOND, 5 * SECOND)) if wrong_clocks else clock_error,
+        declared_error=chance.choice((0, 0, 50 * MILLISECOND)) if wrong_clocks else clock_error,
         tick=chance.choice((MILLISECOND, MILLISECOND, 10 * MILLISECOND)),
         grain=grain,
         flaky=chance.choice((0.0, 0.0, 0.0, 0.03, 0.15, 0.3)),
@@ -162,7 +192,16 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         receive_batch=chance.choice((1, 3, 10)),
         attempts=chance.choice((1, 2, 4)),
         send_timeout=chance.choice((200 * MILLISECOND, SECOND)),
-        refusals=1.0 if "refuse all" in planted else chance.choice((0.0, 0.0, 0.1)),
+        refusals=1.0 if "refuse all" in planted else 0.0 if chance.random() < 0.75 else chance.choice((0.05, 0.1, 0.4)),
+        abandons_groups=chance.random() < 0.3,
+        counts_attempts=chance.choice(("on", "on", "on", "on", "anew", "never", "twice")),
+        clock_first=chance.choice((0.0, 0.0, 0.5, 1.0)),
+        overlaps=chance.choice((0.0, 0.0, 0.0, 0.3)),
+        names_calls=chance.choice((0.0, 0.0, 0.5, 1.0)),
+        counts=counts,
+        loads=chance.choice(("told",) * 12 + ("untold", "endless", "two", "half")),
+        one_process=chance.random() < 0.08,
+        packed=1.0 if "cut packed" in file_defects else 0.5 if chance.random() < 0.15 else 0.0,
         keeps_effects=chance.random() < 0.9,
         reads_effects=chance.random() < 0.6,
         drains=chance.random() < 0.9,
@@ -202,7 +241,8 @@ def _specs(chance: random.Random, target: str, ordered: bool, planted: Mapping[s
         needed = bool(set(DEAD_LETTER_DEFECTS) & set(planted))
         dead_letter = kind == "queue" and (needed or chance.random() < 0.6)
         filtered = target == "topic" and ("misroute" in planted or chance.random() < 0.5)
-        behind_filter = filtered and ordered and chance.random() < 0.3
+        # What is dropped there stays dropped: a retry within the window is no second chance.
+        behind_filter = filtered and window == 300 * SECOND and chance.random() < 0.5
         specs.append(
             Spec(
                 name=f"s{index}",
@@ -222,7 +262,12 @@ def _specs(chance: random.Random, target: str, ordered: bool, planted: Mapping[s
 
 
 def _parcels(
-    chance: random.Random, specs: tuple[Spec, ...], planted: Mapping[str, int], *, count: int
+    chance: random.Random,
+    specs: tuple[Spec, ...],
+    planted: Mapping[str, int],
+    file_defects: tuple[str, ...],
+    *,
+    count: int,
 ) -> tuple[Parcel, ...]:
     groups = [f"g{index}" for index in range(chance.choice((1, 2, 4, 8)))]
     producers = [f"producer{index}" for index in range(chance.choice((1, 1, 2)))]
@@ -240,6 +285,7 @@ def _parcels(
         numbers[producer, group] += 1
         parcels.append(
             Parcel(
+                number=index,
                 id=f"m{index}",
                 producer=producer,
                 group=group,
@@ -249,11 +295,15 @@ def _parcels(
                 poison=chance.random() < poison,
             )
         )
+    if "one id twice" in file_defects:
+        first, second = sorted(chance.sample(range(count), 2))
+        parcels[second] = replace(parcels[second], id=parcels[first].id)
     return tuple(parcels)
 
 
 def _faults(chance: random.Random, planted: Mapping[str, int]) -> tuple[str, ...]:
-    kinds = ("kill consumer", "kill consumer", "pause consumer", "kill producer", "pause producer", "storm")
+    common = ("kill consumer", "kill consumer", "pause consumer", "kill producer", "pause producer", "storm")
+    kinds = (*common, *common, "throttle")
     faults = [chance.choice(kinds) for _ in range(chance.choice((0, 1, 1, 2, 4, 8)))]
     if "unfenced" in planted:
         faults += ["pause consumer"] * 2
@@ -264,6 +314,7 @@ def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
     strict = chance.random() < 0.3
     claims: list[dict[str, Any]] = [
         {"claim": chance.choice(("no-loss", "at-least-once"))},
+        {"claim": "all-accepted"},
         {"claim": "no-phantom"},
         {"claim": "exactly-once-delivery"},
         {"claim": "at-least-once-effect"},
@@ -276,15 +327,20 @@ def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
         {"claim": "filter-correct"},
         {"claim": "dead-letter", **({"strict": True} if strict else {})},
     ]
-    lag: dict[str, Any] = {"claim": "lag", "max_s": chance.choice((1, 5, 60))}
+    claims += [_lag(chance, during) for during in ("calm", "faults", "all") if chance.random() < 0.6]
+    claims.append({"claim": "recovery", "within_s": chance.choice((0.5, 3, 10))})
+    return tuple(claims)
+
+
+def _lag(chance: random.Random, during: str) -> dict[str, Any]:
+    lag: dict[str, Any] = {"claim": "lag", "max_s": chance.choice((0.3, 1, 5, 60))}
+    if during != "calm" or chance.random() < 0.3:
+        lag["during"] = during
     if chance.random() < 0.4:
         lag |= {"p50_s": chance.choice((0.05, 1)), "p99_s": chance.choice((0.2, 5))}
     if chance.random() < 0.3:
         lag["grace_s"] = chance.choice((0, 1, 20))
-    if chance.random() < 0.8:
-        claims.append(lag)
-    claims.append({"claim": "recovery", "within_s": chance.choice((0.5, 3, 10))})
-    return tuple(claims)
+    return lag
 
 
 @dataclass(kw_only=True, slots=True)
@@ -292,7 +348,20 @@ class Desk:
     """What one producer still has to send; it outlives the process that sits at it."""
 
     pending: list[Parcel]
-    attempts: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[int | str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """A call of which the answer is still to come."""
+
+    record: dict[str, Any]
+    started: int
+    ticket: Ticket
+
+
+def _nameless(record: dict[str, Any], nameless: bool) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "call" or not nameless}
 
 
 class Scene:
@@ -314,10 +383,12 @@ class Scene:
         self.consuming: dict[tuple[str, int], Process] = {}
         self.injectors: list[Process] = []
         self.replacements_due = 0
+        self.throttles = 0
         self.stopping = False
         self.names = 0
-        self.described: set[tuple[str, str]] = set()
+        self.described: set[tuple[str, int]] = set()
         self.conductor = Process(world, "conductor", "conductor.jsonl")
+        self.shared = self.spawn_shared() if plan.one_process else None
         self.queues: dict[str, Queue] = {}
         self.stream: Stream | None = None
         self.topic: Topic | None = None
@@ -339,6 +410,7 @@ class Scene:
                     dead_letter=spec.dead_letter,
                     tick=plan.tick,
                     first_number=self.chance.choice((9_990, 10**18, 10**20 - 20)) + index,
+                    counts=plan.counts,
                 )
             self.topic = Topic(
                 world,
@@ -366,19 +438,34 @@ class Scene:
         by.write({"event": "mark", "name": "writer", "file": file})
         return Process(self.world, role, file)
 
+    def spawn_shared(self) -> Process:
+        """The file and the clock of the one process that produces and consumes."""
+        self.conductor.write({"event": "mark", "name": "writer", "file": "both.jsonl"})
+        return Process(self.world, "both", "both.jsonl")
+
+    def part_of_shared(self, role: str) -> Process:
+        """A part of that process. Its parts die one by one here, so that none of them closes the file."""
+        assert self.shared is not None
+        part = Process(self.world, role, self.shared.file)
+        part.skew, part.closes = self.shared.skew, False
+        return part
+
     # -- producers -------------------------------------------------------------------------------------------------
 
     def hire_producer(self, name: str, *, by: Process, skip_doubtful: bool) -> Process:
-        process = self.spawn(name, by=by)
+        process = self.part_of_shared(name) if self.shared and name == "producer0" else self.spawn(name, by=by)
         self.producing[name] = process
         process.start(self.produce(process, name, skip_doubtful=skip_doubtful))
         return process
 
     def produce(self, process: Process, name: str, *, skip_doubtful: bool) -> Script:
-        """Sends in order: what is not acknowledged is tried again before anything later of its group is sent."""
+        """Sends in order: what is not acknowledged is tried again before anything later of its group is sent. What is
+        given up may take the rest of its group with it."""
         desk = self.desks[name]
         if skip_doubtful:
-            desk.pending = [parcel for parcel in desk.pending if not desk.attempts[parcel.id]]
+            desk.pending = [parcel for parcel in desk.pending if not desk.attempts[self.counted_as(parcel)]]
+        if self.plan.counts_attempts == "anew":
+            desk.attempts.clear()
         while desk.pending:
             batch = self.next_batch(desk)
             yield max(0, batch[0].due - self.world.now)
@@ -388,7 +475,8 @@ class Scene:
                 if not left:
                     break
                 yield self.world.between(MILLISECOND, 300 * MILLISECOND)
-            desk.pending = [parcel for parcel in desk.pending if parcel not in batch]
+            abandoned = {parcel.group for parcel in left if parcel.group is not None and self.plan.abandons_groups}
+            desk.pending = [parcel for parcel in desk.pending if parcel not in batch and parcel.group not in abandoned]
         process.close()
 
     def next_batch(self, desk: Desk) -> list[Parcel]:
@@ -412,14 +500,23 @@ class Scene:
 
     def attempt(self, process: Process, desk: Desk, batch: list[Parcel]) -> Any:
         for parcel in batch:
-            desk.attempts[parcel.id] += 1
-        process.write(*(self.intent(process, parcel, desk.attempts[parcel.id]) for parcel in batch))
+            if self.plan.counts_attempts != "never" or not desk.attempts[self.counted_as(parcel)]:
+                desk.attempts[self.counted_as(parcel)] += 1
+        started, clock_first = process.clock, self.chance.random() < self.plan.clock_first
+        if clock_first:
+            yield self.world.grain
+        intents = [self.intent(process, parcel, desk.attempts[self.counted_as(parcel)]) for parcel in batch]
+        if self.plan.counts_attempts == "twice" and self.chance.random() < 0.2:
+            intents += intents
+        process.write(*intents)
         yield self.chance.choice((0, self.world.grain))
-        started, call = process.clock, self.new_name("call")
+        started, call = started if clock_first else process.clock, self.new_name("call")
         refused = self.chance.random() < self.plan.refusals
         letters = [Letter(id=parcel.id, group=parcel.group, expect=parcel.expect) for parcel in batch]
 
         def refuse() -> bool:
+            if self.throttles:
+                return True
             return refused if self.whole_groups() else self.chance.random() < self.plan.refusals
 
         answers: list[Answer] | None = yield Call(
@@ -431,7 +528,7 @@ class Scene:
                 {
                     "event": "sent",
                     "id": parcel.id,
-                    "attempt": desk.attempts[parcel.id],
+                    "attempt": desk.attempts[self.counted_as(parcel)],
                     "started": started,
                     "outcome": answer.outcome,
                     "error": None if answer.outcome == "ok" else "refused" if answers else "timeout",
@@ -450,11 +547,15 @@ class Scene:
             return batch
         return [parcel for parcel, answer in zip(batch, answers, strict=True) if answer.outcome != "ok"]
 
+    def counted_as(self, parcel: Parcel) -> int | str:
+        """What the attempts are counted by: it matters only where two messages have one id."""
+        return parcel.id if self.plan.counts_attempts == "on" else parcel.number
+
     def intent(self, process: Process, parcel: Parcel, attempt: int) -> dict[str, Any]:
         """In full the first time that this process says it: nobody knows what a killed one still wrote."""
         short = {"event": "intended", "id": parcel.id, "attempt": attempt, "producer": parcel.producer}
-        said = (process.file, parcel.id) in self.described
-        self.described.add((process.file, parcel.id))
+        said = (process.file, parcel.number) in self.described and attempt > 1
+        self.described.add((process.file, parcel.number))
         if said and self.chance.random() < 0.7:
             return short
         return short | {
@@ -469,7 +570,9 @@ class Scene:
     # -- consumers -------------------------------------------------------------------------------------------------
 
     def hire_consumer(self, name: str, index: int, *, by: Process) -> Process:
-        process = self.spawn(f"consumer-{name}-{index}", by=by)
+        role = f"consumer-{name}-{index}"
+        shared = self.shared is not None and (name, index) == (next(iter(self.specs)), 0)
+        process = self.part_of_shared(role) if shared else self.spawn(role, by=by)
         self.consuming[name, index] = process
         spec = self.specs[name]
         process.start(self.follow(process, spec) if spec.kind == "stream" else self.consume(process, spec))
@@ -506,7 +609,7 @@ class Scene:
                     yield from self.step(process, spec, one, batch, "release")
                 continue
             if self.chance.random() < self.plan.heartbeats:
-                yield from self.step(process, spec, one, batch, "extend", hidden=self.chance.choice((1, 2, 6)) * SECOND)
+                yield from self.steps(process, spec, one, batch, "extend", hidden=(1, 2, 6))
             done = yield from self.handle(process, spec, one, batch)
             if not done:
                 failed.add(group)
@@ -520,6 +623,9 @@ class Scene:
             yield from self.remove(process, spec, one, batch)
 
     def remove(self, process: Process, spec: Spec, one: Delivery, batch: str) -> Script:
+        if self.chance.random() < self.plan.overlaps:
+            yield from self.steps(process, spec, one, batch, "delete")
+            return
         for _ in range(self.chance.choice((1, 2))):
             outcome = yield from self.step(process, spec, one, batch, "delete")
             if outcome == "ok":
@@ -593,6 +699,68 @@ class Scene:
 
     def step(self, process: Process, spec: Spec, one: Delivery, batch: str, action: str, *, hidden: int = 0) -> Any:
         """One call about a delivery, its intent before and its outcome after."""
+        record, call = self.describe(process, spec, one, batch, action, hidden=hidden)
+        started, clock_first = process.clock, self.chance.random() < self.plan.clock_first
+        if clock_first:
+            yield self.world.grain
+        if not self.mischief.strikes("terse", 0.3):
+            process.write({"event": "settling", **record})
+        started = started if clock_first else process.clock
+        outcome: str | None = yield Call(action=call, timeout=SECOND)
+        if not self.mischief.strikes("mute", 0.3):
+            process.write({"event": "settled", **record, "started": started, "outcome": outcome or "unknown"})
+        return outcome
+
+    def steps(
+        self, process: Process, spec: Spec, one: Delivery, batch: str, action: str, *, hidden: tuple[int, ...] = (0,)
+    ) -> Script:
+        """One call about a delivery, or several open at once, as a client does that hedges or a heartbeat that comes
+        while the last one waits. Each reads the clock and writes its intent in one go, unless that is the mischief."""
+        waiting = self.chance.choice((2, 2, 3, 4)) if self.chance.random() < self.plan.overlaps else 1
+        if waiting == 1:
+            yield from self.step(process, spec, one, batch, action, hidden=self.chance.choice(hidden) * SECOND)
+            return
+        mixed = self.mischief.strikes("swap calls", 0.8)
+        clock_first = self.chance.random() < self.plan.clock_first
+        begun: list[Begun] = []
+        while waiting or begun:
+            if waiting and (len(begun) < 2 or self.chance.random() < 0.3):
+                waiting -= 1
+                record, call = self.describe(
+                    process, spec, one, batch, action, hidden=self.chance.choice(hidden) * SECOND
+                )
+                begun.append((yield from self.begin(process, record, call, clock_first=clock_first, mixed=mixed)))
+                continue
+            answered = [step for step in begun if step.ticket.done]
+            if answered:
+                step = self.chance.choice(answered)
+                begun.remove(step)
+                if not self.mischief.strikes("mute", 0.3):
+                    outcome = step.ticket.answer or "unknown"
+                    process.write({**step.record, "event": "settled", "started": step.started, "outcome": outcome})
+            yield self.world.between(self.world.grain, 20 * MILLISECOND)
+
+    def begin(
+        self, process: Process, record: dict[str, Any], call: Callable[[], str], *, clock_first: bool, mixed: bool
+    ) -> Generator[int | Call, Any, Begun]:
+        """Writes an intent, and sends its request."""
+        world, chance = self.world, self.chance
+        early = process.clock
+        yield world.grain if clock_first else 0
+        if not (mixed and chance.random() < 0.2):
+            process.write({"event": "settling", **_nameless(record, mixed and chance.random() < 0.2)})
+        yield chance.choice((0, world.grain))
+        started = early if clock_first else process.clock
+        if mixed:
+            started += chance.choice((-2, -1, 0, 0, 1, 2)) * world.between(MILLISECOND, 10 * MILLISECOND)
+        ticket = process.post(Call(action=call, timeout=SECOND))
+        yield chance.choice((1, 1, 5)) * world.between(world.grain, 5 * MILLISECOND)
+        return Begun(record=_nameless(record, mixed and chance.random() < 0.2), started=started, ticket=ticket)
+
+    def describe(
+        self, process: Process, spec: Spec, one: Delivery, batch: str, action: str, *, hidden: int
+    ) -> tuple[dict[str, Any], Callable[[], str]]:
+        """What both records of a call say, and the call."""
         record: dict[str, Any] = {
             "id": one.id,
             "subscription": spec.name,
@@ -601,6 +769,8 @@ class Scene:
             "broker_id": one.broker_id if spec.kind == "queue" else None,
             "action": action,
         }
+        if self.chance.random() < self.plan.names_calls:
+            record["call"] = self.new_name("step")
         call: Callable[[], str]
         if action == "checkpoint":
             stream = self.stream
@@ -621,12 +791,7 @@ class Scene:
             def call() -> str:
                 return self.queues[spec.name].hide(one.receipt, one.broker_id, hidden)
 
-        if not self.mischief.strikes("terse", 0.3):
-            process.write({"event": "settling", **record})
-        started = process.clock
-        outcome: str | None = yield Call(action=call, timeout=SECOND)
-        process.write({"event": "settled", **record, "started": started, "outcome": outcome or "unknown"})
-        return outcome
+        return record, call
 
     def follow(self, process: Process, spec: Spec) -> Script:
         """Reads the partitions that it holds a lease of, parents before children, and checkpoints behind itself."""
@@ -716,6 +881,10 @@ class Scene:
             before, world.flaky = world.flaky, 0.4
             yield length
             world.flaky = before
+        elif kind == "throttle":
+            self.throttles += 1
+            yield length
+            self.throttles -= 1
         if back or kind not in ("kill consumer", "kill producer"):
             process.write({**record, "phase": "stop"})
         process.close()
@@ -726,6 +895,8 @@ class Scene:
         """Starts everything, waits for the load to end, drains, and reads back what there is to read."""
         process, plan, world = self.conductor, self.plan, self.world
         process.write({"event": "mark", "name": "load-started"}, {"event": "weather", "sky": "clear"})
+        if plan.loads in ("two", "half"):
+            process.write({"event": "mark", "name": "load-started"})
         if self.stream is not None:
             self.note_partitions(process, list(self.stream.partitions.values()))
         for spec in plan.specs:
@@ -749,7 +920,7 @@ class Scene:
                 break
             yield 200 * MILLISECOND
         if plan.drains or self.chance.random() < 0.5:
-            process.write({"event": "mark", "name": "load-stopped", "scheduled": len(plan.parcels)})
+            self.note_stop(process)
         if plan.drains:
             if plan.replays:
                 yield from self.replay(process)
@@ -763,6 +934,16 @@ class Scene:
         if "idle" in plan.faults:
             yield max(0, EPOCH + 310 * SECOND - world.now)
         process.close()
+
+    def note_stop(self, process: Process) -> None:
+        """The load is over; not everybody writes that, or how many messages the schedule held."""
+        stop, total = {"event": "mark", "name": "load-stopped"}, len(self.plan.parcels)
+        if self.plan.loads == "untold":
+            process.write(stop)
+        elif self.plan.loads == "two":
+            process.write({**stop, "scheduled": total // 2}, {**stop, "scheduled": total - total // 2})
+        elif self.plan.loads != "endless":
+            process.write({**stop, "scheduled": total})
 
     def busy_producing(self) -> bool:
         working = any(process.alive and not process.done for process in self.producing.values())
@@ -852,21 +1033,49 @@ class Scene:
             process.write({"event": "mark", "name": "effects-read", "subscription": name})
 
 
-def spoil(history: Path, world: World, defects: tuple[str, ...]) -> None:
+def spoil(world: World, defects: tuple[str, ...]) -> None:
     """Damages files as no killed process would."""
-    chance = world.chance
-    names = sorted(world.files)
+    chance, files = world.chance, world.files
+    name = chance.choice(sorted(files))
     if "damaged line" in defects:
-        path = history / chance.choice(names)
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = files[name].splitlines(keepends=True)
         bad = chance.choice((b"\n", b"[]\n", b'{"event":"sent"}\n', b'{"event":"sent","at":1.5}\n', b'{"event":"se\n'))
-        lines.insert(chance.randint(0, len(lines)), bad)
-        path.write_bytes(b"".join(lines))
-    if "missing file" in defects:
-        (history / chance.choice([name for name in names if name != "conductor.jsonl"])).unlink()
+        lines.insert(chance.randint(0, len(lines)), bytearray(bad))
+        files[name] = bytearray().join(lines)
+    if "missing file" in defects and name != "conductor.jsonl":
+        del files[name]
     if "torn after closed" in defects and world.closed:
-        path = history / chance.choice(sorted(world.closed))
-        path.write_bytes(path.read_bytes() + b'{"event":"rece')
+        files[chance.choice(sorted(world.closed))] += b'{"event":"rece'
+    if "another unit" in defects:
+        files[name] = in_another_unit(chance, files[name])
+
+
+def spoil_packed(history: Path, chance: random.Random, defects: tuple[str, ...]) -> None:
+    if "plain and packed" in defects:
+        path = chance.choice(sorted(history.glob("*.jsonl")))
+        (history / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    if "cut packed" in defects:
+        path = chance.choice(sorted(history.glob("*.jsonl.gz")))
+        path.write_bytes(path.read_bytes()[: -chance.choice((1, 8, 12))])
+
+
+TIMES = ("at", "due", "started", "enqueued", "since", "until")
+
+
+def in_another_unit(chance: random.Random, content: bytearray) -> bytearray:
+    """The same records with some of their times in seconds, milliseconds or microseconds."""
+    divisor = chance.choice((1000, 1_000_000, SECOND))
+    names = chance.choice((TIMES, (chance.choice(TIMES),)))
+    lines = bytearray()
+    for line in content.splitlines(keepends=True):
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            lines += line
+            continue
+        record |= {name: record[name] // divisor for name in names if isinstance(record.get(name), int)}
+        lines += orjson.dumps(record) + b"\n"
+    return lines
 
 
 def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
@@ -885,7 +1094,7 @@ def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
         "schema": 1,
         "run": f"simulated-{seed}",
         "seed": seed,
-        "clock_error_ns": rolled.clock_error,
+        "clock_error_ns": rolled.declared_error,
         "broker_tick_ns": rolled.tick,
         "target": rolled.target,
         "subscriptions": {spec.name: spec.manifest() for spec in rolled.specs},
@@ -893,5 +1102,7 @@ def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
         "scenario": {"planted": dict(rolled.planted), "files": list(rolled.file_defects)},
     }
     (run / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
-    world.save(run / "history")
-    spoil(run / "history", world, rolled.file_defects)
+    spoil(world, rolled.file_defects)
+    packed = [name for name in world.files if chance.random() < rolled.packed]
+    world.save(run / "history", packed)
+    spoil_packed(run / "history", chance, rolled.file_defects)

@@ -132,6 +132,12 @@ class Past:
         """Not proven to be the other way round."""
         return not self.before(b, a)
 
+    def surely_not_after(self, a: Moment, b: Moment) -> bool:
+        """Proven to be at the same time or earlier, however the clocks stand."""
+        if a.file == b.file:
+            return not self.before(b, a)
+        return b.time - a.time >= self.error
+
     def one_before_all(self, some: Iterable[Moment], others: Sequence[Moment]) -> bool:
         """The earliest of `some` is proven to lie before the earliest of `others`."""
         return any(all(self.before(one, other) for other in others) for one in some)
@@ -157,13 +163,26 @@ class Past:
         return id in self.acked_ids
 
     def failed(self, id: str) -> bool:
-        """*failed*: it has attempts, each intended attempt has its `sent`, and all are `failed`."""
+        """*failed*: it has attempts, each intended attempt has its `sent` (as many as it was intended), and all are
+        `failed`."""
         if id not in self.messages or not self.messages[id].attempts:
             return False
         message = self.messages[id]
         return all(attempt.sent is not None for attempt in message.attempts) and all(
             sent.outcome == "failed" for sent in message.sends
         )
+
+    def contradictions(self) -> list[str]:
+        """*the clocks contradict*: a `received` or a `dead` of m is earlier than m's first `intended` by more than
+        `clock_error_ns` (in one file: at all)."""
+        seen = [(received.id, received.moment) for received in self.facts.receives]
+        seen += [(dead.id, dead.moment) for dead in self.facts.dead]
+        return [
+            f"{moment.file}:{moment.line} is before {id} was intended"
+            for id, moment in seen
+            if self.intended(id)
+            and all(self.before(moment, attempt.intended) for attempt in self.messages[id].attempts)
+        ]
 
     def received(self, id: str, subscription: str) -> bool:
         return bool(self.receives.get((id, subscription)))
@@ -186,6 +205,17 @@ class Past:
         if received.partition is None or received.number is None:
             return None
         return (received.partition, received.number)
+
+    def uncounted(self, received: Received) -> bool:
+        """It has no `receives`, or another receive of that copy in another batch has the same."""
+        copy = self.copy_of(received)
+        return received.receives is None or any(
+            other is not received
+            and self.copy_of(other) == copy is not None
+            and other.receives == received.receives
+            and (other.batch is None or other.batch != received.batch)
+            for other in self.receives_at(received.id, received.subscription)
+        )
 
     def redrives(self, id: str, subscription: str) -> list[Moment]:
         return [redriven.moment for redriven in self.redriven_of.get((id, subscription), [])]
@@ -280,6 +310,10 @@ class Past:
     def before_earliest(self, moment: Moment, ends: Ends) -> bool:
         return all(any(self.before(moment, one) for one in group) for group in ends.earliest)
 
+    def near_earliest(self, moment: Moment, ends: Ends) -> bool:
+        """Later than the earliest end by less than the clocks may be off, or not later at all."""
+        return all(any(moment.time - one.time < self.error for one in group) for group in ends.earliest)
+
     def after_latest(self, moment: Moment, ends: Ends) -> bool:
         return all(self.before(one, moment) for one in ends.latest)
 
@@ -358,11 +392,11 @@ class Past:
             return False
         ended = [sent.moment for sent in a.sends]
         for attempt in b.attempts:
-            began = [attempt.intended]
-            if attempt.sent is not None and attempt.sent.started is not None:
-                began.append(attempt.sent.started)
-            if not all(any(self.before(end, begin) for begin in began) for end in ended):
-                return False
+            starts = attempt.may_have_started if attempt.sent is not None else ()
+            for end in ended:
+                started_later = bool(starts) and all(one is not None and self.before(end, one) for one in starts)
+                if not started_later and not self.before(end, attempt.intended):
+                    return False
         return True
 
     def one_call(self, a: Message, b: Message) -> bool:
@@ -502,11 +536,18 @@ class Past:
         return self.acked(id) or self.received(id, subscription)
 
     def samples(self, subscription: str) -> list[Sample]:
-        """messages acked or received and not dead: first(m, s) - `due`; one never received counts with the history's
-        last `at` - `due`."""
+        """messages acked or received and not dead: first(m, s) - `due`, at least 0; one never received counts with the
+        history's last `at` - `due`."""
         if subscription not in self._samples:
             self._samples[subscription] = list(self._measure(subscription))
         return self._samples[subscription]
+
+    def doubt(self, sample: Sample) -> int:
+        """By how much the lag of a message may be wrong: not at all where one file intended and first received it."""
+        attempts = sample.message.attempts
+        intended = min((attempt.intended for attempt in attempts), key=at, default=None)
+        one_file = intended is not None and sample.first is not None and intended.file == sample.first.file
+        return 0 if one_file else self.error
 
     def _measure(self, subscription: str) -> Iterable[Sample]:
         for message in self.messages.values():
@@ -517,7 +558,7 @@ class Past:
             receives = self.receives_at(message.id, subscription)
             first = receives[0].moment if receives else None
             end = first.time if first is not None else (self.facts.last_at or 0)
-            yield Sample(message=message, due=message.due, first=first, lag_ns=end - message.due.time)
+            yield Sample(message=message, due=message.due, first=first, lag_ns=max(0, end - message.due.time))
 
 
 def at(moment: Moment) -> tuple[int, str, int]:

@@ -3,14 +3,16 @@
 A process is a generator. It yields a number of nanoseconds to sleep, or a `Call` to the broker, and is resumed with the
 answer, or with None when no answer came. Processes can be paused between any two steps, killed between any two steps,
 or killed in the middle of a write, which leaves a torn line. What a process writes goes to a file of its own, on a
-clock of its own that may be off by up to `clock_error_ns`.
+clock of its own that may be off by up to what the plan allows. A process that has several requests open at once posts
+them, and looks for their answers.
 """
 
 from __future__ import annotations
 
+import gzip
 import heapq
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,14 @@ class Call:
 
     action: Callable[[], Any]
     timeout: int = 2 * SECOND
+
+
+@dataclass(kw_only=True, slots=True)
+class Ticket:
+    """A request that was posted: whether its answer came, or will never come, and what it is."""
+
+    done: bool = False
+    answer: Any = None
 
 
 Script = Generator["int | Call", Any, None]
@@ -65,10 +75,13 @@ class World:
         """A random duration, in whole grains and at least one."""
         return max(self.grain, self.chance.randint(low, high) // self.grain * self.grain)
 
-    def save(self, history: Path) -> None:
+    def save(self, history: Path, packed: Collection[str] = ()) -> None:
         history.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
-            (history / name).write_bytes(content)
+            if name in packed:
+                (history / f"{name}.gz").write_bytes(gzip.compress(bytes(content), mtime=0))
+            else:
+                (history / name).write_bytes(content)
 
 
 class Process:
@@ -82,6 +95,7 @@ class Process:
         self.alive = True
         self.done = False
         self.doomed = False
+        self.closes = True
         self.paused_until = 0
         self._script: Script | None = None
         world.files.setdefault(file, bytearray())
@@ -96,7 +110,7 @@ class Process:
         self.world.at(self.world.now + after, lambda: self._step(None))
 
     def kill(self, *, in_write: bool) -> None:
-        if in_write:
+        if in_write and self.closes:
             self.doomed = True
         else:
             self.alive = False
@@ -117,6 +131,8 @@ class Process:
         self.world.files[self.file] += content
 
     def close(self) -> None:
+        if not self.closes:
+            return
         self.write({"event": "mark", "name": "closed"})
         self.world.closed.add(self.file)
 
@@ -135,11 +151,21 @@ class Process:
         except Killed:
             return
         if isinstance(wanted, Call):
-            self._send(wanted)
+            self._send(wanted, self._step)
         else:
             world.at(world.now + max(0, wanted), lambda: self._step(None))
 
-    def _send(self, call: Call) -> None:
+    def post(self, call: Call) -> Ticket:
+        """Sends a request and does not wait for its answer."""
+        ticket = Ticket()
+
+        def answered(answer: Any) -> None:
+            ticket.done, ticket.answer = True, answer
+
+        self._send(call, answered)
+        return ticket
+
+    def _send(self, call: Call, answered: Callable[[Any], None]) -> None:
         """The request may be lost, or late, or its answer lost; the caller cannot tell which."""
         world = self.world
         there, back = world.between(MILLISECOND, 20 * MILLISECOND), world.between(MILLISECOND, 20 * MILLISECOND)
@@ -148,7 +174,7 @@ class Process:
 
             def arrive() -> None:
                 answer = call.action()
-                world.at(world.now + back, lambda: self._step(answer))
+                world.at(world.now + back, lambda: answered(answer))
 
             world.at(world.now + there, arrive)
             return
@@ -157,4 +183,4 @@ class Process:
             world.at(world.now + there, lambda: (call.action(), None)[1])
         elif fate == "late":
             world.at(given_up + world.between(MILLISECOND, 2 * SECOND), lambda: (call.action(), None)[1])
-        world.at(given_up, lambda: self._step(None))
+        world.at(given_up, lambda: answered(None))

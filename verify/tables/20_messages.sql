@@ -8,8 +8,9 @@
 CREATE TABLE messages AS
 WITH attempts AS (
     SELECT id, attempt, any_value(file) AS file,
-           any_value(producer) AS producer, any_value(grp) AS grp, any_value(seq) AS seq,
-           any_value(due_ns) AS due_ns, any_value(expect) AS expect,
+           -- Of one id that stands for two messages (damage, where nothing is judged) the first speaks.
+           arg_min(producer, line) AS producer, arg_min(grp, line) AS grp, arg_min(seq, line) AS seq,
+           arg_min(due_ns, line) AS due_ns, arg_min(expect, line) AS expect,
            coalesce(bool_or(poison), false) AS poison,
            min(at_ns) FILTER (event = 'intended') AS intended_ns,
            min(line) FILTER (event = 'intended') AS intended_line,
@@ -33,8 +34,8 @@ WITH attempts AS (
 )
 SELECT id,
        any_value(file) AS file,
-       any_value(producer) AS producer, any_value(grp) AS grp, any_value(seq) AS seq, any_value(due_ns) AS due_ns,
-       any_value(expect) AS expect, bool_or(poison) AS poison,
+       arg_min(producer, attempt) AS producer, arg_min(grp, attempt) AS grp, arg_min(seq, attempt) AS seq,
+       arg_min(due_ns, attempt) AS due_ns, arg_min(expect, attempt) AS expect, bool_or(poison) AS poison,
        min(intended_ns) AS intended_ns, min(first_intended) AS first_intended,
        CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed AND answered) THEN 'failed' ELSE 'unknown' END AS status,
        min({'ns': CASE WHEN answered THEN coalesce(started_ns, intended_ns) ELSE least(started_ns, intended_ns) END,

@@ -170,6 +170,9 @@ def parse_claim(value: object, *, where: str) -> Claim:
             right, wanted = _is_number(given) and 0 <= given <= SECONDS_MAX, "a number of seconds"
         if not right:
             raise NotARun(f"{where}: {bound} of {name} is {given!r}; {wanted} belongs there")
+        if (bound, given) == ("during", "calm"):
+            # What it is known by should not depend on whether the usual is written out.
+            continue
         bounds[bound] = given
     return Claim(claim=name, bounds=bounds)
 

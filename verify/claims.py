@@ -89,6 +89,7 @@ class Judgement:
         holds = self.verdict == "holds" and self.checked
         return {
             "claim": self.claim.claim,
+            "key": self.claim.key,
             **({"bounds": dict(self.claim.bounds)} if self.claim.bounds else {}),
             "verdict": self.verdict,
             "checked": self.checked,

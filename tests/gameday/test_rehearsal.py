@@ -15,7 +15,13 @@ def verdict(overall: str, duplicates: int = 3, **claims: str) -> dict[str, Any]:
     return {
         "verdict": overall,
         "claims": [
-            {"claim": name.replace("_", "-"), "verdict": one, "why": ["no traffic"], "anomalies": {}}
+            {
+                "claim": name.replace("_", "-"),
+                "key": name.replace("_", "-"),
+                "verdict": one,
+                "why": ["no traffic"],
+                "anomalies": {},
+            }
             for name, one in claims.items()
         ],
         "anomalies": {"effect-duplicate": {"count": duplicates}},

@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from gameday.conformance.base import Bench, Undecided, claim, missing, mostly
+from gameday.conformance.base import Bench, NotImplementedHere, Undecided, claim, missing, mostly
 from gameday.conformance.queues import ProbeQueue, dedup_id, numbered, texts
-from transports.base import Answer, Call, CallFailed
+from transports.base import Answer, Call, CallFailed, Document
 
 _LOOK_S = 2.0
 _FILTER_APPLIES_S = 900.0
+_BYTES_MAX = 262_144
 
 
 class TopicProbe(Protocol):
@@ -35,9 +36,9 @@ class Topic:
         self.arn: str = bench.call("sns", "CreateTopic", Name=name, **kind)["TopicArn"]
         bench.afterwards("sns", "DeleteTopic", TopicArn=self.arn)
 
-    def queue(self, *, raw: bool = True, **attributes: str) -> ProbeQueue:
-        """A subscribed queue of the topic's kind; `attributes` are added to those of the subscription."""
-        queue = ProbeQueue(self.bench, fifo=self.fifo)
+    def queue(self, *, raw: bool = True, fifo: bool | None = None, **attributes: str) -> ProbeQueue:
+        """A subscribed queue, of the topic's kind unless `fifo` says; `attributes` are added to the subscription's."""
+        queue = ProbeQueue(self.bench, fifo=self.fifo if fifo is None else fifo)
         answer = self.bench.call(
             "sns",
             "Subscribe",
@@ -92,17 +93,52 @@ def filter_attributes(bench: Bench, *, fifo: bool = False) -> None:
 
 def filter_body(bench: Bench, *, fifo: bool = False) -> None:
     """With FilterPolicyScope MessageBody the policy is matched with the body (guide, "Filter policy scope")."""
-    topic = Topic(bench, fifo=fifo)
-    policy = {"kind": ["keep"], "size": [{"numeric": [">", 10]}]}
+    _on_body(
+        Topic(bench, fifo=fifo),
+        policy={"kind": ["keep"], "size": [{"numeric": [">", 10]}]},
+        matching=[{"kind": "keep", "size": 11}],
+        others=[
+            {"kind": "drop", "size": 20},
+            {"kind": "keep ", "size": 12},
+            {"kind": "keep", "size": 10},
+            {"kind": "keep"},
+        ],
+    )
+
+
+def filter_body_arrays(bench: Bench, *, fifo: bool = False) -> None:
+    """A policy on the body looks into the objects of an array (Compute Blog, "Introducing payload-based filtering")."""
+    _on_body(
+        Topic(bench, fifo=fifo),
+        policy={"Records": {"eventName": [{"prefix": "Obj"}]}},
+        matching=[
+            {"Records": [{"eventName": "ObjectCreated"}]},
+            {"Records": [{"eventName": "Test"}, {"eventName": "ObjectRemoved"}]},
+        ],
+        others=[{"Records": [{"eventName": "Test"}]}, {"Records": []}, {"eventName": "ObjectCreated"}],
+    )
+
+
+def filter_body_dots(bench: Bench, *, fifo: bool = False) -> None:
+    """A dot in a policy's key is a step into the body (github.com/aws/event-ruler, "keys with dots"; seen at AWS)."""
+    _on_body(
+        Topic(bench, fifo=fifo),
+        policy={"a.b": ["x"]},
+        matching=[{"a": {"b": "x"}}, {"a": {"b": "x", "c": 1}}, {"a.b": "x"}],
+        others=[{"a": {"b": "y"}}, {"a": "x"}, {"b": "x"}],
+    )
+
+
+def _on_body(topic: Topic, *, policy: Document, matching: Sequence[Document], others: Sequence[Document]) -> None:
+    """A filter on the body lets through what matches its policy, and nothing else."""
     filtered = topic.queue(FilterPolicy=json.dumps(policy), FilterPolicyScope="MessageBody")
     everything = topic.queue()
-    bench.let_apply(_FILTER_APPLIES_S)
-    sizes = {"drop": 20, "keep": 11, "keep ": 12}
-    bodies = [json.dumps({"kind": kind, "size": size}) for kind, size in sizes.items()]
-    bodies += [json.dumps({"kind": "keep", "size": 10}), json.dumps({"kind": "keep"})]
-    for body in bodies:
+    topic.bench.let_apply(_FILTER_APPLIES_S)
+    wanted = [json.dumps(body) for body in matching]
+    sent = [*wanted, *(json.dumps(body) for body in others)]
+    for body in sent:
         topic.publish(body)
-    _filtered(filtered, everything, wanted=[bodies[1]], sent=bodies)
+    _filtered(filtered, everything, wanted=wanted, sent=sent)
 
 
 def _filtered(filtered: ProbeQueue, everything: ProbeQueue, *, wanted: Sequence[str], sent: Sequence[str]) -> None:
@@ -162,6 +198,50 @@ def publish_batch_partial_failure(bench: Bench, *, fifo: bool = False) -> None:
     raise Undecided(f"no entry could be made to fail alone: {', '.join(reasons)}")
 
 
+def message_size(bench: Bench, *, fifo: bool = False) -> None:
+    """A message has at most 262,144 bytes, its attributes counted (API, Publish; guide, "Large message payloads")."""
+    topic = Topic(bench, fifo=fifo)
+    queue = topic.queue()
+    largest = "x" * _BYTES_MAX
+    topic.publish(largest)
+    queue.collect([largest], delete=True)
+    for what, draft in (
+        ("a body of 262,145 bytes", topic.draft(largest + "x")),
+        ("a body of 262,144 bytes with an attribute", topic.draft(largest, dedup="other", attributes={"x": "y"})),
+    ):
+        refused = bench.refusal(Call("sns", "Publish", {"TopicArn": topic.arn, **draft}))
+        claim(refused is not None, f"{what} was accepted")
+
+
+def batch_size(bench: Bench, *, fifo: bool = False) -> None:
+    """The messages of a batch have at most 262,144 bytes together (API reference, PublishBatch)."""
+    topic = Topic(bench, fifo=fifo)
+    queue = topic.queue()
+    bodies = ["x" * (_BYTES_MAX // 2), "y" * (_BYTES_MAX // 2)]
+
+    def publishing(bodies: Sequence[str]) -> Call:
+        entries = [{"Id": body[0], **topic.draft(body)} for body in bodies]
+        return Call("sns", "PublishBatch", {"TopicArn": topic.arn, "PublishBatchRequestEntries": entries})
+
+    claim(not bench.carry(publishing(bodies)).get("Failed"), "a batch of 262,144 bytes was refused in part")
+    queue.collect(bodies, delete=True)
+    refused = bench.refusal(publishing([f"{body}!" for body in bodies]))
+    claim(refused is not None, "a batch of 262,146 bytes was accepted")
+
+
+def raised_size(bench: Bench, *, fifo: bool = False) -> None:
+    """A topic's MaximumMessageSize raises what it takes, up to 1,048,576 bytes (guide, "Large message payloads")."""
+    topic = Topic(bench, fifo=fifo)
+    queue = topic.queue()
+    raised = {"TopicArn": topic.arn, "AttributeName": "MaximumMessageSize", "AttributeValue": "1048576"}
+    if (unknown := bench.refusal(Call("sns", "SetTopicAttributes", raised))) is not None:
+        raise NotImplementedHere(f"MaximumMessageSize is refused: {unknown}")
+    large = "x" * (_BYTES_MAX + 1)
+    refused = bench.refusal(Call("sns", "Publish", {"TopicArn": topic.arn, **topic.draft(large)}))
+    claim(refused is None, f"with a MaximumMessageSize of 1,048,576 a body of 262,145 bytes is refused: {refused}")
+    queue.collect([large], delete=True)
+
+
 # Message attributes that SNS refuses, each alone (guide, "Message attributes": data types and validation).
 _SPOILT: Mapping[str, Mapping[str, str]] = {
     "an empty attribute": {"DataType": "String", "StringValue": ""},
@@ -173,6 +253,11 @@ PROBES: Mapping[str, TopicProbe] = {
     "fan-out-complete": fan_out_complete,
     "filter-attributes": filter_attributes,
     "filter-body": filter_body,
+    "filter-body-arrays": filter_body_arrays,
+    "filter-body-dots": filter_body_dots,
     "raw-delivery": raw_delivery,
     "publish-batch-partial-failure": publish_batch_partial_failure,
+    "message-size": message_size,
+    "batch-size": batch_size,
+    "raised-size": raised_size,
 }

@@ -14,7 +14,7 @@ import pytest
 
 from history import envelope
 from tests.transports.inside import Inside, arn_of, attribute, event
-from transports.memory.defects import DEFECTS, OPERATORS, defect
+from transports.memory.defects import DEFECTS, FILTER_OPERATORS, OPERATORS, defect
 from transports.memory.eventbridge import BusConduct
 from transports.memory.queues import Conduct
 from transports.memory.sns import TopicConduct
@@ -395,6 +395,11 @@ def on_body(inside: Inside, policy: Any, body: Any) -> bool:
     return len(inside.bodies(queue)) == 1
 
 
+def filter_answers(operator: str, *, fits: bool) -> Callable[[Inside], bool]:
+    policy, fitting, other = PATTERNS[operator]
+    return lambda inside: on_body(inside, policy, fitting if fits else other) is fits
+
+
 def matches(inside: Inside, pattern: Any, detail: Any) -> bool:
     text = orjson.dumps({"detail": detail}).decode()
     asked = {"EventPattern": orjson.dumps({"detail": pattern}).decode(), "Event": text}
@@ -510,6 +515,8 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "filter on body stops": lambda inside: (
         not filtered(inside, "blue", FilterPolicy=RED, FilterPolicyScope="MessageBody")
     ),
+    **{f"filter {operator} fits": filter_answers(operator, fits=True) for operator in FILTER_OPERATORS},
+    **{f"filter {operator} does not": filter_answers(operator, fits=False) for operator in FILTER_OPERATORS},
     "filter on arrays": lambda inside: on_body(inside, *ARRAYS),
     "filter on dots": lambda inside: on_body(inside, *DOTS),
     "publish limited": publish_limited,
@@ -576,8 +583,29 @@ BREAKS: dict[str, set[str]] = {
     "topic-misses": {"topic fans out"},
     "filter-always:attributes": {"filter on attributes stops"},
     "filter-never:attributes": {"filter on attributes passes"},
-    "filter-always:body": {"filter on body stops"},
-    "filter-never:body": {"filter on body passes", "filter on arrays", "filter on dots"},
+    "filter-always:body": {"filter on body stops", *(f"filter {one} does not" for one in FILTER_OPERATORS)},
+    "filter-never:body": {
+        "filter on body passes",
+        "filter on arrays",
+        "filter on dots",
+        *(f"filter {one} fits" for one in FILTER_OPERATORS),
+    },
+    **{f"filter-operator-always:{one}": {f"filter {one} does not"} for one in FILTER_OPERATORS},
+    **{f"filter-operator-never:{one}": {f"filter {one} fits"} for one in FILTER_OPERATORS},
+    # These ask by exact values, by suffix, and so does what stands above.
+    "filter-operator-always:exact": {
+        "filter exact does not",
+        "filter or does not",
+        "filter on attributes stops",
+        "filter on body stops",
+    },
+    "filter-operator-never:exact": {
+        "filter exact fits",
+        "filter or fits",
+        "filter on attributes passes",
+        "filter on body passes",
+    },
+    "filter-operator-never:suffix": {"filter suffix fits", "filter on arrays", "filter on dots"},
     "filter-stops-at-arrays": {"filter on arrays"},
     "filter-literal-dots": {"filter on dots"},
     "topic-dedup-by-group": {"topic dedup in topic"},

@@ -346,6 +346,44 @@ class FilterNever(FilterAlways):
     passes = False
 
 
+OPERATORS = (
+    "exact",
+    "prefix",
+    "suffix",
+    "anything-but",
+    "equals-ignore-case",
+    "numeric",
+    "exists",
+    "cidr",
+    "wildcard",
+    "or",
+)
+
+
+# SNS has no wildcard.
+FILTER_OPERATORS = tuple(operator for operator in OPERATORS if operator != "wildcard")
+
+
+class FilterOperatorAlways(TopicConduct):
+    """An operator of filter policies (exact, prefix, …, or) is always satisfied."""
+
+    satisfied = True
+
+    def __init__(self, operator: str) -> None:
+        if operator not in FILTER_OPERATORS:
+            raise ValueError(f"an operator is one of {', '.join(FILTER_OPERATORS)}")
+        self._operator = operator
+
+    def reads(self, policy: Mapping[str, Any]) -> Mapping[str, Any] | bool:
+        return _decided(policy, self._operator, self.satisfied)
+
+
+class FilterOperatorNever(FilterOperatorAlways):
+    """An operator of filter policies (exact, prefix, …, or) is never satisfied."""
+
+    satisfied = False
+
+
 class FilterStopsAtArrays(TopicConduct):
     """A filter policy on the body does not look into the objects of an array."""
 
@@ -445,20 +483,6 @@ class RuleMisses(_Counting, BusConduct):
 
     def delivers(self) -> bool:
         return not self._strikes()
-
-
-OPERATORS = (
-    "exact",
-    "prefix",
-    "suffix",
-    "anything-but",
-    "equals-ignore-case",
-    "numeric",
-    "exists",
-    "cidr",
-    "wildcard",
-    "or",
-)
 
 
 class PatternAlways(BusConduct):
@@ -680,6 +704,8 @@ DEFECTS: Mapping[str, type] = {
     "topic-misses": TopicMisses,
     "filter-always": FilterAlways,
     "filter-never": FilterNever,
+    "filter-operator-always": FilterOperatorAlways,
+    "filter-operator-never": FilterOperatorNever,
     "filter-stops-at-arrays": FilterStopsAtArrays,
     "filter-literal-dots": FilterLiteralDots,
     "topic-dedup-by-group": TopicDedupByGroup,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gameday.conformance.base import Bench, NotImplementedHere, Undecided, claim, missing, mostly
+from gameday.conformance.base import Bench, NotImplementedHere, Probe, Undecided, claim, missing, mostly
 from gameday.conformance.queues import ProbeQueue, dedup_id, numbered, texts
 from transports.base import Answer, Call, CallFailed, Document
 
 _LOOK_S = 2.0
 _FILTER_APPLIES_S = 900.0
 _BYTES_MAX = 262_144
+_SCOPES = ("MessageAttributes", "MessageBody")
 
 
 class TopicProbe(Protocol):
@@ -52,13 +54,14 @@ class Topic:
         return queue
 
     def draft(
-        self, body: str, *, group: str = "a", dedup: str | None = None, attributes: Mapping[str, str] | None = None
+        self, body: str, *, group: str = "a", dedup: str | None = None, attributes: Document | None = None
     ) -> dict[str, Any]:
         """What Publish and an entry of PublishBatch take; `dedup` stands in for the deduplication id of the body."""
         draft: dict[str, Any] = {"Message": body}
         if attributes:
             draft["MessageAttributes"] = {
-                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                name: {"DataType": "String" if isinstance(value, str) else "Number", "StringValue": str(value)}
+                for name, value in attributes.items()
             }
         if self.fifo:
             draft |= {"MessageGroupId": group, "MessageDeduplicationId": dedup or dedup_id(body)}
@@ -89,6 +92,102 @@ def filter_attributes(bench: Bench, *, fifo: bool = False) -> None:
         topic.publish(body, attributes={"kind": kind})
     topic.publish("m5")
     _filtered(filtered, everything, wanted=["m2", "m4"], sent=numbered("m", 5))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Operator:
+    """A policy of one operator, with messages that it matches and messages that it does not.
+
+    A message stands for a body and for the attributes of the same names.
+    """
+
+    policy: Document
+    matching: Sequence[Document]
+    others: Sequence[Document]
+    page: str
+
+
+# The guide's pages on filter policies, and what they say alike of attributes and of the body.
+OPERATORS: Mapping[str, Operator] = {
+    "exact": Operator(
+        policy={"x": ["red", 5]},
+        matching=[{"x": "red"}, {"x": 5}],
+        others=[{"x": "blue"}, {"x": "Red"}, {"x": 6}, {"y": "red"}],
+        page="String value matching",
+    ),
+    "prefix": Operator(
+        policy={"x": [{"prefix": "re"}]},
+        matching=[{"x": "red"}, {"x": "re"}],
+        others=[{"x": "are"}, {"x": "Red"}],
+        page="String value matching",
+    ),
+    "suffix": Operator(
+        policy={"x": [{"suffix": ".png"}]},
+        matching=[{"x": "a.png"}, {"x": ".png"}],
+        others=[{"x": "a.png.txt"}, {"x": "a.PNG"}],
+        page="String value matching",
+    ),
+    "anything-but": Operator(
+        policy={"x": [{"anything-but": ["red", "blue"]}]},
+        matching=[{"x": "green"}, {"x": "Red"}],
+        others=[{"x": "red"}, {"x": "blue"}, {"y": "green"}],
+        page="String value matching",
+    ),
+    "equals-ignore-case": Operator(
+        policy={"x": [{"equals-ignore-case": "Red"}]},
+        matching=[{"x": "red"}, {"x": "RED"}],
+        others=[{"x": "reds"}, {"x": "blue"}],
+        page="String value matching",
+    ),
+    "numeric": Operator(
+        policy={"x": [{"numeric": [">", 0, "<=", 5]}]},
+        matching=[{"x": 5}, {"x": 0.5}],
+        others=[{"x": 0}, {"x": 5.1}, {"x": -1}, {"x": "red"}],
+        page="Numeric value matching",
+    ),
+    "exists": Operator(
+        policy={"x": [{"exists": True}], "y": [{"exists": False}]},
+        matching=[{"x": "red"}, {"x": 1, "z": 1}],
+        others=[{"z": "red"}, {"x": "red", "y": 1}],
+        page="Key matching",
+    ),
+    "cidr": Operator(
+        policy={"x": [{"cidr": "10.0.0.0/24"}]},
+        matching=[{"x": "10.0.0.0"}, {"x": "10.0.0.255"}],
+        others=[{"x": "10.0.1.0"}, {"x": "10.1.0.1"}, {"x": "host"}],
+        page="String value matching",
+    ),
+    "or": Operator(
+        policy={"$or": [{"x": [{"prefix": "re"}]}, {"y": [{"numeric": [">", 5]}]}]},
+        matching=[{"x": "red"}, {"y": 6}, {"x": "blue", "y": 7}],
+        others=[{"x": "blue", "y": 5}, {"z": 6}],
+        page="AND/OR logic",
+    ),
+}
+
+
+def _filter(name: str, operator: Operator) -> Probe:
+    def probe(bench: Bench) -> None:
+        topic = Topic(bench, fifo=False)
+        policy = json.dumps(operator.policy)
+        try:
+            filtered = {scope: topic.queue(FilterPolicy=policy, FilterPolicyScope=scope) for scope in _SCOPES}
+        except CallFailed as failed:
+            if failed.code.startswith("InvalidParameter"):
+                raise NotImplementedHere(f"{policy} is refused: {failed}") from failed
+            raise
+        everything = topic.queue()
+        bench.let_apply(_FILTER_APPLIES_S)
+        # Numbered, because two messages may say the same.
+        sent = [json.dumps({"n": n, **one}) for n, one in enumerate([*operator.matching, *operator.others])]
+        for body, one in zip(sent, [*operator.matching, *operator.others], strict=True):
+            topic.publish(body, attributes=one)
+        everything.collect(sent, delete=True)
+        for scope, queue in filtered.items():
+            _kept_out(queue, wanted=sent[: len(operator.matching)], what=f"the policy on {scope}")
+
+    probe.__doc__ = f'A policy of `{name}` matches attributes and bodies as documented (guide, "{operator.page}").'
+    return probe
 
 
 def filter_body(bench: Bench, *, fifo: bool = False) -> None:
@@ -144,14 +243,19 @@ def _on_body(topic: Topic, *, policy: Document, matching: Sequence[Document], ot
 def _filtered(filtered: ProbeQueue, everything: ProbeQueue, *, wanted: Sequence[str], sent: Sequence[str]) -> None:
     """The subscription without a filter shows that all were delivered: what is absent beside it was kept out."""
     everything.collect(sent, delete=True)
+    _kept_out(filtered, wanted=wanted, what="the filter")
+
+
+def _kept_out(filtered: ProbeQueue, *, wanted: Sequence[str], what: str) -> None:
+    """Exactly what is wanted comes, of all that was delivered by now."""
     got = texts(filtered.gather(wanted, delete=True)) + texts(filtered.watch(_LOOK_S))
     wrong = sorted(set(got) - set(wanted))
-    claim(not wrong, f"the filter let through {', '.join(wrong)}")
+    claim(not wrong, f"{what} let through {', '.join(wrong)}")
     lost = missing(wanted, got)
     if filtered.fifo:
         # With a filter a FIFO topic delivers at most once (guide, "Message delivery for FIFO topics").
         mostly(len(lost), len(wanted), "matching messages did not come", allowed="it is an at-most-once delivery")
-    claim(not lost, f"matching messages did not come: {', '.join(lost)}")
+    claim(not lost, f"{what} kept out {', '.join(lost)}")
 
 
 def raw_delivery(bench: Bench, *, fifo: bool = False) -> None:
@@ -249,7 +353,10 @@ _SPOILT: Mapping[str, Mapping[str, str]] = {
     "an unknown data type": {"DataType": "Nonsense", "StringValue": "x"},
 }
 
-PROBES: Mapping[str, TopicProbe] = {
+# Asked of Standard topics alone: a FIFO topic filters as they do, and with a filter it delivers at most once.
+FILTERS: Mapping[str, Probe] = {f"filter-{name}": _filter(name, operator) for name, operator in OPERATORS.items()}
+
+TOPICS: Mapping[str, TopicProbe] = {
     "fan-out-complete": fan_out_complete,
     "filter-attributes": filter_attributes,
     "filter-body": filter_body,
@@ -261,3 +368,5 @@ PROBES: Mapping[str, TopicProbe] = {
     "batch-size": batch_size,
     "raised-size": raised_size,
 }
+
+PROBES: Mapping[str, Probe] = {**TOPICS, **FILTERS}

@@ -66,7 +66,7 @@ def dedup_scope_topic(bench: Bench) -> None:
 
 
 PROBES: Mapping[str, Probe] = {
-    **{name: _on_fifo(probe) for name, probe in sns.PROBES.items()},
+    **{name: _on_fifo(probe) for name, probe in sns.TOPICS.items()},
     "order-per-group": order_per_group,
     "dedup": dedup,
     "dedup-scope-topic": dedup_scope_topic,

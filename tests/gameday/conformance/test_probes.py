@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gameday.conformance.base import Bench, Conditions, rule
+from gameday.conformance.probes.sns import OPERATORS
 from gameday.conformance.registry import NEEDS, PROBES
 from gameday.conformance.run import ask
 from tests.gameday.conformance.in_memory import conditions
@@ -61,6 +62,15 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("sns", "message-size"): "topic-no-size-limit",
     ("sns", "batch-size"): "topic-no-batch-limit",
     ("sns", "raised-size"): "topic-size-fixed",
+    ("sns", "filter-exact"): "filter-operator-always:exact",
+    ("sns", "filter-prefix"): "filter-operator-never:prefix",
+    ("sns", "filter-suffix"): "filter-operator-always:suffix",
+    ("sns", "filter-anything-but"): "filter-operator-always:anything-but",
+    ("sns", "filter-equals-ignore-case"): "filter-operator-never:equals-ignore-case",
+    ("sns", "filter-numeric"): "filter-operator-always:numeric",
+    ("sns", "filter-exists"): "filter-operator-always:exists",
+    ("sns", "filter-cidr"): "filter-operator-always:cidr",
+    ("sns", "filter-or"): "filter-operator-never:or",
     ("sns-fifo", "fan-out-complete"): "topic-misses",
     ("sns-fifo", "filter-attributes"): "filter-never:attributes",
     ("sns-fifo", "filter-body"): "filter-never:body",
@@ -119,6 +129,9 @@ CAUGHT_TOO = [
     ("eventbridge", "pattern-dots", "pattern-always:exact"),
     ("kinesis", "merge-waits-for-both", "reshard-drops-parent"),
     ("kinesis", "put-records-partial-failure", "throttled-loses-call"),
+    *(("sns", f"filter-{one}", f"filter-operator-{harm}:{one}") for one in OPERATORS for harm in ("always", "never")),
+    ("sns", "filter-exact", "filter-always:attributes"),
+    ("sns", "filter-exact", "filter-always:body"),
     *(
         ("eventbridge", f"pattern-{operator}", f"pattern-{harm}:{operator}")
         for operator in (

@@ -110,9 +110,9 @@ class Operator:
 # The guide's pages on filter policies, and what they say alike of attributes and of the body.
 OPERATORS: Mapping[str, Operator] = {
     "exact": Operator(
-        policy={"x": ["red", 5]},
-        matching=[{"x": "red"}, {"x": 5}],
-        others=[{"x": "blue"}, {"x": "Red"}, {"x": 6}, {"y": "red"}],
+        policy={"x": ["red", "blue"]},
+        matching=[{"x": "red"}, {"x": "blue"}],
+        others=[{"x": "green"}, {"x": "Red"}, {"x": 5}, {"y": "red"}],
         page="String value matching",
     ),
     "prefix": Operator(

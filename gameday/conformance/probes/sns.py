@@ -206,7 +206,7 @@ def filter_body(bench: Bench, *, fifo: bool = False) -> None:
 
 
 def filter_body_arrays(bench: Bench, *, fifo: bool = False) -> None:
-    """A policy on the body looks into the objects of an array (Compute Blog, "Introducing payload-based filtering")."""
+    """A policy on the body looks into objects in arrays (blog "Introducing payload-based message filtering")."""
     _on_body(
         Topic(bench, fifo=fifo),
         policy={"Records": {"eventName": [{"prefix": "Obj"}]}},

@@ -76,7 +76,8 @@ class Setting:
             "redrive": topology.redrive,
             "reshard": any(fault.fault == "reshard" for fault in self.scenario.chaos),
         }
-        return [need for need, wanted in asked.items() if wanted]
+        filters = self.transport.needs(topology_of(topology, settle_s=0.0))
+        return [*(need for need, wanted in asked.items() if wanted), *sorted(filters)]
 
     def topology(self, target: Target) -> Topology:
         return topology_of(self.scenario.topology, settle_s=target.settle_s)

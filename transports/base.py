@@ -311,9 +311,10 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
 Product = Literal["ministack", "localstack", "moto", "memory", "aws", "unknown"]
 """Who answers at an endpoint."""
 
-Capability = Literal["redrive", "reshard", "replay"]
+Capability = Literal["redrive", "reshard", "replay", "filter-arrays", "filter-arrays-together", "filter-dots"]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
-shards, replaying an archive."""
+shards, replaying an archive; filters that ask for a field of the objects in an array, for several fields of one such
+object together, and for a field by a key with dots."""
 
 
 class Transport(Protocol):
@@ -349,6 +350,10 @@ class Transport(Protocol):
 
     def expect(self, topology: Topology, body: str) -> list[str]:
         """The subscriptions that must get this message."""
+        ...
+
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        """What this topology asks for that some product lacks."""
         ...
 
     def gaps(self, product: Product) -> Mapping[Capability, str]:

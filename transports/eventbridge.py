@@ -13,7 +13,7 @@ eb-service-retry.html (at least once, tried again for 24 hours), eb-archive.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,6 +41,8 @@ from transports.base import (
     refuse_unknown,
 )
 from transports.filters import event_pattern
+from transports.filters.event_pattern import EVENTBRIDGE
+from transports.filters.reach import asks
 from transports.queue import SERVICE as SQS
 from transports.queue import EndsInQueues, Unwrapped, create_queues, delete_queues, is_fifo, promise
 
@@ -66,6 +68,18 @@ _REFUSALS = frozenset(
         "ThrottlingException",
     }
 )
+# Seen on each product (docs/conformance.md: pattern-arrays, pattern-dots, archive-replay-complete).
+_GAPS: Mapping[Product, Mapping[Capability, str]] = {
+    "ministack": {"filter-dots": "MiniStack's EventBridge takes a dot in a key of a pattern for a part of a name"},
+    "localstack": {
+        "filter-arrays-together": (
+            "LocalStack's EventBridge matches fields of different objects of an array as if they stood in one"
+        ),
+        # It takes the time of an archived event, a text, for a date.
+        "replay": "LocalStack answers StartReplay with an error once its archive holds an event",
+    },
+    "moto": {"filter-arrays": "moto's EventBridge does not look into the objects of an array"},
+}
 _ENDS: Mapping[str, SendResult] = {"COMPLETED": "ok", "FAILED": "failed", "CANCELLED": "failed"}
 
 
@@ -179,13 +193,14 @@ class Eventbridge(EndsInQueues):
             if spec.pattern is None or event_pattern.matches(spec.pattern, event)
         ]
 
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        carried_out = [_deployed(spec) for spec in topology.subscriptions]
+        return set().union(*(asks(pattern, EVENTBRIDGE) for pattern in carried_out if pattern))
+
     def gaps(self, product: Product) -> Mapping[Capability, str]:
         gaps = dict(super().gaps(product))
         del gaps["replay"]
-        if product == "localstack":
-            # Seen with 4.14.0: it takes the time of an archived event, a text, for a date (docs/conformance.md).
-            gaps["replay"] = "LocalStack answers StartReplay with an error once its archive holds an event"
-        return gaps
+        return {**gaps, **_GAPS.get(product, {})}
 
     def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
         return Call(

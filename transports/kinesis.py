@@ -13,7 +13,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -93,6 +93,9 @@ class Kinesis:
 
     def expect(self, topology: Topology, body: str) -> list[str]:
         return topology.names
+
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        return ()
 
     def gaps(self, product: Product) -> Mapping[Capability, str]:
         gaps: dict[Capability, str] = {

@@ -8,7 +8,7 @@ with FIFO messages only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -240,6 +240,9 @@ class EndsInQueues:
     kind: Literal["queue"] = "queue"
     name: str
     unwrap: Callable[[str], Unwrapped] = staticmethod(as_sent)
+
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        return ()
 
     def gaps(self, product: Product) -> Mapping[Capability, str]:
         """What a product's queues cannot do. MiniStack has no StartMessageMoveTask."""

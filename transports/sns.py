@@ -10,7 +10,7 @@ what was received the queue's, and the topic's id besides it where the delivery 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,15 +21,18 @@ from transports.base import (
     Addresses,
     Answer,
     Call,
+    Capability,
     Document,
     Outgoing,
     Plan,
+    Product,
     SendOutcome,
     SubscriptionSpec,
     Topology,
     refuse_unknown,
 )
-from transports.filters.sns_filter import Attribute, check, matches_attributes, matches_body
+from transports.filters.reach import asks
+from transports.filters.sns_filter import SNS, Attribute, check, matches_attributes, matches_body
 from transports.queue import SERVICE as SQS
 from transports.queue import (
     EndsInQueues,
@@ -42,6 +45,20 @@ from transports.queue import (
 )
 
 SERVICE = "sns"
+# What a product makes of a policy on the body (docs/conformance.md: filter-body-arrays, filter-body-dots). SNS does not
+# say whether several fields of an object in an array are asked for together; they are here, as EventBridge has it.
+_TOGETHER = "matches fields of different objects of an array in a body as if they stood in one"
+_GAPS: Mapping[Product, Mapping[Capability, str]] = {
+    "ministack": {
+        "filter-arrays": "MiniStack's SNS does not look into the objects of an array in a body",
+        "filter-dots": "MiniStack's SNS takes a dot in a key of a policy for a part of a name",
+    },
+    "localstack": {"filter-arrays-together": f"LocalStack's SNS {_TOGETHER}"},
+    "moto": {
+        "filter-arrays-together": f"moto's SNS {_TOGETHER}",
+        "filter-dots": "moto's SNS takes a dot in a key of a policy for a part of a name",
+    },
+}
 _SCOPES = {"attributes": "MessageAttributes", "body": "MessageBody"}
 
 
@@ -112,6 +129,13 @@ class Sns(EndsInQueues):
                 yield Call(SERVICE, "Subscribe", {**params, "Attributes": _subscription_attributes(spec)})
         return Addresses(send_to=arn, queues=made.urls, dead_letter_queues=made.dead_letter_urls)
 
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        carried_out = [_carried_out(spec) for spec in topology.subscriptions if spec.filter_on == "body"]
+        return set().union(*(asks(policy, SNS) for policy in carried_out if policy))
+
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        return {**super().gaps(product), **_GAPS.get(product, {})}
+
     def tear_down(self, addresses: Addresses) -> Plan[None]:
         """The topic takes its subscriptions with it."""
         yield _deleted(addresses.send_to)
@@ -174,13 +198,19 @@ def _is_for(spec: SubscriptionSpec, event: Mapping[str, Any], attributes: Mappin
 
 def _subscription_attributes(spec: SubscriptionSpec) -> dict[str, str]:
     attributes = {"RawMessageDelivery": "true" if spec.raw else "false"}
-    deployed = _deployed_filter(spec)
-    policy = spec.filter if deployed is None else deployed
     # An empty policy lets everything through, as none does.
-    if policy:
+    if policy := _carried_out(spec):
         attributes["FilterPolicyScope"] = _SCOPES[spec.filter_on]
         attributes["FilterPolicy"] = orjson.dumps(policy).decode()
     return attributes
+
+
+def _carried_out(spec: SubscriptionSpec) -> Document | None:
+    """The policy that SNS is given; None where it is given no subscription."""
+    if spec.deployed and spec.deployed.missing:
+        return None
+    deployed = _deployed_filter(spec)
+    return spec.filter if deployed is None else deployed
 
 
 def _deployed_filter(spec: SubscriptionSpec) -> Document | None:

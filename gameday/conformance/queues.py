@@ -19,6 +19,7 @@ from transports.queue import BATCH_MAX, SERVICE, SqsQueue, sending_policy
 HIDDEN_S = 120
 _LONG_POLL_S = 1
 _PAUSE_S = 0.1
+_TOLD_MAX = 80
 
 
 class ProbeQueue:
@@ -103,7 +104,7 @@ class ProbeQueue:
     def collect(self, bodies: Sequence[str], *, delete: bool = False, **params: Any) -> list[Delivery]:
         """As `gather`. Errors: Violated if one of `bodies` does not come."""
         got = self.gather(bodies, delete=delete, **params)
-        lost = missing(bodies, texts(got))
+        lost = [shortened(body) for body in missing(bodies, texts(got))]
         claim(not lost, f"not received within {self.bench.conditions.patience_s:g} s: {', '.join(lost)}")
         return got
 
@@ -140,6 +141,11 @@ def dedup_id(body: str) -> str:
 
 def texts(deliveries: Sequence[Delivery]) -> list[str]:
     return [delivery.body for delivery in deliveries]
+
+
+def shortened(body: str) -> str:
+    """A body as a sentence may have it."""
+    return body if len(body) <= _TOLD_MAX else f"{body[:8]}… ({len(body)} characters)"
 
 
 def numbered(prefix: str, count: int) -> list[str]:

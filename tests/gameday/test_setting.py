@@ -9,8 +9,9 @@ import pytest
 
 from gameday import scenario
 from gameday.setting import Setting
-from gameday.target import Target, settle_s
+from gameday.target import Target, refuse_gaps, settle_s
 from history.clock import NS_PER_S
+from history.errors import TargetError
 from transports.base import Product
 from transports.endpoint import Endpoint
 
@@ -53,6 +54,16 @@ def test_aws_needs_a_quarter_of_an_hour_for_a_filter_and_none_for_what_has_none(
 def test_a_topic_that_delivers_late_is_waited_for(tmp_path: Path, product: Product, expected: float) -> None:
     promised = setting(tmp_path).manifest(target(product)).subscriptions
     assert {promise.settle_s for promise in promised.values()} == {expected}
+
+
+def test_a_filter_that_the_target_reads_otherwise_is_refused_before_the_run(tmp_path: Path) -> None:
+    policy = "topology.subscriptions=[{name: a, filter_on: body, filter: {detail: {items: {sku: [SKU-001]}}}}]"
+    asked = setting(tmp_path, policy, "claims=[no-loss]", "chaos=[]")
+    assert asked.needs == ["filter-arrays"]
+    with pytest.raises(TargetError, match=r"filter-arrays: MiniStack's SNS does not look into the objects of an array"):
+        refuse_gaps(target("ministack"), asked.transport, asked.needs)
+    refuse_gaps(target("localstack"), asked.transport, asked.needs)
+    assert setting(tmp_path).needs == []
 
 
 @pytest.mark.parametrize(

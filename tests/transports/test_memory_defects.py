@@ -14,7 +14,7 @@ import pytest
 
 from history import envelope
 from tests.transports.inside import Inside, arn_of, attribute, event
-from transports.memory.defects import DEFECTS, OPERATORS, defect
+from transports.memory.defects import DEFECTS, FILTER_OPERATORS, OPERATORS, defect
 from transports.memory.eventbridge import BusConduct
 from transports.memory.queues import Conduct
 from transports.memory.sns import TopicConduct
@@ -70,7 +70,7 @@ def numbers_grow(inside: Inside) -> bool:
 def number_received(inside: Inside) -> bool:
     queue = inside.queue("q.fifo")
     told = inside.send(queue, "a1")["SequenceNumber"]
-    return bool(inside.receive(queue)[0]["Attributes"]["SequenceNumber"] == told)
+    return bool(inside.receive(queue)[0].get("Attributes", {}).get("SequenceNumber") == told)
 
 
 def hidden(inside: Inside) -> bool:
@@ -156,6 +156,90 @@ def delayed(inside: Inside) -> bool:
     return early == [] and inside.bodies(queue) == ["a1"]
 
 
+def delayed_by_queue(inside: Inside, queue: str) -> bool:
+    inside.send(queue, "a1")
+    early = inside.bodies(queue)
+    inside.later(5)
+    return early == [] and inside.bodies(queue) == ["a1"]
+
+
+def delay_anew(inside: Inside) -> bool:
+    queue = inside.queue("q.fifo", DelaySeconds="900")
+    inside.send(queue, "a1")
+    inside.sqs("SetQueueAttributes", QueueUrl=queue, Attributes={"DelaySeconds": "0"})
+    return inside.bodies(queue) == ["a1"]
+
+
+def delayed_first(inside: Inside) -> bool:
+    """Whether a delayed message comes before one that was sent later without a delay."""
+    queue = inside.queue("q.fifo", DelaySeconds="5")
+    inside.send(queue, "a1")
+    inside.sqs("SetQueueAttributes", QueueUrl=queue, Attributes={"DelaySeconds": "0"})
+    inside.send(queue, "a2")
+    early = inside.drain(queue)
+    inside.later(5)
+    return [message["Body"] for message in [*early, *inside.drain(queue)]] == ["a1", "a2"]
+
+
+def is_refused(ask: Callable[..., object], *args: Any, **params: Any) -> bool:
+    try:
+        ask(*args, **params)
+    except Refused:
+        return True
+    return False
+
+
+LARGEST = 1_048_576
+LARGEST_PUBLISHED = 262_144
+
+
+def body_limited(inside: Inside) -> bool:
+    return is_refused(inside.send, inside.queue(), "x" * (LARGEST + 1))
+
+
+def attributes_counted(inside: Inside) -> bool:
+    return is_refused(inside.send, inside.queue(), "x" * LARGEST, MessageAttributes={"a": attribute("b")})
+
+
+def batch_limited(inside: Inside) -> bool:
+    entries = [{"Id": id, "MessageBody": "x" * (LARGEST // 2 + 1)} for id in "ab"]
+    return is_refused(inside.sqs, "SendMessageBatch", QueueUrl=inside.queue(), Entries=entries)
+
+
+def publish_limited(inside: Inside) -> bool:
+    return is_refused(inside.sns, "Publish", TopicArn=inside.topic(), Message="x" * (LARGEST_PUBLISHED + 1))
+
+
+def publish_attributes_counted(inside: Inside) -> bool:
+    given = {"Message": "x" * LARGEST_PUBLISHED, "MessageAttributes": {"a": attribute("b")}}
+    return is_refused(inside.sns, "Publish", TopicArn=inside.topic(), **given)
+
+
+def publish_batch_limited(inside: Inside) -> bool:
+    entries = [{"Id": id, "Message": "x" * (LARGEST_PUBLISHED // 2 + 1)} for id in "ab"]
+    return is_refused(inside.sns, "PublishBatch", TopicArn=inside.topic(), PublishBatchRequestEntries=entries)
+
+
+def publish_raised(inside: Inside) -> bool:
+    topic = inside.topic(MaximumMessageSize=str(LARGEST))
+    return not is_refused(inside.sns, "Publish", TopicArn=topic, Message="x" * (LARGEST_PUBLISHED + 1))
+
+
+def characters_refused(inside: Inside) -> bool:
+    return is_refused(inside.send, inside.queue(), "a\x00b")
+
+
+def timers_refused(inside: Inside) -> bool:
+    return is_refused(inside.send, inside.queue("q.fifo"), "a1", DelaySeconds=1)
+
+
+def told(inside: Inside, parameter: str) -> bool:
+    queue = inside.queue()
+    inside.send(queue, "a1")
+    answer = inside.sqs("ReceiveMessage", QueueUrl=queue, **{parameter: ["SentTimestamp"]})
+    return list(answer["Messages"][0].get("Attributes", ())) == ["SentTimestamp"]
+
+
 def group_locked(inside: Inside) -> bool:
     queue = inside.queue("q.fifo")
     for body in ("a1", "a2"):
@@ -225,6 +309,13 @@ def dedup_in_group(inside: Inside) -> bool:
     return sent_twice(inside, after_s=0, scope="messageGroup", groups="aab") == 2
 
 
+def dedup_in_queue(inside: Inside) -> bool:
+    queue = inside.queue("q.fifo")
+    for body in ("a1", "b1"):
+        inside.send(queue, body, MessageDeduplicationId="1")
+    return inside.bodies(queue) == ["a1"]
+
+
 def dedup_content(inside: Inside) -> bool:
     queue = inside.queue("q.fifo", ContentBasedDeduplication="true")
     for body in ("x", "x", "y"):
@@ -286,6 +377,38 @@ def topic_in_order(inside: Inside) -> bool:
 def topic_dedup(inside: Inside) -> bool:
     _, got = publish_batch(inside, draft("a", MessageDeduplicationId="1"), draft("b", MessageDeduplicationId="1"))
     return len(got) == 1
+
+
+def topic_dedup_in_topic(inside: Inside) -> bool:
+    topic, queue = inside.topic("t.fifo"), inside.queue()
+    inside.subscribe(topic, queue)
+    for group in "ab":
+        inside.sns("Publish", TopicArn=topic, Message=group, MessageGroupId=group, MessageDeduplicationId="1")
+    return len(inside.bodies(queue)) == 1
+
+
+def on_body(inside: Inside, policy: Any, body: Any) -> bool:
+    topic, queue = inside.topic(), inside.queue()
+    text = orjson.dumps(policy).decode()
+    inside.subscribe(topic, queue, FilterPolicy=text, FilterPolicyScope="MessageBody")
+    inside.sns("Publish", TopicArn=topic, Message=orjson.dumps(body).decode())
+    return len(inside.bodies(queue)) == 1
+
+
+def filter_answers(operator: str, *, fits: bool) -> Callable[[Inside], bool]:
+    policy, fitting, other = PATTERNS[operator]
+    return lambda inside: on_body(inside, policy, fitting if fits else other) is fits
+
+
+def matches(inside: Inside, pattern: Any, detail: Any) -> bool:
+    text = orjson.dumps({"detail": detail}).decode()
+    asked = {"EventPattern": orjson.dumps({"detail": pattern}).decode(), "Event": text}
+    return bool(inside.events("TestEventPattern", **asked)["Result"])
+
+
+# By suffix, which no other promise asks for.
+ARRAYS = {"a": {"b": [{"suffix": "x"}]}}, {"a": [{"b": "y"}, {"b": "x"}]}
+DOTS = {"a.b": [{"suffix": "x"}]}, {"a": {"b": "x"}}
 
 
 def bus_fans_out(inside: Inside) -> bool:
@@ -363,6 +486,17 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "redriven": redriven,
     "batch tells": batch_tells,
     "delayed": delayed,
+    "delayed by queue": lambda inside: delayed_by_queue(inside, inside.queue(DelaySeconds="5")),
+    "delayed by FIFO queue": lambda inside: delayed_by_queue(inside, inside.queue("q.fifo", DelaySeconds="5")),
+    "delay anew": delay_anew,
+    "delayed first": delayed_first,
+    "timers refused": timers_refused,
+    "characters refused": characters_refused,
+    "body limited": body_limited,
+    "attributes counted": attributes_counted,
+    "batch limited": batch_limited,
+    "told as asked": lambda inside: told(inside, "MessageSystemAttributeNames"),
+    "told as asked of old": lambda inside: told(inside, "AttributeNames"),
     "group locked": group_locked,
     "others flow": others_flow,
     "order kept": order_kept,
@@ -372,6 +506,7 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "dedup deleted": dedup_deleted,
     "dedup over": dedup_over,
     "dedup in group": dedup_in_group,
+    "dedup in queue": dedup_in_queue,
     "dedup content": dedup_content,
     "topic fans out": topic_fans_out,
     "filter on attributes passes": lambda inside: filtered(inside, "red", FilterPolicy=RED),
@@ -380,13 +515,24 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "filter on body stops": lambda inside: (
         not filtered(inside, "blue", FilterPolicy=RED, FilterPolicyScope="MessageBody")
     ),
+    **{f"filter {operator} fits": filter_answers(operator, fits=True) for operator in FILTER_OPERATORS},
+    **{f"filter {operator} does not": filter_answers(operator, fits=False) for operator in FILTER_OPERATORS},
+    "filter on arrays": lambda inside: on_body(inside, *ARRAYS),
+    "filter on dots": lambda inside: on_body(inside, *DOTS),
+    "publish limited": publish_limited,
+    "publish attributes counted": publish_attributes_counted,
+    "publish batch limited": publish_batch_limited,
+    "publish raised": publish_raised,
     "raw": raw,
     "publish batch tells": publish_batch_tells,
     "topic in order": topic_in_order,
     "topic dedup": topic_dedup,
+    "topic dedup in topic": topic_dedup_in_topic,
     "bus fans out": bus_fans_out,
     **{f"{operator} fits": pattern_answers(operator, fits=True) for operator in PATTERNS},
     **{f"{operator} does not": pattern_answers(operator, fits=False) for operator in PATTERNS},
+    "pattern on arrays": lambda inside: matches(inside, *ARRAYS),
+    "pattern on dots": lambda inside: matches(inside, *DOTS),
     "put events tells": put_events_tells,
     "replay complete": replay_complete,
     "replay named": replay_named,
@@ -411,34 +557,78 @@ BREAKS: dict[str, set[str]] = {
     "no-dead-letter": {"buried"},
     "redrive-loses": {"redriven"},
     "batch-hides-failures": {"batch tells"},
-    "no-delay": {"delayed"},
+    "no-delay": {"delayed", "delayed by queue", "delayed by FIFO queue"},
+    "delay-not-retroactive": {"delay anew"},
+    "delayed-overtaken": {"delay anew", "delayed first"},
+    "fifo-takes-timers": {"timers refused"},
+    "any-character": {"characters refused"},
+    "no-size-limit": {"body limited", "attributes counted", "batch limited"},
+    "size-of-body-only": {"attributes counted"},
+    "no-batch-limit": {"batch limited"},
+    # The sequence number is asked for so, too.
+    "attribute-names-ignored:AttributeNames": {"told as asked of old", "number at receive"},
+    "attribute-names-ignored:MessageSystemAttributeNames": {"told as asked"},
     "overtake": {"group locked", "extended locks"},
     "one-lock": {"others flow"},
     "requeue-at-end": {"order kept"},
     "extend-unlocks": {"extended locks"},
     "no-attempt-id": {"repeats"},
-    "no-dedup": {"dedup inside", "dedup deleted", "dedup in group", "dedup content"},
+    "no-dedup": {"dedup inside", "dedup deleted", "dedup in group", "dedup in queue", "dedup content"},
     "dedup-forgets-after-delete": {"dedup deleted"},
     "dedup-never-forgets": {"dedup over"},
     "dedup-ignores-scope": {"dedup in group"},
+    # The others send twice in two groups.
+    "dedup-by-group": {"dedup in queue", "dedup inside", "dedup deleted"},
     "dedup-ignores-content": {"dedup content"},
     "topic-misses": {"topic fans out"},
     "filter-always:attributes": {"filter on attributes stops"},
     "filter-never:attributes": {"filter on attributes passes"},
-    "filter-always:body": {"filter on body stops"},
-    "filter-never:body": {"filter on body passes"},
+    "filter-always:body": {"filter on body stops", *(f"filter {one} does not" for one in FILTER_OPERATORS)},
+    "filter-never:body": {
+        "filter on body passes",
+        "filter on arrays",
+        "filter on dots",
+        *(f"filter {one} fits" for one in FILTER_OPERATORS),
+    },
+    **{f"filter-operator-always:{one}": {f"filter {one} does not"} for one in FILTER_OPERATORS},
+    **{f"filter-operator-never:{one}": {f"filter {one} fits"} for one in FILTER_OPERATORS},
+    # These ask by exact values, by suffix, and so does what stands above.
+    "filter-operator-always:exact": {
+        "filter exact does not",
+        "filter or does not",
+        "filter on attributes stops",
+        "filter on body stops",
+    },
+    "filter-operator-never:exact": {
+        "filter exact fits",
+        "filter or fits",
+        "filter on attributes passes",
+        "filter on body passes",
+    },
+    "filter-operator-never:suffix": {"filter suffix fits", "filter on arrays", "filter on dots"},
+    "filter-stops-at-arrays": {"filter on arrays"},
+    "filter-literal-dots": {"filter on dots"},
+    "topic-dedup-by-group": {"topic dedup in topic"},
+    "topic-no-size-limit": {"publish limited", "publish attributes counted", "publish batch limited"},
+    "topic-size-of-body-only": {"publish attributes counted"},
+    "topic-no-batch-limit": {"publish batch limited"},
+    "topic-size-fixed": {"publish raised"},
     "raw-ignored": {"raw"},
     "topic-batch-hides-failures": {"publish batch tells"},
     "topic-reverses-batch": {"topic in order"},
-    "topic-no-dedup": {"topic dedup"},
+    "topic-no-dedup": {"topic dedup", "topic dedup in topic"},
     "rule-misses:4": {"bus fans out"},
     **{f"pattern-always:{operator}": {f"{operator} does not"} for operator in PATTERNS},
     **{f"pattern-never:{operator}": {f"{operator} fits"} for operator in PATTERNS},
     # The alternatives of the pattern with `$or` are exact.
     "pattern-always:exact": {"exact does not", "or does not"},
     "pattern-never:exact": {"exact fits", "or fits"},
+    # The patterns on arrays and dots ask by suffix.
+    "pattern-never:suffix": {"suffix fits", "pattern on arrays", "pattern on dots"},
     # The rules of these ask by prefix.
     "pattern-never:prefix": {"prefix fits", "bus fans out", "replay complete"},
+    "pattern-stops-at-arrays": {"pattern on arrays"},
+    "pattern-literal-dots": {"pattern on dots"},
     "put-events-hides-failures": {"put events tells"},
     "replay-misses": {"replay complete"},
     "replay-unnamed": {"replay named"},
@@ -478,6 +668,7 @@ def test_every_defect_of_a_queue_a_topic_or_a_bus_is_here() -> None:
         "filter-always",
         "filter-always:3",
         "pattern-always:near",
+        "attribute-names-ignored:Names",
     ],
 )
 def test_a_wrong_defect_is_an_error_that_says_what_is_right(text: str) -> None:

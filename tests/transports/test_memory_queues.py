@@ -207,6 +207,8 @@ class TestStandard:
         queue = standard(Settings(delay_ns=5 * S))
         queue.send(0, Draft(body="soon", delay_ns=0))
         queue.send(0, Draft(body="later"))
+        queue.settings = Settings()
+        queue.redelay()
         assert receive(queue, now=0) == ["soon"]
         assert receive(queue, now=5 * S) == ["later"]
 
@@ -261,6 +263,17 @@ class TestFifo:
         send(queue, "a2", "b1")
         assert receive(queue, now=0) == ["b1"]
         assert receive(queue, now=5 * S) == ["a1", "a2"]
+
+    @pytest.mark.parametrize(("delay_s", "shown_s"), [(0, 0), (2, 2), (9, 9)])
+    def test_a_new_delay_reaches_what_is_delayed_already(self, delay_s: int, shown_s: int) -> None:
+        queue = fifo(settings=Settings(delay_ns=5 * S))
+        send(queue, "a1")
+        queue.settings = Settings(delay_ns=delay_s * S)
+        queue.redelay()
+        if shown_s:
+            assert receive(queue, now=shown_s * S - 1) == []
+        assert receive(queue, now=shown_s * S) == ["a1"]
+        assert queue.depth(shown_s * S) == (0, 1, 0)
 
     def test_a_deduplication_id_is_accepted_again_and_not_delivered(self) -> None:
         queue = fifo()

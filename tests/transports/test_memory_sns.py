@@ -47,6 +47,9 @@ class TestTopics:
             ("t", {"FifoTopic": "true"}),
             ("t", {"ContentBasedDeduplication": "true"}),
             ("t", {"Nonsense": "1"}),
+            ("t", {"MaximumMessageSize": "1023"}),
+            ("t", {"MaximumMessageSize": "1048577"}),
+            ("t", {"MaximumMessageSize": "large"}),
             ("t.fifo", {"FifoTopic": "true", "FifoThroughputScope": "Galaxy"}),
         ],
     )
@@ -253,6 +256,7 @@ class TestBatches:
         "params",
         [
             {"Message": "x" * 262_145},
+            {"Message": "x" * 262_144, "MessageAttributes": {"a": attribute("b")}},
             {"Message": "x", "MessageDeduplicationId": "on a Standard topic"},
             {"Message": "x", "MessageAttributes": {"a": {"DataType": "String"}}},
         ],

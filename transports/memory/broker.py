@@ -38,6 +38,8 @@ DEDUP_WINDOW_S = 300.0
 NS_PER_MS = 1_000_000
 _ARN = f"arn:aws:sqs:us-east-1:{ACCOUNT}:"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
+# The characters that a body may have, as SendMessage's page lists them.
+_ALLOWED = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 # What a queue has when nobody set it, and the bounds of what is a number.
@@ -235,7 +237,7 @@ class Broker:
     def _send_message_batch(self, now: int, params: Params) -> Answer:
         hosted = self._of(params)
         entries = entries_of(params.get("Entries"))
-        if sum(len(str(entry.get("MessageBody", "")).encode()) for entry in entries) > BYTES_MAX:
+        if self.conduct.limits_batches() and sum(self._size(entry) for entry in entries) > BYTES_MAX:
             raise Refused("BatchRequestTooLong", f"Batch requests cannot be longer than {BYTES_MAX} bytes.")
         return self._each(entries, lambda entry: self._send(now, hosted, entry), pretend=_pretended)
 
@@ -263,7 +265,11 @@ class Broker:
             hidden_ns=None
             if hidden_s is None
             else _integer(params, "VisibilityTimeout", 0, VISIBILITY_S_MAX, default=0) * NS_PER_S,
-            system=frozenset(params.get("MessageSystemAttributeNames") or params.get("AttributeNames") or ()),
+            system=frozenset(
+                self.conduct.system_names(
+                    params.get("MessageSystemAttributeNames") or (), params.get("AttributeNames") or ()
+                )
+            ),
             custom=params.get("MessageAttributeNames") or (),
             attempt=params.get("ReceiveRequestAttemptId"),
         )
@@ -372,6 +378,9 @@ class Broker:
         """A batch: each entry succeeds or fails on its own."""
         return each(entries, do, pretend=None if self.conduct.tells_failures() else pretend)
 
+    def _size(self, entry: Params) -> int:
+        return size(entry.get("MessageBody"), entry.get("MessageAttributes"), self.conduct.counts)
+
     def _url(self, name: str) -> str:
         return f"{self.url}/{ACCOUNT}/{name}"
 
@@ -422,6 +431,8 @@ class Broker:
             dedup_by_group=attributes.get("DeduplicationScope") == "messageGroup",
             redrive=redrive,
         )
+        if "DelaySeconds" in given:
+            hosted.queue.redelay()
 
     def _redrive(self, hosted: Hosted, policy: str) -> Redrive:
         try:
@@ -448,8 +459,11 @@ def _draft(hosted: Hosted, entry: Params) -> Draft:
     body, group, dedup_id = entry.get("MessageBody"), entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")
     if not body:
         raise Refused("MissingParameter", "The request must contain the parameter MessageBody.")
+    conduct = hosted.queue.conduct
+    if conduct.refuses_characters() and not _ALLOWED.fullmatch(body):
+        raise Refused("InvalidMessageContents", "Invalid characters found: outside the set that SendMessage allows.")
     encoded = body.encode()
-    if len(encoded) > int(hosted.attributes["MaximumMessageSize"]):
+    if size(body, entry.get("MessageAttributes"), conduct.counts) > int(hosted.attributes["MaximumMessageSize"]):
         raise Refused(
             "InvalidParameterValue",
             f"One or more parameters are invalid. Reason: Message must be shorter than "
@@ -472,14 +486,14 @@ def _draft(hosted: Hosted, entry: Params) -> Draft:
                     "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId "
                     "provided explicitly",
                 )
-            dedup_id = hosted.queue.conduct.content_id(hashlib.sha256(encoded).hexdigest())
-        if delay_s:
+            dedup_id = conduct.content_id(hashlib.sha256(encoded).hexdigest())
+        if delay_s and conduct.refuses_timers():
             raise Refused(
                 "InvalidParameterValue",
                 f"Value {delay_s} for parameter DelaySeconds is invalid. Reason: The request include parameter that "
                 "is not valid for this queue type.",
             )
-        delay_s = None
+        delay_s = delay_s or None
     return Draft(
         body=body,
         group=group,
@@ -521,6 +535,20 @@ def _shown(queue: Queue, message: Message, system: frozenset[str], custom: Seque
             answer["MessageAttributes"] = chosen
             answer["MD5OfMessageAttributes"] = _md5_of_attributes(chosen)
     return answer
+
+
+def size(body: str | None, attributes: Mapping[str, Any] | None, counts: Callable[[int, int], int]) -> int:
+    """How many bytes a message has: names, types and values of its attributes are counted with its body."""
+    told = sum(
+        len(name.encode()) + len(attribute.get("DataType", "").encode()) + len(_bytes_of(attribute))
+        for name, attribute in (attributes or {}).items()
+    )
+    return counts(len((body or "").encode()), told)
+
+
+def _bytes_of(attribute: Mapping[str, str]) -> bytes:
+    binary = attribute.get("BinaryValue")
+    return attribute.get("StringValue", "").encode() if binary is None else base64.b64decode(binary)
 
 
 def _chosen(name: str, wanted: Sequence[str]) -> bool:
@@ -610,7 +638,6 @@ def _md5_of_attributes(attributes: Mapping[str, Any]) -> str:
         value = attributes[name]
         put(name.encode())
         put(value["DataType"].encode())
-        binary = value.get("BinaryValue")
-        digest.update(b"\x01" if binary is None else b"\x02")
-        put(value["StringValue"].encode() if binary is None else base64.b64decode(binary))
+        digest.update(b"\x01" if value.get("BinaryValue") is None else b"\x02")
+        put(_bytes_of(value))
     return digest.hexdigest()

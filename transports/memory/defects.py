@@ -16,7 +16,7 @@ from transports.memory.dynamodb import TableConduct, Write
 from transports.memory.eventbridge import BusConduct, Event
 from transports.memory.kinesis import Record, StreamConduct
 from transports.memory.queues import Conduct, Draft
-from transports.memory.sns import TopicConduct
+from transports.memory.sns import BYTES_DEFAULT, TopicConduct
 from transports.memory.wire import Params
 
 
@@ -157,8 +157,15 @@ class DedupIgnoresContent(Conduct):
 class DedupIgnoresScope(Conduct):
     """A deduplication id counts in the whole queue, also where it is to count in its group."""
 
-    def scopes(self) -> bool:
+    def dedups_by_group(self, asked: bool) -> bool:
         return False
+
+
+class DedupByGroup(Conduct):
+    """A deduplication id counts in its group only, also where it is to count in the whole queue."""
+
+    def dedups_by_group(self, asked: bool) -> bool:
+        return True
 
 
 class MisnumberAtReceive(Conduct):
@@ -226,6 +233,67 @@ class NoDelay(Conduct):
         return 0
 
 
+class DelayNotRetroactive(Conduct):
+    """A new delay of a FIFO queue does not reach the messages that are delayed already."""
+
+    def redelays(self) -> bool:
+        return False
+
+
+class DelayedOvertaken(DelayNotRetroactive):
+    """A delayed message keeps nobody behind it back, and a new delay of its FIFO queue does not reach it."""
+
+    def waits_for_delayed(self) -> bool:
+        return False
+
+
+class FifoTakesTimers(Conduct):
+    """A message of a FIFO queue may have a delay of its own."""
+
+    def refuses_timers(self) -> bool:
+        return False
+
+
+class AnyCharacter(Conduct):
+    """A body may have characters outside the allowed set."""
+
+    def refuses_characters(self) -> bool:
+        return False
+
+
+class NoSizeLimit(Conduct):
+    """Messages and batches may be of any size."""
+
+    def counts(self, body: int, attributes: int) -> int:
+        return 0
+
+
+class SizeOfBodyOnly(Conduct):
+    """The attributes of a message do not count in its size."""
+
+    def counts(self, body: int, attributes: int) -> int:
+        return body
+
+
+class NoBatchLimit(Conduct):
+    """A batch may hold ten of the largest messages."""
+
+    def limits_batches(self) -> bool:
+        return False
+
+
+class AttributeNamesIgnored(Conduct):
+    """A receive tells no system attributes that are asked for by `AttributeNames` or `MessageSystemAttributeNames`."""
+
+    def __init__(self, parameter: str = "AttributeNames") -> None:
+        if parameter not in ("AttributeNames", "MessageSystemAttributeNames"):
+            raise ValueError("the parameter is AttributeNames or MessageSystemAttributeNames")
+        self._parameter = parameter
+
+    def system_names(self, asked: Sequence[str], asked_of_old: Sequence[str]) -> Sequence[str]:
+        return asked if self._parameter == "AttributeNames" else asked_of_old
+
+
 class BatchHidesFailures(Conduct):
     """An entry that failed in a batch is told as a success."""
 
@@ -278,6 +346,108 @@ class FilterNever(FilterAlways):
     passes = False
 
 
+OPERATORS = (
+    "exact",
+    "prefix",
+    "suffix",
+    "anything-but",
+    "equals-ignore-case",
+    "numeric",
+    "exists",
+    "cidr",
+    "wildcard",
+    "or",
+)
+
+
+# SNS has no wildcard.
+FILTER_OPERATORS = tuple(operator for operator in OPERATORS if operator != "wildcard")
+
+
+class FilterOperatorAlways(TopicConduct):
+    """An operator of filter policies (exact, prefix, …, or) is always satisfied."""
+
+    satisfied = True
+
+    def __init__(self, operator: str) -> None:
+        if operator not in FILTER_OPERATORS:
+            raise ValueError(f"an operator is one of {', '.join(FILTER_OPERATORS)}")
+        self._operator = operator
+
+    def reads(self, policy: Mapping[str, Any]) -> Mapping[str, Any] | bool:
+        return _decided(policy, self._operator, self.satisfied)
+
+
+class FilterOperatorNever(FilterOperatorAlways):
+    """An operator of filter policies (exact, prefix, …, or) is never satisfied."""
+
+    satisfied = False
+
+
+class FilterStopsAtArrays(TopicConduct):
+    """A filter policy on the body does not look into the objects of an array."""
+
+    def matches_body(self, policy: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+        return super().matches_body(policy, _without_objects_in_arrays(body))
+
+
+class FilterLiteralDots(TopicConduct):
+    """A dot in a key of a filter policy on the body is no step into an object."""
+
+    def matches_body(self, policy: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+        return super().matches_body(_without_dots(policy), _without_dots(body))
+
+
+def _without_objects_in_arrays(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_objects_in_arrays(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [inner for inner in value if not isinstance(inner, Mapping | list)]
+    return value
+
+
+def _without_dots(value: Any) -> Any:
+    """The document with another character for the dots of its keys: they match each other and no nested field."""
+    if isinstance(value, Mapping):
+        return {key.replace(".", "\u2024"): _without_dots(inner) for key, inner in value.items()}
+    return [_without_dots(inner) for inner in value] if isinstance(value, list) else value
+
+
+class TopicDedupByGroup(TopicConduct):
+    """A deduplication id counts in its group only, also where it is to count in the whole topic."""
+
+    def dedups_by_group(self, asked: bool) -> bool:
+        return True
+
+
+class TopicNoSizeLimit(TopicConduct):
+    """What is published may be of any size."""
+
+    def counts(self, body: int, attributes: int) -> int:
+        return 0
+
+
+class TopicSizeOfBodyOnly(TopicConduct):
+    """The attributes of a message that is published do not count in its size."""
+
+    def counts(self, body: int, attributes: int) -> int:
+        return body
+
+
+class TopicNoBatchLimit(TopicConduct):
+    """A batch that is published may hold ten of the largest messages."""
+
+    def limits_batches(self) -> bool:
+        return False
+
+
+class TopicSizeFixed(TopicConduct):
+    """A topic takes no larger messages when its MaximumMessageSize is raised."""
+
+    def largest(self, asked: int) -> int:
+        return min(asked, BYTES_DEFAULT)
+
+
 class RawIgnored(TopicConduct):
     """A subscription that asked for the bare message gets it wrapped."""
 
@@ -313,20 +483,6 @@ class RuleMisses(_Counting, BusConduct):
 
     def delivers(self) -> bool:
         return not self._strikes()
-
-
-OPERATORS = (
-    "exact",
-    "prefix",
-    "suffix",
-    "anything-but",
-    "equals-ignore-case",
-    "numeric",
-    "exists",
-    "cidr",
-    "wildcard",
-    "or",
-)
 
 
 class PatternAlways(BusConduct):
@@ -376,6 +532,20 @@ def _decided(pattern: Mapping[str, Any], operator: str, satisfied: bool) -> Mapp
 
 def _operator(value: Any) -> str:
     return next(iter(value)) if isinstance(value, Mapping) else "exact"
+
+
+class PatternStopsAtArrays(BusConduct):
+    """A pattern does not look into the objects of an array."""
+
+    def matches(self, pattern: Mapping[str, Any], event: Event) -> bool:
+        return super().matches(pattern, _without_objects_in_arrays(event))
+
+
+class PatternLiteralDots(BusConduct):
+    """A dot in a key of a pattern is no step into an object."""
+
+    def matches(self, pattern: Mapping[str, Any], event: Event) -> bool:
+        return super().matches(_without_dots(pattern), _without_dots(event))
 
 
 class PutEventsHidesFailures(BusConduct):
@@ -510,6 +680,7 @@ DEFECTS: Mapping[str, type] = {
     "no-dedup": NoDedup,
     "dedup-ignores-content": DedupIgnoresContent,
     "dedup-ignores-scope": DedupIgnoresScope,
+    "dedup-by-group": DedupByGroup,
     "misnumber-at-receive": MisnumberAtReceive,
     "one-lock": OneLock,
     "requeue-at-end": RequeueAtEnd,
@@ -519,12 +690,29 @@ DEFECTS: Mapping[str, type] = {
     "stale-receipt-deletes": StaleReceiptDeletes,
     "no-attempt-id": NoAttemptId,
     "no-delay": NoDelay,
+    "delay-not-retroactive": DelayNotRetroactive,
+    "delayed-overtaken": DelayedOvertaken,
+    "fifo-takes-timers": FifoTakesTimers,
+    "any-character": AnyCharacter,
+    "no-size-limit": NoSizeLimit,
+    "size-of-body-only": SizeOfBodyOnly,
+    "no-batch-limit": NoBatchLimit,
+    "attribute-names-ignored": AttributeNamesIgnored,
     "batch-hides-failures": BatchHidesFailures,
     "redrive-loses": RedriveLoses,
     # Topics.
     "topic-misses": TopicMisses,
     "filter-always": FilterAlways,
     "filter-never": FilterNever,
+    "filter-operator-always": FilterOperatorAlways,
+    "filter-operator-never": FilterOperatorNever,
+    "filter-stops-at-arrays": FilterStopsAtArrays,
+    "filter-literal-dots": FilterLiteralDots,
+    "topic-dedup-by-group": TopicDedupByGroup,
+    "topic-no-size-limit": TopicNoSizeLimit,
+    "topic-size-of-body-only": TopicSizeOfBodyOnly,
+    "topic-no-batch-limit": TopicNoBatchLimit,
+    "topic-size-fixed": TopicSizeFixed,
     "raw-ignored": RawIgnored,
     "topic-reverses-batch": TopicReversesBatch,
     "topic-no-dedup": TopicNoDedup,
@@ -533,6 +721,8 @@ DEFECTS: Mapping[str, type] = {
     "rule-misses": RuleMisses,
     "pattern-always": PatternAlways,
     "pattern-never": PatternNever,
+    "pattern-stops-at-arrays": PatternStopsAtArrays,
+    "pattern-literal-dots": PatternLiteralDots,
     "put-events-hides-failures": PutEventsHidesFailures,
     "replay-misses": ReplayMisses,
     "replay-unnamed": ReplayUnnamed,

@@ -6,6 +6,8 @@ Rules from the SQS developer guide and API reference (docs.aws.amazon.com/AWSSim
 - FIFO: a deduplication id that was accepted in the last 5 minutes is accepted again and not delivered, even when the
   message has been deleted meanwhile;
 - FIFO refuses an old receipt; Standard answers it with success and may do nothing;
+- FIFO: a delay is the queue's, and a new one reaches what is delayed already (page "Delay queues"); a delayed message
+  keeps those behind it in its group back;
 - FIFO: a receive repeated with its ReceiveRequestAttemptId gives the same messages and receipts, hidden anew, unless
   one of them was deleted, hidden otherwise or shown meanwhile;
 - a message whose receives would exceed the redrive policy's maxReceiveCount goes to the dead-letter queue instead; its
@@ -129,6 +131,34 @@ class Conduct:
         """How long a new message is delayed."""
         return asked_ns
 
+    def redelays(self) -> bool:
+        """Whether a new delay of a FIFO queue reaches the messages that are delayed already."""
+        return True
+
+    def waits_for_delayed(self) -> bool:
+        """Whether a delayed message keeps those behind it in its group back."""
+        return True
+
+    def refuses_timers(self) -> bool:
+        """Whether a delay of one message alone is refused on FIFO."""
+        return True
+
+    def refuses_characters(self) -> bool:
+        """Whether a body with characters outside the allowed set is refused."""
+        return True
+
+    def counts(self, body: int, attributes: int) -> int:
+        """How many bytes a message counts, by those of its body and of its attributes."""
+        return body + attributes
+
+    def limits_batches(self) -> bool:
+        """Whether a batch may hold no more bytes than a message."""
+        return True
+
+    def system_names(self, asked: Sequence[str], asked_of_old: Sequence[str]) -> Sequence[str]:
+        """The system attributes that a receive tells, asked for by MessageSystemAttributeNames or by AttributeNames."""
+        return asked or asked_of_old
+
     def hides_ns(self, asked_ns: int) -> int:
         """How long a received message stays hidden."""
         return asked_ns
@@ -157,9 +187,9 @@ class Conduct:
         """The deduplication id of a message that has none, from the digest of its body."""
         return digest
 
-    def scopes(self) -> bool:
-        """Whether a deduplication id counts within its group only, where the queue is set so."""
-        return True
+    def dedups_by_group(self, asked: bool) -> bool:
+        """Whether a deduplication id counts within its group only; `asked`: whether the queue is set so."""
+        return asked
 
     def remembers_deleted(self) -> bool:
         """Whether the deduplication id of a deleted message still counts."""
@@ -266,6 +296,9 @@ class Queue:
         else:
             message.visible_at = now
             self._show(message)
+
+    def redelay(self) -> None:
+        """Hold what is delayed to the queue's delay as it is set now; on Standard a delay lasts as it was begun."""
 
     def purge(self) -> None:
         """Delete every message at once (AWS takes up to a minute)."""
@@ -545,12 +578,20 @@ class FifoQueue(Queue):
             self._unlocking.add(number)
             self._list(self._group(message.draft))
 
+    def redelay(self) -> None:
+        if not self.conduct.redelays():
+            return
+        delay_ns = self.conduct.delays_ns(self.settings.delay_ns)
+        for message in self._messages.values():
+            if message.state is State.DELAYED:
+                self._hide_until(message, message.sent_ns + delay_ns)
+
     def deliverable(self) -> bool:
         return bool(self._line)
 
     def _dedup_key(self, draft: Draft) -> tuple[str | None, str]:
         assert draft.dedup_id is not None
-        by_group = self.settings.dedup_by_group and self.conduct.scopes()
+        by_group = self.conduct.dedups_by_group(self.settings.dedup_by_group)
         return (draft.group if by_group else None), draft.dedup_id
 
     def _forget_old_ids(self, now: int) -> None:
@@ -577,7 +618,8 @@ class FifoQueue(Queue):
                 yield heappop(group.waiting)[2]
 
     def _entered(self, message: Message) -> None:
-        self._wait(message)
+        if message.state is State.VISIBLE or self.conduct.waits_for_delayed():
+            self._wait(message)
 
     def _shown(self, message: Message, was: State) -> None:
         if was is State.HIDDEN:
@@ -585,8 +627,10 @@ class FifoQueue(Queue):
             self._release(group, message)
             message.order = self.conduct.returns_to(message.order, group.last)
             self._wait(message)
-        else:
+        elif self.conduct.waits_for_delayed():
             self._list(self._group(message.draft))
+        else:
+            self._wait(message)
 
     def _hidden(self, message: Message) -> None:
         group = self._group(message.draft)

@@ -20,15 +20,16 @@ import orjson
 
 from history.clock import NS_PER_S
 from transports.filters import sns_filter
-from transports.memory.broker import ACCOUNT, DEDUP_WINDOW_S, Broker, each, entries_of
+from transports.memory.broker import ACCOUNT, BYTES_MAX, DEDUP_WINDOW_S, Broker, each, entries_of, size
 from transports.memory.wire import Answer, Params, Refused, known
 
-BYTES_MAX = 262_144
+# What a topic takes unless its MaximumMessageSize says otherwise; that may be as much as a queue takes.
+BYTES_DEFAULT, BYTES_LEAST = 262_144, 1_024
 _ARN = f"arn:aws:sns:us-east-1:{ACCOUNT}:"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}|[A-Za-z0-9_-]{1,251}\.fifo")
 _SEQUENCE_FIRST = 10_000_000_000_000_000_000
 _SEQUENCE_STEP = 1_000
-_TOPIC_SETTABLE = {"ContentBasedDeduplication", "FifoThroughputScope", "DisplayName", "Policy"}
+_TOPIC_SETTABLE = {"ContentBasedDeduplication", "FifoThroughputScope", "DisplayName", "MaximumMessageSize", "Policy"}
 _SUBSCRIPTION_SETTABLE = {"RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
 
 
@@ -42,6 +43,30 @@ class TopicConduct:
     def matches(self, scope: str, right: bool) -> bool:
         """Whether a filter policy lets a message through; `scope` is MessageAttributes or MessageBody."""
         return right
+
+    def reads(self, policy: Mapping[str, Any]) -> Mapping[str, Any] | bool:
+        """What there is to match of a policy; a bool is the answer to every message."""
+        return policy
+
+    def matches_body(self, policy: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+        """How a policy is read with a body."""
+        return sns_filter.matches_body(policy, body)
+
+    def counts(self, body: int, attributes: int) -> int:
+        """How many bytes a message counts, by those of its body and of its attributes."""
+        return body + attributes
+
+    def limits_batches(self) -> bool:
+        """Whether a batch may hold no more bytes than a message."""
+        return True
+
+    def largest(self, asked: int) -> int:
+        """How many bytes a message may have, on a topic whose MaximumMessageSize asks for so many."""
+        return asked
+
+    def dedups_by_group(self, asked: bool) -> bool:
+        """Whether a deduplication id counts within its group only; `asked`: whether the topic is set so."""
+        return asked
 
     def delivers_raw(self, asked: bool) -> bool:
         """Whether a subscription gets the bare message."""
@@ -227,8 +252,9 @@ class Sns:
     def _publish_batch(self, now: int, params: Params) -> Answer:
         topic = self._topic(params)
         entries = entries_of(params.get("PublishBatchRequestEntries"))
-        if sum(_size(entry) for entry in entries) > BYTES_MAX:
-            raise Refused("BatchRequestTooLong", f"The length of all the messages is more than {BYTES_MAX} bytes.")
+        most = self._largest(topic)
+        if self.conduct.limits_batches() and sum(self._size(entry) for entry in entries) > most:
+            raise Refused("BatchRequestTooLong", f"The length of all the messages is more than {most} bytes.")
         answer = each(
             self.conduct.published_in(entries),
             lambda entry: self._accept(now, topic, entry),
@@ -237,7 +263,10 @@ class Sns:
         return {"Failed": [], **answer}
 
     def _accept(self, now: int, topic: Topic, entry: Params) -> Answer:
-        key = _checked(topic, entry)
+        if self._size(entry) > self._largest(topic):
+            raise _invalid("Message too long")
+        by_group = self.conduct.dedups_by_group(topic.attributes.get("FifoThroughputScope") == "MessageGroup")
+        key = _checked(topic, entry, by_group=by_group)
         if key is None:
             answer = {"MessageId": str(uuid.uuid4())}
         else:
@@ -259,7 +288,7 @@ class Sns:
 
     def _wanted(self, subscription: _Subscription, entry: Params) -> bool:
         policy, scope = subscription.policy, subscription.scope
-        return policy is None or self.conduct.matches(scope, _passes(policy, scope, entry))
+        return policy is None or self.conduct.matches(scope, self._passes(policy, scope, entry))
 
     def _deliver(
         self, now: int, subscription: _Subscription, entry: Params, answer: Answer, dedup_id: str | None
@@ -275,7 +304,32 @@ class Sns:
             draft["MessageDeduplicationId"] = dedup_id
         self.sqs.deliver(now, subscription.endpoint, draft)
 
+    def _passes(self, policy: Mapping[str, Any], scope: str, entry: Params) -> bool:
+        read = self.conduct.reads(policy)
+        if isinstance(read, bool):
+            return read
+        try:
+            if scope == "MessageBody":
+                body = orjson.loads(_text(entry))
+                return isinstance(body, dict) and self.conduct.matches_body(read, body)
+            given = entry.get("MessageAttributes") or {}
+            attributes = {
+                name: sns_filter.Attribute(attribute["DataType"], _value(attribute))
+                for name, attribute in given.items()
+            }
+            return sns_filter.matches_attributes(read, attributes)
+        except (
+            ValueError
+        ):  # a body that is no JSON, an attribute that is not what its type says: for nobody who filters
+            return False
+
     # What they share.
+
+    def _size(self, entry: Params) -> int:
+        return size(entry.get("Message"), entry.get("MessageAttributes"), self.conduct.counts)
+
+    def _largest(self, topic: Topic) -> int:
+        return self.conduct.largest(int(topic.attributes.get("MaximumMessageSize", BYTES_DEFAULT)))
 
     def _topic(self, params: Params) -> Topic:
         topic = self._topics.get(str(params.get("TopicArn", "")))
@@ -303,6 +357,8 @@ def _set_topic(topic: Topic, name: str, value: str) -> None:
         raise _invalid(f"{name}: true or false, on a FIFO topic")
     if name == "FifoThroughputScope" and (not topic.fifo or value not in ("Topic", "MessageGroup")):
         raise _invalid(f"{name}: Topic or MessageGroup, on a FIFO topic")
+    if name == "MaximumMessageSize" and not (value.isdecimal() and BYTES_LEAST <= int(value) <= BYTES_MAX):
+        raise _invalid(f"{name}: a number from {BYTES_LEAST} to {BYTES_MAX}")
     topic.attributes[name] = value
 
 
@@ -342,13 +398,11 @@ def _told(subscription: _Subscription) -> dict[str, str]:
     }
 
 
-def _checked(topic: Topic, entry: Params) -> tuple[str | None, str] | None:
+def _checked(topic: Topic, entry: Params, *, by_group: bool) -> tuple[str | None, str] | None:
     """What a message is deduplicated by, None on a Standard topic. Errors: Refused, for one that cannot be."""
     message, group, dedup_id = entry.get("Message"), entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")
     if not message:
         raise _invalid("Empty message")
-    if _size(entry) > BYTES_MAX:
-        raise _invalid("Message too long")
     _text(entry)
     for name, attribute in (entry.get("MessageAttributes") or {}).items():
         if not attribute.get("DataType") or not _value(attribute):
@@ -368,7 +422,7 @@ def _checked(topic: Topic, entry: Params) -> tuple[str | None, str] | None:
                 "explicitly"
             )
         dedup_id = hashlib.sha256(str(message).encode()).hexdigest()
-    return (group if topic.attributes.get("FifoThroughputScope") == "MessageGroup" else None), dedup_id
+    return (group if by_group else None), dedup_id
 
 
 def _text(entry: Params) -> str:
@@ -400,28 +454,8 @@ def _wrapped(now: int, subscription: _Subscription, entry: Params, answer: Answe
     return orjson.dumps(document).decode()
 
 
-def _passes(policy: Mapping[str, Any], scope: str, entry: Params) -> bool:
-    try:
-        if scope == "MessageBody":
-            body = orjson.loads(_text(entry))
-            return isinstance(body, dict) and sns_filter.matches_body(policy, body)
-        given = entry.get("MessageAttributes") or {}
-        attributes = {
-            name: sns_filter.Attribute(attribute["DataType"], _value(attribute)) for name, attribute in given.items()
-        }
-        return sns_filter.matches_attributes(policy, attributes)
-    except ValueError:  # a body that is no JSON, an attribute that is not what its type says: for nobody who filters
-        return False
-
-
 def _value(attribute: Mapping[str, str]) -> str:
     return attribute.get("StringValue") or attribute.get("BinaryValue") or ""
-
-
-def _size(entry: Params) -> int:
-    attributes = entry.get("MessageAttributes") or {}
-    values = sum(len(name) + len(a.get("DataType", "")) + len(_value(a)) for name, a in attributes.items())
-    return len(str(entry.get("Message", "")).encode()) + values
 
 
 def _tags(params: Params) -> dict[str, str]:

@@ -161,7 +161,34 @@ OPERATORS: Mapping[str, Operator] = {
 }
 
 
+# The guide on arrays leaves objects in them to the matcher's own README.
+SHAPES: Mapping[str, tuple[Operator, str]] = {
+    "arrays": (
+        Operator(
+            pattern={"x": {"y": ["red"], "z": [5]}},
+            matching=[{"x": [{"y": "red", "z": 5}]}, {"x": [{"y": "blue", "z": 5}, {"y": "red", "z": 5}]}],
+            others=[{"x": [{"y": "red", "z": 4}, {"y": "blue", "z": 5}]}, {"x": []}, {"y": "red", "z": 5}],
+        ),
+        'Fields below an array must match in one of its objects (github.com/aws/event-ruler, "JSON Array Matching").',
+    ),
+    "dots": (
+        Operator(
+            pattern={"x.y": ["red"]},
+            matching=[{"x": {"y": "red"}}, {"x.y": "red"}],
+            others=[{"x": {"y": "blue"}}, {"x": "red"}, {"y": "red"}],
+        ),
+        'A dot in a key is a step into the event (user guide, "Considerations when creating event patterns").',
+    ),
+}
+
+
 def _pattern(name: str, operator: Operator) -> Probe:
+    return _matching(
+        operator, f'Events match a pattern of `{name}` as documented (user guide, "Comparison operators").'
+    )
+
+
+def _matching(operator: Operator, rule: str) -> Probe:
     def probe(bench: Bench) -> None:
         bus = Bus(bench)
         everything = bus.everything()
@@ -178,7 +205,7 @@ def _pattern(name: str, operator: Operator) -> Probe:
         wrong = [json.dumps(details[each]) for each in sorted(set(got) - set(wanted))]
         claim(not wrong, f"{json.dumps(operator.pattern)} matched {', '.join(wrong)}")
 
-    probe.__doc__ = f'Events match a pattern of `{name}` as documented (user guide, "Comparison operators").'
+    probe.__doc__ = rule
     return probe
 
 
@@ -258,6 +285,7 @@ def _replay(bench: Bench) -> tuple[str, Sequence[Mapping[str, Any]], Sequence[Ma
 PROBES: Mapping[str, Probe] = {
     "fan-out-complete": fan_out_complete,
     **{f"pattern-{name}": _pattern(name, operator) for name, operator in OPERATORS.items()},
+    **{f"pattern-{name}": _matching(operator, rule) for name, (operator, rule) in SHAPES.items()},
     "put-events-partial-failure": put_events_partial_failure,
     "archive-replay-complete": archive_replay_complete,
     "replay-name": replay_name,

@@ -53,8 +53,21 @@ def dedup(bench: Bench) -> None:
     claim(got == ["mark"], f"after the first, {', '.join(got)} came")
 
 
+def dedup_scope_topic(bench: Bench) -> None:
+    """Unless FifoThroughputScope says otherwise, an id counts in all groups of a topic (API reference, CreateTopic)."""
+    topic = sns.Topic(bench, fifo=True)
+    # A Standard queue, because a FIFO one would drop the second by itself.
+    queue = topic.queue(fifo=False)
+    topic.publish("a1", group="a", dedup="same")
+    topic.publish("b1", group="b", dedup="same")
+    topic.publish("mark")
+    got = set(texts(queue.collect(["a1", "mark"], delete=True)) + texts(queue.watch(_LOOK_S)))
+    claim("b1" not in got, "an id that was used in group a was delivered in group b")
+
+
 PROBES: Mapping[str, Probe] = {
-    **{name: _on_fifo(probe) for name, probe in sns.PROBES.items()},
+    **{name: _on_fifo(probe) for name, probe in sns.TOPICS.items()},
     "order-per-group": order_per_group,
     "dedup": dedup,
+    "dedup-scope-topic": dedup_scope_topic,
 }

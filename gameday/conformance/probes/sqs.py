@@ -6,13 +6,20 @@ standard queue may now and then deliver a message twice or after its delete, suc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gameday.conformance.base import Bench, Probe, claim, mostly
 from gameday.conformance.queues import HIDDEN_S, ProbeQueue, numbered, texts
+from transports.base import Call
 
 _SHORT_S = 3
 _LOOK_S = 2.0
+_BYTES_MAX = 1_048_576
+_ATTRIBUTE = {"x": {"DataType": "String", "StringValue": "y"}}
+# The edges of the ranges that a body may have, and characters just outside of them.
+_ALLOWED = "\t\n\r \ud7ff\ue000\ufffd\U00010000\U0010ffff"
+_REFUSED = "\x00\x08\x0b\x1f\ufffe\uffff"
+_ASKED = ("ApproximateReceiveCount", "SentTimestamp")
 
 
 def at_least_once(bench: Bench) -> None:
@@ -128,6 +135,77 @@ def delay(bench: Bench) -> None:
     claim(took >= _SHORT_S - bench.conditions.tick_s, f"a message delayed by {_SHORT_S} s came after {took:.1f} s")
 
 
+def delay_queue(bench: Bench) -> None:
+    """A queue's DelaySeconds delays each message that has none of its own (guide, "Delay queues", "Message timers")."""
+    queue = ProbeQueue(bench, attributes={"DelaySeconds": str(_SHORT_S)})
+    began = bench.now
+    queue.send("late")
+    queue.collect(["late"])
+    took = bench.now - began
+    claim(took >= _SHORT_S - bench.conditions.tick_s, f"with a delay of {_SHORT_S} s a message came after {took:.1f} s")
+    queue.call("SetQueueAttributes", Attributes={"DelaySeconds": "900"})
+    queue.send("now", DelaySeconds=0)
+    queue.collect(["now"])
+
+
+def message_size(bench: Bench) -> None:
+    """A message has at most 1,048,576 bytes, its attributes counted (API, SendMessage; guide, "Message attributes")."""
+    queue = ProbeQueue(bench)
+    largest = "x" * _BYTES_MAX
+    queue.send(largest)
+    queue.collect([largest])
+    for what, body, more in (
+        ("a body of 1,048,577 bytes", largest + "x", {}),
+        ("a body of 1,048,576 bytes with an attribute", largest, {"MessageAttributes": _ATTRIBUTE}),
+    ):
+        sending = Call("sqs", "SendMessage", {"QueueUrl": queue.url, "MessageBody": body, **more})
+        claim(bench.refusal(sending) is not None, f"{what} was accepted")
+
+
+def batch_size(bench: Bench) -> None:
+    """The messages of a batch have at most 1,048,576 bytes together (API reference, SendMessageBatch)."""
+    queue = ProbeQueue(bench)
+    bodies = ["x" * (_BYTES_MAX // 2), "y" * (_BYTES_MAX // 2)]
+    claim(not queue.send_batch(bodies).get("Failed"), "a batch of 1,048,576 bytes was refused in part")
+    queue.collect(bodies)
+    entries = [{"Id": body[0], "MessageBody": f"{body}!"} for body in bodies]
+    refused = bench.refusal(Call("sqs", "SendMessageBatch", {"QueueUrl": queue.url, "Entries": entries}))
+    claim(refused is not None, "a batch of 1,048,578 bytes was accepted")
+
+
+def characters(bench: Bench) -> None:
+    """A body with characters outside the set that XML allows is refused (API reference, SendMessage)."""
+    queue = ProbeQueue(bench)
+    queue.send(_ALLOWED)
+    queue.collect([_ALLOWED])
+    for character in _REFUSED:
+        sending = Call("sqs", "SendMessage", {"QueueUrl": queue.url, "MessageBody": f"m{character}"})
+        claim(bench.refusal(sending) is not None, f"a body with U+{ord(character):04X} was accepted")
+
+
+def system_attributes(bench: Bench) -> None:
+    """A receive tells the system attributes that it asks for, by either parameter (API reference, ReceiveMessage)."""
+    queue = ProbeQueue(bench)
+    queue.send("m")
+
+    def told(**asked: Sequence[str]) -> Mapping[str, str]:
+        def look() -> Mapping[str, str] | None:
+            answer = queue.call("ReceiveMessage", WaitTimeSeconds=1, VisibilityTimeout=0, **asked)
+            return next((message.get("Attributes") or {} for message in answer.get("Messages") or ()), None)
+
+        return bench.until(look, "a message that is not hidden was not received")
+
+    for parameter in ("MessageSystemAttributeNames", "AttributeNames"):
+        got = told(**{parameter: _ASKED})
+        claim(
+            set(got) == set(_ASKED), f"asked by {parameter} for {', '.join(_ASKED)}, it told {', '.join(got) or 'none'}"
+        )
+        everything = told(**{parameter: ["All"]})
+        lacking = sorted(set(_ASKED) - set(everything))
+        claim(not lacking, f"asked by {parameter} for All, it did not tell {', '.join(lacking)}")
+    claim(not told(), "a receive that asked for no system attribute was told some")
+
+
 def redrive(bench: Bench) -> None:
     """StartMessageMoveTask moves dead letters back to their source (API reference, StartMessageMoveTask)."""
     dead = ProbeQueue(bench)
@@ -156,5 +234,10 @@ PROBES: Mapping[str, Probe] = {
     "dead-letter-after-max-receives": dead_letter_after_max_receives,
     "batch-partial-failure": batch_partial_failure,
     "delay": delay,
+    "delay-queue": delay_queue,
+    "message-size": message_size,
+    "batch-size": batch_size,
+    "characters": characters,
+    "system-attributes": system_attributes,
     "redrive": redrive,
 }

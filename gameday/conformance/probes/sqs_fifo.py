@@ -131,6 +131,14 @@ def dedup_scope_group(bench: Bench) -> None:
     _only(queue, ["a1", "b1"])
 
 
+def dedup_scope_queue(bench: Bench) -> None:
+    """A deduplication id counts in all groups, unless DeduplicationScope says otherwise (API, CreateQueue)."""
+    queue = ProbeQueue(bench, fifo=True)
+    for body, group in (("a1", "a"), ("b1", "b")):
+        queue.send(body, group=group, dedup="same")
+    _only(queue, ["a1"])
+
+
 def _only(queue: ProbeQueue, bodies: Sequence[str]) -> None:
     """Exactly these arrive, and nothing that was sent before the mark that is sent now."""
     queue.send("mark", group="mark")
@@ -138,6 +146,45 @@ def _only(queue: ProbeQueue, bodies: Sequence[str]) -> None:
     got = texts(queue.collect(wanted, delete=True))
     got += texts(queue.watch(_LOOK_S))
     claim(sorted(got) == sorted(wanted), f"expected {', '.join(wanted)}; delivered {', '.join(got)}")
+
+
+def delay_queue(bench: Bench) -> None:
+    """With DelaySeconds the messages of a queue are hidden for so long, then come in order (guide, "Delay queues")."""
+    queue = ProbeQueue(bench, fifo=True, attributes={"DelaySeconds": str(_SHORT_S)})
+    began = bench.now
+    queue.send_batch(["a1", "a2"])
+    got = texts(queue.collect(["a1", "a2"], delete=True))
+    took = bench.now - began
+    claim(took >= _SHORT_S - bench.conditions.tick_s, f"with a delay of {_SHORT_S} s both came after {took:.1f} s")
+    claim(got == ["a1", "a2"], f"after their delay a1 and a2 came as {', '.join(got)}")
+
+
+def delayed_head_keeps_order(bench: Bench) -> None:
+    """A message without a delay does not overtake a delayed one of its group (guide, "FIFO delivery logic")."""
+    queue = ProbeQueue(bench, fifo=True, attributes={"DelaySeconds": str(_SHORT_S)})
+    queue.send("a1")
+    queue.call("SetQueueAttributes", Attributes={"DelaySeconds": "0"})
+    queue.send("a2")
+    # Whether a1 is still delayed or not: a2 stands behind it.
+    got = texts(queue.collect(["a1", "a2"], delete=True))
+    claim(got == ["a1", "a2"], f"a1 was delayed, a2 was not, and they came as {', '.join(got)}")
+
+
+def delay_is_retroactive(bench: Bench) -> None:
+    """A new DelaySeconds of a FIFO queue counts for the messages that are in it already (guide, "Delay queues")."""
+    queue = ProbeQueue(bench, fifo=True, attributes={"DelaySeconds": "900"})
+    queue.send("m")
+    queue.call("SetQueueAttributes", Attributes={"DelaySeconds": "0"})
+    queue.collect(["m"])
+
+
+def message_timer_refused(bench: Bench) -> None:
+    """A message of a FIFO queue has no DelaySeconds of its own (API, SendMessage; guide, "Message timers")."""
+    queue = ProbeQueue(bench, fifo=True)
+    sending = {"QueueUrl": queue.url, **queue.draft("m"), "DelaySeconds": _SHORT_S}
+    refused = bench.refusal(Call("sqs", "SendMessage", sending))
+    claim(refused is not None, "a message with DelaySeconds was accepted by a FIFO queue")
+    _only(queue, [])
 
 
 def receive_attempt_id(bench: Bench) -> None:
@@ -201,6 +248,11 @@ PROBES: Mapping[str, Probe] = {
     "dedup-after-window": dedup_after_window,
     "dedup-by-content": dedup_by_content,
     "dedup-scope-group": dedup_scope_group,
+    "dedup-scope-queue": dedup_scope_queue,
+    "delay-queue": delay_queue,
+    "delayed-head-keeps-order": delayed_head_keeps_order,
+    "delay-is-retroactive": delay_is_retroactive,
+    "message-timer-refused": message_timer_refused,
     "receive-attempt-id": receive_attempt_id,
     "stale-receipt-refused": stale_receipt_refused,
     "sequence-numbers-increase": sequence_numbers_increase,

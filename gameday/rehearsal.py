@@ -11,6 +11,11 @@ scenario asks for, surprises nobody.
 
 from __future__ import annotations
 
+from gameday.isolation import isolate
+
+if __name__ == "__main__":
+    isolate()
+
 import argparse
 import json
 import shutil
@@ -25,9 +30,10 @@ from typing import Any
 from gameday import scenario
 from gameday.scenario import ExpectSpec
 from gameday.target import CANNOT
+from history.child import python
 from history.errors import UsageError
 
-_COMMAND = [sys.executable, "-c", "from gameday.cli import main; main()", "run"]
+_COMMAND = python("-c", "from gameday.cli import main; main()", "run")
 
 
 def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:

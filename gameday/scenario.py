@@ -37,7 +37,7 @@ from transports.base import Deployed, SubscriptionSpec, Topology
 from transports.registry import TRANSPORTS
 from verify.registry import CHECKS
 
-SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 # The transports whose broker is our own (transports/memory) and not an AWS emulator.
 MEMORY = ("memory", "memory-fifo", "memory-kinesis")
 

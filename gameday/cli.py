@@ -1,7 +1,8 @@
 """The command line: what a person types, and the exit code that they get.
 
 It promises that every error is one message on standard error with the exit code of the record format, never a
-traceback, and that judging a recorded run loads no AWS code: what a command needs is imported by that command.
+traceback; that whoever stops reading what it prints changes neither the run nor the exit code; and that judging a
+recorded run loads no AWS code: what a command needs is imported by that command.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from gameday.printing import outlive_readers
 from history.errors import GamedayError, HistoryError, Interrupted
 
 if TYPE_CHECKING:
@@ -262,15 +264,13 @@ def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
 
 def main() -> None:
     """The entry point: typer's own exit codes, and ours for our own errors."""
+    outlive_readers()
     _interrupt_on_signals()
     try:
         app()
     except GamedayError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell.
-        sys.exit(INTERNAL_ERROR)
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", prefix="gameday-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from gameday import scenario
+from gameday.printing import outlive_readers
 from gameday.scenario import ExpectSpec
 from gameday.target import CANNOT
 from history.child import python
@@ -112,6 +113,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

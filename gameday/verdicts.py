@@ -271,6 +271,7 @@ def junit(document: Mapping[str, Any]) -> str:
     for element in root.iter():
         element.text = element.text and _NOT_IN_XML.sub("\ufffd", element.text)
         element.attrib |= {key: _NOT_IN_XML.sub("\ufffd", value) for key, value in element.attrib.items()}
+    xml.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(root, encoding="unicode")
 
 

@@ -42,7 +42,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         action=(
             "Violated: read the examples. Their timeline ends where the message was last seen. Look for a "
             "subscription, rule or filter that is missing or too narrow, for a retention period that is too short, and "
-            f"for somebody else who reads from the queue. {_EMPTY_IT}"
+            f"for somebody else who reads from the queue. {_EMPTY_IT} Unknown behind an SNS FIFO topic with a filter: "
+            "an emulator can be held to more than AWS promises, with `promises: at-least-once` on the subscription."
         ),
     ),
     "all-accepted": ClaimText(
@@ -160,9 +161,9 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
     "ordered-effects": ClaimText(
         summary="The effects of a group were applied in the order in which its messages were sent.",
         means=(
-            "Each effect of a message came after the first effect of those that stand before it, wherever the service "
-            "promises an order. Messages can be received in order and still be worked on out of order, for example by "
-            "several threads, or when a failed message is tried again later."
+            "No message had its first effect only after a message behind it in its group had had one, wherever the "
+            "service promises an order. Messages can be received in order and still be worked on out of order, for "
+            "example by several threads, or when a failed message is tried again later."
         ),
         unknown="No consumer records effects, or nobody knows whether an effect was applied.",
         action=(

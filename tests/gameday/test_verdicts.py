@@ -142,7 +142,7 @@ def test_the_same_claim_with_two_bounds_has_two_names(tmp_path: Path) -> None:
     assert [case.get("name") for case in suite.iter("testcase")] == ["lag (max 2 s)", "lag (max 3 s)"]
 
 
-# What the common schemas of JUnit (Jenkins, Ant) have in common: children and attributes of each element.
+# Children and attributes of each element: what we use of Jenkins's junit-10.xsd, which GitLab reads too.
 SCHEMA: Mapping[str, tuple[set[str], set[str]]] = {
     "testsuites": ({"testsuite"}, {"name", "tests", "failures", "errors", "time"}),
     "testsuite": (

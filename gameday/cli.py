@@ -16,6 +16,7 @@ import tempfile
 import textwrap
 import traceback
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,6 @@ INTERNAL_ERROR = 4
 
 app = typer.Typer(
     name="gameday",
-    help="Load-test, break and judge event-driven systems on AWS.",
     epilog="Exit codes: 0 every claim holds, 1 one is violated, 2 bad usage, 3 one is unknown, 4 the run could not be "
     "done, 130 interrupted.",
     no_args_is_help=True,
@@ -64,11 +64,27 @@ class MatrixFormat(StrEnum):
 class What(StrEnum):
     transports = "transports"
     faults = "faults"
+    claims = "claims"
     checks = "checks"
     handlers = "handlers"
     guards = "guards"
     shapes = "shapes"
     scenarios = "scenarios"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gameday {metadata.version('gameday')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Load-test, break and judge event-driven systems on AWS."""
 
 
 @app.command()

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_an_installed_package_lists_and_runs_its_scenarios(installed: list[str], project: Path) -> None:
+    version = start(installed, "--version", cwd=project)
+    assert version.stdout == f"gameday {metadata.version('gameday')}\n"
     listed = start(installed, "list", "scenarios", cwd=project)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == scenario.names()
     done = start(installed, "run", "quick", *SHORT, *MEMORY, cwd=project)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -244,6 +245,45 @@ def conformance(
         found = asyncio.run(run.conformance(order, started=watch.started, done=watch.done))
     matrix.show(found, format.value)
     raise typer.Exit(found.exit_code)
+
+
+@app.command()
+def sweep(
+    target: Annotated[
+        TargetName, typer.Option(help="Where AWS is. `localstack` is any AWS-compatible endpoint.")
+    ] = TargetName.localstack,
+    endpoint_url: Annotated[str | None, typer.Option(help="The endpoint; without it as for `gameday run`.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="ID", help="Only what this run left, however young it is.")] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Leave alone what began a shorter time ago, for it may be going on: more than your longest run takes. "
+            "[default: 1h; 0s with --run]",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+) -> None:
+    """Remove what killed runs have left at an endpoint: queues, topics, buses, archives, streams, tables.
+
+    Whatever a run creates carries its id as the tag `gameday:run`. Nothing else is touched, but for what a killed
+    `gameday conformance` left (gameday-probe-…).
+
+    Exit codes: 0 done or nothing there, 2 bad usage, 4 no target, or something could not be listed or removed.
+
+    \b
+    Examples:
+      gameday sweep --endpoint-url http://127.0.0.1:4566 --dry-run
+      gameday sweep --endpoint-url http://127.0.0.1:4566 --older-than 3h
+      gameday sweep --run quick-20260101-120000-1a2b
+    """
+    from gameday import sweep as sweeping
+
+    asked = sweeping.order(target.value, url=endpoint_url, run=run, older_than=older_than, dry=dry_run)
+    try:
+        raise typer.Exit(sweeping.sweep(asked, os.environ, lambda text: print(text, flush=True)))
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; sweep again for the rest") from None
 
 
 @app.command()

@@ -31,6 +31,10 @@ from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
 Kind = Literal["embedded", "localstack", "aws"]
+NO_AWS = (
+    "the target aws is not there yet: this gameday creates nothing in a real account. "
+    "Use --target embedded, or --target localstack with an endpoint of your own."
+)
 DEFAULT_URL = "http://127.0.0.1:4566"
 _REGION = "us-east-1"
 _START_S = 60.0
@@ -109,10 +113,7 @@ async def start(
             f"the transport {transport} is a broker of our own and runs on --target embedded only, not {kind}"
         )
     if kind == "aws":
-        raise TargetError(
-            "the target aws is not there yet: this gameday creates nothing in a real account. "
-            "Use --target embedded, or --target localstack with an endpoint of your own."
-        )
+        raise TargetError(NO_AWS)
     return await _localstack(services, url, environ)
 
 

@@ -19,12 +19,18 @@ from history.errors import TargetError, UsageError
 from tests.gameday.commanded import COMMAND, Gameday
 from transports.base import Answer, Call, CallFailed, Plan
 from transports.carrier import BotoCarrier, run_plan
-from transports.leftovers import Left, queues, run_of, streams
+from transports.leftovers import LEFTOVERS, Left, queues, run_of, streams
+from transports.registry import TRANSPORTS
 
 HOUR_S = 3600.0
 BEGAN_S = 1_577_836_800.0  # 2020-01-01, at midnight
 RUN = "quick-20200101-000000-abcd"
 ANY = Order(target="localstack", url="http://127.0.0.1:9", run=None, older_than_s=None, dry=False)
+
+
+def test_every_service_that_a_run_uses_is_asked() -> None:
+    used = {service for transport in TRANSPORTS.values() for service in transport.services}
+    assert used | {"dynamodb"} == set(LEFTOVERS)
 
 
 def nothing() -> Plan[None]:

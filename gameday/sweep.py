@@ -27,6 +27,7 @@ from transports.leftovers import LEFTOVERS, Left
 OLDER_THAN = "1h"
 # The end of a run's id: see `new_id` in gameday/setting.py.
 _BEGAN = re.compile(r".*-(\d{8}-\d{6})-[0-9a-f]{4}")
+_NAMED_MOST = 5
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -92,16 +93,13 @@ def by_run(found: Iterable[Left]) -> list[Remains]:
 
 def kept(remains: Remains, asked: Order, now_s: float) -> str | None:
     """Why it is left alone; None where it is to be removed."""
-    named = asked.run is not None
-    if named and remains.run != asked.run:
-        return "not the run that was named"
-    if named and asked.older_than_s is None:
+    if asked.run is not None and asked.older_than_s is None:
         return None
     least_s = duration_s(OLDER_THAN) if asked.older_than_s is None else asked.older_than_s
     if remains.began_s is None:
         return "nobody knows its age; name it with --run, without --older-than, to have it removed"
     if now_s - remains.began_s < least_s:
-        return f"it may be going on; --older-than {_ago(least_s).replace(' ', '')} was asked for"
+        return f"it began less than {_ago(least_s)} ago, and may be going on"
     return None
 
 
@@ -112,18 +110,15 @@ def sweep(asked: Order, environ: Mapping[str, str], say: Callable[[str], None]) 
     carrier = BotoCarrier(at.endpoint)
     found, failures = _find(services, carrier, at, say)
     now_s = time.time()
-    remains = by_run(found)
-    if alien := [thing for thing in found if thing.run is None]:
-        say(f"left alone: {', '.join(thing.name for thing in alien)}: named as ours are, but without the tag of a run")
-    if asked.run is not None and asked.run not in [each.run for each in remains]:
-        say(f"nothing is left of {asked.run}")
-    elif not remains:
-        say("nothing is left of any run")
+    remains = [each for each in by_run(found) if asked.run in (None, each.run)]
+    if alien := [thing.name for thing in found if thing.run is None]:
+        more = f" and {len(alien) - _NAMED_MOST} more" if len(alien) > _NAMED_MOST else ""
+        say(f"left alone: {', '.join(alien[:_NAMED_MOST])}{more}: named as ours are, but without the tag of a run")
+    if not remains:
+        say(f"nothing is left of {asked.run or 'any run'}")
     removed: Counter[Literal["removed", "failed"]] = Counter()
     for each in remains:
         why = kept(each, asked, now_s)
-        if asked.run is not None and each.run != asked.run:
-            continue
         say(f"{each.described(now_s)}{'' if why is None else f' (left alone: {why})'}")
         for thing in each.things if why is None else ():
             if asked.dry:

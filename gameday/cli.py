@@ -266,8 +266,8 @@ def sweep(
 ) -> None:
     """Remove what killed runs have left at an endpoint: queues, topics, buses, archives, streams, tables.
 
-    Whatever a run creates carries its id as the tag `gameday:run`. Nothing else is touched, but for what a killed
-    `gameday conformance` left (gameday-probe-…).
+    What a run creates carries its id: as the tag `gameday:run`, and in its name. What a killed `gameday conformance`
+    left is named gameday-probe-… and removed too. Nothing else is touched.
 
     Exit codes: 0 done or nothing there, 2 bad usage, 4 no target, or something could not be listed or removed.
 

@@ -41,7 +41,7 @@ def gameday(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["schema"], ["list"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["conformance"], ["sweep"], ["schema"], ["list"]])
 def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str]) -> None:
     code, out, _ = gameday(*command, "--help")
     assert code == 0
@@ -57,6 +57,8 @@ def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str
         (["run", "quick", "--target", "moon"], "moon"),
         (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
         (["list", "stars"], "stars"),
+        (["sweep", "--older-than", "5"], "--older-than '5' has no unit; a duration is written like 5s"),
+        (["sweep", "--target", "embedded"], "the embedded target ends with its run and leaves nothing"),
     ],
 )
 def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: list[str], said: str) -> None:

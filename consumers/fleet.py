@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import math
 import signal
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import orjson
 
 from consumers.config import ConsumerConfig
 from history import events
-from history.child import Child, Report
+from history.child import Child, Report, python
 from history.control import Disturbance
 from history.errors import ProcessError
 from history.writer import Writer
@@ -204,7 +203,7 @@ class Fleet:
         name = member.next_name()
         self._writer.announce(name)
         orders = self._standing_in(member.slot)
-        argv = [sys.executable, "-m", "consumers", "--config", str(self._config_path), "--name", name]
+        argv = python("-m", "consumers", "--config", self._config_path, "--name", name)
         for disturbance in orders:
             argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
         child = await Child.start(name=name, argv=argv, run=self._run)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from gameday import scenario
-from history.manifest import Subscription
+from history.manifest import ALIASES, BOUNDS, Subscription
 from transports.base import SubscriptionSpec, Topology
 
 
@@ -28,6 +28,11 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
 
         for name, fault in FAULTS.items():
             yield name, _first_line(fault)
+    elif what == "claims":
+        from verify.claim_texts import CLAIM_TEXTS
+
+        for name, bounds in BOUNDS.items():
+            yield name, _claimed(name, CLAIM_TEXTS[name].summary, bounds)
     elif what == "checks":
         from verify.registry import CHECKS
 
@@ -58,6 +63,13 @@ def _promised(promise: Subscription) -> str:
     order = f"ordered by {promise.ordered_by}" if promise.ordered_by else "in any order"
     once = f", a repeated send dropped for {promise.dedup_window_s:g} s" if promise.dedup_window_s else ""
     return f"a {promise.kind}: {promise.promises}, {order}{once}"
+
+
+def _claimed(name: str, summary: str, bounds: Collection[str]) -> str:
+    """What a claim says, what else it is called, and the bounds that a scenario may give it."""
+    also = [f"Also called {alias}." for alias, real in ALIASES.items() if real == name]
+    bounded = [f"Bounds: {', '.join(map(scenario.short_bound, bounds))}."] if bounds else []
+    return " ".join([summary, *also, *bounded])
 
 
 def _first_line(thing: object) -> str:

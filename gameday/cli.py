@@ -1,13 +1,15 @@
 """The command line: what a person types, and the exit code that they get.
 
 It promises that every error is one message on standard error with the exit code of the record format, never a
-traceback, and that judging a recorded run loads no AWS code: what a command needs is imported by that command.
+traceback; that whoever stops reading what it prints changes neither the run nor the exit code; and that judging a
+recorded run loads no AWS code: what a command needs is imported by that command.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -15,12 +17,14 @@ import tempfile
 import textwrap
 import traceback
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from gameday.printing import outlive_readers
 from history.errors import GamedayError, HistoryError, Interrupted
 
 if TYPE_CHECKING:
@@ -30,7 +34,6 @@ INTERNAL_ERROR = 4
 
 app = typer.Typer(
     name="gameday",
-    help="Load-test, break and judge event-driven systems on AWS.",
     epilog="Exit codes: 0 every claim holds, 1 one is violated, 2 bad usage, 3 one is unknown, 4 the run could not be "
     "done, 130 interrupted.",
     no_args_is_help=True,
@@ -62,11 +65,27 @@ class MatrixFormat(StrEnum):
 class What(StrEnum):
     transports = "transports"
     faults = "faults"
+    claims = "claims"
     checks = "checks"
     handlers = "handlers"
     guards = "guards"
     shapes = "shapes"
     scenarios = "scenarios"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"gameday {metadata.version('gameday')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Load-test, break and judge event-driven systems on AWS."""
 
 
 @app.command()
@@ -229,6 +248,45 @@ def conformance(
 
 
 @app.command()
+def sweep(
+    target: Annotated[
+        TargetName, typer.Option(help="Where AWS is. `localstack` is any AWS-compatible endpoint.")
+    ] = TargetName.localstack,
+    endpoint_url: Annotated[str | None, typer.Option(help="The endpoint; without it as for `gameday run`.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="ID", help="Only what this run left, however young it is.")] = None,
+    older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Leave alone what began a shorter time ago, for it may be going on: more than your longest run takes. "
+            "[default: 1h; 0s with --run]",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+) -> None:
+    """Remove what killed runs have left at an endpoint: queues, topics, buses, archives, streams, tables.
+
+    What a run creates carries its id: as the tag `gameday:run`, and in its name. What a killed `gameday conformance`
+    left is named gameday-probe-… and removed too. Nothing else is touched.
+
+    Exit codes: 0 done or nothing there, 2 bad usage, 4 no target, or something could not be listed or removed.
+
+    \b
+    Examples:
+      gameday sweep --endpoint-url http://127.0.0.1:4566 --dry-run
+      gameday sweep --endpoint-url http://127.0.0.1:4566 --older-than 3h
+      gameday sweep --run quick-20260101-120000-1a2b
+    """
+    from gameday import sweep as sweeping
+
+    asked = sweeping.order(target.value, url=endpoint_url, run=run, older_than=older_than, dry=dry_run)
+    try:
+        raise typer.Exit(sweeping.sweep(asked, os.environ, lambda text: print(text, flush=True)))
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; sweep again for the rest") from None
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of scenarios, for editors.
 
@@ -262,15 +320,13 @@ def list_(what: Annotated[What, typer.Argument(help="What to list.")]) -> None:
 
 def main() -> None:
     """The entry point: typer's own exit codes, and ours for our own errors."""
+    outlive_readers()
     _interrupt_on_signals()
     try:
         app()
     except GamedayError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody to tell.
-        sys.exit(INTERNAL_ERROR)
     except Exception as error:
         with tempfile.NamedTemporaryFile("w", prefix="gameday-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)

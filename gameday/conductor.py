@@ -37,7 +37,7 @@ from gameday.scenario import NO_EFFECTS, Scenario
 from gameday.setting import Setting, new_id, new_seed
 from gameday.streams import Streams
 from history import events
-from history.child import Child, Report
+from history.child import Child, Report, python
 from history.clock import NS_PER_S
 from history.errors import GamedayError, HistoryError, Interrupted, ProcessError, RunError, TargetError, UsageError
 from history.manifest import FILE as MANIFEST
@@ -56,6 +56,8 @@ _LEAD_S = 0.5
 _HASTE_S = 5.0
 _LOAD_SPARE_S = 60.0
 _EFFECTS_A_WRITE = 1000
+# What AWS's SDKs read, by a path that may begin at the current directory.
+_AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 class View(Protocol):
@@ -497,15 +499,19 @@ class _Conductor:
         argv = ["-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
         if config.processes > 1:
             argv += ["--processes", config.processes]
-        load = await self._start("load", *argv, env={"GAMEDAY_LOAD": str(path)})
+        # Locust looks into the current directory for modules, and for options of its own (locust.conf, pyproject.toml):
+        # so not the user's.
+        env = {**_aws_files(os.environ), "GAMEDAY_LOAD": str(path)}
+        load = await self._start("load", *argv, env=env, cwd=path.parent / "logs")
         load.on_report = self._hear_load
         if await load.report("ready", timeout_s=_START_S) is None:
             raise ProcessError(f"the load (Locust) did not start: {self._load_failure or load.last_words()}")
         return load
 
-    async def _start(self, name: str, *arguments: object, env: Mapping[str, str] | None = None) -> Child:
-        argv = [sys.executable, *map(str, arguments)]
-        child = await Child.start(name=name, argv=argv, run=self._setting.directory, env=env)
+    async def _start(
+        self, name: str, *arguments: object, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Child:
+        child = await Child.start(name=name, argv=python(*arguments), run=self._setting.directory, env=env, cwd=cwd)
         self._children.append(child)
         self._stack.push_async_callback(child.end, timeout_s=_HASTE_S)
         return child
@@ -612,6 +618,11 @@ def _close(writer: Writer) -> None:
     """The disk may be full."""
     with suppress(HistoryError):
         writer.close()
+
+
+def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The files of AWS's SDKs that the environment names, for a process that stands in another directory."""
+    return {name: str(Path(file).expanduser().absolute()) for name in _AWS_FILES if (file := environ.get(name))}
 
 
 def _counted(done: Report) -> str:

@@ -1,11 +1,13 @@
 """A YAML document that remembers where each of its values stands, and the overrides of the command line on top of it.
 
-It promises that every complaint about a value can name its file and line (or the `--set` that it came from), and that
-a key written twice is an error and not the last one's silent victory.
+It promises that every complaint about a value can name its file and line (or the `--set` that it came from), that a
+key written twice is an error and not the last one's silent victory, and that a value is what YAML 1.2 says (its core
+schema, yaml.org/spec/1.2.2): `3.018e2` is a number; `no`, `12:30` and `2026-01-01` are text, as every key is.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,17 @@ import yaml
 from history.errors import UsageError
 
 Route = tuple[str | int, ...]
+
+_TAG = "tag:yaml.org,2002:"
+# What a word without quotation marks is; else it is text. PyYAML's own table is that of YAML 1.1. Infinity and NaN are
+# left out, because JSON, in which filters go to AWS, cannot say them.
+_WORDS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?",
+    "merge": r"<<",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +47,45 @@ class Document:
         return self.name
 
 
+class _Ambiguous(yaml.MarkedYAMLError):
+    """Good YAML that people read in two ways."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the core schema of YAML 1.2, and whatever JSON can say: no dates, no sets, and keys that are text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(problem="a key must be plain text", problem_mark=key.start_mark)
+        return {key.value: self.construct_object(value, deep=deep) for key, value in node.value}
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if re.fullmatch(r"[-+]?0[0-9]+", node.value):
+            number = int(node.value)
+            raise _Ambiguous(
+                problem=f"`{node.value}` is {number} to some and octal to others; write {number} for the number, and "
+                f'"{node.value}" for the text',
+                problem_mark=node.start_mark,
+            )
+        return super().construct_yaml_int(node)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern in _WORDS.items():
+    # Below None stand those that are tried whatever the first character is.
+    _Loader.add_implicit_resolver(f"{_TAG}{_kind}", re.compile(f"(?:{_pattern})\\Z"), None)
+_Loader.yaml_constructors = {
+    **{
+        tag: _Loader.yaml_constructors[tag]
+        for tag in (f"{_TAG}{kind}" for kind in ("null", "bool", "float", "str", "seq", "map"))
+    },
+    f"{_TAG}int": _Loader.construct_yaml_int,
+    None: _Loader.construct_undefined,
+}
+
+
 def read(path: Path) -> Document:
     """Errors: UsageError for a file that cannot be read or is no YAML mapping."""
     try:
@@ -47,7 +99,7 @@ def read(path: Path) -> Document:
 
 def parse(text: str, *, name: str) -> Document:
     """Errors: UsageError, with the line."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
@@ -58,11 +110,12 @@ def parse(text: str, *, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise UsageError(f"{name}:{line}: not YAML: {error.problem or error.context}") from error
+        what = "" if isinstance(error, _Ambiguous) else "not YAML: "
+        raise UsageError(f"{name}:{line}: {what}{error.problem or error.context}") from error
     except RecursionError:
         raise UsageError(f"{name}: nested too deep, or an alias (`*name`) that contains itself") from None
     except (yaml.YAMLError, ValueError) as error:
-        # Impossible dates and control characters have no mark of their own.
+        # Control characters have no mark of their own.
         raise UsageError(f"{name}: not YAML: {error}") from error
     finally:
         loader.dispose()
@@ -82,7 +135,9 @@ def override(document: Document, assignments: Sequence[str]) -> Document:
         if not equals or not left.strip():
             raise UsageError(f"{label}: write it as --set key.path=value, for example --set load.rate=50/s")
         try:
-            value = yaml.safe_load(right)
+            value = yaml.load(right, _Loader)
+        except _Ambiguous as error:
+            raise UsageError(f"{label}: {error.problem}") from error
         except yaml.YAMLError as error:
             raise UsageError(f"{label}: {right!r} is not YAML: {error}") from error
         path = _assign(data, left.strip().split("."), value, label)

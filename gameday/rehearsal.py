@@ -11,6 +11,11 @@ scenario asks for, surprises nobody.
 
 from __future__ import annotations
 
+from gameday.isolation import isolate
+
+if __name__ == "__main__":
+    isolate()
+
 import argparse
 import json
 import shutil
@@ -23,11 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from gameday import scenario
+from gameday.printing import outlive_readers
 from gameday.scenario import ExpectSpec
 from gameday.target import CANNOT
+from history.child import python
 from history.errors import UsageError
 
-_COMMAND = [sys.executable, "-c", "from gameday.cli import main; main()", "run"]
+_COMMAND = python("-c", "from gameday.cli import main; main()", "run")
 
 
 def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:
@@ -106,6 +113,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    outlive_readers()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -37,7 +37,7 @@ from transports.base import Deployed, SubscriptionSpec, Topology
 from transports.registry import TRANSPORTS
 from verify.registry import CHECKS
 
-SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
 # The transports whose broker is our own (transports/memory) and not an AWS emulator.
 MEMORY = ("memory", "memory-fifo", "memory-kinesis")
 
@@ -323,6 +323,8 @@ class _Problems:
                     message = _unknown(str(inner[-1]), known if at_top and known else _keys_at(model, inner[:-1]))
                 elif error["type"] == "missing":
                     message = f"is missing{_like(model, inner)}"
+                elif error["type"] == "bool_type":
+                    message = f"{self._written((*path, *inner))!r} is neither true nor false"
                 elif error["type"] == "value_error":
                     message = str(error["ctx"]["error"])
                 else:

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import socket
-import sys
 import tempfile
 import urllib.parse
 import urllib.request
@@ -24,7 +23,7 @@ from typing import Literal
 
 from gameday import emulator
 from gameday.scenario import MEMORY
-from history.child import Child
+from history.child import Child, python
 from history.errors import TargetError, UsageError
 from transports.base import Call, CallFailed, Capability, Product, Transport
 from transports.carrier import BotoCarrier
@@ -32,6 +31,10 @@ from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
 Kind = Literal["embedded", "localstack", "aws"]
+NO_AWS = (
+    "the target aws is not there yet: this gameday creates nothing in a real account. "
+    "Use --target embedded, or --target localstack with an endpoint of your own."
+)
 DEFAULT_URL = "http://127.0.0.1:4566"
 _REGION = "us-east-1"
 _START_S = 60.0
@@ -110,10 +113,7 @@ async def start(
             f"the transport {transport} is a broker of our own and runs on --target embedded only, not {kind}"
         )
     if kind == "aws":
-        raise TargetError(
-            "the target aws is not there yet: this gameday creates nothing in a real account. "
-            "Use --target embedded, or --target localstack with an endpoint of your own."
-        )
+        raise TargetError(NO_AWS)
     return await _localstack(services, url, environ)
 
 
@@ -125,7 +125,7 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
         port = free_port()
         process = await Child.start(
             name="emulator",
-            argv=[sys.executable, "-m", "gameday.emulator", str(os.getpid())],
+            argv=python("-m", "gameday.emulator", os.getpid()),
             run=run,
             env=emulator.environment(port=port, data=str(data)),
         )
@@ -158,7 +158,7 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
 
 
 async def _memory(services: Sequence[str], run: Path) -> Target:
-    process = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory", "--port", "0"], run=run)
+    process = await Child.start(name="broker", argv=python("-m", "transports.memory", "--port", 0), run=run)
     try:
         ready = await process.report("ready", timeout_s=_START_S)
     except BaseException:

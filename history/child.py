@@ -1,6 +1,8 @@
 """The conductor's end of the line to a process that it started: see history/control.py for what goes over it.
 
 A child's standard error goes to a log file in the run directory, whose tail is quoted when the child could not start.
+It promises that no module of the user's can take the place of one of ours in a child: `python` makes a command line
+that does not look into the current directory, and `Child.start` does not hand on where else the user's modules are.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,19 @@ from history.errors import ProcessError
 
 Report = dict[str, Any]
 _TAIL_BYTES = 2_000
+# Meant for programs of the user's own. PYTHONPATH may hold a module with the name of one of ours, and Locust takes its
+# options from LOCUST_….
+_NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_")
+
+
+def python(*arguments: object) -> list[str]:
+    """The command line of a Python program of ours. With -P it finds no module in the current directory."""
+    return [sys.executable, "-P", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """What a program of ours gets of this process's environment."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
 
 
 class Child:
@@ -35,8 +51,10 @@ class Child:
         self._reader = asyncio.create_task(self._read(), name=f"reports of {name}")
 
     @classmethod
-    async def start(cls, *, name: str, argv: Sequence[str], run: Path, env: Mapping[str, str] | None = None) -> Child:
-        """Errors: ProcessError when the program cannot be started at all."""
+    async def start(
+        cls, *, name: str, argv: Sequence[str], run: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Child:
+        """`env` is added to what it inherits. Errors: ProcessError when the program cannot be started at all."""
         log = run / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         try:
@@ -46,7 +64,8 @@ class Child:
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,
-                    env={**os.environ, **(env or {})},
+                    env={**environment(), **(env or {})},
+                    cwd=cwd,
                     # A session of its own: Ctrl-C reaches the conductor alone, which then ends its children in order.
                     start_new_session=True,
                 )

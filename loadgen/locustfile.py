@@ -5,6 +5,9 @@ what they send is the configuration's business (`--users` overrides the number);
 
 Two rows of statistics: each API call under its own name, timed from its start, and `message`, each accepted message
 timed from the moment it was due, so that a broker which makes the load wait does not look fast.
+
+Locust looks for modules in the current directory first. What is imported here is ours and the libraries' all the same,
+whatever stands there; other locustfiles find what they did.
 """
 
 from __future__ import annotations
@@ -25,6 +28,11 @@ from locust import User, events
 from locust.exception import StopUser
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
+_theirs = {str(Path(place).absolute()) for place in (".", *os.environ.get("PYTHONPATH", "").split(os.pathsep))}
+_path = sys.path[:]
+sys.path.sort(key=lambda place: str(Path(place).absolute()) in _theirs)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 from history.control import continue_when_orphaned, die_with_parent
 from history.errors import UsageError
 from loadgen.config import LoadConfig
@@ -32,6 +40,9 @@ from loadgen.lanes import NS_PER_MS
 from loadgen.lead import STDIN, Lead
 from loadgen.node import Node
 from loadgen.sender import Sample
+
+# Locust takes out again what it put in front.
+sys.path[:] = _path
 
 _LOOPBACK = "127.0.0.1"
 _SPAWN_RATE_MAX = 100

@@ -22,6 +22,7 @@ from gameday.scenario import short_bound
 from history.manifest import ALIASES, BOUNDS, Subscription
 from loadgen.shapes import SHAPES, Shape
 from loadgen.shapes import units as shape_units
+from verify.claim_texts import CLAIM_TEXTS, ClaimText
 from verify.claims import RULES, Rule
 from verify.registry import CHECKS
 
@@ -33,6 +34,47 @@ _COVERED: Mapping[str, Subscription] = {
     "with a filter": Subscription(filtered=True),
     "with a dead-letter queue": Subscription(dead_letter=True),
 }
+# How to read a verdict, for somebody who has not read the record format.
+_READING = """\
+A row of the verdict names a claim, what became of it, over how many cases, and on what evidence.
+
+- **checked** is how many cases the claim looked at: messages per subscription for most claims, receives for
+  `no-phantom`, poison messages for `dead-letter`, faults for `recovery`. A claim that covers more cases than it looked
+  at says how many it left out and why; where it looked at less than half, that comes first.
+- **no violation; rate < 0.0014 (95 %)**: in 2,210 cases nothing was broken. That does not prove that it never happens.
+  If it happened in one case of 700 or more often, a run of this size would have shown it with a probability of 95 %, so
+  the true rate is probably below 3/`checked`. A run with more messages gives a smaller number. The cases that one fault
+  strikes are not independent of each other, so take it as an order of magnitude.
+- **29 redeliveries, which at-least-once allows**: `exactly-once-delivery` *holds with redeliveries*. The same message
+  was received again because its visibility timeout ran out. Every queue does that; the consumer has to cope, and
+  `exactly-once-effect` says whether it did.
+- **27 among the dead letters**, beside `no-loss`: a message that ended in the dead-letter queue is not lost.
+  `dead-letter` says whether it should be there.
+- **unknown** is neither good nor bad: something was not looked at. The reasons stand below the table. In CI it is an
+  error (exit code 3), never green.
+
+The table *found* counts everything that was noticed. *judged by* names the claims of this run that it speaks against;
+*not claimed* names claims that would, had they been claimed; *legal* is what AWS allows. Some that need a word:
+
+- **redelivery**: the message was received again, after its visibility timeout. Legal. Many of them mean that consumers
+  die, or that the work takes longer than the visibility timeout.
+- **unrecorded-receive**: the service counts a receive that no consumer wrote down: the answer was lost on its way, or
+  the consumer died before it could write. Legal.
+- **stale-delete**: a consumer deleted a message so late that its visibility timeout had run out before. By then another
+  consumer may have had the message, so the work may have been done twice. It violates no claim by itself; if an effect
+  was applied twice, `exactly-once-effect` says so. It is a sign that the work takes too long: choose a longer
+  visibility timeout, or let the consumer extend it while it works (`consumers.heartbeat`).
+- **stale-checkpoint**: the same on a stream: a consumer that had lost its shard wrote a checkpoint behind that of its
+  successor. Records between the two are read again after the next restart.
+- **recovered**: no attempt to send the message is known to have worked, and yet it was received: the answer was lost,
+  not the message. Legal.
+- **collateral-dead**: a healthy message died although no handler ever failed it: its visibility timeout ran out too
+  often, or it was released together with a message that failed.
+- **dlq-gap**: messages of a group went on after one of them had died. That is what a dead-letter queue on a FIFO queue
+  does; whoever needs every message of a group in order claims `{claim: ordered-per-group, strict: true}`.
+- **unseen**: like `lost`, but not proven: nobody saw the queue empty, so the message may still be there.
+- **vacuous**: why the run proves nothing, such as a fault that never struck. Every claim is then unknown.
+"""
 _UNKNOWN_EFFECTS = {"unapplied": "an unknown effect of a message with none applied", "any": "any unknown effect"}
 
 
@@ -43,7 +85,8 @@ def page() -> str:
             "",
             "<!-- Generated from the registries by scripts/generate_docs.py; change the registries, not this page. -->",
             "",
-            "Definitions to the letter are in [history.md](history.md); this page lists what is registered.",
+            "Definitions to the letter are in [history.md](history.md). This page lists what is registered, and says "
+            "in plain words what the [claims](#claims) mean and how to [read a verdict](#reading-a-verdict).",
             "",
             *_claims(),
             *_anomalies(),
@@ -73,6 +116,21 @@ def _claims() -> Iterator[str]:
         rule = RULES.get(name)
         rows.append((title, given, *(_ruled(rule) if rule else _timed(name))))
     yield from _table(("claim", "bounds", "covers", "violated by", "unknown when"), rows)
+    yield "### Reading a verdict"
+    yield ""
+    yield _READING
+    for name in BOUNDS:
+        yield from _in_words(name, CLAIM_TEXTS[name])
+
+
+def _in_words(name: str, text: ClaimText) -> Iterator[str]:
+    yield f"### {name}"
+    yield ""
+    yield text.summary
+    yield ""
+    for head, told in (("Means", text.means), ("Unknown when", text.unknown), ("What to do", text.action)):
+        yield f"- **{head}:** {told}"
+    yield ""
 
 
 def _ruled(rule: Rule) -> tuple[str, str, str]:
@@ -89,7 +147,7 @@ def _ruled(rule: Rule) -> tuple[str, str, str]:
 
 
 def _timed(name: str) -> tuple[str, str, str]:
-    where = f"[history.md](history.md#{name})"
+    where = f"[below](#{name})"
     return "every subscription", f"its bounds: {where}", f"too little to tell: {where}"
 
 

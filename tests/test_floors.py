@@ -108,8 +108,8 @@ def test_a_module_opens_with_its_promise() -> None:
 
 def test_no_module_is_dead() -> None:
     """Every module is reached from something that a person or the conductor starts."""
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"].values()
-    waiting = [*ENTRY_POINTS, *(script.partition(":")[0] for script in scripts)]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["script-files"]
+    waiting = [*ENTRY_POINTS, *(name for script in scripts for name in imports(ROOT / script))]
     waiting += [name for name, path in MODULES.items() if '__name__ == "__main__"' in path.read_text("utf-8")]
     reached: set[str] = set()
     while waiting:

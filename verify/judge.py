@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from history.errors import HistoryError
 from verify import bounds, claims
 from verify.bounds import Facts, Ruling
 from verify.claims import Evidence, Finding, Judgement, State
-from verify.examples import examples
+from verify.examples import examples, noted
 from verify.load import Loaded, Progress, load
+from verify.notes import notes
 from verify.registry import CHECKS
+from verify.totals import lasted, totals
 
 FILE = "verdict.json"
 EXIT_CODES: Mapping[Ruling, int] = {"holds": 0, "violated": 1, "unknown": 3}
@@ -62,16 +65,25 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
         evidence = _evidence(loaded)
         judgements = [claims.judge(claim, evidence) for claim in loaded.manifest.claims]
         verdict = _worst([judgement.verdict for judgement in judgements])
-        document = {
+        name = loaded.manifest.scenario.get("name")
+        started_ns, duration_s = lasted(loaded.db)
+        told = noted(loaded)
+        document: dict[str, Any] = {
             "schema": 1,
             "run": loaded.manifest.run,
+            "scenario": name if isinstance(name, str) else None,
+            "seed": loaded.manifest.seed,
             "target": loaded.manifest.target,
+            "version": _version(),
+            "started": started_ns,
+            "duration_s": duration_s,
             "verdict": verdict,
             "claims": [judgement.to_json() for judgement in judgements],
             "anomalies": {
-                name: {"count": count, "examples": examples(loaded, name) if count else []}
+                name: {"count": count, **told.get(name, {}), "examples": examples(loaded, name) if count else []}
                 for name, count in counts.items()
             },
+            "totals": totals(loaded.db),
             "subscriptions": {name: asdict(s) for name, s in loaded.manifest.subscriptions.items()},
             "latency_s": bounds.latencies(loaded.db),
             "events": loaded.events,
@@ -79,7 +91,16 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
             "ignored": [asdict(ignored) for ignored in loaded.ignored],
             "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in loaded.damaged],
         }
+        document["notes"] = notes(document)
     return Verdict(verdict=verdict, judgements=judgements, document=document)
+
+
+def _version() -> str | None:
+    """Of the gameday that judges; None where it runs without being installed."""
+    try:
+        return metadata.version("gameday")
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _worst(rulings: Sequence[Ruling]) -> Ruling:

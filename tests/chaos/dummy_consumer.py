@@ -7,6 +7,7 @@ so that a test can end the conductor and see what becomes of the dummy.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -78,7 +79,9 @@ class DummyPlace:
         self._incarnation += 1
         self._replaced.set()
         self._replaced = asyncio.Event()
-        self._child = await Child.start(name=self.name, argv=[sys.executable, __file__], run=self._run)
+        # It imports from tests/, as this process does.
+        env = {"PYTHONPATH": os.pathsep.join(sys.path)}
+        self._child = await Child.start(name=self.name, argv=[sys.executable, __file__], run=self._run, env=env)
         assert await self._child.report("ready", timeout_s=DEADLINE_S), self._child.last_words()
         self._ready.set()
         self._keeper = asyncio.create_task(self._keep())

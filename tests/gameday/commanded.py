@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,16 @@ class Gameday:
     """A running `gameday`. `run` is its --out directory."""
 
     def __init__(
-        self, *arguments: str, run: Path, env: dict[str, str], preexec: Callable[[], None] | None = None
+        self,
+        *arguments: str,
+        run: Path,
+        env: dict[str, str],
+        preexec: Callable[[], None] | None = None,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.run = run
         self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

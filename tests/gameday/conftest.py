@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.gameday.commanded import Gameday
+from tests.gameday.commanded import COMMAND, Gameday
 
 
 @pytest.fixture
 def gameday(tmp_path: Path) -> Iterator[Callable[..., Gameday]]:
     started: list[Gameday] = []
 
-    def start(*arguments: str, env: dict[str, str] | None = None, preexec: Callable[[], None] | None = None) -> Gameday:
+    def start(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        preexec: Callable[[], None] | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> Gameday:
         run = tmp_path / f"run{len(started)}"
-        started.append(Gameday("run", *arguments, "--out", str(run), run=run, env=env or {}, preexec=preexec))
+        arguments = ("run", *arguments, "--out", str(run))
+        started.append(Gameday(*arguments, run=run, env=env or {}, preexec=preexec, command=command))
         return started[-1]
 
     yield start

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ from gameday import scenario
 from gameday.catalogue import catalogue
 from gameday.cli import What, main
 from gameday.schema import schema
+from history.manifest import BOUNDS
 from loadgen.shapes import SHAPES
 from transports.registry import TRANSPORTS
+from verify.claim_texts import CLAIM_TEXTS
 from verify.registry import CHECKS
 
 Gameday = Callable[..., tuple[int, str, str]]
@@ -38,7 +41,7 @@ def gameday(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["schema"], ["list"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["conformance"], ["sweep"], ["schema"], ["list"]])
 def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str]) -> None:
     code, out, _ = gameday(*command, "--help")
     assert code == 0
@@ -54,6 +57,8 @@ def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str
         (["run", "quick", "--target", "moon"], "moon"),
         (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
         (["list", "stars"], "stars"),
+        (["sweep", "--older-than", "5"], "--older-than '5' has no unit; a duration is written like 5s"),
+        (["sweep", "--target", "embedded"], "the embedded target ends with its run and leaves nothing"),
     ],
 )
 def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: list[str], said: str) -> None:
@@ -72,6 +77,7 @@ def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: 
         ("guards", GUARDS),
         ("shapes", SHAPES),
         ("checks", CHECKS),
+        ("claims", BOUNDS),
     ],
 )
 def test_what_is_listed_is_what_is_registered(what: str, known: dict[str, object]) -> None:
@@ -86,6 +92,17 @@ def test_a_list_in_a_pipe_is_one_line_for_each_entry(gameday: Gameday, what: Wha
     assert [line.split()[0] for line in lines] == [name for name, _ in catalogue(what.value)]
     assert all(line == line.rstrip() for line in lines)
     assert all(len(line.split()) > 1 for line in lines), "each is described"
+
+
+def test_a_claim_is_listed_with_what_it_says_its_alias_and_its_bounds() -> None:
+    listed = dict(catalogue("claims"))
+    assert listed["no-loss"] == f"{CLAIM_TEXTS['no-loss'].summary} Also called at-least-once."
+    assert listed["no-phantom"] == CLAIM_TEXTS["no-phantom"].summary
+    assert listed["recovery"] == f"{CLAIM_TEXTS['recovery'].summary} Bounds: within."
+
+
+def test_the_version_is_that_of_the_package(gameday: Gameday) -> None:
+    assert gameday("--version") == (0, f"gameday {metadata.version('gameday')}\n", "")
 
 
 def test_a_list_on_a_terminal_is_folded(

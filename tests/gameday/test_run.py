@@ -218,11 +218,14 @@ def test_the_conductor_is_killed(gameday: Start, calm: str) -> None:
     assert verdict["damaged"] == []
 
 
-def test_a_consumer_that_cannot_start(gameday: Start, calm: str, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\nif 'consumers' in sys.orig_argv: os.write(2, b'this consumer has no licence'), os._exit(1)\n"
+def test_a_consumer_that_cannot_start(gameday: Start, calm: str) -> None:
+    consumer = "import sys; sys.exit('this consumer has no licence')"
+    command = (
+        "import consumers.fleet, sys; from gameday.cli import main\n"
+        f"consumers.fleet.python = lambda *_: [sys.executable, '-c', {consumer!r}]\n"
+        "main()"
     )
-    run = gameday(calm, env={"PYTHONPATH": str(tmp_path)})
+    run = gameday(calm, command=[sys.executable, "-c", command])
     code, _, err = run.end()
     assert code == 4
     assert "this consumer has no licence" in err

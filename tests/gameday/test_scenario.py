@@ -62,6 +62,20 @@ def test_the_example_of_the_plan_is_understood() -> None:
     assert got.claims[3] == Claim(claim="recovery", bounds={"within_s": 15.0})
 
 
+def test_a_filter_says_a_number_as_json_does() -> None:
+    text = """\
+name: numbers
+transport: sns
+topology: {subscriptions: [{name: a, filter: {total: [{numeric: ["=", 3.018e2]}], currency: [NO, 1e3]}}]}
+load: {rate: 10/s, duration: 10s}
+claims: [filter-correct]
+"""
+    assert read(text).topology.subscriptions[0].filter == {
+        "total": [{"numeric": ["=", 301.8]}],
+        "currency": ["NO", 1000.0],
+    }
+
+
 def test_an_alias_is_the_claim_it_stands_for() -> None:
     assert read(GOOD, "claims=[at-least-once]").claims == [Claim(claim="no-loss")]
 
@@ -106,7 +120,8 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("claims.2.p99=3", "claims.2.p99: 3 has no unit"),
         # Values.
         ("load.batch=11", "load.batch: 11 is more than the 10 messages that one send call of"),
-        ("load.users=yes", "load.users: True: input should be a valid integer"),
+        ("load.users=true", "load.users: True: input should be a valid integer"),
+        ("topology.redrive=yes", "topology.redrive: 'yes' is neither true nor false"),
         ("load.shape=constnat", "load.shape: no shape is called 'constnat'; did you mean constant?"),
         ("load.payload=2MiB", "load.payload: '2MiB': input should be less than or equal to 1048576"),
         (

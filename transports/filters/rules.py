@@ -381,7 +381,7 @@ def _numeric(path: str, operand: Any, language: Language) -> Condition:
 def _bounded(path: str, value: Any, language: Language) -> float:
     """A number that the service promises to compare."""
     if not _is_number(value):
-        raise ValueError(f"{path}: {value!r} is no number: write it without quotation marks")
+        raise ValueError(f"{path}: {value!r} is no number: write one as JSON has it, without quotation marks")
     exponent = Decimal(repr(value)).normalize().as_tuple().exponent
     if not (abs(value) <= language.largest and isinstance(exponent, int) and exponent >= -language.decimals):
         raise ValueError(

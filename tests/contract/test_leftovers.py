@@ -1,0 +1,117 @@
+"""What killed runs leave is found and removed on every endpoint, and what is somebody else's is not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from gameday.sweep import Order, sweep
+from tests.contract.aws_answers import complaints
+from transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
+from transports.carrier import BotoCarrier, run_plan
+from transports.endpoint import Endpoint
+from transports.leftovers import LEFTOVERS, Left
+from transports.registry import TRANSPORTS
+
+pytestmark = pytest.mark.live
+
+OLD = "old-20200101-000000-abcd"
+YOUNG = "young-29990101-000000-abcd"
+TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")])
+# Each leaves what no other does; an archive stands behind one of them.
+LEFT_BY = {"sqs-fifo": TOPOLOGY, "sns": TOPOLOGY, "eventbridge": replace(TOPOLOGY, archive=True), "kinesis": TOPOLOGY}
+
+
+@pytest.fixture(params=["memory", "ministack", "localstack", "moto"])
+def endpoint(request: pytest.FixtureRequest) -> Endpoint:
+    found: Endpoint = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def foreign(endpoint: Endpoint) -> Iterator[str]:
+    """A queue that is named as ours are and carries no tag of a run."""
+    carry = BotoCarrier(endpoint)
+    url = carry(Call("sqs", "CreateQueue", {"QueueName": "gameday-of-somebody-else"}))["QueueUrl"]
+    yield url
+    carry(Call("sqs", "DeleteQueue", {"QueueUrl": url}))
+
+
+def leave(run: str, endpoint: Endpoint, *, table: bool) -> None:
+    """What a run of each transport has made when it is killed."""
+    carry = BotoCarrier(endpoint)
+    for transport, topology in LEFT_BY.items():
+        # Their names are made of the run's, and must not meet.
+        id = run if transport == "eventbridge" else f"{transport}-{run}"
+        run_plan(TRANSPORTS[transport].provision(topology, run=id, tags={"gameday:run": id}), carry)
+    if table:
+        key = [{"AttributeName": "pk", "AttributeType": "S"}]
+        params = {
+            "TableName": f"gameday-{run}-effects",
+            "AttributeDefinitions": key,
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "BillingMode": "PAY_PER_REQUEST",
+            "Tags": [{"Key": "gameday:run", "Value": run}],
+        }
+        carry(Call("dynamodb", "CreateTable", params))
+
+
+def has_tables(endpoint: Endpoint) -> bool:
+    try:
+        BotoCarrier(endpoint)(Call("dynamodb", "ListTables", {}))
+    except CallFailed:
+        return False
+    return True
+
+
+def found(endpoint: Endpoint, *, table: bool) -> list[Left]:
+    """Everything with one of our names, by questions that AWS's own models let through."""
+    carrier = BotoCarrier(endpoint)
+
+    def carry(call: Call) -> Answer:
+        assert not complaints(call)
+        return carrier(call)
+
+    services = [service for service in LEFTOVERS if table or service != "dynamodb"]
+    return [left for service in services for left in run_plan(LEFTOVERS[service](), carry)]
+
+
+def of(run: str, things: list[Left]) -> list[str]:
+    return [f"{left.what} {left.name}" for left in things if left.run is not None and left.run.endswith(run)]
+
+
+def swept(endpoint: Endpoint, *, run: str | None = None, older_than_s: float | None = None, dry: bool = False) -> str:
+    """What a sweep said, which removed all that it was to remove."""
+    said: list[str] = []
+    order = Order(target="localstack", url=endpoint.url("sqs"), run=run, older_than_s=older_than_s, dry=dry)
+    assert sweep(order, {}, said.append) == 0, said
+    return "\n".join(said)
+
+
+def test_a_sweep_removes_what_old_runs_left_and_nothing_else(endpoint: Endpoint, foreign: str) -> None:
+    table = has_tables(endpoint)
+    for run in (OLD, YOUNG):
+        leave(run, endpoint, table=table)
+    before = found(endpoint, table=table)
+    old, young = of(OLD, before), of(YOUNG, before)
+    kinds = {"queue", "topic", "bus", "archive", "stream", *(["table"] if table else [])}
+    assert {thing.partition(" ")[0] for thing in old} == kinds
+    assert len(old) == len(young) == len(set(old))
+
+    told = swept(endpoint, dry=True)
+    assert found(endpoint, table=table) == before
+    assert all(f"would remove the {thing}\n" in told + "\n" for thing in old)
+
+    told = swept(endpoint)
+    assert all(f"  removed the {thing}\n" in told + "\n" for thing in old)
+    assert "gameday-of-somebody-else: named as ours are, but without the tag of a run" in told
+    after = found(endpoint, table=table)
+    assert of(OLD, after) == []
+    assert of(YOUNG, after) == young
+    assert "gameday-of-somebody-else" in [left.name for left in after]
+
+    for run in {left.run for left in after if left.run is not None and left.run.endswith(YOUNG)}:
+        swept(endpoint, run=run)
+    assert of(YOUNG, found(endpoint, table=table)) == []

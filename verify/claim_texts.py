@@ -1,0 +1,272 @@
+"""What each claim says, in plain words: the one place from which the catalogue and the reports take it.
+
+`summary` is one line. The other three answer what a reader of a verdict asks: what does it mean, when is it unknown,
+and what do I do. They are Markdown, written for somebody who has not read the record format; the definitions to the
+letter are in docs/history.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimText:
+    summary: str
+    means: str
+    unknown: str
+    action: str
+
+
+_NOT_DRAINED = "The queue or stream was not seen empty after the load"
+_EMPTY_IT = (
+    "Unknown because something was left in the queue: give the run more time (`drain_timeout`), or find out why the "
+    "consumers do not come to an end."
+)
+
+CLAIM_TEXTS: Mapping[str, ClaimText] = {
+    "no-loss": ClaimText(
+        summary="Every message that the service accepted reached a consumer or the dead-letter queue.",
+        means=(
+            "Each accepted message was received at least once on every subscription that should get it, or stands "
+            "among its dead letters. No message disappeared after it had been received and before anybody deleted it. "
+            "Two things it does not ask about: a healthy message that ended in the dead-letter queue is not lost "
+            "(`dead-letter` asks about that), and neither is a message that the service never accepted "
+            "(`all-accepted` asks about those). The report says beside this claim how many there were of both."
+        ),
+        unknown=(
+            f"{_NOT_DRAINED}, so a missing message may still come. Or messages are missing on a subscription for which "
+            "AWS promises at-most-once (an SNS FIFO topic with a filter), where a loss is allowed."
+        ),
+        action=(
+            "Violated: read the examples. Their timeline ends where the message was last seen. Look for a "
+            "subscription, rule or filter that is missing or too narrow, for a retention period that is too short, and "
+            f"for somebody else who reads from the queue. {_EMPTY_IT} Unknown behind an SNS FIFO topic with a filter: "
+            "an emulator can be held to more than AWS promises, with `promises: at-least-once` on the subscription."
+        ),
+    ),
+    "all-accepted": ClaimText(
+        summary="Every message of the load was accepted by the service.",
+        means=(
+            "No message was given up. A message is given up (`given-up`) when each of its attempts was answered with a "
+            "failure: it never got in. The other claims speak of accepted messages only, so without this one a "
+            "producer that loses messages before they are sent leaves every claim as it is."
+        ),
+        unknown=(
+            "An attempt had no sure answer (a lost reply, a timeout) and the message was never received; or fewer "
+            "messages were attempted than the load had scheduled; or the load never came to its end."
+        ),
+        action=(
+            "Violated: let the producer try longer (`load.give_up`), send less, or find out what refuses the messages "
+            "(the `error` in the examples). Where a scenario means to lose sends, leave this claim out. Unknown "
+            "because too few were attempted: the load could not keep its rate; use more `load.processes` or a lower "
+            "rate."
+        ),
+    ),
+    "no-phantom": ClaimText(
+        summary="Nobody received a message that was never sent, or one that was changed on its way.",
+        means=(
+            "Each received message was meant to be sent by a producer of this run, and at least one attempt to send it "
+            "may have worked. Its body and its group are those that were sent."
+        ),
+        unknown="Nothing was received.",
+        action=(
+            "Violated: look for another producer that writes to the same queue, for messages left over from an earlier "
+            "run, and for code in between that changes bodies."
+        ),
+    ),
+    "exactly-once-delivery": ClaimText(
+        summary="No message was lost, stored twice, or handed out again before its time.",
+        means=(
+            "A repeated send within the deduplication window made no second copy. Where the service deduplicates "
+            "(FIFO), a message was not handed out again while it was still hidden, nor after it had been deleted in "
+            "time. It *holds with redeliveries*: a message that comes again because its visibility timeout ran out "
+            "(the consumer died, or was slow) is what every queue does. That is at-least-once delivery, it violates "
+            "nothing, and the number of such receives stands beside the claim. What has to happen exactly once is the "
+            "effect: claim `exactly-once-effect`."
+        ),
+        unknown=f"{_NOT_DRAINED}; or a second copy was received and nobody knows when it was enqueued.",
+        action=(
+            "Violated by `send-duplicate`: a producer sent again after a lost reply, and the queue does not "
+            "deduplicate. Use a FIFO queue with a deduplication id, or make the effect idempotent and claim "
+            "`exactly-once-effect`. Violated by `early-redelivery`: the service broke its own rule. Violated by "
+            f"`lost` or `vanished`: see `no-loss`. {_EMPTY_IT}"
+        ),
+    ),
+    "at-least-once-effect": ClaimText(
+        summary="Every message had its effect at least once.",
+        means=(
+            "For each message that was accepted or received, the handler's effect stands in the effect store, on every "
+            "subscription that should get it. A poison message that ended among the dead letters has no effect to "
+            "miss; a healthy one that ended there has."
+        ),
+        unknown=(
+            f"{_NOT_DRAINED}; or no consumer records effects (the handler `no-op`); or nobody knows whether an effect "
+            "was applied, because its consumer died and the store was not read back."
+        ),
+        action=(
+            "Violated: a consumer said *done* before it had done the work: it deletes first, marks the message first "
+            "(the guard `claim-first`), or writes its checkpoint first. Do the work, then say so; write the mark and "
+            f"the effect at once (the guard `transaction`). {_EMPTY_IT}"
+        ),
+    ),
+    "exactly-once-effect": ClaimText(
+        summary="Every message had its effect exactly once, however often it was delivered.",
+        means=(
+            "What `at-least-once-effect` says, and no effect was applied twice. This is the claim that matters to most "
+            "systems: redeliveries are allowed, and the consumer has to be idempotent."
+        ),
+        unknown=f"{_NOT_DRAINED}; or no consumer records effects; or nobody knows whether an effect was applied.",
+        action=(
+            "Violated by `effect-duplicate`: the consumer does not notice that it has done this message before. The "
+            "timeline shows both effects, and what lay between them (a crash, a pause, a visibility timeout that ran "
+            "out during the work). Write the mark and the effect in one transaction. Violated by `effect-missing`: see "
+            f"`at-least-once-effect`. {_EMPTY_IT}"
+        ),
+    ),
+    "ordered-per-group": ClaimText(
+        summary="Messages of a group were received in the order in which they were sent.",
+        means=(
+            "It covers queues that promise an order by group (FIFO). The order is the one of the service's sequence "
+            "numbers and, where there are none, that of one producer's sends that followed each other. No message came "
+            "before one that stands before it, none was handed out while an earlier one of its group was still in the "
+            "queue (`group-overtake`), and no producer mixed up its own order (`stored-out-of-order`). A message that "
+            "died leaves a gap; with `strict: true` the gap is a violation (`dlq-gap`)."
+        ),
+        unknown=(
+            "No message had another one before it in its group; or what looks like a violation is none if a message "
+            "died, and nobody read the dead letters to their end."
+        ),
+        action=(
+            "Violated by `stored-out-of-order`: the producer goes on with the next message while one is still to be "
+            "sent again; hold the group back until the answer is there. By the others: the service broke its order, "
+            "or a proxy in between did."
+        ),
+    ),
+    "ordered-per-partition": ClaimText(
+        summary="Records of a partition key were received in the order in which they were sent.",
+        means=(
+            "The same as `ordered-per-group`, for streams: the order holds within a partition (a shard), and what "
+            "stands in a shard comes before what stands in the shards that it was split or merged into "
+            "(`child-before-parent`). A record that is read again after a restart is no violation."
+        ),
+        unknown="No record had another one before it in its partition.",
+        action=(
+            "Violated by `stored-out-of-order`: the producer sends the refused records of a call again while later "
+            "ones are already stored; hold the key back until all are in. By `child-before-parent`: the consumer reads "
+            "a new shard before it has read its parents to the end."
+        ),
+    ),
+    "ordered-effects": ClaimText(
+        summary="The effects of a group were applied in the order in which its messages were sent.",
+        means=(
+            "No message had its first effect only after a message behind it in its group had had one, wherever the "
+            "service promises an order. Messages can be received in order and still be worked on out of order, for "
+            "example by several threads, or when a failed message is tried again later."
+        ),
+        unknown="No consumer records effects, or nobody knows whether an effect was applied.",
+        action=(
+            "Violated: work on one message of a group at a time, and when one fails, stop its group until it has been "
+            "done. Where the producer is to blame (`stored-out-of-order`), see `ordered-per-group`."
+        ),
+    ),
+    "fanout-complete": ClaimText(
+        summary="Every message reached all the subscriptions that should get it.",
+        means=(
+            "What `no-loss` says of each subscription by itself, without the messages that were sent before a filter "
+            "or a rule had taken effect (on AWS that takes minutes)."
+        ),
+        unknown=f"{_NOT_DRAINED}; or messages are missing where AWS promises at-most-once.",
+        action=(
+            "Violated: the examples name the subscription that misses the message. Look at its filter policy, its rule "
+            f"and its queue policy. {_EMPTY_IT}"
+        ),
+    ),
+    "replay-complete": ClaimText(
+        summary="A replay of the archive brought every message of its time again.",
+        means=(
+            "Each accepted message that was sent within the time of a replay was received once more, marked with the "
+            "name of that replay."
+        ),
+        unknown="No replay ran to its end; or the queue was not seen empty after the replay.",
+        action=(
+            "Violated: look at the archive's event pattern and at the times of the replay; an archive receives events "
+            f"with a delay. {_EMPTY_IT}"
+        ),
+    ),
+    "filter-correct": ClaimText(
+        summary="Filtered subscriptions got the messages that they should get, and no others.",
+        means=(
+            "Who should get a message follows from the filter or the pattern that the scenario writes, by a reading of "
+            "AWS's rules of our own. A message on a subscription that should not get it is `misrouted`, one that does "
+            "not come where it should is `lost`. Messages sent before the filter had taken effect are left out."
+        ),
+        unknown=f"{_NOT_DRAINED}; or no accepted message concerns the subscription.",
+        action=(
+            "Violated by `misrouted`: the filter in force is wider than the one that was meant. By `lost`: it is "
+            "narrower, or the queue's policy refuses the service. Unknown with nothing to check: look for a typing "
+            "mistake in a field's name."
+        ),
+    ),
+    "dead-letter": ClaimText(
+        summary="Poison messages ended in the dead-letter queue, and healthy ones that a handler failed did not.",
+        means=(
+            "Each message that no handler can do (`load.poison`) is among the dead letters, no message was received "
+            "more often than `max_receives` allows, and no healthy message died after a handler had failed it "
+            "(`healthy-dead`). A healthy message can also die without any failure: its visibility timeout ran out "
+            "again and again, or it shared its batch with one that failed (`collateral-dead`). That counts only with "
+            "`strict: true`. `checked` counts the poison messages."
+        ),
+        unknown=f"{_NOT_DRAINED}; or no poison message was sent, so nothing shows that the dead-letter queue works.",
+        action=(
+            "Violated by `collateral-dead` or `healthy-dead`: give the work more time (a longer visibility timeout, or "
+            "`heartbeat`), report failures for single messages and not for the batch, or raise `max_receives`. By "
+            "`poison-escaped`: the redrive policy is missing, or somebody deletes messages that failed. "
+            f"{_EMPTY_IT}"
+        ),
+    ),
+    "lag": ClaimText(
+        summary="Messages were received soon enough after the moment at which the load wanted them sent.",
+        means=(
+            "The lag of a message is the time from `due`, the moment in the schedule, to its first receive. A producer "
+            "that falls behind therefore counts as much as a slow consumer. `p99: 2s` says that of 100 messages at "
+            "least 99 had a lag of at most 2 s; `p50` is the median, and `max` is for all of them. A message that was "
+            "never received counts with the time until the end of the run; one that ended among the dead letters is "
+            "left out. `during` says which messages are judged. With `calm` (the default) those that are due around "
+            "faults are left out: a fault, made longer by `grace`, must not touch the time in which the message could "
+            "be received and be within the bound. With `faults` only those are judged, with `all` every message. The "
+            "row says how many were left out."
+        ),
+        unknown=(
+            "Fewer than 100 messages are left for a `p50` or `p99`, or none for a `max`; so many messages were never "
+            "sent that they alone could break the bound; the load never came to its end; or the clocks of the "
+            "processes do not agree closely enough to tell."
+        ),
+        action=(
+            "Violated: compare with the latency that the report prints, which has all messages in it, and with the "
+            "backlog while the run was on. More consumers, more `concurrency`, or less load. Unknown because too few "
+            "messages are left: a longer run, faults that are shorter or further apart, a smaller `grace`, or "
+            "`during: all`."
+        ),
+    ),
+    "recovery": ClaimText(
+        summary="After each fault, messages were on time again soon enough.",
+        means=(
+            "When a fault is over, there must be a moment, at most `within` later, from which no message is late for a "
+            "quiet time: 3 s, or the visibility timeout and 1 s where that is longer. A message is late while it is "
+            "not received although it was due longer ago than the largest bound of `lag` allows. Without a `lag` claim "
+            "(`during: calm`) that is twice the p99 of the messages before the first fault. `checked` counts faults, "
+            "not messages."
+        ),
+        unknown=(
+            "The next fault began, or the load ended, before the quiet time was over; the fault never stopped; another "
+            "fault was still going on; or, without a `lag` claim, fewer than 100 messages came before the first fault."
+        ),
+        action=(
+            "Violated: the backlog of the fault takes longer than `within` to work off; more consumers, a shorter "
+            "visibility timeout, or a longer `within`. Unknown: leave `within` and the quiet time free of faults after "
+            "each fault, and let the load go on that long after the last one."
+        ),
+    ),
+}

@@ -287,7 +287,7 @@ def _outcome(case: xml.Element, document: Mapping[str, Any], claim: Mapping[str,
         message = f"{_title(claim)} is {claim['verdict']}: {'; '.join(told)}"
         evidence = _evidence(document, _explained({**document, "claims": [claim]}))
         element = xml.SubElement(case, kind, type=claim["verdict"], message=message)
-        element.text = "\n".join([head, f"checked {claim['checked']:,}", *told, *notes, "", evidence])
+        element.text = "\n".join([head, f"checked {claim['checked']:,}", *told, *notes, "", evidence]).rstrip()
 
 
 def _timestamp(document: Mapping[str, Any]) -> str:

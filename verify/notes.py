@@ -40,9 +40,9 @@ def _dead_letters(document: Mapping[str, Any], claimed: Mapping[str, Any], colla
     strict = asked and claimed["dead-letter"].get("bounds", {}).get("strict")
     if not asked:
         told = "claim `dead-letter` to have it judged"
-        told += " (with `strict: true`, for no handler failed them all)" if collateral else ""
+        told += ", with `strict: true` for those that no handler ever failed (collateral-dead)" if collateral else ""
     elif collateral and not strict:
-        told = f"`dead-letter` judges that, and only with `strict: true` the {collateral:,} that no handler ever failed"
+        told = "`dead-letter` judges that, with `strict: true` those that no handler ever failed (collateral-dead) too"
     else:
         told = "`dead-letter` judges that"
     for name, total in document["totals"]["subscriptions"].items():

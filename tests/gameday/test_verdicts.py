@@ -17,16 +17,15 @@ from verify.judge import Verdict, judge
 from verify.notes import notes
 
 
-@pytest.fixture
-def verdict(tmp_path: Path) -> Verdict:
-    """`b` was lost; nothing says anything of effects; no phantom."""
+@pytest.fixture(scope="module")
+def verdict(tmp_path_factory: pytest.TempPathFactory) -> Verdict:
+    """`b` was lost; nothing says anything of effects; no phantom. Judged once, and changed by nobody."""
     h = History({"orders": queue()}, ["no-loss", "exactly-once-effect", "no-phantom"])
     h.send("a", at=1)
     h.send("b", at=1.1)
     h.take("a", at=2)
     h.drained(at=10)
-    h.write(tmp_path / "run")
-    return judge(tmp_path / "run")
+    return judge(h.write(tmp_path_factory.mktemp("lost") / "run"))
 
 
 def test_json_is_the_document_alone(verdict: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
@@ -271,14 +270,15 @@ def dying(*claims: str | Json, poison: bool = False, failed: bool = False) -> Hi
         (
             ["no-loss"],
             {},
-            "claim `dead-letter` to have it judged (with `strict: true`, for no handler failed them all)",
+            "claim `dead-letter` to have it judged, "
+            "with `strict: true` for those that no handler ever failed (collateral-dead)",
         ),
         (["no-loss"], {"failed": True}, "claim `dead-letter` to have it judged"),
         (["no-loss", "dead-letter"], {"failed": True}, "`dead-letter` judges that"),
         (
             ["no-loss", "dead-letter"],
             {},
-            "`dead-letter` judges that, and only with `strict: true` the 1 that no handler ever failed",
+            "`dead-letter` judges that, with `strict: true` those that no handler ever failed (collateral-dead) too",
         ),
         (["no-loss", {"claim": "dead-letter", "strict": True}], {}, "`dead-letter` judges that"),
     ],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import orjson
@@ -26,6 +26,7 @@ from gameday.document import Route
 from gameday.scenario import Scenario, SubscriptionModel, promises_of, topology_of
 from history import envelope
 from history.manifest import Claim, Subscription
+from transports.base import SubscriptionSpec, Topology
 from transports.filters import event_pattern, sns_filter
 from transports.filters.rules import leaves_of
 from transports.registry import TRANSPORTS
@@ -38,6 +39,11 @@ _DOUBTFUL = 0.001
 _SAMPLE = 300
 # From the start of a replacement to its first poll, about.
 _START_S = 1.0
+_ORDERS = ("ordered-per-group", "ordered-per-partition", "ordered-effects")
+# The claims that look at what was received, and those that look at what is meant to be. `filter-correct` looks at all
+# that was sent, also at what is meant for nobody.
+_BY_RECEIPT = frozenset({"no-phantom", *_ORDERS})
+_BY_MEANING = frozenset({*RULES, "lag", "recovery"}) - _BY_RECEIPT - {"filter-correct"}
 # What a claim that a message is missing from violates by, where the promise lets it: see Finding.never_received.
 _MISSING = frozenset({"lost", "effect-missing"})
 
@@ -106,10 +112,21 @@ class _Forecast:
 
     @cached_property
     def _meant(self) -> Mapping[str, float]:
-        """The share of all orders that is meant for each subscription, by a few hundred of them."""
-        counts = dict.fromkeys(self._topology.names, 0)
+        """The share of all orders that is meant for each subscription."""
+        return self._shares(self._topology)
+
+    @cached_property
+    def _gets(self) -> Mapping[str, float]:
+        """The share of all orders that reaches each subscription, as it is deployed."""
+        deployed = replace(self._topology, subscriptions=[_as_deployed(spec) for spec in self._topology.subscriptions])
+        missing = {spec.name for spec in self._topology.subscriptions if spec.deployed and spec.deployed.missing}
+        return {name: 0.0 if name in missing else share for name, share in self._shares(deployed).items()}
+
+    def _shares(self, topology: Topology) -> dict[str, float]:
+        """By a few hundred orders."""
+        counts = dict.fromkeys(topology.names, 0)
         for body in self._orders():
-            for name in self._transport.expect(self._topology, body):
+            for name in self._transport.expect(topology, body):
                 counts[name] += 1
         return {name: count / _SAMPLE for name, count in counts.items()}
 
@@ -167,7 +184,7 @@ class _Forecast:
         due = self._due(from_s, to_s)
         if not isinstance(strike.fault, ConsumerFault):
             return due
-        return due * sum(self._meant[name] for name, _ in strike.places) / self._scenario.consumers.processes
+        return due * sum(self._gets[name] for name, _ in strike.places) / self._scenario.consumers.processes
 
     def _judged(self, name: str) -> float:
         """The share of all messages that lag and recovery look at on a subscription: those meant for it, less the
@@ -180,15 +197,22 @@ class _Forecast:
         counts = {name: due * self._judged(name) for name, share in self._meant.items() if share}
         return {name: count for name, count in counts.items() if count < needed}
 
-    def _empty(self, promise: Subscription) -> list[str]:
-        """The claims that find nothing to check on a subscription that is meant to get nothing."""
-        # filter-correct looks at every order that was sent, also at those that are meant for nobody.
-        return [
-            _called(claim)
-            for claim in self._scenario.claims
-            if claim.claim in ("lag", "recovery")
-            or (claim.claim != "filter-correct" and (rule := RULES.get(claim.claim)) and rule.covers(promise))
-        ]
+    def _empty(self, name: str) -> list[str]:
+        """The claims that find nothing to check on a subscription."""
+        found = []
+        for claim in self._scenario.claims:
+            rule = RULES.get(claim.claim)
+            if rule is not None and not rule.covers(self._promises[name]):
+                continue
+            if claim.claim in _BY_RECEIPT:
+                share = self._gets[name]
+            elif claim.claim in _BY_MEANING:
+                share = self._meant[name]
+            else:
+                continue
+            if not share:
+                found.append(_called(claim))
+        return found
 
     # The parts of a scenario
 
@@ -247,7 +271,13 @@ class _Forecast:
                     f"{text} No order is then meant for {model.name}, and nothing is there to check" for text in said
                 ]
             for text in said:
-                yield self._note((*path, key), text, self._empty(promise) or None)
+                yield self._note((*path, key), text, self._empty(model.name) or None)
+            if share and (empty := self._empty(model.name)):
+                yield self._note(
+                    (*path, "deployed"),
+                    f"nothing reaches {model.name} as it is deployed, and nothing is there to check",
+                    empty,
+                )
             if promise.filtered and share == 1.0 and self._claims("filter-correct"):
                 yield self._note(
                     (*path, key),
@@ -340,7 +370,7 @@ class _Forecast:
             yield from self._lag(claim)
         elif claim.claim == "recovery":
             yield from self._recovery()
-        elif claim.claim in ("ordered-per-group", "ordered-per-partition", "ordered-effects"):
+        elif claim.claim in _ORDERS:
             yield from self._order(claim)
         elif claim.claim == "dead-letter":
             yield from self._dead_letter()
@@ -350,15 +380,14 @@ class _Forecast:
             if filtered:
                 yield (
                     f"a filter may take {self._effective_s / 60:g} min to apply on this target, and what is sent "
-                    f"before is not judged on {', '.join(filtered)}; the load lasts {self._scenario.load.duration:g} s. "
-                    "Raise load.duration"
+                    f"before is not judged on {', '.join(filtered)}. Let the load last longer than that"
                 )
 
     def _order(self, claim: Claim) -> Iterator[str]:
         groups = self._scenario.load.groups
         few = {}
         for name, promise in self._promises.items():
-            messages = self._scenario.shape.total * self._meant[name]
+            messages = self._scenario.shape.total * min(self._meant[name], self._gets[name])
             # As with birthdays: the chance that no two fall into the same group.
             none = math.exp(-messages * max(messages - 1.0, 0.0) / (2 * groups))
             if messages and RULES[claim.claim].covers(promise) and none > _DOUBTFUL:
@@ -404,7 +433,7 @@ class _Forecast:
             lasts_s = min(window.stop_s, self._scenario.load.duration) - window.start_s
             if lasts_s >= give_up_s:
                 yield (
-                    f"{window.called} lets no send through for {lasts_s:g} s, and a message is given up after "
+                    f"no send succeeds for {lasts_s:g} s, during {window.called}, and a message is given up after "
                     f"{give_up_s:g} s: lag says nothing of what is never sent. Raise load.give_up, or lower its `share`"
                 )
 
@@ -433,7 +462,7 @@ class _Forecast:
         if few:
             yield (
                 f"what counts as late is told by lag before the first fault, which needs {FEW} messages; {_about(few)} "
-                "will be due by then. Claim lag with a bound, such as {claim: lag, p99: 3s}, or let the faults begin later"
+                "will be due by then. Claim lag with a bound, {claim: lag, p99: 3s}, or let the faults begin later"
             )
         told: dict[int, list[str]] = {}
         for window in self._windows:
@@ -456,11 +485,8 @@ class _Forecast:
                 )
         quiet_s = max(QUIET_FLOOR_S, *((p.visibility_timeout_s or 0.0) + 1.0 for p in self._promises.values()))
         end_s = self._scenario.load.duration
-        horizon_s, what, remedy = (
-            end_s,
-            f"the load ends at {end_s:g} s",
-            "Raise load.duration, or let it strike earlier.",
-        )
+        horizon_s, what = end_s, f"the load ends at {end_s:g} s"
+        remedy = "Raise load.duration, or let it strike earlier."
         following = min((o for o in others if o.start_s > window.stop_s), key=lambda o: o.start_s, default=None)
         if following is not None and following.start_s < end_s:
             horizon_s, what = following.start_s, f"{following.called} begins at {following.start_s:.3g} s"
@@ -471,6 +497,14 @@ class _Forecast:
             f"after {window.called} is over, at about {window.stop_s:.3g} s, no message may be late for {quiet_s:g} s, "
             f"and {what}, {untold} {remedy}"
         )
+
+
+def _as_deployed(spec: SubscriptionSpec) -> SubscriptionSpec:
+    """With the filter and the pattern that it really has; an empty one lets everything through."""
+    if (deployed := spec.deployed) is None:
+        return spec
+    filter = spec.filter if deployed.filter is None else (deployed.filter or None)
+    return replace(spec, filter=filter, pattern=spec.pattern if deployed.pattern is None else deployed.pattern)
 
 
 def _called(claim: Claim) -> str:

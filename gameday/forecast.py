@@ -369,7 +369,7 @@ class _Forecast:
         if claim.claim == "lag":
             yield from self._lag(claim)
         elif claim.claim == "recovery":
-            yield from self._recovery()
+            yield from self._recovery(claim)
         elif claim.claim in _ORDERS:
             yield from self._order(claim)
         elif claim.claim == "dead-letter":
@@ -454,11 +454,11 @@ class _Forecast:
         total = float(self._scenario.shape.total)
         return {"calm": max(total - inside, 0.0), "faults": inside}.get(str(during), total), grace_s, whose
 
-    def _recovery(self) -> Iterator[str]:
+    def _recovery(self, recovery: Claim) -> Iterator[str]:
         first = min(self._windows, key=lambda window: window.start_s)
         calm = [c for c in self._claims("lag") if c.bounds.get("during", "calm") == "calm"]
-        bounded = any(name in QUANTILES for claim in calm for name in claim.bounds)
-        few = {} if bounded else self._fewer(FEW, self._due(0.0, first.start_s))
+        bounds_s = [float(bound) for claim in calm for name, bound in claim.bounds.items() if name in QUANTILES]
+        few = {} if bounds_s else self._fewer(FEW, self._due(0.0, first.start_s))
         if few:
             yield (
                 f"what counts as late is told by lag before the first fault, which needs {FEW} messages; {_about(few)} "
@@ -466,13 +466,29 @@ class _Forecast:
             )
         told: dict[int, list[str]] = {}
         for window in self._windows:
-            if why := self._never_quiet(window):
+            if why := self._never_quiet(window, float(recovery.bounds["within_s"]), late_s=max(bounds_s, default=0.0)):
                 told.setdefault(window.strike.entry, []).append(why)
         for texts in told.values():
             yield texts[0] + (f" The same is true of {len(texts) - 1} more of its strikes." if len(texts) > 1 else "")
 
-    def _never_quiet(self, window: _Window) -> str | None:
-        """What stands in the way of seeing a recovery, if anything surely does: see docs/history.md, recovery."""
+    def _hidden_until_s(self, window: _Window) -> float:
+        """Until when what a dead consumer held stays hidden, and what comes after it in its groups waits."""
+        fault, promises = window.strike.fault, self._promises
+        if isinstance(fault, KillConsumer):
+            held = fault.signal == "KILL" and fault.while_holding
+        else:
+            held = isinstance(fault, CrashAt) and fault.point != "after-delete"
+        ordered = any(promises[name].ordered_by == "group" for name, _ in window.strike.places)
+        if not held or not ordered:
+            return window.start_s
+        died_s = window.stop_s - self._scenario.consumers.restart_delay - _START_S
+        return died_s + self._scenario.topology.visibility_timeout
+
+    def _never_quiet(self, window: _Window, within_s: float, *, late_s: float) -> str | None:
+        """What stands in the way of seeing a recovery, if anything surely does: see docs/history.md, recovery.
+
+        `late_s`: what is later than that counts as late.
+        """
         untold = f"so recovery from {window.called} cannot be told."
         if math.isinf(window.stop_s):
             return f"{window.called} lasts until the load ends, {untold} Give it a `for`."
@@ -491,8 +507,15 @@ class _Forecast:
         if following is not None and following.start_s < end_s:
             horizon_s, what = following.start_s, f"{following.called} begins at {following.start_s:.3g} s"
             remedy = "Leave more time between the two."
+        hidden_s = self._hidden_until_s(window)
         if window.stop_s + quiet_s <= horizon_s:
-            return None
+            told = hidden_s + quiet_s <= horizon_s or window.stop_s + within_s < min(hidden_s, horizon_s)
+            if told or late_s >= self._scenario.topology.visibility_timeout:
+                return None
+            return (
+                f"{window.called} leaves messages hidden until about {hidden_s:.3g} s, and their groups wait; then no "
+                f"message may be late for {quiet_s:g} s, and {what}, {untold} {remedy}"
+            )
         return (
             f"after {window.called} is over, at about {window.stop_s:.3g} s, no message may be late for {quiet_s:g} s, "
             f"and {what}, {untold} {remedy}"
@@ -522,11 +545,7 @@ def _about(counts: Mapping[str, float]) -> str:
 
 
 def _nearest(field: str, there: Iterable[str]) -> str | None:
-    """The field that was probably meant: the same one inside an object, or one that is written nearly so."""
-    there = sorted(there)
-    inside = [path for path in there if path.rpartition(".")[2] == field.rpartition(".")[2]]
-    close = inside or difflib.get_close_matches(field, there, n=1)
-    if not close:
-        last = {path.rpartition(".")[2]: path for path in there}
-        close = [last[name] for name in difflib.get_close_matches(field.rpartition(".")[2], last, n=1)]
-    return close[0] if close else None
+    """The field that was probably meant, by its own name: the same one elsewhere, or one that is written nearly so."""
+    by_name = {path.rpartition(".")[2]: path for path in sorted(there)}
+    close = difflib.get_close_matches(field.rpartition(".")[2], by_name, n=1)
+    return by_name[close[0]] if close else None

@@ -16,6 +16,7 @@ from gameday.scenario import Scenario
 from history.manifest import Claim
 from loadgen.schedule import Schedule
 from tests.verify.handmade.builder import History, fifo, verdict_of
+from transports.registry import TRANSPORTS
 
 BASE = """\
 name: base
@@ -112,6 +113,38 @@ def test_a_merge_needs_a_second_shard() -> None:
     assert notes(*stream, f"chaos=[{merge}, {split}]") == []
 
 
+SHAPES = (
+    "{rate: 20/s, duration: 40s}",
+    "{shape: ramp, rate: 20/s, duration: 40s, from: 0/s}",
+    "{shape: step, rate: 20/s, duration: 40s, from: 0/s}",
+    "{shape: spike, rate: 1/h, duration: 40s, peak: 100/s, at: 30s, lasting: 1s}",
+    "{shape: sine, rate: 20/s, duration: 40s, amplitude: 20/s}",
+)
+ANY_FAULTS = (
+    "{at: 0s, fault: crash-at, point: after-effect, nth: 5}",
+    "{every: 7s, jitter: 1s, fault: pause-consumer, for: 2s, pick: 50%}",
+    "{at: 35s, fault: crash-at, point: before-delete, share: 50%}",
+    "{at: 1s, fault: lose-send-reply, for: 20s}",
+    "{at: 1s, fault: throttle-sends}",
+    "{at: 1s, fault: kill-consumer, signal: TERM}",
+)
+
+
+@pytest.mark.parametrize("load", SHAPES)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_whatever_the_scenario_there_are_only_notes(transport: str, load: str) -> None:
+    """A forecast that fails would stop a run."""
+    made = notes(
+        f"transport={transport}",
+        "topology={subscriptions: [{name: orders}]}",
+        f"load={load}",
+        f"chaos=[{', '.join(ANY_FAULTS)}]",
+        "claims=[no-loss, no-phantom, {claim: lag, p50: 1s, max: 9s}, {claim: recovery, within: 9s}]",
+        seed=5,
+    )
+    assert {name for note in made for name in note.claims} >= {"lag", "recovery"}
+
+
 # -- who gets what
 
 
@@ -133,6 +166,11 @@ def subscriptions(*written: str) -> str:
             "sns",
             "filter: {currency: [EUR]}, filter_on: body",
             "no message has `currency`; did you mean `detail.currency`?",
+        ),
+        (
+            "eventbridge",
+            "pattern: {detail: {zzz: [1]}}",
+            "no message has `detail.zzz`; there are detail-type, detail.correlationId, detail.currency, ",
         ),
         ("sns", "filter: {currency: [CHF]}", "none of 300 orders tried passes it."),
         (
@@ -341,7 +379,8 @@ def test_lag_says_nothing_of_what_is_never_sent() -> None:
                 "ends at 40 s, so recovery from chaos.0 (kill-consumer) cannot be told."
             ],
         ),
-        ("{at: 32s, fault: kill-consumer}", []),
+        # What it held is visible again five seconds after its death.
+        ("{at: 29s, fault: kill-consumer}", []),
         (
             "{at: 4s, fault: kill-consumer}, {at: 5s, fault: pause-consumer, for: 20s}",
             [
@@ -365,7 +404,7 @@ def test_lag_says_nothing_of_what_is_never_sent() -> None:
             ],
         ),
         # One in twenty a second, of three consumers: the fifteenth message of one comes after two seconds or so.
-        ("{at: 29s, fault: crash-at, point: after-effect, nth: 15}", []),
+        ("{at: 26s, fault: crash-at, point: after-effect, nth: 15}", []),
         ("{at: 32s, fault: crash-at, point: after-effect, nth: 15}", ["after chaos.0 (crash-at) is over, at about 36"]),
     ],
 )
@@ -373,6 +412,42 @@ def test_recovery_needs_a_quiet_time_after_each_fault(chaos: str, said: list[str
     found = notes(f"chaos=[{chaos}]", "claims=[{claim: recovery, within: 10s}, {claim: lag, max: 1s, grace: 1s}]")
     texts = [note.text for note in found if note.claims == ["recovery"]]
     assert [text[: len(start)] for text, start in zip(texts, said, strict=True)] == said
+
+
+HIDDEN = (KILL, "topology.visibility_timeout=20s")
+WITHIN = "claims=[{claim: recovery, within: %s}, {claim: lag, max: 1s, grace: 1s}]"
+
+
+def test_a_group_waits_until_what_the_dead_held_is_visible_again() -> None:
+    # Killed at 10 s, replaced at 12 s; hidden until 30 s, and then 21 s of quiet.
+    note = one(*HIDDEN, WITHIN % "25s", "load.duration=50s")
+    assert note.text.startswith(
+        "chaos.0 (kill-consumer) leaves messages hidden until about 30 s, and their groups wait; then no message may "
+        "be late for 21 s, and the load ends at 50 s, so recovery from chaos.0 (kill-consumer) cannot be told."
+    )
+    assert notes(*HIDDEN, WITHIN % "25s", "load.duration=52s") == []
+    # Where it takes longer than is claimed, that can be told.
+    assert notes(*HIDDEN, WITHIN % "10s", "load.duration=50s") == []
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "transport=sqs",
+        "chaos.0.signal=TERM",
+        "chaos.0.while_holding=false",
+        "claims.1.max=20s",
+        "chaos.0={at: 10s, fault: crash-at, nth: 1, point: after-delete}",
+    ],
+)
+def test_nobody_waits_for_what_is_not_hidden(override: str) -> None:
+    assert notes(*HIDDEN, WITHIN % "25s", "load.duration=50s", override) == []
+
+
+def test_a_crash_leaves_messages_hidden_as_a_kill_does() -> None:
+    crash = "chaos=[{at: 10s, fault: crash-at, nth: 1, point: after-effect}]"
+    note = one(crash, HIDDEN[1], WITHIN % "25s", "load.duration=50s")
+    assert note.text.startswith("chaos.0 (crash-at) leaves messages hidden until about 30.1 s")
 
 
 def test_strikes_of_one_fault_are_told_once() -> None:
@@ -399,11 +474,12 @@ def test_what_is_late_is_told_by_a_hundred_messages_or_by_a_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "windows"),
+    ("overrides", "windows", "hidden"),
     [
         (
             (KILL, "claims=[no-loss, ordered-per-group, {claim: lag, p99: 1s}, {claim: recovery, within: 10s}]"),
             [(10, 12)],
+            None,
         ),
         (
             (
@@ -411,6 +487,7 @@ def test_what_is_late_is_told_by_a_hundred_messages_or_by_a_bound() -> None:
                 "claims=[no-loss, {claim: lag, p99: 1s, grace: 2s}, {claim: recovery, within: 10s}]",
             ),
             [(4, 6), (5, 25)],
+            None,
         ),
         (
             (
@@ -418,12 +495,19 @@ def test_what_is_late_is_told_by_a_hundred_messages_or_by_a_bound() -> None:
                 "claims=[{claim: lag, p99: 1s}, {claim: recovery, within: 10s}]",
             ),
             [(33, 35)],
+            None,
         ),
         (
             (KILL, "load.rate=5/s", "claims=[{claim: lag, p99: 1s, grace: 24s}, {claim: recovery, within: 10s}]"),
             [(10, 12)],
+            None,
         ),
-        (("chaos=[{at: 4s, fault: kill-consumer}]", "claims=[{claim: recovery, within: 10s}]"), [(4, 6)]),
+        (
+            (*HIDDEN, WITHIN % "25s", "claims.1.grace=30s", "load.duration=50s"),
+            [(10, 12)],
+            (10, 30),
+        ),
+        (("chaos=[{at: 4s, fault: kill-consumer}]", "claims=[{claim: recovery, within: 10s}]"), [(4, 6)], None),
         (
             (
                 "load.duration=1s",
@@ -432,25 +516,35 @@ def test_what_is_late_is_told_by_a_hundred_messages_or_by_a_bound() -> None:
                 "claims=[no-loss, ordered-per-group, dead-letter, exactly-once-effect]",
             ),
             [],
+            None,
         ),
     ],
-    ids=["in no doubt", "open meanwhile", "the load ends", "too few", "what is late?", "alone in its group"],
+    ids=["no doubt", "open meanwhile", "the load ends", "too few", "hidden", "what is late?", "alone in its group"],
 )
 def test_the_judge_finds_the_same_unknown(
-    overrides: Sequence[str], windows: list[tuple[float, float]], tmp_path: Path
+    overrides: Sequence[str], windows: list[tuple[float, float]], hidden: tuple[float, float] | None, tmp_path: Path
 ) -> None:
-    """In a run in which all goes well: what a note is about comes out unknown, and all else holds."""
+    """In a run in which all goes well: what a note is about comes out unknown, and all else holds.
+
+    `hidden`: when the first group has to wait.
+    """
     made = read(*overrides)
     claims: list[Any] = [{"claim": claim.claim, **claim.bounds} for claim in made.claims]
-    history = History({"orders": fifo(dead_letter=True, max_receives=5)}, claims)
+    history = History(
+        {"orders": fifo(dead_letter=True, max_receives=5, visibility_timeout_s=made.topology.visibility_timeout)},
+        claims,
+    )
     schedule = Schedule(shape=made.shape, seed=3, groups=made.load.groups, lanes=1)
     history.mark("load-started", at=0)
     for message in schedule.messages(0):
         due_s = message.due / 1e9
         history.send(message.id, at=due_s, group=message.group, seq=message.seq, broker_seq=str(message.number))
-        history.receive(message.id, at=due_s + 0.015)
-        history.effect(message.id, at=due_s + 0.02)
-        history.delete(message.id, at=due_s + 0.025)
+        waits = hidden is not None and message.group == "g0" and hidden[0] <= due_s < hidden[1]
+        # In order, and each done before the next.
+        start_s = hidden[1] + (due_s - hidden[0]) / 100 if waits and hidden else due_s
+        history.receive(message.id, at=start_s + 0.015, started=start_s + 0.012)
+        history.effect(message.id, at=start_s + 0.016, started=start_s + 0.016)
+        history.delete(message.id, at=start_s + 0.017, ended=start_s + 0.018)
     for start_s, stop_s in windows:
         history.fault(start_s, stop_s)
     end_s = made.load.duration

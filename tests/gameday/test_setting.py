@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gameday import scenario
 from gameday.setting import Setting
 from gameday.target import Target, settle_s
 from history.clock import NS_PER_S
+from history.errors import NotARun
 from history.manifest import load
 from transports.base import Product
 from transports.endpoint import Endpoint
@@ -71,3 +73,10 @@ def test_the_users_promise_stands_in_the_manifest_as_the_users(tmp_path: Path) -
         "b": ("at-most-once", None),
         "c": ("at-least-once", None),
     }
+
+
+def test_only_the_user_promises_more_than_aws(tmp_path: Path) -> None:
+    document = {"schema": 1, "subscriptions": {"a": {"promised_by": "somebody"}}, "claims": [{"claim": "no-loss"}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(NotARun, match="promised_by is 'somebody'; it must be one of user"):
+        load(tmp_path)

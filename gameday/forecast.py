@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 
 import orjson
 
@@ -76,6 +78,11 @@ class _Window:
     called: str
     start_s: float
     stop_s: float
+
+
+def _later(one: _Window, other: _Window) -> _Window:
+    """The one that stops later."""
+    return max(one, other, key=lambda window: window.stop_s)
 
 
 class _Forecast:
@@ -145,7 +152,13 @@ class _Forecast:
 
     @cached_property
     def _windows(self) -> list[_Window]:
-        return [self._window(strike) for strike in self._strikes]
+        """In the order of their starts."""
+        return sorted(map(self._window, self._strikes), key=lambda window: window.start_s)
+
+    @cached_property
+    def _longest(self) -> list[_Window]:
+        """Of the windows up to each, the one that stops last."""
+        return list(accumulate(self._windows, _later))
 
     @cached_property
     def _strikes(self) -> list[Strike]:
@@ -436,6 +449,7 @@ class _Forecast:
                     f"no send succeeds for {lasts_s:g} s, during {window.called}, and a message is given up after "
                     f"{give_up_s:g} s: lag says nothing of what is never sent. Raise load.give_up, or lower its `share`"
                 )
+                return
 
     def _due_for(self, during: object, claim: Claim) -> tuple[float, float, str]:
         """How many messages lag looks at, over all subscriptions alike; the grace, and who says it."""
@@ -447,7 +461,7 @@ class _Forecast:
         else:
             grace_s, whose = DEFAULT_GRACE_S, "`grace` unless given"
         inside, end_s = 0.0, 0.0
-        for window in sorted(self._windows, key=lambda window: window.start_s):
+        for window in self._windows:
             stop_s = window.stop_s + grace_s
             inside += self._due(max(window.start_s, end_s), max(stop_s, end_s))
             end_s = max(stop_s, end_s)
@@ -455,10 +469,9 @@ class _Forecast:
         return {"calm": max(total - inside, 0.0), "faults": inside}.get(str(during), total), grace_s, whose
 
     def _recovery(self, recovery: Claim) -> Iterator[str]:
-        first = min(self._windows, key=lambda window: window.start_s)
         calm = [c for c in self._claims("lag") if c.bounds.get("during", "calm") == "calm"]
         bounds_s = [float(bound) for claim in calm for name, bound in claim.bounds.items() if name in QUANTILES]
-        few = {} if bounds_s else self._fewer(FEW, self._due(0.0, first.start_s))
+        few = {} if bounds_s else self._fewer(FEW, self._due(0.0, self._windows[0].start_s))
         if few:
             yield (
                 f"what counts as late is told by lag before the first fault, which needs {FEW} messages; {_about(few)} "
@@ -492,19 +505,15 @@ class _Forecast:
         untold = f"so recovery from {window.called} cannot be told."
         if math.isinf(window.stop_s):
             return f"{window.called} lasts until the load ends, {untold} Give it a `for`."
-        others = [other for other in self._windows if other is not window]
-        for other in others:
-            if other.start_s <= window.stop_s < other.stop_s:
-                until = "until the load ends" if math.isinf(other.stop_s) else f"to {other.stop_s:.3g} s"
-                return (
-                    f"{other.called} is open from {other.start_s:.3g} s {until}, {untold} Let one end before the other."
-                )
+        begun = bisect_right(self._windows, window.stop_s, key=lambda other: other.start_s)
+        if (other := self._longest[begun - 1]).stop_s > window.stop_s:
+            until = "until the load ends" if math.isinf(other.stop_s) else f"to {other.stop_s:.3g} s"
+            return f"{other.called} is open from {other.start_s:.3g} s {until}, {untold} Let one end before the other."
         quiet_s = max(QUIET_FLOOR_S, *((p.visibility_timeout_s or 0.0) + 1.0 for p in self._promises.values()))
         end_s = self._scenario.load.duration
         horizon_s, what = end_s, f"the load ends at {end_s:g} s"
         remedy = "Raise load.duration, or let it strike earlier."
-        following = min((o for o in others if o.start_s > window.stop_s), key=lambda o: o.start_s, default=None)
-        if following is not None and following.start_s < end_s:
+        if begun < len(self._windows) and (following := self._windows[begun]).start_s < end_s:
             horizon_s, what = following.start_s, f"{following.called} begins at {following.start_s:.3g} s"
             remedy = "Leave more time between the two."
         hidden_s = self._hidden_until_s(window)

@@ -60,10 +60,18 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
-    at: Moment | None = None
-    every: Seconds | None = None
-    jitter: Moment | None = None
-    until: Seconds | None = None
+    at: Moment | None = Field(
+        default=None, description="when it strikes, since the load began; with `every` when it strikes first"
+    )
+    every: Seconds | None = Field(
+        default=None, description="strike again and again, so far apart; first at `at`, without one after `every`"
+    )
+    jitter: Moment | None = Field(
+        default=None, description="with `every`: each strike comes up to so much later than its turn (default: none)"
+    )
+    until: Seconds | None = Field(
+        default=None, description="with `every`: every strike is over by then (default: the end of the load)"
+    )
 
     @property
     def length_s(self) -> float | None:
@@ -109,16 +117,20 @@ class Fault(Entry, ABC):
 
 
 class ConsumerFault(Fault):
-    """A fault that strikes consumers. `subscription`: whose (default: anybody's); `pick`: how many, or what share."""
+    """A fault that strikes consumers, chosen anew for each strike."""
 
-    subscription: str | None = None
-    pick: Pick = 1
+    subscription: str | None = Field(
+        default=None, description="whose consumers are picked from (default: those of all subscriptions together)"
+    )
+    pick: Pick = Field(default=1, description="how many consumers it strikes, or what share of them (default: one)")
 
 
 class Lasting(BaseModel):
     """A fault that lasts `for` a while; without one until the load ends."""
 
-    for_: Seconds | None = Field(default=None, alias="for")
+    for_: Seconds | None = Field(
+        default=None, alias="for", description="how long it lasts (default: until the load ends)"
+    )
 
     @property
     def length_s(self) -> float | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from gameday import scenario
 from history.manifest import ALIASES, BOUNDS, Subscription
-from transports.base import SubscriptionSpec, Topology
+from transports.base import SubscriptionSpec, Topology, Transport
 
 
 def catalogue(what: str) -> Iterator[tuple[str, str]]:
@@ -16,13 +17,14 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         from transports.registry import TRANSPORTS
 
         for name, transport in TRANSPORTS.items():
-            yield (
-                name,
-                "; ".join(
-                    _promised(promise)
-                    for promise in transport.promises(Topology(subscriptions=[SubscriptionSpec(name="x")])).values()
-                ),
-            )
+            plain = _promise(transport, SubscriptionSpec(name="x"))
+            told = _promised(plain)
+            with suppress(ValueError):
+                # Which most transports know nothing of.
+                filtered = _promise(transport, SubscriptionSpec(name="x", filter={"currency": ["EUR"]}))
+                if filtered.promises != plain.promises:
+                    told += f"; behind a filter {filtered.promises}, so that a loss there can never be shown"
+            yield name, told
     elif what == "faults":
         from chaos.registry import FAULTS
 
@@ -56,6 +58,10 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
     else:
         for name in scenario.names():
             yield name, _first_comment(name)
+
+
+def _promise(transport: Transport, spec: SubscriptionSpec) -> Subscription:
+    return transport.promises(Topology(subscriptions=[spec]))[spec.name]
 
 
 def _promised(promise: Subscription) -> str:

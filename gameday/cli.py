@@ -162,6 +162,40 @@ def run(
 
 
 @app.command()
+def validate(
+    scenario: Annotated[
+        str, typer.Argument(help="A YAML file, or the name of one in scenarios/ (`gameday list scenarios`).")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any key of the scenario; may be repeated."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The seed of the run that is meant: it moves strikes that have `jitter`.")
+    ] = None,
+) -> None:
+    """Read a scenario without running it: what is wrong with it, and what a run of it could not show.
+
+    A note names a claim that is bound to come out unknown, or may well do so, and what to do. `gameday run` prints the
+    same notes before it begins, and runs. Exit codes: 0 it can be run, notes or not; 2 it is wrong.
+
+    \b
+    Examples:
+      gameday validate my.yaml
+      gameday validate quick --set load.duration=10s
+    """
+    from gameday import scenario as scenarios
+    from gameday.forecast import forecast
+
+    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    chosen = read.seed if seed is None else seed
+    notes = forecast(read, seed=0 if chosen is None else chosen)
+    for note in notes:
+        print(f"note: {note}")
+    print(f"valid, with {len(notes)} {'note' if len(notes) == 1 else 'notes'}" if notes else "valid")
+
+
+@app.command()
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory: manifest.json and history/.")],
     format: Annotated[

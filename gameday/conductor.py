@@ -30,6 +30,7 @@ from consumers.leases import LeaseStore
 from consumers.stores import make_store
 from gameday import target as targets
 from gameday.backlog import Backlog
+from gameday.forecast import forecast
 from gameday.queues import Queues
 from gameday.replay import Replay
 from gameday.resharding import Resharder
@@ -176,7 +177,9 @@ class _Conductor:
             metrics_port = self._metrics_port()
             target = await self._start_target()
             targets.refuse_gaps(target, setting.transport, setting.needs)
-            setting.manifest(target).save(setting.directory)
+            manifest = setting.manifest(target)
+            targets.refuse_promises(target, manifest.subscriptions)
+            manifest.save(setting.directory)
             (setting.directory / DIRECTORY).mkdir()
             writer = Writer(run=setting.directory, name="conductor", clock=setting.clock)
             self._stack.callback(_close, writer)
@@ -207,16 +210,8 @@ class _Conductor:
     async def _play(self, target: targets.Target, writer: Writer, metrics_port: int, guard: Guard) -> None:
         scenario, setting, view = self._scenario, self._setting, self._view
         topology = setting.topology(target)
-        for name in setting.unmeant(topology):
-            view.note(
-                f"no order seems to be meant for {name}: of a few hundred tried, none passes its filter "
-                "(docs/scenario.md tells what an order holds). What is claimed of it is then unknown."
-            )
-        for fault, struck, none in setting.doubtful():
-            view.note(
-                f"{fault.fault} may strike nothing, and the run prove nothing: about {struck:.2g} messages are in its "
-                f"share, and in {none:.1%} of all runs none. Raise its `share`, its `for`, or the rate."
-            )
+        for note in forecast(scenario, seed=setting.seed, effective_s=target.effective_s):
+            view.note(f"note: {note}")
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
         store = await self._make_store(target)

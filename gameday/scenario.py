@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -89,24 +89,34 @@ class DeployedModel(_Strict):
     """What is really deployed, where it differs from what is meant: a mistake planted on purpose."""
 
     missing: bool = Field(default=False, description="the subscription was forgotten")
-    filter: dict[str, Any] | None = None
-    pattern: dict[str, Any] | None = None
+    filter: dict[str, Any] | None = Field(default=None, description="the SNS filter policy that it has instead")
+    pattern: dict[str, Any] | None = Field(default=None, description="the EventBridge pattern that it has instead")
 
 
 class SubscriptionModel(_Strict):
     """Who gets the messages, and which of them. Filters say what is meant; see `deployed`."""
 
-    name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX)
+    name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX, description="letters, digits and hyphens")
     queue: Literal["fifo", "standard"] | None = Field(
         default=None, description="what it ends in (default: as ordered as the transport)"
     )
     raw: bool = Field(default=False, description="SNS hands the body on as it is, without an envelope of its own")
     filter: dict[str, Any] | None = Field(default=None, description="an SNS filter policy")
-    filter_on: Literal["attributes", "body"] = "attributes"
+    filter_on: Literal["attributes", "body"] = Field(
+        default="attributes", description="what the filter policy looks at: message attributes, or the body"
+    )
     pattern: dict[str, Any] | None = Field(
         default=None, description="an EventBridge event pattern (default: all of ours)"
     )
-    deployed: DeployedModel | None = None
+    deployed: DeployedModel | None = Field(
+        default=None,
+        description="what is really deployed, where that is not what is meant: a mistake planted on purpose",
+    )
+    promises: Literal["at-least-once"] | None = Field(
+        default=None,
+        description="hold the target to more than AWS promises: where AWS promises at most once (a FIFO topic behind a "
+        "filter), what never arrives is then lost; refused on AWS itself",
+    )
 
 
 class TopologySpec(_Strict):
@@ -117,7 +127,9 @@ class TopologySpec(_Strict):
         default=5, description="receives before a message goes to the dead-letter queue; null: no dead-letter queue"
     )
     subscriptions: list[SubscriptionModel] = Field(
-        default_factory=lambda: [SubscriptionModel(name="orders")], min_length=1
+        default_factory=lambda: [SubscriptionModel(name="orders")],
+        min_length=1,
+        description="who gets the messages (default: one, called orders)",
     )
     shards: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="of a stream, when it is made")
     redrive: bool = Field(default=False, description="move dead letters back once the load is done, and drain again")
@@ -130,16 +142,16 @@ class TopologySpec(_Strict):
 class LoadSpec(_Strict):
     """What is sent. A shape adds keys of its own (`gameday list shapes`)."""
 
-    shape: str = "constant"
+    shape: str = Field(default="constant", description="how the rate changes: `gameday list shapes`")
     rate: Rate = Field(
         gt=0,
         description="messages per second over all users; a ramp and a staircase end at it, other shapes move around it",
     )
-    duration: PositiveDuration
+    duration: PositiveDuration = Field(description="how long the load lasts")
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
-    payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX)
+    payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX, description="least size of a body")
     batch: Count = Field(default=10, description="messages in one send call, at most as many as the transport takes")
-    users: Count = 4
+    users: Count = Field(default=4, description="producers; at most as many as groups")
     poison: Share = Field(default=0.0, description="messages that no handler can do")
     processes: Count = Field(default=1, description="Locust processes")
     give_up: PositiveDuration = Field(default=10.0, description="how long a message is retried")
@@ -153,20 +165,24 @@ class LoadSpec(_Strict):
 class ConsumersSpec(_Strict):
     """Who receives: each consumer is an OS process of its own."""
 
-    processes: Count = 3
-    concurrency: Count = 4
-    pollers: Count = 1
+    processes: Count = Field(default=3, description="consumer processes, for each subscription")
+    concurrency: Count = Field(default=4, description="messages in work at once in each process")
+    pollers: Count = Field(default=1, description="receive loops in each process")
     batch: Count | None = Field(
         default=None, description="messages in one receive (default: of a queue 10, its most; of a stream 100 of 1000)"
     )
     wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
-    handler: str = "reference"
-    processing_time: Annotated[Duration, Field(ge=0)] = 0.0
-    guard: str = "transaction"
-    store: Literal["sqlite", "dynamodb"] = "sqlite"
+    handler: str = Field(default="reference", description="what is done with a message: `gameday list handlers`")
+    processing_time: Annotated[Duration, Field(ge=0)] = Field(
+        default=0.0, description="how long the work of one message takes"
+    )
+    guard: str = Field(default="transaction", description="what stands around an effect: `gameday list guards`")
+    store: Literal["sqlite", "dynamodb"] = Field(default="sqlite", description="where effects are kept")
     heartbeat: PositiveDuration | None = Field(default=None, description="how often what is in hand is hidden anew")
     drain_timeout: PositiveDuration = Field(default=20.0, description="how long SIGTERM lets it finish what is in hand")
-    restart_delay: Annotated[Duration, Field(ge=0)] = 1.0
+    restart_delay: Annotated[Duration, Field(ge=0)] = Field(
+        default=1.0, description="how long a consumer that died stays away"
+    )
     checkpoint: Literal["after", "before"] = Field(
         default="after", description="of a stream: after the effects of what it covers or, wrongly, before them"
     )
@@ -179,32 +195,41 @@ class ConsumersSpec(_Strict):
 class ExpectSpec(_Strict):
     """What the verdict should be, for scenarios that show something: no run is judged by it, a script checks it."""
 
-    verdict: Verdict
-    claims: dict[str, Verdict] = Field(default_factory=dict)
+    verdict: Verdict = Field(description="of the whole run")
+    claims: dict[str, Verdict] = Field(default_factory=dict, description="what single claims must come out as")
     anomalies: list[str] = Field(default_factory=list, description="anomalies that must be counted at least once")
 
 
 class Body(_Strict):
     """The document but for chaos and claims, whose forms the faults and the claims themselves tell."""
 
-    name: str = Field(pattern=_NAME, max_length=_NAME_MAX)
-    transport: str
-    topology: TopologySpec = TopologySpec()
-    load: LoadSpec
-    consumers: ConsumersSpec = ConsumersSpec()
+    name: str = Field(
+        pattern=_NAME,
+        max_length=_NAME_MAX,
+        description="letters, digits and hyphens; run directories are named after it",
+    )
+    transport: str = Field(description="the pipeline: `gameday list transports`")
+    topology: TopologySpec = Field(default=TopologySpec(), description="what is built")
+    load: LoadSpec = Field(description="what is sent")
+    consumers: ConsumersSpec = Field(default=ConsumersSpec(), description="who receives")
     drain_timeout: PositiveDuration | None = Field(
         default=None,
         description="how long the queues may take to be empty after the load (default: long enough for every "
         "message to reach the dead-letter queue)",
     )
     seed: int | None = Field(default=None, description="makes schedule, payloads, groups and chaos repeatable")
-    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(default=0, description="0: any free port")
-    expect: ExpectSpec | None = None
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0, description="where /metrics is served; 0: any free port"
+    )
+    expect: ExpectSpec | None = Field(
+        default=None, description="what the verdict should be; `python -m gameday.rehearsal` compares, no run does"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """A scenario that can be run. `document` is all of it as it would be written, defaults included."""
+    """A scenario that can be run. `document` is all of it as it would be written, defaults included; `source` is what
+    was written, and where."""
 
     name: str
     transport: str
@@ -220,6 +245,7 @@ class Scenario:
     metrics_port: int
     expect: ExpectSpec | None
     document: Mapping[str, Any] = field(repr=False)
+    source: Document = field(repr=False)
 
     @property
     def subscriptions(self) -> list[str]:
@@ -294,6 +320,7 @@ def resolve(document: Document) -> Scenario:
         metrics_port=body.metrics_port,
         expect=body.expect,
         document=_written_back(body, own, chaos_data, claims_data, receive_batch, drain_timeout_s),
+        source=document,
     )
 
 
@@ -461,7 +488,13 @@ def _number(value: object, kind: str) -> object:
         return value if isinstance(value, int) else units.share(value)
     if kind == "duration-or-multiple":
         multiple = units.multiple(value, ("visibility_timeout",))
-        return units.duration_s(value) if multiple is None else {"times_visibility_timeout": multiple}
+        if multiple is not None:
+            return {"times_visibility_timeout": multiple}
+        try:
+            return units.duration_s(value)
+        except ValueError as error:
+            like = value if isinstance(value, int | float) and not isinstance(value, bool) else 1.5
+            raise ValueError(f"{error}, or as a multiple like {like}x visibility_timeout") from None
     return value
 
 
@@ -541,10 +574,30 @@ def _promises(body: Body, problems: _Problems) -> Mapping[str, Subscription]:
         problems.add(("topology", "subscriptions"), "two subscriptions have the same name")
         return {}
     try:
-        return transport.promises(topology_of(body.topology, settle_s=0))
+        promised = promises_of(body.transport, body.topology, settle_s=0)
     except ValueError as error:
         problems.add(("topology", "subscriptions"), str(error))
         return {}
+    for number, subscription in enumerate(body.topology.subscriptions):
+        if subscription.promises is not None and promised[subscription.name].promised_by is None:
+            problems.add(
+                ("topology", "subscriptions", number, "promises"),
+                f"{subscription.promises} is already promised by {body.transport} there; remove it",
+            )
+    return promised
+
+
+def promises_of(transport: str, spec: TopologySpec, *, settle_s: float) -> dict[str, Subscription]:
+    """What is promised on each subscription: what AWS documents, and more where the scenario asks for more.
+
+    Errors: ValueError for a topology that the transport cannot have.
+    """
+    promised = TRANSPORTS[transport].promises(topology_of(spec, settle_s=settle_s))
+    for subscription in spec.subscriptions:
+        promise = promised[subscription.name]
+        if subscription.promises is not None and promise.promises != subscription.promises:
+            promised[subscription.name] = replace(promise, promises=subscription.promises, promised_by="user")
+    return promised
 
 
 def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
@@ -561,7 +614,7 @@ def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
 
 def _meant(model: SubscriptionModel) -> SubscriptionSpec:
     deployed = None if model.deployed is None else Deployed(**model.deployed.model_dump())
-    return SubscriptionSpec(**{**model.model_dump(), "deployed": deployed})
+    return SubscriptionSpec(**{**model.model_dump(exclude={"promises"}), "deployed": deployed})
 
 
 def _check_meaning(body: Body, problems: _Problems) -> None:

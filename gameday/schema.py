@@ -25,10 +25,19 @@ Schema = dict[str, Any]
 def schema() -> Schema:
     root = scenario.Body.model_json_schema(by_alias=True)
     properties = root["properties"]
-    properties["transport"] = {"enum": list(TRANSPORTS)}
-    properties["load"] = _load(root["$defs"].pop("LoadSpec"))
-    properties["chaos"] = {"type": "array", "items": {"oneOf": [_fault(name) for name in FAULTS]}}
-    properties["claims"] = {"type": "array", "minItems": 1, "items": {"oneOf": _claims()}}
+    properties["transport"] = {"enum": list(TRANSPORTS), **_told(properties["transport"])}
+    properties["load"] = {**_load(root["$defs"].pop("LoadSpec")), **_told(properties["load"])}
+    properties["chaos"] = {
+        "type": "array",
+        "items": {"oneOf": [_fault(name) for name in FAULTS]},
+        "description": "what is broken and when, while the load runs (default: nothing)",
+    }
+    properties["claims"] = {
+        "type": "array",
+        "minItems": 1,
+        "items": {"oneOf": _claims()},
+        "description": "what must hold: a name, or an object with its bounds",
+    }
     root["required"] = [*root["required"], "claims"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "title": "gameday scenario"}
 
@@ -38,7 +47,8 @@ def _load(common: Schema) -> Schema:
     branches = []
     for name, model in SHAPES.items():
         own = _with_units(model, shape_units(model))["properties"]
-        properties = {**own, **common["properties"], "shape": {"const": name}}
+        shape = {"const": name, **_told(common["properties"]["shape"])}
+        properties = {**own, **common["properties"], "shape": shape}
         # Without a `shape` it is the default one.
         default = name == common["properties"]["shape"]["default"]
         required = [*common["required"], *([] if default else ["shape"])]
@@ -49,21 +59,40 @@ def _load(common: Schema) -> Schema:
 def _fault(name: str) -> Schema:
     model = FAULTS[name]
     found = _with_units(model, fault_units(model))
-    found["properties"]["fault"] = {"const": name}
+    found["properties"]["fault"] = {"const": name, "description": "what is broken"}
     return {**found, "title": name, "required": list(dict.fromkeys([*found.get("required", ()), "fault"]))}
 
 
 def _claims() -> list[Schema]:
     long_forms = []
     for name, bounds in BOUNDS.items():
-        properties: Schema = {"claim": {"enum": [name, *(alias for alias, real in ALIASES.items() if real == name)]}}
+        names = [name, *(alias for alias, real in ALIASES.items() if real == name)]
+        properties: Schema = {"claim": {"enum": names, "description": "what must hold"}}
         for bound, kind in bounds.items():
-            properties[scenario.short_bound(bound)] = {"type": "boolean"} if kind is bool else _UNITS["duration"]
+            written = {"type": "boolean"} if kind is bool else _UNITS["duration"]
+            properties[scenario.short_bound(bound)] = {**written, "description": _BOUNDS[bound]}
         long_forms.append(
             {"type": "object", "properties": properties, "required": ["claim"], "additionalProperties": False}
         )
     bare = [name for name in [*BOUNDS, *ALIASES] if not scenario.needs_bound(ALIASES.get(name, name))]
     return [{"enum": bare}, *long_forms]
+
+
+_BOUNDS: Mapping[str, str] = {
+    "strict": "count what AWS allows, too: what overtakes a dead letter, and what dies beside poison",
+    "p50_s": "half of the messages are received at most so long after they were due",
+    "p99_s": "99 % of the messages are received at most so long after they were due",
+    "max_s": "every message is received at most so long after it was due",
+    "grace_s": "how long after a fault its window still counts (default: recovery's `within`, else 5s)",
+    "during": "which messages are judged: calm (default) leaves out those due around faults, faults judges only those, "
+    "all judges all",
+    "within_s": "how soon after a fault no message is late any more",
+}
+
+
+def _told(written: Schema) -> Schema:
+    """The description alone."""
+    return {word: written[word] for word in ("description",) if word in written}
 
 
 def _with_units(model: type[BaseModel], kinds: Mapping[str, str]) -> Schema:
@@ -73,8 +102,7 @@ def _with_units(model: type[BaseModel], kinds: Mapping[str, str]) -> Schema:
     for key, kind in kinds.items():
         if kind in _UNITS:
             written = found["properties"][key]
-            kept = {word: written[word] for word in ("description",) if word in written}
-            found["properties"][key] = {**_UNITS[kind], **kept}
+            found["properties"][key] = {**_UNITS[kind], **_told(written)}
     return found
 
 

@@ -11,21 +11,15 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chaos.base import Fault
 from consumers.config import ConsumerConfig
-from gameday.scenario import Scenario, topology_of
+from gameday.scenario import Scenario, promises_of, topology_of
 from gameday.target import Target
-from history import envelope
 from history.clock import NS_PER_S, Clock
 from history.manifest import Manifest
 from loadgen.config import LoadConfig
 from transports.base import Addresses, Capability, Topology, Transport
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
-
-_SAMPLE = 300
-# A run in a thousand that proves nothing is nobody's trouble.
-_DOUBTFUL = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,38 +76,8 @@ class Setting:
     def topology(self, target: Target) -> Topology:
         return topology_of(self.scenario.topology, settle_s=target.settle_s)
 
-    def unmeant(self, topology: Topology) -> list[str]:
-        """The subscriptions for which no order is meant, as far as a few hundred of this seed tell: perhaps a filter
-        asks for a field that an order does not have."""
-        unmeant = set(topology.names)
-        for n in range(_SAMPLE):
-            if not unmeant:
-                break
-            body = envelope.pack(
-                id=f"sample-{n}", run=self.id, group="g", timestamp_ns=0, payload_bytes=0, seed=self.seed
-            )
-            unmeant.difference_update(self.transport.expect(topology, body.decode()))
-        return [name for name in topology.names if name in unmeant]
-
-    def doubtful(self) -> list[tuple[Fault, float, float]]:
-        """The faults that may well strike nothing: each with how many messages it strikes on average, and the chance
-        of none. Both are as if every message of its time came to it, so a fault of few consumers is more doubtful."""
-        load = self.scenario.load
-        found = []
-        for fault in self.scenario.chaos:
-            share, length_s = getattr(fault, "share", None), fault.length_s
-            if share is None:
-                continue
-            if length_s is None:
-                assert fault.at is not None, "only a single strike lasts until the load ends"
-                length_s = load.duration - fault.at
-            messages = load.rate * length_s * len(self.scenario.subscriptions)
-            if (none := (1.0 - share) ** messages) > _DOUBTFUL:
-                found.append((fault, share * messages, none))
-        return found
-
     def manifest(self, target: Target) -> Manifest:
-        promised = self.transport.promises(self.topology(target))
+        promised = promises_of(self.scenario.transport, self.scenario.topology, settle_s=target.settle_s)
         if target.effective_s:
             effective_from = self.clock.now_ns() + round(target.effective_s * NS_PER_S)
             promised |= {

@@ -25,6 +25,7 @@ from gameday import emulator
 from gameday.scenario import MEMORY
 from history.child import Child, python
 from history.errors import TargetError, UsageError
+from history.manifest import Subscription
 from transports.base import Call, CallFailed, Capability, Product, Transport
 from transports.carrier import BotoCarrier
 from transports.endpoint import Endpoint
@@ -277,6 +278,16 @@ def refuse_gaps(target: Target, transport: Transport, needs: Collection[Capabili
         raise TargetError(
             f"{target.what} {CANNOT} ({'; '.join(missing)}). Use another target{_or_memory(transport)}, or take it out "
             "of the scenario."
+        )
+
+
+def refuse_promises(target: Target, promised: Mapping[str, Subscription]) -> None:
+    """Errors: UsageError when AWS itself would be held to more than it promises; an emulator may be."""
+    held = [name for name, promise in promised.items() if promise.promised_by == "user"]
+    if held and "aws" in (target.kind, target.product):
+        raise UsageError(
+            f"`promises` of {', '.join(held)} holds {target.what} to more than AWS promises, and what AWS never "
+            "promised is no fault of AWS's; take it out of the scenario"
         )
 
 

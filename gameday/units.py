@@ -16,7 +16,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 _NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
 _SECONDS: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _RATE_PER_S: Mapping[str, float] = {"s": 1.0, "min": 1 / 60, "m": 1 / 60, "h": 1 / 3600}
-_BYTES: Mapping[str, int] = {"B": 1, "KB": 1000, "kB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2}
+_BYTES: Mapping[str, int] = {"B": 1, "KiB": 1024, "MiB": 1024**2}
+# 1000 to some and 1024 to others, AWS's own pages among them.
+_AMBIGUOUS = re.compile(rf"{_NUMBER}\s*([kKM])B")
 
 
 def duration_s(value: object) -> float:
@@ -43,6 +45,13 @@ def rate_per_s(value: object) -> float:
 
 def size_bytes(value: object) -> int:
     """Bytes: `size_bytes("2KiB")` is 2048. Errors: ValueError that says what to write."""
+    if isinstance(value, str) and (matched := _AMBIGUOUS.fullmatch(value.strip())):
+        number, binary = matched[1], f"{matched[2].upper()}iB"
+        wide, narrow = (_plain(float(number) * one) for one in (_BYTES[binary], {"K": 1e3, "M": 1e6}[binary[0]]))
+        raise ValueError(
+            f"{value!r} is {narrow} bytes to some and {wide} to others; "
+            f"write {number}{binary} ({wide} bytes) or {narrow}B"
+        )
     number, unit = _split(value, "a size", example="512B or 2KiB", units=_BYTES)
     size = number * _BYTES[unit]
     if size != int(size):
@@ -121,7 +130,7 @@ Size = Annotated[
     int,
     BeforeValidator(size_bytes),
     PlainSerializer(lambda size: f"{size}B"),
-    WithJsonSchema({"type": "string", "pattern": r"^\d*\.?\d+\s*(B|KB|kB|KiB|MB|MiB)$", "examples": ["512B", "2KiB"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^\d*\.?\d+\s*(B|KiB|MiB)$", "examples": ["512B", "2KiB"]}),
 ]
 Share = Annotated[
     float,

@@ -37,8 +37,8 @@ class _View:
         self.live: Live | None = None
 
     def note(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(text, soft_wrap=True)
+        """A line that stays, as it is written: what looks like Rich's markup is YAML."""
+        self._console.print(text, soft_wrap=True, markup=False)
 
     def phase(self, text: str) -> None:
         """What the run is doing now."""

@@ -23,6 +23,7 @@ Kind = Literal["queue", "stream"]
 OrderedBy = Literal["group", "partition"]
 Promise = Literal["at-least-once", "at-most-once"]
 During = Literal["calm", "faults", "all"]
+PromisedBy = Literal["user"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {
@@ -46,7 +47,10 @@ BOUNDS: Mapping[str, Mapping[str, type]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subscription:
-    """What a transport promises on one subscription; durations in seconds, `effective_from` in ns of our clock."""
+    """What a transport promises on one subscription; durations in seconds, `effective_from` in ns of our clock.
+
+    `promised_by` is `user` where the scenario holds the target to more than AWS promises.
+    """
 
     kind: Kind = "queue"
     ordered_by: OrderedBy | None = None
@@ -58,7 +62,7 @@ class Subscription:
     settle_s: float = 0.0
     effective_from: int | None = None
     promises: Promise = "at-least-once"
-    promised_by: Literal["user"] | None = None
+    promised_by: PromisedBy | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +190,7 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         ("kind", ("queue", "stream")),
         ("ordered_by", ("group", "partition")),
         ("promises", ("at-least-once", "at-most-once")),
-        ("promised_by", ("user",)),
+        ("promised_by", get_args(PromisedBy)),
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")

@@ -175,7 +175,8 @@ def _faults() -> Iterator[str]:
     yield ""
     yield (
         "An entry of a scenario's `chaos` list, registered in `chaos/registry.py`. All take `at` (strike once, so long "
-        "after the load began), or `every` with `jitter` and `until` (again and again)."
+        "after the load began), or `every` with `jitter` and `until` (again and again; first at `at`, or after one "
+        "`every`). What these and the common keys mean: [scenario.md](scenario.md#faults)."
     )
     yield ""
     rows = [
@@ -220,7 +221,7 @@ def _listed(title: str, what: str, column: str, where: str) -> Iterator[str]:
 
 
 def _keys(model: type[BaseModel], units: Mapping[str, str], without: set[str]) -> str:
-    """The keys that a scenario writes, each with what kind of number it is and whether it must be there."""
+    """The keys that a scenario writes, each with what kind of number it is, and its default or `required`."""
     told = []
     for name, field in model.model_fields.items():
         if name in without:
@@ -228,10 +229,20 @@ def _keys(model: type[BaseModel], units: Mapping[str, str], without: set[str]) -
         key = field.alias or name
         kind = units.get(key, "").replace("-", " ")
         choices = " | ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
-        needed = "required" if field.is_required() else ""
+        needed = "required" if field.is_required() else _default(field.default, kind)
         inside = ", ".join(filter(None, [kind, choices, needed]))
         told.append(f"`{key}`" + (f" ({inside})" if inside else ""))
     return ", ".join(told)
+
+
+def _default(value: object, kind: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"default {str(value).lower()}"
+    # An integer counts, and a float is a share.
+    share = "share" in kind and isinstance(value, float)
+    return f"default {value:.0%}" if share else f"default {value:g}" if isinstance(value, float) else f"default {value}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

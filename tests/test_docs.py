@@ -13,6 +13,7 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
+from chaos.base import Entry
 from gameday import scenario
 from gameday.cli import app
 from gameday.document import parse
@@ -116,6 +117,7 @@ def test_the_scenario_shown_is_one() -> None:
         ("`topology`:", scenario.TopologySpec, set()),
         ("`load`,", scenario.LoadSpec, set()),
         ("`consumers`:", scenario.ConsumersSpec, set()),
+        ("## Faults", Entry, set()),
     ],
 )
 def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel], others: set[str]) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from chaos.base import ConsumerFault, Count, Lasting, Share
 from chaos.scene import LOOK_AGAIN_S, Scene
@@ -22,9 +22,11 @@ class CrashAt(Lasting, ConsumerFault):
     colour: ClassVar[str] = "#ff7383"
 
     fault: Literal["crash-at"]
-    point: Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"]
-    nth: Count | None = None
-    share: Share | None = None
+    point: Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"] = Field(
+        description="where in its work it crashes; of a stream, a delete is the checkpoint"
+    )
+    nth: Count | None = Field(default=None, description="at the n-th message since it struck; or `share`")
+    share: Share | None = Field(default=None, description="at this share of the messages; or `nth`")
 
     @model_validator(mode="after")
     def _one_choice(self) -> CrashAt:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from signal import Signals
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import ConsumerFault
 from chaos.scene import Scene
 from chaos.stage import NotInjected, Victim
@@ -20,8 +22,8 @@ class KillConsumer(ConsumerFault):
     colour: ClassVar[str] = "#c4162a"
 
     fault: Literal["kill-consumer"]
-    signal: Literal["KILL", "TERM"] = "KILL"
-    while_holding: bool = True
+    signal: Literal["KILL", "TERM"] = Field(default="KILL", description="KILL: a crash; TERM: a deployment")
+    while_holding: bool = Field(default=True, description="wait, at most some seconds, until it holds a message")
 
     async def strike(self, scene: Scene) -> None:
         victims = await scene.victims()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import ConsumerFault, Lasting, Pick, Share
 from chaos.scene import Scene
 
@@ -14,8 +16,8 @@ class LoseDelete(Lasting, ConsumerFault):
     colour: ClassVar[str] = "#3274d9"
 
     fault: Literal["lose-delete"]
-    share: Share = 1.0
-    pick: Pick = 1.0
+    share: Share = Field(default=1.0, description="the share of the deletes that is lost (default: all)")
+    pick: Pick = Field(default=1.0, description="how many consumers it strikes, or what share of them (default: all)")
 
     async def strike(self, scene: Scene) -> None:
         disturbance = scene.disturbance("lose-delete", share=self.share)

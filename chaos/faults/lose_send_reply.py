@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import Fault, Lasting, Share
 from chaos.scene import Scene
 
@@ -17,7 +19,7 @@ class LoseSendReply(Lasting, Fault):
     colour: ClassVar[str] = "#ff9830"
 
     fault: Literal["lose-send-reply"]
-    share: Share = 1.0
+    share: Share = Field(default=1.0, description="the share of the send calls whose reply is lost (default: all)")
 
     async def strike(self, scene: Scene) -> None:
         disturbance = scene.disturbance("lose-send-reply", share=self.share)

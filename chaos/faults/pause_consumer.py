@@ -23,8 +23,8 @@ class PauseConsumer(ConsumerFault):
     colour: ClassVar[str] = "#8f3bb8"
 
     fault: Literal["pause-consumer"]
-    for_: Seconds = Field(alias="for")
-    while_holding: bool = True
+    for_: Seconds = Field(alias="for", description="how long it is stopped")
+    while_holding: bool = Field(default=True, description="wait, at most some seconds, until it holds a message")
 
     @property
     def length_s(self) -> float:

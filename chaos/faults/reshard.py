@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import Fault
 from chaos.scene import Scene
 from chaos.stage import NotInjected
@@ -21,7 +23,7 @@ class Reshard(Fault):
     colour: ClassVar[str] = "#00a3a3"
 
     fault: Literal["reshard"]
-    action: Literal["split", "merge"] = "split"
+    action: Literal["split", "merge"] = Field(default="split", description="what is done to the stream's shards")
 
     async def strike(self, scene: Scene) -> None:
         stream = scene.stage.stream

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, TimesVisibilityTimeout
 from chaos.scene import Scene
 from history.control import Disturbance
@@ -18,9 +20,9 @@ class StretchProcessing(Lasting, ConsumerFault):
     colour: ClassVar[str] = "#e0b400"
 
     fault: Literal["stretch-processing"]
-    to: Extent
-    share: Share = 1.0
-    pick: Pick = 1.0
+    to: Extent = Field(description="how long the work of one message then takes")
+    share: Share = Field(default=1.0, description="the share of the messages that it strikes (default: all)")
+    pick: Pick = Field(default=1.0, description="how many consumers it strikes, or what share of them (default: all)")
 
     async def strike(self, scene: Scene) -> None:
         def order(visibility_timeout_s: float) -> Disturbance:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import Fault, Lasting, Share
 from chaos.scene import Scene
 
@@ -18,7 +20,7 @@ class ThrottleSends(Lasting, Fault):
     colour: ClassVar[str] = "#37872d"
 
     fault: Literal["throttle-sends"]
-    share: Share = 0.5
+    share: Share = Field(default=0.5, description="the share of the messages that is refused (default: half)")
 
     async def strike(self, scene: Scene) -> None:
         disturbance = scene.disturbance("throttle-sends", share=self.share)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def gameday(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["verify"], ["conformance"], ["sweep"], ["schema"], ["list"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["validate"], ["verify"], ["conformance"], ["sweep"], ["schema"], ["list"]]
+)
 def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str]) -> None:
     code, out, _ = gameday(*command, "--help")
     assert code == 0
@@ -55,6 +58,8 @@ def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str
         (["run", "quik"], "no scenario is called 'quik'; did you mean quick?"),
         (["run", "quick", "--set", "load.rate=5"], "--set load.rate=5: load.rate: 5 has no unit"),
         (["run", "quick", "--target", "moon"], "moon"),
+        (["validate", "quik"], "no scenario is called 'quik'; did you mean quick?"),
+        (["validate", "quick", "--set", "load.rate=5"], "--set load.rate=5: load.rate: 5 has no unit"),
         (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
         (["list", "stars"], "stars"),
         (["sweep", "--older-than", "5"], "--older-than '5' has no unit; a duration is written like 5s"),
@@ -131,6 +136,45 @@ def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
     assert {branch["properties"]["shape"]["const"] for branch in whole["properties"]["load"]["oneOf"]} == set(SHAPES)
     claim = next(b for b in whole["properties"]["claims"]["items"]["oneOf"] if "p99" in b.get("properties", {}))
     assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace"}
+
+
+def properties(schema: object, path: str = "") -> Iterator[tuple[str, dict[str, object]]]:
+    """Every property anywhere in a schema, with its path."""
+    if isinstance(schema, dict):
+        for key, inner in schema.items():
+            if key == "properties":
+                yield from ((f"{path}/{name}", written) for name, written in inner.items())
+            yield from properties(inner, f"{path}/{key}")
+    elif isinstance(schema, list):
+        for number, inner in enumerate(schema):
+            yield from properties(inner, f"{path}/{number}")
+
+
+def test_the_schema_describes_every_key() -> None:
+    found = dict(properties(schema()))
+    assert len(found) > 100
+    assert [path for path, written in found.items() if not written.get("description")] == []
+
+
+def test_a_scenario_without_a_doubt_is_valid(gameday: Gameday) -> None:
+    assert gameday("validate", "quick") == (0, "valid\n", "")
+
+
+def test_notes_are_printed_with_their_line_and_claim_and_are_no_error(gameday: Gameday) -> None:
+    code, out, err = gameday("validate", "quick", "--set", "load.duration=18s", "--set", "load.rate=20/s")
+    assert (code, err) == (0, "")
+    _, first, second, last = out.splitlines()
+    assert re.match(r"note: .*quick\.yaml:\d+: claims\.6 \(lag\): about \d+ messages of orders will be due", first)
+    assert re.match(
+        r"note: .*quick\.yaml:\d+: claims\.7 \(recovery\): after chaos\.1 \(stretch-processing\) is", second
+    )
+    assert last == "valid, with 3 notes"
+
+
+def test_the_list_of_transports_says_what_can_never_be_shown() -> None:
+    listed = dict(catalogue("transports"))
+    assert "behind a filter at-most-once, so that a loss there can never be shown" in listed["sns-fifo"]
+    assert [name for name, told in listed.items() if "at-most-once" in told] == ["sns-fifo"]
 
 
 def test_a_metrics_port_that_is_taken(gameday: Gameday, tmp_path: Path) -> None:

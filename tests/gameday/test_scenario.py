@@ -117,6 +117,9 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("topology.visibility_timeout=5", "topology.visibility_timeout: 5 has no unit"),
         ("chaos.0.at=6", "chaos.0.at: 6 has no unit"),
         ("chaos.1.to=8", "chaos.1.to: 8 has no unit"),
+        ("chaos.1.to=1.5", "or as a multiple like 1.5x visibility_timeout"),
+        ("chaos.1.to=1.5x", "or as a multiple like 1.5x visibility_timeout"),
+        ("load.payload=1KB", "load.payload: '1KB' is 1000 bytes to some and 1024 to others; write 1KiB"),
         ("claims.2.p99=3", "claims.2.p99: 3 has no unit"),
         # Values.
         ("load.batch=11", "load.batch: 11 is more than the 10 messages that one send call of"),
@@ -376,3 +379,16 @@ def test_what_makes_no_sense_on_a_queue(key: str) -> None:
     name, _, value = key.partition(": ")
     (complaint,) = complaints(GOOD, f"consumers.{name}={value}")
     assert f": consumers.{name}: " in complaint
+
+
+def test_a_promise_that_is_there_already_is_refused() -> None:
+    promising = "topology.subscriptions=[{name: a, promises: at-least-once}]"
+    (line,) = complaints(GOOD, promising)
+    assert "topology.subscriptions.0.promises: at-least-once is already promised by sqs-fifo there; remove it" in line
+    filtered = promising.replace("promises", "filter: {currency: [EUR]}, promises")
+    (line,) = complaints(GOOD, "transport=sns", filtered)
+    assert "already promised by sns" in line
+    (promise,) = scenario.promises_of(
+        "sns-fifo", read(GOOD, "transport=sns-fifo", filtered).topology, settle_s=0
+    ).values()
+    assert (promise.promises, promise.promised_by) == ("at-least-once", "user")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,8 @@ from gameday import scenario
 from gameday.setting import Setting
 from gameday.target import Target, refuse_gaps, settle_s
 from history.clock import NS_PER_S
-from history.errors import TargetError
+from history.errors import NotARun, TargetError
+from history.manifest import load
 from transports.base import Product
 from transports.endpoint import Endpoint
 
@@ -66,43 +67,26 @@ def test_a_filter_that_the_target_reads_otherwise_is_refused_before_the_run(tmp_
     assert setting(tmp_path).needs == []
 
 
-@pytest.mark.parametrize(
-    ("fault", "doubtful"),
-    [
-        ("{at: 6s, fault: stretch-processing, to: 3s, share: 2%, for: 2s}", [6.8]),
-        ("{at: 6s, fault: stretch-processing, to: 3s, share: 4%, for: 2s}", []),
-        ("{at: 11900ms, fault: lose-delete, share: 20%}", [3.4]),
-        ("{at: 6s, fault: lose-delete, for: 100ms}", []),
-        ("{at: 6s, fault: crash-at, point: after-effect, nth: 2}", []),
-        ("{at: 6s, fault: kill-consumer}", []),
-    ],
-    ids=["rare", "less so", "to the load's end", "all of them", "the second", "no share"],
-)
-def test_a_fault_that_may_strike_nothing_is_noticed(fault: str, doubtful: list[float], tmp_path: Path) -> None:
-    # Of 85 messages a second; each of two subscriptions gets all of them.
+def test_the_users_promise_stands_in_the_manifest_as_the_users(tmp_path: Path) -> None:
     made = setting(
         tmp_path,
-        f"chaos=[{fault}]",
-        "load.rate=85/s",
-        "topology.subscriptions=[{name: a}, {name: b}]",
-        "claims=[no-loss]",
-        "load.duration=12s",
+        "transport=sns-fifo",
+        "chaos=[]",
+        "topology.subscriptions=[{name: a, filter: {currency: [EUR]}, promises: at-least-once}, "
+        "{name: b, filter: {currency: [EUR]}}, {name: c}]",
     )
-    found = made.doubtful()
-    assert [round(struck, 1) for _, struck, _ in found] == doubtful
-    for _, struck, none in found:
-        assert none == pytest.approx(math.exp(-struck), rel=0.5)
+    manifest = made.manifest(target("ministack"))
+    manifest.save(tmp_path)
+    read = load(tmp_path).subscriptions
+    assert {name: (promise.promises, promise.promised_by) for name, promise in read.items()} == {
+        "a": ("at-least-once", "user"),
+        "b": ("at-most-once", None),
+        "c": ("at-least-once", None),
+    }
 
 
-@pytest.mark.parametrize("name", scenario.names())
-def test_no_shipped_scenario_has_a_fault_that_may_strike_nothing(name: str, tmp_path: Path) -> None:
-    made = Setting(scenario=scenario.load(scenario.find(name)), id="run-1", directory=tmp_path, seed=7)
-    assert made.doubtful() == []
-
-
-@pytest.mark.parametrize(("field", "unmeant"), [("currency", []), ("curency", ["b"])])
-def test_a_filter_that_no_order_passes_is_noticed(field: str, unmeant: list[str], tmp_path: Path) -> None:
-    found = setting(
-        tmp_path, "chaos=[]", f"topology.subscriptions=[{{name: a}}, {{name: b, filter: {{{field}: [EUR]}}}}]"
-    )
-    assert found.unmeant(found.topology(target("ministack"))) == unmeant
+def test_only_the_user_promises_more_than_aws(tmp_path: Path) -> None:
+    document = {"schema": 1, "subscriptions": {"a": {"promised_by": "somebody"}}, "claims": [{"claim": "no-loss"}]}
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(NotARun, match="promised_by is 'somebody'; it must be one of user"):
+        load(tmp_path)

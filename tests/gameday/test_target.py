@@ -18,6 +18,7 @@ import pytest
 
 from gameday import target
 from history.errors import TargetError, UsageError
+from history.manifest import Subscription
 from tests.contract.aws_answers import complaints
 from tests.gameday.commanded import wait_until
 from transports.base import Call, Product
@@ -240,3 +241,21 @@ def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_
             conductor.kill()
         wait_until(lambda: not emulator.is_running() or emulator.status() == "zombie", "the emulator's end", 20)
     assert [path.name for path in run.iterdir()] == ["logs"], "a run directory holds evidence and nothing else"
+
+
+@pytest.mark.parametrize(("kind", "product"), [("aws", "unknown"), ("localstack", "aws")])
+def test_aws_is_held_to_no_more_than_it_promises(kind: target.Kind, product: Product) -> None:
+    there = target.Target(
+        kind=kind,
+        what="the endpoint",
+        endpoint=Endpoint(urls={}),
+        cannot_show=(),
+        product=product,
+        settle_s=0,
+        tick_ns=0,
+    )
+    promised = {"euro": Subscription(filtered=True, promised_by="user"), "all": Subscription()}
+    with pytest.raises(UsageError, match="`promises` of euro holds the endpoint to more than AWS promises"):
+        target.refuse_promises(there, promised)
+    target.refuse_promises(there, {"all": Subscription()})
+    target.refuse_promises(replace(there, kind="localstack", product="localstack"), promised)

@@ -25,6 +25,7 @@ def shown(*, terminal: bool, term: str = "xterm") -> str:
     console = Console(file=out, force_terminal=terminal, width=100, height=40, highlight=False, _environ={"TERM": term})
     with watching(console, scenario.load(scenario.find("quick"))) as view:
         view.note("metrics at somewhere")
+        view.note("note: --set claims=[no-loss]: claims.0")
         view.phase("draining: 5 left")
         view.phase("draining: 4 left")
         view.snapshot({"report": "ready"})
@@ -37,8 +38,9 @@ def shown(*, terminal: bool, term: str = "xterm") -> str:
 @pytest.mark.parametrize(("terminal", "term"), [(False, "xterm"), (True, "dumb")])
 def test_plain_lines_where_nothing_can_be_redrawn(terminal: bool, term: str) -> None:
     lines = shown(terminal=terminal, term=term).splitlines()
-    assert lines[:3] == ["metrics at somewhere", "draining: 5 left", "load and chaos"]
-    (figures,) = lines[3:]
+    assert lines[:2] == ["metrics at somewhere", "note: --set claims=[no-loss]: claims.0"]
+    assert lines[2:4] == ["draining: 5 left", "load and chaos"]
+    (figures,) = lines[4:]
     assert "17 sent of 2210" in figures
     assert "faults: kill-consumer" in figures
     assert "errors: 2, most often send: Timeout (2)" in figures

@@ -44,6 +44,11 @@ def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     return rules.matches(rules.read(pattern, EVENTBRIDGE), rules.leaves_of(event))
 
 
+def fields(pattern: Mapping[str, Any]) -> set[str]:
+    """The paths into an event that a pattern asks to be there. Raises ValueError for one that cannot be read."""
+    return rules.asked(rules.read(pattern, EVENTBRIDGE))
+
+
 def check(pattern: Mapping[str, Any]) -> None:
     """Raise ValueError for a pattern that EventBridge would refuse: which field, what is wrong, what to write."""
     rules.read(pattern, EVENTBRIDGE)

@@ -157,6 +157,11 @@ def _read_text(text: str, language: Language) -> Sequence[Rule]:
     return tuple(_read_object([{}], json.loads(text), "", language, alternative=False))
 
 
+def asked(rules: Sequence[Rule]) -> set[str]:
+    """The paths of the fields that some rule asks to be there."""
+    return {path for rule in rules for path, field in rule.items() if not field.absent}
+
+
 def alternatives(path: str, value: Any) -> Sequence[Mapping[str, Any]]:
     """What stands in an `$or`, or ValueError."""
     if not isinstance(value, list | tuple) or len(value) < 2 or not all(isinstance(one, Mapping) for one in value):

@@ -70,6 +70,14 @@ def matches_body(policy: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
     return rules.matches(_read(policy, "body"), rules.leaves_of(body))
 
 
+def fields(policy: Mapping[str, Any], on: Scope = "attributes") -> set[str]:
+    """What a policy asks to be there: attributes by their names, or paths into the body.
+
+    Raises ValueError for a policy that cannot be read.
+    """
+    return rules.asked(_read(policy, on))
+
+
 def check(policy: Mapping[str, Any], on: Scope = "attributes") -> None:
     """Raise ValueError for a policy that SNS would refuse: which key, what is wrong, what to write."""
     read = _read(policy, on)

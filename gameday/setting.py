@@ -22,6 +22,7 @@ from loadgen.config import LoadConfig
 from transports.base import Addresses, Capability, Topology, Transport
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
+from transports.sns import BYTES_MAX as TOPIC_BYTES
 
 _SAMPLE = 300
 # A run in a thousand that proves nothing is nobody's trouble.
@@ -75,11 +76,12 @@ class Setting:
             "replay": topology.replay,
             "redrive": topology.redrive,
             "reshard": any(fault.fault == "reshard" for fault in self.scenario.chaos),
+            "max_message": (topology.max_message or 0) > TOPIC_BYTES,
         }
         return [need for need, wanted in asked.items() if wanted]
 
     def topology(self, target: Target) -> Topology:
-        return topology_of(self.scenario.topology, settle_s=target.settle_s)
+        return topology_of(self.scenario, settle_s=target.settle_s)
 
     def unmeant(self, topology: Topology) -> list[str]:
         """The subscriptions for which no order is meant, as far as a few hundred of this seed tell: perhaps a filter
@@ -181,6 +183,8 @@ class Setting:
             processes=spec.processes,
             give_up_s=spec.give_up,
             retry=spec.retry,
+            dedup_reuse=spec.dedup_reuse,
+            delay_s=None if spec.delay is None else int(spec.delay),
         )
 
 

@@ -28,7 +28,9 @@ _ARN = f"arn:aws:sns:us-east-1:{ACCOUNT}:"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}|[A-Za-z0-9_-]{1,251}\.fifo")
 _SEQUENCE_FIRST = 10_000_000_000_000_000_000
 _SEQUENCE_STEP = 1_000
-_TOPIC_SETTABLE = {"ContentBasedDeduplication", "FifoThroughputScope", "DisplayName", "Policy"}
+_TOPIC_SETTABLE = {"ContentBasedDeduplication", "FifoThroughputScope", "DisplayName", "MaximumMessageSize", "Policy"}
+# What MaximumMessageSize may say.
+_BYTES_RANGE = range(1_024, 1_048_576 + 1)
 _SUBSCRIPTION_SETTABLE = {"RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
 
 
@@ -227,8 +229,8 @@ class Sns:
     def _publish_batch(self, now: int, params: Params) -> Answer:
         topic = self._topic(params)
         entries = entries_of(params.get("PublishBatchRequestEntries"))
-        if sum(_size(entry) for entry in entries) > BYTES_MAX:
-            raise Refused("BatchRequestTooLong", f"The length of all the messages is more than {BYTES_MAX} bytes.")
+        if sum(_size(entry) for entry in entries) > (most := _bytes_max(topic)):
+            raise Refused("BatchRequestTooLong", f"The length of all the messages is more than {most} bytes.")
         answer = each(
             self.conduct.published_in(entries),
             lambda entry: self._accept(now, topic, entry),
@@ -303,7 +305,14 @@ def _set_topic(topic: Topic, name: str, value: str) -> None:
         raise _invalid(f"{name}: true or false, on a FIFO topic")
     if name == "FifoThroughputScope" and (not topic.fifo or value not in ("Topic", "MessageGroup")):
         raise _invalid(f"{name}: Topic or MessageGroup, on a FIFO topic")
+    if name == "MaximumMessageSize" and (not value.isdecimal() or int(value) not in _BYTES_RANGE):
+        raise _invalid(f"{name}: a number of bytes from {_BYTES_RANGE[0]} to {_BYTES_RANGE[-1]}")
     topic.attributes[name] = value
+
+
+def _bytes_max(topic: Topic) -> int:
+    """What a message may have, and a batch of them; without the attribute it is the default."""
+    return int(topic.attributes.get("MaximumMessageSize", BYTES_MAX))
 
 
 def _set_subscription(subscription: _Subscription, given: Mapping[str, str]) -> None:
@@ -347,7 +356,7 @@ def _checked(topic: Topic, entry: Params) -> tuple[str | None, str] | None:
     message, group, dedup_id = entry.get("Message"), entry.get("MessageGroupId"), entry.get("MessageDeduplicationId")
     if not message:
         raise _invalid("Empty message")
-    if _size(entry) > BYTES_MAX:
+    if _size(entry) > _bytes_max(topic):
         raise _invalid("Message too long")
     _text(entry)
     for name, attribute in (entry.get("MessageAttributes") or {}).items():

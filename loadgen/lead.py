@@ -190,17 +190,21 @@ class Lead:
         """All users are there, or on their way. Whoever comes later has nothing to send: the lanes are drawn once."""
         if not self._begun or self._lanes is not None:
             return
-        self._lanes = self._runner.target_user_classes_count.get(self._user_class, 0)
-        if not self._lanes:
+        lanes = self._runner.target_user_classes_count.get(self._user_class, 0)
+        if not lanes and self._environment.shape_class is not None:
+            # It may want more users yet, and some of them may be ours.
+            return
+        self._lanes = lanes
+        if not lanes:
             users = ", ".join(f"{count} {name}" for name, count in self._runner.target_user_classes_count.items())
             self._fail(f"no {self._user_class} was started ({users}), so nothing can be sent; raise --users")
             self.stop()
         else:
-            self._config = replace(self._config, users=self._lanes)
-            if self._lanes > self._config.groups:
+            self._config = replace(self._config, users=lanes)
+            if lanes > self._config.groups:
                 logger.warning(
                     "%d users but %d groups: a group belongs to one user, so some users have nothing to send",
-                    self._lanes,
+                    lanes,
                     self._config.groups,
                 )
         self._answer_asking()

@@ -380,6 +380,19 @@ def test_where_no_user_of_ours_was_started_nothing_was_sent_and_the_exit_code_sa
     assert "no GamedayUser was started (0 GamedayUser, 1 WebUser), so nothing can be sent; raise --users" in ran.stderr
 
 
+def test_under_a_load_shape_the_load_begins_with_the_first_user_of_ours(tmp_path: Path, memory: Endpoint) -> None:
+    prepare(tmp_path, memory, transport="memory", rate_per_s=40.0, duration_s=0.5)
+    shape = tmp_path / "shape.py"
+    shape.write_text(
+        WEB.format(weight=1, fixed_count=1)
+        + "\nfrom locust import LoadTestShape\n\nclass Later(LoadTestShape):\n    def tick(self):\n"
+        + "        return None if self.get_run_time() > 3.5 else (1 if self.get_run_time() < 1 else 2, 10)\n"
+    )
+    ran = alone(tmp_path, files=f"{LOCUSTFILE},{shape}")
+    assert ran.returncode == 0, ran.stderr
+    assert "20 scheduled, 20 intended, 20 acked" in ran.stderr
+
+
 def test_a_load_of_which_nothing_was_accepted_never_exits_0(tmp_path: Path, memory: Endpoint) -> None:
     config = prepare(tmp_path, memory, transport="memory", duration_s=0.2, give_up_s=0.3)
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -28,6 +28,7 @@ from transports.base import Addresses, SubscriptionSpec, Topology
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
+RETRIES = ("ordered", "unordered", "none")
 # What the hosts of AWS's own queues end with: everywhere, in China, and where a host has both kinds of IP address.
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
@@ -160,6 +161,8 @@ class LoadConfig:
         for name in ("groups", "users", "batch", "processes"):
             if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
                 raise UsageError(f"{path}: {name} is {getattr(config, name)!r}; at least 1 belongs there")
+        if config.retry not in RETRIES:
+            raise UsageError(f"{path}: retry is {config.retry!r}; it is one of {', '.join(RETRIES)}")
         if config.users < config.processes:
             raise UsageError(
                 f"{path}: {config.processes} processes share {config.users} users; each needs at least one"

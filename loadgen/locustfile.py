@@ -64,6 +64,7 @@ def _arguments(parser: Any) -> None:
     # Locust calls this before it forks, so that what is decided here holds for its workers too.
     if any(argument.split("=")[0] == "--processes" for argument in sys.argv):
         _keep_to_ourselves(parser)
+    # Locust's web page shows the parser's own arguments to everyone who may open it, but not those of a group.
     group = parser.add_argument_group("gameday", "The fixed-rate load of loadgen/locustfile.py")
     group.add_argument("--gameday-help", action="help", help="this help; Locust's own does not know these options")
     group.add_argument(

@@ -450,6 +450,20 @@ def test_locusts_total_counts_each_call_once_and_no_message_besides(tmp_path: Pa
         assert rows["sqs      SendMessageBatch"] == rows["Aggregated"] == len(calls) < 300
 
 
+def test_its_options_are_not_shown_on_locusts_web_page() -> None:
+    # In a process of its own: a locustfile patches the standard library.
+    asked = (
+        "import sys; sys.path.insert(0, sys.argv.pop());"
+        "from locust.argument_parser import get_parser; import loadgen.locustfile;"
+        "parser = get_parser(); print(*parser.args_included_in_web_ui); print(*vars(parser.parse_args([])))"
+    )
+    argv = [sys.executable, "-c", asked, str(LOCUSTFILE.parents[1])]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    shown, known = (line.split() for line in ran.stdout.splitlines())
+    assert "host" in shown and "gameday_queue_url" in known
+    assert not any(name.startswith("gameday") for name in shown)
+
+
 def test_its_own_help_shows_its_options() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--gameday-help"],

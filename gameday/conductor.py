@@ -229,7 +229,7 @@ class _Conductor:
         runner = Runner(self._strikes(), stage=self._stage(load, writer, addresses, carrier))
         backlog = self._backlog(addresses, carrier, writer, leases)
         start_ns = setting.clock.now_ns() + round(_LEAD_S * NS_PER_S)
-        writer.write(events.mark("load-started"))
+        writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
         await load.command("start", at=start_ns)
         view.started(start_ns)
         async with asyncio.TaskGroup() as playing:

@@ -91,8 +91,8 @@ class _Forecast:
         self._seed = seed
         self._effective_s = effective_s
         self._transport = TRANSPORTS[scenario.transport]
-        self._topology = topology_of(scenario.topology, settle_s=0)
-        self._promises = promises_of(scenario.transport, scenario.topology, settle_s=0)
+        self._topology = topology_of(scenario, settle_s=0)
+        self._promises = promises_of(scenario, settle_s=0)
 
     def notes(self) -> Iterator[Note]:
         if not self._scenario.shape.total:

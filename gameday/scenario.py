@@ -29,12 +29,15 @@ from gameday import document as documents
 from gameday import units
 from gameday.document import Document, Route
 from gameday.units import Duration, PositiveDuration, Rate, Share, Size
+from history import envelope
 from history.errors import NotARun, UsageError
 from history.manifest import ALIASES, BOUNDS, Claim, Subscription, parse_claim
 from loadgen.shapes import SHAPES, Shape
 from loadgen.shapes import units as shape_units
-from transports.base import Deployed, SubscriptionSpec, Topology
+from transports.base import Deployed, Outgoing, SubscriptionSpec, Topology, Transport
+from transports.queue import BYTES_MAX as QUEUE_BYTES_MAX
 from transports.registry import TRANSPORTS
+from transports.sns import MESSAGE_SIZE_MAX
 from verify.registry import CHECKS
 
 SCENARIOS = Path(__file__).resolve().parent / "scenarios"
@@ -46,9 +49,7 @@ Count = Annotated[int, Field(ge=1)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 # A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80 characters; RUN adds a time to the name.
 _NAME_MAX, _SUBSCRIPTION_MAX = 24, 16
-_SQS_MESSAGE_MAX = 1024 * 1024
-# What one send call takes: SQS, SNS and EventBridge 1 MiB; PutRecords 10 MiB.
-_CALL_BYTES_MAX = {"queue": 1024 * 1024, "stream": 10 * 1024 * 1024}
+_DELAY_MAX_S = 15 * 60
 # What has no meaning for some kind of transport, by part of the scenario, and why.
 _NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "queue": {
@@ -61,6 +62,7 @@ _NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "stream": {
         "topology": {
+            "delay": "a record of a stream can be read at once",
             "visibility_timeout": "a stream hides nothing from anybody",
             "max_receives": "a stream has no dead-letter queue",
             "redrive": "a stream has no dead-letter queue",
@@ -131,6 +133,12 @@ class TopologySpec(_Strict):
         min_length=1,
         description="who gets the messages (default: one, called orders)",
     )
+    delay: Annotated[Duration, Field(ge=0, le=_DELAY_MAX_S)] = Field(
+        default=0.0, description="how long a queue keeps every new message back (DelaySeconds); lag counts it"
+    )
+    max_message: Annotated[Size, Field(ge=1024, le=MESSAGE_SIZE_MAX)] | None = Field(
+        default=None, description="what an SNS topic takes: a message, or a batch, with attributes (default: 256KiB)"
+    )
     shards: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="of a stream, when it is made")
     redrive: bool = Field(default=False, description="move dead letters back once the load is done, and drain again")
     replay: bool = Field(default=False, description="replay everything from an archive once the load is done")
@@ -149,16 +157,29 @@ class LoadSpec(_Strict):
     )
     duration: PositiveDuration = Field(description="how long the load lasts")
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
-    payload: Size = Field(default=512, ge=0, le=_SQS_MESSAGE_MAX, description="least size of a body")
+    payload: Size = Field(default=512, ge=0, description="least size of a body; how large it may be the service says")
     batch: Count = Field(default=10, description="messages in one send call, at most as many as the transport takes")
     users: Count = Field(default=4, description="producers; at most as many as groups")
     poison: Share = Field(default=0.0, description="messages that no handler can do")
     processes: Count = Field(default=1, description="Locust processes")
     give_up: PositiveDuration = Field(default=10.0, description="how long a message is retried")
-    retry: Literal["ordered", "unordered"] = Field(
+    retry: Literal["ordered", "unordered", "none"] = Field(
         default="ordered",
         description="whether a message that was not accepted holds back what comes after it in its group; unordered "
-        "breaks the order of a group on purpose",
+        "breaks the order of a group on purpose; none sends nothing again, as a producer that ignores partial failures",
+    )
+    delay: Annotated[Duration, Field(ge=0, le=_DELAY_MAX_S)] | None = Field(
+        default=None, description="a delay that each message brings, in place of the queue's; Standard queues only"
+    )
+    dedup: Literal["id", "content"] = Field(
+        default="id",
+        description="by what a FIFO queue or topic deduplicates: an id that the producer names, or the body "
+        "(ContentBasedDeduplication)",
+    )
+    dedup_reuse: Share = Field(
+        default=0.0,
+        description="messages that go out, by mistake, as an earlier one of their group: under its deduplication id, "
+        "or with its body where `dedup` is content; the broker swallows them",
     )
 
 
@@ -574,7 +595,7 @@ def _promises(body: Body, problems: _Problems) -> Mapping[str, Subscription]:
         problems.add(("topology", "subscriptions"), "two subscriptions have the same name")
         return {}
     try:
-        promised = promises_of(body.transport, body.topology, settle_s=0)
+        promised = promises_of(body, settle_s=0)
     except ValueError as error:
         problems.add(("topology", "subscriptions"), str(error))
         return {}
@@ -587,21 +608,22 @@ def _promises(body: Body, problems: _Problems) -> Mapping[str, Subscription]:
     return promised
 
 
-def promises_of(transport: str, spec: TopologySpec, *, settle_s: float) -> dict[str, Subscription]:
+def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subscription]:
     """What is promised on each subscription: what AWS documents, and more where the scenario asks for more.
 
     Errors: ValueError for a topology that the transport cannot have.
     """
-    promised = TRANSPORTS[transport].promises(topology_of(spec, settle_s=settle_s))
-    for subscription in spec.subscriptions:
+    promised = TRANSPORTS[scenario.transport].promises(topology_of(scenario, settle_s=settle_s))
+    for subscription in scenario.topology.subscriptions:
         promise = promised[subscription.name]
         if subscription.promises is not None and promise.promises != subscription.promises:
             promised[subscription.name] = replace(promise, promises=subscription.promises, promised_by="user")
     return promised
 
 
-def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
+def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
     """`settle_s`: the target's, where the scenario says nothing."""
+    spec = scenario.topology
     return Topology(
         subscriptions=[_meant(subscription) for subscription in spec.subscriptions],
         visibility_timeout_s=spec.visibility_timeout,
@@ -609,6 +631,9 @@ def topology_of(spec: TopologySpec, *, settle_s: float) -> Topology:
         settle_s=settle_s if spec.settle is None else spec.settle,
         shards=spec.shards,
         archive=spec.replay,
+        max_message_bytes=spec.max_message,
+        delay_s=spec.delay,
+        dedup=scenario.load.dedup,
     )
 
 
@@ -655,6 +680,9 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
         problems.add(
             ("topology", "visibility_timeout"), f"{units.format_duration(hidden_s)}: SQS takes whole seconds, 1s to 12h"
         )
+    for part, delay_s in (("topology", body.topology.delay), ("load", body.load.delay or 0.0)):
+        if delay_s != int(delay_s):
+            problems.add((part, "delay"), f"{units.format_duration(delay_s)}: SQS takes whole seconds, 0s to 15min")
     if (transport := TRANSPORTS.get(body.transport)) is not None:
         _check_consumed(body, transport.kind, problems)
     if consumers.handler not in HANDLERS:
@@ -700,11 +728,14 @@ def _check_load(body: Body, problems: _Problems) -> None:
                 f"{load.batch} is more than the {transport.batch_max} messages that one send call of "
                 f"{body.transport} takes",
             )
-        elif load.batch * load.payload > (most := _CALL_BYTES_MAX[transport.kind]):
+        else:
+            _check_sizes(body, transport, problems)
+        _check_dedup(body, transport, problems)
+        if load.delay is not None and not transport.delays_messages:
             problems.add(
-                ("load", "payload"),
-                f"{load.batch} messages of {load.payload} bytes exceed the {most} bytes that one send call of "
-                f"{body.transport} takes; lower load.batch or load.payload",
+                ("load", "delay"),
+                f"a message of {body.transport} brings no delay of its own: that takes a Standard queue which it is "
+                "sent to. Remove it, or delay the whole queue with topology.delay",
             )
         if load.retry == "unordered" and not transport.ordered:
             problems.add(("load", "retry"), f"{body.transport} keeps no order that a retry could break; remove it")
@@ -716,6 +747,65 @@ def _check_load(body: Body, problems: _Problems) -> None:
         )
     if load.processes > load.users:
         problems.add(("load", "processes"), f"{load.processes} processes for {load.users} users: some would be empty")
+    if load.retry == "none" and "give_up" in load.model_fields_set:
+        problems.add(("load", "give_up"), "nothing is sent again where load.retry is none; remove one of the two")
+
+
+def _check_sizes(body: Body, transport: Transport, problems: _Problems) -> None:
+    """What a service would refuse each time, and what it would accept and could put into no queue."""
+    load, topology = body.load, topology_of(body, settle_s=0)
+    limits = transport.limits(topology)
+    # More than any call takes: a body of a terabyte is not made to see that it is too large.
+    size = transport.size(topology, _longest(body, min(load.payload, 2 * limits.call)))
+    what = f"{max(size.sent, load.payload)} bytes{f' with {size.beside}' if size.beside else ''}"
+    raised = f", or raise {limits.raised_by}" if limits.raised_by else ""
+    if size.sent > limits.message:
+        problems.add(
+            ("load", "payload"),
+            f"a message would have {what}, and {body.transport} takes {limits.message}; lower load.payload{raised}",
+        )
+    elif load.batch * size.sent > limits.call:
+        problems.add(
+            ("load", "payload"),
+            f"{load.batch} messages of {what} exceed the {limits.call} bytes that one send call of {body.transport} "
+            f"takes; lower load.batch or load.payload{raised}",
+        )
+    elif size.arrives > QUEUE_BYTES_MAX:
+        problems.add(
+            ("load", "payload"),
+            f"{body.transport} would take a message of {what}, but what it makes of it may have {size.arrives}, and a "
+            f"queue takes {QUEUE_BYTES_MAX}, so that it would be lost; lower load.payload",
+        )
+
+
+def _longest(body: Body, payload_bytes: int) -> Outgoing:
+    """A message as large as this load's are at most: the largest of some dozen, whose contents differ."""
+    groups = body.load.groups
+    id = f"g{groups - 1}-{10**9}"
+
+    def packed(seed: int, least: int) -> bytes:
+        run = f"{body.name}-YYYYmmdd-HHMMSS-0123"
+        return envelope.pack(
+            id=id, run=run, group=f"g{groups - 1}", timestamp_ns=10**18, payload_bytes=least, seed=seed
+        )
+
+    largest = max(range(_SAMPLES), key=lambda seed: len(packed(seed, 0)))
+    return Outgoing(id=id, body=packed(largest, payload_bytes).decode(), group=f"g{groups - 1}", dedup_id=None)
+
+
+_SAMPLES = 50
+
+
+def _check_dedup(body: Body, transport: Transport, problems: _Problems) -> None:
+    if transport.deduplicates:
+        return
+    for key, given in (("dedup", body.load.dedup != "id"), ("dedup_reuse", body.load.dedup_reuse > 0)):
+        if given:
+            sibling = _ordered_sibling(body.transport)
+            problems.add(
+                ("load", key),
+                f"{body.transport} deduplicates nothing; remove it{f', or use {sibling}' if sibling else ''}",
+            )
 
 
 def _check_chaos(body: Body, chaos: Sequence[Fault], problems: _Problems) -> None:
@@ -835,9 +925,10 @@ def _check_expect(body: Body, claims: Sequence[Claim], problems: _Problems) -> N
 
 
 def _drain_timeout_s(body: Body) -> float:
-    """Long enough for a message that fails each time to reach the dead-letter queue."""
+    """Long enough for a message that fails each time to reach the dead-letter queue, after the delay of the last."""
     receives = (body.topology.max_receives or _RECEIVES_GUESS) + 1
-    return math.ceil(receives * body.topology.visibility_timeout) + _DRAIN_SPARE_S
+    delay_s = body.topology.delay if body.load.delay is None else body.load.delay
+    return math.ceil(receives * body.topology.visibility_timeout + delay_s) + _DRAIN_SPARE_S
 
 
 _RECEIVES_GUESS = 5
@@ -851,6 +942,8 @@ def _written_back(
     for part, keys in _nothing_to(body).items():
         written[part] = {key: value for key, value in written[part].items() if key not in keys}
     written["load"] |= shape
+    if body.load.retry == "none":
+        del written["load"]["give_up"]
     written["consumers"]["batch"] = receive_batch
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     return {**written, "chaos": chaos, "claims": claims}

@@ -20,6 +20,7 @@ from loadgen.config import LoadConfig
 from transports.base import Addresses, Capability, Topology, Transport
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
+from transports.sns import BYTES_MAX as TOPIC_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +70,16 @@ class Setting:
             "replay": topology.replay,
             "redrive": topology.redrive,
             "reshard": any(fault.fault == "reshard" for fault in self.scenario.chaos),
+            "max_message": (topology.max_message or 0) > TOPIC_BYTES,
         }
-        filters = self.transport.needs(topology_of(topology, settle_s=0.0))
+        filters = self.transport.needs(topology_of(self.scenario, settle_s=0.0))
         return [*(need for need, wanted in asked.items() if wanted), *sorted(filters)]
 
     def topology(self, target: Target) -> Topology:
-        return topology_of(self.scenario.topology, settle_s=target.settle_s)
+        return topology_of(self.scenario, settle_s=target.settle_s)
 
     def manifest(self, target: Target) -> Manifest:
-        promised = promises_of(self.scenario.transport, self.scenario.topology, settle_s=target.settle_s)
+        promised = promises_of(self.scenario, settle_s=target.settle_s)
         if target.effective_s:
             effective_from = self.clock.now_ns() + round(target.effective_s * NS_PER_S)
             promised |= {
@@ -147,6 +149,8 @@ class Setting:
             processes=spec.processes,
             give_up_s=spec.give_up,
             retry=spec.retry,
+            dedup_reuse=spec.dedup_reuse,
+            delay_s=None if spec.delay is None else int(spec.delay),
         )
 
 

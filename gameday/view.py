@@ -86,8 +86,8 @@ class _View:
         figures = [
             (
                 "load",
-                f"{seen['acked_per_s']:.0f}/s of {seen['scheduled_per_s']:.0f}/s, "
-                f"{seen['acked']} sent of {self._scenario.shape.total}",
+                f"{seen['acked_per_s']:.0f}/s{_of(seen['scheduled_per_s'])}, "
+                f"{seen['acked']} sent{_due(seen['scheduled'])}, {self._scenario.shape.total} in all",
             )
         ]
         for name, sub in seen["subscriptions"].items():
@@ -127,6 +127,15 @@ def watching(console: Console, scenario: Scenario) -> Iterator[_View]:
 def _counts(counts: Mapping[str, int], kinds: Iterable[str]) -> str:
     """Each kind that occurred, or none."""
     return ", ".join(f"{counts[kind]} {_DUPLICATES.get(kind, kind)}" for kind in kinds if counts[kind]) or "none"
+
+
+def _of(scheduled_per_s: float | None) -> str:
+    """What the schedule wants at the moment, whether the load keeps up or not."""
+    return "" if scheduled_per_s is None else f" of {scheduled_per_s:.0f}/s"
+
+
+def _due(scheduled: int | None) -> str:
+    return "" if scheduled is None else f" of {scheduled} due"
 
 
 def _lag(latency_s: Mapping[str, float] | None) -> str:

@@ -28,6 +28,7 @@ from transports.base import Addresses, SubscriptionSpec, Topology
 from transports.endpoint import Endpoint
 from transports.registry import TRANSPORTS
 
+RETRIES = ("ordered", "unordered", "none")
 # What the hosts of AWS's own queues end with: everywhere, in China, and where a host has both kinds of IP address.
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
@@ -37,8 +38,10 @@ class LoadConfig:
     """`clock` is `str(Clock)`; `params` are the shape's own fields, as it names them; sizes and times tell their unit.
 
     `batch` is the most messages of one call (the transport may allow fewer), `users` how many calls may be on their
-    way at once, `processes` how many Locust workers send (1: one process without a master). `retry` is "ordered" or
-    "unordered": whether a message that was not accepted holds back what comes after it in its group.
+    way at once, `processes` how many Locust workers send (1: one process without a master). `retry` is "ordered",
+    "unordered" or "none": whether a message that was not accepted holds back what comes after it in its group, or is
+    not sent again. `dedup_reuse` is the share of messages that go out under the deduplication id of an earlier one or,
+    where the topology deduplicates by content, with its body. `delay_s` is each message's own, in place of the queue's.
     """
 
     run_dir: str
@@ -61,6 +64,8 @@ class LoadConfig:
     processes: int = 1
     give_up_s: float = 30.0
     retry: str = "ordered"
+    dedup_reuse: float = 0.0
+    delay_s: int | None = None
 
     @property
     def writers(self) -> list[str]:
@@ -93,7 +98,8 @@ class LoadConfig:
         transport = TRANSPORTS[self.transport]
         return Lane(
             batch=min(self.batch, transport.batch_max),
-            ordered=transport.ordered and self.retry == "ordered",
+            ordered=transport.ordered and self.retry != "unordered",
+            retries=self.retry != "none",
             give_up_ns=round(self.give_up_s * NS_PER_S),
         )
 
@@ -155,6 +161,8 @@ class LoadConfig:
         for name in ("groups", "users", "batch", "processes"):
             if not isinstance(getattr(config, name), int) or getattr(config, name) < 1:
                 raise UsageError(f"{path}: {name} is {getattr(config, name)!r}; at least 1 belongs there")
+        if config.retry not in RETRIES:
+            raise UsageError(f"{path}: retry is {config.retry!r}; it is one of {', '.join(RETRIES)}")
         if config.users < config.processes:
             raise UsageError(
                 f"{path}: {config.processes} processes share {config.users} users; each needs at least one"

@@ -4,6 +4,10 @@ It promises that at most one unanswered message of a group is ever on its way; t
 which nobody knows, is repeated (same id, next attempt number, after a growing pause) before anything later of its
 group goes out; and that a group which got no `ok` for `give_up_ns` is abandoned, its later messages never intended.
 
+A message that is `refused`, which no repetition would change, is given up at once and alone: its group goes on with the
+next one. That breaks no order, for the refused one stands nowhere, and one message that is too large must not silence
+a group. Without `retries` that is what happens to every message that was not accepted.
+
 On a transport without order a group means nothing to the broker, so there every message stands for itself: nothing
 waits for another, and only what was not accepted itself is given up. `group` and `seq` stay on it for the records.
 """
@@ -14,10 +18,12 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from history.events import SendResult
 from loadgen.schedule import Message
+
+Result = SendResult | Literal["refused"]
 
 NS_PER_MS = 1_000_000
 LATE_NS = 100 * NS_PER_MS
@@ -59,12 +65,13 @@ class _Track:
 
 
 class Lane:
-    """`batch`: how many messages one call takes. Times are in ns of one clock."""
+    """`batch`: how many messages one call takes; `retries`: whether any is sent again. Times are in ns of one clock."""
 
-    def __init__(self, *, batch: int, ordered: bool, give_up_ns: int) -> None:
+    def __init__(self, *, batch: int, ordered: bool, give_up_ns: int, retries: bool = True) -> None:
         self.tally = Tally()
         self._batch = batch
         self._ordered = ordered
+        self._retries = retries
         self._give_up_ns = give_up_ns
         self._tracks: dict[str, _Track] = {}
         self._abandoned: set[str] = set()
@@ -112,7 +119,7 @@ class Lane:
             attempts.append(Attempt(message, track.attempts))
         return attempts
 
-    def settle(self, attempts: Sequence[Attempt], outcomes: Sequence[SendResult], now: int) -> None:
+    def settle(self, attempts: Sequence[Attempt], outcomes: Sequence[Result], now: int) -> None:
         """The outcome of each attempt that `take` gave out, in its order."""
         if "ok" in outcomes:
             self._failing_since = None
@@ -127,7 +134,10 @@ class Lane:
                 self._next(name, track)
                 continue
             track.unknown = track.unknown or outcome == "unknown"
-            if now - track.since >= self._give_up_ns:
+            if outcome == "refused" or not self._retries:
+                self._count_given_up(track)
+                self._next(name, track)
+            elif now - track.since >= self._give_up_ns:
                 self._give_up(name, track)
             else:
                 pause = min(FIRST_PAUSE_NS << min(attempt.number - 1, 20), LONGEST_PAUSE_NS)
@@ -157,12 +167,16 @@ class Lane:
 
     def _give_up(self, name: str, track: _Track) -> None:
         if track.attempts:
-            if track.unknown or track.on_its_way:
-                self.tally.unknown += 1
-            else:
-                self.tally.failed += 1
+            self._count_given_up(track)
         self._abandoned.add(name)
         del self._tracks[name]
+
+    def _count_given_up(self, track: _Track) -> None:
+        """The head, of which no more attempts are made."""
+        if track.unknown or track.on_its_way:
+            self.tally.unknown += 1
+        else:
+            self.tally.failed += 1
 
     def _track_of(self, message: Message) -> str:
         return message.group if self._ordered else message.id

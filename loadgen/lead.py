@@ -5,7 +5,11 @@ all of them stand by; that `done` is reported once, after every sending process 
 a sending process which vanished ends the load with an exit code that says so.
 
 With a conductor (standard input is a pipe) the start, the stop and the disturbances come from there, as told in
-history/control.py; the end of its input stops the load. Without one the load starts by itself.
+history/control.py; the end of its input stops the load. Without one the load starts by itself, and ends with an exit
+code above 0 when nothing was sent.
+
+Other user classes may run beside ours. How many users of our class there are is Locust's to decide (`--users`,
+weights, `fixed_count`), so lanes are handed out when it has spawned them all: a lane without a user would never send.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from gevent.socket import wait_read
 
 from history.clock import Clock
 from history.control import Disturbance, report
-from history.errors import HistoryError
+from history.errors import RunError
 from loadgen.config import LoadConfig
 from loadgen.disturbances import KINDS
 from loadgen.lanes import Tally
@@ -38,17 +42,28 @@ _LOOK_FOR_LOST_NODES_S = 1.0
 
 
 class Lead:
-    """`present` tells whether a sending process, named as Locust names it, is still there."""
+    """`user_class` is the name of the class whose users send; `present` tells whether a sending process, named as
+    Locust names it, is still there."""
 
     def __init__(
-        self, environment: Any, *, config: LoadConfig, conducted: bool, present: Callable[[str], bool]
+        self,
+        environment: Any,
+        *,
+        config: LoadConfig,
+        user_class: str,
+        conducted: bool,
+        present: Callable[[str], bool],
     ) -> None:
         self._environment = environment
         self._runner = environment.runner
         self._config = config
+        self._user_class = user_class
         self._clock = Clock.parse(config.clock)
         self._conducted = conducted
         self._present = present
+        # The nodes of users that ask for a lane before it is known how many lanes there are.
+        self._asking: list[str] = []
+        self._lanes: int | None = None
         self._handed_out = 0
         self._standing_by = 0
         self._nodes: set[str] = set()
@@ -75,27 +90,22 @@ class Lead:
             "failed": self._on_failed,
         }.items():
             self._runner.register_message(f"gameday-{name}", listener)
+        environment.events.spawning_complete.add_listener(self._on_spawned)
         if conducted:
             gevent.spawn(self._listen)
 
     def begin(self) -> None:
-        """Locust starts its users: as many lanes as users. A second time in one process there is nothing to send."""
+        """Locust starts its users. A second time in one process there is nothing to send."""
         if self._begun:
             logger.error("this run is over and its history is closed; start Locust again for another run")
             return
         self._begun = True
-        self._config = replace(self._config, users=max(self._runner.target_user_count, 1))
-        if self._config.users > self._config.groups:
-            logger.warning(
-                "%d users but %d groups: a group belongs to one user, so some users have nothing to send",
-                self._config.users,
-                self._config.groups,
-            )
         gevent.spawn(self._conduct)
 
     def stop(self) -> None:
         """End early: calls in flight are finished, what was not sent counts as missed."""
         self._stopping.set()
+        self._answer_asking()
         self._tell("stop")
 
     def finish(self) -> None:
@@ -103,7 +113,9 @@ class Lead:
         self._leaving = True
         if self._begun:
             self.stop()
-            self._finished.wait(timeout=FINISH_WITHIN_S + 5)
+            if not self._finished.wait(timeout=FINISH_WITHIN_S + 5):
+                self._fail("the load did not come to its end; its history may lack the last records")
+                self._set_exit_code()
 
     def _conduct(self) -> None:
         gevent.wait([self._ready, self._stopping], count=1)
@@ -124,6 +136,7 @@ class Lead:
                     self._done.add(node)
                     self._fail(f"the sending process {node} vanished; its history file tells how far it came")
         self._report()
+        self._set_exit_code()
         self._finished.set()
         if not self._leaving:
             self._end_locust()
@@ -137,17 +150,32 @@ class Lead:
             report("done", **summary)
         logger.info("load done: %s", ", ".join(f"{count} {name}" for name, count in summary.items()))
 
-    def _end_locust(self) -> None:
+    def _set_exit_code(self) -> None:
+        if self._failure is None and not self._conducted and not self._tally.acked:
+            # A conductor judges that itself.
+            self._failure = "no message of the load was accepted"
+            logger.error(self._failure)
         if self._failure is not None:
-            self._environment.process_exit_code = HistoryError.exit_code
+            self._environment.process_exit_code = RunError.exit_code
         elif self._conducted:
             # Failed calls are what chaos is for; without a conductor Locust's own --exit-code-on-error decides.
             self._environment.process_exit_code = 0
+
+    def _end_locust(self) -> None:
         options = self._environment.parsed_options
-        if options is None or options.headless:
+        headless = options is None or options.headless
+        told = self._environment.shape_class is not None or (options is not None and options.run_time)
+        if self._failure is None and self._others() and (told or not headless):
+            logger.info("the other users go on until %s", "their time is over" if told else "somebody stops them")
+        elif headless:
             self._runner.quit()
         else:
             self._runner.stop()
+
+    def _others(self) -> list[str]:
+        """The other user classes that have users."""
+        counts = self._runner.target_user_classes_count
+        return [name for name, count in counts.items() if count and name != self._user_class]
 
     def _fail(self, why: str) -> None:
         self._failure = why
@@ -158,17 +186,51 @@ class Lead:
     def _tell(self, name: str, data: object = None, node: str | None = None) -> None:
         self._runner.send_message(f"gameday-{name}", data, node)
 
+    def _on_spawned(self, **_: object) -> None:
+        """All users are there, or on their way. Whoever comes later has nothing to send: the lanes are drawn once."""
+        if not self._begun or self._lanes is not None:
+            return
+        lanes = self._runner.target_user_classes_count.get(self._user_class, 0)
+        if not lanes and self._environment.shape_class is not None:
+            # It may want more users yet, and some of them may be ours.
+            return
+        self._lanes = lanes
+        if not lanes:
+            users = ", ".join(f"{count} {name}" for name, count in self._runner.target_user_classes_count.items())
+            self._fail(f"no {self._user_class} was started ({users}), so nothing can be sent; raise --users")
+            self.stop()
+        else:
+            self._config = replace(self._config, users=lanes)
+            if lanes > self._config.groups:
+                logger.warning(
+                    "%d users but %d groups: a group belongs to one user, so some users have nothing to send",
+                    lanes,
+                    self._config.groups,
+                )
+        self._answer_asking()
+
+    def _answer_asking(self) -> None:
+        while self._asking:
+            self._hand_out(self._asking.pop(0))
+
     def _on_join(self, msg: Any, **_: object) -> None:
+        if self._lanes is None and not self._stopping.is_set():
+            self._asking.append(msg.node_id)
+        else:
+            self._hand_out(msg.node_id)
+
+    def _hand_out(self, node: str) -> None:
+        """A lane to one user of the node, or word that there is none for it."""
         number = None
-        if not self._stopping.is_set() and not self._finished.is_set() and self._handed_out < self._config.users:
+        if not self._stopping.is_set() and not self._finished.is_set() and self._handed_out < (self._lanes or 0):
             number = self._handed_out
             self._handed_out += 1
-            self._nodes.add(msg.node_id)
-        self._tell("lane", {"lane": number, "config": orjson.dumps(self._config.to_json()).decode()}, msg.node_id)
+            self._nodes.add(node)
+        self._tell("lane", {"lane": number, "config": orjson.dumps(self._config.to_json()).decode()}, node)
 
     def _on_standing_by(self, **_: object) -> None:
         self._standing_by += 1
-        if self._standing_by == self._config.users:
+        if self._standing_by == self._lanes:
             self._ready.set()
 
     def _on_done(self, msg: Any, **_: object) -> None:

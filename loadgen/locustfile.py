@@ -1,10 +1,17 @@
 """What Locust loads: `locust -f loadgen/locustfile.py`, alone, with `--processes N`, as `--master` or as `--worker`.
 
-The conductor starts it headless with `GAMEDAY_LOAD` naming a LoadConfig; so may anybody. How many users there are and
-what they send is the configuration's business (`--users` overrides the number); they end by themselves.
+The conductor starts it headless with `GAMEDAY_LOAD` naming a LoadConfig; so may anybody. What is sent is the
+configuration's business, and so is the number of users, unless `--users` says otherwise; they end by themselves.
 
-Two rows of statistics: each API call under its own name, timed from its start, and `message`, each accepted message
-timed from the moment it was due, so that a broker which makes the load wait does not look fast.
+Other locustfiles may be named beside it (`-f loadgen/locustfile.py,web.py`). Locust then shares its users among the
+classes as always; the rate is the schedule's, however many of them are ours. The run ends with the load, unless
+`--run-time` or a load shape says how long, or somebody watches in the browser: then the other users go on.
+
+In the statistics each API call is a request under its own name. `due to accepted` times each accepted message from
+the moment it was due, so that a broker which makes the load wait does not look fast; it is a row of its own and not
+counted among the requests, which have carried these messages already.
+
+Locust prints its own `--help` before it has read any locustfile; `--gameday-help` prints it with our options.
 
 Locust looks for modules in the current directory first. What is imported here is ours and the libraries' all the same,
 whatever stands there; other locustfiles find what they did.
@@ -47,8 +54,6 @@ sys.path[:] = _path
 _LOOPBACK = "127.0.0.1"
 _SPAWN_RATE_MAX = 100
 _WORKERS_END_WITHIN_S = 10
-# Locust's web page would show the arguments to everyone who may open it.
-_HIDDEN = {"include_in_web_ui": False}
 _lead: Lead | None = None
 _node: Node | None = None
 
@@ -60,7 +65,7 @@ def send(user: Any) -> None:
     raise StopUser
 
 
-class Producer(User):  # type: ignore[misc]  # Locust ships no types
+class GamedayUser(User):  # type: ignore[misc]  # Locust ships no types
     """One lane of the schedule: one call at a time, its groups are nobody else's."""
 
     tasks = [send]  # noqa: RUF012  # Locust's own way to name tasks
@@ -70,23 +75,24 @@ def _arguments(parser: Any) -> None:
     # Locust calls this before it forks, so that what is decided here holds for its workers too.
     if any(argument.split("=")[0] == "--processes" for argument in sys.argv):
         _keep_to_ourselves(parser)
-    parser.add_argument(
+    # Locust's web page shows the parser's own arguments to everyone who may open it, but not those of a group.
+    group = parser.add_argument_group("gameday", "The fixed-rate load of loadgen/locustfile.py")
+    group.add_argument("--gameday-help", action="help", help="this help; Locust's own does not know these options")
+    group.add_argument(
         "--gameday-load",
         metavar="FILE",
         env_var="GAMEDAY_LOAD",
         default="",
-        **_HIDDEN,
         help="the load's configuration, a JSON file that `gameday run` writes as load.json into its run directory",
     )
-    parser.add_argument(
+    group.add_argument(
         "--gameday-queue-url",
         metavar="URL",
         default="",
-        **_HIDDEN,
         help="without a configuration: the SQS queue to send to; the history goes to runs/locust-TIME",
     )
-    parser.add_argument("--gameday-rate", metavar="N", type=float, default=10.0, help="messages per second", **_HIDDEN)
-    parser.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long", **_HIDDEN)
+    group.add_argument("--gameday-rate", metavar="N", type=float, default=10.0, help="messages per second (10)")
+    group.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long it sends (60)")
 
 
 def _keep_to_ourselves(parser: Any) -> None:
@@ -103,8 +109,13 @@ def _init(environment: Any, **_: object) -> None:
     if isinstance(runner, WorkerRunner):
         _node = Node(runner, writer=lambda: f"load-{runner.worker_index}", count=_count(environment))
         return
-    config = _config(options)
-    conducted = _is_pipe(STDIN)
+    chosen = GamedayUser in environment.user_classes
+    if not chosen and not (options.gameday_load or options.gameday_queue_url):
+        # Other users were chosen by name, and nobody asks for ours.
+        return
+    config = _config(options, chosen=chosen)
+    # The conductor always writes a configuration.
+    conducted = bool(options.gameday_load) and _is_pipe(STDIN)
     if conducted:
         continue_when_orphaned()
     if options.num_users is None:
@@ -117,6 +128,7 @@ def _init(environment: Any, **_: object) -> None:
     _lead = Lead(
         environment,
         config=config,
+        user_class=GamedayUser.__name__,
         conducted=conducted,
         present=(lambda node: node in runner.clients and runner.clients[node].state != STATE_MISSING)
         if distributed
@@ -127,7 +139,8 @@ def _init(environment: Any, **_: object) -> None:
 
 
 def _test_start(environment: Any, **_: object) -> None:
-    if _lead is not None:
+    # In the browser the classes are chosen for each test.
+    if _lead is not None and GamedayUser in environment.user_classes:
         _lead.begin()
     # Ctrl-C would strike whichever user runs, between a call and its record; so it ends the load in order instead.
     gevent.signal_handler(signal.SIGINT, environment.runner.quit)
@@ -156,8 +169,13 @@ def _outlive_workers() -> None:
                 os.waitpid(worker.pid, 0)
 
 
-def _config(options: Any) -> LoadConfig:
+def _config(options: Any, *, chosen: bool) -> LoadConfig:
     try:
+        if not chosen:
+            raise UsageError(
+                f"the options say what {GamedayUser.__name__} sends, but it is not among the users that were chosen; "
+                "name it, too, or leave the options out"
+            )
         if options.gameday_load:
             return LoadConfig.load(Path(options.gameday_load))
         if options.gameday_queue_url:
@@ -166,7 +184,7 @@ def _config(options: Any) -> LoadConfig:
             )
         raise UsageError(
             "GAMEDAY_LOAD is not set: it names the load's configuration, which `gameday run` writes as load.json into "
-            "the run directory (or give a queue with --gameday-queue-url)"
+            "the run directory (or give a queue with --gameday-queue-url; --gameday-help tells more)"
         )
     except UsageError as error:
         print(error, file=sys.stderr)
@@ -185,6 +203,7 @@ def _is_pipe(descriptor: int) -> bool:
 def _count(environment: Any) -> Any:
     """What turns a call into Locust's statistics."""
     fire = environment.events.request.fire
+    stats = environment.stats
 
     def count(sample: Sample) -> None:
         failed = [outcome.error or outcome.outcome for outcome in sample.outcomes if outcome.outcome != "ok"]
@@ -196,16 +215,11 @@ def _count(environment: Any) -> Any:
             exception=RuntimeError(failed[0].partition(":")[0]) if failed else None,
             context={},
         )
+        # Not fired: what is fired is counted in the total, where the call stands for its messages.
+        messages = stats.get("due to accepted", "message")
         for attempt, outcome in zip(sample.attempts, sample.outcomes, strict=True):
             if outcome.outcome == "ok":
-                fire(
-                    request_type="message",
-                    name="due to accepted",
-                    response_time=(sample.ended - attempt.message.due) / NS_PER_MS,
-                    response_length=0,
-                    exception=None,
-                    context={},
-                )
+                messages.log((sample.ended - attempt.message.due) / NS_PER_MS, 0)
 
     return count
 

@@ -7,6 +7,7 @@ Nothing here knows Locust: how to wait, how to carry a call and who counts calls
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from loadgen.config import LoadConfig
 from loadgen.disturbances import Disturbances
 from loadgen.lanes import Attempt, Feed, Lane
 from loadgen.schedule import Message, producer
+from transports.aws_errors import is_permanent
 from transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
 from transports.registry import TRANSPORTS
 
@@ -60,6 +62,9 @@ class Sender:
         self._disturbances = disturbances
         self._count = count
         self._calls = 0
+        # The latest message of each group that went out under its own name, and those that went out under another's.
+        self._latest: dict[str, Message] = {}
+        self._reused: dict[str, Message] = {}
 
     def run(self, feed: Feed, wait: Callable[[float], bool]) -> None:
         """Send until the lane is over or `wait(seconds)` says True: stop. Errors: HistoryError."""
@@ -78,7 +83,7 @@ class Sender:
                 return
 
     def _send(self, attempts: list[Attempt]) -> None:
-        messages = [self._outgoing(attempt.message) for attempt in attempts]
+        messages = [self._outgoing(attempt) for attempt in attempts]
         self._calls += 1
         name = f"{self._producer}-call-{self._calls}"
         self._writer.write(*map(self._intended, attempts, messages))
@@ -111,7 +116,7 @@ class Sender:
                 for attempt, outcome in zip(attempts, outcomes, strict=True)
             )
         )
-        self.lane.settle(attempts, [outcome.outcome for outcome in outcomes], ended)
+        self.lane.settle(attempts, ["refused" if each.final else each.outcome for each in outcomes], ended)
         self._count(
             Sample(
                 call=call,
@@ -131,24 +136,51 @@ class Sender:
             return self._transport.sent(answer, messages)
         except CallFailed as failure:
             return [
-                SendOutcome(id=message.id, entry=n, outcome=failure.outcome, error=str(failure))
+                SendOutcome(
+                    id=message.id,
+                    entry=n,
+                    outcome=failure.outcome,
+                    final=failure.definite and is_permanent(failure.code),
+                    error=str(failure),
+                )
                 for n, message in enumerate(messages)
             ]
 
-    def _outgoing(self, message: Message) -> Outgoing:
+    def _outgoing(self, attempt: Attempt) -> Outgoing:
         """The same for every attempt: the body is a function of the seed and the message."""
+        config, message = self._config, attempt.message
+        named = self._named(attempt)
+        by_content = config.topology.dedup == "content"
+        written = named if by_content else message
         body = envelope.pack(
-            id=message.id,
-            run=self._config.run,
-            group=message.group,
-            timestamp_ns=message.due,
-            payload_bytes=self._config.payload_bytes,
-            poison=message.poison,
-            seed=self._config.seed,
+            id=written.id,
+            run=config.run,
+            group=written.group,
+            timestamp_ns=written.due,
+            payload_bytes=config.payload_bytes,
+            poison=written.poison,
+            seed=config.seed,
         )
         return Outgoing(
-            id=message.id, body=body.decode(), group=message.group, dedup_id=f"{self._config.run}-{message.id}"
+            id=message.id,
+            body=body.decode(),
+            group=message.group,
+            dedup_id=None if by_content else f"{config.run}-{named.id}",
+            delay_s=config.delay_s,
         )
+
+    def _named(self, attempt: Attempt) -> Message:
+        """The message that this one is deduplicated as: itself or, by mistake, an earlier one of its group."""
+        message = attempt.message
+        if not self._config.dedup_reuse or attempt.number > 1:
+            return self._reused.get(message.id, message)
+        earlier = self._latest.get(message.group)
+        choice = random.Random(f"{self._config.seed}:reuse:{message.id}")
+        if earlier is not None and choice.random() < self._config.dedup_reuse:
+            self._reused[message.id] = earlier
+            return earlier
+        self._latest[message.group] = message
+        return message
 
     def _intended(self, attempt: Attempt, outgoing: Outgoing) -> events.Record:
         message = attempt.message

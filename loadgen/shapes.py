@@ -37,6 +37,10 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("duration")]
 Count = Annotated[int, Field(ge=1, le=10_000), Unit("count")]
 
 
+_POINTS_PER_S = 2
+_POINTS_MAX = 400
+
+
 class Shape(BaseModel, ABC):
     """What every shape has. The docstring of each is its description for people."""
 
@@ -69,6 +73,21 @@ class Shape(BaseModel, ABC):
     def due_at(self, n: int) -> float:
         """When the n-th message is due; n from 1 to `total`."""
         return self.reached(n - 0.5)
+
+    def outline(self) -> list[tuple[float, float]]:
+        """The area as points, (seconds, messages), for whoever draws it: straight lines between them are near enough.
+
+        A point that lies between its neighbours is left out, so that a constant rate has two.
+        """
+        steps = min(max(math.ceil(self.duration * _POINTS_PER_S), 1), _POINTS_MAX)
+        times = [self.duration * n / steps for n in range(steps + 1)]
+        points = [(t, self.area(t)) for t in times]
+        bends = [
+            here
+            for before, here, after in zip(points, points[1:], points[2:], strict=False)
+            if abs(before[1] + after[1] - 2 * here[1]) > 1e-6
+        ]
+        return [points[0], *bends, points[-1]]
 
 
 class _Segment(NamedTuple):

@@ -1,4 +1,9 @@
-"""The one boundary where botocore's errors become ours: definite (not stored) or indefinite (may have been stored)."""
+"""The one place that says what AWS's errors prove: whether anything was stored, and whether asking again can help.
+
+It promises that botocore's errors become ours here: definite (not stored) or indefinite (may have been stored), and
+that an error is permanent only where the service finds fault with the message itself. Sent again it is the same
+message, so it is refused again.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,41 @@ _NEVER_SENT = (*_UNREACHABLE, aws.NoCredentialsError, aws.PartialCredentialsErro
 # The codes that `translate` gives them.
 UNREACHABLE = tuple(error.__name__ for error in _UNREACHABLE)
 NEVER_SENT = tuple(error.__name__ for error in _NEVER_SENT)
+# From the errors of SendMessageBatch, PublishBatch, PutEvents and PutRecords, their entries' included, and AWS's common
+# ones. Not among them is what somebody may mend while a run goes on: a denial, a missing queue, a key that is disabled.
+_PERMANENT = frozenset(
+    {
+        "BatchEntryIdsNotDistinct",
+        "BatchRequestTooLong",
+        "EmptyBatchRequest",
+        "InvalidArgument",
+        "InvalidAttributeName",
+        "InvalidAttributeValue",
+        "InvalidBatchEntryId",
+        "InvalidMessageContents",
+        "InvalidParameter",
+        "InvalidParameterCombination",
+        "InvalidParameterValue",
+        "MalformedDetail",
+        "MessageTooLong",
+        "MissingParameter",
+        "ParamValidationError",
+        "ParameterValueInvalid",
+        "RequestEntityTooLarge",
+        "Serialization",
+        "TooManyEntriesInBatchRequest",
+        "UnsupportedOperation",
+        "Validation",
+        "ValidationError",
+    }
+)
+# SQS puts this before some codes, and some services end theirs with Exception.
+_PREFIX = "AWS.SimpleQueueService."
+
+
+def is_permanent(code: str) -> bool:
+    """Whether the code of a refused call, or of a refused entry, says that the message can never pass."""
+    return code.removeprefix(_PREFIX).removesuffix("Exception") in _PERMANENT
 
 
 def translate(error: Exception) -> CallFailed:

@@ -91,6 +91,8 @@ class Topology:
     """What the scenario asks a transport to build. Durations in seconds.
 
     `shards`: of a stream, when it is made. `archive`: keep what was published, so that it can be replayed.
+    `max_message_bytes`: what a topic takes, where it shall be another size than its default. `delay_s`: how long a
+    queue keeps a new message back. `dedup`: by which of the two the first service deduplicates, where it does.
     """
 
     subscriptions: Sequence[SubscriptionSpec]
@@ -100,6 +102,9 @@ class Topology:
     settle_s: float = 0.0
     shards: int = 1
     archive: bool = False
+    max_message_bytes: int | None = None
+    delay_s: float = 0.0
+    dedup: Literal["id", "content"] = "id"
 
     @property
     def names(self) -> list[str]:
@@ -133,21 +138,53 @@ class Addresses:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
-    """A message to send: `body` is the envelope, `dedup_id` carries the run's id and is the same in every attempt."""
+    """A message to send: `body` is the envelope, `dedup_id` carries the run's id and is the same in every attempt.
+
+    `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back.
+    """
 
     id: str
     body: str
     group: str | None
-    dedup_id: str
+    dedup_id: str | None
+    delay_s: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a service takes, in bytes as it counts them: of one message, and of all messages of one send call.
+
+    `raised_by` says what would let it take more, if anything does.
+    """
+
+    message: int
+    call: int
+    raised_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """How long a message is, in bytes: as the service counts it when it is sent, and what at most ends in a queue.
+
+    `arrives` is 0 where the message ends in no queue. `beside` says what was counted besides the body.
+    """
+
+    sent: int
+    arrives: int
+    beside: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendOutcome:
-    """What became of one entry of a send call. `entry`: its place in the batch, from 0."""
+    """What became of one entry of a send call. `entry`: its place in the batch, from 0.
+
+    `final`: the message itself is refused, and so would every repetition be.
+    """
 
     id: str
     entry: int
     outcome: SendResult
+    final: bool = False
     error: str | None = None
     broker_id: str | None = None
     broker_seq: str | None = None
@@ -294,7 +331,8 @@ class StreamSource(Protocol):
 def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]) -> None:
     """Errors: ValueError when a subscription says something that the transport makes nothing of.
 
-    `takes`: the fields of SubscriptionSpec, besides the name, that it understands, and "archive" where it keeps one.
+    `takes`: the fields of SubscriptionSpec, besides the name, that it understands, "archive" where it keeps one, and
+    "max_message" where its topic's size can be set.
     """
     nothing = SubscriptionSpec(name="")
     for spec in topology.subscriptions:
@@ -306,20 +344,26 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
                 raise ValueError(f"{transport} makes nothing of `deployed.{name}`, which {spec.name} has; remove it")
     if topology.archive and "archive" not in takes:
         raise ValueError(f"{transport} keeps no archive, so there is nothing to replay; remove `replay`")
+    if topology.max_message_bytes is not None and "max_message" not in takes:
+        raise ValueError(f"{transport} has no topic whose size could be set; remove `max_message`")
 
 
 Product = Literal["ministack", "localstack", "moto", "memory", "aws", "unknown"]
 """Who answers at an endpoint."""
 
-Capability = Literal["redrive", "reshard", "replay", "filter-arrays", "filter-arrays-together", "filter-dots"]
+Capability = Literal[
+    "redrive", "reshard", "replay", "max_message", "filter-arrays", "filter-arrays-together", "filter-dots"
+]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
-shards, replaying an archive; filters that ask for a field of the objects in an array, for several fields of one such
-object together, and for a field by a key with dots."""
+shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
+array, for several fields of one such object together, and for a field by a key with dots."""
 
 
 class Transport(Protocol):
     """One pipeline. `batch_max`: entries in one send call; `services`: the boto3 services it needs.
 
+    `deduplicates`: producers name an id, or let the service make one of the body, and what repeats it is swallowed.
+    `delays_messages`: a message may bring a delay of its own.
     `kind` tells what its subscriptions are consumed from: `source` where it is a queue, `stream` where it is a stream.
     """
 
@@ -329,6 +373,10 @@ class Transport(Protocol):
     def kind(self) -> Literal["queue", "stream"]: ...
     @property
     def ordered(self) -> bool: ...
+    @property
+    def deduplicates(self) -> bool: ...
+    @property
+    def delays_messages(self) -> bool: ...
     @property
     def batch_max(self) -> int: ...
     @property
@@ -343,6 +391,14 @@ class Transport(Protocol):
     def tear_down(self, addresses: Addresses) -> Plan[None]: ...
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call: ...
+
+    def limits(self, topology: Topology) -> Limits:
+        """How large a message and a call may be."""
+        ...
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        """How large this message is, by the same measure."""
+        ...
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         """The outcome of each entry, in the order of `messages`."""

@@ -7,8 +7,9 @@ service. An archive keeps what the bus got, and a replay sends it to all rules o
 `replay-name`.
 
 Sources, all under docs.aws.amazon.com/eventbridge/latest: APIReference/API_PutEvents and API_PutEventsResultEntry (ten
-entries, answered in their order, an `EventId` or an `ErrorCode` each), APIReference/API_SqsParameters, userguide/
-eb-service-retry.html (at least once, tried again for 24 hours), eb-archive.html and eb-replay-archived-event.html.
+entries of together less than 1 MB, answered in their order, an `EventId` or an `ErrorCode` each), APIReference/
+API_SqsParameters, userguide/eb-putevent-size.html (how an entry is measured), eb-service-retry.html (at least once,
+tried again for 24 hours), eb-archive.html and eb-replay-archived-event.html.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from history import envelope
 from history.clock import NS_PER_S
 from history.events import SendResult
 from history.manifest import Subscription
+from transports.aws_errors import is_permanent
 from transports.base import (
     Addresses,
     Answer,
@@ -31,11 +33,13 @@ from transports.base import (
     CallFailed,
     Capability,
     Document,
+    Limits,
     Outgoing,
     Plan,
     Product,
     ReplayState,
     SendOutcome,
+    Size,
     SubscriptionSpec,
     Topology,
     refuse_unknown,
@@ -48,6 +52,10 @@ from transports.queue import EndsInQueues, Unwrapped, create_queues, delete_queu
 
 SERVICE = "events"
 BATCH_MAX = 10
+BYTES_MAX = 1024 * 1024
+_TIME_BYTES = 14
+# What EventBridge adds to an event on its way to a queue: id, account, time, region, resources, a replay's name.
+_ADDED_BYTES = 1024
 _TARGET = "queue"
 _EVERYTHING: Document = {"source": [envelope.SOURCE]}
 # What an event has when a producer makes it. The rest (id, time, account, …) EventBridge adds, so that nobody could
@@ -181,6 +189,19 @@ class Eventbridge(EndsInQueues):
             )
         return Call(SERVICE, "PutEvents", {"Entries": entries})
 
+    def limits(self, topology: Topology) -> Limits:
+        return Limits(message=BYTES_MAX, call=BYTES_MAX)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        """An entry's measure is source, detail-type, detail and 14 bytes for the time; the event has names as well."""
+        event = orjson.loads(message.body)
+        texts = (event["source"].encode(), event["detail-type"].encode(), orjson.dumps(event["detail"]))
+        return Size(
+            sent=sum(map(len, texts)) + _TIME_BYTES,
+            arrives=len(message.body.encode()) + _ADDED_BYTES,
+            beside="its time",
+        )
+
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         entries = list(answer.get("Entries") or ())
         return [_outcome(message.id, n, entries[n] if n < len(entries) else None) for n, message in enumerate(messages)]
@@ -252,7 +273,8 @@ def _outcome(id: str, n: int, entry: Mapping[str, Any] | None) -> SendOutcome:
         return SendOutcome(id=id, entry=n, outcome="ok", broker_id=event_id)
     code = str(entry.get("ErrorCode"))
     outcome: SendResult = "failed" if code in _REFUSALS else "unknown"
-    return SendOutcome(id=id, entry=n, outcome=outcome, error=f"{code}: {entry.get('ErrorMessage', '')}")
+    final = outcome == "failed" and is_permanent(code)
+    return SendOutcome(id=id, entry=n, outcome=outcome, final=final, error=f"{code}: {entry.get('ErrorMessage', '')}")
 
 
 def _deployed(spec: SubscriptionSpec) -> Document | None:

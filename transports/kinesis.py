@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from history import envelope
 from history.manifest import Subscription
+from transports.aws_errors import is_permanent
 from transports.base import (
     Addresses,
     Answer,
@@ -26,6 +27,7 @@ from transports.base import (
     CallFailed,
     Capability,
     Delivery,
+    Limits,
     Outgoing,
     Plan,
     Product,
@@ -35,6 +37,7 @@ from transports.base import (
     Resharding,
     SendOutcome,
     Shard,
+    Size,
     StreamSource,
     Topology,
     refuse_unknown,
@@ -42,6 +45,9 @@ from transports.base import (
 
 SERVICE = "kinesis"
 BATCH_MAX = 500
+# A stream takes records of up to 1 MiB unless it is told otherwise, and a call of up to 10 MiB; partition keys count.
+RECORD_BYTES_MAX = 1024 * 1024
+CALL_BYTES_MAX = 10 * 1024 * 1024
 READ_MAX = 10_000
 NS_PER_MS = 1_000_000
 # AWS makes and reshards a stream in some tens of seconds, and answers DescribeStreamSummary 20 times a second.
@@ -58,6 +64,8 @@ class Kinesis:
 
     kind: Literal["stream"] = "stream"
     ordered = True
+    deduplicates = False
+    delays_messages = False
     batch_max = BATCH_MAX
     services = (SERVICE,)
 
@@ -87,6 +95,13 @@ class Kinesis:
         records = [{"Data": m.body.encode(), "PartitionKey": m.group or m.id} for m in messages]
         return Call(SERVICE, "PutRecords", {"StreamName": addresses.send_to, "Records": records})
 
+    def limits(self, topology: Topology) -> Limits:
+        return Limits(message=RECORD_BYTES_MAX, call=CALL_BYTES_MAX)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        key = message.group or message.id
+        return Size(sent=len(message.body.encode()) + len(key.encode()), arrives=0, beside="its partition key")
+
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         records: Sequence[Mapping[str, Any]] = answer.get("Records") or ()
         return [_sent(message, n, records[n] if n < len(records) else {}) for n, message in enumerate(messages)]
@@ -101,6 +116,7 @@ class Kinesis:
         gaps: dict[Capability, str] = {
             "redrive": "a stream has no dead-letter queue",
             "replay": "a stream keeps no archive: its consumers go back in it by themselves",
+            "max_message": "a stream has no topic",
         }
         if product in _RESHARDS_BADLY:
             gaps["reshard"] = _RESHARDS_BADLY[product]
@@ -231,10 +247,12 @@ def _sent(message: Outgoing, n: int, record: Mapping[str, Any]) -> SendOutcome:
     """An entry that failed is proof that it was not stored, unless the service blames itself (InternalFailure)."""
     code = record.get("ErrorCode")
     if code:
+        internal = str(code).startswith("Internal")
         return SendOutcome(
             id=message.id,
             entry=n,
-            outcome="unknown" if str(code).startswith("Internal") else "failed",
+            outcome="unknown" if internal else "failed",
+            final=not internal and is_permanent(str(code)),
             error=f"{code}: {record.get('ErrorMessage') or ''}",
         )
     if not record.get("SequenceNumber"):

@@ -17,6 +17,7 @@ import orjson
 from history import envelope
 from history.events import SendResult
 from history.manifest import Subscription
+from transports.aws_errors import is_permanent
 from transports.base import (
     Addresses,
     Answer,
@@ -39,6 +40,9 @@ SERVICE = "sqs"
 BATCH_MAX = 10
 NS_PER_MS = 1_000_000
 DEDUP_WINDOW_S = 300.0
+# Of a message, and of all messages of one call
+# (docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
+BYTES_MAX = 1024 * 1024
 _RETENTION_S = 4 * 24 * 3600
 _DEPTHS = {
     "visible": "ApproximateNumberOfMessages",
@@ -100,7 +104,8 @@ def create_queues(
 ) -> Plan[Queues]:
     """A queue for each subscription, with a dead-letter queue where there are receives to be exceeded.
 
-    `sender` is the service that may send to them ("sns.amazonaws.com"); None: whoever created them.
+    `sender` is the service that may send to them ("sns.amazonaws.com"), and then deduplicates by whatever that names;
+    None: whoever created them, and the topology says by what.
     """
     urls: dict[str, str] = {}
     arns: dict[str, str] = {}
@@ -117,6 +122,10 @@ def create_queues(
             dead_letter_urls[spec.name], arn = yield from _create(f"{name}-dlq", kept, tags, fifo=fifo)
             redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": topology.max_receives}
             attributes["RedrivePolicy"] = orjson.dumps(redrive).decode()
+        if topology.delay_s:
+            attributes["DelaySeconds"] = str(math.ceil(topology.delay_s))
+        if fifo and sender is None and topology.dedup == "content":
+            attributes["ContentBasedDeduplication"] = "true"
         urls[spec.name], arns[spec.name] = yield from _create(name, attributes, tags, fifo=fifo)
         if sender is not None:
             policy = {"Policy": sending_policy(sender, arns[spec.name])}
@@ -239,6 +248,8 @@ class EndsInQueues:
 
     kind: Literal["queue"] = "queue"
     name: str
+    deduplicates = False
+    delays_messages = False
     unwrap: Callable[[str], Unwrapped] = staticmethod(as_sent)
 
     def needs(self, topology: Topology) -> Collection[Capability]:
@@ -246,7 +257,11 @@ class EndsInQueues:
 
     def gaps(self, product: Product) -> Mapping[Capability, str]:
         """What a product's queues cannot do. MiniStack has no StartMessageMoveTask."""
-        gaps: dict[Capability, str] = {"reshard": "a queue has no shards", "replay": "a queue keeps no archive"}
+        gaps: dict[Capability, str] = {
+            "reshard": "a queue has no shards",
+            "replay": "a queue keeps no archive",
+            "max_message": "there is no topic",
+        }
         if product == "ministack":
             gaps["redrive"] = "MiniStack does not move dead letters back (no StartMessageMoveTask)"
         return gaps
@@ -287,8 +302,15 @@ def batch_outcomes(answer: Answer, messages: Sequence[Outgoing]) -> list[SendOut
                 broker_seq=entry.get("SequenceNumber"),
             )
         else:
-            error = f"{entry.get('Code')}: {entry.get('Message', '')}"
-            outcome = SendOutcome(id=messages[n].id, entry=n, outcome=failure(entry), error=error)
+            code = str(entry.get("Code"))
+            became = failure(entry)
+            outcome = SendOutcome(
+                id=messages[n].id,
+                entry=n,
+                outcome=became,
+                final=became == "failed" and is_permanent(code),
+                error=f"{code}: {entry.get('Message', '')}",
+            )
         outcomes.append(outcome)
     return outcomes
 

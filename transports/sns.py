@@ -6,6 +6,9 @@ satisfies, at least once. Behind a FIFO topic, a FIFO queue keeps order by messa
 deduplication id within 5 minutes; a Standard queue behind it keeps neither, and where there is a filter, SNS FIFO
 promises at most once. SNS and SQS give a message an id and a sequence number each: what was sent carries the topic's,
 what was received the queue's, and the topic's id besides it where the delivery is not raw.
+
+A message with its attributes, and a batch of them, may have 256 KiB, or what the topic's `MaximumMessageSize` says, at
+most 1 MiB (page "large-message-payloads" and APIReference/API_PublishBatch).
 """
 
 from __future__ import annotations
@@ -23,10 +26,12 @@ from transports.base import (
     Call,
     Capability,
     Document,
+    Limits,
     Outgoing,
     Plan,
     Product,
     SendOutcome,
+    Size,
     SubscriptionSpec,
     Topology,
     refuse_unknown,
@@ -45,6 +50,12 @@ from transports.queue import (
 )
 
 SERVICE = "sns"
+BYTES_MAX = 256 * 1024
+MESSAGE_SIZE_MAX = 1024 * 1024
+# The topics of emulators know no other size; seen with MiniStack 1.5, and in the sources of the others.
+_FIXED_SIZE = ("ministack", "localstack", "moto")
+# What SNS puts around a body besides the attributes: ids, the topic's name, a signature and two addresses.
+_ADDED_BYTES = 2048
 # What a product makes of a policy on the body (docs/conformance.md: filter-body-arrays, filter-body-dots). SNS does not
 # say whether several fields of an object in an array are asked for together; they are here, as EventBridge has it.
 _TOGETHER = "matches fields of different objects of an array in a body as if they stood in one"
@@ -86,11 +97,11 @@ class Sns(EndsInQueues):
 
     def __init__(self, *, name: str, fifo: bool) -> None:
         self.name = name
-        self.ordered = fifo
+        self.ordered = self.deduplicates = fifo
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """Errors: ValueError for a queue that the topic cannot reach, and for a filter policy that SNS would refuse."""
-        refuse_unknown(self.name, topology, takes=("queue", "raw", "filter", "filter_on", "deployed"))
+        refuse_unknown(self.name, topology, takes=("queue", "raw", "filter", "filter_on", "deployed", "max_message"))
         return {spec.name: self._promise(topology, spec) for spec in topology.subscriptions}
 
     def _promise(self, topology: Topology, spec: SubscriptionSpec) -> Subscription:
@@ -119,8 +130,16 @@ class Sns(EndsInQueues):
             "Name": f"gameday-{run}",
             "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
         }
+        attributes: dict[str, str] = {}
         if self.ordered:
-            topic |= {"Name": f"gameday-{run}.fifo", "Attributes": {"FifoTopic": "true"}}
+            topic["Name"] = f"gameday-{run}.fifo"
+            attributes["FifoTopic"] = "true"
+            if topology.dedup == "content":
+                attributes["ContentBasedDeduplication"] = "true"
+        if topology.max_message_bytes is not None:
+            attributes["MaximumMessageSize"] = str(topology.max_message_bytes)
+        if attributes:
+            topic["Attributes"] = attributes
         answer = yield Call(SERVICE, "CreateTopic", topic, undo=lambda made: _deleted(made["TopicArn"]))
         arn: str = answer["TopicArn"]
         for spec in topology.subscriptions:
@@ -132,9 +151,6 @@ class Sns(EndsInQueues):
     def needs(self, topology: Topology) -> Collection[Capability]:
         carried_out = [_carried_out(spec) for spec in topology.subscriptions if spec.filter_on == "body"]
         return set().union(*(asks(policy, SNS) for policy in carried_out if policy))
-
-    def gaps(self, product: Product) -> Mapping[Capability, str]:
-        return {**super().gaps(product), **_GAPS.get(product, {})}
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
         """The topic takes its subscriptions with it."""
@@ -151,9 +167,35 @@ class Sns(EndsInQueues):
             entry = {"Id": str(n), "Message": message.body, "MessageAttributes": attributes}
             if self.ordered:
                 entry["MessageGroupId"] = message.group or message.id
-                entry["MessageDeduplicationId"] = message.dedup_id
+                if message.dedup_id is not None:
+                    entry["MessageDeduplicationId"] = message.dedup_id
             entries.append(entry)
         return Call(SERVICE, "PublishBatch", {"TopicArn": addresses.send_to, "PublishBatchRequestEntries": entries})
+
+    def limits(self, topology: Topology) -> Limits:
+        most = topology.max_message_bytes or BYTES_MAX
+        raised_by = "topology.max_message, at most 1MiB" if most < MESSAGE_SIZE_MAX else ""
+        return Limits(message=most, call=most, raised_by=raised_by)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        """Attributes count with their names and types, on the way in and, raw, in the queue."""
+        attributes = attributes_of(message.body).items()
+        beside = sum(len(name) + len(each.data_type) + len(str(each.value).encode()) for name, each in attributes)
+        length = len(message.body.encode())
+        raw = all(spec.raw for spec in topology.subscriptions)
+        wrapped = len(orjson.dumps(message.body)) + len(orjson.dumps({name: each.value for name, each in attributes}))
+        return Size(
+            sent=length + beside,
+            arrives=length + beside if raw else wrapped + beside + _ADDED_BYTES,
+            beside="its attributes",
+        )
+
+    def gaps(self, product: Product) -> Mapping[Capability, str]:
+        gaps = {**super().gaps(product), **_GAPS.get(product, {})}
+        del gaps["max_message"]
+        if product in _FIXED_SIZE:
+            gaps["max_message"] = f"{product}'s topics take no message above 256 KiB, whatever MaximumMessageSize says"
+        return gaps
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         return batch_outcomes(answer, messages)

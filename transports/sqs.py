@@ -7,20 +7,24 @@ once in any order; FIFO orders by message group and drops a repeated deduplicati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from history.manifest import Subscription
 from transports.base import (
     Addresses,
     Answer,
     Call,
+    Limits,
     Outgoing,
     Plan,
     SendOutcome,
+    Size,
     Topology,
     refuse_unknown,
 )
 from transports.queue import (
     BATCH_MAX,
+    BYTES_MAX,
     SERVICE,
     EndsInQueues,
     batch_outcomes,
@@ -38,7 +42,9 @@ class Sqs(EndsInQueues):
 
     def __init__(self, *, name: str, fifo: bool) -> None:
         self.name = name
-        self.ordered = fifo
+        self.ordered = self.deduplicates = fifo
+        # A FIFO queue takes no delay but its own (APIReference/API_SendMessageBatchRequestEntry).
+        self.delays_messages = not fifo
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """One subscription: a queue has one audience, however many consumers share it. Errors: ValueError for more."""
@@ -61,12 +67,22 @@ class Sqs(EndsInQueues):
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
         entries = []
         for n, message in enumerate(messages):
-            entry = {"Id": str(n), "MessageBody": message.body}
+            entry: dict[str, Any] = {"Id": str(n), "MessageBody": message.body}
+            if message.delay_s is not None:
+                entry["DelaySeconds"] = message.delay_s
             if self.ordered:
                 entry["MessageGroupId"] = message.group or message.id
-                entry["MessageDeduplicationId"] = message.dedup_id
+                if message.dedup_id is not None:
+                    entry["MessageDeduplicationId"] = message.dedup_id
             entries.append(entry)
         return Call(SERVICE, "SendMessageBatch", {"QueueUrl": addresses.send_to, "Entries": entries})
+
+    def limits(self, topology: Topology) -> Limits:
+        return Limits(message=BYTES_MAX, call=BYTES_MAX)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        length = len(message.body.encode())
+        return Size(sent=length, arrives=length)
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         return batch_outcomes(answer, messages)

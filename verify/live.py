@@ -14,6 +14,7 @@ Memory: about a kilobyte a message. Above `MESSAGES_MAX` the oldest are forgotte
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from history.clock import NS_PER_S
 from history.manifest import Manifest, Subscription
 from verify.known import Copy, Fields, Group, Highs, Message, Pair, Place, Receive, Settle, nanoseconds
-from verify.meters import Histogram, Rate
+from verify.meters import Histogram, Plan, Rate
 
 MESSAGES_MAX = 1_000_000
 TURNS_BACK = 2
@@ -84,9 +85,9 @@ class Live:
         self.inexact: set[str] = set()
         self.now = 0
         self.phase = "starting"
-        self.scheduled = 0
+        self.intended = 0
         self.scheduled_total: int | None = None
-        self.scheduled_rate = Rate()
+        self._plan: Plan | None = None
         self.attempts = 0
         self.acked = 0
         self.sent: Counter[str] = Counter(dict.fromkeys(SEND_OUTCOMES, 0))
@@ -181,13 +182,12 @@ class Live:
         message = self._message(id)
         self.attempts += 1
         if message.intended is None:
-            self.scheduled += 1
+            self.intended += 1
         if message.intended is None or place.at < message.intended:
             message.intended = place.at
         message.attempts |= _bit(record.get("attempt"))
         if message.due is None and (due := record.get("due")) is not None:
             message.due = due
-            self.scheduled_rate.add(due)
         if message.group is None:
             message.group = record.get("group")
         if message.expect is None and (expect := record.get("expect")) is not None:
@@ -394,6 +394,7 @@ class Live:
         match record.get("name"):
             case "load-started":
                 self.phase = "load"
+                self._plan = _plan(record)
             case "load-stopped":
                 self.phase = "draining"
                 self.scheduled_total = record.get("scheduled")
@@ -714,6 +715,15 @@ class Live:
         mark = sub.read_back
         return mark is not None and all(self._before(last, mark) for last in sub.last_by_file.values())
 
+    @property
+    def scheduled(self) -> int | None:
+        """How many messages are due by now, sent or not; None where the history does not tell the schedule."""
+        if self.scheduled_total is not None:
+            return self.scheduled_total
+        if self._plan is not None:
+            return math.floor(self._plan.due_by(self.now) + 0.5)
+        return None if self.intended or self.phase != "starting" else 0
+
     def active_faults(self) -> dict[str, int]:
         """How many instances of each fault are at work, idle ones included."""
         return {name: len(instances) for name, instances in self.faults.items()}
@@ -723,8 +733,9 @@ class Live:
         return {
             "at": self.now,
             "phase": self.phase,
-            "scheduled": self.scheduled if self.scheduled_total is None else self.scheduled_total,
-            "scheduled_per_s": self.scheduled_rate.per_s(self.now),
+            "scheduled": self.scheduled,
+            "scheduled_per_s": None if self._plan is None else self._plan.per_s(self.now),
+            "intended": self.intended,
             "acked": self.acked,
             "acked_per_s": self.sent_rate.per_s(self.now),
             "attempts": self.attempts,
@@ -753,6 +764,17 @@ class Live:
 
 def _number(digits: object) -> int | None:
     return int(digits) if isinstance(digits, str) and digits.isascii() and digits.isdigit() else None
+
+
+def _plan(mark: Fields) -> Plan | None:
+    """The schedule that `load-started` tells; None where it tells none, or none that can be read."""
+    start, points = mark.get("start"), mark.get("schedule")
+    if type(start) is not int or not isinstance(points, list) or not points:
+        return None
+    try:
+        return Plan(start, [(float(seconds), float(due)) for seconds, due in points])
+    except (TypeError, ValueError):
+        return None
 
 
 def _bit(attempt: object) -> int:

@@ -1,10 +1,11 @@
-"""Numbers to watch: how long things take and how many happen a second."""
+"""Numbers to watch: how long things take, how many happen a second, and how many should."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Sequence
 
 from history.clock import NS_PER_S
 
@@ -35,6 +36,34 @@ class Histogram:
         ranked = sorted(self.recent)
         p50, p99 = (ranked[math.ceil(len(ranked) * q) - 1] for q in (0.5, 0.99))
         return {"p50": p50, "p99": p99, "max": self.max_s}
+
+
+class Plan:
+    """A load's schedule: how many messages are due by a moment, from points between which the line is straight.
+
+    `start` is when the load began, in ns; `points` are (seconds since then, messages due by then), in order.
+    """
+
+    def __init__(self, start: int, points: Sequence[tuple[float, float]]) -> None:
+        self._start = start
+        self._times = [seconds for seconds, _ in points]
+        self._due = [due for _, due in points]
+
+    def due_by(self, at: int) -> float:
+        seconds = (at - self._start) / NS_PER_S
+        after = bisect_right(self._times, seconds)
+        if after == 0:
+            return 0.0
+        if after == len(self._times):
+            return self._due[-1]
+        since, until = self._times[after - 1], self._times[after]
+        passed = (seconds - since) / (until - since)
+        return self._due[after - 1] + passed * (self._due[after] - self._due[after - 1])
+
+    def per_s(self, now: int) -> float:
+        """How many messages a second fell due, over the same seconds as `Rate`."""
+        end = now // NS_PER_S * NS_PER_S
+        return (self.due_by(end) - self.due_by(end - RATE_WINDOW_S * NS_PER_S)) / RATE_WINDOW_S
 
 
 class Rate:

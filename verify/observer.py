@@ -118,7 +118,9 @@ class Metrics(Collector):
 
     def _load(self) -> Iterator[Metric]:
         live = self._observer.live
-        yield self._counter("messages_scheduled", "Messages that the schedule has brought up.", {(): live.scheduled})
+        due = {} if live.scheduled is None else {(): live.scheduled}
+        yield self._counter("messages_scheduled", "Messages that the schedule wants sent by now.", due)
+        yield self._counter("messages_intended", "Messages with an attempt to send.", {(): live.intended})
         yield self._counter("messages_acked", "Messages accepted by the broker.", {(): live.acked})
         yield self._counter("send_attempts", "Attempts to send, retries included.", {(): live.attempts})
         sent = {(outcome,): live.sent[outcome] for outcome in SEND_OUTCOMES}

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -200,6 +200,54 @@ class TestAsData:
         assert [o.outcome for o in broken] == ["ok", "unknown", "ok"]
 
     @every_transport
+    def test_only_an_entry_that_can_never_pass_is_final(self, name: str) -> None:
+        transport, messages = TRANSPORTS[name], [outgoing("m0")]
+        call = transport.send(built(name), messages)
+        for code, outcome, final in [
+            ("InvalidArgument", "failed", True),
+            ("ThrottlingException", "failed", False),
+            ("InternalFailure", "unknown", False),
+        ]:
+            bad = answer(call, failed=[0], sender_fault=code != "InternalFailure")
+            entries = next(bad[key] for key in ("Failed", "Entries", "Records") if key in bad)
+            entries[0]["Code" if "Failed" in bad else "ErrorCode"] = code
+            (became,) = transport.sent(bad, messages)
+            assert (became.outcome, became.final) == (outcome, final), code
+
+    @every_transport
+    def test_a_message_is_measured_and_a_larger_one_is_larger(self, name: str) -> None:
+        transport, message = TRANSPORTS[name], outgoing("m")
+        limits, size = transport.limits(TOPOLOGY), transport.size(TOPOLOGY, message)
+        assert 0 < limits.message <= limits.call
+        body = envelope.pack(id="m", run=RUN, group="a", timestamp_ns=1, payload_bytes=len(message.body) + 100)
+        longer = replace(message, body=body.decode())
+        grown = len(longer.body) - len(message.body)
+        assert transport.size(TOPOLOGY, longer).sent == size.sent + grown
+        assert (size.arrives >= len(message.body)) is (transport.kind == "queue")
+
+    @every_transport
+    def test_by_content_no_message_names_an_id_and_the_first_service_is_told(self, name: str) -> None:
+        transport, calls = TRANSPORTS[name], list[Call]()
+        if not transport.deduplicates:
+            pytest.skip("deduplicates nothing")
+        plan = transport.provision(replace(TOPOLOGY, dedup="content"), run=RUN, tags=TAGS)
+        addresses = run_plan(plan, recording(calls))
+        told = [call.operation for call in calls if "ContentBasedDeduplication" in str(call.params)]
+        assert told == ["CreateTopic" if "sns" in transport.services else "CreateQueue"]
+        call = transport.send(addresses, [replace(outgoing("m"), dedup_id=None)])
+        assert complaints(call) == ""
+        assert "MessageDeduplicationId" not in str(call.params)
+        assert "MessageDeduplicationId" in str(transport.send(addresses, [outgoing("m")]).params)
+
+    @every_transport
+    def test_only_the_queue_that_consumers_read_is_delayed(self, name: str) -> None:
+        transport, calls = TRANSPORTS[name], list[Call]()
+        run_plan(transport.provision(replace(TOPOLOGY, delay_s=3), run=RUN, tags=TAGS), recording(calls))
+        delayed = [call.params["QueueName"] for call in calls if call.params.get("Attributes", {}).get("DelaySeconds")]
+        assert len(delayed) == (transport.kind == "queue")
+        assert not any("-dlq" in queue for queue in delayed)
+
+    @every_transport
     def test_an_entry_that_the_answer_leaves_out_is_unknown(self, name: str) -> None:
         transport, messages = TRANSPORTS[name], [outgoing("m0"), outgoing("m1")][: TRANSPORTS[name].batch_max]
         assert [o.outcome for o in transport.sent({}, messages)] == ["unknown"] * len(messages)
@@ -264,6 +312,13 @@ class Stage:
     def plan(self, plan: Plan[Addresses]) -> Addresses:
         return run_plan(plan, self.carry)
 
+    def build_anew(self, **changes: Any) -> None:
+        """The same with another topology."""
+        run_plan(self.transport.tear_down(self.addresses), self.carry)
+        topology = replace(self.topology, **changes)
+        self.addresses = self.plan(self.transport.provision(topology, run=f"{RUN}-{next(_UNIQUE)}", tags=TAGS))
+        self.source = self.transport.source(self.addresses, "orders")
+
     def send(self, *ids: str) -> list[str | None]:
         """a1 is of group a; the broker's ids."""
         messages = [outgoing(id, group=id[0]) for id in ids]
@@ -318,6 +373,12 @@ class Rules:
             assert delivery.broker_seq or delivery.upstream_id
         assert stage.delete([delivery]) == ["ok"]
         assert stage.source.depth_of(stage.carry(stage.source.depth())).total == 0
+
+    def test_a_queue_with_a_delay_keeps_a_message_back(self, stage: Stage) -> None:
+        stage.build_anew(delay_s=1)
+        stage.send("a1")
+        assert stage.receive() == []
+        assert ids(stage.collect(1)) == ["a1"]
 
     def test_every_subscription_gets_its_own_copy(self, stage: Stage) -> None:
         stage.send("a1", "b1")
@@ -390,6 +451,15 @@ class OrderedRules:
             assert again == after_the_delete == first
         stage.send("b1")
         assert ids(stage.collect(1)) == ["b1"]
+        assert stage.receive() == []
+
+    def test_by_content_a_body_is_delivered_once_whatever_it_is_the_body_of(self, stage: Stage) -> None:
+        stage.build_anew(dedup="content")
+        first, other = (replace(outgoing(id), dedup_id=None) for id in ("a1", "a2"))
+        for message in (first, first, other):
+            call = stage.transport.send(stage.addresses, [message])
+            assert [o.outcome for o in stage.transport.sent(stage.carry(call), [message])] == ["ok"]
+        assert ids(stage.collect(2)) == ["a1", "a2"]
         assert stage.receive() == []
 
     def test_a_stale_receipt_is_refused(self, stage: Stage) -> None:

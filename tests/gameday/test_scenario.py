@@ -11,6 +11,7 @@ from gameday import document, scenario
 from gameday.scenario import Scenario
 from history.errors import UsageError
 from history.manifest import Claim
+from transports.registry import TRANSPORTS
 
 GOOD = """\
 name: good
@@ -126,7 +127,15 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("load.users=true", "load.users: True: input should be a valid integer"),
         ("topology.redrive=yes", "topology.redrive: 'yes' is neither true nor false"),
         ("load.shape=constnat", "load.shape: no shape is called 'constnat'; did you mean constant?"),
-        ("load.payload=2MiB", "load.payload: '2MiB': input should be less than or equal to 1048576"),
+        ("load.payload=2MiB", "load.payload: a message would have 2097152 bytes, and sqs-fifo takes 1048576"),
+        ("load.retry=nine", "load.retry: 'nine': input should be 'ordered', 'unordered' or 'none'"),
+        ("load.dedup=body", "load.dedup: 'body': input should be 'id' or 'content'"),
+        ("load.dedup_reuse=5", "load.dedup_reuse: 5 is not a share"),
+        ("load.delay=2s", "load.delay: a message of sqs-fifo brings no delay of its own"),
+        ("topology.delay=2", "topology.delay: 2 has no unit"),
+        ("topology.delay=16m", "topology.delay: '16m': input should be less than or equal to 900"),
+        ("topology.delay=1500ms", "topology.delay: 1.5s: SQS takes whole seconds"),
+        ("topology.max_message=1MiB", "sqs-fifo has no topic whose size could be set; remove `max_message`"),
         (
             "load.payload=200KiB",
             "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes that one send call of",
@@ -215,7 +224,12 @@ def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> Non
     ("override", "said"),
     [
         ("load.batch=501", "load.batch: 501 is more than the 500 messages that one send call of kinesis takes"),
-        ("load.payload=30KiB", "load.payload: 500 messages of 30720 bytes exceed the 10485760 bytes"),
+        (
+            "load.payload=30KiB",
+            "load.payload: 500 messages of 30723 bytes with its partition key exceed the 10485760 bytes",
+        ),
+        ("load.dedup=content", "load.dedup: kinesis deduplicates nothing; remove it"),
+        ("topology.delay=2s", "topology.delay: kinesis makes nothing of it: a record of a stream can be read at once"),
         ("chaos.1.to=1.5x visibility_timeout", "chaos.1: kinesis has no visibility timeout to be multiplied"),
         ("chaos.0.action=double", "chaos.0.action: 'double': input should be 'split' or 'merge'"),
     ],
@@ -388,7 +402,70 @@ def test_a_promise_that_is_there_already_is_refused() -> None:
     filtered = promising.replace("promises", "filter: {currency: [EUR]}, promises")
     (line,) = complaints(GOOD, "transport=sns", filtered)
     assert "already promised by sns" in line
-    (promise,) = scenario.promises_of(
-        "sns-fifo", read(GOOD, "transport=sns-fifo", filtered).topology, settle_s=0
-    ).values()
+    (promise,) = scenario.promises_of(read(GOOD, "transport=sns-fifo", filtered), settle_s=0).values()
     assert (promise.promises, promise.promised_by) == ("at-least-once", "user")
+
+
+TOPIC = """
+name: topic
+transport: sns
+load: {rate: 10/s, duration: 5s, payload: 20KiB, batch: 10}
+claims: [no-loss]
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ("load.payload=300KiB", "load.batch=1"),
+            "a message would have 307353 bytes with its attributes, and sns takes",
+        ),
+        (("load.payload=300KiB",), "takes 262144; lower load.payload, or raise topology.max_message, at most 1MiB"),
+        (
+            ("load.payload=26KiB",),
+            "10 messages of 26777 bytes with its attributes exceed the 262144 bytes that one send",
+        ),
+        (("load.payload=256KiB", "load.batch=1"), "a message would have 262297 bytes with its attributes"),
+        (("load.payload=1023KiB", "load.batch=1", "topology.max_message=1MiB"), "so that it would be lost; lower"),
+        (("load.dedup=content",), "load.dedup: sns deduplicates nothing; remove it, or use sns-fifo"),
+        (("load.dedup_reuse=1%",), "load.dedup_reuse: sns deduplicates nothing"),
+        (("load.delay=1s",), "load.delay: a message of sns brings no delay of its own"),
+        (("load.retry=none", "load.give_up=1s"), "load.give_up: nothing is sent again where load.retry is none"),
+        (("topology.max_message=2MiB",), "topology.max_message: '2MiB': input should be less than or equal to 1048576"),
+        (
+            ("transport=eventbridge", "load.payload=1025KiB", "load.batch=1"),
+            "with its time, and eventbridge takes 1048576",
+        ),
+        (("transport=kinesis", "load.payload=1MiB", "load.batch=1"), "1048578 bytes with its partition key"),
+    ],
+)
+def test_what_a_service_would_refuse_is_refused_before_the_run(overrides: tuple[str, ...], said: str) -> None:
+    (line,) = complaints(TOPIC, *overrides)
+    assert said in line
+
+
+def test_a_topic_that_is_raised_takes_more_and_needs_a_target_that_can() -> None:
+    got = read(TOPIC, "load.payload=700KiB", "load.batch=1", "topology.max_message=1MiB")
+    topology = scenario.topology_of(got, settle_s=0)
+    assert topology.max_message_bytes == 1024 * 1024
+    assert "max_message" in TRANSPORTS["sns"].gaps("ministack")
+    assert "max_message" not in TRANSPORTS["sns"].gaps("memory")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("load.retry=none",),
+        ("transport=sns-fifo", "load.dedup=content", "load.dedup_reuse=5%"),
+        ("transport=sqs", "load.delay=3s", "topology.delay=2s"),
+        ("topology.max_message=512KiB",),
+    ],
+)
+def test_what_the_newer_keys_say_is_written_back(keys: tuple[str, ...]) -> None:
+    first = read(TOPIC, *keys)
+    assert read(yaml.safe_dump(dict(first.document))).document == first.document
+
+
+def test_an_empty_queue_is_waited_for_longer_by_the_delay() -> None:
+    assert read(TOPIC, "topology.delay=9s").drain_timeout_s == read(TOPIC).drain_timeout_s + 9

@@ -31,7 +31,16 @@ def shown(*, terminal: bool, term: str = "xterm") -> str:
         view.snapshot({"report": "ready"})
         view.started(0)
         view._said = float("-inf")
-        view.snapshot(snapshot(acked=17, faults={"kill-consumer": 1}, errors={"send: Timeout": 2}))
+        view.snapshot(
+            snapshot(
+                acked=17,
+                acked_per_s=19.0,
+                scheduled=40,
+                scheduled_per_s=41.0,
+                faults={"kill-consumer": 1},
+                errors={"send: Timeout": 2},
+            )
+        )
     return out.getvalue()
 
 
@@ -41,7 +50,7 @@ def test_plain_lines_where_nothing_can_be_redrawn(terminal: bool, term: str) -> 
     assert lines[:2] == ["metrics at somewhere", "note: --set claims=[no-loss]: claims.0"]
     assert lines[2:4] == ["draining: 5 left", "load and chaos"]
     (figures,) = lines[4:]
-    assert "17 sent of 2210" in figures
+    assert "load: 19/s of 41/s, 17 sent of 40 due, 2210 in all" in figures
     assert "faults: kill-consumer" in figures
     assert "errors: 2, most often send: Timeout (2)" in figures
 
@@ -49,4 +58,13 @@ def test_plain_lines_where_nothing_can_be_redrawn(terminal: bool, term: str) -> 
 def test_a_live_table_on_a_terminal() -> None:
     text = shown(terminal=True)
     assert "metrics at somewhere" in text
-    assert "17 sent of 2210" in text
+    assert "17 sent of 40 due, 2210 in all" in text
+
+
+def test_where_nobody_told_the_schedule_none_is_made_up() -> None:
+    out = io.StringIO()
+    with watching(Console(file=out, width=200, highlight=False), scenario.load(scenario.find("quick"))) as view:
+        view.started(0)
+        view._said = float("-inf")
+        view.snapshot(snapshot(acked=17, acked_per_s=19.0, scheduled=None, scheduled_per_s=None))
+    assert "load: 19/s, 17 sent, 2210 in all" in out.getvalue()

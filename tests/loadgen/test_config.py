@@ -102,6 +102,7 @@ def test_writers() -> None:
         ({"transport": "carrier-pigeon"}, "no transport is called 'carrier-pigeon'"),
         ({"users": 0}, "users is 0; at least 1"),
         ({"users": 1, "processes": 2}, "2 processes share 1 users"),
+        ({"retry": "nine"}, "retry is 'nine'; it is one of ordered, unordered, none"),
         ({"topology": {"nonsense": 1}}, "lacks a field or has one too many"),
         ({"nonsense": 1}, "lacks a field or has one too many"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from history.events import SendResult
-from loadgen.lanes import LATE_NS, Attempt, Feed, Lane, Tally
+from loadgen.lanes import LATE_NS, Attempt, Feed, Lane, Result, Tally
 from loadgen.schedule import Message, Schedule
 from loadgen.shapes import SHAPES
 
@@ -24,8 +24,8 @@ def message(number: int, *, group: str = "g1", seq: int | None = None, due: int 
     return Message(number, f"{group}-{seq or number}", group, seq or number, due, False, 0)
 
 
-def lane(*, batch: int = 10, ordered: bool = True) -> Lane:
-    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS)
+def lane(*, batch: int = 10, ordered: bool = True, retries: bool = True) -> Lane:
+    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS, retries=retries)
 
 
 def run(
@@ -204,3 +204,36 @@ def test_stopping_counts_what_is_on_its_way_as_unknown() -> None:
     one.stop()
     assert one.over
     assert one.tally == Tally(intended=1, unknown=1)
+
+
+def test_a_refused_message_is_given_up_at_once_and_its_group_goes_on() -> None:
+    one = lane()
+    for number in (1, 2):
+        one.add(message(number))
+    one.settle(one.take(0), ["refused"], 0)
+    assert one.take(0) == [Attempt(message(2), 1)]
+    assert one.tally == Tally(intended=2, failed=1)
+
+
+def test_a_message_that_may_be_stored_already_stays_unknown_when_it_is_refused() -> None:
+    one = lane()
+    one.add(message(1))
+    one.settle(one.take(0), ["unknown"], 0)
+    one.settle(one.take(GIVE_UP_NS // 2), ["refused"], GIVE_UP_NS // 2)
+    assert one.tally == Tally(intended=1, unknown=1)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_without_retries_nothing_goes_out_twice_and_everything_once(ordered: bool) -> None:
+    one = lane(ordered=ordered, retries=False)
+    for number in range(1, 5):
+        one.add(message(number))
+    one.all_planned(0)
+    answers: list[Result] = ["failed", "ok", "unknown", "ok"]
+    went: list[tuple[int, int]] = []
+    while not one.over:
+        attempts = one.take(0)
+        went += [(attempt.message.seq, attempt.number) for attempt in attempts]
+        one.settle(attempts, [answers[attempt.message.seq - 1] for attempt in attempts], 0)
+    assert went == [(1, 1), (2, 1), (3, 1), (4, 1)]
+    assert one.tally == Tally(intended=4, acked=2, failed=1, unknown=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -160,11 +161,11 @@ async def conducted(run: Path, config: LoadConfig, *middle: Any) -> tuple[dict[s
         await child.end(timeout_s=5)
 
 
-def alone(run: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+def alone(run: Path | None, *arguments: str, files: str = str(LOCUSTFILE)) -> subprocess.CompletedProcess[str]:
     """As a person starts it, without a conductor."""
     environment = {**os.environ, "GAMEDAY_LOAD": "" if run is None else str(run / "load.json")}
     return subprocess.run(
-        [*LOCUST, *arguments],
+        [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary", *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -287,3 +288,189 @@ def test_without_a_configuration_it_says_in_one_line_what_is_needed() -> None:
     assert "Traceback" not in ran.stderr
     [line] = [line for line in ran.stderr.splitlines() if "GAMEDAY_LOAD" in line]
     assert "gameday run" in line
+
+
+WEB = """
+from locust import User, constant, events, task
+
+class WebUser(User):
+    wait_time = constant(0.05)
+    weight = {weight}
+    fixed_count = {fixed_count}
+
+    @task
+    def visit(self):
+        events.request.fire(
+            request_type="GET", name="/", response_time=1.0, response_length=1, exception=None, context={{}}
+        )
+"""
+
+
+def summary(ran: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """How many requests Locust counted in each row of its first table."""
+    table = ran.stderr.partition("# reqs")[2].partition("Response time percentiles")[0]
+    return {name: int(count) for name, count in re.findall(r"^ *(\S.*?) +(\d+) +\d+\(", table, re.MULTILINE)}
+
+
+def beside(
+    run: Path, *arguments: str, weight: int = 1, fixed_count: int = 0
+) -> tuple[subprocess.CompletedProcess[str], dict[str, int]]:
+    """Our load beside a web test of somebody else; also how many requests Locust counted in each row."""
+    web = run / "web.py"
+    web.write_text(WEB.format(weight=weight, fixed_count=fixed_count))
+    ran = alone(run, *arguments, files=f"{LOCUSTFILE},{web}")
+    return ran, summary(ran)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "others"),
+    [
+        (["-u", "6"], {}),
+        (["-u", "2"], {}),
+        (["-u", "6", "--processes", "2"], {}),
+        (["-u", "6"], {"weight": 3}),
+        (["-u", "6"], {"fixed_count": 5}),
+        (["-u", "6", "GamedayUser", "WebUser"], {}),
+    ],
+    ids=["more", "fewer", "processes", "weight", "fixed", "named"],
+)
+def test_beside_other_users_the_whole_schedule_is_sent(
+    tmp_path: Path, memory: Endpoint, arguments: list[str], others: dict[str, int]
+) -> None:
+    config = prepare(tmp_path, memory, transport="memory-fifo", rate_per_s=80.0, duration_s=1.0)
+    ran, rows = beside(tmp_path, *arguments, **others)
+    assert ran.returncode == 0, ran.stderr
+    assert "80 scheduled, 80 intended, 80 acked" in ran.stderr
+    assert depth(config) == 80
+    assert rows["GET      /"] > 0
+
+
+def test_without_a_run_time_the_end_of_the_load_ends_the_others_and_with_one_they_go_on(
+    tmp_path: Path, memory: Endpoint
+) -> None:
+    (tmp_path / "long").mkdir()
+    prepare(tmp_path / "long", memory, transport="memory", rate_per_s=20.0, duration_s=0.5)
+    ran, _ = beside(tmp_path / "long", "-u", "4", "--run-time", "4s")
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stderr
+    assert "the other users go on until their time is over" in said
+    assert said.index("load done") < said.index("--run-time limit reached")
+    (tmp_path / "short").mkdir()
+    prepare(tmp_path / "short", memory, transport="memory", rate_per_s=20.0, duration_s=0.5)
+    ran, _ = beside(tmp_path / "short", "-u", "4")
+    assert ran.returncode == 0, ran.stderr
+    assert "load done" in ran.stderr
+
+
+def test_a_run_time_that_ends_before_the_load_is_a_load_that_was_cut_short(tmp_path: Path, memory: Endpoint) -> None:
+    config = prepare(tmp_path, memory, transport="memory", rate_per_s=20.0, duration_s=60.0)
+    ran, _ = beside(tmp_path, "-u", "4", "--run-time", "2s")
+    assert ran.returncode == 0, ran.stderr
+    assert "1200 scheduled" in ran.stderr
+    assert depth(config) > 0
+    records(tmp_path)
+
+
+def test_where_no_user_of_ours_was_started_nothing_was_sent_and_the_exit_code_says_so(
+    tmp_path: Path, memory: Endpoint
+) -> None:
+    prepare(tmp_path, memory, transport="memory")
+    ran, _ = beside(tmp_path, "-u", "1", "--run-time", "30s", weight=1000)
+    assert ran.returncode == 4
+    assert "no GamedayUser was started (0 GamedayUser, 1 WebUser), so nothing can be sent; raise --users" in ran.stderr
+
+
+def test_under_a_load_shape_the_load_begins_with_the_first_user_of_ours(tmp_path: Path, memory: Endpoint) -> None:
+    prepare(tmp_path, memory, transport="memory", rate_per_s=40.0, duration_s=0.5)
+    shape = tmp_path / "shape.py"
+    shape.write_text(
+        WEB.format(weight=1, fixed_count=1)
+        + "\nfrom locust import LoadTestShape\n\nclass Later(LoadTestShape):\n    def tick(self):\n"
+        + "        return None if self.get_run_time() > 3.5 else (1 if self.get_run_time() < 1 else 2, 10)\n"
+    )
+    ran = alone(tmp_path, files=f"{LOCUSTFILE},{shape}")
+    assert ran.returncode == 0, ran.stderr
+    assert "20 scheduled, 20 intended, 20 acked" in ran.stderr
+
+
+def test_a_load_of_which_nothing_was_accepted_never_exits_0(tmp_path: Path, memory: Endpoint) -> None:
+    config = prepare(tmp_path, memory, transport="memory", duration_s=0.2, give_up_s=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    replace(config, endpoint=endpoint(url)).save(tmp_path / "load.json")
+    ran = alone(tmp_path, "--exit-code-on-error", "0")
+    assert ran.returncode == 4
+    assert "no message of the load was accepted" in ran.stderr
+
+
+def test_options_for_users_that_were_not_chosen_are_a_contradiction_and_without_options_we_stay_out(
+    tmp_path: Path, memory: Endpoint
+) -> None:
+    web = tmp_path / "web.py"
+    web.write_text(WEB.format(weight=1, fixed_count=0))
+    prepare(tmp_path, memory, transport="memory")
+    files = f"{LOCUSTFILE},{web}"
+    ran = alone(tmp_path, "WebUser", "--run-time", "1s", files=files)
+    assert ran.returncode == 2
+    assert "GamedayUser" in ran.stderr and "Traceback" not in ran.stderr
+    ran = alone(None, "WebUser", "--run-time", "1s", files=files)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_pipe_as_input_is_no_conductor_where_a_queue_is_named(tmp_path: Path, memory: Endpoint) -> None:
+    config = prepare(tmp_path, memory, transport="memory-fifo")
+    argv = [*LOCUST, "--gameday-queue-url", config.addresses.send_to, "--gameday-rate", "50", "--gameday-seconds", "1"]
+    environment = {key: value for key, value in os.environ.items() if key != "GAMEDAY_LOAD"}
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    with subprocess.Popen(
+        argv,
+        cwd=tmp_path,
+        env={**environment, **credentials, "PYTHONPATH": str(LOCUSTFILE.parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as load:
+        try:
+            assert load.wait(LIMIT_S) == 0
+        finally:
+            load.kill()
+    assert depth(config) == 50
+
+
+def test_locusts_total_counts_each_call_once_and_no_message_besides(tmp_path: Path, memory: Endpoint) -> None:
+    for processes in ([], ["--processes", "2"]):
+        run = tmp_path / f"run{len(processes)}"
+        run.mkdir()
+        prepare(run, memory, transport="memory")
+        ran = alone(run, *processes)
+        assert ran.returncode == 0
+        rows = summary(ran)
+        calls = {line["call"] for lines in records(run).values() for line in lines if line["event"] == "sent"}
+        assert rows["message  due to accepted"] == 300
+        assert rows["sqs      SendMessageBatch"] == rows["Aggregated"] == len(calls) < 300
+
+
+def test_its_options_are_not_shown_on_locusts_web_page() -> None:
+    # In a process of its own: a locustfile patches the standard library.
+    asked = (
+        "import sys; sys.path.insert(0, sys.argv.pop());"
+        "from locust.argument_parser import get_parser; import loadgen.locustfile;"
+        "parser = get_parser(); print(*parser.args_included_in_web_ui); print(*vars(parser.parse_args([])))"
+    )
+    argv = [sys.executable, "-c", asked, str(LOCUSTFILE.parents[1])]
+    ran = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_S, check=True)
+    shown, known = (line.split() for line in ran.stdout.splitlines())
+    assert "host" in shown and "gameday_queue_url" in known
+    assert not any(name.startswith("gameday") for name in shown)
+
+
+def test_its_own_help_shows_its_options() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--gameday-help"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=True,
+    )
+    for option in ("--gameday-load", "--gameday-queue-url", "--gameday-rate", "--gameday-seconds"):
+        assert option in shown.stdout

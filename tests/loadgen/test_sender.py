@@ -250,3 +250,82 @@ def test_lost_replies_count_what_fired() -> None:
     assert disturbances.disarm("third") == 1
     assert disturbances.disarm("never armed") == 0
     disturbances.lose_reply("call-8")
+
+
+def test_a_message_that_can_never_pass_is_sent_once_and_its_group_goes_on(config: LoadConfig) -> None:
+    def broker(call: Call) -> Answer:
+        if any(entry["MessageBody"].count('"poison":true') for entry in call.params["Entries"]):
+            raise CallFailed("InvalidParameterValue", "Reason: Message must be shorter", definite=True)
+        return accept(call)
+
+    records, lane, _ = send(replace(config, batch=1, give_up_s=60), broker)
+    poison = {r["id"] for r in records if r["event"] == "intended" and r["poison"]}
+    sent = [r for r in records if r["event"] == "sent"]
+    assert len(sent) == lane.tally.intended == 40, "one attempt each, and all of them"
+    assert {r["id"] for r in sent if r["outcome"] == "failed"} == poison
+    assert (lane.tally.acked, lane.tally.failed) == (40 - len(poison), len(poison))
+
+
+def test_an_entry_that_can_never_pass_is_given_up_alone(config: LoadConfig) -> None:
+    def broker(call: Call) -> Answer:
+        first, *others = call.params["Entries"]
+        failed = {"Id": first["Id"], "SenderFault": True, "Code": "InvalidMessageContents", "Message": "a character"}
+        return {**accept(replace(call, params={"Entries": others})), "Failed": [failed]}
+
+    records, lane, samples = send(replace(config, give_up_s=60), broker)
+    assert len([r for r in records if r["event"] == "sent"]) == lane.tally.intended == 40
+    assert lane.tally.failed == len(samples)
+
+
+def test_without_retries_what_failed_is_not_sent_again(config: LoadConfig) -> None:
+    def broker(call: Call) -> Answer:
+        raise CallFailed("ThrottlingException", "Rate exceeded", definite=True)
+
+    records, lane, _ = send(replace(config, retry="none"), broker)
+    assert {r["attempt"] for r in records if r["event"] == "sent"} == {1}
+    assert lane.tally.failed == lane.tally.intended == 40
+
+
+@pytest.mark.parametrize("dedup", ["id", "content"])
+def test_a_reused_deduplication_id_is_an_earlier_messages_of_the_group_in_every_attempt(
+    config: LoadConfig, dedup: str
+) -> None:
+    """By content it is the earlier message's body that is sent once more."""
+    entries: dict[str, list[tuple[str | None, str]]] = defaultdict(list)
+    told: list[str] = []
+
+    def broker(call: Call) -> Answer:
+        lines = (Path(config.run_dir) / DIRECTORY / "load.jsonl").read_bytes().splitlines()
+        ids = [orjson.loads(line)["id"] for line in lines[-len(call.params["Entries"]) :]]
+        for id, entry in zip(ids, call.params["Entries"], strict=True):
+            entries[id].append((entry.get("MessageDeduplicationId"), entry["MessageBody"]))
+        told.append(call.operation)
+        if len(told) % 3 == 0:
+            raise CallFailed("ReadTimeoutError", "no answer", definite=False)
+        return accept(call)
+
+    topology = replace(config.topology, dedup=dedup)
+    send(replace(config, topology=topology, dedup_reuse=0.3), broker)
+    assert len(entries) == 40 and any(len(each) > 1 for each in entries.values())
+    named: dict[tuple[str | None, str], list[str]] = defaultdict(list)
+    for id, attempts in entries.items():
+        assert len(set(attempts)) == 1, "another name in another attempt"
+        key, body = attempts[0]
+        assert (key is None) == (dedup == "content")
+        named[key, body if key is None else ""].append(id)
+    shared = [ids for ids in named.values() if len(ids) > 1]
+    assert shared and len(named) < 40
+    for ids in shared:
+        groups, seqs = {id.split("-")[0] for id in ids}, [int(id.split("-")[1]) for id in ids]
+        assert len(groups) == 1 and seqs == sorted(seqs)
+
+
+def test_a_delay_of_its_own_goes_with_each_message(config: LoadConfig) -> None:
+    seen: set[int] = set()
+
+    def broker(call: Call) -> Answer:
+        seen.update(entry["DelaySeconds"] for entry in call.params["Entries"])
+        return accept(call)
+
+    send(replace(config, transport="sqs", delay_s=7), broker)
+    assert seen == {7}

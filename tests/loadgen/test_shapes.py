@@ -110,3 +110,18 @@ def test_every_field_tells_its_unit_and_its_meaning() -> None:
         "at": "duration",
         "lasting": "duration",
     }
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_outline_is_near_the_area_everywhere(name: str) -> None:
+    shape = SHAPES[name](rate=80, duration=30)
+    points = shape.outline()
+    assert points[0] == (0.0, 0.0) and points[-1] == (30.0, shape.area(30))
+    assert len(points) <= 61 and (name != "constant" or len(points) == 2)
+    for n in range(301):
+        t = n / 10
+        (before, since), (after, until) = next(
+            (here, there) for here, there in itertools.pairwise(points) if here[0] <= t <= there[0]
+        )
+        drawn = since + (until - since) * (t - before) / (after - before)
+        assert abs(drawn - shape.area(t)) < 20, (name, t)

@@ -230,7 +230,7 @@ class TestSnapshot:
         story.intended("x", attempt=2).sent("x", outcome="unknown", attempt=2, error="ReadTimeoutError: …")
         snapshot = lived(story.files).snapshot()
         assert snapshot["sent"] == {"ok": 2, "failed": 1, "unknown": 1}
-        assert (snapshot["scheduled"], snapshot["attempts"], snapshot["acked"]) == (3, 4, 2)
+        assert (snapshot["intended"], snapshot["attempts"], snapshot["acked"]) == (3, 4, 2)
         assert snapshot["errors"] == {"send: Throttled": 1, "send: ReadTimeoutError": 1}
 
     def test_latency_counts_from_due_and_lag_from_due_to_the_attempt(self) -> None:
@@ -244,9 +244,29 @@ class TestSnapshot:
         story = Story()
         for n in range(70):
             story.intended(f"m{n}", n, due=n * S // 10 - S).sent(f"m{n}", n)
+        assert lived(story.files).snapshot()["acked_per_s"] == 10
+
+    def test_the_schedule_is_told_though_half_of_the_load_is_dead(self) -> None:
+        story = Story().mark("load-started", 0, start=0, schedule=[[0, 0], [10, 400]])
+        for n in range(70):
+            story.intended(f"m{n}", n, due=n * S // 10).sent(f"m{n}", n)
+        story.mark("depth", 80, subscription="orders", visible=0, hidden=0, delayed=0)
         snapshot = lived(story.files).snapshot()
-        assert snapshot["acked_per_s"] == 10
-        assert snapshot["scheduled_per_s"] == 10
+        assert (snapshot["scheduled_per_s"], snapshot["scheduled"]) == (40, 320)
+        assert (snapshot["acked_per_s"], snapshot["intended"], snapshot["acked"]) == (8, 70, 70)
+
+    def test_the_schedule_goes_on_where_nothing_is_intended_any_more_and_ends_at_its_end(self) -> None:
+        story = Story().mark("load-started", 0, start=2 * S, schedule=[[0, 0], [2, 10], [4, 50]])
+        assert lived(story.files).snapshot()["scheduled"] == 0
+        for at, due in [(30, 5), (40, 10), (50, 30), (60, 50), (100, 50)]:
+            story.mark("depth", at, subscription="orders", visible=0, hidden=0, delayed=0)
+            assert lived(story.files).snapshot()["scheduled"] == due
+
+    @pytest.mark.parametrize("told", [{}, {"start": 1}, {"start": 1, "schedule": []}, {"start": 1, "schedule": [3]}])
+    def test_without_a_schedule_none_is_made_up(self, told: dict[str, Any]) -> None:
+        story = Story().mark("load-started", 0, **told).intended("a", 5).sent("a", 5)
+        snapshot = lived(story.files).snapshot()
+        assert (snapshot["scheduled"], snapshot["scheduled_per_s"], snapshot["intended"]) == (None, None, 1)
 
     def test_backlog_is_the_brokers_count_or_else_acked_and_not_settled(self) -> None:
         story = clean().acked("x")

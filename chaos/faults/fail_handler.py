@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from chaos.base import ConsumerFault, Lasting, Pick, Share
 from chaos.scene import Scene
 
@@ -17,8 +19,8 @@ class FailHandler(Lasting, ConsumerFault):
     colour: ClassVar[str] = "#b877d9"
 
     fault: Literal["fail-handler"]
-    share: Share = 1.0
-    pick: Pick = 1.0
+    share: Share = Field(default=1.0, description="of the messages that are handled meanwhile")
+    pick: Pick = Field(default=1.0, description="how many consumers, or what share of them")
 
     async def strike(self, scene: Scene) -> None:
         disturbance = scene.disturbance("fail-handler", share=self.share)

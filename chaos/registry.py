@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from chaos.base import Fault
 from chaos.faults.crash_at import CrashAt
+from chaos.faults.fail_handler import FailHandler
 from chaos.faults.kill_consumer import KillConsumer
 from chaos.faults.lose_delete import LoseDelete
 from chaos.faults.lose_send_reply import LoseSendReply
@@ -18,6 +19,7 @@ FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,
     "pause-consumer": PauseConsumer,
     "stretch-processing": StretchProcessing,
+    "fail-handler": FailHandler,
     "crash-at": CrashAt,
     "lose-send-reply": LoseSendReply,
     "lose-delete": LoseDelete,

@@ -25,7 +25,12 @@ class ConsumerConfig:
 
     `pollers` receive at the same time, each `batch` messages at most; `concurrency` bounds the handlers at work in the
     whole process. `store` is {"kind": "sqlite", "path": …} or {"kind": "dynamodb", "table": …}. `heartbeat_s` is how
-    often what is in hand gets its visibility timeout anew (None: never).
+    often what is in hand gets its visibility timeout anew (None: never). `guard_expiry_s` is how long a mark of the
+    guard `in-progress` keeps others away; no other guard needs it.
+
+    `on_term`: what was received and not begun when a drain begins is "release"d, "finish"ed too, or "abandon"ed, which
+    leaves it to expire. `after_failure`: what comes after a message that failed in its group, in the same batch, must
+    "stop" or may "continue"; "fail-batch" fails the whole batch.
 
     Of a stream: `checkpoint` is "after" the effects of what it covers or, wrongly, "before" them; `children` "wait"
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
@@ -47,9 +52,14 @@ class ConsumerConfig:
     handler: str = "reference"
     processing_time_s: float = 0.0
     guard: str = "transaction"
+    guard_expiry_s: float | None = None
     store: Mapping[str, Any] = field(default_factory=dict)
     heartbeat_s: float | None = None
     drain_timeout_s: float = 20.0
+    on_term: str = "release"
+    after_failure: str = "stop"
+    retry_delay_s: int = 0
+    retry_delay_max_s: int | None = None
     checkpoint: str = "after"
     children: str = "wait"
     lease_s: float = 2.0
@@ -60,6 +70,15 @@ class ConsumerConfig:
     def hidden_s(self) -> int:
         """The visibility timeout in force: queues take whole seconds, so provisioning rounds up."""
         return math.ceil(self.visibility_timeout_s)
+
+    def retry_after_s(self, receives: int) -> int:
+        """How long a message stays hidden that failed at its `receives`-th receive: `retry_delay_s`, and where there is
+        a `retry_delay_max_s` twice as long after each receive, up to that.
+        """
+        if self.retry_delay_max_s is None:
+            return self.retry_delay_s
+        # No delay has more than 31 bits, so doubling it more often changes nothing.
+        return min(self.retry_delay_max_s, self.retry_delay_s << min(max(receives, 1) - 1, 31))
 
     def save(self, path: Path) -> None:
         document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock)}

@@ -14,7 +14,7 @@ from history import control
 from history.control import Disturbance
 
 POINTS = ("after-receive", "before-effect", "after-effect", "before-delete", "after-delete")
-KINDS = ("stretch-processing", "crash-at", "lose-delete")
+KINDS = ("stretch-processing", "fail-handler", "crash-at", "lose-delete")
 
 
 @dataclass(slots=True)
@@ -47,6 +47,9 @@ class Disturbances:
         """The processing time of the message `key` if it is to be stretched."""
         struck = self._struck("stretch-processing", None, key) if self._armed else None
         return struck.seconds if struck else None
+
+    def fails_handler(self, key: str) -> bool:
+        return bool(self._armed) and self._struck("fail-handler", None, key) is not None
 
     def loses_delete(self, key: str) -> bool:
         return bool(self._armed) and self._struck("lose-delete", None, key) is not None

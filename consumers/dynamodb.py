@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from consumers.carrier import AioCarrier
-from consumers.effects import Key
+from consumers.effects import Begun, Key
 from transports.base import Answer, Call, CallFailed
 from transports.endpoint import Endpoint
 
@@ -102,7 +102,7 @@ class DynamoDBTable:
 
 
 class DynamoDBStore(DynamoDBTable):
-    """Effects, and the marks of their guards."""
+    """Effects, and the marks of their guards. A mark without `expires_ns` says that the message is done."""
 
     async def seen(self, key: Key) -> bool:
         answer = await self._call("GetItem", Key=_guard_key(key), ConsistentRead=True)
@@ -110,6 +110,26 @@ class DynamoDBStore(DynamoDBTable):
 
     async def claim(self, key: Key) -> bool:
         return await self._write_if("PutItem", **_put_guard(key))
+
+    async def begin(self, key: Key, *, now_ns: int, expires_ns: int) -> Begun:
+        put = await self._write_if(
+            "PutItem",
+            Item={**_guard_key(key), "expires_ns": {"N": str(expires_ns)}},
+            ConditionExpression="attribute_not_exists(pk) OR expires_ns <= :now",
+            ExpressionAttributeValues={":now": {"N": str(now_ns)}},
+        )
+        if put:
+            return "begun"
+        answer = await self._call("GetItem", Key=_guard_key(key), ConsistentRead=True)
+        # A mark that was taken away since was in progress when it was in the way.
+        item = answer.get("Item")
+        return "done" if item and "expires_ns" not in item else "in-progress"
+
+    async def finish(self, key: Key) -> None:
+        await self._call("PutItem", Item=_guard_key(key))
+
+    async def forget(self, key: Key) -> None:
+        await self._call("DeleteItem", Key=_guard_key(key))
 
     async def apply(self, key: Key) -> None:
         await self._call("UpdateItem", **_add_one(key))

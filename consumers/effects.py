@@ -4,12 +4,17 @@ The effect is deliberately not idempotent: each `apply` adds one to what stands 
 message that took effect twice can be read back as 2. A guard's mark stands beside it and is put at most once. Every
 method here is one atomic step that is durable against the death of this process once it returns; what happens
 between two steps is what guards differ in.
+
+A mark says *done*, or *in progress* until a moment at which it expires (only `begin` puts such a one, and only `begin`
+looks at the difference).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
+
+Begun = Literal["begun", "in-progress", "done"]
 
 
 class Key(NamedTuple):
@@ -34,6 +39,21 @@ class EffectStore(Protocol):
 
     async def claim(self, key: Key) -> bool:
         """Put the guard's mark unless it is there; False if it was."""
+        ...
+
+    async def begin(self, key: Key, *, now_ns: int, expires_ns: int) -> Begun:
+        """Put a mark "in progress" unless one stands that says done, or in progress and has not expired by `now_ns`.
+
+        "begun" if it was put; else what the one that stands says.
+        """
+        ...
+
+    async def finish(self, key: Key) -> None:
+        """Put the mark "done", whatever stands there."""
+        ...
+
+    async def forget(self, key: Key) -> None:
+        """Take the mark away, whatever it says."""
         ...
 
     async def apply(self, key: Key) -> None:

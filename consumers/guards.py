@@ -1,67 +1,127 @@
-"""The guards around an effect, and where each breaks.
+"""The guards around a message's work and its effect, and where each breaks.
 
-`step` is called at the two places where a crash tells guards apart: "before-effect", after whatever the guard looks at
-or puts first, and "after-effect", before whatever it puts last. A guard that skips never reaches the second.
+The work lies inside the guard, where handlers have it: a mark is looked up or put, then comes the work, which may take
+long, then the effect, then the last mark. `transaction` alone has nothing to put first: it works, and mark and effect
+are then one write.
+
+`step` is called at the two places where a crash tells guards apart: "before-effect", after the work and right before
+the effect is written, and "after-effect", before whatever a guard puts last. A guard that skips never reaches the
+second. On a crash right after the effect `in-progress` applies it twice, as `check-then-act` does.
 
 | guard | breaks |
 |---|---|
 | none | on any second delivery: the effect is applied twice |
-| check-then-act | on a crash after the effect, and when two consumers hold the message at once: applied twice |
-| claim-first | on a crash after the claim: the next delivery is skipped, the effect is missing for ever |
-| transaction | never: mark and effect are one atomic write |
+| check-then-act | on a crash after the effect, or a second delivery while the first still works: applied twice |
+| claim-first | on a crash or a failure after the claim, the work included: the effect is missing for ever |
+| in-progress | if the mark expires during the work: applied twice; if a dead holder's outlives the retries: missing |
+| transaction | never: mark and effect are one atomic write (the work before it may be done twice) |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from consumers.effects import EffectStore, Key
+from consumers.handlers import HandlerFailed
+from history.clock import NS_PER_S
 from history.events import EffectResult
+from transports.base import CallFailed
 
-Step = Callable[[str], None]
+
+class InProgress(HandlerFailed):
+    """Somebody else has begun the message and may still end it: it fails this time, and must come again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a guard stands around: the `work` on one message, and the effect under `key`.
+
+    `expiry_s` is how long a mark of `in-progress` keeps others away; `now` tells the time of the run in ns.
+    """
+
+    store: EffectStore
+    key: Key
+    work: Callable[[], Awaitable[None]]
+    step: Callable[[str], None]
+    now: Callable[[], int]
+    expiry_s: float | None = None
+
+    async def act(self) -> None:
+        """The effect, with the places around it where a crash may strike."""
+        self.step("before-effect")
+        await self.store.apply(self.key)
+        self.step("after-effect")
 
 
 class Guard(Protocol):
-    async def __call__(self, store: EffectStore, key: Key, step: Step) -> EffectResult: ...
+    async def __call__(self, job: Job) -> EffectResult:
+        """Errors: CallFailed of the store, and whatever the work raises."""
+        ...
 
 
-async def none(store: EffectStore, key: Key, step: Step) -> EffectResult:
+async def none(job: Job) -> EffectResult:
     """No guard: any second delivery applies the effect twice."""
-    step("before-effect")
-    await store.apply(key)
-    step("after-effect")
+    await job.work()
+    await job.act()
     return "applied"
 
 
-async def check_then_act(store: EffectStore, key: Key, step: Step) -> EffectResult:
-    """Looks for a mark, then acts, then marks: a crash or a second consumer in between applies the effect twice."""
-    if await store.seen(key):
+async def check_then_act(job: Job) -> EffectResult:
+    """Looks for a mark, works, acts, then marks: a crash or a second consumer in between applies the effect twice."""
+    if await job.store.seen(job.key):
         return "skipped"
-    step("before-effect")
-    await store.apply(key)
-    step("after-effect")
-    await store.claim(key)
+    await job.work()
+    await job.act()
+    await job.store.claim(job.key)
     return "applied"
 
 
-async def claim_first(store: EffectStore, key: Key, step: Step) -> EffectResult:
-    """Marks first, then acts: never twice, but a crash after the mark leaves the effect missing for ever."""
-    if not await store.claim(key):
+async def claim_first(job: Job) -> EffectResult:
+    """Marks, then works and acts: never twice, but a crash after the mark leaves the effect missing for ever."""
+    if not await job.store.claim(job.key):
         return "skipped"
-    step("before-effect")
-    await store.apply(key)
-    step("after-effect")
+    await job.work()
+    await job.act()
     return "applied"
 
 
-async def transaction(store: EffectStore, key: Key, step: Step) -> EffectResult:
+async def in_progress(job: Job) -> EffectResult:
+    """Marks as begun, works, acts, marks as done; a mark that says begun keeps others away until it expires.
+
+    It is how the idempotency utility of Powertools for AWS Lambda works
+    (docs.aws.amazon.com/powertools/python/latest/utilities/idempotency): what finds the message begun fails and comes
+    again, and work that fails takes its mark away, so that the retry may begin at once.
+    """
+    assert job.expiry_s is not None, "a scenario with this guard says when its mark expires"
+    now_ns = job.now()
+    match await job.store.begin(job.key, now_ns=now_ns, expires_ns=now_ns + round(job.expiry_s * NS_PER_S)):
+        case "done":
+            return "skipped"
+        case "in-progress":
+            raise InProgress(f"{job.key.id} is in progress elsewhere")
+    try:
+        await job.work()
+        await job.act()
+    except Exception:
+        # A store in trouble keeps the mark, which then expires: what matters is the first error.
+        with contextlib.suppress(CallFailed):
+            await job.store.forget(job.key)
+        raise
+    await job.store.finish(job.key)
+    return "applied"
+
+
+async def transaction(job: Job) -> EffectResult:
     """Mark and effect in one atomic write: each effect exactly once."""
+    await job.work()
     # Whether the effect is done already is known only inside the write, so this place is reached by every delivery.
-    step("before-effect")
-    if not await store.claim_and_apply(key):
+    job.step("before-effect")
+    if not await job.store.claim_and_apply(job.key):
         return "skipped"
-    step("after-effect")
+    job.step("after-effect")
     return "applied"
 
 
@@ -69,5 +129,6 @@ GUARDS: Mapping[str, Guard] = {
     "none": none,
     "check-then-act": check_then_act,
     "claim-first": claim_first,
+    "in-progress": in_progress,
     "transaction": transaction,
 }

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumers.effects import Key
+from consumers.effects import Begun, Key
 from transports.base import CallFailed
 
 # Longer than any pause that a scenario inflicts: failing instead would burn a receive of every message in hand.
@@ -124,11 +124,11 @@ class SqliteFile:
 
 
 class SqliteStore(SqliteFile):
-    """Effects, and the marks of their guards."""
+    """Effects, and the marks of their guards. A mark without `expires_ns` says that the message is done."""
 
     schema = """
 CREATE TABLE IF NOT EXISTS guards (
-    subscription TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (subscription, id)) WITHOUT ROWID;
+    subscription TEXT NOT NULL, id TEXT NOT NULL, expires_ns INTEGER, PRIMARY KEY (subscription, id)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS effects (
     subscription TEXT NOT NULL, id TEXT NOT NULL, applied INTEGER NOT NULL, PRIMARY KEY (subscription, id)
     ) WITHOUT ROWID;
@@ -141,6 +141,20 @@ CREATE TABLE IF NOT EXISTS effects (
     async def claim(self, key: Key) -> bool:
         put: bool = await self._step(lambda connection: _claim(connection, key))
         return put
+
+    async def begin(self, key: Key, *, now_ns: int, expires_ns: int) -> Begun:
+        begun: Begun = await self._step(lambda connection: _begin(connection, key, now_ns, expires_ns))
+        return begun
+
+    async def finish(self, key: Key) -> None:
+        await self._step(
+            lambda connection: connection.execute("INSERT OR REPLACE INTO guards VALUES (?, ?, NULL)", key)
+        )
+
+    async def forget(self, key: Key) -> None:
+        await self._step(
+            lambda connection: connection.execute("DELETE FROM guards WHERE subscription = ? AND id = ?", key)
+        )
 
     async def apply(self, key: Key) -> None:
         await self._step(lambda connection: _apply(connection, key))
@@ -170,7 +184,20 @@ def _seen(connection: sqlite3.Connection, key: Key) -> bool:
 
 
 def _claim(connection: sqlite3.Connection, key: Key) -> bool:
-    return connection.execute("INSERT OR IGNORE INTO guards VALUES (?, ?)", key).rowcount == 1
+    return connection.execute("INSERT OR IGNORE INTO guards VALUES (?, ?, NULL)", key).rowcount == 1
+
+
+def _begin(connection: sqlite3.Connection, key: Key, now_ns: int, expires_ns: int) -> Begun:
+    put = connection.execute(
+        "INSERT INTO guards VALUES (?, ?, ?) ON CONFLICT (subscription, id) "
+        "DO UPDATE SET expires_ns = excluded.expires_ns WHERE expires_ns <= ?",
+        (*key, expires_ns, now_ns),
+    )
+    if put.rowcount == 1:
+        return "begun"
+    stands = "SELECT expires_ns FROM guards WHERE subscription = ? AND id = ?"
+    (expires,) = connection.execute(stands, key).fetchone()
+    return "done" if expires is None else "in-progress"
 
 
 def _apply(connection: sqlite3.Connection, key: Key) -> None:

@@ -7,8 +7,14 @@ group are handled in their order, groups beside each other.
 It promises that a checkpoint covers nothing that is not done (`checkpoint: before`, which is wrong, covers what is in
 hand before it is handled), that it is announced before it is made and only then answered, and that one that was refused
 or got no answer is the reader's last: what else it wrote could arrive late, so the lease is left behind, and with it
-the token. A record whose handler failed is handled again in its place, after a pause, until it works: a stream has no
-dead-letter queue, and what went on without it would lose it. A running handler is never cut off by the loss of a lease.
+the token. A record whose handler failed is handled again, after a pause, until it works: a stream has no dead-letter
+queue, and what went on without it would lose it. A running handler is never cut off by the loss of a lease.
+
+What comes after it in its group waits for it (`after_failure: stop`) or, wrongly, does not (`continue`). With
+`fail-batch` no more of the batch is begun; nothing of it is checkpointed, and all of it is read again.
+
+A drain begins no handler, unless `on_term` is `finish`; it checkpoints what is done and gives the shards back, or
+(`abandon`) leaves their leases to expire.
 
 Whatever was received and not checkpointed comes again, to whoever takes the lease next.
 """
@@ -216,6 +222,8 @@ class Reader:
         self._behind_ms = 0
         # When what is in hand was read; None with nothing in hand.
         self._read_ns: int | None = None
+        # A batch failed as a whole, and is to be read again.
+        self._again = False
 
     def over(self) -> bool:
         return self.lost or self._worker.stopping
@@ -250,16 +258,21 @@ class Reader:
             failures = 0
             iterator, self._behind_ms = reading.next, reading.behind_ms
             if reading.deliveries and not await self._work_through(reading.deliveries, started):
-                break
+                if not self._again:
+                    break
+                # From the last checkpoint.
+                self._again, iterator = False, None
+                await worker.pause(_RETRY_S)
+                continue
             if iterator is None:
                 await self._finish()
                 return
             await worker.pause(_READ_PACE_S - (worker.now() - started) / NS_PER_S)
-        if not self.lost:
+        if not self.lost and not (worker.stopping and worker.config.on_term == "abandon"):
             await self._give_back()
 
     async def _work_through(self, deliveries: Sequence[Delivery], started: int) -> bool:
-        """Handle what was read and checkpoint it; whether to go on."""
+        """Handle what was read and checkpoint it; whether to read on after it."""
         worker = self._worker
         batch = worker.batch(deliveries, started)
         self._read_ns = worker.now()
@@ -271,22 +284,36 @@ class Reader:
                     tasks.create_task(self._work_lane(lane))
         worker.let_go(sum(not record.handled for record in batch))
         self._read_ns = None
+        if self._again:
+            return False
         done = list(takewhile(lambda record: record.handled, batch))
         if not before and done:
             refused = not await self._checkpoint(done)
         return not refused and len(done) == len(batch)
 
     async def _work_lane(self, lane: Sequence[StreamRecord]) -> None:
-        worker = self._worker
-        for record in lane:
-            while not record.handled:
-                async with worker.slots:
-                    # What is checkpointed already would be handled by nobody else.
-                    if self.over() and worker.config.checkpoint == "after":
+        """In rounds: each goes on from the first record that is not handled yet."""
+        after_failure = self._worker.config.after_failure
+        while waiting := [record for record in lane if not record.handled]:
+            for record in waiting:
+                async with self._worker.slots:
+                    if self._again or not self._may_begin():
                         return
-                    await worker.handle(record)
-                if not record.handled:
-                    await asyncio.sleep(_RETRY_S)
+                    await self._worker.handle(record)
+                if not record.handled and after_failure != "continue":
+                    break
+            if not all(record.handled for record in waiting):
+                if after_failure == "fail-batch":
+                    self._again = True
+                    return
+                await asyncio.sleep(_RETRY_S)
+
+    def _may_begin(self) -> bool:
+        config = self._worker.config
+        # What is checkpointed already would be handled by nobody else.
+        if config.checkpoint == "before":
+            return True
+        return not self.lost and (not self._worker.stopping or config.on_term == "finish")
 
     # Checkpoints.
 

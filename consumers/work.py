@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from consumers.config import ConsumerConfig
 from consumers.disturbances import Disturbances
 from consumers.effects import EffectStore, Key
-from consumers.guards import Guard
+from consumers.guards import Guard, Job
 from consumers.handlers import Handler, HandlerFailed
 from history import events
 from history.errors import HistoryError
@@ -50,7 +50,7 @@ class InHand(ABC):
     the effect is in the store, whatever comes after it.
     """
 
-    __slots__ = ("_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key")
+    __slots__ = ("_tries", "_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key")
 
     def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, id: str, key: str) -> None:
         self.delivery = delivery
@@ -59,6 +59,7 @@ class InHand(ABC):
         self.key = key
         self.applied = False
         self.effect_started = 0
+        self._tries = 0
         self._worker = worker
 
     async def process(self) -> None:
@@ -68,11 +69,23 @@ class InHand(ABC):
             await asyncio.sleep(seconds)
         if self.delivery.poison:
             raise HandlerFailed(f"{self.id} is poison")
+        self._tries += 1
+        if self._worker.tools.disturbances.fails_handler(f"{self.key}:{self._tries}"):
+            raise HandlerFailed(f"{self.id} fails this time (fail-handler)")
 
-    async def effect(self) -> EffectResult:
-        tools = self._worker.tools
-        self.effect_started = self._worker.now()
-        return await tools.guard(tools.store, Key(self._worker.config.subscription, self.id), self._step)
+    async def effect(self, work: Callable[[], Awaitable[None]] | None = None) -> EffectResult:
+        worker = self._worker
+        # Where nothing comes to be written, this stands: the moment when the guard was asked.
+        self.effect_started = worker.now()
+        job = Job(
+            store=worker.tools.store,
+            key=Key(worker.config.subscription, self.id),
+            work=work or _nothing,
+            step=self._step,
+            now=worker.now,
+            expiry_s=worker.config.guard_expiry_s,
+        )
+        return await worker.tools.guard(job)
 
     @abstractmethod
     async def delete(self) -> None: ...
@@ -119,6 +132,9 @@ class InHand(ABC):
         return self.effect_record("applied" if self.applied else "failed")
 
 
+async def _nothing() -> None: ...
+
+
 M = TypeVar("M", bound=InHand)
 
 
@@ -155,7 +171,7 @@ class BaseWorker(ABC):
         return self.tools.writer.clock.now_ns()
 
     def stop(self) -> None:
-        """Drain: receive no more, finish what is in hand, give back what was not begun; then `run` returns."""
+        """Drain: receive no more, end what is begun, and do with the rest what `on_term` says; then `run` returns."""
         self._stopping.set()
 
     async def stopped(self) -> None:

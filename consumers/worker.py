@@ -6,13 +6,21 @@ before the call that settles, every answer after it. The rest of the promise is 
 A poller receives the next batch as soon as no more is in hand than the handlers can take at once; so one slow message
 holds nothing else up, and `concurrency` + `pollers` x `batch` bounds what waits here while its visibility timeout runs.
 Where the transport keeps an order, messages of one group are handled one after another in batch order, groups beside
-each other, and the first failure stops its group: the rest of that group's messages in the batch are released, for
-handling them would overtake the one that failed. Where it keeps none, every message stands alone.
+each other. Where it keeps none, every message stands alone.
 
-What becomes of a message whose handler failed: it is released at once (visibility 0) when the failure is the message's
-own, so that a poison message comes to its dead-letter queue in moments rather than blocking its group for
-`max_receives` visibility timeouts. When the effect store failed it is left to expire: the visibility timeout is the
-pause that a store in trouble needs, and trying again at once would only burn receives.
+What becomes of a message whose handler failed: it is released when the failure is the message's own; at once
+(visibility 0), so that a poison message comes to its dead-letter queue in moments rather than blocking its group for
+`max_receives` visibility timeouts, or hidden for a `retry_delay`, which is recorded as what it is, an extension to that
+time. When the effect store failed it is left to expire: the visibility timeout is the pause that a store in trouble
+needs, and trying again at once would only burn receives.
+
+What becomes of the others of its batch says `after_failure`. `stop`: the rest of its group is released, for handling it
+would overtake the one that failed. `continue`: the rest of its group is handled, which on a queue with an order is that
+mistake. `fail-batch`: nothing of a batch is settled before all of it is handled, and if one fails, the handlers at work
+end, no other begins, and all are released, those that were handled as well.
+
+A drain begins no handler, unless `on_term` is `finish`; what was received and not begun is then released, or left to
+expire (`abandon`).
 """
 
 from __future__ import annotations
@@ -23,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumers.config import ConsumerConfig
-from consumers.work import BaseWorker, InHand, Tools, lanes, say
+from consumers.work import Attempt, BaseWorker, InHand, Tools, lanes, say
 from history import events
 from history.clock import NS_PER_S
 from history.events import Record, SendResult, SettleAction
@@ -40,9 +48,12 @@ Outcome = tuple[SendResult, str | None]
 
 
 class QueueMessage(InHand):
-    """`intent` is the `settling` record that ends it, once that is written. `abandoned`: it is left to expire."""
+    """`intent` is the `settling` record that ends it, once that is written. `abandoned`: it is left to expire.
 
-    __slots__ = ("_queue", "abandoned", "batch", "intent")
+    `done`: its handler has succeeded.
+    """
+
+    __slots__ = ("_queue", "abandoned", "batch", "done", "intent")
 
     def __init__(self, worker: Worker, batch: Batch, delivery: Delivery) -> None:
         # The history needs a name for a message that is not ours as well; the broker's is the only one it has.
@@ -50,7 +61,7 @@ class QueueMessage(InHand):
         # A redelivery rolls the dice again.
         super().__init__(worker, batch.name, delivery, id=id, key=f"{id}:{delivery.receives}")
         self.intent: Record | None = None
-        self.abandoned = False
+        self.abandoned = self.done = False
         self._queue = worker
         self.batch = batch
 
@@ -72,12 +83,15 @@ class QueueMessage(InHand):
 
 @dataclass(slots=True)
 class Batch:
-    """One receive call's messages. `deletes` and `releases` are announced in the history and wait for their call."""
+    """One receive call's messages. `deletes` and `releases`, these by how long they are to be hidden, are announced in
+    the history and wait for their call. `failed`: a handler has failed one of them.
+    """
 
     name: str
     messages: list[QueueMessage] = field(default_factory=list)
     deletes: list[QueueMessage] = field(default_factory=list)
-    releases: list[QueueMessage] = field(default_factory=list)
+    releases: dict[int, list[QueueMessage]] = field(default_factory=dict)
+    failed: bool = False
 
 
 class Worker(BaseWorker):
@@ -87,6 +101,7 @@ class Worker(BaseWorker):
         super().__init__(config=config, name=name, tools=tools)
         self._source = source
         self._ordered = TRANSPORTS[config.transport].ordered
+        self._whole = config.after_failure == "fail-batch"
         self._room = asyncio.Event()
         self._room.set()
 
@@ -146,44 +161,71 @@ class Worker(BaseWorker):
                 if work and every_s is not None and self.now() - extended >= every_s * NS_PER_S:
                     extended = self.now()
                     await self._extend(batch)
+        if self._whole:
+            self._end(batch)
+            await self.settle(batch)
 
     async def _work_lane(self, lane: Sequence[QueueMessage]) -> None:
         async with self.slots:
             for n, message in enumerate(lane):
-                if self._stopping.is_set():
-                    self.queue(releases=lane[n:])
+                if self._stopping.is_set() and self.config.on_term != "finish":
+                    self._leave(lane[n:])
                     return
-                if not await self._handle(message):
+                if self._whole and message.batch.failed:
+                    return
+                await self._handle(message)
+                if not message.done and self.config.after_failure == "stop":
                     self.queue(releases=lane[n + 1 :])
                     return
 
-    async def _handle(self, message: QueueMessage) -> bool:
-        """Whether those behind it in its lane may go on."""
-        if message.delivery.id is None:
-            # No message of ours: there is nothing to do with it, and in the queue it would only come back. Its
-            # `received` record is what the claims need to see.
-            self.queue(deletes=[message])
-            return True
-        attempt = await self._attempt(message)
-        if attempt.store_failed:
+    def _leave(self, unbegun: Sequence[QueueMessage]) -> None:
+        """A drain has begun before they were."""
+        if self.config.on_term == "release":
+            self.queue(releases=unbegun)
+        else:
+            self._abandon(unbegun)
+
+    def _abandon(self, messages: Sequence[QueueMessage]) -> None:
+        for message in messages:
             message.abandoned = True
-            self._hold(-1)
-            if attempt.records:
-                self.tools.writer.write(*attempt.records)
+        self._hold(-len(messages))
+
+    async def _handle(self, message: QueueMessage) -> None:
+        # Of a message that is not ours nothing is to be done, and in the queue it would only come back. Its `received`
+        # record is what the claims need to see.
+        attempt = Attempt(True) if message.delivery.id is None else await self._attempt(message)
+        message.done = attempt.done
+        message.batch.failed |= not attempt.done
+        if attempt.store_failed:
+            self._abandon([message])
+        if self._whole or attempt.store_failed:
+            self.queue(*attempt.records)
         elif attempt.done:
             self.queue(*attempt.records, deletes=[message])
         else:
-            self.queue(*attempt.records, releases=[message])
-        return attempt.done
+            self.queue(*attempt.records, releases=[message], failed=True)
+
+    def _end(self, batch: Batch) -> None:
+        """All of a batch that succeeds or fails as a whole has been handled, or will not be."""
+        rest = [message for message in batch.messages if not message.abandoned]
+        if batch.failed:
+            self.queue(releases=rest, failed=True)
+        else:
+            self.queue(deletes=rest)
 
     # Settling.
 
     def queue(
-        self, *records: Record, deletes: Sequence[QueueMessage] = (), releases: Sequence[QueueMessage] = ()
+        self,
+        *records: Record,
+        deletes: Sequence[QueueMessage] = (),
+        releases: Sequence[QueueMessage] = (),
+        failed: bool = False,
     ) -> None:
         """Write the records and the `settling` of each message in one write; `settle` makes the calls.
 
-        A message that is settled already, by its handler, is left as it is.
+        `releases` because they have `failed` stay hidden for their retry delay, others come again at once. A message
+        that is settled already, by its handler, is left as it is.
         """
         deletes = [message for message in deletes if message.intent is None]
         releases = [message for message in releases if message.intent is None]
@@ -191,23 +233,24 @@ class Worker(BaseWorker):
             message.intent = message.settling("delete")
             message.batch.deletes.append(message)
         for message in releases:
-            message.intent = message.settling("release")
-            message.batch.releases.append(message)
+            hidden_s = self.config.retry_after_s(message.delivery.receives or 1) if failed else 0
+            message.intent = message.settling("extend", hidden_s=hidden_s) if hidden_s else message.settling("release")
+            message.batch.releases.setdefault(hidden_s, []).append(message)
         intents = _intents(deletes) + _intents(releases)
         if records or intents:
             self.tools.writer.write(*records, *intents)
         self._hold(-len(intents))
 
     async def settle(self, batch: Batch) -> None:
-        """Delete and release what is queued, in one call each."""
+        """Delete and release what is queued, in one call for each length of time that something is to be hidden."""
         deletes, batch.deletes = batch.deletes, []
-        releases, batch.releases = batch.releases, []
+        releases, batch.releases = batch.releases, {}
         if deletes := self._survive_deleting(deletes):
             call = self._source.delete(_deliveries(deletes))
             await self._call_and_record(call, deletes, _intents(deletes), crash="after-delete")
-        if releases:
-            call = self._source.hide(_deliveries(releases), hidden_s=0)
-            await self._call_and_record(call, releases, _intents(releases))
+        for hidden_s, messages in releases.items():
+            call = self._source.hide(_deliveries(messages), hidden_s=hidden_s)
+            await self._call_and_record(call, messages, _intents(messages))
 
     def _survive_deleting(self, messages: Sequence[QueueMessage]) -> list[QueueMessage]:
         """The messages whose delete really leaves: crash or lose some where a disturbance wants that."""

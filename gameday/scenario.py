@@ -47,8 +47,9 @@ MEMORY = ("memory", "memory-fifo", "memory-kinesis")
 Verdict = Literal["holds", "violated", "unknown"]
 Count = Annotated[int, Field(ge=1)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
-# A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80 characters; RUN adds a time to the name.
-_NAME_MAX, _SUBSCRIPTION_MAX = 24, 16
+# RUN is the name and 21 characters more. A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80
+# characters; an archive is called RUN, which EventBridge bounds at 48.
+_NAME_MAX, _SUBSCRIPTION_MAX, _NAMES_MAX = 27, 16, 41
 _DELAY_MAX_S = 15 * 60
 # What has no meaning for some kind of transport, by part of the scenario, and why.
 _NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
@@ -71,6 +72,8 @@ _NOTHING_TO: Mapping[str, Mapping[str, Mapping[str, str]]] = {
             "heartbeat": "what was read from a stream is hidden from nobody",
             "pollers": "each shard has one reader",
             "wait": "a read of a stream does not wait",
+            "retry_delay": "a record that failed is handled again in its place",
+            "retry_delay_max": "a record that failed is handled again in its place",
         },
     },
 }
@@ -198,9 +201,33 @@ class ConsumersSpec(_Strict):
         default=0.0, description="how long the work of one message takes"
     )
     guard: str = Field(default="transaction", description="what stands around an effect: `gameday list guards`")
+    guard_expiry: PositiveDuration | None = Field(
+        default=None,
+        description="of the guard in-progress, which needs it: how long the mark of who has begun a message keeps "
+        "others from it",
+    )
     store: Literal["sqlite", "dynamodb"] = Field(default="sqlite", description="where effects are kept")
     heartbeat: PositiveDuration | None = Field(default=None, description="how often what is in hand is hidden anew")
-    drain_timeout: PositiveDuration = Field(default=20.0, description="how long SIGTERM lets it finish what is in hand")
+    after_failure: Literal["stop", "continue", "fail-batch"] | None = Field(
+        default=None,
+        description="what a failed message does to others of its batch (default: stop where there is an order, else "
+        "continue). stop: the rest of its group waits for it; continue: the rest goes on, which breaks an order; "
+        "fail-batch: all of them fail, as with Lambda without batchItemFailures",
+    )
+    retry_delay: Annotated[Duration, Field(ge=0)] = Field(
+        default=0.0, description="how long a message whose handler failed stays hidden before it comes again"
+    )
+    retry_delay_max: PositiveDuration | None = Field(
+        default=None, description="with it retry_delay doubles with each receive, up to this (default: no doubling)"
+    )
+    on_term: Literal["release", "finish", "abandon"] = Field(
+        default="release",
+        description="what SIGTERM does with what was received and not begun; what is begun is finished. release: "
+        "gives it back; finish: works it off; abandon: leaves it to expire",
+    )
+    drain_timeout: PositiveDuration = Field(
+        default=20.0, description="how long after SIGTERM it may work; then it leaves what is in hand to expire"
+    )
     restart_delay: Annotated[Duration, Field(ge=0)] = Field(
         default=1.0, description="how long a consumer that died stays away"
     )
@@ -259,6 +286,7 @@ class Scenario:
     shape: Shape
     consumers: ConsumersSpec
     receive_batch: int
+    after_failure: str
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
     drain_timeout_s: float
@@ -325,7 +353,10 @@ def resolve(document: Document) -> Scenario:
     _check_expect(body, claims, problems)
     problems.raise_if_any()
     drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
-    receive_batch = body.consumers.batch or _BATCH[TRANSPORTS[body.transport].kind]
+    transport = TRANSPORTS[body.transport]
+    receive_batch = body.consumers.batch or _BATCH[transport.kind]
+    after_failure = body.consumers.after_failure or ("stop" if transport.ordered else "continue")
+    written = {"batch": receive_batch, "after_failure": after_failure}
     return Scenario(
         name=body.name,
         transport=body.transport,
@@ -334,13 +365,14 @@ def resolve(document: Document) -> Scenario:
         shape=shape,
         consumers=body.consumers,
         receive_batch=receive_batch,
+        after_failure=after_failure,
         chaos=chaos,
         claims=claims,
         drain_timeout_s=drain_timeout_s,
         seed=body.seed,
         metrics_port=body.metrics_port,
         expect=body.expect,
-        document=_written_back(body, own, chaos_data, claims_data, receive_batch, drain_timeout_s),
+        document=_written_back(body, own, chaos_data, claims_data, written, drain_timeout_s),
         source=document,
     )
 
@@ -655,6 +687,12 @@ def _check_meaning(body: Body, problems: _Problems) -> None:
         )
     for number, subscription in enumerate(topology.subscriptions):
         path: Route = ("topology", "subscriptions", number)
+        if len(body.name) + len(subscription.name) > _NAMES_MAX:
+            problems.add(
+                (*path, "name"),
+                f"with the name of the scenario it has more than {_NAMES_MAX} characters, and the names of queues "
+                "would be longer than SQS allows; shorten one of the two",
+            )
         deployed = subscription.deployed
         if (
             subscription.filter_on != "attributes"
@@ -689,6 +727,18 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
         problems.add(("consumers", "handler"), _no_such("handler", consumers.handler, HANDLERS))
     if consumers.guard not in GUARDS:
         problems.add(("consumers", "guard"), _no_such("guard", consumers.guard, GUARDS))
+    elif consumers.guard == "in-progress" and consumers.guard_expiry is None:
+        problems.add(
+            ("consumers", "guard"),
+            "in-progress needs consumers.guard_expiry: how long the mark of who has begun a message keeps others "
+            "from it; longer than the work takes, shorter than the retries last",
+        )
+    elif consumers.guard != "in-progress" and consumers.guard_expiry is not None:
+        problems.add(
+            ("consumers", "guard_expiry"),
+            f"the marks of {consumers.guard} do not expire; remove it, or use the guard in-progress",
+        )
+    _check_retries(consumers, problems)
     if consumers.wait != int(consumers.wait):
         problems.add(
             ("consumers", "wait"), f"{units.format_duration(consumers.wait)}: SQS takes whole seconds, 0s to 20s"
@@ -701,11 +751,41 @@ def _check_consumers(body: Body, problems: _Problems) -> None:
         )
 
 
+def _check_retries(consumers: ConsumersSpec, problems: _Problems) -> None:
+    for key in ("retry_delay", "retry_delay_max"):
+        delay_s = getattr(consumers, key)
+        if delay_s is not None and (delay_s != int(delay_s) or delay_s > _VISIBILITY_MAX_S):
+            problems.add(
+                ("consumers", key), f"{units.format_duration(delay_s)}: SQS hides for whole seconds, at most 12h"
+            )
+    if consumers.retry_delay_max is None:
+        return
+    if not consumers.retry_delay:
+        problems.add(("consumers", "retry_delay_max"), "there is no consumers.retry_delay to grow up to it; add one")
+    elif consumers.retry_delay_max <= consumers.retry_delay:
+        problems.add(
+            ("consumers", "retry_delay_max"), "consumers.retry_delay grows up to it, so it must be longer than that"
+        )
+
+
 def _check_consumed(body: Body, kind: Literal["queue", "stream"], problems: _Problems) -> None:
     """What a receive of that kind cannot do, and what has an end only where there are dead letters."""
     consumers, load = body.consumers, body.load
     if consumers.batch is not None and consumers.batch > (most := _BATCH_MAX[kind]):
         problems.add(("consumers", "batch"), f"{consumers.batch} is more than the {most} of one receive")
+    transport = TRANSPORTS[body.transport]
+    if consumers.after_failure == "stop" and not transport.ordered:
+        problems.add(
+            ("consumers", "after_failure"),
+            f"{body.transport} keeps no order, so nothing waits for a message that failed; write continue or "
+            "fail-batch",
+        )
+    if kind == "stream" and consumers.after_failure == "fail-batch" and consumers.checkpoint == "before":
+        problems.add(
+            ("consumers", "after_failure"),
+            "a batch that was checkpointed before it was handled does not come again; write stop, or remove "
+            "`checkpoint: before`",
+        )
     if kind == "stream" and consumers.handler == "delete-first":
         problems.add(
             ("consumers", "handler"),
@@ -903,7 +983,7 @@ _PROMISE_NEEDS = {
 }
 _EFFECT_CLAIMS = ("at-least-once-effect", "exactly-once-effect", "ordered-effects")
 NO_EFFECTS = ("no-op",)
-_NEEDS_HANDLER = ("stretch-processing", "crash-at")
+_NEEDS_HANDLER = ("stretch-processing", "fail-handler", "crash-at")
 _VISIBILITY_MAX_S = 12 * 3600
 
 
@@ -927,8 +1007,10 @@ def _check_expect(body: Body, claims: Sequence[Claim], problems: _Problems) -> N
 def _drain_timeout_s(body: Body) -> float:
     """Long enough for a message that fails each time to reach the dead-letter queue, after the delay of the last."""
     receives = (body.topology.max_receives or _RECEIVES_GUESS) + 1
+    consumers = body.consumers
     delay_s = body.topology.delay if body.load.delay is None else body.load.delay
-    return math.ceil(receives * body.topology.visibility_timeout + delay_s) + _DRAIN_SPARE_S
+    hidden_s = max(body.topology.visibility_timeout, consumers.retry_delay_max or consumers.retry_delay)
+    return math.ceil(receives * hidden_s + delay_s + (consumers.guard_expiry or 0)) + _DRAIN_SPARE_S
 
 
 _RECEIVES_GUESS = 5
@@ -936,14 +1018,20 @@ _DRAIN_SPARE_S = 30.0
 
 
 def _written_back(
-    body: Body, shape: Mapping[str, Any], chaos: object, claims: object, receive_batch: int, drain_timeout_s: float
+    body: Body,
+    shape: Mapping[str, Any],
+    chaos: object,
+    claims: object,
+    consumers: Mapping[str, Any],
+    drain_timeout_s: float,
 ) -> dict[str, Any]:
+    """`consumers`: their defaults that only the transport tells."""
     written = body.model_dump(mode="json", by_alias=True)
     for part, keys in _nothing_to(body).items():
         written[part] = {key: value for key, value in written[part].items() if key not in keys}
     written["load"] |= shape
     if body.load.retry == "none":
         del written["load"]["give_up"]
-    written["consumers"]["batch"] = receive_batch
+    written["consumers"] |= consumers
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     return {**written, "chaos": chaos, "claims": claims}

@@ -36,10 +36,11 @@ _PR_SET_PDEATHSIG = 1
 class Disturbance:
     """What a fault asks a process to do to its own work.
 
-    `kind` is one of `stretch-processing`, `crash-at`, `lose-delete` (consumers), `lose-send-reply`, `throttle-sends`
-    (load). `share` (0 to 1) is the share of messages (`lose-send-reply`: of calls, `throttle-sends`: of attempts to
-    send one) that it strikes, chosen by `seed` and the message's id. `nth` strikes the n-th message handled since it
-    was armed, once, instead. `seconds` is the new processing time of a stretch; `point` is where a `crash-at` strikes.
+    `kind` is one of `stretch-processing`, `fail-handler`, `crash-at`, `lose-delete` (consumers), `lose-send-reply`,
+    `throttle-sends` (load). `share` (0 to 1) is the share of messages (`lose-send-reply`: of calls, `throttle-sends`:
+    of attempts to send one) that it strikes, chosen by `seed` and the message's id. `nth` strikes the n-th message
+    handled since it was armed, once, instead. `seconds` is the new processing time of a stretch; `point` is where a
+    `crash-at` strikes.
     """
 
     kind: str

@@ -64,6 +64,10 @@ CASES = {
         entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}, after="received"
     ),
     "stretch-processing": Case(entry={"to": {"times_visibility_timeout": 2.0}, "share": 0.2, "for": 1.5}),
+    # A claim that is put before the work stays when the work fails.
+    "fail-handler": Case(
+        entry={"for": 1.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
+    ),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
     "lose-delete": Case(entry={"for": 1.0, "share": 0.5}),
 }

@@ -20,6 +20,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "kill-consumer": {},
     "pause-consumer": {"for": 50.0},
     "stretch-processing": {"to": {"times_visibility_timeout": 1.5}, "share": 0.1},
+    "fail-handler": {"share": 0.1},
     "crash-at": {"point": "before-effect", "share": 0.01},
     "lose-send-reply": {"share": 0.1},
     "lose-delete": {"share": 0.1},
@@ -27,7 +28,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "reshard": {},
 }
 LASTING = [name for name in ENTRIES if name not in ("kill-consumer", "reshard")]
-ARMED = ("stretch-processing", "crash-at", "lose-delete")
+ARMED = ("stretch-processing", "fail-handler", "crash-at", "lose-delete")
 LOAD = ("lose-send-reply", "throttle-sends")
 
 
@@ -196,7 +197,7 @@ def test_strikes_overlap(world: World) -> None:
     entries = [entry(name) for name in ARMED]
     asyncio.run(world.strike(*entries, heal=True))
     phases = [record["phase"] for record in world.faults]
-    assert phases == ["start"] * 3 + ["stop"] * 3
+    assert phases == ["start"] * len(ARMED) + ["stop"] * len(ARMED)
 
 
 # Each fault's own

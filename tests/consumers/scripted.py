@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from consumers.config import ConsumerConfig
 from consumers.disturbances import Disturbances
-from consumers.effects import EffectStore, Key
+from consumers.effects import Begun, EffectStore, Key
 from consumers.leases import LeaseStore
 from consumers.worker import Worker
 from history import envelope, reader
@@ -112,10 +112,13 @@ class ScriptedQueue:
 
 
 class DictStore:
-    """An effect store in memory. `fail` is raised by every step while it is set."""
+    """An effect store in memory. `fail` is raised by every step while it is set.
+
+    A guard's mark is None where it says done, else the moment when it expires.
+    """
 
     def __init__(self) -> None:
-        self.guards: set[Key] = set()
+        self.guards: dict[Key, int | None] = {}
         self.applied: dict[Key, int] = {}
         self.fail: CallFailed | None = None
 
@@ -136,8 +139,27 @@ class DictStore:
     async def claim(self, key: Key) -> bool:
         await self._step()
         new = key not in self.guards
-        self.guards.add(key)
+        self.guards.setdefault(key, None)
         return new
+
+    async def begin(self, key: Key, *, now_ns: int, expires_ns: int) -> Begun:
+        await self._step()
+        if key in self.guards:
+            stands = self.guards[key]
+            if stands is None:
+                return "done"
+            if stands > now_ns:
+                return "in-progress"
+        self.guards[key] = expires_ns
+        return "begun"
+
+    async def finish(self, key: Key) -> None:
+        await self._step()
+        self.guards[key] = None
+
+    async def forget(self, key: Key) -> None:
+        await self._step()
+        self.guards.pop(key, None)
 
     async def apply(self, key: Key) -> None:
         await self._step()
@@ -147,7 +169,7 @@ class DictStore:
         await self._step()
         if key in self.guards:
             return False
-        self.guards.add(key)
+        self.guards[key] = None
         self.applied[key] = self.applied.get(key, 0) + 1
         return True
 

@@ -45,6 +45,15 @@ def test_nth_strikes_once(told: list[str]) -> None:
     assert not disturbances.loses_delete("5:1")
 
 
+def test_a_handler_is_failed_where_that_is_armed(told: list[str]) -> None:
+    disturbances = Disturbances()
+    assert not disturbances.fails_handler("a:1:1")
+    disturbances.arm(Disturbance(kind="fail-handler", instance="i", share=0.5))
+    assert {disturbances.fails_handler(f"a:1:{tries}") for tries in range(30)} == {True, False}, "each time anew"
+    disturbances.disarm("i")
+    assert not any(disturbances.fails_handler(f"a:1:{tries}") for tries in range(30))
+
+
 def test_a_share_is_a_share_and_only_its_first_strike_is_reported(told: list[str]) -> None:
     disturbances = Disturbances()
     disturbances.arm(Disturbance(kind="stretch-processing", instance="i", share=0.25, seconds=9.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,17 @@ def test_configuration_survives_the_file(config: ConsumerConfig) -> None:
     path = config.run_dir / "c.json"
     config.save(path)
     assert ConsumerConfig.load(path) == config
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "most_s", "hidden_s"),
+    [(0, None, [0, 0, 0, 0]), (3, None, [3, 3, 3, 3]), (3, 10, [3, 6, 10, 10]), (1, 43200, [1, 2, 4, 43200])],
+)
+def test_a_retry_delay_doubles_with_each_receive_up_to_its_most(
+    delay_s: int, most_s: int | None, hidden_s: list[int], config: ConsumerConfig
+) -> None:
+    delayed = replace(config, retry_delay_s=delay_s, retry_delay_max_s=most_s)
+    assert [delayed.retry_after_s(receives) for receives in (1, 2, 3, 1000)] == hidden_s
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"run_dir": "/", "clock": "later"}'])

@@ -60,6 +60,27 @@ def test_steps(settings: tuple[dict[str, str], Endpoint]) -> None:
     asyncio.run(scene())
 
 
+def test_a_mark_in_progress_keeps_others_away_until_it_expires(settings: tuple[dict[str, str], Endpoint]) -> None:
+    async def scene() -> None:
+        async with opened(make_store(*settings)) as store:
+            a, b = Key("orders", "a"), Key("orders", "b")
+            # Moments of a run, in nanoseconds: more digits than a float holds.
+            now = 1_795_580_181_298_636_757
+            assert await store.begin(a, now_ns=now, expires_ns=now + 100) == "begun"
+            assert await store.begin(a, now_ns=now + 99, expires_ns=now + 300) == "in-progress"
+            assert await store.begin(b, now_ns=now, expires_ns=now + 1) == "begun", "a mark is one message's"
+            assert await store.begin(a, now_ns=now + 100, expires_ns=now + 200) == "begun", "it has expired"
+            assert await store.begin(a, now_ns=now + 199, expires_ns=now + 300) == "in-progress"
+            await store.finish(a)
+            assert await store.begin(a, now_ns=now + 1000, expires_ns=now + 1100) == "done"
+            await store.forget(a)
+            await store.forget(a)
+            assert await store.begin(a, now_ns=now, expires_ns=now + 100) == "begun"
+            assert await store.read_back("orders") == {}
+
+    asyncio.run(scene())
+
+
 def test_many_steps_at_once_lose_nothing(settings: tuple[dict[str, str], Endpoint]) -> None:
     async def scene() -> None:
         async with opened(make_store(*settings)) as store:
@@ -67,6 +88,10 @@ def test_many_steps_at_once_lose_nothing(settings: tuple[dict[str, str], Endpoin
             await asyncio.gather(*(store.apply(one) for _ in range(20)))
             won = await asyncio.gather(*(store.claim_and_apply(Key("orders", f"m{n % 5}")) for n in range(20)))
             assert sum(won) == 5
+            begun = await asyncio.gather(
+                *(store.begin(Key("orders", f"p{n % 5}"), now_ns=0, expires_ns=9) for n in range(20))
+            )
+            assert sorted(begun) == ["begun"] * 5 + ["in-progress"] * 15
             assert await store.read_back("orders") == {"one": 20, **{f"m{n}": 1 for n in range(5)}}
 
     asyncio.run(scene())

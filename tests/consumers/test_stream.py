@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consumers.effects import Key
 from consumers.handlers import HandlerFailed
 from history.clock import NS_PER_S
 from history.control import Disturbance
@@ -130,6 +131,57 @@ def test_a_record_that_fails_is_handled_again_in_its_place(world: Make) -> None:
     virtually(scene())
 
 
+def test_after_a_failure_the_rest_of_its_group_may_wrongly_go_on(world: Make) -> None:
+    async def scene() -> None:
+        there = world(after_failure="continue", concurrency=1)
+        there.send("a1", "a2", "a3")
+        worker = there.worker(NAME)
+        worker.tools.disturbances.arm(Disturbance(kind="fail-handler", instance="i", nth=1))
+        await there.until_read(worker)
+        assert there.brief()[3:] == [
+            *("effect a1 failed", "effect a2 applied", "effect a3 applied", "effect a1 applied"),
+            *("settling a3 checkpoint", "settled a3 checkpoint ok"),
+        ], "nothing is checkpointed that is not done"
+
+    virtually(scene())
+
+
+def test_a_failure_may_fail_its_whole_batch_which_is_then_read_again(world: Make) -> None:
+    async def scene() -> None:
+        there = world(after_failure="fail-batch", guard="none", concurrency=1)
+        there.send("a1", "b1", "a2")
+        worker = there.worker(NAME)
+        worker.tools.disturbances.arm(Disturbance(kind="fail-handler", instance="i", nth=2))
+        await there.until_read(worker)
+        received = ["received a1", "received b1", "received a2"]
+        assert there.brief() == [
+            *(*received, "effect a1 applied", "effect b1 failed"),
+            *(*received, "effect a1 applied", "effect b1 applied", "effect a2 applied"),
+            *("settling a2 checkpoint", "settled a2 checkpoint ok"),
+        ]
+        assert len({str(r["batch"]) for r in there.records() if r["event"] == "received"}) == 2
+        assert worker.holding == 0
+
+    virtually(scene())
+
+
+def test_a_mark_in_progress_is_waited_out_on_a_stream(world: Make) -> None:
+    async def scene() -> None:
+        there = world(guard="in-progress", guard_expiry_s=10.0)
+        there.send("a1", "a2")
+        # What somebody left behind who died during the work.
+        now_ns = there.clock.now_ns()
+        await there.store.begin(Key("orders", "a1"), now_ns=now_ns, expires_ns=now_ns + 10 * NS_PER_S)
+        await there.until_read(there.worker(NAME))
+        effects = [r for r in there.records() if r["event"] == "effect"]
+        *refused, first, second = [f"{r['id']} {r['outcome']}" for r in effects]
+        assert set(refused) == {"a1 failed"}
+        assert (first, second) == ("a1 applied", "a2 applied")
+        assert int(str(effects[-1]["at"])) >= now_ns + 10 * NS_PER_S
+
+    virtually(scene())
+
+
 def test_what_is_not_ours_is_recorded_and_passed_over(world: Make) -> None:
     async def scene() -> None:
         there = world()
@@ -165,6 +217,44 @@ def test_a_drain_begins_nothing_checkpoints_what_is_done_and_gives_the_shard_bac
         assert worker.holding == 0
         await there.until_read(there.worker("orders-1.2"))
         assert there.brief("orders-1.2")[0] == "received a3"
+
+    virtually(scene())
+
+
+def test_a_drain_may_finish_what_was_read(world: Make) -> None:
+    async def scene() -> None:
+        there = world(concurrency=1, on_term="finish")
+
+        async def handler(work: Any) -> Any:
+            worker.stop()
+            await asyncio.sleep(30)
+            return await work.effect()
+
+        there.send("a1", "a2")
+        worker = there.worker(NAME, handler=handler)
+        await worker.run()
+        assert there.brief()[2:] == [
+            *("effect a1 applied", "effect a2 applied", "settling a2 checkpoint", "settled a2 checkpoint ok"),
+        ]
+        assert there.lease().owner is None
+
+    virtually(scene())
+
+
+def test_a_drain_may_leave_the_lease_to_expire(world: Make) -> None:
+    async def scene() -> None:
+        there = world(concurrency=1, on_term="abandon")
+
+        async def handler(work: Any) -> Any:
+            worker.stop()
+            return await work.effect()
+
+        there.send("a1", "a2")
+        worker = there.worker(NAME, handler=handler)
+        await worker.run()
+        assert there.brief()[2:] == ["effect a1 applied", "settling a1 checkpoint", "settled a1 checkpoint ok"]
+        assert there.lease().owner == NAME
+        assert worker.holding == 0
 
     virtually(scene())
 

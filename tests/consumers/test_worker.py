@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from consumers.effects import Key
+from consumers.handlers import HandlerFailed
 from history.control import Disturbance
 from history.errors import HistoryError
 from tests.consumers.scripted import Bench, brief, message
@@ -143,6 +144,159 @@ def test_without_an_order_a_failure_stops_nobody_else(bench: Make, transport: st
     assert sorted(made.queue.receipts("delete")) == ["r-a1", "r-a3"]
     assert made.queue.receipts("release") == ["r-a2"]
     assert {key.id for key in made.store.applied} == {"a1", "a3"}
+
+
+def failing(*ids: str) -> Callable[[Any], Any]:
+    """A handler whose work fails these messages, each time."""
+
+    async def handler(work: Any) -> Any:
+        async def fail() -> None:
+            await work.process()
+            if work.id in ids:
+                raise HandlerFailed("not this time")
+
+        return await work.effect(fail)
+
+    return handler
+
+
+def test_the_work_lies_inside_the_guard_and_the_effect_starts_after_it(bench: Make) -> None:
+    """Whoever has the message while the first still works finds no mark."""
+    looked, worked = asyncio.Event(), asyncio.Event()
+    ended_ns: dict[int, int] = {}
+
+    async def handler(work: Any) -> Any:
+        async def together() -> None:
+            (worked if looked.is_set() else looked).set()
+            await worked.wait()
+            ended_ns[work.delivery.receives] = made.worker.now()
+
+        return await work.effect(together)
+
+    made = bench([message("a")], [message("a", receives=2)], guard="check-then-act", handler=handler)
+    asyncio.run(made.work())
+    assert made.store.applied == {Key("orders", "a"): 2}
+    started = {str(r["batch"])[-1]: int(str(r["started"])) for r in made.records() if r["event"] == "effect"}
+    assert started["1"] >= ended_ns[1] and started["2"] >= ended_ns[2], "the write to the store begins after the work"
+
+
+def test_what_is_in_progress_elsewhere_fails_this_time_and_is_released(bench: Make) -> None:
+    began, refused = asyncio.Event(), asyncio.Event()
+
+    async def handler(work: Any) -> Any:
+        async def wait() -> None:
+            began.set()
+            await refused.wait()
+
+        if work.delivery.receives == 2:
+            await began.wait()
+        return await work.effect(wait)
+
+    made = bench(
+        [message("a")], [message("a", receives=2)], guard="in-progress", guard_expiry_s=3600.0, handler=handler
+    )
+
+    def answer(call: Call) -> Any:
+        refused.set()
+        return {"Successful": [{"Id": "0"}]}
+
+    made.queue.answers["release"] = answer
+    asyncio.run(made.work())
+    assert made.brief()[2:] == [
+        *("effect a failed", "settling a release", "settled a release ok"),
+        *("effect a applied", "settling a delete", "settled a delete ok"),
+    ]
+    assert made.store.guards == {Key("orders", "a"): None}, "done, for ever"
+
+
+def test_a_failed_handler_fails_that_delivery_only(bench: Make) -> None:
+    made = bench([message("a"), message("b")], [message("a", receives=2)], concurrency=1)
+    made.disturbances.arm(Disturbance(kind="fail-handler", instance="i", nth=1))
+    asyncio.run(made.work())
+    assert [line for line in made.brief() if line.startswith("effect")] == [
+        *("effect a failed", "effect b applied", "effect a applied"),
+    ]
+    assert made.queue.receipts("release") == ["r-a"]
+    assert made.store.applied == {Key("orders", "a"): 1, Key("orders", "b"): 1}
+    assert made.disturbances.disarm("i") == 1
+
+
+GROUPS = ("a1", "a2", "b1", "a3", "b2")
+
+
+@pytest.mark.parametrize(
+    ("after_failure", "applied", "deleted", "released"),
+    [
+        ("stop", ["a1", "b1", "b2"], ["a1", "b1", "b2"], ["a2", "a3"]),
+        ("continue", ["a1", "a3", "b1", "b2"], ["a1", "a3", "b1", "b2"], ["a2"]),
+        # One handler at a time: what stands behind the failure is not begun.
+        ("fail-batch", ["a1"], [], ["a1", "a2", "a3", "b1", "b2"]),
+    ],
+)
+def test_what_a_failure_does_to_the_rest_of_its_batch(
+    after_failure: str, applied: list[str], deleted: list[str], released: list[str], bench: Make
+) -> None:
+    batch = [message(id, group=id[0]) for id in GROUPS]
+    made = bench(batch, handler=failing("a2"), after_failure=after_failure, concurrency=1)
+    asyncio.run(made.work())
+    assert sorted(key.id for key in made.store.applied) == applied
+    assert sorted(made.queue.receipts("delete")) == [f"r-{id}" for id in deleted]
+    assert sorted(made.queue.receipts("release")) == [f"r-{id}" for id in released]
+    assert made.worker.holding == 0
+
+
+def test_a_batch_in_which_nothing_fails_is_deleted_whole_and_not_before_its_last(bench: Make) -> None:
+    made = bench([message("a"), message("b"), message("c")], after_failure="fail-batch", concurrency=1)
+    asyncio.run(made.work())
+    assert made.brief()[3:] == [
+        *("effect a applied", "effect b applied", "effect c applied"),
+        *(f"settling {id} delete" for id in "abc"),
+        *(f"settled {id} delete ok" for id in "abc"),
+    ]
+    assert made.worker.holding == 0
+
+
+def test_a_batch_that_fails_comes_again_with_what_was_done(bench: Make) -> None:
+    both = [message(id, receives=2) for id in "ab"]
+    made = bench([message("a"), message("b")], both, guard="none", after_failure="fail-batch", concurrency=1)
+    made.disturbances.arm(Disturbance(kind="fail-handler", instance="i", nth=2))
+    asyncio.run(made.work())
+    assert made.queue.receipts("release") == ["r-a", "r-b"]
+    assert made.store.applied == {Key("orders", "a"): 2, Key("orders", "b"): 1}
+
+
+def test_a_store_that_fails_a_batch_leaves_its_message_to_expire(
+    bench: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def claim_and_apply(key: Key) -> bool:
+        if key.id == "b":
+            raise CallFailed("Timeout", "no answer", definite=False)
+        return await type(made.store).claim_and_apply(made.store, key)
+
+    made = bench([message("a"), message("b"), message("c")], after_failure="fail-batch", concurrency=1)
+    monkeypatch.setattr(made.store, "claim_and_apply", claim_and_apply)
+    asyncio.run(made.work())
+    assert made.queue.receipts("release") == ["r-a", "r-c"]
+    assert made.queue.receipts("delete") == []
+    assert made.worker.holding == 0
+    assert "no answer" in capsys.readouterr().err
+
+
+def test_a_failed_message_is_hidden_for_its_retry_delay_and_the_rest_of_its_group_is_not(bench: Make) -> None:
+    calls: list[list[tuple[str, int]]] = []
+
+    def hide(call: Call) -> Any:
+        calls.append([(entry["ReceiptHandle"], entry["VisibilityTimeout"]) for entry in call.params["Entries"]])
+        return {"Successful": [{"Id": entry["Id"]} for entry in call.params["Entries"]]}
+
+    batch = [message("a", group="g", receives=3), message("b", group="g"), message("c", group="h", poison=True)]
+    made = bench(batch, handler=failing("a"), retry_delay_s=2, retry_delay_max_s=60)
+    made.queue.answers |= {"hide": hide, "release": hide}
+    asyncio.run(made.work())
+    assert sorted(calls) == [[("r-a", 8)], [("r-b", 0)], [("r-c", 2)]]
+    told = {r["id"]: (r["action"], r.get("hidden_s")) for r in made.records() if r["event"] == "settled"}
+    assert told == {"a": ("extend", 8), "b": ("release", None), "c": ("extend", 2)}
+    assert made.worker.holding == 0
 
 
 def test_a_handler_that_raises_anything_has_failed(bench: Make, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,11 +441,11 @@ def test_what_is_in_hand_is_bounded(bench: Make) -> None:
 def test_a_heartbeat_extends_what_is_in_hand_and_says_so(bench: Make) -> None:
     extended = asyncio.Event()
 
-    async def handler(work: Any) -> None:
-        if work.id == "a":
+    async def handler(work: Any) -> Any:
+        async def wait() -> None:
             await extended.wait()
-        else:
-            await work.process()
+
+        return await work.effect(wait if work.id == "a" else work.process)
 
     def answer(call: Call) -> Any:
         extended.set()
@@ -318,6 +472,41 @@ def test_a_stop_finishes_what_is_in_hand_and_releases_what_was_not_begun(bench: 
     assert made.queue.receipts("release") == ["r-a2", "r-b1"]
     assert made.queue.receives == 1
     assert made.worker.holding == 0
+
+
+@pytest.mark.parametrize("after_failure", ["stop", "fail-batch"])
+@pytest.mark.parametrize(
+    ("on_term", "handled", "released"),
+    [
+        ("release", ["a1"], ["r-a2", "r-b1"]),
+        ("finish", ["a1", "a2", "b1"], []),
+        ("abandon", ["a1"], []),
+    ],
+)
+def test_what_a_stop_does_with_what_was_not_begun(
+    on_term: str, handled: list[str], released: list[str], after_failure: str, bench: Make
+) -> None:
+    async def handler(work: Any) -> Any:
+        made.worker.stop()
+        return await work.effect()
+
+    batch = [message("a1", group="a"), message("a2", group="a"), message("b1", group="b")]
+    made = bench(batch, concurrency=1, handler=handler, on_term=on_term, after_failure=after_failure)
+    asyncio.run(made.work())
+    assert [key.id for key in made.store.applied] == handled
+    assert made.queue.receipts("delete") == [f"r-{id}" for id in handled]
+    assert made.queue.receipts("release") == released
+    assert made.queue.receives == 1
+    assert made.worker.holding == 0
+
+
+@pytest.mark.parametrize(("on_term", "told"), [("finish", "settled a delete ok"), ("abandon", "received a")])
+def test_what_a_receive_brings_after_a_stop_is_treated_as_the_rest(on_term: str, told: str, bench: Make) -> None:
+    made = bench([message("a")], on_term=on_term)
+    made.queue.on_receive = made.worker.stop
+    asyncio.run(made.work())
+    assert made.brief()[0] == "received a"
+    assert made.brief()[-1] == told
 
 
 def test_what_a_receive_brings_after_a_stop_is_recorded_and_released(bench: Make) -> None:

@@ -81,7 +81,14 @@ def test_an_alias_is_the_claim_it_stands_for() -> None:
     assert read(GOOD, "claims=[at-least-once]").claims == [Claim(claim="no-loss")]
 
 
-@pytest.mark.parametrize("text", [GOOD, RESHARDED])
+IN_PROGRESS = GOOD.replace(
+    "guard: transaction",
+    "guard: in-progress, guard_expiry: 10s, after_failure: fail-batch, on_term: abandon, retry_delay: 1s, "
+    "retry_delay_max: 8s",
+)
+
+
+@pytest.mark.parametrize("text", [GOOD, RESHARDED, IN_PROGRESS])
 def test_what_is_resolved_is_a_scenario_again(text: str) -> None:
     first = read(text)
     again = read(yaml.safe_dump(dict(first.document)))
@@ -145,6 +152,13 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("consumers.processes=0", "consumers.processes: 0: input should be greater than or equal to 1"),
         ("consumers.handler=refrence", "consumers.handler: no handler is called 'refrence'; did you mean reference?"),
         ("consumers.guard=transactoin", "consumers.guard: no guard is called 'transactoin'; did you mean transaction?"),
+        ("consumers.guard=in-progress", "consumers.guard: in-progress needs consumers.guard_expiry"),
+        ("consumers.guard_expiry=5s", "consumers.guard_expiry: the marks of transaction do not expire"),
+        ("consumers.retry_delay=1500ms", "consumers.retry_delay: 1.5s: SQS hides for whole seconds"),
+        ("consumers.retry_delay=13h", "consumers.retry_delay: 46800s: SQS hides for whole seconds, at most 12h"),
+        ("consumers.retry_delay_max=8s", "consumers.retry_delay_max: there is no consumers.retry_delay"),
+        ("consumers.after_failure=skip", "consumers.after_failure: 'skip': input should be 'stop', 'continue' or"),
+        ("consumers.on_term=wait", "consumers.on_term: 'wait': input should be 'release', 'finish' or 'abandon'"),
         ("consumers.heartbeat=5s", "consumers.heartbeat: every 5s is too late for a visibility timeout of 5s"),
         ("topology.visibility_timeout=1500ms", "topology.visibility_timeout: 1.5s: SQS takes whole seconds"),
         ("topology.visibility_timeout=13h", "topology.visibility_timeout: 46800s: SQS takes whole seconds, 1s to 12h"),
@@ -213,6 +227,11 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
         ),
         (("consumers.handler=no-op", "claims=[no-loss]"), "stretch-processing has nothing to strike"),
         (("topology.subscriptions=[{name: a}, {name: b}]",), "exactly one subscription"),
+        (("consumers.retry_delay=8s", "consumers.retry_delay_max=8s"), "consumers.retry_delay grows up to it"),
+        (
+            ("name=a-name-of-27-characters-xxx", "topology.subscriptions.0.name=fifteen-letters"),
+            "topology.subscriptions.0.name: with the name of the scenario it has more than 41 characters",
+        ),
         (("topology.subscriptions=[{name: a}, {name: a}]",), "two subscriptions have the same name"),
     ],
 )
@@ -257,6 +276,16 @@ def test_where_there_is_no_order_no_retry_breaks_it() -> None:
     assert read(GOOD, "load.retry=unordered").load.retry == "unordered"
 
 
+def test_where_there_is_no_order_nothing_waits_for_what_failed() -> None:
+    (line,) = complaints(GOOD, "transport=sqs", "consumers.after_failure=stop")
+    assert "consumers.after_failure: sqs keeps no order, so nothing waits for a message that failed" in line
+    assert read(GOOD).document["consumers"]["after_failure"] == "stop"
+    assert read(GOOD, "transport=sqs", "claims=[no-loss]").document["consumers"]["after_failure"] == "continue"
+    for transport in ("sqs", "sqs-fifo"):
+        given = ("claims=[no-loss]", f"transport={transport}", "consumers.after_failure=fail-batch")
+        assert read(GOOD, *given).after_failure == "fail-batch"
+
+
 def test_recovery_from_nothing_is_refused_with_the_line_of_the_claim() -> None:
     assert complaints(GOOD, "chaos=[]") == [
         "s.yaml:9: claims.3: recovery can show nothing: there is no fault to recover from. "
@@ -286,6 +315,9 @@ def test_what_is_missing_says_how_it_is_written() -> None:
 def test_the_drain_waits_long_enough_for_a_message_to_die() -> None:
     assert read().drain_timeout_s > 5 * 5
     assert read(GOOD, "drain_timeout=3s").drain_timeout_s == 3.0
+    assert read(GOOD, "consumers.retry_delay=1m").drain_timeout_s > 5 * 60
+    assert read(GOOD, "consumers.retry_delay=1s", "consumers.retry_delay_max=1m").drain_timeout_s > 5 * 60
+    assert read(GOOD, "consumers.guard=in-progress", "consumers.guard_expiry=5m").drain_timeout_s > 5 * 60
 
 
 def test_a_scenario_is_found_by_name_or_path() -> None:
@@ -348,6 +380,8 @@ def test_a_shard_is_read_by_larger_batches_than_a_queue(text: str, batch: int) -
         ("consumers.wait=1s", "consumers.wait", "does not wait"),
         ("consumers.batch=1001", "consumers.batch", "1000"),
         ("consumers.handler=delete-first", "consumers.handler", "checkpoint: before"),
+        ("consumers.retry_delay=1s", "consumers.retry_delay", "in its place"),
+        ("consumers.after_failure=fail-batch", "consumers.after_failure", "does not come again"),
         ("load.poison=1%", "load.poison", "would block its shard"),
         ("chaos=[{at: 6s, fault: lose-delete}]", "chaos.0.fault", "kinesis has no deletes"),
     ],

@@ -1,0 +1,28 @@
+"""Fail handlers: the work is done in vain and nothing has its effect, as when something that it depends on is down.
+
+Unlike poison it passes: what comes again is struck anew, by the same share, and once the fault is over it works.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from chaos.base import ConsumerFault, Lasting, Pick, Share
+from chaos.scene import Scene
+
+
+class FailHandler(Lasting, ConsumerFault):
+    """Let the handler fail a share of the messages, after its work and before the effect, each time anew."""
+
+    colour: ClassVar[str] = "#b877d9"
+
+    fault: Literal["fail-handler"]
+    share: Share = Field(default=1.0, description="of the messages that are handled meanwhile")
+    pick: Pick = Field(default=1.0, description="how many consumers, or what share of them")
+
+    async def strike(self, scene: Scene) -> None:
+        disturbance = scene.disturbance("fail-handler", share=self.share)
+        async with scene.disturbed(lambda _: disturbance, label=f"{self.share * 100:g}% of the handlings fail"):
+            await scene.lasts(self.for_)

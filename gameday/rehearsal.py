@@ -35,7 +35,7 @@ def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:
     found = []
     if verdict["verdict"] != expect.verdict:
         found.append(f"the verdict is {verdict['verdict']}, not {expect.verdict}")
-    claims = {claim["claim"]: claim for claim in verdict["claims"]}
+    claims = {claim["key"]: claim for claim in verdict["claims"]}
     for name, expected in expect.claims.items():
         if claims[name]["verdict"] != expected:
             found.append(f"{name} is {claims[name]['verdict']}, not {expected}")

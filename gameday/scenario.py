@@ -465,6 +465,8 @@ def _number(value: object, kind: str) -> object:
 
 # A scenario's bound carries its unit in the value, the manifest's in the name.
 _CLAIM_KEYS = {"p50": "p50_s", "p99": "p99_s", "max": "max_s", "grace": "grace_s", "within": "within_s"}
+# Those of them that something is measured by.
+_MEASURED = ("p50", "p99", "max", "within")
 
 
 def short_bound(bound: str) -> str:
@@ -505,7 +507,7 @@ def _claims(data: object, problems: _Problems) -> list[Claim]:
                 document[_CLAIM_KEYS.get(key, key)] = units.duration_s(value) if key in _CLAIM_KEYS else value
             except ValueError as error:
                 problems.add((*path, key), str(error))
-        if needs_bound(name) and len(written) == 1:
+        if needs_bound(name) and not any(key in written for key in _MEASURED):
             problems.add(
                 path, f"{name} claims nothing without a bound; write it like {{claim: {name}, {_BOUND_LIKE[name]}}}"
             )
@@ -515,8 +517,8 @@ def _claims(data: object, problems: _Problems) -> list[Claim]:
         except NotARun as error:
             problems.add(path, str(error))
             continue
-        if any(claim.claim == other.claim for other in claims):
-            problems.add(path, f"{name} is claimed twice; keep one, with all its bounds")
+        if any(claim.key == other.key for other in claims):
+            problems.add(path, f"{claim.key} is claimed twice; keep one, with all its bounds")
         claims.append(claim)
     return claims
 
@@ -771,7 +773,7 @@ def _check_expect(body: Body, claims: Sequence[Claim], problems: _Problems) -> N
     for number, anomaly in enumerate(body.expect.anomalies):
         if anomaly not in CHECKS:
             problems.add(("expect", "anomalies", number), _no_such("anomaly", anomaly, CHECKS))
-    claimed = [claim.claim for claim in claims]
+    claimed = [claim.key for claim in claims]
     for name in body.expect.claims:
         if name not in claimed:
             problems.add(("expect", "claims", name), f"it is not among the claims: {', '.join(claimed)}")

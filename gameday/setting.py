@@ -125,6 +125,7 @@ class Setting:
             seed=self.seed,
             target=target.kind,
             broker_tick_ns=target.tick_ns,
+            clock=self.clock,
             subscriptions=promised,
             claims=self.scenario.claims,
             scenario=self.scenario.document,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import orjson
 
-from history.clock import SECONDS_MAX, TIME_MAX
+from history.clock import SECONDS_MAX, TIME_MAX, TIME_MIN, Clock
 from history.errors import NotARun
 
 SCHEMA = 1
@@ -22,9 +22,11 @@ FILE = "manifest.json"
 Kind = Literal["queue", "stream"]
 OrderedBy = Literal["group", "partition"]
 Promise = Literal["at-least-once", "at-most-once"]
+During = Literal["calm", "faults", "all"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {
+    "all-accepted": {},
     "no-loss": {},
     "no-phantom": {},
     "exactly-once-delivery": {},
@@ -37,7 +39,7 @@ BOUNDS: Mapping[str, Mapping[str, type]] = {
     "replay-complete": {},
     "filter-correct": {},
     "dead-letter": {"strict": bool},
-    "lag": {"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float},
+    "lag": {"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float, "during": str},
     "recovery": {"within_s": float},
 }
 
@@ -56,14 +58,30 @@ class Subscription:
     settle_s: float = 0.0
     effective_from: int | None = None
     promises: Promise = "at-least-once"
+    promised_by: Literal["user"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """One claim with its bounds: `strict` for orders and dead letters, seconds for `lag` and `recovery`."""
+    """One claim with its bounds: `strict` of orders and dead letters, `during` of lag, seconds of lag and recovery."""
 
     claim: str
-    bounds: Mapping[str, float | bool] = field(default_factory=dict)
+    bounds: Mapping[str, float | bool | str] = field(default_factory=dict)
+
+    @property
+    def during(self) -> During:
+        """Which messages it speaks of: those due away from faults, those around them, or all."""
+        return cast(During, self.bounds.get("during", "calm"))
+
+    @property
+    def key(self) -> str:
+        """What it is known by in a run: its name, and its `during` where that is not the usual one."""
+        return self.claim if self.during == "calm" else f"{self.claim} during {self.during}"
+
+    def seconds(self, bound: str) -> float | None:
+        """A bound in seconds; None where it has none."""
+        value = self.bounds.get(bound)
+        return None if value is None else float(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +93,7 @@ class Manifest:
     target: str | None = None
     clock_error_ns: int = 0
     broker_tick_ns: int = 0
+    clock: Clock | None = None
     scenario: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, run: Path) -> None:
@@ -85,6 +104,7 @@ class Manifest:
             "target": self.target,
             "clock_error_ns": self.clock_error_ns,
             "broker_tick_ns": self.broker_tick_ns,
+            **({"clock": asdict(self.clock)} if self.clock else {}),
             "subscriptions": {name: asdict(s) for name, s in self.subscriptions.items()},
             "claims": [{"claim": c.claim, **c.bounds} for c in self.claims],
             "scenario": self.scenario,
@@ -134,7 +154,7 @@ def parse_claim(value: object, *, where: str) -> Claim:
         raise NotARun(
             f"{where}: no claim is called {value['claim']!r}; known are {', '.join(sorted([*BOUNDS, *ALIASES]))}"
         )
-    bounds: dict[str, float | bool] = {}
+    bounds: dict[str, float | bool | str] = {}
     for bound, given in value.items():
         if bound == "claim":
             continue
@@ -142,12 +162,17 @@ def parse_claim(value: object, *, where: str) -> Claim:
             raise NotARun(f"{where}: {name} has no bound {bound!r}; it has {', '.join(known) or 'none'}")
         if given is None:
             continue
-        right = isinstance(given, bool) if known[bound] is bool else _is_number(given) and 0 <= given <= SECONDS_MAX
+        if known[bound] is bool:
+            right, wanted = isinstance(given, bool), "true or false"
+        elif known[bound] is str:
+            right, wanted = given in get_args(During), f"one of {', '.join(get_args(During))}"
+        else:
+            right, wanted = _is_number(given) and 0 <= given <= SECONDS_MAX, "a number of seconds"
         if not right:
-            raise NotARun(
-                f"{where}: {bound} of {name} is {given!r}; "
-                f"{'true or false' if known[bound] is bool else 'a number of seconds'} belongs there"
-            )
+            raise NotARun(f"{where}: {bound} of {name} is {given!r}; {wanted} belongs there")
+        if (bound, given) == ("during", "calm"):
+            # What it is known by should not depend on whether the usual is written out.
+            continue
         bounds[bound] = given
     return Claim(claim=name, bounds=bounds)
 
@@ -161,15 +186,17 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         ("kind", ("queue", "stream")),
         ("ordered_by", ("group", "partition")),
         ("promises", ("at-least-once", "at-most-once")),
+        ("promised_by", ("user",)),
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")
     for key in ("visibility_timeout_s", "dedup_window_s", "settle_s"):
         if key in fields and not (_is_number(fields[key]) and 0 <= fields[key] <= SECONDS_MAX):
             raise NotARun(f"{where}: {key} is {fields[key]!r}; a number of seconds from 0 to 1e9 belongs there")
-    for key, least in (("max_receives", 0), ("effective_from", -TIME_MAX)):
+    for key, least in (("max_receives", 0), ("effective_from", TIME_MIN)):
         if key in fields and not (type(fields[key]) is int and least <= fields[key] < TIME_MAX):
-            raise NotARun(f"{where}: {key} is {fields[key]!r}; an integer belongs there")
+            unit = " (nanoseconds since 1970)" if key == "effective_from" else ""
+            raise NotARun(f"{where}: {key} is {fields[key]!r}; an integer{unit} belongs there")
     for key in ("dead_letter", "filtered"):
         if key in fields and type(fields[key]) is not bool:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; true or false belongs there")

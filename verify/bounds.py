@@ -13,6 +13,8 @@ from typing import Literal
 
 import duckdb
 
+from history.manifest import During
+
 NS_PER_S = 1_000_000_000
 DEFAULT_GRACE_S = 5.0
 QUIET_FLOOR_S = 3.0
@@ -47,10 +49,11 @@ class Window:
 
 @dataclass(kw_only=True, slots=True)
 class Outcome:
-    """What a claim with a bound came to on one subscription."""
+    """What a claim with a bound came to on one subscription. `covers`: how many messages it might have looked at."""
 
     ruling: Ruling = "holds"
     checked: int = 0
+    covers: int = 0
     why: list[str] = field(default_factory=list)
 
     def unknown(self, why: str) -> None:
@@ -73,6 +76,7 @@ class Facts:
     scheduled: int | None
     intended: int
     load_started: bool
+    load_ended: bool
     clock_error_ns: int
 
     @classmethod
@@ -84,7 +88,8 @@ class Facts:
             " (SELECT max(at_ns) FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
             " (SELECT sum(scheduled)::BIGINT FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
             " (SELECT count(*) FROM messages WHERE intended_ns IS NOT NULL),"
-            " (SELECT count(*) > 0 FROM raw WHERE event = 'mark' AND name = 'load-started'),"
+            " (SELECT count(*) FROM raw WHERE event = 'mark' AND name = 'load-started'),"
+            " (SELECT count(*) FROM raw WHERE event = 'mark' AND name = 'load-stopped' AND scheduled IS NOT NULL),"
             " clock_error()"
         ).fetchone()
         assert row is not None
@@ -94,8 +99,9 @@ class Facts:
             load_stopped_ns=row[1],
             scheduled=row[2],
             intended=row[3],
-            load_started=row[4],
-            clock_error_ns=row[5],
+            load_started=row[4] > 0,
+            load_ended=row[5] >= max(1, row[4]),
+            clock_error_ns=row[6],
         )
 
     def windows(self, grace_ns: int) -> list[tuple[int, int]]:
@@ -114,21 +120,52 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
+# `error_ns`: how far the clocks that `due` and the first receive were read from may differ.
 POPULATION = (
-    "SELECT due_ns, first.at_ns AS first_ns, at_most_once AND NOT received AS excused FROM pairs "
+    "SELECT due_ns, CASE WHEN received THEN greatest(first.at_ns, due_ns) END AS first_ns, "
+    "CASE WHEN received AND first.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
+    "at_most_once AND NOT received AS excused FROM pairs "
     "WHERE s = ? AND expected AND (acked OR received) AND NOT dead AND due_ns IS NOT NULL"
 )
+_GIVEN_UP = (
+    "SELECT due_ns, NULL::BIGINT AS first_ns, 0 AS error_ns, false AS excused FROM pairs "
+    "WHERE s = ? AND expected AND status = 'failed' AND due_ns IS NOT NULL"
+)
+# Which messages `during` speaks of, by how they stand to the fault windows.
+_DURING: Mapping[During, str] = {"calm": "ANTI", "faults": "SEMI", "all": ""}
 
 
-def lag(db: duckdb.DuckDBPyConnection, s: str, facts: Facts, bounds: Mapping[str, float], grace_s: float) -> Outcome:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Quantile:
+    """One bound of `lag` under one reading of the clocks: how many lags there are and where the quantile lies.
+
+    `least_ns` and `most_ns`: with the clocks' error taken off and added, None where there is no message. `proven_ns`:
+    the least over those alone whose absence the subscription does not excuse.
+    """
+
+    count: int
+    least_ns: int | None
+    most_ns: int | None
+    proven_ns: int | None
+
+
+def lag(
+    db: duckdb.DuckDBPyConnection,
+    s: str,
+    facts: Facts,
+    bounds: Mapping[str, float],
+    *,
+    grace_s: float,
+    during: During = "calm",
+) -> Outcome:
     """Judge each bound given in `bounds` (p50_s, p99_s, max_s, in seconds) on subscription `s`."""
     outcome = Outcome()
-    windows = facts.windows(nanoseconds(grace_s))
     limits = {name: nanoseconds(bounds[name]) for name in QUANTILES if name in bounds}
     if not limits:
         outcome.unknown("lag has no bound: give p50_s, p99_s or max_s")
+    (outcome.covers,) = _one(db, f"SELECT count(*) FROM ({POPULATION})", [s])
     for name, limit_ns in limits.items():
-        judge_bound(db, s, facts, name, limit_ns, windows, outcome)
+        judge_bound(db, s, facts, name, limit_ns, nanoseconds(grace_s), during, outcome)
     return outcome
 
 
@@ -138,52 +175,118 @@ def judge_bound(
     facts: Facts,
     name: str,
     limit_ns: int,
-    windows: Sequence[tuple[int, int]],
+    grace_ns: int,
+    during: During,
     outcome: Outcome,
 ) -> None:
     hundredths = QUANTILES[name]
-    db.execute("CREATE OR REPLACE TEMP TABLE fault_windows (start_ns BIGINT, stop_ns BIGINT)")
-    if windows:
-        db.executemany("INSERT INTO fault_windows VALUES (?, ?)", windows)
-    db.execute(
-        "CREATE OR REPLACE TEMP TABLE lags AS "
-        f"SELECT coalesce(p.first_ns, ?) - p.due_ns - clock_error() AS lag_ns, p.excused FROM ({POPULATION}) p "
-        "ANTI JOIN fault_windows w "
-        "ON w.start_ns - clock_error() <= least(coalesce(p.first_ns, p.due_ns + ?), p.due_ns + ?) "
-        "AND w.stop_ns + clock_error() >= p.due_ns",
-        [facts.end_ns, s, limit_ns, limit_ns],
-    )
-    count, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
+    # The fault windows as they stand, and as wide as the clocks' error may make them: a ruling has to be the same.
+    readings, given_up = [], 0
+    for wider_ns in dict.fromkeys((0, facts.clock_error_ns)):
+        _find_windows(db, facts, grace_ns, wider_ns)
+        readings.append(_quantile(db, s, facts, hundredths, limit_ns, during))
+        (unsent,) = _one(
+            db,
+            f"SELECT count(*) FROM ({_during(_GIVEN_UP, during)})",
+            [s, limit_ns, limit_ns][: 1 if during == "all" else 3],
+        )
+        given_up = max(given_up, unsent)
+    count = min(reading.count for reading in readings)
     outcome.checked = max(outcome.checked, count)
     if not count:
-        outcome.unknown(f"{s}: no message to judge {name} by (those due around a fault are left out)")
+        outcome.unknown(f"{s}: no message to judge {name} by{_WHOM[during]}")
         return
-    few = count < FEW and hundredths < 100
-    if not few:
-        found = _nth_lag(db, hundredths, count, excused=False)
-        if found > limit_ns:
-            received_only = count - excused
-            text = f"{s}: {name[:-2]} of lag is {seconds(found):.3f} s, more than {seconds(limit_ns):g} s"
-            if excused and (not received_only or _nth_lag(db, hundredths, received_only, excused=True) <= limit_ns):
-                outcome.unknown(text + ", for messages that an at-most-once subscription may drop")
-            else:
-                outcome.violated(text)
-            return
+    if count < FEW and hundredths < 100:
+        outcome.unknown(f"{s}: {count} messages{_WHOM[during]} are too few to tell {name[:-2]} ({FEW} needed)")
     else:
-        outcome.unknown(f"{s}: {count} messages are too few to tell {name[:-2]} ({FEW} needed)")
-    if facts.scheduled is None and facts.load_started:
+        broken = [reading for reading in readings if reading.least_ns is not None and reading.least_ns > limit_ns]
+        proven = [reading for reading in broken if reading.proven_ns is not None and reading.proven_ns > limit_ns]
+        kept = [reading for reading in readings if reading.most_ns is not None and reading.most_ns <= limit_ns]
+        found_ns = max(reading.least_ns or 0 for reading in readings)
+        text = f"{s}: {name[:-2]} of lag is {seconds(found_ns):.3f} s, more than {seconds(limit_ns):g} s"
+        if len(proven) == len(readings):
+            outcome.violated(text)
+            return
+        if len(broken) == len(readings):
+            outcome.unknown(text + ", for messages that an at-most-once subscription may drop")
+            return
+        if len(kept) < len(readings):
+            most_ns = max(reading.most_ns or 0 for reading in readings)
+            outcome.unknown(
+                f"{s}: {name[:-2]} of lag is somewhere from {seconds(found_ns):.3f} to {seconds(most_ns):.3f} s, for "
+                f"clocks may differ by {seconds(facts.clock_error_ns):g} s: nothing tells whether it is more than "
+                f"{seconds(limit_ns):g} s"
+            )
+    _judge_unsent(s, facts, name, hundredths, given_up, outcome)
+
+
+_WHOM: Mapping[During, str] = {
+    "calm": " (those due around a fault are left out)",
+    "faults": " (only those due around a fault count)",
+    "all": "",
+}
+
+
+def _judge_unsent(s: str, facts: Facts, name: str, hundredths: int, given_up: int, outcome: Outcome) -> None:
+    """What nobody received because nobody sent it has no lag; where it is too much, the quantile says nothing."""
+    if facts.load_started and not facts.load_ended:
         outcome.unknown(f"{s}: the load did not come to its end, so nobody knows how many messages were never sent")
-    missing = (facts.scheduled or 0) - facts.intended
-    if facts.scheduled is not None and missing * 100 > (100 - hundredths) * facts.scheduled:
-        outcome.unknown(
-            f"{missing} of {facts.scheduled} scheduled messages were never sent: {name} says nothing of them"
+    planned = facts.intended if facts.scheduled is None else facts.scheduled
+    never = max(0, planned - facts.intended)
+    if (never + given_up) * 100 > (100 - hundredths) * planned:
+        parts = [f"{never} were never sent"] * bool(never) + [f"{given_up} were given up"] * bool(given_up)
+        outcome.unknown(f"{s}: of {planned} messages {' and '.join(parts)}: {name[:-2]} says nothing of them")
+
+
+def _find_windows(db: duckdb.DuckDBPyConnection, facts: Facts, grace_ns: int, wider_ns: int) -> None:
+    db.execute("CREATE OR REPLACE TEMP TABLE fault_windows (start_ns BIGINT, stop_ns BIGINT)")
+    if windows := facts.windows(grace_ns):
+        db.executemany(
+            "INSERT INTO fault_windows VALUES (?, ?)", merged([(a - wider_ns, b + wider_ns) for a, b in windows])
         )
 
 
-def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, excused: bool) -> int:
-    """The quantile of `count` lags, in ns; `excused` leaves out messages that the subscription may drop."""
-    where = "WHERE NOT excused " if excused else ""
-    (found,) = _one(db, f"SELECT lag_ns FROM lags {where}ORDER BY lag_ns LIMIT 1 OFFSET {rank(hundredths, count) - 1}")
+def _during(messages: str, during: During) -> str:
+    """Those of `messages` that `during` speaks of. Parameters: those of `messages`, and twice the bound in ns."""
+    if during == "all":
+        return messages
+    return (
+        f"SELECT p.* FROM ({messages}) p {_DURING[during]} JOIN fault_windows w "
+        "ON w.start_ns <= least(coalesce(p.first_ns, p.due_ns + ?), p.due_ns + ?) AND w.stop_ns >= p.due_ns"
+    )
+
+
+def _quantile(
+    db: duckdb.DuckDBPyConnection, s: str, facts: Facts, hundredths: int, limit_ns: int, during: During
+) -> _Quantile:
+    parameters = [facts.end_ns, s] if during == "all" else [facts.end_ns, s, limit_ns, limit_ns]
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE lags AS "
+        f"SELECT coalesce(first_ns, ?) - due_ns AS lag_ns, error_ns, excused FROM ({_during(POPULATION, during)})",
+        parameters,
+    )
+    count, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
+    if not count:
+        return _Quantile(count=0, least_ns=None, most_ns=None, proven_ns=None)
+    least = _nth_lag(db, hundredths, count, of="lag_ns - error_ns")
+    return _Quantile(
+        count=count,
+        least_ns=least,
+        most_ns=_nth_lag(db, hundredths, count, of="lag_ns + error_ns") if facts.clock_error_ns else least,
+        proven_ns=(
+            least
+            if not excused
+            else _nth_lag(db, hundredths, count - excused, of="lag_ns - error_ns", where="WHERE NOT excused")
+            if count > excused
+            else None
+        ),
+    )
+
+
+def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, of: str = "lag_ns", where: str = "") -> int:
+    """The quantile of the `count` values `of` the table `lags`, in ns."""
+    nth = rank(hundredths, count) - 1
+    (found,) = _one(db, f"SELECT {of} AS found FROM lags {where} ORDER BY found LIMIT 1 OFFSET {nth}")
     return found
 
 
@@ -287,12 +390,12 @@ def _usual_bound(db: duckdb.DuckDBPyConnection, s: str, facts: Facts) -> int | N
         return None
     first_fault_ns = facts.faults[0].start_ns
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns, false AS excused "
+        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns "
         f"FROM ({POPULATION}) WHERE first_ns < ?",
         [s, first_fault_ns],
     )
     (count,) = _one(db, "SELECT count(*) FROM lags")
-    return 2 * _nth_lag(db, 99, count, excused=False) if count >= FEW else None
+    return 2 * _nth_lag(db, 99, count) if count >= FEW else None
 
 
 def latencies(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
@@ -300,14 +403,12 @@ def latencies(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
     result = {}
     for (s,) in db.execute("SELECT DISTINCT s FROM pairs WHERE received AND due_ns IS NOT NULL ORDER BY s").fetchall():
         db.execute(
-            "CREATE OR REPLACE TEMP TABLE lags AS SELECT first.at_ns - due_ns AS lag_ns, false AS excused "
+            "CREATE OR REPLACE TEMP TABLE lags AS SELECT greatest(first.at_ns - due_ns, 0) AS lag_ns "
             "FROM pairs WHERE s = ? AND received AND due_ns IS NOT NULL",
             [s],
         )
         (count,) = _one(db, "SELECT count(*) FROM lags")
-        result[s] = {
-            name[:-2]: seconds(_nth_lag(db, hundredths, count, excused=False)) for name, hundredths in QUANTILES.items()
-        }
+        result[s] = {name[:-2]: seconds(_nth_lag(db, hundredths, count)) for name, hundredths in QUANTILES.items()}
     return result
 
 

@@ -56,6 +56,8 @@ class Evidence:
     vacuous: Sequence[str]
     undeclared: Sequence[str]
     damaged: Sequence[str]
+    # Records that the declared clocks say cannot be, each in a few words.
+    contradictions: Sequence[str]
     claims: Sequence[Claim]
 
 
@@ -68,6 +70,10 @@ class Judgement:
     checked: int = 0
     why: list[str] = field(default_factory=list)
     anomalies: dict[str, int] = field(default_factory=dict)
+    # Of a claim that leaves messages out: how many it might have looked at, and how many it left out for which reason.
+    covers: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def unknown(self, why: str) -> None:
         self.why.append(why)
@@ -83,12 +89,15 @@ class Judgement:
         holds = self.verdict == "holds" and self.checked
         return {
             "claim": self.claim.claim,
+            "key": self.claim.key,
             **({"bounds": dict(self.claim.bounds)} if self.claim.bounds else {}),
             "verdict": self.verdict,
             "checked": self.checked,
             "rate_upper_95": min(1.0, 3 / self.checked) if holds else None,
             "why": self.why,
             "anomalies": self.anomalies,
+            **({"covers": self.covers, "left_out": self.left_out} if self.covers is not None else {}),
+            **({"notes": self.notes} if self.notes else {}),
         }
 
 
@@ -109,6 +118,10 @@ class Rule:
     unknown_effects: str = ""
     # Sends before `effective_from` are not judged.
     once_effective: bool = False
+    # It speaks of the producer and of no subscription, so it asks whether the load came to its end.
+    of_the_load: bool = False
+    # It rests on no comparison of times that different writers read.
+    timeless: bool = False
 
 
 _DELIVERED = "SELECT s, count(*) FROM pairs p WHERE acked AND expected {once_effective} GROUP BY s"
@@ -121,13 +134,34 @@ _EFFECTIVE = (
 )
 _ORDER = ("nonmonotonic-delivery", "group-overtake", "nonmonotonic-send", "stored-out-of-order")
 
+# What a check may note beside what it counts, and why the claim is unknown for it. `outside` a deduplication window is
+# no violation at all.
+_LEFT_OPEN: Mapping[str, str] = {
+    "unknown": "some receives do not tell which copy it was, or when it was enqueued",
+    "uncounted": "{anomaly} cannot be told: nothing counts the receives of some messages (`receives` is missing, or is "
+    "the same each time)",
+    "close": "{anomaly} cannot be told: records of different writers are no further apart than their clocks may differ "
+    "(clock_error_ns)",
+    "unread": "what looks like {anomaly} is one unless a message died unread; reading the dead letters to their end "
+    "would settle it",
+}
+
 RULES: Mapping[str, Rule] = {
+    "all-accepted": Rule(
+        checked="SELECT NULL, count(*) FROM messages WHERE intended_ns IS NOT NULL",
+        violated_by=("given-up",),
+        covers=lambda s: False,
+        of_the_load=True,
+        timeless=True,
+    ),
     "no-loss": Rule(
         checked=_DELIVERED.format(once_effective=""),
         violated_by=("lost", "vanished", "lost-on-redrive"),
         needs_drain=True,
     ),
-    "no-phantom": Rule(checked="SELECT s, count(*) FROM rx GROUP BY s", violated_by=("phantom", "corrupt")),
+    "no-phantom": Rule(
+        checked="SELECT s, count(*) FROM rx GROUP BY s", violated_by=("phantom", "corrupt"), timeless=True
+    ),
     "exactly-once-delivery": Rule(
         checked="SELECT s, count(*) FROM pairs WHERE received GROUP BY s",
         violated_by=("send-duplicate", "early-redelivery", "lost", "vanished"),
@@ -215,6 +249,10 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         judgement.unknown(f"{name} is expected by messages, and the manifest does not say what is promised there")
     for reason in evidence.vacuous:
         judgement.unknown(f"the run proves nothing: {reason}")
+    timeless = claim.claim in RULES and RULES[claim.claim].timeless
+    if evidence.contradictions and not timeless:
+        judgement.verdict = "unknown"
+        judgement.why[:0] = evidence.contradictions
     if evidence.damaged:
         judgement.verdict = "unknown"
         judgement.why[:0] = [f"the history is damaged: {damage}" for damage in evidence.damaged[:3]]
@@ -235,14 +273,8 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
         if finding.anomaly not in names or finding.note == "outside":
             continue
         where = finding.subscription
-        if finding.note == "unknown":
-            judgement.unknown(f"{where}: some receives do not tell which copy it was, or when it was enqueued")
-            continue
-        if finding.note == "unread":
-            judgement.unknown(
-                f"{where}: what looks like {finding.anomaly} is one unless a message died unread; "
-                "reading the dead letters to their end would settle it"
-            )
+        if finding.note is not None and finding.note in _LEFT_OPEN:
+            judgement.unknown(f"{where}: {_LEFT_OPEN[finding.note].format(anomaly=finding.anomaly)}")
             continue
         judgement.anomalies[finding.anomaly] += finding.count
         if finding.never_received and state is not None and state.promised.promises == "at-most-once":
@@ -251,7 +283,11 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.violated()
     if rule.needs_replay and not evidence.db.execute("SELECT 1 FROM replays WHERE ended").fetchone():
         judgement.unknown("no replay ran to its end")
-    _check_coverage(judgement, evidence, covered, dict(evidence.db.execute(rule.checked).fetchall()))
+    checked = dict(evidence.db.execute(rule.checked).fetchall())
+    if rule.of_the_load:
+        _check_load(judgement, evidence, checked)
+    else:
+        _check_coverage(judgement, evidence, covered, checked)
     for name, state in covered.items():
         if rule.needs_drain and not state.drained:
             judgement.unknown(f"{name} not drained: {state.undrained_why}")
@@ -263,6 +299,24 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
                 f"{name}: {count} messages were received and nothing says whether their effect was applied; "
                 "reading the effect store back would settle it"
             )
+
+
+def _check_load(judgement: Judgement, evidence: Evidence, checked: Mapping[str | None, int]) -> None:
+    facts = evidence.facts
+    judgement.checked = sum(checked.values())
+    if not judgement.checked:
+        judgement.unknown("no message was intended")
+    row = evidence.db.execute(
+        "SELECT count(*) FROM messages m WHERE m.status = 'unknown' AND m.intended_ns IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM rx x WHERE x.id = m.id)"
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        judgement.unknown(f"{row[0]} messages: nobody knows whether they were accepted, and nobody received them")
+    if not facts.load_ended:
+        judgement.unknown("the load did not come to its end (no `load-stopped` mark that says how many were scheduled)")
+    if facts.scheduled is not None and facts.intended < facts.scheduled:
+        judgement.unknown(f"{facts.scheduled - facts.intended} of {facts.scheduled} scheduled messages were never sent")
 
 
 def _check_coverage(
@@ -277,14 +331,29 @@ def _check_coverage(
 
 
 def _judge_lag(judgement: Judgement, evidence: Evidence) -> None:
-    limits = {name: float(value) for name, value in judgement.claim.bounds.items() if name in bounds.QUANTILES}
-    within = next((c.bounds.get("within_s") for c in evidence.claims if c.claim == "recovery"), None)
-    grace_s = float(judgement.claim.bounds.get("grace_s", within if within is not None else bounds.DEFAULT_GRACE_S))
-    _check_each(
-        judgement,
-        evidence,
-        {s: bounds.lag(evidence.db, s, evidence.facts, limits, grace_s) for s in evidence.states},
-    )
+    claim = judgement.claim
+    limits = {name: float(value) for name, value in claim.bounds.items() if name in bounds.QUANTILES}
+    grace_s, whose = _grace(claim, evidence.claims)
+    outcomes = {
+        s: bounds.lag(evidence.db, s, evidence.facts, limits, grace_s=grace_s, during=claim.during)
+        for s in evidence.states
+    }
+    _check_each(judgement, evidence, outcomes)
+    judgement.covers = sum(outcome.covers for outcome in outcomes.values())
+    if left_out := judgement.covers - judgement.checked:
+        judgement.left_out = {"due around faults" if claim.during == "calm" else "not due around a fault": left_out}
+    if claim.during != "all" and evidence.facts.faults:
+        judgement.notes.append(f"around a fault: from its start to {grace_s:g} s after its stop ({whose})")
+
+
+def _grace(claim: Claim, claims: Sequence[Claim]) -> tuple[float, str]:
+    """How long after a fault messages still stand in its shadow, in seconds, and whose number that is."""
+    if (own := claim.seconds("grace_s")) is not None:
+        return own, "the claim's grace"
+    for other in claims:
+        if other.claim == "recovery" and (within := other.seconds("within_s")) is not None:
+            return within, "recovery's within, for the claim has no grace"
+    return bounds.DEFAULT_GRACE_S, "the default grace"
 
 
 def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
@@ -295,7 +364,7 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
     given = [
         float(value)
         for claim in evidence.claims
-        if claim.claim == "lag"
+        if claim.claim == "lag" and claim.during == "calm"
         for name, value in claim.bounds.items()
         if name in bounds.QUANTILES
     ]

@@ -49,14 +49,15 @@ class Verdict:
         return path
 
 
-def judge(run: Path, *, progress: Progress | None = None) -> Verdict:
+def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) -> Verdict:
     """Judge the run in this directory.
 
-    `progress` hears, in a few words, what is being done. Errors: NotARun when there is no manifest that can be judged,
-    HistoryError when a file cannot be read.
+    `progress` hears, in a few words, what is being done; `strict` refuses events and fields that the record format does
+    not know. Errors: NotARun when there is no manifest that can be judged, HistoryError when a file cannot be read,
+    UsageError for what `strict` refuses.
     """
     tell = progress or (lambda text: None)
-    with load(run, tell) as loaded:
+    with load(run, tell, strict=strict) as loaded:
         counts = _count(loaded, tell)
         evidence = _evidence(loaded)
         judgements = [claims.judge(claim, evidence) for claim in loaded.manifest.claims]
@@ -75,6 +76,7 @@ def judge(run: Path, *, progress: Progress | None = None) -> Verdict:
             "latency_s": bounds.latencies(loaded.db),
             "events": loaded.events,
             "torn_lines": loaded.torn_lines,
+            "ignored": [asdict(ignored) for ignored in loaded.ignored],
             "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in loaded.damaged],
         }
     return Verdict(verdict=verdict, judgements=judgements, document=document)
@@ -127,8 +129,25 @@ def _evidence(loaded: Loaded) -> Evidence:
         ],
         vacuous=[reason for (reason,) in db.execute("SELECT reason FROM nothing_happened ORDER BY 1").fetchall()],
         damaged=[str(damage) for damage in loaded.damaged],
+        contradictions=_contradictions(loaded),
         claims=loaded.manifest.claims,
     )
+
+
+def _contradictions(loaded: Loaded) -> list[str]:
+    rows = loaded.db.execute(
+        "SELECT event, file, line, id, early_ns, count(*) OVER () FROM contradictions "
+        "ORDER BY early_ns DESC, line LIMIT 3"
+    ).fetchall()
+    error_s = loaded.manifest.clock_error_ns / 1e9
+    told = [
+        f"the clocks contradict: {event} of {id} ({loaded.place(file, line)}) is {early_ns / 1e9:.3f} s earlier than "
+        f"its first `intended`, and the manifest says that clocks differ by at most {error_s:g} s"
+        for event, file, line, id, early_ns, _ in rows
+    ]
+    if rows and (more := rows[0][-1] - len(rows)):
+        told.append(f"and {more} more records that the clocks contradict")
+    return told
 
 
 def _states(loaded: Loaded) -> dict[str, State]:

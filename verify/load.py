@@ -9,22 +9,28 @@ Everything lives in a database file that is deleted afterwards, so that a histor
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
 
 from history import manifest as manifests
 from history.clock import TIME_MAX
-from history.errors import HistoryError, NotARun
+from history.errors import HistoryError, NotARun, UsageError
 from history.manifest import Manifest
-from history.reader import Scan, records
+from history.reader import Scan, Unknown, records
 from history.writer import DIRECTORY
+from verify.pairing import Told, pair
 
 Progress = Callable[[str], None]
 
@@ -79,6 +85,8 @@ FIELDS: tuple[tuple[str, str, str], ...] = (
 _MAX_LINE_BYTES = 64 * 2**20
 _SMALL_BYTES = 32 * 2**20
 _PLACES_AT_ONCE = 2_000_000
+_NAMED_MOST = 100
+_PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,23 +101,53 @@ class Damage:
         return f"{self.file}:{self.line}: {self.why}" if self.line else f"{self.file}: {self.why}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ignored:
+    """What no check reads, because the format does not know its name. `first`: FILE:LINE where it was met first."""
+
+    kind: str
+    name: str
+    of: str | None
+    count: int
+    near: str | None
+    first: str
+
+    def __str__(self) -> str:
+        where = f" of {self.of}" if self.of else ""
+        hint = f"; did you mean `{self.near}`?" if self.near else ""
+        return f"{self.first}: unknown {self.kind} `{self.name}`{where}{hint}"
+
+
 @dataclass(kw_only=True, slots=True)
 class Loaded:
-    """The tables of a run, and what reading them met."""
+    """The tables of a run, and what reading them met. `files`: the names of the history files by their number."""
 
     db: duckdb.DuckDBPyConnection
     manifest: Manifest
+    files: Sequence[str]
     events: int = 0
     torn_lines: int = 0
     damaged: list[Damage] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
+
+    def place(self, file: int, line: int) -> str:
+        """FILE:LINE of a record, by its number of file and of row."""
+        row = self.db.execute("SELECT min(line) FROM raw WHERE file = ?", [file]).fetchone()
+        assert row is not None
+        return f"{self.files[file]}:{line - row[0] + 1}"
 
 
 @contextmanager
-def load(run: Path, progress: Progress) -> Iterator[Loaded]:
-    """Read a run. Errors: NotARun without a manifest that can be judged, HistoryError when a file cannot be read."""
+def load(run: Path, progress: Progress, *, strict: bool = False) -> Iterator[Loaded]:
+    """Read a run. `strict` refuses events and fields that the format does not know.
+
+    Errors: NotARun without a manifest that can be judged, HistoryError when a file cannot be read, UsageError for what
+    `strict` refuses.
+    """
     manifest = manifests.load(run)
     with tempfile.TemporaryDirectory(prefix="gameday-verify-") as scratch:
-        paths = _history_files(run)
+        paths, passed_over = _history_files(run)
+        paths, broken = _unpacked(paths, Path(scratch))
         size = sum(path.stat().st_size for path in paths)
         # A small history is judged in memory, which saves a database file's overhead; a large one would not fit.
         db = duckdb.connect(
@@ -123,7 +161,7 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
             },
         )
         try:
-            loaded = Loaded(db=db, manifest=manifest)
+            loaded = Loaded(db=db, manifest=manifest, files=[path.name for path in paths], damaged=broken)
             progress(f"reading {len(paths)} history files, {size / 1e6:.1f} MB")
             with ThreadPoolExecutor(max_workers=1) as pool:
                 scanning = pool.submit(_scan, paths)
@@ -133,6 +171,9 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
                     raise HistoryError(f"cannot read the history in {run / DIRECTORY}: {error}") from error
                 records_per_file = scanning.result()
             _account(loaded, run, paths, records_per_file)
+            _name_the_ignored(loaded, records_per_file, passed_over)
+            if strict and loaded.ignored:
+                raise UsageError("\n".join(map(str, loaded.ignored)))
             progress(f"{loaded.events:,} events; building tables")
             _build(loaded)
             yield loaded
@@ -140,14 +181,42 @@ def load(run: Path, progress: Progress) -> Iterator[Loaded]:
             db.close()
 
 
-def _history_files(run: Path) -> list[Path]:
+def _history_files(run: Path) -> tuple[list[Path], list[Path]]:
+    """The history files, and what else stands beside them."""
     directory = run / DIRECTORY
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix == ".jsonl" and path.is_file())
+        files = sorted(path for path in directory.iterdir() if path.is_file())
+        read = [path for path in files if path.name.endswith((_PLAIN, _PACKED))]
+        return read, [path for path in files if path not in read]
     except FileNotFoundError:
         raise NotARun(f"{run} is not a run directory: it has no {DIRECTORY}/") from None
     except OSError as error:
         raise HistoryError(f"cannot read {directory}: {error.strerror}") from error
+
+
+def _unpacked(paths: Sequence[Path], scratch: Path) -> tuple[list[Path], list[Damage]]:
+    """The files with the packed ones unpacked, as far as they can be; what cannot be is damage."""
+    plain = [path for path in paths if path.name.endswith(_PLAIN)]
+    damaged: list[Damage] = []
+    for path in paths:
+        if not path.name.endswith(_PACKED):
+            continue
+        name = path.name.removesuffix(".gz")
+        if any(other.name == name for other in plain):
+            damaged.append(Damage(file=path.name, line=0, why=f"{name} is there as well; one of the two must go"))
+            continue
+        unpacked = scratch / "unpacked" / name
+        unpacked.parent.mkdir(exist_ok=True)
+        with unpacked.open("wb") as target:
+            try:
+                with gzip.open(path, "rb") as source:
+                    shutil.copyfileobj(source, target)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                damaged.append(Damage(file=path.name, line=0, why=f"cannot be unpacked to its end: {error}"))
+            except OSError as error:
+                raise HistoryError(f"cannot read {path}: {error.strerror}") from error
+        plain.append(unpacked)
+    return sorted(plain, key=lambda path: path.name), damaged
 
 
 def _scan(paths: list[Path]) -> dict[str, tuple[int, Scan, set[str]]]:
@@ -158,7 +227,7 @@ def _scan(paths: list[Path]) -> dict[str, tuple[int, Scan, set[str]]]:
         for _, record in records(path, scan):
             count += 1
             if record["event"] == "mark" and record.get("name") == "writer" and record.get("file"):
-                listed.add(str(record["file"]))
+                listed.add(str(record["file"]).removesuffix(".gz"))
         seen[path.name] = (count, scan, listed)
     return seen
 
@@ -198,6 +267,8 @@ def _account(loaded: Loaded, run: Path, paths: list[Path], seen: Mapping[str, tu
         loaded.events += count
         loaded.torn_lines += scan.torn
         loaded.damaged += [Damage(file=name, line=line, why=why) for line, why in scan.damaged]
+        if scan.damaged_more:
+            loaded.damaged.append(Damage(file=name, line=0, why=f"and {scan.damaged_more} more lines are damaged"))
         loaded.damaged += [
             Damage(file=missing, line=0, why=f"listed by {name}, but absent from {run / DIRECTORY}")
             for missing in sorted(listed - present)
@@ -206,6 +277,63 @@ def _account(loaded: Loaded, run: Path, paths: list[Path], seen: Mapping[str, tu
             loaded.damaged.append(
                 Damage(file=name, line=0, why=f"{count} records, but {parsed.get(name, 0)} could be parsed")
             )
+
+    loaded.damaged += _one_id_for_two(loaded)
+
+
+def _name_the_ignored(
+    loaded: Loaded, seen: Mapping[str, tuple[int, Scan, set[str]]], passed_over: Sequence[Path]
+) -> None:
+    met: Counter[Unknown] = Counter()
+    first: dict[Unknown, str] = {}
+    for name, (_, scan, _) in seen.items():
+        met.update(scan.unknown)
+        for unknown, line in scan.first_met.items():
+            first.setdefault(unknown, f"{name}:{line}")
+    loaded.ignored += [
+        Ignored(
+            kind=unknown.kind,
+            name=unknown.name,
+            of=unknown.of or None,
+            count=count,
+            near=unknown.near,
+            first=first[unknown],
+        )
+        for unknown, count in met.most_common(_NAMED_MOST)
+    ]
+    loaded.ignored += [
+        Ignored(kind="file", name=path.name, of=None, count=1, near=None, first=DIRECTORY) for path in passed_over
+    ]
+
+
+def _one_id_for_two(loaded: Loaded) -> list[Damage]:
+    """Where an `intended` says of an id what its first one does not: two messages would be judged as one."""
+    rows = loaded.db.execute(
+        "WITH told AS ("
+        " SELECT id, file, line, attempt, grp, seq, due_ns, list_sort(expect) AS expect FROM raw "
+        " WHERE event = 'intended' AND id IS NOT NULL QUALIFY count(*) OVER (PARTITION BY id) > 1"
+        "), firsts AS ("
+        " SELECT id, arg_min({'grp': grp, 'seq': seq, 'due_ns': due_ns, 'expect': expect}, line) AS first,"
+        " min(line) AS line FROM told WHERE attempt = 1 GROUP BY id"
+        ") SELECT t.file, t.line, t.id, t.attempt FROM told t JOIN firsts f ON f.id = t.id AND f.line <> t.line "
+        "WHERE (t.attempt = 1 OR t.grp IS NOT NULL) AND t.grp IS DISTINCT FROM f.first.grp"
+        " OR (t.attempt = 1 OR t.seq IS NOT NULL) AND t.seq IS DISTINCT FROM f.first.seq"
+        " OR (t.attempt = 1 OR t.due_ns IS NOT NULL) AND t.due_ns IS DISTINCT FROM f.first.due_ns"
+        " OR (t.attempt = 1 OR t.expect IS NOT NULL) AND t.expect IS DISTINCT FROM f.first.expect "
+        f"ORDER BY t.line LIMIT {_NAMED_MOST}"
+    ).fetchall()
+    damaged = []
+    for file, line, id, attempt in rows:
+        name, _, number = loaded.place(file, line).rpartition(":")
+        damaged.append(
+            Damage(
+                file=name,
+                line=int(number),
+                why=f"{id} was intended{' twice' if attempt == 1 else ''} as attempt {attempt} "
+                "with another group, seq, due or expect: one id stands for two messages",
+            )
+        )
+    return damaged
 
 
 def _build(loaded: Loaded) -> None:
@@ -239,7 +367,34 @@ def _build(loaded: Loaded) -> None:
     for script in sorted(files("verify").joinpath("tables").iterdir(), key=lambda path: path.name):
         if script.name.endswith(".sql"):
             db.execute(script.read_text(encoding="utf-8"))
-    _find_overtakes(db)
+            if script.name in _AFTER:
+                _AFTER[script.name](db)
+
+
+def _pair_tangled(db: duckdb.DuckDBPyConnection) -> None:
+    """Add to `settles` the calls of which several were open at once."""
+    rows = db.execute(
+        "SELECT file, batch, id, action, s, part, broker_id, position, "
+        "line, event = 'settling', at_ns, started_ns, outcome, call, consumer, hidden_s "
+        "FROM told WHERE tangled ORDER BY ALL"
+    ).fetchall()
+    settles = []
+    for (file, batch, id, action, s, part, broker_id, position), told in groupby(rows, key=lambda row: row[:8]):
+        by_line = {row[8]: row for row in sorted(told, key=lambda row: row[8])}
+        calls = pair(
+            Told(line=line, intent=row[9], at=row[10], began=row[11], outcome=row[12], call=row[13])
+            for line, row in by_line.items()
+        )
+        for call in calls:
+            consumer, hidden_s = by_line[call.line][14:]
+            settles.append(
+                (id, s, consumer, batch, action, part, file, call.line, call.began, call.answered, call.ok,
+                 call.may_work, hidden_s, broker_id, position)
+            )  # fmt: skip
+    if settles:
+        db.executemany(
+            "INSERT INTO settles SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ns(?::DOUBLE), ?, sequence_key(?)", settles
+        )
 
 
 def _find_overtakes(db: duckdb.DuckDBPyConnection) -> None:
@@ -251,3 +406,10 @@ def _find_overtakes(db: duckdb.DuckDBPyConnection) -> None:
             f"INSERT INTO overtakes SELECT * FROM overtakes_between({above}, {above + _PLACES_AT_ONCE}) "
             "WHERE (line, unread) NOT IN (SELECT (line, unread) FROM overtakes)"
         )
+
+
+# What is easier to say in Python, each after the script that makes what it reads.
+_AFTER: Mapping[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
+    "40_settles.sql": _pair_tangled,
+    "80_suspects.sql": _find_overtakes,
+}

@@ -43,6 +43,7 @@ CHECKS: Mapping[str, Check] = {
     "lost-on-redrive": Check("lost-on-redrive"),
     "replay-missing": Check("replay-missing"),
     "fanout-missing": Check("fanout-missing"),
+    "given-up": Check("given-up"),
     "recovered": Check("recovered", legal=True),
     "phantom": Check("phantom"),
     "corrupt": Check("corrupt"),

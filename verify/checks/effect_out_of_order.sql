@@ -9,4 +9,7 @@ WITH late AS (
     WHERE NOT p.ever_dead AND p.first_redrive IS NULL AND p.applied > 0
       AND (f.any_ns + clock_error() < p.handling.at_ns OR f.same_ns < p.handling.at_ns)
 )
-SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note FROM late;
+SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note FROM late
+UNION ALL
+-- `close`: two of one group, applied first by different writers no further apart than their clocks may differ.
+SELECT s, id, 0, 'close' FROM too_close('first_effects');

@@ -15,4 +15,7 @@ WITH late AS (
       AND (f.any_ns + clock_error() < p.first.at_ns OR f.same_line < p.first.line)
 )
 SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note
-FROM late WHERE blamed OR NOT died;
+FROM late WHERE blamed OR NOT died
+UNION ALL
+-- `close`: two of one group, received first by different writers no further apart than their clocks may differ.
+SELECT s, id, 0, 'close' FROM too_close('first_receives');

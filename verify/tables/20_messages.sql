@@ -8,12 +8,15 @@
 CREATE TABLE messages AS
 WITH attempts AS (
     SELECT id, attempt, any_value(file) AS file,
-           any_value(producer) AS producer, any_value(grp) AS grp, any_value(seq) AS seq,
-           any_value(due_ns) AS due_ns, any_value(expect) AS expect,
+           -- Of one id that stands for two messages (damage, where nothing is judged) the first speaks.
+           arg_min(producer, line) AS producer, arg_min(grp, line) AS grp, arg_min(seq, line) AS seq,
+           arg_min(due_ns, line) AS due_ns, arg_min(expect, line) AS expect,
            coalesce(bool_or(poison), false) AS poison,
            min(at_ns) FILTER (event = 'intended') AS intended_ns,
            min(line) FILTER (event = 'intended') AS intended_line,
-           bool_or(event = 'sent') AS answered,
+           -- As often answered as it was intended: a producer that started anew may have sent it twice.
+           count(*) FILTER (event = 'sent') >= greatest(count(*) FILTER (event = 'intended'), 1) AS answered,
+           min({'ns': at_ns, 'file': file}) FILTER (event = 'intended') AS first_intended,
            min(coalesce(started_ns, at_ns)) FILTER (event = 'sent') AS started_ns,
            max({'ns': at_ns, 'line': line}) FILTER (event = 'sent') AS ended,
            coalesce(bool_or(outcome = 'ok') FILTER (event = 'sent'), false) AS ok,
@@ -31,11 +34,12 @@ WITH attempts AS (
 )
 SELECT id,
        any_value(file) AS file,
-       any_value(producer) AS producer, any_value(grp) AS grp, any_value(seq) AS seq, any_value(due_ns) AS due_ns,
-       any_value(expect) AS expect, bool_or(poison) AS poison,
-       min(intended_ns) AS intended_ns,
-       CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed) THEN 'failed' ELSE 'unknown' END AS status,
-       min({'ns': coalesce(started_ns, intended_ns), 'line': coalesce(intended_line, 0)}) AS began,
+       arg_min(producer, attempt) AS producer, arg_min(grp, attempt) AS grp, arg_min(seq, attempt) AS seq,
+       arg_min(due_ns, attempt) AS due_ns, arg_min(expect, attempt) AS expect, bool_or(poison) AS poison,
+       min(intended_ns) AS intended_ns, min(first_intended) AS first_intended,
+       CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed AND answered) THEN 'failed' ELSE 'unknown' END AS status,
+       min({'ns': CASE WHEN answered THEN coalesce(started_ns, intended_ns) ELSE least(started_ns, intended_ns) END,
+            'line': coalesce(intended_line, 0)}) AS began,
        CASE WHEN bool_and(answered) THEN max(ended) END AS ended,
        min(stored).number AS number, max(number_max) AS number_max,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,

@@ -1,4 +1,5 @@
 -- One row per `received`. `copy`: on a queue the broker's id of the message, on a stream its place in its partition.
+-- `contradicts`: by the declared clocks it was received before it was intended.
 -- On a queue it is a hold, whose two ends are here as no extension moved them (40_settles.sql has the extensions).
 
 CREATE TABLE rx AS
@@ -6,7 +7,7 @@ SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
        coalesce(CASE u.kind WHEN 'stream' THEN r.part || ':' || sequence_key(r.broker_seq) ELSE r.broker_id END, '')
            AS copy,
        sequence_key(r.broker_seq) AS number, r.part, r.grp, r.receives, r.enqueued_ns, r.intact,
-       r.replay,
+       r.replay, coalesce(before(r.at_ns, r.file, m.first_intended.ns, m.first_intended.file), false) AS contradicts,
        CASE WHEN u.kind = 'queue' AND r.started_ns IS NOT NULL
             THEN greatest(r.started_ns, m.intended_ns - clock_error()) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
        END AS earliest_end_ns,
@@ -16,6 +17,15 @@ JOIN subs u ON u.s = r.s
 LEFT JOIN messages m ON m.id = r.id
 WHERE r.event = 'received' AND r.id IS NOT NULL;
 
+
+-- Records of a message that are earlier than its first `intended`, though its writers' clocks are said to agree better.
+CREATE VIEW contradictions AS
+SELECT 'received' AS event, x.line, x.file, x.id, m.first_intended.ns - x.at_ns AS early_ns
+FROM rx x JOIN messages m ON m.id = x.id WHERE x.contradicts
+UNION ALL
+SELECT 'dead', r.line, r.file, r.id, m.first_intended.ns - r.at_ns
+FROM raw r JOIN messages m ON m.id = r.id
+WHERE r.event = 'dead' AND r.s IS NOT NULL AND before(r.at_ns, r.file, m.first_intended.ns, m.first_intended.file);
 
 CREATE VIEW dead_letters AS
 SELECT line, file, at_ns, id, s, receives FROM raw WHERE event = 'dead' AND id IS NOT NULL AND s IS NOT NULL;

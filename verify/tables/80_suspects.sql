@@ -32,6 +32,15 @@ SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_par
        least(first_apply_began, first_unhandled).file AS asks_file
 FROM pairs WHERE applied_records > 0 AND ordered_by IS NOT NULL;
 
+-- Those of `rows` whose moment lies so near to that of another of their group, in another file, that the clocks' error
+-- leaves their order open. Neighbours are enough: between two of different files some neighbours are of different files.
+CREATE MACRO too_close(rows) AS TABLE
+SELECT s, id
+FROM (SELECT s, id, ns, file, lag(ns) OVER near AS before_ns, lag(file) OVER near AS before_file
+      FROM query_table(rows) WHERE grp IS NOT NULL AND ns IS NOT NULL AND clock_error() > 0
+      WINDOW near AS (PARTITION BY s, grp ORDER BY ns, file))
+WHERE before_file <> file AND ns - before_ns <= clock_error();
+
 -- Those whose effect stands, for what an order claim has looked at: any message may stand before them.
 CREATE VIEW applied AS
 SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure,
@@ -53,39 +62,69 @@ CREATE VIEW effects_recorded AS
 SELECT count(*) > 0 AS recorded FROM raw WHERE event = 'effect' OR (event = 'mark' AND name = 'effects-read');
 
 -- Receives of a copy that was received before, with those that came too early.
+-- `uncounted`: it has no count, or another batch received the copy with the same one.
 CREATE TABLE repeated AS
-SELECT x.* FROM rx x
+SELECT x.*, x.receives IS NULL OR min(x.batch) OVER same_count <> max(x.batch) OVER same_count AS uncounted
+FROM (SELECT * REPLACE (coalesce(batch, 'line ' || line) AS batch) FROM rx) x
 SEMI JOIN (SELECT s, id, copy FROM rx WHERE copy <> '' GROUP BY ALL HAVING count(*) > 1) r
-    ON r.s = x.s AND r.id = x.id AND r.copy = x.copy;
+    ON r.s = x.s AND r.id = x.id AND r.copy = x.copy
+WINDOW same_count AS (PARTITION BY x.s, x.id, x.copy, x.receives);
 
-CREATE TABLE early_receives AS
-WITH candidates AS (
-    SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s
-    WHERE u.kind = 'queue' AND u.deduplicates
-), twice AS (
-    SELECT line FROM candidates
-    QUALIFY row_number() OVER (PARTITION BY s, id, copy, batch ORDER BY line) > 1
-), followed AS (
-    -- Each with the hold that it followed: the receive that the broker counted just before it.
+CREATE VIEW came_again AS
+SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s WHERE u.kind = 'queue' AND u.deduplicates;
+
+-- Counted receives, each with the hold that it followed: the receive that the broker counted just before it.
+-- `early`: recorded before that hold had ended, and nobody had given it back; `close`: nobody can tell, for the clocks'
+-- error.
+CREATE TABLE followed AS
+WITH held AS (
     SELECT r.line, r.at_ns, r.file, r.s, r.id, r.copy, h.file AS hold_file, h.batch AS hold_batch,
            CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
                 ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file).earliest
            END AS earliest_ns
-    FROM candidates r
-    JOIN candidates h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
+    FROM came_again r
+    JOIN came_again h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
         AND NOT coalesce(before(r.at_ns, r.file, h.started_ns, h.file), false)
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
-), hasty AS (
-    SELECT f.line
-    FROM followed f
-    LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
-        AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
-    GROUP BY f.line
-    HAVING bool_and(before(f.at_ns, f.file, f.earliest_ns, f.hold_file)) AND count(c.line) = 0
+    WHERE NOT r.uncounted
+)
+SELECT f.s, f.id, f.line,
+       bool_and(before(f.at_ns, f.file, f.earliest_ns, f.hold_file)) AND count(c.line) = 0 AS early,
+       clock_error() > 0 AND count(c.line) = 0
+           AND bool_and(f.at_ns < f.earliest_ns + CASE WHEN f.file = f.hold_file THEN 0 ELSE clock_error() END) AS close
+FROM held f
+LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
+    AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
+GROUP BY f.s, f.id, f.line;
+
+CREATE TABLE early_receives AS
+WITH twice AS (
+    SELECT line FROM came_again
+    QUALIFY row_number() OVER (PARTITION BY s, id, copy, batch ORDER BY line) > 1
+), hasty_uncounted AS (
+    -- No count is needed where its call began after another receive was recorded: it follows that hold.
+    SELECT r.line
+    FROM came_again r
+    JOIN came_again h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.batch IS DISTINCT FROM r.batch
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
+    WHERE r.uncounted AND before(h.at_ns, h.file, r.started_ns, r.file)
+      AND before(r.at_ns, r.file,
+                 CASE WHEN e.extends IS NULL THEN h.earliest_end_ns
+                      ELSE extended(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file).earliest END,
+                 h.file)
+      AND NOT EXISTS (
+          SELECT 1 FROM settles c
+          WHERE c.s = r.s AND c.id = r.id AND c.action = 'release' AND c.may_work AND of_copy(c.broker_id, r.copy)
+            AND NOT before(r.at_ns, r.file, c.began_ns, c.file) AND NOT before(c.began_ns, c.file, h.at_ns, h.file))
+      AND NOT EXISTS (
+          SELECT 1 FROM redrives d
+          WHERE d.s = r.s AND d.id = r.id
+            AND NOT record_before(d.at_ns, d.file, d.line, h.at_ns, h.file, h.line)
+            AND NOT record_before(r.at_ns, r.file, r.line, d.at_ns, d.file, d.line))
 ), in_time AS (
     -- By the file that answered: the earliest answer to a delete that was begun and answered within its hold.
     SELECT h.s, h.id, h.copy, d.file, min(d.answered_ns) AS answered_ns
-    FROM candidates h
+    FROM came_again h
     JOIN settles d ON d.s = h.s AND d.id = h.id AND d.batch = h.batch AND d.action = 'delete' AND d.ok
         AND of_copy(d.broker_id, h.copy)
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
@@ -95,15 +134,16 @@ WITH candidates AS (
     GROUP BY h.s, h.id, h.copy, d.file
 ), deleted AS (
     SELECT r.line
-    FROM candidates r JOIN in_time d ON d.s = r.s AND d.id = r.id AND d.copy = r.copy
+    FROM came_again r JOIN in_time d ON d.s = r.s AND d.id = r.id AND d.copy = r.copy
     WHERE before(d.answered_ns, d.file, r.started_ns, r.file)
 )
-SELECT * FROM candidates
-WHERE line IN (SELECT line FROM twice UNION SELECT line FROM hasty UNION SELECT line FROM deleted);
+SELECT * FROM came_again
+WHERE line IN (SELECT line FROM twice UNION SELECT line FROM followed WHERE early
+               UNION SELECT line FROM hasty_uncounted UNION SELECT line FROM deleted);
 
 -- How often a copy came again without being early.
 CREATE VIEW again AS
-SELECT r.s, r.id, r.copy, count(*) - 1 - count(e.line) AS n
+SELECT r.s, r.id, r.copy, count(*) - 1 - count(e.line) AS n, bool_or(r.uncounted) AS uncounted
 FROM repeated r LEFT JOIN early_receives e ON e.line = r.line
 GROUP BY r.s, r.id, r.copy;
 
@@ -209,9 +249,10 @@ WITH windows AS (
            coalesce(stop_ns, (SELECT max(at_ns) FROM raw)) AS stop_ns
     FROM faults
 ), begun AS (
-    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.from_ns <= w.stop_ns + clock_error() GROUP BY ALL
+    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.from_ns + clock_error() <= w.stop_ns GROUP BY ALL
 ), over AS (
-    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.to_ns + clock_error() < w.start_ns GROUP BY ALL
+    SELECT w.fault, w.instance, count(l.id) AS n FROM windows w LEFT JOIN lives l ON l.to_ns - clock_error() < w.start_ns
+        AND l.from_ns + clock_error() <= w.stop_ns GROUP BY ALL
 )
 SELECT 'nothing was acked' AS reason WHERE NOT EXISTS (SELECT 1 FROM messages WHERE status = 'acked')
 UNION ALL

@@ -37,6 +37,7 @@ ANOMALIES = (
     "lost-on-redrive",
     "replay-missing",
     "fanout-missing",
+    "given-up",
     "recovered",
     "phantom",
     "corrupt",

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from history.errors import UsageError
 from tests.verify.handmade.builder import History, check, counts, judged, ns, queue, verdict_of
+from verify.judge import judge
 
 
 def whole(*, lost: bool = False) -> History:
@@ -269,3 +272,139 @@ def test_files_of_any_number_and_name(tmp_path: Path) -> None:
     document = verdict_of(h, tmp_path)
     check(document, {"no-loss": ("holds", 12)})
     assert counts(document) == {}
+
+
+# -- one id for two messages, times of another unit, files that were packed
+
+
+def first_intent(h: History) -> dict[str, Any]:
+    """What the first `intended` of a says."""
+    (first,) = [record for record in h.files["p1"] if record["event"] == "intended" and record["id"] == "a"]
+    return {name: value for name, value in first.items() if name not in ("event", "at", "by")}
+
+
+@pytest.mark.parametrize("field, value", [("seq", 2), ("group", "other"), ("due", ns(9)), ("expect", ["orders", "x"])])
+def test_one_id_for_two_messages(tmp_path: Path, field: str, value: object) -> None:
+    h = whole()
+    (first,) = [dict(record) for record in h.files["p1"] if record["event"] == "intended" and record["id"] == "a"]
+    h.record(
+        "p1", 1.5, "intended", **{k: v for k, v in first.items() if k not in ("event", "at", "by")} | {field: value}
+    )
+    damaged(h, tmp_path, "p1.jsonl", "one id stands for two messages")
+
+
+def test_a_later_attempt_of_another_message(tmp_path: Path) -> None:
+    h = whole()
+    h.record("p1", 1.5, "intended", id="a", attempt=2, producer="p1", seq=7)
+    damaged(h, tmp_path, "p1.jsonl", "attempt 2")
+
+
+def test_a_producer_that_started_anew(tmp_path: Path) -> None:
+    # The very same record again.
+    h = whole()
+    h.record("p1", 1.5, "intended", **first_intent(h))
+    readable(h, tmp_path)
+
+
+@pytest.mark.parametrize("divisor, unit", [(10**9, "seconds"), (10**6, "milliseconds"), (10**3, "microseconds")])
+def test_times_of_another_unit(tmp_path: Path, divisor: int, unit: str) -> None:
+    h = whole()
+    for records in h.files.values():
+        for record in records:
+            for name in ("at", "started", "due", "enqueued"):
+                if name in record:
+                    record[name] //= divisor
+    damaged(h, tmp_path, unit, "nanoseconds")
+
+
+@pytest.mark.parametrize("name", ["started", "enqueued"])
+def test_one_time_of_another_unit(tmp_path: Path, name: str) -> None:
+    h = whole()
+    for record in h.files["c1"]:
+        if name in record:
+            record[name] //= 10**6
+    damaged(h, tmp_path, "c1.jsonl", name, "milliseconds")
+
+
+def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
+    h = whole()
+    h.append("c1", b"{}\n" * 500)
+    document = judged(h, tmp_path).document
+    assert len(document["damaged"]) == 101
+    assert "and 400 more" in document["damaged"][-1]["why"]
+
+
+def packed(h: History, tmp_path: Path, *, keep: bool = False, cut: int = 0) -> Path:
+    run = h.write(tmp_path / "packed")
+    file = run / "history" / "c1.jsonl"
+    data = gzip.compress(file.read_bytes())
+    file.with_name("c1.jsonl.gz").write_bytes(data[: len(data) - cut])
+    if not keep:
+        file.unlink()
+    return run
+
+
+def test_a_packed_file_is_read(tmp_path: Path) -> None:
+    # Though it was listed by the name that it had before.
+    document = judge(packed(whole(), tmp_path)).document
+    check(document, {"no-loss": ("holds", 2)})
+    assert not document["damaged"]
+
+
+@pytest.mark.parametrize("how", [{"keep": True}, {"cut": 20}])
+def test_a_packed_file_beside_itself_or_cut_short(tmp_path: Path, how: dict[str, Any]) -> None:
+    document = judge(packed(whole(), tmp_path, **how)).document
+    assert document["verdict"] == "unknown"
+    assert "c1.jsonl.gz" in json.dumps(document["damaged"])
+
+
+# -- names that the format does not know
+
+
+def misspelt() -> History:
+    h = whole()
+    for record in h.files["c1"]:
+        if record["event"] == "received":
+            record["event"] = "recieved"
+            record["recieves"] = 1
+    h.record("main", 9, "mark", name="drainde", subscription="orders", empty=True)
+    h.record("main", 9, "dead", id="x", subscription="orders", recieves=1)
+    return h
+
+
+def test_unknown_names_are_counted_and_named(tmp_path: Path) -> None:
+    h = misspelt()
+    run = h.write(tmp_path / "run")
+    (run / "history" / "notes.txt").write_text("mine")
+    ignored = judge(run).document["ignored"]
+    assert {(each["kind"], each["name"], each["count"], each["near"]) for each in ignored} == {
+        ("event", "recieved", 2, "received"),
+        ("mark", "drainde", 1, "drained"),
+        ("field", "recieves", 1, "receives"),
+        ("file", "notes.txt", 1, None),
+    }
+    assert "c1.jsonl:1" in {each["first"] for each in ignored}
+
+
+def test_unknown_names_are_refused_where_asked(tmp_path: Path) -> None:
+    run = misspelt().write(tmp_path / "run")
+    with pytest.raises(UsageError, match=r"c1\.jsonl:1: unknown event `recieved`; did you mean `received`\?"):
+        judge(run, strict=True)
+    assert judge(whole().write(tmp_path / "good"), strict=True).verdict == "holds"
+
+
+def test_the_smallest_example_of_the_page(tmp_path: Path) -> None:
+    # What the page shows is judged as it says.
+    page = (Path(__file__).parents[3] / "docs" / "history.md").read_text(encoding="utf-8")
+    section = page.split("## Smallest example")[1].split("\n## ")[0]
+    lines = [line.strip() for line in section.splitlines() if line.startswith("    {")]
+    files = {"manifest.json": lines[:1], "history/producer.jsonl": lines[1:3], "history/consumer.jsonl": lines[3:]}
+    for last, expected in ((None, "holds"), (-1, "unknown")):
+        run = tmp_path / str(expected)
+        (run / "history").mkdir(parents=True)
+        for name, content in files.items():
+            kept = content[:last] if name.endswith("consumer.jsonl") else content
+            (run / name).write_text("\n".join(kept) + "\n", encoding="utf-8")
+        document = judge(run, strict=True).document
+        assert document["verdict"] == expected, document["claims"]
+        assert document["claims"][0]["checked"] == 1

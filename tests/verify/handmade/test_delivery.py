@@ -439,6 +439,7 @@ def test_a_send_not_acked_that_never_landed(tmp_path: Path, attempts: tuple[str 
     check(
         verdict_of(landed(*attempts, received=False), tmp_path),
         {"no-loss": ("holds", 1), "no-phantom": ("holds", 1), "exactly-once-delivery": ("holds", 1)},
+        {"given-up": int(attempts == ("failed",))},
     )
 
 
@@ -452,7 +453,7 @@ def test_a_failed_send_that_was_received(tmp_path: Path) -> None:
     check(
         verdict_of(landed("failed", "failed"), tmp_path),
         {"no-loss": ("holds", 1), "no-phantom": ("violated", 2)},
-        {"phantom": 1},
+        {"phantom": 1, "given-up": 1},
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.verify.handmade.builder import NS, History, check, fifo, queue, verdict_of
+from tests.verify.handmade.builder import NS, History, check, counts, fifo, ns, queue, verdict_of
 
 CLAIM = "ordered-per-group"
 
@@ -85,14 +85,19 @@ def test_equal_times_in_one_file(tmp_path: Path, first: str, late: int) -> None:
     ordered(h, tmp_path, 1, nonmonotonic_delivery=late)
 
 
-@pytest.mark.parametrize("a, late", [(3.001, 0), (3.001 + NS, 1)])
-def test_closer_than_the_clock_error(tmp_path: Path, a: float, late: int) -> None:
-    # Up to 1 ms apart two writers have no order.
+@pytest.mark.parametrize(
+    "a, verdict",
+    [(3.001 + NS, "violated"), (3.001, "unknown"), (3.0, "unknown"), (2.999, "unknown"), (2.999 - NS, "holds")],
+)
+def test_closer_than_the_clock_error(tmp_path: Path, a: float, verdict: str) -> None:
+    # Up to 1 ms apart two writers have no order, and nobody can say that it was kept.
     h = sent(clock_error_s=0.001)
     h.take("b", at=3, consumer="c2")
-    h.take("a", at=a, consumer="c1")
+    h.receive("a", at=a)
+    h.delete("a", at=a)
     h.drained(at=20)
-    ordered(h, tmp_path, 1, nonmonotonic_delivery=late)
+    found = {"nonmonotonic-delivery": 1} if verdict == "violated" else {}
+    check(verdict_of(h, tmp_path), {"ordered-per-group": (verdict, 1)}, found)
 
 
 def test_closer_than_the_clock_error_in_one_file(tmp_path: Path) -> None:
@@ -621,3 +626,39 @@ def test_an_overtake_before_unread_dead_letters_does_not_hold(tmp_path: Path, lo
         h.drained(at=20)
     verdict = verdict_of(h, tmp_path)
     check(verdict, {CLAIM: "violated" if looked else "unknown"}, {"group-overtake": int(looked)})
+
+
+# -- which answer belongs to which intent
+
+
+def a_failed_delete(*, clock_read: float) -> History:
+    """a is held from 2 on, a delete begun at 3 fails and one at 9 works; b of its group is received at 4, 5, 6."""
+    h = sent()
+    h.receive("a", at=2, hidden_s=20, batch="A")
+    for at, outcome in ((3, "failed"), (9, "ok")):
+        intent = {"id": "a", "subscription": "orders", "consumer": "c1", "batch": "A", "action": "delete"}
+        h.record("c1", at, "settling", **intent)
+        h.record("c1", at + 0.1, "settled", **intent, started=ns(at + clock_read), outcome=outcome)
+    for n in range(3):
+        h.receive("b", at=4 + n, started=3.9 + n, consumer="c2", hidden_s=0.5)
+    h.delete("b", at=6.1)
+    h.drained(at=20)
+    return h
+
+
+@pytest.mark.parametrize("clock_read", [0, NS, -NS, -0.5])
+def test_a_clock_that_was_read_before_the_intent_was_written(tmp_path: Path, clock_read: float) -> None:
+    # The failed delete is proven to have failed, whenever its writer read the clock: a was still queued.
+    document = verdict_of(a_failed_delete(clock_read=clock_read), tmp_path)
+    assert counts(document) == {"group-overtake": 3, "redelivery": 2}
+
+
+@pytest.mark.parametrize("clock_read", [NS, -NS])
+def test_a_stale_delete_counts_once_whenever_its_clock_was_read(tmp_path: Path, clock_read: float) -> None:
+    h = sent("a")
+    h.receive("a", at=2, batch="A")
+    intent = {"id": "a", "subscription": "orders", "consumer": "c1", "batch": "A", "action": "delete"}
+    h.record("c1", 8, "settling", **intent)
+    h.record("c1", 8.1, "settled", **intent, started=ns(8 + clock_read), outcome="ok")
+    h.drained(at=20)
+    assert counts(verdict_of(h, tmp_path)) == {"stale-delete": 1}

@@ -150,7 +150,7 @@ def test_who_was_never_acked_or_never_expected_need_not_come_again(tmp_path: Pat
     replay(h)
     again(h)
     h.drained(at=20)
-    check(verdict_of(h, tmp_path), {"replay-complete": ("holds", 3)})
+    check(verdict_of(h, tmp_path), {"replay-complete": ("holds", 3)}, {"given-up": 1})
 
 
 @pytest.mark.parametrize("outcome", ["failed", "unknown", None])

@@ -706,6 +706,17 @@ def test_lag_is_unknown_where_a_load_never_told_how_many_were_scheduled(tmp_path
         assert only(judged(tmp_path / name, files, {"claim": "lag", "max_s": 1})) == verdict
 
 
+@pytest.mark.parametrize(("fault", "checked"), [((8, 10.5), 1), ((11, 12), 0), ((8, 9.5), 0)])
+def test_what_was_received_before_it_was_due_meets_a_fault_at_its_due(
+    tmp_path: Path, fault: tuple[float, float], checked: int
+) -> None:
+    files = {"producer": intended(1, due=10) + sent(1), "consumer": received(2, "b1", receives=1) + deleted(3)}
+    files["injector"] = said("fault", fault[0], instance="f", phase="start")
+    files["injector"] += said("fault", fault[1], instance="f", phase="stop")
+    found = judged(tmp_path, files, {"claim": "lag", "max_s": 5, "grace_s": 0, "during": "faults"})
+    assert found["claims"][0]["checked"] == checked
+
+
 def test_recovery_takes_its_bound_from_calm_lag(tmp_path: Path) -> None:
     recovery = {"claim": "recovery", "within_s": 1}
     files = together(calm_and_faulty(0.5, 20), {"consumer": b""})

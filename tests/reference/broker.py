@@ -326,7 +326,7 @@ class Topic:
         self.archive: dict[str, Letter] = {}
         self._seen: dict[str, tuple[int, Answer]] = {}
         self._busy_until: dict[str, int] = {}
-        self._swapped: int | None = None
+        self._passed_by: dict[tuple[str, str], bool] = {}
 
     def send(self, letters: Sequence[Letter], refuse: Callable[[], bool]) -> list[Answer]:
         """One call: each entry answered on its own, in the order of the entries."""
@@ -362,7 +362,7 @@ class Topic:
         self._seen[letter.id] = (self.world.now, answer)
         for name, queue in self.queues.items():
             wanted = name in letter.expect
-            if self.world.now < self.effective_from.get(name, 0) and self.world.chance.random() < 0.5:
+            if self.world.now < self.effective_from.get(name, 0) and self._unfiltered(letter, name):
                 wanted = not (wanted and self.drops_before)
             if self.mischief.strikes("misroute", 0.15):
                 wanted = not wanted
@@ -371,6 +371,10 @@ class Topic:
             if wanted:
                 self._forward(letter, queue)
         return answer
+
+    def _unfiltered(self, letter: Letter, name: str) -> bool:
+        """A filter that is not in effect yet passes a message by, however often it is sent, or does not."""
+        return self._passed_by.setdefault((letter.id, name), self.world.chance.random() < 0.5)
 
     def _forward(self, letter: Letter, queue: Queue) -> None:
         """Reaches the queue a little later; in order, where the topic is."""

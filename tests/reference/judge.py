@@ -137,11 +137,11 @@ from tests.reference.words import NEVER, Past, Sample
 #     `dedup_window_s`, as early-redelivery does.
 # lag and recovery
 # 36. They judge expected subscriptions only, and messages with a `due`. Windows and messages overlap by value, equal
-#     ends included. The clock error moves the lag, not the time in which a message meets a fault; that of a message of
-#     one file is not moved at all, neither to hold nor to break. A bound is broken if the same bound on the same
-#     subscription is with both kinds of windows. A given-up message meets a fault as one that was never received does;
-#     without a `due` it counts for `all` only. Several `load-stopped` add up; a load never told how many were scheduled
-#     where fewer tell than started.
+#     ends included; what was received before it was due counts by its `due` alone. The clock error moves the lag, not
+#     the time in which a message meets a fault; that of a message of one file is not moved at all, neither to hold nor
+#     to break. A bound is broken if the same bound on the same subscription is with both kinds of windows. A given-up
+#     message meets a fault as one that was never received does; without a `due` it counts for `all` only. Several
+#     `load-stopped` add up; a load never told how many were scheduled where fewer tell than started.
 # 37. `checked` of lag is per bound and subscription the fewer of both kinds of windows, of the bounds the most, added
 #     up. `latency_s`: the lag of all messages, none left out, never received ones included; null where there are none.
 # 38. recovery is judged per fault and subscription; a fault is judged if some subscription is violated or all hold,
@@ -611,7 +611,7 @@ def measure(past: Past, spec: Subscription, name: str, bound: int, windows: Wind
     kept: list[Sample] = []
     for sample in past.samples(spec.name):
         limit = sample.due.time + bound
-        end = limit if sample.first is None else min(limit, sample.first.time)
+        end = limit if sample.first is None else max(sample.due.time, min(limit, sample.first.time))
         if windows.speaks_of(sample.due.time, end):
             kept.append(sample)
     needed = len(kept) - nearest_rank(percent, len(kept)) + 1

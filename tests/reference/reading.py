@@ -545,12 +545,14 @@ def _whole(record: Record) -> bool:
 
 def _in_another_unit(records: Iterable[Record]) -> list[Damage]:
     """Times that cannot be nanoseconds since 1970: before the year 2001 they are in another unit."""
-    return [
-        Damage(file=record.file, line=record.line, reason=f"{name} is not in nanoseconds")
-        for record in records
-        for name in sorted({"at"} | TIMES.get(_mark(record) or record.event, frozenset()))
-        if (time := record.integer(name)) is not None and time < YEAR_2001
-    ]
+    damaged: list[Damage] = []
+    for record in records:
+        names = {"at"} | TIMES.get(_mark(record) or record.event, frozenset())
+        strange = sorted(name for name in names if (record.integer(name) or YEAR_2001) < YEAR_2001)
+        if strange:
+            reason = f"{', '.join(strange)} not in nanoseconds"
+            damaged.append(Damage(file=record.file, line=record.line, reason=reason))
+    return damaged
 
 
 def _two_messages(intended: Iterable[Record]) -> list[Damage]:

@@ -166,8 +166,8 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
     if counts != "right" and not legal and ordered and target != "stream" and chance.random() < 0.4:
         planted["early"] = chance.choice((1, 3, 8))
     specs = _specs(chance, target, ordered, planted)
-    crowd = chance.random() < 0.05
-    count = chance.randint(105, 130) if crowd else chance.randint(5, 60)
+    crowd = chance.random() < 0.07
+    count = chance.randint(120, 170) if crowd else chance.randint(5, 60)
     parcels = _parcels(chance, specs, planted, file_defects, count=count)
     clock_error = 0 if chance.random() < 0.55 else chance.choice((2, 200, 200, 1000, 3000)) * MILLISECOND
     wrong_clocks = not legal and chance.random() < 0.06
@@ -193,7 +193,7 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         attempts=chance.choice((1, 2, 4)),
         send_timeout=chance.choice((200 * MILLISECOND, SECOND)),
         refusals=1.0 if "refuse all" in planted else 0.0 if chance.random() < 0.75 else chance.choice((0.05, 0.1, 0.4)),
-        abandons_groups=chance.random() < 0.3,
+        abandons_groups=chance.random() < (0.1 if crowd else 0.3),
         counts_attempts=chance.choice(("on", "on", "on", "on", "anew", "never", "twice")),
         clock_first=chance.choice((0.0, 0.0, 0.5, 1.0)),
         overlaps=chance.choice((0.0, 0.0, 0.0, 0.3)),
@@ -211,13 +211,13 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         heartbeats=chance.choice((0.0, 0.0, 0.3)),
         handler=chance.choice((10 * MILLISECOND, 50 * MILLISECOND, 300 * MILLISECOND)),
         deletes_at_end=chance.random() < 0.3,
-        faults=_faults(chance, planted),
+        faults=_faults(chance, planted, crowd=crowd),
         reshards=chance.choice((2, 3) if busy else (0, 1, 2, 3)) if target == "stream" else 0,
         drops_before=not legal and chance.random() < 0.5,
         planted=planted,
         file_defects=file_defects,
         replays=target != "stream" and not ordered and ("skip replayed" in planted or chance.random() < 0.4),
-        claims=_claims(chance),
+        claims=_claims(chance, crowd=crowd),
     )
 
 
@@ -301,16 +301,16 @@ def _parcels(
     return tuple(parcels)
 
 
-def _faults(chance: random.Random, planted: Mapping[str, int]) -> tuple[str, ...]:
+def _faults(chance: random.Random, planted: Mapping[str, int], *, crowd: bool) -> tuple[str, ...]:
     common = ("kill consumer", "kill consumer", "pause consumer", "kill producer", "pause producer", "storm")
     kinds = (*common, *common, "throttle")
-    faults = [chance.choice(kinds) for _ in range(chance.choice((0, 1, 1, 2, 4, 8)))]
+    faults = [chance.choice(kinds) for _ in range(chance.choice((0, 1, 1) if crowd else (0, 1, 1, 2, 4, 8)))]
     if "unfenced" in planted:
         faults += ["pause consumer"] * 2
     return (*faults, *(["idle"] if "idle fault" in planted else []))
 
 
-def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
+def _claims(chance: random.Random, *, crowd: bool) -> tuple[dict[str, Any], ...]:
     strict = chance.random() < 0.3
     claims: list[dict[str, Any]] = [
         {"claim": chance.choice(("no-loss", "at-least-once"))},
@@ -327,17 +327,21 @@ def _claims(chance: random.Random) -> tuple[dict[str, Any], ...]:
         {"claim": "filter-correct"},
         {"claim": "dead-letter", **({"strict": True} if strict else {})},
     ]
-    claims += [_lag(chance, during) for during in ("calm", "faults", "all") if chance.random() < 0.6]
+    claims += [_lag(chance, during, crowd=crowd) for during in ("calm", "faults", "all") if chance.random() < 0.6]
     claims.append({"claim": "recovery", "within_s": chance.choice((0.5, 3, 10))})
     return tuple(claims)
 
 
-def _lag(chance: random.Random, during: str) -> dict[str, Any]:
-    lag: dict[str, Any] = {"claim": "lag", "max_s": chance.choice((0.3, 1, 5, 60))}
+def _lag(chance: random.Random, during: str, *, crowd: bool) -> dict[str, Any]:
+    """Quantiles are known in a crowd only."""
+    lag: dict[str, Any] = {"claim": "lag"}
+    if not crowd or chance.random() < 0.3:
+        lag["max_s"] = chance.choice((0.3, 1, 5, 60))
     if during != "calm" or chance.random() < 0.3:
         lag["during"] = during
-    if chance.random() < 0.4:
-        lag |= {"p50_s": chance.choice((0.05, 1)), "p99_s": chance.choice((0.2, 5))}
+    if crowd or chance.random() < 0.1:
+        bounds = {"p50_s": chance.choice((0.2, 0.5, 1, 5)), "p99_s": chance.choice((1, 2, 5, 20))}
+        lag |= chance.choice((bounds, bounds, {"p50_s": bounds["p50_s"]}, {"p99_s": bounds["p99_s"]}))
     if chance.random() < 0.3:
         lag["grace_s"] = chance.choice((0, 1, 20))
     return lag
@@ -606,7 +610,7 @@ class Scene:
             group = one.group or one.id
             if spec.ordered_by is not None and group in failed and not careless:
                 if self.chance.random() < 0.5:
-                    yield from self.step(process, spec, one, batch, "release")
+                    yield from self.steps(process, spec, one, batch, "release")
                 continue
             if self.chance.random() < self.plan.heartbeats:
                 yield from self.steps(process, spec, one, batch, "extend", hidden=(1, 2, 6))
@@ -614,7 +618,7 @@ class Scene:
             if not done:
                 failed.add(group)
                 if self.chance.random() < 0.5:
-                    yield from self.step(process, spec, one, batch, "release")
+                    yield from self.steps(process, spec, one, batch, "release")
             elif self.plan.deletes_at_end:
                 handled.append(one)
             else:
@@ -840,7 +844,7 @@ class Scene:
                 reached = one
         if reached is not None:
             positions[name], last[name] = int(reached.receipt), reached
-            yield from self.step(process, spec, reached, batch, "checkpoint")
+            yield from self.steps(process, spec, reached, batch, "checkpoint")
 
     # -- faults ----------------------------------------------------------------------------------------------------
 
@@ -1106,3 +1110,5 @@ def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
     packed = [name for name in world.files if chance.random() < rolled.packed]
     world.save(run / "history", packed)
     spoil_packed(run / "history", chance, rolled.file_defects)
+    if chance.random() < 0.05:
+        (run / "history" / "notes.json").write_bytes(b"nobody reads this\n")

@@ -6,7 +6,10 @@ every anomaly and every verdict occurs, so that agreement with another judge ove
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import gzip
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +84,14 @@ def test_a_legal_run_is_never_blamed(tmp_path: Path, first: int) -> None:
         assert blame(run, judge(run)) == [], f"seed {seed}"
 
 
+def known_by(claim: dict[str, Any]) -> str:
+    """A claim is known by its name and its `during`."""
+    return f"lag {claim['bounds'].get('during', 'calm')}" if claim["claim"] == "lag" else str(claim["claim"])
+
+
 def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
-    names = [name for name in CLAIMS if name != "at-least-once"]
+    names = [name for name in CLAIMS if name not in ("at-least-once", "lag")]
+    names += [f"lag {during}" for during in ("calm", "faults", "all")]
     missing = set(ANOMALIES) | {(name, verdict) for name in names for verdict in (HOLDS, VIOLATED, UNKNOWN)}
     missing |= {"torn", "damaged"}
     for seed in range(1500):
@@ -90,11 +99,81 @@ def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
         simulate(seed, run=run)
         verdict = judge(run)
         missing -= {name for name, count in verdict["anomalies"].items() if count}
-        missing -= {(claim["claim"], claim["verdict"]) for claim in verdict["claims"]}
+        missing -= {(known_by(claim), claim["verdict"]) for claim in verdict["claims"]}
         missing -= {name for name, said in (("torn", verdict["torn_lines"]), ("damaged", verdict["damaged"])) if said}
         if not missing:
             break
     assert not missing
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """What can be read of a file."""
+    found: list[dict[str, Any]] = []
+    with contextlib.suppress(EOFError):
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for line in content.splitlines():
+            with contextlib.suppress(orjson.JSONDecodeError):
+                record = orjson.loads(line)
+                if isinstance(record, dict) and isinstance(record.get("at"), int):
+                    found.append(record)
+    return [record for record in found if "event" in record]
+
+
+def hard_to_judge(run: Path) -> set[str]:
+    """What a run has in it that a judge easily misreads."""
+    paths = sorted((run / "history").glob("*.jsonl*"))
+    files = [records(path) for path in paths]
+    every = [record for file in files for record in file]
+    receives = [record for record in every if record["event"] == "received"]
+    stops = [record for record in every if record.get("name") == "load-stopped" and "scheduled" in record]
+    intended = {record["id"]: record["at"] for record in reversed(every) if record["event"] == "intended"}
+    seen = {
+        "refused sends": any(record["event"] == "sent" and record.get("outcome") == "failed" for record in every),
+        "no end of the load": not stops,
+        "packed files": any(path.suffix == ".gz" for path in paths),
+        "counts left out": any(record.get("broker_id") and record["receives"] is None for record in receives),
+        "received before intended": any(record["at"] < intended.get(record["id"], 0) for record in receives),
+    }
+    return {name for name, there in seen.items() if there} | {name for file in files for name in hard_calls(file)}
+
+
+def hard_calls(file: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """The same of one file, and of what was open in it."""
+    still_open: collections.Counter[tuple[Any, ...]] = collections.Counter()
+    written: dict[tuple[Any, ...], int] = {}
+    for record in file:
+        key = tuple(record.get(name) for name in ("id", "subscription", "batch", "action", "attempt"))
+        if record["event"] in ("settling", "intended"):
+            still_open[key] += 1
+            written[key] = record["at"]
+            if still_open[key] > 1:
+                yield "calls that overlap" if record["event"] == "settling" else "an attempt intended again"
+        elif record["event"] in ("settled", "sent"):
+            if not still_open[key]:
+                yield "an answer without an intent"
+            if record["started"] < written.get(key, 0):
+                yield "a clock read before the intent"
+            still_open[key] -= 1
+
+
+def test_what_is_hard_to_judge_occurs_often_enough(tmp_path: Path) -> None:
+    runs = 120
+    counted: collections.Counter[str] = collections.Counter()
+    for seed in range(runs):
+        simulate(seed, run=tmp_path / str(seed))
+        counted.update(hard_to_judge(tmp_path / str(seed)))
+    for name in (
+        "refused sends",
+        "no end of the load",
+        "packed files",
+        "counts left out",
+        "received before intended",
+        "calls that overlap",
+        "an attempt intended again",
+        "an answer without an intent",
+        "a clock read before the intent",
+    ):
+        assert counted[name] >= 0.02 * runs, name
 
 
 def test_the_same_seed_writes_the_same_run(tmp_path: Path) -> None:
@@ -625,6 +704,17 @@ def test_lag_is_unknown_where_a_load_never_told_how_many_were_scheduled(tmp_path
     for name, marks, verdict in (("unstarted", b"", HOLDS), ("two", told, UNKNOWN)):
         files = once("m", 0) | {"conductor": marks}
         assert only(judged(tmp_path / name, files, {"claim": "lag", "max_s": 1})) == verdict
+
+
+@pytest.mark.parametrize(("fault", "checked"), [((8, 10.5), 1), ((11, 12), 0), ((8, 9.5), 0)])
+def test_what_was_received_before_it_was_due_meets_a_fault_at_its_due(
+    tmp_path: Path, fault: tuple[float, float], checked: int
+) -> None:
+    files = {"producer": intended(1, due=10) + sent(1), "consumer": received(2, "b1", receives=1) + deleted(3)}
+    files["injector"] = said("fault", fault[0], instance="f", phase="start")
+    files["injector"] += said("fault", fault[1], instance="f", phase="stop")
+    found = judged(tmp_path, files, {"claim": "lag", "max_s": 5, "grace_s": 0, "during": "faults"})
+    assert found["claims"][0]["checked"] == checked
 
 
 def test_recovery_takes_its_bound_from_calm_lag(tmp_path: Path) -> None:

@@ -201,22 +201,30 @@ def verify(
     format: Annotated[
         Format, typer.Option(help="`json` prints the object of verdict.json, alone, on standard output.")
     ] = Format.text,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse events and fields that the record format does not know (exit code 2)."),
+    ] = False,
 ) -> None:
     """Judge a recorded run again, from its history alone.
+
+    Events and fields that the record format does not know are ignored, and named below the verdict; `--strict` refuses
+    them. Use it while you write a history of your own: a misspelt `recieved` is a message that was never received.
 
     \b
     Examples:
       gameday verify runs/quick-20260101-120000-1a2b
       gameday verify runs/calm --format junit > verdict.xml
+      gameday verify runs/mine --strict
     """
     from verify.judge import judge
 
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status("judging") as status:
-            verdict = judge(directory, progress=lambda text: status.update(f"judging: {text}"))
+            verdict = judge(directory, progress=lambda text: status.update(f"judging: {text}"), strict=strict)
     else:
-        verdict = judge(directory)
+        verdict = judge(directory, strict=strict)
     try:
         verdict.save(directory)
     except HistoryError as error:

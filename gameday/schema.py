@@ -7,14 +7,14 @@ together (a claim that a transport never promises) only the run itself can tell.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter
 
 from chaos.base import units as fault_units
 from chaos.registry import FAULTS
 from gameday import scenario, units
-from history.manifest import ALIASES, BOUNDS
+from history.manifest import ALIASES, BOUNDS, During
 from loadgen.shapes import SHAPES
 from loadgen.shapes import units as shape_units
 from transports.registry import TRANSPORTS
@@ -69,7 +69,7 @@ def _claims() -> list[Schema]:
         names = [name, *(alias for alias, real in ALIASES.items() if real == name)]
         properties: Schema = {"claim": {"enum": names, "description": "what must hold"}}
         for bound, kind in bounds.items():
-            written = {"type": "boolean"} if kind is bool else _UNITS["duration"]
+            written = _BOUND_KINDS.get(kind, _UNITS["duration"])
             properties[scenario.short_bound(bound)] = {**written, "description": _BOUNDS[bound]}
         long_forms.append(
             {"type": "object", "properties": properties, "required": ["claim"], "additionalProperties": False}
@@ -78,6 +78,7 @@ def _claims() -> list[Schema]:
     return [{"enum": bare}, *long_forms]
 
 
+_BOUND_KINDS: Mapping[type, Schema] = {bool: {"type": "boolean"}, str: {"enum": list(get_args(During))}}
 _BOUNDS: Mapping[str, str] = {
     "strict": "count what AWS allows, too: what overtakes a dead letter, and what dies beside poison",
     "p50_s": "half of the messages are received at most so long after they were due",

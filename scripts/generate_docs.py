@@ -75,6 +75,7 @@ The table *found* counts everything that was noticed. *judged by* names the clai
 - **unseen**: like `lost`, but not proven: nobody saw the queue empty, so the message may still be there.
 - **vacuous**: why the run proves nothing, such as a fault that never struck. Every claim is then unknown.
 """
+_OF_THE_LOAD = "an outcome that nobody knows; fewer intended than scheduled; the load never came to its end"
 _UNKNOWN_EFFECTS = {"unapplied": "an unknown effect of a message with none applied", "any": "any unknown effect"}
 
 
@@ -136,12 +137,15 @@ def _in_words(name: str, text: ClaimText) -> Iterator[str]:
 def _ruled(rule: Rule) -> tuple[str, str, str]:
     covers = [words for words, subscription in _COVERED.items() if rule.covers(subscription)]
     everything = rule.covers(Subscription())
+    if rule.of_the_load:
+        covers = ["the load"]
     violated = ", ".join(f"`{anomaly}`" for anomaly in rule.violated_by)
     if rule.strict_adds:
         violated += "; `strict: true` adds " + ", ".join(f"`{anomaly}`" for anomaly in rule.strict_adds)
     unknown = ["not drained"] if rule.needs_drain else []
     unknown += ["no effects recorded"] if rule.needs_effects else []
     unknown += ["no replay ran to its end"] if rule.needs_replay else []
+    unknown += [_OF_THE_LOAD] if rule.of_the_load else []
     unknown += [_UNKNOWN_EFFECTS[rule.unknown_effects]] if rule.unknown_effects else []
     return "every subscription" if everything else ", ".join(covers), violated, "; ".join(unknown)
 

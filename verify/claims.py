@@ -73,6 +73,7 @@ class Judgement:
     # Of a claim that leaves messages out: how many it might have looked at, and how many it left out for which reason.
     covers: int | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    # What a reader of the row should know besides: said in the verdict's notes.
     notes: list[str] = field(default_factory=list)
 
     def unknown(self, why: str) -> None:
@@ -97,7 +98,6 @@ class Judgement:
             "why": self.why,
             "anomalies": self.anomalies,
             **({"covers": self.covers, "left_out": self.left_out} if self.covers is not None else {}),
-            **({"notes": self.notes} if self.notes else {}),
         }
 
 

@@ -10,6 +10,12 @@ from verify.load import FIELDS, Loaded
 MOST = 3
 # A message's timeline is evidence for a person; one that was retried a thousand times is cut in the middle.
 _MOST_EVENTS = 60
+# Where it is asked why a message did not come.
+_ABSENCES = ("lost", "unseen", "fanout-missing", "effect-missing", "poison-escaped")
+_DEDUPLICATED = (
+    "deduplicated away: its send was answered with the broker_id of {other}, so both were sent with one deduplication "
+    "id, or one body, within the window"
+)
 # What somebody reads at the end of the run; the message's life was over by then.
 _READ_BACK = ("dead", "effects")
 _SHOWN = [(field, column) for field, column, _ in FIELDS if field not in ("event", "at", "id", "params", "parents")]
@@ -68,13 +74,25 @@ def _example(loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | N
     # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
     others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()
     faults = _faults(loaded, events, s, others)
+    swallowed_by = _swallowed_by(loaded, id) if anomaly in _ABSENCES else None
     return {
         "id": id,
         "subscription": s,
         **({"note": note} if note else {}),
-        "cause": _cause(events, faults),
+        "cause": _cause(events, faults) if swallowed_by is None else _DEDUPLICATED.format(other=swallowed_by),
         "timeline": _cut(sorted([*events, *(line for fault in faults for line in fault.lines())], key=_moment)),
     }
+
+
+def _swallowed_by(loaded: Loaded, id: str) -> str | None:
+    """Another message that was sent before, and whose broker_id the answer to a send of this one names."""
+    row = loaded.db.execute(
+        "SELECT o.id FROM raw m JOIN raw o ON o.broker_id = m.broker_id AND o.id <> m.id "
+        "WHERE m.event = 'sent' AND m.id = ? AND m.outcome = 'ok' AND o.event = 'sent' AND o.outcome = 'ok' "
+        "ORDER BY o.at_ns, o.line LIMIT 1",
+        [id],
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _moment(event: dict[str, Any]) -> int:

@@ -91,7 +91,7 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
             "ignored": [asdict(ignored) for ignored in loaded.ignored],
             "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in loaded.damaged],
         }
-        document["notes"] = notes(document)
+        document["notes"] = notes(document, judgements)
     return Verdict(verdict=verdict, judgements=judgements, document=document)
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from verify.claims import Judgement
+
 Note = tuple[Sequence[str], str]
 
 
-def notes(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """From the object of verdict.json: each note with the claims of this run that it stands beside, by name."""
+def notes(document: Mapping[str, Any], judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
+    """From the object of verdict.json, and what the judge noted of single claims: each note with the claims of this run
+    that it stands beside, by what they are known by."""
     claimed = {claim["claim"]: claim for claim in document["claims"]}
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
     told = [
@@ -21,7 +24,25 @@ def notes(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         *_dead_letters(document, claimed, counts.get("collateral-dead", 0)),
         *_promised_by_the_user(document),
     ]
-    return [{"claims": [name for name in beside if name in claimed], "text": text} for beside, text in told]
+    return [
+        *({"claims": [name for name in beside if name in claimed], "text": text} for beside, text in told),
+        *({"claims": [each.claim.key], "text": text} for each in judgements for text in each.notes),
+        *_ignored(document),
+    ]
+
+
+def _ignored(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for each in document["ignored"]:
+        if each["kind"] == "file":
+            text = f"{each['first']}/{each['name']} was not read: a history file is called NAME.jsonl or NAME.jsonl.gz"
+        else:
+            of = f" of {each['of']}" if each["of"] else ""
+            hint = f"; did you mean `{each['near']}`?" if each["near"] else ""
+            text = (
+                f"{each['count']:,} times the {each['kind']} `{each['name']}`{of} was ignored, which the record format "
+                f"does not know (first in {each['first']}){hint}"
+            )
+        yield {"claims": [], "text": text}
 
 
 def _given_up(document: Mapping[str, Any], claimed: Mapping[str, Any], given_up: int) -> Iterator[Note]:

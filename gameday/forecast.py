@@ -45,7 +45,8 @@ _ORDERS = ("ordered-per-group", "ordered-per-partition", "ordered-effects")
 # The claims that look at what was received, and those that look at what is meant to be. `filter-correct` looks at all
 # that was sent, also at what is meant for nobody.
 _BY_RECEIPT = frozenset({"no-phantom", *_ORDERS})
-_BY_MEANING = frozenset({*RULES, "lag", "recovery"}) - _BY_RECEIPT - {"filter-correct"}
+_OF_THE_LOAD = frozenset(name for name, rule in RULES.items() if rule.of_the_load)
+_BY_MEANING = frozenset({*RULES, "lag", "recovery"}) - _BY_RECEIPT - _OF_THE_LOAD - {"filter-correct"}
 # What a claim that a message is missing from violates by, where the promise lets it: see Finding.never_received.
 _MISSING = frozenset({"lost", "effect-missing"})
 

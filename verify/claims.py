@@ -17,6 +17,7 @@ from history.manifest import Claim, Subscription
 from verify import bounds
 from verify.bounds import Facts, Ruling
 
+_DAMAGES_MOST = 3
 Covers = Callable[[Subscription], bool]
 
 
@@ -255,7 +256,11 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         judgement.why[:0] = evidence.contradictions
     if evidence.damaged:
         judgement.verdict = "unknown"
-        judgement.why[:0] = [f"the history is damaged: {damage}" for damage in evidence.damaged[:3]]
+        more = len(evidence.damaged) - _DAMAGES_MOST
+        judgement.why[:0] = [
+            *(f"the history is damaged: {damage}" for damage in evidence.damaged[:_DAMAGES_MOST]),
+            *([f"and {more:,} more damages"] if more > 0 else []),
+        ]
     return judgement
 
 

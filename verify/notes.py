@@ -14,7 +14,7 @@ from verify.claims import Judgement
 Note = tuple[Sequence[str], str]
 
 
-def notes(document: Mapping[str, Any], judgements: Sequence[Judgement]) -> list[dict[str, Any]]:
+def notes(document: Mapping[str, Any], judgements: Sequence[Judgement] = ()) -> list[dict[str, Any]]:
     """From the object of verdict.json, and what the judge noted of single claims: each note with the claims of this run
     that it stands beside, by what they are known by."""
     claimed = {claim["claim"]: claim for claim in document["claims"]}

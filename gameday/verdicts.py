@@ -151,9 +151,10 @@ def _found(document: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
 
 
 def _kinds(entry: Mapping[str, Any]) -> Iterator[str]:
-    """How many there are of each note. A single one that is a word for the judge alone says nothing to a person."""
+    """How many there are of each note. A word for the judge that all of them share says nothing to a person."""
     notes = entry.get("notes", {})
-    if len(notes) > 1 or not notes.keys() <= _NOTES.keys():
+    shared = len(notes) == 1 and sum(notes.values()) == entry["count"]
+    if not (shared and notes.keys() <= _NOTES.keys()):
         yield from (f"{count:,}: {_NOTES.get(note, note)}" for note, count in notes.items())
 
 
@@ -189,7 +190,8 @@ def _explained(document: Mapping[str, Any]) -> Iterator[str]:
 def _examples(name: str, entry: Mapping[str, Any], console: Console) -> None:
     for example in entry["examples"]:
         where = f" on {example['subscription']}" if example.get("subscription") else ""
-        note = f" ({_NOTES.get(example['note'], example['note'])})" if list(_kinds(entry)) else ""
+        kind = example.get("note") if list(_kinds(entry)) else None
+        note = f" ({_NOTES.get(kind, kind)})" if kind else ""
         console.print(
             Text.assemble((name, "bold red"), f": message {example['id']}{where}{note}. Cause: {example['cause']}")
         )

@@ -521,6 +521,20 @@ def test_a_note_in_words_is_shown_though_there_is_one(verdict: Verdict, capsys: 
     assert "collateral-dead: message x on orders (its visibility ran out). Cause: c" in text
 
 
+def test_examples_without_a_note_stand_beside_those_with_one(
+    verdict: Verdict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of = {"subscription": "orders", "cause": "c", "timeline": []}
+    examples = [of | {"id": "x"}, of | {"id": "y", "note": "unread"}]
+    entry = {"count": 2, "notes": {"unread": 1}, "examples": examples}
+    claim = verdict.document["claims"][0] | {"anomalies": {"group-overtake": 1}}
+    anomalies = verdict.document["anomalies"] | {"group-overtake": entry}
+    text = shown(verdict.document | {"anomalies": anomalies, "claims": [claim]}, capsys)
+    assert "1: unless a message died unread" in text
+    assert "message x on orders. Cause" in text
+    assert "message y on orders (unless a message died unread). Cause" in text
+
+
 def test_an_anomaly_of_one_kind_says_nothing_of_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     h = History({"orders": queue()}, ["no-loss"])
     for broker_id, at in (("a1", 1), ("a2", 2)):

@@ -345,52 +345,48 @@ def test_beside_other_users_the_whole_schedule_is_sent(
     assert rows["GET      /"] > 0
 
 
-def test_without_a_run_time_the_end_of_the_load_ends_the_others_and_with_one_they_go_on(
-    tmp_path: Path, memory: Endpoint
+UNTIL = """
+from pathlib import Path
+from locust import LoadTestShape
+
+class Until(LoadTestShape):
+    def tick(self):
+        said = "".join(path.read_text() for path in Path({run!r}).glob("history/*.jsonl"))
+        return None if {word!r} in said else (4, 100)
+"""
+
+
+@pytest.mark.parametrize(("word", "duration_s"), [('"closed"', 0.5), ('"sent"', 600.0)], ids=["after", "before"])
+def test_others_end_when_they_were_told_to_after_the_load_or_before(
+    tmp_path: Path, memory: Endpoint, word: str, duration_s: float
 ) -> None:
-    (tmp_path / "long").mkdir()
-    prepare(tmp_path / "long", memory, transport="memory", rate_per_s=20.0, duration_s=0.5)
-    ran, _ = beside(tmp_path / "long", "-u", "4", "--run-time", "4s")
+    """A load shape tells them: it ends when the history says so, which needs no clock."""
+    config = prepare(tmp_path, memory, transport="memory", rate_per_s=20.0, duration_s=duration_s)
+    web = tmp_path / "web.py"
+    web.write_text(WEB.format(weight=1, fixed_count=0) + UNTIL.format(run=str(tmp_path), word=word))
+    ran = alone(tmp_path, files=f"{LOCUSTFILE},{web}")
     assert ran.returncode == 0, ran.stderr
-    said = ran.stderr
-    assert "the other users go on until their time is over" in said
-    assert said.index("load done") < said.index("--run-time limit reached")
-    (tmp_path / "short").mkdir()
-    prepare(tmp_path / "short", memory, transport="memory", rate_per_s=20.0, duration_s=0.5)
-    ran, _ = beside(tmp_path / "short", "-u", "4")
-    assert ran.returncode == 0, ran.stderr
-    assert "load done" in ran.stderr
-
-
-def test_a_run_time_that_ends_before_the_load_is_a_load_that_was_cut_short(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory", rate_per_s=20.0, duration_s=60.0)
-    ran, _ = beside(tmp_path, "-u", "4", "--run-time", "2s")
-    assert ran.returncode == 0, ran.stderr
-    assert "1200 scheduled" in ran.stderr
-    assert depth(config) > 0
+    after = word == '"closed"'
+    assert ("the other users go on until their time is over" in ran.stderr) is after
+    assert f"{10 if after else 12000} scheduled" in ran.stderr
+    assert 0 < depth(config) < 12_000
     records(tmp_path)
+
+
+def test_without_a_time_of_theirs_the_others_end_with_the_load(tmp_path: Path, memory: Endpoint) -> None:
+    prepare(tmp_path, memory, transport="memory", rate_per_s=20.0, duration_s=0.5)
+    ran, _ = beside(tmp_path, "-u", "4")
+    assert ran.returncode == 0, ran.stderr
+    assert "10 scheduled, 10 intended, 10 acked" in ran.stderr
 
 
 def test_where_no_user_of_ours_was_started_nothing_was_sent_and_the_exit_code_says_so(
     tmp_path: Path, memory: Endpoint
 ) -> None:
     prepare(tmp_path, memory, transport="memory")
-    ran, _ = beside(tmp_path, "-u", "1", "--run-time", "30s", weight=1000)
+    ran, _ = beside(tmp_path, "-u", "1", weight=1000)
     assert ran.returncode == 4
     assert "no GamedayUser was started (0 GamedayUser, 1 WebUser), so nothing can be sent; raise --users" in ran.stderr
-
-
-def test_under_a_load_shape_the_load_begins_with_the_first_user_of_ours(tmp_path: Path, memory: Endpoint) -> None:
-    prepare(tmp_path, memory, transport="memory", rate_per_s=40.0, duration_s=0.5)
-    shape = tmp_path / "shape.py"
-    shape.write_text(
-        WEB.format(weight=1, fixed_count=1)
-        + "\nfrom locust import LoadTestShape\n\nclass Later(LoadTestShape):\n    def tick(self):\n"
-        + "        return None if self.get_run_time() > 3.5 else (1 if self.get_run_time() < 1 else 2, 10)\n"
-    )
-    ran = alone(tmp_path, files=f"{LOCUSTFILE},{shape}")
-    assert ran.returncode == 0, ran.stderr
-    assert "20 scheduled, 20 intended, 20 acked" in ran.stderr
 
 
 def test_a_load_of_which_nothing_was_accepted_never_exits_0(tmp_path: Path, memory: Endpoint) -> None:

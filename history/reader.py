@@ -80,7 +80,7 @@ _KNOWN: Mapping[str, tuple[str, ...]] = {
     "fault": ("fault", "instance", "phase", "targets", "label", "params"),
 }  # fmt: skip
 _KNOWN_MARKS: Mapping[str, tuple[str, ...]] = {
-    "load-started": (),
+    "load-started": ("start", "schedule"),
     "load-stopped": ("scheduled",),
     "drained": ("subscription", "empty"),
     "effects-read": ("subscription",),

@@ -18,6 +18,7 @@ from gameday import scenario
 from gameday.cli import app
 from gameday.document import parse
 from history.manifest import BOUNDS
+from history.reader import unknown_names
 from scripts import generate_docs
 from verify.judge import EXIT_CODES
 from verify.observer import Metrics, Observer
@@ -203,3 +204,13 @@ def test_the_reference_names_every_anomaly_claim_and_exit_code() -> None:
     assert claims == list(BOUNDS)
     codes = {int(row[0]) for row in table(HISTORY, "code")}
     assert set(EXIT_CODES.values()) | {2, 4, 130} == codes
+
+
+def test_the_reader_knows_every_field_that_the_page_names() -> None:
+    """And so a history written by the page passes `gameday verify --strict`."""
+    for kind, heading in (("event", "event"), ("mark", "mark")):
+        for row in table(HISTORY, heading):
+            for name in re.findall(r"`([\w-]+)`", row[0]):
+                known = {"event": kind, "name": name} if kind == "mark" else {"event": name}
+                fields = dict.fromkeys(re.findall(r"`([a-z_]+)`", row[1]), 1)
+                assert unknown_names({**fields, **known}) == (), f"{kind} {name}"

@@ -211,6 +211,8 @@ def test_the_reader_knows_every_field_that_the_page_names() -> None:
     for kind, heading in (("event", "event"), ("mark", "mark")):
         for row in table(HISTORY, heading):
             for name in re.findall(r"`([\w-]+)`", row[0]):
+                if name == "mark":
+                    continue
                 known = {"event": kind, "name": name} if kind == "mark" else {"event": name}
                 fields = dict.fromkeys(re.findall(r"`([a-z_]+)`", row[1]), 1)
                 assert unknown_names({**fields, **known}) == (), f"{kind} {name}"

@@ -335,9 +335,10 @@ def _after_delete(past: Past, received: Received) -> bool:
 def early_redelivery(past: Past) -> list[Case]:
     """on a queue with `dedup_window_s`, the same copy: twice in one batch; or with `receives` one higher and recorded
     before the earliest end of the hold it followed, no release of that hold that may have worked begun before; or by a
-    call begun after a delete of it had been answered `ok`, before the earliest end of its hold. An uncounted one: by a
-    call begun after another receive of that copy was recorded, and itself recorded before the earliest end of that
-    hold, with no release of that copy that may have worked begun between the two, and no `redriven`. Per receive"""
+    call begun after a delete of it had been answered `ok`, before the earliest end of its hold. An uncounted one
+    instead of by its count: by a call begun after another receive of that copy was recorded, and itself recorded before
+    the earliest end of that hold, with no release of that copy that may have worked begun between the two, and no
+    `redriven`. Per receive"""
     return [Case(id=received.id, subscription=received.subscription) for received in _early(past)]
 
 

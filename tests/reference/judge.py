@@ -632,7 +632,8 @@ def measure(past: Past, spec: Subscription, name: str, bound: int, windows: Wind
 
 def never_sent(past: Past, spec: Subscription, percent: int, bound: int, windows: Windows) -> list[str]:
     """Unknown too if more than (1 - q) x `scheduled` (without it: x intended) messages were never intended or,
-    expecting s and due within what `during` speaks of, *given up*."""
+    expecting s, *given up* (of these only those that `during` speaks of; they meet a fault as one never received
+    does)."""
     intended = sum(1 for id in past.messages if past.intended(id))
     scheduled = intended if past.facts.scheduled is None else past.facts.scheduled
     given_up = [

@@ -122,6 +122,7 @@ class Plan:
     batch: int
     receive_batch: int
     attempts: int
+    ahead: int
     send_timeout: int
     refusals: float
     abandons_groups: bool
@@ -141,6 +142,7 @@ class Plan:
     guarded: bool
     fails: float
     heartbeats: float
+    extends_alike: bool
     handler: int
     deletes_at_end: bool
     faults: tuple[str, ...]
@@ -191,6 +193,7 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         batch=chance.choice((1, 1, 3, 10)),
         receive_batch=chance.choice((1, 3, 10)),
         attempts=chance.choice((1, 2, 4)),
+        ahead=chance.choice((500 * MILLISECOND, SECOND)) if chance.random() < 0.1 else 0,
         send_timeout=chance.choice((200 * MILLISECOND, SECOND)),
         refusals=1.0 if "refuse all" in planted else 0.0 if chance.random() < 0.75 else chance.choice((0.05, 0.1, 0.4)),
         abandons_groups=chance.random() < (0.1 if crowd else 0.3),
@@ -209,6 +212,8 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         guarded="no guard" not in planted and (legal or chance.random() < 0.9),
         fails=0.4 if "fail healthy" in planted else chance.choice((0.0, 0.0, 0.1)),
         heartbeats=chance.choice((0.0, 0.0, 0.3)),
+        # Of several that are open at once nobody knows which the service takes last.
+        extends_alike=legal or chance.random() < 0.3,
         handler=chance.choice((10 * MILLISECOND, 50 * MILLISECOND, 300 * MILLISECOND)),
         deletes_at_end=chance.random() < 0.3,
         faults=_faults(chance, planted, crowd=crowd),
@@ -472,7 +477,7 @@ class Scene:
             desk.attempts.clear()
         while desk.pending:
             batch = self.next_batch(desk)
-            yield max(0, batch[0].due - self.world.now)
+            yield max(0, batch[0].due - self.plan.ahead - self.world.now)
             left = batch
             for _ in range(self.plan.attempts):
                 left = yield from self.attempt(process, desk, left)
@@ -724,6 +729,8 @@ class Scene:
         if waiting == 1:
             yield from self.step(process, spec, one, batch, action, hidden=self.chance.choice(hidden) * SECOND)
             return
+        if self.plan.extends_alike:
+            hidden = (self.chance.choice(hidden),)
         mixed = self.mischief.strikes("swap calls", 0.8)
         clock_first = self.chance.random() < self.plan.clock_first
         begun: list[Begun] = []

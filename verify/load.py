@@ -388,12 +388,14 @@ def _pair_tangled(db: duckdb.DuckDBPyConnection) -> None:
         for call in calls:
             consumer, hidden_s = by_line[call.line][14:]
             settles.append(
-                (id, s, consumer, batch, action, part, file, call.line, call.began, call.answered, call.ok,
+                (id, s, consumer, batch, action, part, file, call.line, call.began, call.answered,
+                 call.answered_line, call.ok,
                  call.may_work, hidden_s, broker_id, position)
             )  # fmt: skip
     if settles:
         db.executemany(
-            "INSERT INTO settles SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ns(?::DOUBLE), ?, sequence_key(?)", settles
+            "INSERT INTO settles SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ns(?::DOUBLE), ?, sequence_key(?)",
+            settles,
         )
 
 

@@ -30,6 +30,7 @@ class Settling:
     line: int
     began: int
     answered: int | None = None
+    answered_line: int | None = None
     outcome: str | None = None
     call: str | None = None
 
@@ -56,14 +57,22 @@ def pair(records: Iterable[Told]) -> list[Settling]:
         meant = _meant(record, open_now, owed)
         if meant is not None:
             open_now.remove(meant)
-            meant.answered, meant.outcome = record.at, record.outcome
+            meant.answered, meant.answered_line, meant.outcome = record.at, record.line, record.outcome
         elif open_now or owed:
             # An answer to one of them; which is not told, so none of them is proven to have worked or failed.
             owed += len(open_now) - 1
             open_now.clear()
         else:
             began = record.at if record.began is None else record.began
-            found.append(Settling(line=record.line, began=began, answered=record.at, outcome=record.outcome))
+            found.append(
+                Settling(
+                    line=record.line,
+                    began=began,
+                    answered=record.at,
+                    answered_line=record.line,
+                    outcome=record.outcome,
+                )
+            )
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.reference.reading import (
     FOREVER,
@@ -47,6 +47,14 @@ class Ends:
 
     earliest: tuple[tuple[Moment, ...], ...]
     latest: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Ends that a hold may have, and when their call had been answered for certain."""
+
+    ends: Ends
+    answered: Moment | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +117,10 @@ class Past:
         }
         for drained in facts.drained:
             self.drains[drained.subscription].append(drained)
+        files: dict[str | None, set[str]] = defaultdict(set)
+        for message in facts.messages.values():
+            files[message.producer] |= {attempt.intended.file for attempt in message.attempts}
+        self.wandering = {producer for producer, written in files.items() if len(written) > 1} if self.error else set()
         self._drained: dict[str, bool] = {}
         self._truth: dict[str, bool] = {}
         self._earlier: dict[str, dict[str, list[Message]]] = {}
@@ -270,31 +282,31 @@ class Past:
         """*hold*: one `received` on a queue. Its earliest end is `hidden_s` after the later of the receive's `started`
         and m's first `intended`, less `broker_tick_ns`; its latest end is `hidden_s` after `at`. An `extend` of the
         same `batch`, begun before the receive or delete in question, gives two other ends, `hidden_s` after it was
-        begun (less the tick) and after its answer: answered `ok` before the earliest end, they replace both; any other
-        that may have worked makes the earliest the earlier and the latest the later of the two."""
-        ends = self._first_ends(hold)
+        begun (less the tick) and after its answer. One answered `ok` before the earliest end replaces the ends of the
+        receive, and those of extends that had been answered `ok` before it began; those of any other that may have
+        worked stand beside them: the earliest end is the earliest of all that stand, the latest the latest."""
+        standing = [Standing(ends=self._first_ends(hold), answered=LONG_AGO)]
         for extend in self.steps_of(hold.id, hold.subscription, "extend"):
             if not self.of_hold(extend, hold) or not extend.may_have_worked:
                 continue
             if self.before(question, extend.begun):
                 continue
-            if extend.hidden_ns is None:
-                early: tuple[Moment, ...] = ()
-                late = NEVER
-            else:
-                early = (later(extend.begun, extend.hidden_ns - self.tick),)
-                late = NEVER if extend.answered is None else later(extend.answered, extend.hidden_ns)
-            replaces = (
-                extend.outcome == "ok"
-                and extend.answered is not None
-                and self.before(extend.begun, question)
-                and self.before_earliest(extend.answered, ends)
-            )
-            if replaces:
-                ends = Ends(earliest=(early,), latest=(late,))
-            else:
-                ends = Ends(earliest=(*ends.earliest, early), latest=(*ends.latest, late))
-        return ends
+            answered = extend.answered if extend.outcome == "ok" else None
+            in_time = answered is not None and self.before_earliest(answered, _all(standing))
+            if in_time and self.before(extend.begun, question):
+                standing = [
+                    one for one in standing if one.answered is None or not self.before(one.answered, extend.begun)
+                ]
+            standing.append(Standing(ends=self._extended(extend), answered=answered))
+        return _all(standing)
+
+    def _extended(self, extend: Step) -> Ends:
+        """`hidden_s` after it was begun (less the tick) and after its answer."""
+        if extend.hidden_ns is None:
+            return Ends(earliest=((),), latest=(NEVER,))
+        early = later(extend.begun, extend.hidden_ns - self.tick)
+        late = NEVER if extend.answered is None else later(extend.answered, extend.hidden_ns)
+        return Ends(earliest=((early,),), latest=(late,))
 
     def _first_ends(self, hold: Received) -> Ends:
         if hold.hidden_ns is None:
@@ -391,6 +403,9 @@ class Past:
         if not a.attempts or not b.attempts or any(attempt.sent is None for attempt in a.attempts):
             return False
         ended = [sent.moment for sent in a.sends]
+        if a.producer in self.wandering:
+            # By the clock of no file: more than the error has to lie between any two.
+            ended = [replace(moment, file=f"{moment.file} elsewhere") for moment in ended]
         for attempt in b.attempts:
             starts = attempt.may_have_started if attempt.sent is not None else ()
             for end in ended:
@@ -559,6 +574,13 @@ class Past:
             first = receives[0].moment if receives else None
             end = first.time if first is not None else (self.facts.last_at or 0)
             yield Sample(message=message, due=message.due, first=first, lag_ns=max(0, end - message.due.time))
+
+
+def _all(standing: Sequence[Standing]) -> Ends:
+    return Ends(
+        earliest=tuple(group for one in standing for group in one.ends.earliest),
+        latest=tuple(end for one in standing for end in one.ends.latest),
+    )
 
 
 def at(moment: Moment) -> tuple[int, str, int]:

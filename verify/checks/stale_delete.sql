@@ -10,9 +10,7 @@ WITH held AS (
         ON e.id = d.id AND e.s = d.s AND e.batch = d.batch AND of_copy(e.broker_id, x.copy)
     WHERE d.action = 'delete'
 ), ended AS (
-    SELECT *, CASE WHEN extends IS NULL THEN latest_end_ns
-                   ELSE extended(earliest_end_ns, latest_end_ns, extends, file, began_ns, delete_file).latest
-              END AS latest_ns
+    SELECT *, latest_end(earliest_end_ns, latest_end_ns, extends, file, began_ns, delete_file) AS latest_ns
     FROM held
 )
 SELECT s, id, count(*) AS n, NULL AS note

@@ -3,7 +3,7 @@
 -- with a line of the producer's file, which tells the order where the times are equal;
 -- `number`, `number_part`: the broker's number in the answer to an `ok` send, and the partition it is of;
 -- `unsure`: an attempt of unknown outcome may have stored a copy whose number no answer gave;
--- `one_call`, `entry`: the call that all its attempts went in, and the place there.
+-- `one_call`: the call that all its attempts went in.
 
 CREATE TABLE messages AS
 WITH attempts AS (
@@ -25,8 +25,8 @@ WITH attempts AS (
                FILTER (event = 'sent' AND outcome = 'ok' AND sequence_key(broker_seq) IS NOT NULL) AS stored,
            max(sequence_key(broker_seq)) FILTER (event = 'sent' AND outcome = 'ok') AS number_max,
            bool_or(coalesce(outcome, '') NOT IN ('ok', 'failed')) FILTER (event = 'sent') AS unsure,
-           any_value(call) FILTER (event = 'sent') AS call,
-           any_value(entry) FILTER (event = 'sent') AS entry,
+           min(call) FILTER (event = 'sent') AS least_call, max(call) FILTER (event = 'sent') AS greatest_call,
+           bool_and(call IS NOT NULL) FILTER (event = 'sent') AS called,
            any_value(part) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
     FROM raw
     WHERE event IN ('intended', 'sent') AND id IS NOT NULL
@@ -44,8 +44,8 @@ SELECT id,
        min(stored).number AS number, max(number_max) AS number_max,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,
        coalesce(min(stored).part, any_value(sent_part)) AS number_part,
-       CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN any_value(call) END AS one_call,
-       CASE WHEN bool_and(call IS NOT NULL) AND count(DISTINCT call) = 1 THEN max(entry) END AS entry
+       CASE WHEN bool_and(answered AND coalesce(called, false)) AND min(least_call) = max(greatest_call)
+            THEN min(least_call) END AS one_call
 FROM attempts
 GROUP BY id;
 

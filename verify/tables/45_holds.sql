@@ -3,30 +3,45 @@
 -- Settling a message in a batch settles that copy of it; one that names no copy may mean any.
 CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR copy = '' OR broker_id = copy);
 
--- The extensions of each hold, in the order in which they began.
+-- The extensions of each hold, in the order in which they began. `standing`: see `extended`.
 CREATE TABLE extensions AS
 SELECT e.id, e.s, e.batch, e.broker_id, any_value(e.file) AS file,
-       list({'began': e.began_ns, 'answered': e.answered_ns, 'ok': e.ok,
+       list({'began': e.began_ns, 'line': e.line, 'answered': e.answered_ns, 'answered_line': e.answered_line, 'ok': e.ok,
              'hidden': coalesce(e.hidden_ns, u.visibility_ns),
-             'earliest': 0::BIGINT, 'latest': 0::BIGINT} ORDER BY e.began_ns, e.line) AS extends
+             'standing': []::STRUCT(line BIGINT, earliest BIGINT, latest BIGINT)[]} ORDER BY e.began_ns, e.line) AS extends
 FROM settles e JOIN subs u ON u.s = e.s
 WHERE e.action = 'extend' AND e.may_work
 GROUP BY e.id, e.s, e.batch, e.broker_id;
 
--- The ends of a hold after the extensions begun before `moment` (of the writer `moment_file`): each that was answered
--- `ok` before the earliest end replaces both ends; any other that may have worked, or may have begun before, widens.
-CREATE MACRO extended(earliest_ns, latest_ns, extends, hold_file, moment, moment_file) AS
+-- The ends of a hold after the extensions begun before `moment` (of the writer `moment_file`). Several ends may stand: at
+-- first that of the receive. One answered `ok` before the earliest end that stands replaces that of the receive, and
+-- those of extensions that had been answered `ok` before it began (`line`: of that answer); whatever else may have worked
+-- stands beside them, for nobody knows which of two calls at once the broker took last.
+CREATE MACRO ends_standing(earliest_ns, latest_ns, extends, hold_file, moment, moment_file) AS
     list_reduce(
         list_filter(extends, lambda x: NOT before(moment, moment_file, x.began, hold_file)
                                        AND (x.began <> moment OR moment_file <> hold_file)),
-        lambda ends, x: CASE
-            WHEN x.ok AND x.answered < ends.earliest AND before(x.began, hold_file, moment, moment_file)
-            THEN {'began': x.began, 'answered': x.answered, 'ok': x.ok, 'hidden': x.hidden,
-                  'earliest': x.began + x.hidden - broker_tick(), 'latest': x.answered + x.hidden}
-            ELSE {'began': x.began, 'answered': x.answered, 'ok': x.ok, 'hidden': x.hidden,
-                  'earliest': least(ends.earliest, x.began + x.hidden - broker_tick()),
-                  'latest': greatest(ends.latest, coalesce(x.answered + x.hidden, 9223372036854775807))}
-        END,
-        {'began': 0::BIGINT, 'answered': 0::BIGINT, 'ok': false, 'hidden': 0::BIGINT,
-         'earliest': earliest_ns, 'latest': latest_ns}
-    );
+        lambda ends, x: {
+            'began': x.began, 'line': x.line, 'answered': x.answered, 'answered_line': x.answered_line, 'ok': x.ok,
+            'hidden': x.hidden,
+            'standing': list_append(
+                CASE WHEN x.ok AND before(x.began, hold_file, moment, moment_file)
+                          AND x.answered < list_min(list_transform(ends.standing, lambda e: e.earliest))
+                     THEN list_filter(ends.standing, lambda e: e.line IS NULL OR e.line > x.line)
+                     ELSE ends.standing END,
+                {'line': CASE WHEN x.ok THEN x.answered_line END,
+                 'earliest': x.began + x.hidden - broker_tick(),
+                 'latest': coalesce(x.answered + x.hidden, 9223372036854775807)})
+        },
+        {'began': 0::BIGINT, 'line': 0::BIGINT, 'answered': 0::BIGINT, 'answered_line': 0::BIGINT, 'ok': false,
+         'hidden': 0::BIGINT,
+         'standing': [{'line': -1::BIGINT, 'earliest': earliest_ns::BIGINT, 'latest': latest_ns::BIGINT}]}
+    ).standing;
+CREATE MACRO earliest_end(earliest_ns, latest_ns, extends, hold_file, moment, moment_file) AS
+    CASE WHEN extends IS NULL THEN earliest_ns
+         ELSE list_min(list_transform(ends_standing(earliest_ns, latest_ns, extends, hold_file, moment, moment_file),
+                                      lambda e: e.earliest)) END;
+CREATE MACRO latest_end(earliest_ns, latest_ns, extends, hold_file, moment, moment_file) AS
+    CASE WHEN extends IS NULL THEN latest_ns
+         ELSE list_max(list_transform(ends_standing(earliest_ns, latest_ns, extends, hold_file, moment, moment_file),
+                                      lambda e: e.latest)) END;

@@ -8,8 +8,14 @@
 -- in several partitions are not told apart by their numbers: there it is the copy in the ancestor of all the others.
 -- `only_part`: the one partition of a stream that its receives and answers name; on a queue always ''.
 
+-- `ended`: when its last attempt had ended for certain, by the clock of any file in which its producer began another.
+
 CREATE TABLE pairs AS
-WITH redriven AS (
+WITH wandering AS (
+    -- Producers that wrote into several files: their clocks differ as those of several writers do.
+    SELECT producer FROM raw WHERE event = 'intended' AND producer IS NOT NULL AND clock_error() > 0
+    GROUP BY producer HAVING min(file) <> max(file)
+), redriven AS (
     SELECT id, s, min({'at_ns': at_ns, 'line': line, 'file': file}) AS first_redrive,
            max({'at_ns': at_ns, 'line': line, 'file': file}) AS last_redrive
     FROM redrives GROUP BY id, s
@@ -71,8 +77,11 @@ SELECT p.id, p.s,
        coalesce(list_contains(m.expect, p.s), false) AS expected,
        coalesce(m.status, 'unknown') AS status, coalesce(m.status = 'acked', false) AS acked,
        coalesce(m.poison, false) AS poison, m.due_ns, m.intended_ns,
-       m.producer, m.grp, m.seq, m.began, m.ended, m.first_intended.file AS intended_file,
-       coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.entry,
+       m.producer, m.grp, m.seq, m.began,
+       CASE WHEN w.producer IS NULL OR m.ended IS NULL THEN m.ended
+            ELSE {'ns': m.ended.ns + clock_error(), 'line': 9223372036854775807} END AS ended,
+       m.first_intended.file AS intended_file,
+       coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        coalesce(g.first_hand, false) AS first_hand,
        g.first, g.last, g.first_call,
@@ -96,6 +105,7 @@ FROM everyone p
 JOIN subs u ON u.s = p.s
 JOIN drains z ON z.s = p.s
 LEFT JOIN messages m ON m.id = p.id
+LEFT JOIN wandering w ON w.producer = m.producer
 LEFT JOIN got g ON g.id = p.id AND g.s = p.s
 LEFT JOIN foremost f ON f.id = p.id AND f.s = p.s
 LEFT JOIN died d ON d.id = p.id AND d.s = p.s

@@ -524,3 +524,17 @@ def test_every_stale_delete_counts(tmp_path: Path) -> None:
     h = deleted(7.2)
     h.delete("a", at=7.4)
     stale(h, tmp_path, 2)
+
+
+@pytest.mark.parametrize("second, answered, early", [(4.2, 4.4, False), (4.5, 4.6, True)])
+def test_extends_that_were_open_at_once(tmp_path: Path, second: float, answered: float, early: bool) -> None:
+    # Both work, one to 1 s, one to 10 s. Where they were open at once nobody knows which the broker took last, and the
+    # hold may have ended at 5.1; one after the other, the second counts.
+    h = History({"orders": fifo()}, CLAIMS)
+    h.send("a", at=1)
+    h.receive("a", at=2.1, started=2, batch="held")
+    h.extend("a", at=4.1, ended=4.4, hidden_s=1)
+    h.extend("a", at=second, ended=answered, hidden_s=10)
+    h.take("a", at=6, consumer="c2")
+    h.drained(at=100)
+    redelivered(h, tmp_path, early=early)

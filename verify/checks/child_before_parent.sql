@@ -7,6 +7,11 @@ WITH firsts AS (
     SEMI JOIN descendants d ON d.s = x.s
     LEFT JOIN messages m ON m.id = x.id
     GROUP BY x.s, x.id, x.copy
+), elsewhere AS (
+    -- What another writer received of it may by its clock have been the first.
+    SELECT x.s, x.id, x.copy, min(x.at_ns) AS at_ns
+    FROM rx x JOIN firsts f ON f.s = x.s AND f.id = x.id AND f.copy = x.copy AND x.file <> f.first.file
+    WHERE clock_error() > 0 GROUP BY x.s, x.id, x.copy
 ), below AS (
     SELECT d.s, d.ancestor, f.grp, f.first.file AS file, min(f.first.at_ns) AS at_ns, min(f.first.line) AS line
     FROM descendants d JOIN firsts f ON f.s = d.s AND f.part = d.descendant
@@ -15,4 +20,6 @@ WITH firsts AS (
 )
 SELECT DISTINCT f.s, f.id, 1 AS n, NULL AS note
 FROM firsts f JOIN below b ON b.s = f.s AND b.ancestor = f.part AND b.grp = f.grp
-WHERE record_before(b.at_ns, b.file, b.line, f.first.at_ns, f.first.file, f.first.line);
+LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id AND e.copy = f.copy
+WHERE record_before(b.at_ns, b.file, b.line, f.first.at_ns, f.first.file, f.first.line)
+  AND coalesce(b.at_ns + clock_error() < e.at_ns OR b.file <> f.first.file, true);

@@ -1,13 +1,22 @@
 -- a before b, a never dead (as far as anybody has looked), both applied, and whatever may have applied a began after
 -- b's effect was recorded; `unread` where nobody has looked
-WITH late AS (
+WITH elsewhere AS (
+    -- What another writer handled of it may by its clock have been the first.
+    SELECT h.s, h.id, min(h.at_ns) AS at_ns
+    FROM (SELECT s, id, file, started_ns AS at_ns FROM effect_records WHERE outcome = 'applied'
+          UNION ALL SELECT s, id, file, at_ns FROM unhandled) h
+    JOIN pairs p ON p.s = h.s AND p.id = h.id AND h.file <> least(p.first_apply_began, p.first_unhandled).file
+    WHERE clock_error() > 0 GROUP BY h.s, h.id
+), late AS (
     SELECT p.s, p.id,
            NOT p.dead_letter OR coalesce(f.any_ns + clock_error() < p.looked_ns, false)
            OR coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false) AS blamed
     FROM followers('first_effects') f
     JOIN (SELECT *, least(first_apply_began, first_unhandled) AS handling FROM pairs) p ON p.s = f.s AND p.id = f.id
+    LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id
     WHERE NOT p.ever_dead AND p.first_redrive IS NULL AND p.applied > 0
-      AND (f.any_ns + clock_error() < p.handling.at_ns OR f.same_ns < p.handling.at_ns)
+      AND (f.any_ns + clock_error() < p.handling.at_ns
+           OR (f.same_ns < p.handling.at_ns AND coalesce(f.same_ns + clock_error() < e.at_ns, true)))
 )
 SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note FROM late
 UNION ALL

@@ -60,7 +60,7 @@ def body(id: str, *, group: str | None = None, poison: bool = False) -> str:
 
 def message(id: str, *, group: str | None = None, poison: bool = False, receives: int = 1) -> dict[str, Any]:
     """A message as SQS answers it; its receipt is "r-ID"."""
-    attributes = {"ApproximateReceiveCount": str(receives), "SentTimestamp": "1"}
+    attributes = {"ApproximateReceiveCount": str(receives), "SentTimestamp": "1700000000000"}
     if group is not None:
         attributes["MessageGroupId"] = group
     return {

@@ -73,7 +73,7 @@ def test_records_carry_what_the_contract_names(bench: Make) -> None:
         "broker_id": "b-a",
         "group": "g",
         "receives": 3,
-        "enqueued": 1_000_000,
+        "enqueued": 1_700_000_000_000_000_000,
         "hidden_s": 5,
         "intact": True,
     }

@@ -267,6 +267,8 @@ class Live:
         most = sub.promise.max_receives
         if sub.promise.dead_letter and most is not None and (receive.receives or 0) > most:
             self._add("over-received", 1)
+        elif sub.promise.dead_letter and receive.receives is None:
+            self.inexact.add("over-received")
         if sub.promise.ordered_by is not None:
             self._receive_order(name, sub, pair, receive, record)
         if pair.first is None or place < pair.first:
@@ -516,6 +518,10 @@ class Live:
         early = [False] * len(ordered)
         if len(ordered) > 1 and sub.promise.kind == "queue" and sub.promise.dedup_window_s is not None:
             early = [self._is_early(sub, pair, copy, ordered, n) for n in range(len(ordered))]
+            told = {(receive.receives, receive.batch) for receive in ordered}
+            if None in numbers or len(numbers) < len(told):
+                # The judge sees of a receive without a count what no count is needed for.
+                self.inexact.update(("early-redelivery", "redelivery"))
         redelivered = len(ordered) - 1 - early.count(True)
         self._add("unrecorded-receive", unrecorded - copy.unrecorded)
         self._add("early-redelivery", early.count(True) - copy.early)

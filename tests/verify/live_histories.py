@@ -13,6 +13,7 @@ from typing import Any
 from history.manifest import Claim, Manifest, Subscription
 
 S = 1_000_000_000
+BASE = 1_700_000_000 * S
 Fields = dict[str, Any]
 History = dict[str, list[Fields]]
 
@@ -29,6 +30,11 @@ def manifest(clock_error_ns: int = 0, **subscriptions: Subscription) -> Manifest
     )
 
 
+def moment(tenths: float) -> int:
+    """Tenths of a second of the run as the history writes them: nanoseconds of a real epoch."""
+    return BASE + round(tenths * S / 10)
+
+
 class Story:
     """Collects records; `at` is in tenths of a second, so that stories read easily. `c1`, `c2` are consumers."""
 
@@ -36,14 +42,14 @@ class Story:
         self.files: History = {}
 
     def tell(self, file: str, event: str, at: float, **fields: Any) -> Story:
-        self.files.setdefault(file, []).append({"event": event, "at": round(at * S / 10), "by": file, **fields})
+        self.files.setdefault(file, []).append({"event": event, "at": moment(at), "by": file, **fields})
         return self
 
     def intended(self, id: str, at: float = 0, *, attempt: int = 1, **fields: Any) -> Story:
         first = {
             "group": "g",
             "seq": 1,
-            "due": round(at * S / 10),
+            "due": moment(at),
             "expect": ["orders"],
             "producer": "p",
             "poison": False,
@@ -53,9 +59,7 @@ class Story:
         )
 
     def sent(self, id: str, at: float = 0, outcome: str = "ok", *, attempt: int = 1, **fields: Any) -> Story:
-        return self.tell(
-            "load", "sent", at, id=id, attempt=attempt, started=round(at * S / 10), outcome=outcome, **fields
-        )
+        return self.tell("load", "sent", at, id=id, attempt=attempt, started=moment(at), outcome=outcome, **fields)
 
     def acked(self, *ids: str) -> Story:
         for id in ids:
@@ -64,7 +68,7 @@ class Story:
 
     def received(self, id: str, at: float, *, by: str = "c1", batch: str = "", copy: str = "", **fields: Any) -> Story:
         usual = {
-            "subscription": "orders", "consumer": by, "batch": batch or f"{by}-{at}", "started": round(at * S / 10),
+            "subscription": "orders", "consumer": by, "batch": batch or f"{by}-{at}", "started": moment(at),
             "broker_id": copy or f"copy of {id}", "receives": 1, "group": "g", "intact": True, "hidden_s": 10,
         }  # fmt: skip
         return self.tell(by, "received", at, id=id, **{**usual, **fields})
@@ -75,13 +79,11 @@ class Story:
                 "broker_id": f"copy of {id}", **fields}  # fmt: skip
         self.tell(by, "settling", at, **what)
         if outcome is not None:
-            self.tell(
-                by, "settled", at if answered is None else answered, started=round(at * S / 10), outcome=outcome, **what
-            )
+            self.tell(by, "settled", at if answered is None else answered, started=moment(at), outcome=outcome, **what)
         return self
 
     def effect(self, id: str, at: float, outcome: str = "applied", *, by: str = "c1", **fields: Any) -> Story:
-        usual = {"subscription": "orders", "consumer": by, "batch": f"{by}-{at}", "started": round(at * S / 10)}
+        usual = {"subscription": "orders", "consumer": by, "batch": f"{by}-{at}", "started": moment(at)}
         return self.tell(by, "effect", at, id=id, outcome=outcome, **{**usual, **fields})
 
     def mark(self, name: str, at: float, **fields: Any) -> Story:
@@ -145,7 +147,7 @@ def random_history(seed: int, *, clock_error_ns: int = 0) -> tuple[Manifest, His
                     "subscription": name,
                     "consumer": by,
                     "batch": f"{by}-{batches[by]}",
-                    "started": round((when - choice.choice([0, 1, 3])) * S / 10),
+                    "started": moment(when - choice.choice([0, 1, 3])),
                     "broker_id": copy,
                     "broker_seq": str(10**25 + number),
                     "receives": numbers[copy] or 1,
@@ -169,7 +171,7 @@ def random_history(seed: int, *, clock_error_ns: int = 0) -> tuple[Manifest, His
                     story.tell(by, "settling", started, **what)
                 if choice.random() < 0.9:
                     outcome = choice.choices(["ok", "failed", "unknown"], [6, 1, 1])[0]
-                    story.tell(by, "settled", at(by), started=round(started * S / 10), outcome=outcome, **what)
+                    story.tell(by, "settled", at(by), started=moment(started), outcome=outcome, **what)
             case "effect":
                 name = choice.choice(expect[id])
                 story.effect(
@@ -183,7 +185,7 @@ def random_history(seed: int, *, clock_error_ns: int = 0) -> tuple[Manifest, His
                 )
             case "read":
                 story.mark("effects-read", at("conductor") + choice.choice([0, 500]), subscription="orders")
-                clocks["conductor"] = max(clocks["conductor"], story.files["conductor"][-1]["at"] * 10 / S)
+                clocks["conductor"] = max(clocks["conductor"], (story.files["conductor"][-1]["at"] - BASE) * 10 / S)
     return manifest(clock_error_ns, **subs), story.files
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from history.manifest import Manifest, Subscription
-from tests.verify.live_histories import FIFO, History, S, Story, interleaved, judge, manifest, random_history
+from tests.verify.live_histories import FIFO, History, S, Story, interleaved, judge, manifest, moment, random_history
 from verify.live import SHARED, Live
 
 
@@ -234,7 +234,7 @@ class TestSnapshot:
         assert snapshot["errors"] == {"send: Throttled": 1, "send: ReadTimeoutError": 1}
 
     def test_latency_counts_from_due_and_lag_from_due_to_the_attempt(self) -> None:
-        story = Story().intended("a", 5, due=0).sent("a", 5).received("a", 30, broker_seq="1")
+        story = Story().intended("a", 5, due=moment(0)).sent("a", 5).received("a", 30, broker_seq="1")
         story.received("a", 300, broker_seq="1", receives=2)
         snapshot = lived(story.files).snapshot()
         assert snapshot["subscriptions"]["orders"]["latency_s"] == {"p50": 3.0, "p99": 3.0, "max": 3.0}
@@ -243,20 +243,20 @@ class TestSnapshot:
     def test_rates_are_over_the_last_whole_seconds(self) -> None:
         story = Story()
         for n in range(70):
-            story.intended(f"m{n}", n, due=n * S // 10 - S).sent(f"m{n}", n)
+            story.intended(f"m{n}", n, due=moment(n - 10)).sent(f"m{n}", n)
         assert lived(story.files).snapshot()["acked_per_s"] == 10
 
     def test_the_schedule_is_told_though_half_of_the_load_is_dead(self) -> None:
-        story = Story().mark("load-started", 0, start=0, schedule=[[0, 0], [10, 400]])
+        story = Story().mark("load-started", 0, start=moment(0), schedule=[[0, 0], [10, 400]])
         for n in range(70):
-            story.intended(f"m{n}", n, due=n * S // 10).sent(f"m{n}", n)
+            story.intended(f"m{n}", n, due=moment(n)).sent(f"m{n}", n)
         story.mark("depth", 80, subscription="orders", visible=0, hidden=0, delayed=0)
         snapshot = lived(story.files).snapshot()
         assert (snapshot["scheduled_per_s"], snapshot["scheduled"]) == (40, 320)
         assert (snapshot["acked_per_s"], snapshot["intended"], snapshot["acked"]) == (8, 70, 70)
 
     def test_the_schedule_goes_on_where_nothing_is_intended_any_more_and_ends_at_its_end(self) -> None:
-        story = Story().mark("load-started", 0, start=2 * S, schedule=[[0, 0], [2, 10], [4, 50]])
+        story = Story().mark("load-started", 0, start=moment(20), schedule=[[0, 0], [2, 10], [4, 50]])
         assert lived(story.files).snapshot()["scheduled"] == 0
         for at, due in [(30, 5), (40, 10), (50, 30), (60, 50), (100, 50)]:
             story.mark("depth", at, subscription="orders", visible=0, hidden=0, delayed=0)

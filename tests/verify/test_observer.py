@@ -23,6 +23,8 @@ from verify.tail import Tail
 
 DEADLINE_S = 20
 
+START = 1_700_000_000 * 10**9
+
 
 class TestTail:
     @pytest.fixture
@@ -36,23 +38,23 @@ class TestTail:
             file.write(text)
 
     def ats(self, tail: Tail) -> list[tuple[str, object]]:
-        return [(name, record["at"]) for name, record in tail.read()]
+        return [(name, record["at"] - START) for name, record in tail.read()]
 
     def test_it_gives_each_line_once(self, directory: Path) -> None:
         tail, path = Tail(directory), directory / "a.jsonl"
-        self.append(path, '{"event":"x","at":1}\n')
+        self.append(path, '{"event":"x","at":1700000000000000001}\n')
         assert self.ats(tail) == [("a.jsonl", 1)]
         assert self.ats(tail) == []
-        self.append(path, '{"event":"x","at":2}\n{"event":"x","at":3}\n')
+        self.append(path, '{"event":"x","at":1700000000000000002}\n{"event":"x","at":1700000000000000003}\n')
         assert self.ats(tail) == [("a.jsonl", 2), ("a.jsonl", 3)]
 
     def test_a_line_waits_until_it_is_whole(self, directory: Path) -> None:
         tail, path = Tail(directory), directory / "a.jsonl"
-        self.append(path, '{"event":"x","at":1}\n{"event":')
+        self.append(path, '{"event":"x","at":1700000000000000001}\n{"event":')
         assert self.ats(tail) == [("a.jsonl", 1)]
         self.append(path, '"x",')
         assert self.ats(tail) == []
-        self.append(path, '"at":2}\n')
+        self.append(path, '"at":1700000000000000002}\n')
         assert self.ats(tail) == [("a.jsonl", 2)]
         assert tail.unreadable == 0
 
@@ -60,28 +62,28 @@ class TestTail:
         tail = Tail(tmp_path / "later")
         assert self.ats(tail) == []
         (tmp_path / "later").mkdir()
-        self.append(tmp_path / "later" / "a.jsonl", '{"event":"x","at":1}\n')
+        self.append(tmp_path / "later" / "a.jsonl", '{"event":"x","at":1700000000000000001}\n')
         self.append(tmp_path / "later" / "notes.txt", "no history")
         assert self.ats(tail) == [("a.jsonl", 1)]
-        self.append(tmp_path / "later" / "b.jsonl", '{"event":"x","at":2}\n')
+        self.append(tmp_path / "later" / "b.jsonl", '{"event":"x","at":1700000000000000002}\n')
         assert self.ats(tail) == [("b.jsonl", 2)]
 
     def test_what_is_no_record_is_counted(self, directory: Path) -> None:
         tail = Tail(directory)
-        self.append(directory / "a.jsonl", 'nonsense\n[]\n{"event":"x"}\n{"event":"x","at":1}\n')
+        self.append(directory / "a.jsonl", 'nonsense\n[]\n{"event":"x"}\n{"event":"x","at":1700000000000000001}\n')
         assert self.ats(tail) == [("a.jsonl", 1)]
         assert tail.unreadable == 3
 
     def test_at_the_end_a_last_line_that_can_be_read_is_a_record(self, directory: Path) -> None:
         tail = Tail(directory)
-        self.append(directory / "a.jsonl", '{"event":"x","at":1}')
+        self.append(directory / "a.jsonl", '{"event":"x","at":1700000000000000001}')
         self.append(directory / "torn.jsonl", '{"event":"x",')
         assert self.ats(tail) == []
         assert [name for name, _ in tail.rest()] == ["a.jsonl"]
         assert tail.rest() == []
 
     def test_a_large_file_is_read_in_rounds(self, directory: Path) -> None:
-        line = orjson.dumps({"event": "x", "at": 1, "padding": "x" * 1000}) + b"\n"
+        line = orjson.dumps({"event": "x", "at": START + 1, "padding": "x" * 1000}) + b"\n"
         (directory / "a.jsonl").write_bytes(line * 2000)
         tail, count, rounds = Tail(directory), 0, 0
         while count == 0 or tail.behind:

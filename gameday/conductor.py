@@ -370,6 +370,7 @@ class _Conductor:
         if target.process is not None:
             self._children.append(target.process)
         self._view.note(f"target {kind}: {target.what}. It cannot show: {'; '.join(target.cannot_show)}.")
+        self._view.note(f"run {self._setting.id}, recorded in {shown(self._setting.directory)}")
         return target
 
     async def _provision(self, target: targets.Target, topology: Topology, carrier: BotoCarrier) -> Addresses:

@@ -99,7 +99,7 @@ def kept(remains: Remains, asked: Order, now_s: float) -> str | None:
     if remains.began_s is None:
         return "nobody knows its age; name it with --run, without --older-than, to have it removed"
     if now_s - remains.began_s < least_s:
-        return f"it began less than {_ago(least_s)} ago, and may be going on"
+        return f"it began less than {_ago(least_s)} ago, and may be going on; --run or --older-than says that it is not"
     return None
 
 
@@ -115,7 +115,8 @@ def sweep(asked: Order, environ: Mapping[str, str], say: Callable[[str], None]) 
         more = f" and {len(alien) - _NAMED_MOST} more" if len(alien) > _NAMED_MOST else ""
         say(f"left alone: {', '.join(alien[:_NAMED_MOST])}{more}: named as ours are, but without the tag of a run")
     if not remains:
-        say(f"nothing is left of {asked.run or 'any run'}")
+        others = "" if asked.run is None else ", ".join(each.run for each in by_run(found))
+        say(f"nothing is left of {asked.run or 'any run'}" + (f"; there is something of {others}" if others else ""))
     removed: Counter[Literal["removed", "failed"]] = Counter()
     for each in remains:
         why = kept(each, asked, now_s)

@@ -168,7 +168,7 @@ def _judged_by(document: Mapping[str, Any], anomaly: str) -> str:
     if judging:
         return ", ".join(judging)
     promised = [Subscription(**subscription) for subscription in document["subscriptions"].values()]
-    rules = {name: rule for name, rule in RULES.items() if any(map(rule.covers, promised))}
+    rules = {name: rule for name, rule in RULES.items() if rule.of_the_load or any(map(rule.covers, promised))}
     able = [name for name, rule in rules.items() if asked in rule.violated_by]
     able += [f"{name} (strict)" for name, rule in rules.items() if asked in rule.strict_adds]
     return f"not claimed: {', '.join(able)}" if able else "legal" if CHECKS[anomaly].legal else "no claim"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -18,6 +19,10 @@ from history.errors import NotARun
 
 SCHEMA = 1
 FILE = "manifest.json"
+_FIELDS = (
+    "schema", "run", "seed", "target", "clock_error_ns", "broker_tick_ns", "clock", "subscriptions", "claims",
+    "scenario",
+)  # fmt: skip
 
 Kind = Literal["queue", "stream"]
 OrderedBy = Literal["group", "partition"]
@@ -98,6 +103,8 @@ class Manifest:
     clock_error_ns: int = 0
     broker_tick_ns: int = 0
     clock: Clock | None = None
+    # Fields that no judgement reads: (name, of what, the known name that it may be meant for). Nothing of ours has any.
+    unknown: Sequence[tuple[str, str, str | None]] = ()
     scenario: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, run: Path) -> None:
@@ -144,7 +151,19 @@ def load(run: Path) -> Manifest:
         subscriptions={name: _subscription(path, name, value) for name, value in subscriptions.items()},
         claims=[parse_claim(value, where=f"{path}: claims[{n}]") for n, value in enumerate(claims)],
         scenario=_typed(path, document, "scenario", dict, {}),
+        unknown=[
+            *_unknown("the manifest", document, _FIELDS),
+            *(
+                each
+                for name, value in subscriptions.items()
+                for each in _unknown(f"subscription {name}", value, list(Subscription.__dataclass_fields__))
+            ),
+        ],
     )
+
+
+def _unknown(of: str, found: Mapping[str, Any], known: Sequence[str]) -> list[tuple[str, str, str | None]]:
+    return [(name, of, next(iter(get_close_matches(name, known, n=1)), None)) for name in found if name not in known]
 
 
 def parse_claim(value: object, *, where: str) -> Claim:

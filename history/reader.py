@@ -82,7 +82,7 @@ _KNOWN: Mapping[str, tuple[str, ...]] = {
 _KNOWN_MARKS: Mapping[str, tuple[str, ...]] = {
     "load-started": ("start", "schedule"),
     "load-stopped": ("scheduled",),
-    "drained": ("subscription", "empty"),
+    "drained": ("subscription", "empty", "visible", "hidden", "delayed"),
     "effects-read": ("subscription",),
     "partition": ("subscription", "partition", "parents"),
     "writer": ("file",),
@@ -102,6 +102,8 @@ _WORDS: Mapping[tuple[str, str], frozenset[str]] = {
     ("sent", "outcome"): frozenset(("ok", "failed", "unknown")),
     ("effect", "outcome"): frozenset(("applied", "skipped", "failed")),
     ("settled", "outcome"): frozenset(("ok", "failed", "unknown")),
+    ("settling", "action"): frozenset(("delete", "release", "extend", "checkpoint")),
+    ("settled", "action"): frozenset(("delete", "release", "extend", "checkpoint")),
     ("fault", "phase"): frozenset(("start", "stop")),
 }
 

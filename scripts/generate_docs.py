@@ -104,9 +104,9 @@ def _claims() -> Iterator[str]:
     yield "## Claims"
     yield ""
     yield (
-        "A claim ends `holds`, `violated` or `unknown`. Besides what the table names, every claim is unknown, unless "
-        "violated, when the run is `vacuous` or when there was nothing to check on a subscription that it covers, and "
-        "unknown in any case when the history is damaged. Registered in `verify/claims.py`."
+        "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
+        "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
+        "it covers. When the history is damaged, every claim is unknown. Registered in `verify/claims.py`."
     )
     yield ""
     aliases = {name: alias for alias, name in ALIASES.items()}

@@ -194,7 +194,8 @@ def judge_bound(
     count = min(reading.count for reading in readings)
     outcome.checked = max(outcome.checked, count)
     if not count:
-        outcome.unknown(f"{s}: no message to judge {name} by{_WHOM[during]}")
+        why = _WHOM[during] if outcome.covers else " (none that was acked or received here has a `due`)"
+        outcome.unknown(f"{s}: no message to judge {name[:-2]} by{why}")
         return
     if count < FEW and hundredths < 100:
         outcome.unknown(f"{s}: {count} messages{_WHOM[during]} are too few to tell {name[:-2]} ({FEW} needed)")

@@ -50,8 +50,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         summary="Every message of the load was accepted by the service.",
         means=(
             "No message was given up. A message is given up (`given-up`) when each of its attempts was answered with a "
-            "failure: it never got in. The other claims speak of accepted messages only, so without this one a "
-            "producer that loses messages before they are sent leaves every claim as it is."
+            "failure: it never got in. The other claims speak of accepted messages only. A producer that loses "
+            "messages before the service has them breaks this claim and no other."
         ),
         unknown=(
             "An attempt had no sure answer (a lost reply, a timeout) and the message was never received; or fewer "
@@ -234,14 +234,15 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
             "least 99 had a lag of at most 2 s; `p50` is the median, and `max` is for all of them. A message that was "
             "never received counts with the time until the end of the run; one that ended among the dead letters is "
             "left out. `during` says which messages are judged. With `calm` (the default) those that are due around "
-            "faults are left out: a fault, made longer by `grace`, must not touch the time in which the message could "
-            "be received and be within the bound. With `faults` only those are judged, with `all` every message. The "
-            "row says how many were left out."
+            "faults are left out. A fault counts from its start until `grace` after its stop (default: `within` of the "
+            "claim `recovery`, else 5 s); a message is left out when that time overlaps the time from its `due` to its "
+            "first receive, or to the end of its bound if that is sooner. With `faults` only those are judged, with "
+            "`all` every message. The row says how many were left out."
         ),
         unknown=(
-            "Fewer than 100 messages are left for a `p50` or `p99`, or none for a `max`; so many messages were never "
-            "sent that they alone could break the bound; the load never came to its end; or the clocks of the "
-            "processes do not agree closely enough to tell."
+            "Fewer than 100 messages are left for a `p50` or `p99`, or none for a `max`. Or so many messages were "
+            "never sent or never accepted (more than 1 % for a `p99`) that the bound could be broken by them alone. "
+            "Or the load never came to its end. Or the clocks of the processes do not agree closely enough to tell."
         ),
         action=(
             "Violated: compare with the latency that the report prints, which has all messages in it, and with the "
@@ -253,11 +254,11 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
     "recovery": ClaimText(
         summary="After each fault, messages were on time again soon enough.",
         means=(
-            "When a fault is over, there must be a moment, at most `within` later, from which no message is late for a "
-            "quiet time: 3 s, or the visibility timeout and 1 s where that is longer. A message is late while it is "
-            "not received although it was due longer ago than the largest bound of `lag` allows. Without a `lag` claim "
-            "(`during: calm`) that is twice the p99 of the messages before the first fault. `checked` counts faults, "
-            "not messages."
+            "After a fault has stopped, a quiet time must begin at most `within` later. In a quiet time no message is "
+            "late. It lasts 3 s, or the visibility timeout plus 1 s where that is longer. A message is late as long as "
+            "it has not been received and was due longer ago than a bound: the largest bound of the `lag` claim (that "
+            "with `during: calm`), or, without a `lag` claim, twice the p99 of the messages before the first fault. "
+            "`checked` counts faults, not messages."
         ),
         unknown=(
             "The next fault began, or the load ended, before the quiet time was over; the fault never stopped; another "

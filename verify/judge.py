@@ -87,6 +87,7 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
             "subscriptions": {name: asdict(s) for name, s in loaded.manifest.subscriptions.items()},
             "latency_s": bounds.latencies(loaded.db),
             "events": loaded.events,
+            "aborted": _aborted(loaded),
             "torn_lines": loaded.torn_lines,
             "ignored": [asdict(ignored) for ignored in loaded.ignored],
             "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in loaded.damaged],
@@ -153,6 +154,14 @@ def _evidence(loaded: Loaded) -> Evidence:
         contradictions=_contradictions(loaded),
         claims=loaded.manifest.claims,
     )
+
+
+def _aborted(loaded: Loaded) -> str | None:
+    """Why the run ended before it was done; None where nothing says so."""
+    row = loaded.db.execute(
+        "SELECT reason FROM raw WHERE event = 'mark' AND name = 'aborted' ORDER BY at_ns LIMIT 1"
+    ).fetchone()
+    return None if row is None else str(row[0] or "nothing says why")
 
 
 def _contradictions(loaded: Loaded) -> list[str]:

@@ -27,6 +27,7 @@ import duckdb
 from history import manifest as manifests
 from history.clock import TIME_MAX
 from history.errors import HistoryError, NotARun, UsageError
+from history.manifest import FILE as MANIFEST
 from history.manifest import Manifest
 from history.reader import Scan, Unknown, records
 from history.writer import DIRECTORY
@@ -78,6 +79,7 @@ FIELDS: tuple[tuple[str, str, str], ...] = (
     ("empty", "empty", "BOOLEAN"),
     ("scheduled", "scheduled", "BIGINT"),
     ("parents", "parents", "VARCHAR[]"),
+    ("reason", "reason", "VARCHAR"),
     ("replay", "replay", "VARCHAR"),
     ("since", "since_ns", "BIGINT"),
     ("until", "until_ns", "BIGINT"),
@@ -300,6 +302,10 @@ def _name_the_ignored(
             first=first[unknown],
         )
         for unknown, count in met.most_common(_NAMED_MOST)
+    ]
+    loaded.ignored += [
+        Ignored(kind="field", name=name, of=of, count=1, near=near, first=MANIFEST)
+        for name, of, near in loaded.manifest.unknown
     ]
     loaded.ignored += [
         Ignored(kind="file", name=path.name, of=None, count=1, near=None, first=DIRECTORY) for path in passed_over

@@ -19,7 +19,8 @@ def notes(document: Mapping[str, Any], judgements: Sequence[Judgement] = ()) -> 
     that it stands beside, by what they are known by."""
     claimed = {claim["claim"]: claim for claim in document["claims"]}
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
-    told = [
+    told: list[Note] = [
+        *([([], f"the run was ended before it was done: {aborted}")] if (aborted := document["aborted"]) else []),
         *_given_up(document, claimed, counts.get("given-up", 0)),
         *_dead_letters(document, claimed, counts.get("collateral-dead", 0)),
         *_promised_by_the_user(document),
@@ -39,8 +40,8 @@ def _ignored(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             of = f" of {each['of']}" if each["of"] else ""
             hint = f"; did you mean `{each['near']}`?" if each["near"] else ""
             text = (
-                f"{each['count']:,} times the {each['kind']} `{each['name']}`{of} was ignored, which the record format "
-                f"does not know (first in {each['first']}){hint}"
+                f"the {each['kind']} `{each['name']}`{of} was ignored, which the record format does not know "
+                f"({each['count']:,} times, first in {each['first']}){hint}"
             )
         yield {"claims": [], "text": text}
 
@@ -65,7 +66,7 @@ def _dead_letters(document: Mapping[str, Any], claimed: Mapping[str, Any], colla
     elif collateral and not strict:
         told = "`dead-letter` judges that, with `strict: true` those that no handler ever failed (collateral-dead) too"
     else:
-        told = "`dead-letter` judges that"
+        told = "`dead-letter` judges that" + (", strictly" if strict else "")
     for name, total in document["totals"]["subscriptions"].items():
         dead, poison = total["dead"], total["dead_poison"]
         if dead > poison or (dead and not asked):

@@ -51,7 +51,10 @@ def test_a_run_holds_and_leaves_nothing_behind(gameday: Start, calm: str) -> Non
     manifest = json.loads((run.run / "manifest.json").read_bytes())
     assert (manifest["seed"], manifest["target"]) == (7, "embedded")
     assert manifest["subscriptions"]["orders"]["ordered_by"] == "group"
-    assert json.loads((run.run / "verdict.json").read_bytes())["verdict"] == "holds"
+    verdict = json.loads((run.run / "verdict.json").read_bytes())
+    assert (verdict["verdict"], verdict["aborted"]) == ("holds", None)
+    # Everything that our processes write is known to the record format.
+    assert verdict["ignored"] == []
 
     records = [json.loads(line) for path in run.run.glob("history/*.jsonl") for line in path.read_bytes().splitlines()]
     marks = run.marks()
@@ -101,7 +104,9 @@ def test_interrupted_in_the_middle(gameday: Start, calm: str, number: signal.Sig
     assert err.splitlines()[1].startswith("What was recorded is kept: gameday verify ")
     run.assert_nothing_left()
     names = [mark["name"] for mark in run.marks()]
-    assert verify(run.run)[0] == 3
+    code, document = verify(run.run)
+    assert code == 3
+    assert any("the run was ended before it was done" in note["text"] for note in document["notes"])
     # Read back once the last consumer had ended, so they are all there are.
     told = [name for name in names if name in ("aborted", "effects-read", "closed")]
     assert told == ["aborted", "effects-read", "closed"]

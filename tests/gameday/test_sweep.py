@@ -239,7 +239,7 @@ def test_a_run_that_was_killed_leaves_queues_and_a_sweep_removes_them(
     assert there() == left
     assert "would remove" in sweep("--run", id, "--dry-run")
     assert there() == left
-    assert sweep("--run", "another") == "nothing is left of another\n"
+    assert sweep("--run", "another") == f"nothing is left of another; there is something of {id}\n"
     assert "2 removed, 0 could not be removed" in sweep("--run", id)
     assert there() == []
     assert sweep() == "nothing is left of any run\n"

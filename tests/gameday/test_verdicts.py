@@ -280,7 +280,7 @@ def dying(*claims: str | Json, poison: bool = False, failed: bool = False) -> Hi
             {},
             "`dead-letter` judges that, with `strict: true` those that no handler ever failed (collateral-dead) too",
         ),
-        (["no-loss", {"claim": "dead-letter", "strict": True}], {}, "`dead-letter` judges that"),
+        (["no-loss", {"claim": "dead-letter", "strict": True}], {}, "`dead-letter` judges that, strictly"),
     ],
 )
 def test_who_died_healthy_is_counted_beside_no_loss(

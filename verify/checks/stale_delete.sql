@@ -1,4 +1,4 @@
--- a delete begun after the latest end of its hold; one per delete
+-- deleted by a consumer whose visibility timeout for it had run out before; one per delete
 WITH held AS (
     SELECT d.line, d.s, d.id, d.began_ns, d.file AS delete_file, x.file, x.earliest_end_ns, x.latest_end_ns, e.extends
     FROM settles d

@@ -317,6 +317,16 @@ def test_times_of_another_unit(tmp_path: Path, divisor: int, unit: str) -> None:
     damaged(h, tmp_path, unit, "nanoseconds")
 
 
+@pytest.mark.parametrize("event", ["settling", "settled"])
+def test_an_action_that_does_not_exist(tmp_path: Path, event: str) -> None:
+    # It would be taken for none at all, and the message for one that vanished.
+    h = whole()
+    for record in h.files["c1"]:
+        if record["event"] == event:
+            record["action"] = "deleted"
+    damaged(h, tmp_path, "c1.jsonl", "deleted", "must be one of checkpoint, delete, extend, release")
+
+
 @pytest.mark.parametrize("name", ["started", "enqueued"])
 def test_one_time_of_another_unit(tmp_path: Path, name: str) -> None:
     h = whole()
@@ -384,6 +394,23 @@ def test_unknown_names_are_counted_and_named(tmp_path: Path) -> None:
         ("file", "notes.txt", 1, None),
     }
     assert "c1.jsonl:1" in {each["first"] for each in ignored}
+
+
+def test_unknown_names_of_the_manifest_are_named(tmp_path: Path) -> None:
+    h = History({"orders": queue(order_by="group")}, ["no-loss"], manifest={"clock_eror_ns": 3})
+    ignored = judged(h, tmp_path).document["ignored"]
+    assert {(each["name"], each["of"], each["near"], each["first"]) for each in ignored} == {
+        ("clock_eror_ns", "the manifest", "clock_error_ns", "manifest.json"),
+        ("order_by", "subscription orders", "ordered_by", "manifest.json"),
+    }
+
+
+def test_a_run_that_was_ended_says_so(tmp_path: Path) -> None:
+    h = whole()
+    h.mark("aborted", at=9, reason="interrupted")
+    document = judged(h, tmp_path).document
+    assert document["aborted"] == "interrupted"
+    assert "interrupted" in document["notes"][0]["text"]
 
 
 def test_unknown_names_are_refused_where_asked(tmp_path: Path) -> None:

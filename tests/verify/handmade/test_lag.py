@@ -90,6 +90,14 @@ def test_the_latencies_in_the_document(tmp_path: Path) -> None:
     assert (told["p50"], told["p99"], told["max"]) == pytest.approx((0.5, 0.99, 1.0), abs=1e-6)
 
 
+def test_without_due_no_lag_can_be_told(tmp_path: Path) -> None:
+    h = lagging([0.1] * 3, max_s=1)
+    for record in h.files["p1"]:
+        record.pop("due", None)
+    (claim,) = verdict_of(h, tmp_path)["claims"]
+    assert claim["why"] == ["orders: no message to judge max by (none that was acked or received here has a `due`)"]
+
+
 # -- from when, until when, of whom
 
 

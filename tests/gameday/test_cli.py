@@ -135,7 +135,7 @@ def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
     assert faults["pause-consumer"]["properties"]["for"]["examples"] == ["5s", "15ms", "2m"]
     assert {branch["properties"]["shape"]["const"] for branch in whole["properties"]["load"]["oneOf"]} == set(SHAPES)
     claim = next(b for b in whole["properties"]["claims"]["items"]["oneOf"] if "p99" in b.get("properties", {}))
-    assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace"}
+    assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace", "during"}
 
 
 def properties(schema: object, path: str = "") -> Iterator[tuple[str, dict[str, object]]]:
@@ -164,7 +164,7 @@ def test_notes_are_printed_with_their_line_and_claim_and_are_no_error(gameday: G
     code, out, err = gameday("validate", "quick", "--set", "load.duration=18s", "--set", "load.rate=20/s")
     assert (code, err) == (0, "")
     _, first, second, last = out.splitlines()
-    assert re.match(r"note: .*quick\.yaml:\d+: claims\.6 \(lag\): about \d+ messages of orders will be due", first)
+    assert re.match(r"note: .*quick\.yaml:\d+: claims\.7 \(lag\): about \d+ messages of orders will be due", first)
     assert re.match(
         r"note: .*quick\.yaml:\d+: claims\.7 \(recovery\): after chaos\.1 \(stretch-processing\) is", second
     )

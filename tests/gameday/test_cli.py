@@ -166,7 +166,7 @@ def test_notes_are_printed_with_their_line_and_claim_and_are_no_error(gameday: G
     _, first, second, last = out.splitlines()
     assert re.match(r"note: .*quick\.yaml:\d+: claims\.7 \(lag\): about \d+ messages of orders will be due", first)
     assert re.match(
-        r"note: .*quick\.yaml:\d+: claims\.7 \(recovery\): after chaos\.1 \(stretch-processing\) is", second
+        r"note: .*quick\.yaml:\d+: claims\.8 \(recovery\): after chaos\.1 \(stretch-processing\) is", second
     )
     assert last == "valid, with 3 notes"
 

@@ -280,7 +280,7 @@ def junit(document: Mapping[str, Any]) -> str:
 def _outcome(case: xml.Element, document: Mapping[str, Any], claim: Mapping[str, Any]) -> None:
     head = f"{_title(claim)}: {CLAIM_TEXTS[claim['claim']].summary}"
     told = _told(document, claim, claim["why"])
-    notes = _notes(document, claim["claim"])
+    notes = _notes(document, claim["key"])
     if claim["verdict"] == "holds":
         text = [head, f"checked {claim['checked']:,}: {', '.join(told)}", *notes]
         xml.SubElement(case, "system-out").text = "\n".join(text)
@@ -350,8 +350,7 @@ def _bound(claim: Mapping[str, Any]) -> str:
 
 def _name(claim: Mapping[str, Any]) -> str:
     """What a claim is known by: `lag` and `lag during faults` are two."""
-    during = claim.get("during") or claim.get("bounds", {}).get("during")
-    return f"{claim['claim']} during {during}" if during else str(claim["claim"])
+    return str(claim["key"])
 
 
 def _title(claim: Mapping[str, Any]) -> str:

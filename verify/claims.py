@@ -259,7 +259,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         more = len(evidence.damaged) - _DAMAGES_MOST
         judgement.why[:0] = [
             *(f"the history is damaged: {damage}" for damage in evidence.damaged[:_DAMAGES_MOST]),
-            *([f"and {more:,} more damages"] if more > 0 else []),
+            *([f"and {more:,} more places"] if more > 0 else []),
         ]
     return judgement
 

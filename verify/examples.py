@@ -89,6 +89,7 @@ def _swallowed_by(loaded: Loaded, id: str) -> str | None:
     row = loaded.db.execute(
         "SELECT o.id FROM raw m JOIN raw o ON o.broker_id = m.broker_id AND o.id <> m.id "
         "WHERE m.event = 'sent' AND m.id = ? AND m.outcome = 'ok' AND o.event = 'sent' AND o.outcome = 'ok' "
+        "AND CASE WHEN o.file = m.file THEN o.line < m.line ELSE o.at_ns < m.at_ns END "
         "ORDER BY o.at_ns, o.line LIMIT 1",
         [id],
     ).fetchone()

@@ -18,7 +18,9 @@ def totals(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     `unknown`. Per subscription, how many it should get (`expected`), what came, and what ended among the dead letters.
     """
     run = db.execute(
-        "SELECT (SELECT sum(scheduled)::BIGINT FROM raw WHERE event = 'mark' AND name = 'load-stopped') AS scheduled, "
+        "SELECT (SELECT CASE WHEN count(*) FILTER (name = 'load-stopped' AND scheduled IS NOT NULL)"
+        "                         >= count(*) FILTER (name = 'load-started') THEN sum(scheduled)::BIGINT END"
+        " FROM raw WHERE event = 'mark' AND name IN ('load-started', 'load-stopped')) AS scheduled, "
         "count(*) AS intended, count(*) FILTER (status = 'acked') AS acked, "
         "count(*) FILTER (status = 'failed') AS failed, count(*) FILTER (status = 'unknown') AS unknown "
         "FROM messages WHERE intended_ns IS NOT NULL"

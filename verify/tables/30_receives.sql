@@ -8,7 +8,7 @@ SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
            AS copy,
        sequence_key(r.broker_seq) AS number, r.part, r.grp, r.receives, r.enqueued_ns, r.intact,
        r.replay, coalesce(before(r.at_ns, r.file, m.first_intended.ns, m.first_intended.file), false) AS contradicts,
-       CASE WHEN u.kind = 'queue' AND r.started_ns IS NOT NULL
+       CASE WHEN u.kind = 'queue'
             THEN greatest(r.started_ns, m.intended_ns - clock_error()) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
        END AS earliest_end_ns,
        CASE WHEN u.kind = 'queue' THEN r.at_ns + coalesce(ns(r.hidden_s), u.visibility_ns) END AS latest_end_ns

@@ -35,7 +35,8 @@ CREATE MACRO ends_standing(earliest_ns, latest_ns, extends, hold_file, moment, m
         },
         {'began': 0::BIGINT, 'line': 0::BIGINT, 'answered': 0::BIGINT, 'answered_line': 0::BIGINT, 'ok': false,
          'hidden': 0::BIGINT,
-         'standing': [{'line': -1::BIGINT, 'earliest': earliest_ns::BIGINT, 'latest': latest_ns::BIGINT}]}
+         'standing': [{'line': -1::BIGINT, 'earliest': coalesce(earliest_ns, -9223372036854775807)::BIGINT,
+                       'latest': coalesce(latest_ns, 9223372036854775807)::BIGINT}]}
     ).standing;
 CREATE MACRO earliest_end(earliest_ns, latest_ns, extends, hold_file, moment, moment_file) AS
     CASE WHEN extends IS NULL THEN earliest_ns

@@ -1,7 +1,8 @@
 -- What was looked at, per subscription: whether it is proven drained, and whether the effect store was read back.
 
 CREATE VIEW effect_records AS
-SELECT line, file, at_ns, coalesce(started_ns, at_ns) AS started_ns, id, s, batch, consumer, outcome
+-- One that does not say when its write began may have begun it at any time.
+SELECT line, file, at_ns, coalesce(started_ns, 0) AS started_ns, id, s, batch, consumer, outcome
 FROM raw WHERE event = 'effect' AND id IS NOT NULL AND s IS NOT NULL;
 
 CREATE TABLE drains AS

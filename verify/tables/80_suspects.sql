@@ -87,9 +87,10 @@ WITH held AS (
     WHERE NOT r.uncounted
 )
 SELECT f.s, f.id, f.line,
-       bool_and(before(f.at_ns, f.file, f.earliest_ns, f.hold_file)) AND count(c.line) = 0 AS early,
+       bool_and(coalesce(before(f.at_ns, f.file, f.earliest_ns, f.hold_file), false)) AND count(c.line) = 0 AS early,
        clock_error() > 0 AND count(c.line) = 0
-           AND bool_and(f.at_ns < f.earliest_ns + CASE WHEN f.file = f.hold_file THEN 0 ELSE clock_error() END) AS close
+           AND bool_and(coalesce(
+               f.at_ns < f.earliest_ns + CASE WHEN f.file = f.hold_file THEN 0 ELSE clock_error() END, false)) AS close
 FROM held f
 LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
     AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, TextIO
 
@@ -26,7 +27,8 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in _READER_GONE:
+            if error.errno not in _READER_GONE or stat.S_ISREG(os.fstat(self.fileno()).st_mode):
+                # A file has no reader: what it does not take is lost, and somebody must hear of it.
                 raise
             return memoryview(data).nbytes
 

@@ -244,7 +244,10 @@ class ExpectSpec(_Strict):
     """What the verdict should be, for scenarios that show something: no run is judged by it, a script checks it."""
 
     verdict: Verdict = Field(description="of the whole run")
-    claims: dict[str, Verdict] = Field(default_factory=dict, description="what single claims must come out as")
+    claims: dict[str, Verdict] = Field(
+        default_factory=dict,
+        description="what single claims must come out as, each by what it is known by: `no-loss`, `lag during faults`",
+    )
     anomalies: list[str] = Field(default_factory=list, description="anomalies that must be counted at least once")
 
 

@@ -76,6 +76,14 @@ The table *found* counts everything that was noticed. *judged by* names the clai
 - **vacuous**: why the run proves nothing, such as a fault that never struck. Every claim is then unknown.
 """
 _OF_THE_LOAD = "an outcome that nobody knows; fewer intended than scheduled; the load never came to its end"
+_TOO_CLOSE = "messages of a group recorded by different writers closer together than their clocks may differ"
+_LEFT_OPEN = {
+    "early-redelivery": "a redelivery whose receives nothing counts, or too close to the end of its visibility timeout "
+    "for the clocks",
+    "nonmonotonic-delivery": _TOO_CLOSE,
+    "effect-out-of-order": _TOO_CLOSE,
+    "over-received": "a receive without a count",
+}
 _UNKNOWN_EFFECTS = {"unapplied": "an unknown effect of a message with none applied", "any": "any unknown effect"}
 
 
@@ -106,7 +114,8 @@ def _claims() -> Iterator[str]:
     yield (
         "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
         "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
-        "it covers. When the history is damaged, every claim is unknown. Registered in `verify/claims.py`."
+        "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error that "
+        "the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in `verify/claims.py`."
     )
     yield ""
     aliases = {name: alias for alias, name in ALIASES.items()}
@@ -146,6 +155,7 @@ def _ruled(rule: Rule) -> tuple[str, str, str]:
     unknown += ["no effects recorded"] if rule.needs_effects else []
     unknown += ["no replay ran to its end"] if rule.needs_replay else []
     unknown += [_OF_THE_LOAD] if rule.of_the_load else []
+    unknown += [why for anomaly, why in _LEFT_OPEN.items() if anomaly in rule.violated_by]
     unknown += [_UNKNOWN_EFFECTS[rule.unknown_effects]] if rule.unknown_effects else []
     return "every subscription" if everything else ", ".join(covers), violated, "; ".join(unknown)
 

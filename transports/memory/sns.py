@@ -362,11 +362,6 @@ def _set_topic(topic: Topic, name: str, value: str) -> None:
     topic.attributes[name] = value
 
 
-def _bytes_max(topic: Topic) -> int:
-    """What a message may have, and a batch of them; without the attribute it is the default."""
-    return int(topic.attributes.get("MaximumMessageSize", BYTES_MAX))
-
-
 def _set_subscription(subscription: _Subscription, given: Mapping[str, str]) -> None:
     """Take over attributes, all or none. An empty policy takes the filter away."""
     attributes = {**subscription.attributes, **given}

@@ -13,7 +13,7 @@ second. On a crash right after the effect `in-progress` applies it twice, as `ch
 | none | on any second delivery: the effect is applied twice |
 | check-then-act | on a crash after the effect, or a second delivery while the first still works: applied twice |
 | claim-first | on a crash or a failure after the claim, the work included: the effect is missing for ever |
-| in-progress | if the mark expires during the work, or on a crash after the effect: applied twice; if a dead holder's mark outlives the retries: missing |
+| in-progress | mark expires during the work, or a crash after it: twice; it outlives a dead holder's retries: missing |
 | transaction | never: mark and effect are one atomic write (the work before it may be done twice) |
 """
 

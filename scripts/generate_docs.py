@@ -114,8 +114,8 @@ def _claims() -> Iterator[str]:
     yield (
         "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
         "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
-        "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error that "
-        "the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in `verify/claims.py`."
+        "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error "
+        "that the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in `verify/claims.py`."
     )
     yield ""
     aliases = {name: alias for alias, name in ALIASES.items()}

@@ -744,8 +744,9 @@ def vacuous(past: Past) -> list[Case]:
         reasons.append(Case(id="", note="nothing acked"))
     if not past.facts.receives:
         reasons.append(Case(id="", note="nothing received"))
-    due = [message for message in past.messages.values() if message.due is not None]
-    lives = [_life(past, message) for message in due] if past.facts.faults else []
+    lives = (
+        [_life(past, message) for message in past.messages.values() if message.attempts] if past.facts.faults else []
+    )
     for fault in past.facts.faults:
         stop = fault.stop if fault.stop is not None else NEVER
         if not any(
@@ -757,13 +758,13 @@ def vacuous(past: Past) -> list[Case]:
 
 
 def _life(past: Past, message: Message) -> tuple[Moment, list[Moment]]:
-    """Its `due`, and every moment up to which it may have lasted."""
-    assert message.due is not None
-    moments = [message.due, *(sent.moment for sent in message.sends)]
+    """Its `due`, or else its first `intended`, and every moment up to which it may have lasted."""
+    begins = message.due or min((attempt.intended for attempt in message.attempts), key=at)
+    moments = [begins, *(sent.moment for sent in message.sends)]
     moments += [received.moment for received in past.receives_of.get(message.id, [])]
     moments += [effect.moment for effect in past.facts.effects if effect.id == message.id]
     moments += [moment for id, moment in past.facts.settled if id == message.id]
-    return message.due, moments
+    return begins, moments
 
 
 ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {

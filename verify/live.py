@@ -494,7 +494,7 @@ class Live:
     def _revise_groups(self, message: Message) -> None:
         """Count the receives whose group is not the one intended, once it is known what was."""
         if message.groups is not None and message.intended is not None:
-            wrong = message.groups.total() - message.groups[message.group]
+            wrong = 0 if message.group is None else message.groups.total() - message.groups[message.group]
             self._add("corrupt", wrong - message.regrouped)
             message.regrouped = wrong
 

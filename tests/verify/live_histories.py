@@ -227,7 +227,8 @@ def judge(manifest: Manifest, files: History) -> Counter[str]:
             count["recovered"] += 1
         group, expect = told(id, "group"), told(id, "expect")
         count["corrupt"] += sum(
-            not r["intact"] or (bool(intents) and r["group"] is not None and r["group"] != group) for r in receives
+            not r["intact"] or (bool(intents) and group is not None and r["group"] not in (None, group))
+            for r in receives
         )
         count["misrouted"] += expect is not None and s not in expect
         redrives = of("redriven", id=id, subscription=s)

@@ -79,7 +79,8 @@ SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s WHERE u.kind = 'queue' AND u
 CREATE TABLE followed AS
 WITH held AS (
     SELECT r.line, r.at_ns, r.file, r.s, r.id, r.copy, h.file AS hold_file, h.batch AS hold_batch,
-           earliest_end(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file) AS earliest_ns
+           earliest_end(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file) AS earliest_ns,
+           earliest_end(h.told_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file) AS told_ns
     FROM came_again r
     JOIN came_again h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
         AND NOT coalesce(before(r.at_ns, r.file, h.started_ns, h.file), false)
@@ -90,7 +91,7 @@ SELECT f.s, f.id, f.line,
        bool_and(coalesce(before(f.at_ns, f.file, f.earliest_ns, f.hold_file), false)) AND count(c.line) = 0 AS early,
        clock_error() > 0 AND count(c.line) = 0
            AND bool_and(coalesce(
-               f.at_ns < f.earliest_ns + CASE WHEN f.file = f.hold_file THEN 0 ELSE clock_error() END, false)) AS close
+               f.at_ns < f.told_ns + CASE WHEN f.file = f.hold_file THEN 0 ELSE clock_error() END, false)) AS close
 FROM held f
 LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
     AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)

@@ -146,7 +146,13 @@ GROUP BY r.s, r.id, r.copy;
 -- While was a message proven to be queued? From its first receive until its first delete may have begun: if it was
 -- deleted, all that time; else as far as a call that received the same copy again.
 CREATE TABLE queued AS
-WITH waited AS (
+WITH elsewhere AS (
+    -- Another writer's delete may by its clock have been the first.
+    SELECT d.s, d.id, min({'at_ns': d.began_ns, 'file': d.file}) AS first_delete
+    FROM settles d JOIN pairs p ON p.s = d.s AND p.id = d.id AND d.file <> p.first_delete.file
+    WHERE clock_error() > 0 AND d.action = 'delete' AND d.may_work
+    GROUP BY d.s, d.id
+), waited AS (
     SELECT p.s, p.id, p.first, p.first_delete, NULL AS copy_number, p.dead_letter AS needs_look, p.looked_ns,
            p.first.at_ns AS from_ns, p.first.file AS from_file, p.first.line AS from_line,
            p.first_delete.at_ns AS until_ns, p.first_delete.file AS until_file
@@ -166,8 +172,9 @@ WITH waited AS (
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
 SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call,
-       least(w.until_ns, w.first_delete.at_ns) AS bound_ns
+       least(w.until_ns, w.first_delete.at_ns) AS bound_ns, e.first_delete AS delete_elsewhere
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
+LEFT JOIN elsewhere e ON e.s = w.s AND e.id = w.id
 WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
@@ -208,6 +215,7 @@ WHERE a.id <> b.id AND mate.line IS NULL
   AND record_before(a.from_ns, a.from_file, a.from_line, b.at_ns, b.file, b.line)
   AND before(b.at_ns, b.file, a.until_ns, a.until_file)
   AND (a.first_delete IS NULL OR before(b.at_ns, b.file, a.first_delete.at_ns, a.first_delete.file))
+  AND (a.delete_elsewhere IS NULL OR before(b.at_ns, b.file, a.delete_elsewhere.at_ns, a.delete_elsewhere.file))
   AND CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL THEN a.number < b.number
            WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL
            THEN a.sent_number < b.sent_number AND NOT b.unsure

@@ -10,7 +10,8 @@ WITH elsewhere AS (
 ), late AS (
     SELECT p.s, p.id,
            NOT p.dead_letter OR coalesce(f.any_ns + clock_error() < p.looked_ns, false)
-           OR coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false) AS blamed
+           -- An unanswered attempt of it may have stored another copy, which nobody saw die.
+           OR (NOT p.unsure AND coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false)) AS blamed
     FROM followers('first_effects') f
     JOIN (SELECT *, least(first_apply_began, first_unhandled) AS handling FROM pairs) p ON p.s = f.s AND p.id = f.id
     LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id

@@ -342,6 +342,15 @@ class Stage:
                 self.wait(0.1)
         return got
 
+    def consume(self, count: int) -> list[Delivery]:
+        """Receive and delete one by one: none is held, and so redelivered, while a topic takes its time with the next."""
+        got: list[Delivery] = []
+        for _ in range(count):
+            (delivery,) = self.collect(1, most=1)
+            assert self.delete([delivery]) == ["ok"]
+            got.append(delivery)
+        return got
+
     def delete(self, deliveries: Sequence[Delivery]) -> list[str]:
         return [outcome for outcome, _ in self.source.settled(self.carry(self.source.delete(deliveries)), deliveries)]
 
@@ -438,7 +447,7 @@ class OrderedRules:
     def test_order_survives_the_end_of_the_visibility_timeout(self, stage: Stage) -> None:
         stage.send("a1", "a2")
         assert ids(stage.collect(1, most=1)) == ["a1"]
-        assert ids(stage.collect(2)) == ["a1", "a2"]
+        assert ids(stage.consume(2)) == ["a1", "a2"]
 
     def test_a_repeated_send_is_accepted_and_not_delivered_even_after_the_delete(self, stage: Stage) -> None:
         first = stage.send("a1")
@@ -459,7 +468,7 @@ class OrderedRules:
         for message in (first, first, other):
             call = stage.transport.send(stage.addresses, [message])
             assert [o.outcome for o in stage.transport.sent(stage.carry(call), [message])] == ["ok"]
-        assert ids(stage.collect(2)) == ["a1", "a2"]
+        assert ids(stage.consume(2)) == ["a1", "a2"]
         assert stage.receive() == []
 
     def test_a_stale_receipt_is_refused(self, stage: Stage) -> None:

@@ -46,7 +46,7 @@ ON_LOCALSTACK := quick sns-fanout eventbridge kinesis broken-no-guard broken-rul
 
 rehearse-localstack: $(VENV)/.run .localstack/.ready ## Run the short scenarios on LocalStack; each must give its verdict
 	@$(VENV)/bin/python scripts/serve.py localstack --port 0 -- \
-	    $(VENV)/bin/python -m gameday.rehearsal $(ON_LOCALSTACK) --target localstack 2>.localstack/log \
+	    $(VENV)/bin/python -m gameday.run.rehearsal $(ON_LOCALSTACK) --target localstack 2>.localstack/log \
 	    || { tail -n 40 .localstack/log >&2; exit 1; }
 
 clean: ## Remove the environment and caches (run directories stay)

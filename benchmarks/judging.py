@@ -25,7 +25,7 @@ SIZES = (1_000_000, 3_000_000, 10_000_000)
 
 
 def judge(run: Path) -> None:
-    from verify.judge import judge as judge_run
+    from gameday.verify.judge import judge as judge_run
 
     assert judge_run(run).verdict == "holds"
 
@@ -33,7 +33,7 @@ def judge(run: Path) -> None:
 def scan(run: Path) -> None:
     import duckdb
 
-    from verify.load import FIELDS, MEMORY_LIMIT, THREADS
+    from gameday.verify.load import FIELDS, MEMORY_LIMIT, THREADS
 
     columns = ", ".join(f"'{field}': '{type}'" for field, _, type in FIELDS)
     db = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})

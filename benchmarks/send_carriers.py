@@ -22,15 +22,15 @@ from collections.abc import Callable  # noqa: E402
 
 import orjson  # noqa: E402
 
-from history import envelope  # noqa: E402
-from loadgen.fast_carrier import FastCarrier  # noqa: E402
-from transports.base import Answer, Call, Outgoing, SubscriptionSpec, Topology  # noqa: E402
-from transports.carrier import BotoCarrier, run_plan  # noqa: E402
-from transports.endpoint import Endpoint  # noqa: E402
-from transports.registry import TRANSPORTS  # noqa: E402
+from gameday.history import envelope  # noqa: E402
+from gameday.transports.base import Answer, Call, Outgoing, SubscriptionSpec, Topology  # noqa: E402
+from gameday.transports.carriers.boto import BotoCarrier, run_plan  # noqa: E402
+from gameday.transports.carriers.fast import FastCarrier  # noqa: E402
+from gameday.transports.endpoint import Endpoint  # noqa: E402
+from gameday.transports.registry import TRANSPORTS  # noqa: E402
 
 ROUNDS = 5
-TRANSPORT = TRANSPORTS["memory"]
+TRANSPORT = TRANSPORTS["sqs"]
 
 
 def cpu_us_per_message(carry: Callable[[Call], Answer], call: Call, *, calls: int, batch: int) -> float:
@@ -67,9 +67,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=2000, help="calls per carrier")
     parser.add_argument("--batch", type=int, default=10, help="messages per call, at most 10")
     arguments = parser.parse_args()
-    broker = subprocess.Popen(
-        [sys.executable, "-m", "transports.memory"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    broker = subprocess.Popen([sys.executable, "-m", "gameday.emulator"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert broker.stdout is not None
         url = orjson.loads(broker.stdout.readline())["url"]

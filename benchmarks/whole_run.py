@@ -24,10 +24,10 @@ import yaml
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def scenario(transport: str, rate: int, seconds: int) -> dict[str, object]:
+def scenario(rate: int, seconds: int) -> dict[str, object]:
     return {
         "name": "whole-run",
-        "transport": transport,
+        "transport": "sqs-fifo",
         "topology": {"visibility_timeout": "30s", "subscriptions": [{"name": "orders"}]},
         "load": {
             "shape": "constant",
@@ -52,17 +52,17 @@ def watch(parent: int, cpu_s: dict[str, float], done: threading.Event) -> None:
                 fields = (directory / "stat").read_text().rsplit(")", 1)[1].split()
             except (OSError, IndexError):
                 continue
-            kind = "producer" if "locustfile" in command else "consumer" if "-m consumers" in command else None
+            kind = "producer" if "locustfile" in command else "consumer" if "-m gameday.consumers" in command else None
             if kind and int(fields[1]) == parent:
                 cpu_s[f"{kind} {directory.name}"] = (int(fields[11]) + int(fields[12])) * TICK_S
 
 
-def run(transport: str, rate: int, seconds: int) -> None:
+def run(target: str, rate: int, seconds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="gameday-whole-run-") as scratch:
         file, out = Path(scratch) / "scenario.yaml", Path(scratch) / "run"
-        file.write_text(yaml.safe_dump(scenario(transport, rate, seconds)), encoding="utf-8")
+        file.write_text(yaml.safe_dump(scenario(rate, seconds)), encoding="utf-8")
         gameday = Path(sys.executable).with_name("gameday")
-        command = [str(gameday), "run", str(file), "--out", str(out), "--format", "json"]
+        command = [str(gameday), "run", str(file), "--target", target, "--out", str(out), "--format", "json"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         cpu_s: dict[str, float] = {}
         done = threading.Event()
@@ -77,7 +77,7 @@ def run(transport: str, rate: int, seconds: int) -> None:
         producer = sum(s for name, s in cpu_s.items() if name.startswith("producer"))
         consumer = sum(s for name, s in cpu_s.items() if name.startswith("consumer"))
         print(
-            f"{transport:>12} {messages:>9,} {received / seconds:>12,.0f} {messages / last:>12,.0f} "
+            f"{target:>12} {messages:>9,} {received / seconds:>12,.0f} {messages / last:>12,.0f} "
             f"{verdict['latency_s']['orders']['p99']:>8.2f} s {producer / messages * 1e6:>8.0f} µs "
             f"{consumer / messages * 1e6:>8.0f} µs  {verdict['verdict']}",
             flush=True,
@@ -108,8 +108,8 @@ def main() -> None:
         f"{'broker':>12} {'messages':>9} {'in time /s':>12} {'overall /s':>12} {'lag p99':>10} {'producer':>11} "
         f"{'consumer':>11}  verdict (CPU per message)"
     )
-    for transport in ("memory-fifo", "sqs-fifo"):
-        run(transport, arguments.rate, arguments.seconds)
+    for target in ("memory", "embedded"):
+        run(target, arguments.rate, arguments.seconds)
 
 
 if __name__ == "__main__":

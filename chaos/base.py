@@ -13,9 +13,9 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from chaos.scene import Place, Scene
-from history.errors import UsageError
-from history.events import Value
+from gameday.chaos.scene import Place, Scene
+from gameday.history.errors import UsageError
+from gameday.history.events import Value
 
 UnitKind = Literal["duration", "share", "count", "count-or-share", "duration-or-multiple"]
 

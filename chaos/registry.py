@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chaos.base import Fault
-from chaos.faults.crash_at import CrashAt
-from chaos.faults.fail_handler import FailHandler
-from chaos.faults.kill_consumer import KillConsumer
-from chaos.faults.lose_delete import LoseDelete
-from chaos.faults.lose_send_reply import LoseSendReply
-from chaos.faults.pause_consumer import PauseConsumer
-from chaos.faults.reshard import Reshard
-from chaos.faults.stretch_processing import StretchProcessing
-from chaos.faults.throttle_sends import ThrottleSends
+from gameday.chaos.base import Fault
+from gameday.chaos.faults.crash_at import CrashAt
+from gameday.chaos.faults.fail_handler import FailHandler
+from gameday.chaos.faults.kill_consumer import KillConsumer
+from gameday.chaos.faults.lose_delete import LoseDelete
+from gameday.chaos.faults.lose_send_reply import LoseSendReply
+from gameday.chaos.faults.pause_consumer import PauseConsumer
+from gameday.chaos.faults.reshard import Reshard
+from gameday.chaos.faults.stretch_processing import StretchProcessing
+from gameday.chaos.faults.throttle_sends import ThrottleSends
 
 FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from chaos.stage import Crew, NotInjected, Stage, Victim
-from history import events
-from history.control import Disturbance
-from history.events import Value
+from gameday.chaos.stage import Crew, NotInjected, Stage, Victim
+from gameday.history import events
+from gameday.history.events import Value
+from gameday.processes.control import Disturbance
 
 # A place in a crew: the subscription, and the number of the member from 0.
 Place = tuple[str, int]

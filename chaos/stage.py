@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from history.control import Disturbance
-from history.errors import RunError
-from history.writer import Writer
-from transports.base import ReshardAction, Resharding
+from gameday.history.errors import RunError
+from gameday.history.writer import Writer
+from gameday.processes.control import Disturbance
+from gameday.transports.base import ReshardAction, Resharding
 
 Report = dict[str, Any]
 

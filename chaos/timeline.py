@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from chaos.base import ConsumerFault, Fault, Strike, TimelineError
-from chaos.scene import Place, Scene
-from chaos.stage import NotInjected, Stage
-from history.clock import NS_PER_S
+from gameday.chaos.base import ConsumerFault, Fault, Strike, TimelineError
+from gameday.chaos.scene import Place, Scene
+from gameday.chaos.stage import NotInjected, Stage
+from gameday.history.clock import NS_PER_S
 
 _STRIKES_MAX = 10_000
 

@@ -1,4 +1,4 @@
-"""One consumer process: `python -m consumers --config FILE --name NAME [--arm DISTURBANCE]…`.
+"""One consumer process: `python -m gameday.consumers --config FILE --name NAME [--arm DISTURBANCE]…`.
 
 It opens its store, its client and its history file, takes commands on standard input and works until SIGTERM or the
 end of its input; then it drains and exits 0. A drain that took too long leaves its messages to expire and exits 1; a
@@ -18,23 +18,23 @@ from typing import Any
 
 import orjson
 
-from consumers.carrier import AioCarrier
-from consumers.config import ConsumerConfig
-from consumers.disturbances import Disturbances
-from consumers.guards import GUARDS
-from consumers.handlers import HANDLERS
-from consumers.lease_stores import make_leases
-from consumers.leases import LeaseStore
-from consumers.stores import make_store
-from consumers.stream import StreamWorker
-from consumers.work import BaseWorker, Tools
-from consumers.worker import Worker
-from history import control
-from history.control import Disturbance
-from history.errors import GamedayError, ProcessError, UsageError
-from history.writer import Writer
-from transports.base import CallFailed
-from transports.registry import TRANSPORTS
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.disturbances import Disturbances
+from gameday.consumers.guards import GUARDS
+from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.lease_stores import make_leases
+from gameday.consumers.leases import LeaseStore
+from gameday.consumers.stores import make_store
+from gameday.consumers.stream import StreamWorker
+from gameday.consumers.work import BaseWorker, Tools
+from gameday.consumers.worker import Worker
+from gameday.history.errors import GamedayError, ProcessError, UsageError
+from gameday.history.writer import Writer
+from gameday.processes import control
+from gameday.processes.control import Disturbance
+from gameday.transports.base import CallFailed
+from gameday.transports.carriers.aio import AioCarrier
+from gameday.transports.registry import TRANSPORTS
 
 # How much longer than its longest poll a call may take before it counts as lost.
 _READ_MARGIN_S = 10.0

@@ -1,4 +1,4 @@
-"""What one consumer process is told: written by the conductor as JSON, read by `python -m consumers --config`.
+"""What one consumer process is told: written by the conductor as JSON, read by `python -m gameday.consumers --config`.
 
 All incarnations of all slots of a subscription share one file; only the name differs, and that is an argument.
 """
@@ -13,10 +13,10 @@ from typing import Any
 
 import orjson
 
-from history.clock import Clock
-from history.errors import UsageError
-from transports.base import Addresses
-from transports.endpoint import Endpoint
+from gameday.history.clock import Clock
+from gameday.history.errors import UsageError
+from gameday.transports.base import Addresses
+from gameday.transports.endpoint import Endpoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

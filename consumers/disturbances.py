@@ -10,8 +10,8 @@ import os
 import signal
 from dataclasses import dataclass
 
-from history import control
-from history.control import Disturbance
+from gameday.processes import control
+from gameday.processes.control import Disturbance
 
 POINTS = ("after-receive", "before-effect", "after-effect", "before-delete", "after-delete")
 KINDS = ("stretch-processing", "fail-handler", "crash-at", "lose-delete")

@@ -11,18 +11,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from consumers.carrier import AioCarrier
-from consumers.effects import Begun, Key
-from transports.base import Answer, Call, CallFailed
-from transports.endpoint import Endpoint
+from gameday.consumers.effects import Begun, Key
+from gameday.transports.aws_errors import is_throttle
+from gameday.transports.base import Answer, Call, CallFailed
+from gameday.transports.carriers.aio import AioCarrier
+from gameday.transports.endpoint import Endpoint
 
 SERVICE = "dynamodb"
 _READ_TIMEOUT_S = 10.0
 _CONNECTIONS = 32
 _TRIES = 6
 _FIRST_PAUSE_S = 0.02
-# docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html: nothing was written, try again.
-_AGAIN = ("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded")
 _ACTIVE_PAUSE_S = 0.5
 _ACTIVE_LOOKS = 120
 
@@ -94,7 +93,7 @@ class DynamoDBTable:
                 return await self._carry(call)
             except CallFailed as error:
                 conflict = "TransactionConflict" in str(error) and "ConditionalCheckFailed" not in str(error)
-                if not error.definite or not (conflict or error.code in _AGAIN):
+                if not error.definite or not (conflict or is_throttle(error.code)):
                     raise
             await asyncio.sleep(pause_s)
             pause_s *= 2

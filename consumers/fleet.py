@@ -17,12 +17,12 @@ from pathlib import Path
 
 import orjson
 
-from consumers.config import ConsumerConfig
-from history import events
-from history.child import Child, Report, python
-from history.control import Disturbance
-from history.errors import ProcessError
-from history.writer import Writer
+from gameday.consumers.config import ConsumerConfig
+from gameday.history import events
+from gameday.history.errors import ProcessError
+from gameday.history.writer import Writer
+from gameday.processes.child import Child, Report, python
+from gameday.processes.control import Disturbance
 
 # So often in a row may a consumer die before it is ready; then it cannot be started at all.
 _DEATHS_MAX = 3
@@ -203,7 +203,7 @@ class Fleet:
         name = member.next_name()
         self._writer.announce(name)
         orders = self._standing_in(member.slot)
-        argv = python("-m", "consumers", "--config", self._config_path, "--name", name)
+        argv = python("-m", "gameday.consumers", "--config", self._config_path, "--name", name)
         for disturbance in orders:
             argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
         child = await Child.start(name=name, argv=argv, run=self._run)

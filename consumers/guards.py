@@ -24,11 +24,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from consumers.effects import EffectStore, Key
-from consumers.handlers import HandlerFailed
-from history.clock import NS_PER_S
-from history.events import EffectResult
-from transports.base import CallFailed
+from gameday.consumers.effects import EffectStore, Key
+from gameday.consumers.handlers import HandlerFailed
+from gameday.history.clock import NS_PER_S
+from gameday.history.events import EffectResult
+from gameday.transports.base import CallFailed
 
 
 class InProgress(HandlerFailed):

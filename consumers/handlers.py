@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from history.events import EffectResult
+from gameday.history.events import EffectResult
 
 
 class HandlerFailed(Exception):

@@ -12,10 +12,10 @@ from typing import Any
 
 import orjson
 
-from consumers.dynamodb import DynamoDBTable
-from consumers.leases import Lease, LeaseStore
-from consumers.sqlite import SqliteFile
-from transports.endpoint import Endpoint
+from gameday.consumers.dynamodb import DynamoDBTable
+from gameday.consumers.leases import Lease, LeaseStore
+from gameday.consumers.sqlite import SqliteFile
+from gameday.transports.endpoint import Endpoint
 
 
 class SqliteLeases(SqliteFile):

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consumers.effects import Begun, Key
-from transports.base import CallFailed
+from gameday.consumers.effects import Begun, Key
+from gameday.transports.base import CallFailed
 
 # Longer than any pause that a scenario inflicts: failing instead would burn a receive of every message in hand.
 _BUSY_S = 120.0

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from consumers.dynamodb import DynamoDBStore
-from consumers.effects import EffectStore
-from consumers.sqlite import SqliteStore
-from transports.endpoint import Endpoint
+from gameday.consumers.dynamodb import DynamoDBStore
+from gameday.consumers.effects import EffectStore
+from gameday.consumers.sqlite import SqliteStore
+from gameday.transports.endpoint import Endpoint
 
 STORES: Mapping[str, Callable[[Mapping[str, Any], Endpoint], EffectStore]] = {
     "sqlite": lambda settings, endpoint: SqliteStore(Path(settings["path"])),

@@ -26,13 +26,13 @@ from collections.abc import Coroutine, Iterable, Sequence
 from itertools import takewhile
 from typing import Any
 
-from consumers.config import ConsumerConfig
-from consumers.leases import Lease, LeaseStore, Watch, plan
-from consumers.work import BaseWorker, InHand, Tools, lanes, say
-from history import events
-from history.clock import NS_PER_S
-from history.events import SendResult
-from transports.base import CallFailed, Delivery, Shard, StreamSource
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.leases import Lease, LeaseStore, Watch, plan
+from gameday.consumers.work import BaseWorker, InHand, Tools, lanes, say
+from gameday.history import events
+from gameday.history.clock import NS_PER_S
+from gameday.history.events import SendResult
+from gameday.transports.base import CallFailed, Delivery, Shard, StreamSource
 
 # AWS answers five reads a second on a shard (docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html).
 _READ_PACE_S = 0.2

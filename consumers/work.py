@@ -16,16 +16,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from consumers.config import ConsumerConfig
-from consumers.disturbances import Disturbances
-from consumers.effects import EffectStore, Key
-from consumers.guards import Guard, Job
-from consumers.handlers import Handler, HandlerFailed
-from history import events
-from history.errors import HistoryError
-from history.events import EffectResult, Record
-from history.writer import Writer
-from transports.base import Answer, Call, CallFailed, Delivery
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.disturbances import Disturbances
+from gameday.consumers.effects import EffectStore, Key
+from gameday.consumers.guards import Guard, Job
+from gameday.consumers.handlers import Handler, HandlerFailed
+from gameday.history import events
+from gameday.history.errors import HistoryError
+from gameday.history.events import EffectResult, Record
+from gameday.history.writer import Writer
+from gameday.transports.base import Answer, Call, CallFailed, Delivery
 
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0

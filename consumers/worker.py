@@ -30,13 +30,13 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumers.config import ConsumerConfig
-from consumers.work import Attempt, BaseWorker, InHand, Tools, lanes, say
-from history import events
-from history.clock import NS_PER_S
-from history.events import Record, SendResult, SettleAction
-from transports.base import Call, CallFailed, Delivery, QueueSource
-from transports.registry import TRANSPORTS
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.work import Attempt, BaseWorker, InHand, Tools, lanes, say
+from gameday.history import events
+from gameday.history.clock import NS_PER_S
+from gameday.history.events import Record, SendResult, SettleAction
+from gameday.transports.base import Call, CallFailed, Delivery, QueueSource
+from gameday.transports.registry import TRANSPORTS
 
 # How long a finished message waits for others of its batch, so that one call deletes them together.
 _LINGER_S = 0.1

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.request import getproxies
 
-from loadgen.config import LoadConfig
-from loadgen.fast_carrier import JSON_SERVICES, FastCarrier
-from transports.base import Answer, Call
-from transports.carrier import BotoCarrier
-from transports.registry import TRANSPORTS
+from gameday.loadgen.config import LoadConfig
+from gameday.transports.base import Answer, Call
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.carriers.fast import JSON_SERVICES, FastCarrier
+from gameday.transports.registry import TRANSPORTS
 
 # Long enough for a broker in trouble, short enough that a lost answer is retried within the deduplication window.
 READ_TIMEOUT_S = 10.0

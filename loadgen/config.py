@@ -19,14 +19,14 @@ import boto3
 import orjson
 from pydantic import ValidationError
 
-from history.clock import NS_PER_S, Clock
-from history.errors import UsageError
-from loadgen.lanes import Lane
-from loadgen.schedule import Schedule
-from loadgen.shapes import SHAPES, Shape
-from transports.base import Addresses, SubscriptionSpec, Topology
-from transports.endpoint import Endpoint
-from transports.registry import TRANSPORTS
+from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.errors import UsageError
+from gameday.loadgen.lanes import Lane
+from gameday.loadgen.schedule import Schedule
+from gameday.loadgen.shapes import SHAPES, Shape
+from gameday.transports.base import Addresses, SubscriptionSpec, Topology
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 
 RETRIES = ("ordered", "unordered", "none")
 # What the hosts of AWS's own queues end with: everywhere, in China, and where a host has both kinds of IP address.

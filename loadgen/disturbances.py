@@ -7,8 +7,8 @@ the producer is told at once of a timeout and does not sit it out: the schedule'
 
 from __future__ import annotations
 
-from history.control import Disturbance
-from transports.base import CallFailed
+from gameday.processes.control import Disturbance
+from gameday.transports.base import CallFailed
 
 LOST_REPLY = "lose-send-reply"
 THROTTLE = "throttle-sends"

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
-from history.events import SendResult
-from loadgen.schedule import Message
+from gameday.history.events import SendResult
+from gameday.loadgen.schedule import Message
 
 Result = SendResult | Literal["refused"]
 

@@ -5,8 +5,8 @@ all of them stand by; that `done` is reported once, after every sending process 
 a sending process which vanished ends the load with an exit code that says so.
 
 With a conductor (standard input is a pipe) the start, the stop and the disturbances come from there, as told in
-history/control.py; the end of its input stops the load. Without one the load starts by itself, and ends with an exit
-code above 0 when nothing was sent.
+gameday/processes/control.py; the end of its input stops the load. Without one the load starts by itself, and ends with
+an exit code above 0 when nothing was sent.
 
 Other user classes may run beside ours. How many users of our class there are is Locust's to decide (`--users`,
 weights, `fixed_count`), so lanes are handed out when it has spawned them all: a lane without a user would never send.
@@ -25,13 +25,13 @@ import orjson
 from gevent.event import AsyncResult, Event
 from gevent.socket import wait_read
 
-from history.clock import Clock
-from history.control import Disturbance, report
-from history.errors import RunError
-from loadgen.config import LoadConfig
-from loadgen.disturbances import KINDS
-from loadgen.lanes import Tally
-from loadgen.node import FINISH_WITHIN_S
+from gameday.history.clock import Clock
+from gameday.history.errors import RunError
+from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.disturbances import KINDS
+from gameday.loadgen.lanes import Tally
+from gameday.loadgen.node import FINISH_WITHIN_S
+from gameday.processes.control import Disturbance, report
 
 logger = logging.getLogger(__name__)
 

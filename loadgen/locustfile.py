@@ -38,15 +38,17 @@ from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 _theirs = {str(Path(place).absolute()) for place in (".", *os.environ.get("PYTHONPATH", "").split(os.pathsep))}
 _path = sys.path[:]
 sys.path.sort(key=lambda place: str(Path(place).absolute()) in _theirs)
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(
+    0, str(next(place for place in Path(__file__).resolve().parents if (place / "gameday/cli.py").exists()))
+)
 
-from history.control import continue_when_orphaned, die_with_parent
-from history.errors import UsageError
-from loadgen.config import LoadConfig
-from loadgen.lanes import NS_PER_MS
-from loadgen.lead import STDIN, Lead
-from loadgen.node import Node
-from loadgen.sender import Sample
+from gameday.history.errors import UsageError
+from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.lanes import NS_PER_MS
+from gameday.loadgen.lead import STDIN, Lead
+from gameday.loadgen.node import Node
+from gameday.loadgen.sender import Sample
+from gameday.processes.control import continue_when_orphaned, die_with_parent
 
 # Locust takes out again what it put in front.
 sys.path[:] = _path

@@ -19,15 +19,15 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.queue import SimpleQueue
 
-from history.clock import Clock
-from history.control import Disturbance
-from history.errors import HistoryError
-from history.writer import DIRECTORY, Writer
-from loadgen.carriers import Carrier, carrier_for
-from loadgen.config import LoadConfig
-from loadgen.disturbances import Disturbances
-from loadgen.lanes import Feed, Lane, Tally
-from loadgen.sender import Sample, Sender
+from gameday.history.clock import Clock
+from gameday.history.errors import HistoryError
+from gameday.history.writer import DIRECTORY, Writer
+from gameday.loadgen.carriers import Carrier, carrier_for
+from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.disturbances import Disturbances
+from gameday.loadgen.lanes import Feed, Lane, Tally
+from gameday.loadgen.sender import Sample, Sender
+from gameday.processes.control import Disturbance
 
 logger = logging.getLogger(__name__)
 

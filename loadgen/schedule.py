@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from history.clock import NS_PER_S
-from loadgen.shapes import Shape
+from gameday.history.clock import NS_PER_S
+from gameday.loadgen.shapes import Shape
 
 
 class Message(NamedTuple):

@@ -11,16 +11,16 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from history import envelope, events
-from history.clock import NS_PER_S, Clock
-from history.writer import Writer
-from loadgen.config import LoadConfig
-from loadgen.disturbances import Disturbances
-from loadgen.lanes import Attempt, Feed, Lane
-from loadgen.schedule import Message, producer
-from transports.aws_errors import is_permanent
-from transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
-from transports.registry import TRANSPORTS
+from gameday.history import envelope, events
+from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.writer import Writer
+from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.disturbances import Disturbances
+from gameday.loadgen.lanes import Attempt, Feed, Lane
+from gameday.loadgen.schedule import Message, producer
+from gameday.transports.aws_errors import is_permanent
+from gameday.transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
+from gameday.transports.registry import TRANSPORTS
 
 LOOK_AHEAD_NS = NS_PER_S
 

@@ -1,4 +1,6 @@
-"""Writes docs/claims.md from the registries, so that the catalogue cannot tell anything but what the code does.
+"""Writes from the registries what the documents say of them, so that they cannot tell anything but what the code does.
+
+docs/claims.md is written whole. In other pages it is what stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 
 python scripts/generate_docs.py            write it
 python scripts/generate_docs.py --check    exit code 1 if it is not what would be written
@@ -13,20 +15,23 @@ from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from chaos.base import Entry
-from chaos.base import units as fault_units
-from chaos.registry import FAULTS
-from consumers import guards
-from gameday.catalogue import catalogue
-from gameday.scenario import short_bound
-from history.manifest import ALIASES, BOUNDS, Subscription
-from loadgen.shapes import SHAPES, Shape
-from loadgen.shapes import units as shape_units
-from verify.claim_texts import CLAIM_TEXTS, ClaimText
-from verify.claims import RULES, Rule
-from verify.registry import CHECKS
+from gameday.chaos.base import Entry
+from gameday.chaos.base import units as fault_units
+from gameday.chaos.registry import FAULTS
+from gameday.consumers import guards
+from gameday.history.manifest import ALIASES, BOUNDS, Subscription
+from gameday.loadgen.shapes import SHAPES, Shape
+from gameday.loadgen.shapes import units as shape_units
+from gameday.scenario import model as scenario
+from gameday.scenario.catalogue import catalogue
+from gameday.scenario.model import short_bound
+from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
+from gameday.transports.registry import TRANSPORTS
+from gameday.verify.claim_texts import CLAIM_TEXTS, ClaimText
+from gameday.verify.claims import RULES, Rule
+from gameday.verify.registry import CHECKS
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "claims.md"
+ROOT = Path(__file__).resolve().parent.parent
 # What a claim may speak of, each tried on its rule with a subscription that is nothing else.
 _COVERED: Mapping[str, Subscription] = {
     "ordered by group": Subscription(ordered_by="group"),
@@ -101,7 +106,7 @@ def page() -> str:
             *_anomalies(),
             *_faults(),
             *_shapes(),
-            *_listed("Transports", "transports", "promises", "`transports/registry.py`"),
+            *_listed("Transports", "transports", "promises", "`gameday/transports/registry.py`"),
             *_listed("Handlers", "handlers", "what it does", "`consumers/handlers.py`"),
             *_guards(),
         ]
@@ -115,7 +120,8 @@ def _claims() -> Iterator[str]:
         "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
         "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
         "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error "
-        "that the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in `verify/claims.py`."
+        "that the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in "
+        "`gameday/verify/claims.py`."
     )
     yield ""
     aliases = {name: alias for alias, name in ALIASES.items()}
@@ -169,8 +175,8 @@ def _anomalies() -> Iterator[str]:
     yield "## Anomalies"
     yield ""
     yield (
-        "Each is one query, `verify/checks/NAME.sql`, registered in `verify/registry.py`. A *legal* one is something "
-        "that AWS allows: it is counted and explained, and violates nothing."
+        "Each is one query, `gameday/verify/checks/NAME.sql`, registered in `gameday/verify/registry.py`. A "
+        "*legal* one is something that AWS allows: it is counted and explained, and violates nothing."
     )
     yield ""
     rows = []
@@ -178,7 +184,7 @@ def _anomalies() -> Iterator[str]:
         breaks = [claim for claim, rule in RULES.items() if name in rule.violated_by]
         strict = [claim for claim, rule in RULES.items() if name in rule.strict_adds]
         violates = [*(f"`{claim}`" for claim in breaks), *(f"`{claim}` if strict" for claim in strict)]
-        path = f"../verify/checks/{name.replace('-', '_')}.sql"
+        path = f"../gameday/verify/checks/{name.replace('-', '_')}.sql"
         nothing = "legal" if check.legal else "no claim of its own"
         rows.append((f"[`{name}`]({path})", check.summary, ", ".join(violates) or nothing))
     yield from _table(("anomaly", "found when", "violates"), rows)
@@ -267,14 +273,47 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield ""
 
 
+def _refusals() -> str:
+    """Which scenario which target refuses, and why."""
+    rows = []
+    for name in scenario.names():
+        read = scenario.load(scenario.find(name))
+        whys = []
+        for product in (MINISTACK, LOCALSTACK, MOTO, MEMORY):
+            gaps = product.gaps_of(TRANSPORTS[read.transport])
+            whys.append("; ".join(gaps[need] for need in scenario.needs_of(read) if need in gaps))
+        if any(whys):
+            rows.append((f"`{name}`", *(f"refused: {why}" if why else "runs" for why in whys)))
+    head = ("refused scenario", "`embedded` (MiniStack)", "LocalStack 4.14", "moto", "`memory`")
+    return "\n" + "\n".join(_table(head, rows))
+
+
+def _between(text: str, name: str, content: str) -> str:
+    """Errors: ValueError when the page has no such marks."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, content_and_after = text.split(begin)
+    _, after = content_and_after.split(end)
+    return before + begin + content + end + after
+
+
+def written(root: Path) -> dict[Path, str]:
+    """Every page with what is generated in it, as it should be."""
+    readme = root / "README.md"
+    return {
+        root / "docs" / "claims.md": page(),
+        readme: _between(readme.read_text(encoding="utf-8"), "refused", _refusals()),
+    }
+
+
 def main() -> int:
-    wanted = page()
+    wanted = written(ROOT)
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv[1:]:
-        current = PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted
-        if not current:
-            print(f"{PAGE} is not current; write it with: python scripts/generate_docs.py", file=sys.stderr)
-        return 0 if current else 1
-    PAGE.write_text(wanted, encoding="utf-8")
+        for path in stale:
+            print(f"{path} is not current; write it with: python scripts/generate_docs.py", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(wanted[path], encoding="utf-8")
     return 0
 
 

@@ -25,8 +25,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gameday.target import free_port
-from history.control import die_with_parent
+from gameday.processes.control import die_with_parent
+from gameday.targets.target import free_port
 
 _ROOT = Path(__file__).resolve().parent.parent
 _READY_S = 120.0

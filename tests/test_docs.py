@@ -13,16 +13,17 @@ import pytest
 import typer.main
 from pydantic import BaseModel
 
-from chaos.base import Entry
-from gameday import scenario
+from gameday.chaos.base import Entry
 from gameday.cli import app
-from gameday.document import parse
-from history.manifest import BOUNDS
-from history.reader import unknown_names
+from gameday.history.errors import TargetLacks
+from gameday.history.manifest import BOUNDS
+from gameday.history.reader import unknown_names
+from gameday.scenario import model as scenario
+from gameday.scenario.document import parse
+from gameday.verify.judge import EXIT_CODES
+from gameday.verify.registry import CHECKS
+from gameday.watch.observer import Metrics, Observer
 from scripts import generate_docs
-from verify.judge import EXIT_CODES
-from verify.observer import Metrics, Observer
-from verify.registry import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -68,21 +69,26 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert dead == []
 
 
-def test_the_catalogue_is_current() -> None:
-    assert generate_docs.PAGE.read_text("utf-8") == generate_docs.page(), (
-        "docs/claims.md is not what the registries say; run: python scripts/generate_docs.py"
-    )
+def test_what_is_generated_is_current() -> None:
+    for path, text in generate_docs.written(ROOT).items():
+        assert path.read_text("utf-8") == text, (
+            f"{path} is not what the registries say; run: python scripts/generate_docs.py"
+        )
 
 
-def test_a_catalogue_that_is_not_current_is_refused(
+def test_what_is_not_current_is_refused_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(generate_docs, "PAGE", tmp_path / "claims.md")
+    (tmp_path / "docs").mkdir()
+    for path in generate_docs.written(ROOT):
+        (tmp_path / path.relative_to(ROOT)).write_text(path.read_text("utf-8").replace("refused:", "runs, but"))
+    monkeypatch.setattr(generate_docs, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["generate_docs.py", "--check"])
     assert generate_docs.main() == 1
-    assert "python scripts/generate_docs.py" in capsys.readouterr().err
+    assert "README.md is not current; write it with: python scripts/generate_docs.py" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["generate_docs.py"])
     assert generate_docs.main() == 0
+    assert (tmp_path / "README.md").read_text("utf-8") == README
     monkeypatch.setattr(sys, "argv", ["generate_docs.py", "--check"])
     assert generate_docs.main() == 0
 
@@ -203,7 +209,7 @@ def test_the_reference_names_every_anomaly_claim_and_exit_code() -> None:
     claims = [re.findall(r"`([\w-]+)`", row[0])[0] for row in table(HISTORY, "claim")]
     assert claims == list(BOUNDS)
     codes = {int(row[0]) for row in table(HISTORY, "code")}
-    assert set(EXIT_CODES.values()) | {2, 4, 130} == codes
+    assert set(EXIT_CODES.values()) | {2, 4, TargetLacks.exit_code, 130} == codes
 
 
 def test_the_reader_knows_every_field_that_the_page_names() -> None:

@@ -17,27 +17,40 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 # Which other floors each floor may import.
+GROUND = {"history"}
+BELOW = GROUND | {"processes", "transports"}
+SIBLINGS = {"loadgen", "consumers", "chaos", "conformance", "targets", "verify", "watch"}
 FLOORS: dict[str, set[str]] = {
     "history": set(),
-    "transports": {"history"},
-    "loadgen": {"transports", "history"},
-    "consumers": {"transports", "history"},
-    "chaos": {"transports", "history"},
-    "verify": {"history"},
-    "gameday": {"history", "transports", "loadgen", "consumers", "chaos", "verify"},
+    "processes": GROUND,
+    "transports": GROUND,
+    "emulator": BELOW,
+    "verify": GROUND,
+    "watch": GROUND | {"processes"},
+    "targets": BELOW,
+    "conformance": BELOW,
+    "loadgen": BELOW,
+    "consumers": BELOW,
+    "chaos": BELOW,
+    "scenario": BELOW | SIBLINGS,
+    "report": BELOW | SIBLINGS | {"scenario"},
+    "run": BELOW | SIBLINGS | {"scenario", "report"},
+    # The roof: the command line.
+    "gameday": BELOW | SIBLINGS | {"scenario", "report", "run"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
-FOREIGN = {"history": {"orjson"}, "chaos": {"pydantic"}}
+FOREIGN = {"history": {"orjson"}, "processes": {"orjson"}, "chaos": {"pydantic"}}
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
-ENTRY_POINTS = {"loadgen.locustfile"}
+ENTRY_POINTS = {"gameday.loadgen.locustfile"}
 
 
 def _modules() -> dict[str, Path]:
-    """Every module of ours by its dotted name."""
+    """Every module of ours by its dotted name; three of the packages are links to what stands at the root."""
     found = {}
-    for floor in FLOORS:
-        for path in sorted((ROOT / floor).rglob("*.py")):
+    places = [ROOT / "gameday", *(path for path in (ROOT / "gameday").iterdir() if path.is_symlink())]
+    for place in places:
+        for path in sorted(place.rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -64,12 +77,15 @@ def packages(path: Path) -> set[str]:
 
 
 def floor_of(name: str) -> str:
-    return name.partition(".")[0]
+    """The floor of one of our modules by its dotted name; what stands in `gameday` itself is the roof."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else parts[0]
 
 
 def forbidden(floor: str, path: Path) -> set[str]:
     """The floors that a file of `floor` imports and must not."""
-    return (packages(path) & FLOORS.keys()) - FLOORS[floor] - {floor}
+    ours = {name for name in imports(path) if name.partition(".")[0] == "gameday" and name != "gameday"}
+    return {floor_of(name) for name in ours} - FLOORS[floor] - {floor}
 
 
 def test_a_module_imports_only_from_floors_below_it() -> None:
@@ -79,17 +95,31 @@ def test_a_module_imports_only_from_floors_below_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["import consumers.fleet", "def f():\n    from loadgen import shapes", "import verify"]
+    "line",
+    [
+        "import gameday.consumers.fleet",
+        "def f():\n    from gameday.loadgen import shapes",
+        "from gameday import verify",
+        "from gameday.cli import main",
+    ],
 )
 def test_an_import_of_a_sibling_is_seen(tmp_path: Path, line: str) -> None:
     path = tmp_path / "fault.py"
-    path.write_text(f"import history.events\n{line}\n")
+    path.write_text(f"import gameday.history.events\n{line}\n")
     assert forbidden("chaos", path)
     assert not forbidden("gameday", path)
 
 
+def test_everything_of_ours_is_imported_by_its_one_name() -> None:
+    """A directory at the root could be imported as a package of its own too; then each module would be there twice."""
+    linked = {path.name for path in (ROOT / "gameday").iterdir() if path.is_symlink()}
+    assert {"loadgen", "consumers", "chaos"} <= linked
+    files = [*MODULES.values(), *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("[bs]*/*.py"))]
+    assert [str(path) for path in files if packages(path) & linked] == []
+
+
 def test_a_low_floor_stands_on_little() -> None:
-    known = sys.stdlib_module_names | FLOORS.keys()
+    known = sys.stdlib_module_names | {"gameday"}
     for name, path in MODULES.items():
         if (allowed := FOREIGN.get(floor_of(name))) is not None:
             assert packages(path) - known <= allowed, f"{name} needs more than {allowed}"
@@ -122,17 +152,17 @@ def test_no_module_is_dead() -> None:
 
 
 def test_every_fault_has_its_line() -> None:
-    registered = importlib.import_module("chaos.registry").FAULTS
+    registered = importlib.import_module("gameday.chaos.registry").FAULTS
     for name, fault in registered.items():
-        assert fault.__module__ == f"chaos.faults.{name.replace('-', '_')}", "a file is named for its fault"
-    files = {name for name in MODULES if name.startswith("chaos.faults.")}
+        assert fault.__module__ == f"gameday.chaos.faults.{name.replace('-', '_')}", "a file is named for its fault"
+    files = {name for name in MODULES if name.startswith("gameday.chaos.faults.")}
     assert files == {fault.__module__ for fault in registered.values()}
 
 
 def test_every_query_is_asked() -> None:
     """A query that no code reads would let its claim hold for lack of a question."""
     code = "\n".join(path.read_text("utf-8") for name, path in MODULES.items() if floor_of(name) == "verify")
-    for path in sorted((ROOT / "verify").rglob("*.sql")):
+    for path in sorted((ROOT / "gameday/verify").rglob("*.sql")):
         named = path.stem in code or path.stem.replace("_", "-") in code
         whole_directory = f'"{path.parent.name}"' in code and ".sql" in code
         assert named or whole_directory, f"{path.relative_to(ROOT)} is named nowhere in verify/"

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from chaos.base import ConsumerFault, Count, Lasting, Share
-from chaos.scene import LOOK_AGAIN_S, Scene
-from chaos.stage import Victim
+from gameday.chaos.base import ConsumerFault, Count, Lasting, Share
+from gameday.chaos.scene import LOOK_AGAIN_S, Scene
+from gameday.chaos.stage import Victim
 
 
 class CrashAt(Lasting, ConsumerFault):

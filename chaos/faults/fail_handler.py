@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import ConsumerFault, Lasting, Pick, Share
-from chaos.scene import Scene
+from gameday.chaos.base import ConsumerFault, Lasting, Pick, Share
+from gameday.chaos.scene import Scene
 
 
 class FailHandler(Lasting, ConsumerFault):

@@ -11,9 +11,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import ConsumerFault
-from chaos.scene import Scene
-from chaos.stage import NotInjected, Victim
+from gameday.chaos.base import ConsumerFault
+from gameday.chaos.scene import Scene
+from gameday.chaos.stage import NotInjected, Victim
 
 
 class KillConsumer(ConsumerFault):

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import ConsumerFault, Lasting, Pick, Share
-from chaos.scene import Scene
+from gameday.chaos.base import ConsumerFault, Lasting, Pick, Share
+from gameday.chaos.scene import Scene
 
 
 class LoseDelete(Lasting, ConsumerFault):

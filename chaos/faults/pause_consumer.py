@@ -1,7 +1,8 @@
 """Pause a consumer: SIGSTOP, and SIGCONT after a while, as a long collection or a starved machine does it.
 
 Once awake, it settles messages that may long be somebody else's. It is proven by the process's state in /proc (Linux),
-and the process is woken on every exit; if the conductor itself is killed, the kernel wakes it (history/control.py).
+and the process is woken on every exit; if the conductor itself is killed, the kernel wakes it
+(gameday/processes/control.py).
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import ConsumerFault, Seconds
-from chaos.scene import Scene
-from chaos.stage import NotInjected, Victim
+from gameday.chaos.base import ConsumerFault, Seconds
+from gameday.chaos.scene import Scene
+from gameday.chaos.stage import NotInjected, Victim
 
 
 class PauseConsumer(ConsumerFault):

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import Fault
-from chaos.scene import Scene
-from chaos.stage import NotInjected
-from transports.base import CallFailed
+from gameday.chaos.base import Fault
+from gameday.chaos.scene import Scene
+from gameday.chaos.stage import NotInjected
+from gameday.transports.base import CallFailed
 
 
 class Reshard(Fault):

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, TimesVisibilityTimeout
-from chaos.scene import Scene
-from history.control import Disturbance
+from gameday.chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, TimesVisibilityTimeout
+from gameday.chaos.scene import Scene
+from gameday.processes.control import Disturbance
 
 
 class StretchProcessing(Lasting, ConsumerFault):

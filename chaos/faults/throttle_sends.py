@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chaos.base import Fault, Lasting, Share
-from chaos.scene import Scene
+from gameday.chaos.base import Fault, Lasting, Share
+from gameday.chaos.scene import Scene
 
 
 class ThrottleSends(Lasting, Fault):

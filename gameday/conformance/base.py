@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
-from transports.aws_errors import NEVER_SENT
-from transports.base import Answer, Call, CallFailed
+from gameday.transports.aws_errors import NEVER_SENT, THROTTLES, lacks
+from gameday.transports.base import Answer, Call, CallFailed
 
 T = TypeVar("T")
 
@@ -206,28 +206,10 @@ def rule(probe: Probe) -> str:
     return " ".join((probe.__doc__ or "").split())
 
 
-_LACKING_CODES = (
-    "UnknownOperation",
-    "UnknownAction",
-    "InvalidAction",
-    "NotImplemented",
-    "UnsupportedOperation",
-    "404",
-    "501",
-)
-_LACKING_WORDS = ("not implemented", "not yet implemented", "not been implemented", "not supported", "not enabled")
-
-
-def lacks(failed: CallFailed) -> bool:
-    """Whether a failure says that the endpoint does not have the operation at all."""
-    text = str(failed).lower()
-    return failed.code.startswith(_LACKING_CODES) or any(words in text for words in _LACKING_WORDS)
-
-
 # Parts of the codes of failures that any call may meet: too many of them, credentials, no connection
 # (docs.aws.amazon.com/general/latest/gr/api-retries.html, and the common errors of every API reference).
 _ON_THE_WAY = (
-    *("Throttl", "ThroughputExceeded", "LimitExceeded", "TooManyRequests", "SlowDown"),
+    *THROTTLES,
     *("AccessDenied", "NotAuthorized", "AuthFailure", "Token", "UnrecognizedClient", "Signature", "AccessKey", "OptIn"),
     *NEVER_SENT,
 )

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from gameday.conformance.base import Bench, claim, missing
-from transports.base import Answer, Call, Delivery
-from transports.queue import BATCH_MAX, SERVICE, SqsQueue, sending_policy
+from gameday.transports.base import Answer, Call, Delivery
+from gameday.transports.queue import BATCH_MAX, SERVICE, SqsQueue, sending_policy
 
 HIDDEN_S = 120
 _LONG_POLL_S = 1

@@ -7,18 +7,14 @@ not have is `not-implemented` and costs one call; and that nothing made by a pro
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Protocol
 
-from gameday import target as targets
 from gameday.conformance.base import (
     Bench,
     Cell,
@@ -28,15 +24,15 @@ from gameday.conformance.base import (
     Result,
     Undecided,
     Violated,
-    lacks,
     rule,
 )
 from gameday.conformance.registry import NEEDS, PROBES
-from history.errors import Interrupted, TargetError, UsageError
-from transports.aws_errors import UNREACHABLE
-from transports.base import Call, CallFailed
-from transports.carrier import BotoCarrier
-from transports.endpoint import Endpoint
+from gameday.history.errors import Interrupted, TargetError, UsageError
+from gameday.transports.aws_errors import UNREACHABLE, lacks
+from gameday.transports.base import Call, CallFailed
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.services import LOOKS
 
 # Probes mostly wait; more at once would only queue up inside an emulator.
 _AT_ONCE = 16
@@ -48,9 +44,9 @@ _EXIT: Mapping[Result, int] = {"violated": 1, "unknown": 3, "not-implemented": 3
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix:
-    """What became of every probe that was asked for, in the catalogue's order."""
+    """What became of every probe that was asked for, in the catalogue's request."""
 
-    target: targets.Kind
+    target: str
     what: str
     cells: Sequence[Cell]
 
@@ -61,15 +57,30 @@ class Matrix:
         return 1 if 1 in codes else max(codes, default=3)
 
 
+class Probed(Protocol):
+    """The target that is probed: see gameday/targets/target.py."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def endpoint(self) -> Endpoint: ...
+    async def died(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class ProbeRequest:
     """What a person asked for. `dedup_window_s`: the endpoint's, where it was shortened."""
 
-    target: targets.Kind
-    url: str | None
     services: Sequence[str]
     slow: bool
     dedup_window_s: float
+
+    @property
+    def needed(self) -> list[str]:
+        """The AWS services that the probes call."""
+        return list(dict.fromkeys(need for service in self.services for need in NEEDS[service]))
 
 
 def chosen(text: str | None) -> Sequence[str]:
@@ -152,7 +163,7 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
     services = list(services)
     for service in services:
         try:
-            carry(targets.LOOKS[service])
+            carry(LOOKS[service])
         except CallFailed as failed:
             failures[service] = failed
     told = {service: f"at {endpoint.url(service)}: {failure}" for service, failure in failures.items()}
@@ -169,37 +180,15 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
     return {service: _plain(f"{service} {told[service]}") for service, failure in failures.items() if lacks(failure)}
 
 
-async def conformance(order: Order, *, started: Callable[[int], None], done: Callable[[Cell], None]) -> Matrix:
-    """Run what was ordered. `started` hears how many cells there will be, `done` of each.
-
-    Errors: TargetError, UsageError, Interrupted.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    needed = list(dict.fromkeys(need for service in order.services for need in NEEDS[service]))
-    try:
-        with tempfile.TemporaryDirectory(prefix="gameday-conformance-") as scratch:
-            at = await _start(order, needed, Path(scratch))
-            try:
-                return await _watched(order, at, needed, started, done)
-            finally:
-                await at.stop()
-    except asyncio.CancelledError:
-        raise Interrupted("interrupted; what the probes had made is removed") from None
-
-
-async def _watched(
-    order: Order,
-    at: targets.Target,
-    needed: Sequence[str],
-    started: Callable[[int], None],
-    done: Callable[[Cell], None],
+async def conformance(
+    request: ProbeRequest, at: Probed, *, started: Callable[[int], None], done: Callable[[Cell], None]
 ) -> Matrix:
-    """The probes at work in threads, until they are done or the target is not there any more."""
+    """Run what was asked for. `started` hears how many cells there will be, `done` of each.
+
+    The probes work in threads, until they are done or the target is not there any more. Errors: TargetError.
+    """
     over = threading.Event()
-    work = asyncio.create_task(asyncio.to_thread(_run, order, at, needed, over, started, done))
+    work = asyncio.create_task(asyncio.to_thread(_run, request, at, over, started, done))
     death = asyncio.create_task(at.died())
     try:
         await asyncio.wait([work, death], return_when=asyncio.FIRST_COMPLETED)
@@ -213,18 +202,9 @@ async def _watched(
         death.cancel()
 
 
-async def _start(order: Order, needed: Sequence[str], scratch: Path) -> targets.Target:
-    if order.target != "localstack":
-        return await targets.start(
-            order.target, transport="sqs", services=needed, url=order.url, environ=os.environ, run=scratch
-        )
-    return targets.given(needed, order.url, os.environ)
-
-
 def _run(
-    order: Order,
-    at: targets.Target,
-    needed: Sequence[str],
+    request: ProbeRequest,
+    at: Probed,
     over: threading.Event,
     started: Callable[[int], None],
     done: Callable[[Cell], None],
@@ -236,13 +216,13 @@ def _run(
             raise Undecided("interrupted")
 
     conditions = Conditions(
-        carry=carry, wait=wait, now=time.monotonic, slow=order.slow, dedup_window_s=order.dedup_window_s
+        carry=carry, wait=wait, now=time.monotonic, slow=request.slow, dedup_window_s=request.dedup_window_s
     )
-    if not targets.on_this_machine(at.endpoint):
+    if not at.endpoint.on_this_machine:
         conditions = replace(conditions, patience_s=_REMOTE_PATIENCE_S, limit_s=4 * _REMOTE_PATIENCE_S, at_once=False)
     # Made here, one after the other: making a client is not safe between threads.
-    absent = look(needed, carry, at.endpoint)
-    started(sum(len(PROBES[service]) for service in order.services))
+    absent = look(request.needed, carry, at.endpoint)
+    started(sum(len(PROBES[service]) for service in request.services))
 
     def heard(cell: Cell) -> None:
         # Raised here, it keeps the probes that have not begun from beginning.
@@ -250,5 +230,5 @@ def _run(
             raise Interrupted("interrupted")
         done(cell)
 
-    cells = ask_all(order.services, conditions, absent=absent, done=heard)
+    cells = ask_all(request.services, conditions, absent=absent, done=heard)
     return Matrix(target=at.kind, what=at.what, cells=cells)

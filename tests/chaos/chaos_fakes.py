@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos.registry import FAULTS
-from chaos.stage import Stage
-from chaos.timeline import Outcome, Runner, plan
-from history import reader
-from history.clock import Clock
-from history.control import Disturbance
-from history.writer import Writer
-from transports.base import CallFailed, ReshardAction, Resharding
+from gameday.chaos.registry import FAULTS
+from gameday.chaos.stage import Stage
+from gameday.chaos.timeline import Outcome, Runner, plan
+from gameday.history import reader
+from gameday.history.clock import Clock
+from gameday.history.writer import Writer
+from gameday.processes.control import Disturbance
+from gameday.transports.base import CallFailed, ReshardAction, Resharding
 
 
 class Place:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import orjson
 
-from chaos.registry import FAULTS
-from chaos.stage import Report, Stage
-from chaos.timeline import Runner, plan
-from history.child import Child
-from history.clock import Clock
-from history.control import Disturbance, continue_when_orphaned, report
-from history.writer import Writer
+from gameday.chaos.registry import FAULTS
+from gameday.chaos.stage import Report, Stage
+from gameday.chaos.timeline import Runner, plan
+from gameday.history.clock import Clock
+from gameday.history.writer import Writer
+from gameday.processes.child import Child
+from gameday.processes.control import Disturbance, continue_when_orphaned, report
 
 DEADLINE_S = 20.0
 

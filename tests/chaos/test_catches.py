@@ -15,29 +15,29 @@ from typing import Any
 
 import pytest
 
-from chaos.registry import FAULTS
-from chaos.stage import Line, Stage
-from chaos.timeline import Outcome, Runner, plan
-from consumers.config import ConsumerConfig
-from consumers.fleet import Fleet
-from consumers.stores import make_store
-from history import envelope, reader
-from history.child import Child
-from history.clock import Clock
-from history.events import Record
-from history.writer import Writer
-from loadgen.config import LoadConfig
+from gameday.chaos.registry import FAULTS
+from gameday.chaos.stage import Line, Stage
+from gameday.chaos.timeline import Outcome, Runner, plan
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.fleet import Fleet
+from gameday.consumers.stores import make_store
+from gameday.history import envelope, reader
+from gameday.history.clock import Clock
+from gameday.history.events import Record
+from gameday.history.writer import Writer
+from gameday.loadgen.config import LoadConfig
+from gameday.processes.child import Child
+from gameday.transports.base import Addresses, Outgoing, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 from tests.chaos.chaos_fakes import faults
-from transports.base import Addresses, Outgoing, SubscriptionSpec, Topology
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.registry import TRANSPORTS
 
 pytestmark = pytest.mark.live
 
 DEADLINE_S = 30.0
 HIDDEN_S = 1
-TRANSPORT = TRANSPORTS["memory"]
+TRANSPORT = TRANSPORTS["sqs"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -169,7 +169,7 @@ class Arena:
 @asynccontextmanager
 async def arenas(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Arena, Arena]]:
     """The correct consumers and the broken ones."""
-    broker = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory"], run=tmp_path)
+    broker = await Child.start(name="broker", argv=[sys.executable, "-m", "gameday.emulator"], run=tmp_path)
     try:
         ready = await broker.report("ready", timeout_s=DEADLINE_S)
         assert ready, broker.last_words()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from chaos.registry import FAULTS
-from history.errors import HistoryError
+from gameday.chaos.registry import FAULTS
+from gameday.history.errors import HistoryError
+from gameday.transports.base import CallFailed, Resharding
 from tests.chaos.chaos_fakes import World, until
-from transports.base import CallFailed, Resharding
 
 # Each fault as a scenario might write it; of those that last, for longer than any test waits.
 ENTRIES: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
         signals = [what for who, what, _ in world.did if who == name and what in ("SIGSTOP", "SIGCONT")]
         return signals[-1:] == ["SIGSTOP"]
 
-    monkeypatch.setattr("chaos.faults.pause_consumer.is_stopped", is_stopped)
+    monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", is_stopped)
     return world
 
 
@@ -258,7 +258,7 @@ def test_pause_does_not_wake_what_another_strike_stopped(world: World) -> None:
 
 
 def test_pause_that_did_not_stop_anybody_is_no_success(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chaos.faults.pause_consumer.is_stopped", lambda pid: False)
+    monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", lambda pid: False)
     (outcome,) = asyncio.run(world.strike(entry("pause-consumer")))
     assert outcome.fired == 0 and outcome.error
     assert _is_whole(world)

@@ -16,28 +16,28 @@ from typing import Any
 
 import pytest
 
-from chaos.registry import FAULTS
-from chaos.stage import Line, Stage
-from chaos.timeline import Outcome, Runner, plan
-from gameday.resharding import Resharder
-from history import events, reader
-from history.child import Child
-from history.clock import Clock
-from history.manifest import Claim, Manifest
-from history.writer import Writer
-from loadgen.config import LoadConfig
+from gameday.chaos.registry import FAULTS
+from gameday.chaos.stage import Line, Stage
+from gameday.chaos.timeline import Outcome, Runner, plan
+from gameday.history import events, reader
+from gameday.history.clock import Clock
+from gameday.history.manifest import Claim, Manifest
+from gameday.history.writer import Writer
+from gameday.loadgen.config import LoadConfig
+from gameday.processes.child import Child
+from gameday.run.resharding import Resharder
+from gameday.transports.base import Addresses, Delivery, Shard, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
+from gameday.verify.judge import judge
 from tests.chaos.chaos_fakes import faults
-from transports.base import Addresses, Delivery, Shard, SubscriptionSpec, Topology
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.registry import TRANSPORTS
-from verify.judge import judge
 
 pytestmark = pytest.mark.live
 
 DEADLINE_S = 30.0
 LOAD_S = 2.0
-TRANSPORT = TRANSPORTS["memory-kinesis"]
+TRANSPORT = TRANSPORTS["kinesis"]
 TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")], shards=2)
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen/locustfile.py"
 
@@ -174,7 +174,7 @@ def _received(delivery: Delivery, started: int) -> events.Record:
 
 @asynccontextmanager
 async def broker(tmp_path: Path) -> AsyncIterator[tuple[Child, Endpoint]]:
-    process = await Child.start(name="broker", argv=[sys.executable, "-m", "transports.memory"], run=tmp_path)
+    process = await Child.start(name="broker", argv=[sys.executable, "-m", "gameday.emulator"], run=tmp_path)
     try:
         ready = await process.report("ready", timeout_s=DEADLINE_S)
         assert ready, process.last_words()

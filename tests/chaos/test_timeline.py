@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from chaos.base import Fault, TimelineError, units
-from chaos.registry import FAULTS
-from chaos.timeline import plan
+from gameday.chaos.base import Fault, TimelineError, units
+from gameday.chaos.registry import FAULTS
+from gameday.chaos.timeline import plan
 
 
 def fault(name: str, **fields: Any) -> Fault:

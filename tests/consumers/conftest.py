@@ -16,21 +16,21 @@ from typing import Any
 
 import pytest
 
-from consumers.config import ConsumerConfig
-from consumers.disturbances import Disturbances
-from consumers.guards import GUARDS
-from consumers.handlers import HANDLERS, Handler
-from consumers.stores import make_store
-from consumers.work import Tools
-from consumers.worker import Worker
-from history.clock import Clock
-from history.writer import Writer
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.disturbances import Disturbances
+from gameday.consumers.guards import GUARDS
+from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.stores import make_store
+from gameday.consumers.work import Tools
+from gameday.consumers.worker import Worker
+from gameday.history.clock import Clock
+from gameday.history.writer import Writer
+from gameday.transports.base import Addresses, CallFailed, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.queue import SqsQueue
+from gameday.transports.registry import TRANSPORTS
 from tests.consumers.scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
-from transports.base import Addresses, CallFailed, SubscriptionSpec, Topology
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.queue import SqsQueue
-from transports.registry import TRANSPORTS
 
 
 @pytest.fixture

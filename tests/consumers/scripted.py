@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from consumers.config import ConsumerConfig
-from consumers.disturbances import Disturbances
-from consumers.effects import Begun, EffectStore, Key
-from consumers.leases import LeaseStore
-from consumers.worker import Worker
-from history import envelope, reader
-from history.events import Record
-from transports.base import Answer, Call, CallFailed, Outgoing
-from transports.carrier import BotoCarrier
-from transports.registry import TRANSPORTS
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.disturbances import Disturbances
+from gameday.consumers.effects import Begun, EffectStore, Key
+from gameday.consumers.leases import LeaseStore
+from gameday.consumers.worker import Worker
+from gameday.history import envelope, reader
+from gameday.history.events import Record
+from gameday.transports.base import Answer, Call, CallFailed, Outgoing
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.registry import TRANSPORTS
 
 DEADLINE_S = 30.0
 Store = TypeVar("Store", EffectStore, LeaseStore)

@@ -10,23 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from consumers.config import ConsumerConfig
-from consumers.disturbances import Disturbances
-from consumers.guards import GUARDS
-from consumers.handlers import HANDLERS, Handler
-from consumers.leases import Lease
-from consumers.stream import StreamWorker
-from consumers.work import Tools
-from history.clock import Clock
-from history.events import Record
-from history.writer import Writer
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.disturbances import Disturbances
+from gameday.consumers.guards import GUARDS
+from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.leases import Lease
+from gameday.consumers.stream import StreamWorker
+from gameday.consumers.work import Tools
+from gameday.emulator.kinesis import Kinesis
+from gameday.emulator.wire import Refused
+from gameday.history.clock import Clock
+from gameday.history.events import Record
+from gameday.history.writer import Writer
+from gameday.transports.base import Addresses, Answer, Call, CallFailed, ReshardAction, Resharding
+from gameday.transports.carriers.boto import run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.kinesis import KinesisStream
 from tests.consumers.scripted import DictStore, body, brief, read_history
-from transports.base import Addresses, Answer, Call, CallFailed, ReshardAction, Resharding
-from transports.carrier import run_plan
-from transports.endpoint import Endpoint
-from transports.kinesis import KinesisStream
-from transports.memory.kinesis import Kinesis
-from transports.memory.wire import Refused
 
 T = TypeVar("T")
 STREAM = "s"
@@ -163,7 +163,7 @@ class World:
             run="r",
             clock=self.clock,
             endpoint=Endpoint(),
-            transport="memory-kinesis",
+            transport="kinesis",
             addresses=Addresses(send_to=STREAM),
             subscription="orders",
             visibility_timeout_s=5,

@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from consumers.disturbances import POINTS, Disturbances
-from history import control
-from history.control import Disturbance
+from gameday.consumers.disturbances import POINTS, Disturbances
+from gameday.processes import control
+from gameday.processes.control import Disturbance
 
 
 @pytest.fixture

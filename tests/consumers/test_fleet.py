@@ -12,12 +12,12 @@ from dataclasses import replace
 
 import pytest
 
-from consumers.fleet import Fleet
-from consumers.stores import make_store
-from history.child import Child
-from history.control import Disturbance
-from history.errors import ProcessError
-from history.writer import Writer
+from gameday.consumers.fleet import Fleet
+from gameday.consumers.stores import make_store
+from gameday.history.errors import ProcessError
+from gameday.history.writer import Writer
+from gameday.processes.child import Child
+from gameday.processes.control import Disturbance
 from tests.consumers.scripted import DEADLINE_S, Stage, brief, read_history
 
 pytestmark = pytest.mark.live
@@ -101,7 +101,15 @@ def test_a_term_finishes_what_is_in_hand(stage: Stage) -> None:
 def test_the_end_of_the_line_is_a_drain(stage: Stage) -> None:
     async def scene() -> None:
         stage.config.save(stage.config.run_dir / "c.json")
-        argv = [sys.executable, "-m", "consumers", "--config", str(stage.config.run_dir / "c.json"), "--name", "x.1"]
+        argv = [
+            sys.executable,
+            "-m",
+            "gameday.consumers",
+            "--config",
+            str(stage.config.run_dir / "c.json"),
+            "--name",
+            "x.1",
+        ]
         child = await Child.start(name="x.1", argv=argv, run=stage.config.run_dir)
         try:
             assert await child.report("ready", timeout_s=DEADLINE_S)

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from consumers.effects import EffectStore, Key
-from consumers.guards import GUARDS, InProgress, Job
-from consumers.handlers import HandlerFailed
-from consumers.sqlite import SqliteStore
-from history.clock import NS_PER_S
+from gameday.consumers.effects import EffectStore, Key
+from gameday.consumers.guards import GUARDS, InProgress, Job
+from gameday.consumers.handlers import HandlerFailed
+from gameday.consumers.sqlite import SqliteStore
+from gameday.history.clock import NS_PER_S
+from gameday.transports.base import CallFailed
 from tests.consumers.scripted import DictStore
-from transports.base import CallFailed
 
 KEY = Key("orders", "a")
 EXPIRY_S = 10.0

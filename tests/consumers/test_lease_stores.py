@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from consumers.lease_stores import LEASE_STORES, make_leases
-from consumers.leases import Lease, LeaseStore
+from gameday.consumers.lease_stores import LEASE_STORES, make_leases
+from gameday.consumers.leases import Lease, LeaseStore
+from gameday.transports.endpoint import Endpoint
 from tests.consumers.scripted import opened
 from tests.consumers.streaming import DictLeases
 from tests.transports.asked import served
-from transports.endpoint import Endpoint
 
 Make = Callable[[], LeaseStore]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.leases import Lease, Watch, plan
+from gameday.consumers.leases import Lease, Watch, plan
 
 
 def lease(shard: str, owner: str | None = None, *, parents: tuple[str, ...] = (), done: bool = False) -> Lease:

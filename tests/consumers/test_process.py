@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from consumers.__main__ import _carry_out, _run_until_drained, main
-from consumers.config import ConsumerConfig
-from history import control
+from gameday.consumers.__main__ import _carry_out, _run_until_drained, main
+from gameday.consumers.config import ConsumerConfig
+from gameday.processes import control
 from tests.consumers.scripted import Bench, message
 
 Make = Callable[..., Bench]

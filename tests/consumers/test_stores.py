@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from consumers.effects import Key
-from consumers.sqlite import SqliteStore
-from consumers.stores import STORES, make_store
+from gameday.consumers.effects import Key
+from gameday.consumers.sqlite import SqliteStore
+from gameday.consumers.stores import STORES, make_store
+from gameday.transports.base import CallFailed
+from gameday.transports.endpoint import Endpoint
 from tests.consumers.scripted import DEADLINE_S, opened
 from tests.transports.asked import served
-from transports.base import CallFailed
-from transports.endpoint import Endpoint
 
 
 @pytest.fixture(scope="session")
@@ -123,8 +123,8 @@ def test_a_failing_write_changes_nothing_and_every_step_of_it_hears(tmp_path: Pa
 WRITE_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
-from consumers.effects import Key
-from consumers.sqlite import SqliteStore
+from gameday.consumers.effects import Key
+from gameday.consumers.sqlite import SqliteStore
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]))

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from consumers.effects import Key
-from consumers.handlers import HandlerFailed
-from history.clock import NS_PER_S
-from history.control import Disturbance
+from gameday.consumers.effects import Key
+from gameday.consumers.handlers import HandlerFailed
+from gameday.history.clock import NS_PER_S
+from gameday.processes.control import Disturbance
+from gameday.transports.base import Answer, Call, CallFailed
 from tests.consumers.scripted import brief
 from tests.consumers.streaming import DictLeases, World, checkpoints, virtually
-from transports.base import Answer, Call, CallFailed
 
 NAME = "orders-1.1"
 

@@ -22,20 +22,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consumers.config import ConsumerConfig
-from consumers.lease_stores import make_leases
-from consumers.leases import Lease, LeaseStore
-from consumers.stores import make_store
-from consumers.stream import StreamWorker
-from history.clock import Clock
-from history.events import Record
+from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.lease_stores import make_leases
+from gameday.consumers.leases import Lease, LeaseStore
+from gameday.consumers.stores import make_store
+from gameday.consumers.stream import StreamWorker
+from gameday.history.clock import Clock
+from gameday.history.events import Record
+from gameday.transports.base import Answer, Call, Outgoing, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 from tests.consumers.scripted import DEADLINE_S, body, read_history
 from tests.consumers.streaming import World, checkpoints, virtually
 from tests.transports.asked import served
-from transports.base import Answer, Call, Outgoing, SubscriptionSpec, Topology
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.registry import TRANSPORTS
 
 LEASE_S = 1.0
 KEYS = "abcdefgh"
@@ -208,7 +208,7 @@ def broker() -> Iterator[Endpoint]:
 def test_a_holder_that_falls_silent_is_followed_and_fenced(
     store: str, end: signal.Signals, broker: Endpoint, tmp_path: Path
 ) -> None:
-    transport, carry = TRANSPORTS["memory-kinesis"], BotoCarrier(broker)
+    transport, carry = TRANSPORTS["kinesis"], BotoCarrier(broker)
     name = f"{os.getpid()}-{tmp_path.name}"[-40:].strip("-")
     topology = Topology(subscriptions=[SubscriptionSpec(name="orders")], shards=2)
     addresses = run_plan(transport.provision(topology, run=name, tags={}), carry)
@@ -224,7 +224,7 @@ def test_a_holder_that_falls_silent_is_followed_and_fenced(
         run=name,
         clock=Clock.start(),
         endpoint=broker,
-        transport="memory-kinesis",
+        transport="kinesis",
         addresses=addresses,
         subscription="orders",
         visibility_timeout_s=5,
@@ -254,7 +254,7 @@ def test_a_holder_that_falls_silent_is_followed_and_fenced(
 
     def started(who: str) -> subprocess.Popen[bytes]:
         (tmp_path / "history" / f"{who}.jsonl").touch()
-        argv = [sys.executable, "-m", "consumers", "--config", str(tmp_path / "config.json"), "--name", who]
+        argv = [sys.executable, "-m", "gameday.consumers", "--config", str(tmp_path / "config.json"), "--name", who]
         return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     first, second = started("orders-1.1"), None

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from consumers.effects import Key
-from consumers.handlers import HandlerFailed
-from history.control import Disturbance
-from history.errors import HistoryError
+from gameday.consumers.effects import Key
+from gameday.consumers.handlers import HandlerFailed
+from gameday.history.errors import HistoryError
+from gameday.processes.control import Disturbance
+from gameday.transports.base import Call, CallFailed
 from tests.consumers.scripted import Bench, brief, message
-from transports.base import Call, CallFailed
 
 Make = Callable[..., Bench]
 
@@ -136,7 +136,7 @@ def test_a_failure_stops_its_group_and_releases_the_rest_of_it(bench: Make) -> N
     assert {key.id for key in made.store.applied} == {"a1", "b1", "b2"}
 
 
-@pytest.mark.parametrize("transport", ["sqs", "memory"])
+@pytest.mark.parametrize("transport", ["sqs", "sns"])
 def test_without_an_order_a_failure_stops_nobody_else(bench: Make, transport: str) -> None:
     batch = [message("a1", group="a"), message("a2", group="a", poison=True), message("a3", group="a")]
     made = bench(batch, transport=transport)
@@ -574,7 +574,7 @@ def test_a_stretch_gives_processing_another_time(bench: Make, monkeypatch: pytes
 
     made = bench([message("a"), message("b")], processing_time_s=1.5, concurrency=1)
     made.disturbances.arm(Disturbance(kind="stretch-processing", instance="i", seconds=7.0, nth=2))
-    monkeypatch.setattr("consumers.worker.asyncio.sleep", sleep)
+    monkeypatch.setattr("gameday.consumers.worker.asyncio.sleep", sleep)
     asyncio.run(made.work())
     assert [seconds for seconds in slept if seconds > 1] == [1.5, 7.0]
     assert made.disturbances.disarm("i") == 1

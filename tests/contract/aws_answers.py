@@ -15,7 +15,7 @@ import botocore.session
 from botocore.model import OperationModel, Shape
 from botocore.validate import ParamValidator
 
-from transports.base import Answer, Call
+from gameday.transports.base import Answer, Call
 
 _BATCHES = ("Entries", "Records", "PublishBatchRequestEntries")
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from transports.base import Call, CallFailed
-from transports.carrier import BotoCarrier
-from transports.endpoint import Endpoint
+from gameday.transports.base import Call, CallFailed
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.endpoint import Endpoint
 
 _READY_S = 60.0
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -58,7 +58,7 @@ def _endpoint(url: str) -> Endpoint:
 @pytest.fixture(scope="session")
 def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     log = tmp_path_factory.mktemp("memory") / "log"
-    with _process([sys.executable, "-m", "transports.memory", "--port", "0"], log=log) as process:
+    with _process([sys.executable, "-m", "gameday.emulator", "--port", "0"], log=log) as process:
         assert process.stdout is not None
         yield _endpoint(orjson.loads(process.stdout.readline())["url"])
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from gameday.sweep import Order, sweep
+from gameday.targets.sweep import SweepRequest, sweep
+from gameday.transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.leftovers import LEFTOVERS, Left
+from gameday.transports.registry import TRANSPORTS
 from tests.contract.aws_answers import complaints
-from transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.leftovers import LEFTOVERS, Left
-from transports.registry import TRANSPORTS
 
 pytestmark = pytest.mark.live
 
@@ -85,8 +85,8 @@ def of(run: str, things: list[Left]) -> list[str]:
 def swept(endpoint: Endpoint, *, run: str | None = None, older_than_s: float | None = None, dry: bool = False) -> str:
     """What a sweep said, which removed all that it was to remove."""
     said: list[str] = []
-    order = Order(target="localstack", url=endpoint.url("sqs"), run=run, older_than_s=older_than_s, dry=dry)
-    assert sweep(order, {}, said.append) == 0, said
+    request = SweepRequest(url=endpoint.url("sqs"), run=run, older_than_s=older_than_s, dry=dry)
+    assert sweep(request, {}, said.append) == 0, said
     return "\n".join(said)
 
 

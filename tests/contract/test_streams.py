@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from gameday.targets.products import PRODUCTS
+from gameday.transports.base import Delivery, Outgoing, Reading, SendOutcome, Shard, SubscriptionSpec
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 from tests.contract.test_transports import RUN, STREAMS, TAGS, TOPOLOGY, live, outgoing
-from transports.base import Delivery, Outgoing, Reading, SendOutcome, Shard, SubscriptionSpec
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.registry import TRANSPORTS
 
 pytestmark = [pytest.mark.live, live(STREAMS)]
 
@@ -82,7 +83,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     product, name = request.param
     test = request.node.originalname
     # A gap that a transport tells of is one that can be seen.
-    gap = TRANSPORTS[name].gaps(product).get("reshard") if test == RESHARDED else None
+    gap = PRODUCTS[product].gaps_of(TRANSPORTS[name]).get("reshard") if test == RESHARDED else None
     if broken := gap or BROKEN.get((product, test)):
         request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
     stage = Stage(name, request.getfixturevalue(product))

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from chaos.registry import FAULTS
-from consumers.guards import GUARDS
-from consumers.handlers import HANDLERS
-from gameday import scenario
-from gameday.catalogue import catalogue
-from gameday.cli import What, main
-from gameday.schema import schema
-from history.manifest import BOUNDS
-from loadgen.shapes import SHAPES
-from transports.registry import TRANSPORTS
-from verify.claim_texts import CLAIM_TEXTS
-from verify.registry import CHECKS
+from gameday.chaos.registry import FAULTS
+from gameday.cli import main
+from gameday.commands.list import What
+from gameday.consumers.guards import GUARDS
+from gameday.consumers.handlers import HANDLERS
+from gameday.history.manifest import BOUNDS
+from gameday.loadgen.shapes import SHAPES
+from gameday.scenario import model as scenario
+from gameday.scenario.catalogue import catalogue
+from gameday.scenario.schema import schema
+from gameday.transports.registry import TRANSPORTS
+from gameday.verify.claim_texts import CLAIM_TEXTS
+from gameday.verify.registry import CHECKS
 
 Gameday = Callable[..., tuple[int, str, str]]
 
@@ -63,7 +64,7 @@ def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str
         (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
         (["list", "stars"], "stars"),
         (["sweep", "--older-than", "5"], "--older-than '5' has no unit; a duration is written like 5s"),
-        (["sweep", "--target", "embedded"], "the embedded target ends with its run and leaves nothing"),
+        (["sweep", "--target", "embedded"], "the target embedded ends with its run and leaves nothing"),
     ],
 )
 def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: list[str], said: str) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.gameday.commanded import COMMAND
+from tests.commanded import COMMAND
 
 pytestmark = pytest.mark.live
 
 LIMIT_S = 120.0
-RUN = ["run", "quick", "--set", "transport=memory-fifo", "--set", "load.duration=1s", "--set", "chaos=[]"]
+RUN = ["run", "quick", "--target", "memory", "--set", "load.duration=1s", "--set", "chaos=[]"]
 HOLDS = "claims=[no-loss, ordered-per-group]"
 # A single producer and calm consumers: no message can be out of reach of a bound of nothing.
 VIOLATED = "claims=[no-loss, {claim: lag, max: 0s}]"

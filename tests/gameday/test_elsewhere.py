@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from gameday import scenario
+from gameday.scenario import model as scenario
+from gameday.transports.base import Call
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.endpoint import Endpoint
 from tests.test_floors import FLOORS
-from transports.base import Call
-from transports.carrier import BotoCarrier
-from transports.endpoint import Endpoint
 
 pytestmark = pytest.mark.live
 
@@ -29,7 +29,7 @@ COMMAND = [sys.executable, str(ROOT / "scripts" / "gameday")]
 PACKAGES = [*FLOORS, "scenarios", "scripts", "tests", "boto3", "botocore", "locust", "gevent", "ministack", "yaml"]
 MODULES = ["random", "typing", "json", "asyncio", "socket", "argparse", "config", "node", "orjson", "duckdb", "typer"]
 SHORT = ["--set", "load.duration=1s", "--set", "chaos=[]", "--set", "claims=[no-loss, ordered-per-group]"]
-MEMORY = ["--set", "transport=memory-fifo"]
+MEMORY = ["--target", "memory"]
 LIMIT_S = 120.0
 
 
@@ -95,7 +95,7 @@ def test_a_namespace_of_directories_does_not_either(tmp_path: Path) -> None:
 def test_a_rehearsal_finds_ours(project: Path, tmp_path: Path, where: str) -> None:
     # `python -m` has found the package that it is told to run before anybody could see to it.
     shutil.rmtree(project / "gameday")
-    argv = [sys.executable, "-m", "gameday.rehearsal"]
+    argv = [sys.executable, "-m", "gameday.run.rehearsal"]
     cwd, env = (project, {}) if where == "cwd" else (tmp_path, {"PYTHONPATH": str(project)})
     done = start(argv, "--help", cwd=cwd, env=env)
     assert done.returncode == 0, (done.stdout, done.stderr)
@@ -103,7 +103,7 @@ def test_a_rehearsal_finds_ours(project: Path, tmp_path: Path, where: str) -> No
 
 @pytest.fixture
 def broker() -> Iterator[str]:
-    argv = [sys.executable, "-c", "from transports.memory.__main__ import main; main()"]
+    argv = [sys.executable, "-c", "from gameday.emulator.__main__ import main; main()"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().partition('"url":"')[2].partition('"')[0]

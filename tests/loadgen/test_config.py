@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 import pytest
 
-from history.clock import Clock
-from history.errors import UsageError
-from loadgen.config import LoadConfig
-from transports.base import Addresses, SubscriptionSpec, Topology
-from transports.endpoint import Endpoint
+from gameday.history.clock import Clock
+from gameday.history.errors import UsageError
+from gameday.loadgen.config import LoadConfig
+from gameday.transports.base import Addresses, SubscriptionSpec, Topology
+from gameday.transports.endpoint import Endpoint
 
 
 def config(**changes: Any) -> LoadConfig:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from history.events import SendResult
-from loadgen.lanes import LATE_NS, Attempt, Feed, Lane, Result, Tally
-from loadgen.schedule import Message, Schedule
-from loadgen.shapes import SHAPES
+from gameday.history.events import SendResult
+from gameday.loadgen.lanes import LATE_NS, Attempt, Feed, Lane, Result, Tally
+from gameday.loadgen.schedule import Message, Schedule
+from gameday.loadgen.shapes import SHAPES
 
 MS = 1_000_000
 GIVE_UP_NS = 5_000 * MS

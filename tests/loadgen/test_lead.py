@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from history.clock import Clock
-from loadgen.config import LoadConfig
-from loadgen.lanes import Tally
-from loadgen.lead import Lead
-from transports.base import Addresses, SubscriptionSpec, Topology
-from transports.endpoint import Endpoint
+from gameday.history.clock import Clock
+from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.lanes import Tally
+from gameday.loadgen.lead import Lead
+from gameday.transports.base import Addresses, SubscriptionSpec, Topology
+from gameday.transports.endpoint import Endpoint
 
 
 class Locust:

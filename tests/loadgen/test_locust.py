@@ -20,14 +20,14 @@ from typing import Any
 import orjson
 import pytest
 
-from history.child import Child
-from history.clock import Clock
-from history.writer import DIRECTORY
-from loadgen.config import LoadConfig
-from transports.base import Call, CallFailed, SubscriptionSpec, Topology
-from transports.carrier import BotoCarrier, run_plan
-from transports.endpoint import Endpoint
-from transports.registry import TRANSPORTS
+from gameday.history.clock import Clock
+from gameday.history.writer import DIRECTORY
+from gameday.loadgen.config import LoadConfig
+from gameday.processes.child import Child
+from gameday.transports.base import Call, CallFailed, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 
 pytestmark = pytest.mark.live
 
@@ -58,7 +58,7 @@ def process(argv: list[str], **environment: str) -> Iterator[subprocess.Popen[by
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Endpoint]:
-    with process([sys.executable, "-m", "transports.memory"]) as broker:
+    with process([sys.executable, "-m", "gameday.emulator"]) as broker:
         assert broker.stdout is not None
         yield endpoint(orjson.loads(broker.stdout.readline())["url"])
 
@@ -203,7 +203,7 @@ def test_what_is_recorded_is_what_the_queue_holds(tmp_path: Path, ministack: End
 
 
 def test_two_processes_share_the_lanes_and_the_master_sums_up(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo", processes=2)
+    config = prepare(tmp_path, memory, transport="sqs-fifo", processes=2)
     armed = {"kind": "lose-send-reply", "instance": "lost-1", "share": 0.2}
 
     async def lose_replies(child: Child) -> None:
@@ -229,7 +229,7 @@ def test_two_processes_share_the_lanes_and_the_master_sums_up(tmp_path: Path, me
 
 @pytest.mark.parametrize("how", ["stop", "end of input", "SIGTERM", "SIGINT"])
 def test_ended_early_it_closes_its_history(tmp_path: Path, memory: Endpoint, how: str) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo", duration_s=60.0)
+    config = prepare(tmp_path, memory, transport="sqs-fifo", duration_s=60.0)
 
     async def end(child: Child) -> None:
         await until_something_was_sent(tmp_path)
@@ -251,7 +251,7 @@ def test_ended_early_it_closes_its_history(tmp_path: Path, memory: Endpoint, how
 
 
 def test_an_unreachable_broker_ends_the_load_in_order(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo", duration_s=0.2, give_up_s=0.3)
+    config = prepare(tmp_path, memory, transport="sqs-fifo", duration_s=0.2, give_up_s=0.3)
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     replace(config, endpoint=endpoint(url)).save(tmp_path / "load.json")
@@ -262,7 +262,7 @@ def test_an_unreachable_broker_ends_the_load_in_order(tmp_path: Path, memory: En
 
 
 def test_alone_it_starts_by_itself_and_shows_locusts_statistics(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo")
+    config = prepare(tmp_path, memory, transport="sqs-fifo")
     ran = alone(tmp_path, "--processes", "2")
     assert ran.returncode == 0, ran.stderr
     assert "300 scheduled, 300 intended, 300 acked" in ran.stderr
@@ -272,7 +272,7 @@ def test_alone_it_starts_by_itself_and_shows_locusts_statistics(tmp_path: Path, 
 
 
 def test_a_second_load_never_writes_into_the_history_of_the_first(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo")
+    config = prepare(tmp_path, memory, transport="sqs-fifo")
     history = tmp_path / DIRECTORY / "load.jsonl"
     history.write_text("evidence\n")
     ran = alone(tmp_path)
@@ -337,7 +337,7 @@ def beside(
 def test_beside_other_users_the_whole_schedule_is_sent(
     tmp_path: Path, memory: Endpoint, arguments: list[str], others: dict[str, int]
 ) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo", rate_per_s=80.0, duration_s=1.0)
+    config = prepare(tmp_path, memory, transport="sqs-fifo", rate_per_s=80.0, duration_s=1.0)
     ran, rows = beside(tmp_path, *arguments, **others)
     assert ran.returncode == 0, ran.stderr
     assert "80 scheduled, 80 intended, 80 acked" in ran.stderr
@@ -361,7 +361,7 @@ def test_others_end_when_they_were_told_to_after_the_load_or_before(
     tmp_path: Path, memory: Endpoint, word: str, duration_s: float
 ) -> None:
     """A load shape tells them: it ends when the history says so, which needs no clock."""
-    config = prepare(tmp_path, memory, transport="memory", rate_per_s=20.0, duration_s=duration_s)
+    config = prepare(tmp_path, memory, transport="sqs", rate_per_s=20.0, duration_s=duration_s)
     web = tmp_path / "web.py"
     web.write_text(WEB.format(weight=1, fixed_count=0) + UNTIL.format(run=str(tmp_path), word=word))
     ran = alone(tmp_path, files=f"{LOCUSTFILE},{web}")
@@ -374,7 +374,7 @@ def test_others_end_when_they_were_told_to_after_the_load_or_before(
 
 
 def test_without_a_time_of_theirs_the_others_end_with_the_load(tmp_path: Path, memory: Endpoint) -> None:
-    prepare(tmp_path, memory, transport="memory", rate_per_s=20.0, duration_s=0.5)
+    prepare(tmp_path, memory, transport="sqs", rate_per_s=20.0, duration_s=0.5)
     ran, _ = beside(tmp_path, "-u", "4")
     assert ran.returncode == 0, ran.stderr
     assert "10 scheduled, 10 intended, 10 acked" in ran.stderr
@@ -383,14 +383,14 @@ def test_without_a_time_of_theirs_the_others_end_with_the_load(tmp_path: Path, m
 def test_where_no_user_of_ours_was_started_nothing_was_sent_and_the_exit_code_says_so(
     tmp_path: Path, memory: Endpoint
 ) -> None:
-    prepare(tmp_path, memory, transport="memory")
+    prepare(tmp_path, memory, transport="sqs")
     ran, _ = beside(tmp_path, "-u", "1", weight=1000)
     assert ran.returncode == 4
     assert "no GamedayUser was started (0 GamedayUser, 1 WebUser), so nothing can be sent; raise --users" in ran.stderr
 
 
 def test_a_load_of_which_nothing_was_accepted_never_exits_0(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory", duration_s=0.2, give_up_s=0.3)
+    config = prepare(tmp_path, memory, transport="sqs", duration_s=0.2, give_up_s=0.3)
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     replace(config, endpoint=endpoint(url)).save(tmp_path / "load.json")
@@ -404,7 +404,7 @@ def test_options_for_users_that_were_not_chosen_are_a_contradiction_and_without_
 ) -> None:
     web = tmp_path / "web.py"
     web.write_text(WEB.format(weight=1, fixed_count=0))
-    prepare(tmp_path, memory, transport="memory")
+    prepare(tmp_path, memory, transport="sqs")
     files = f"{LOCUSTFILE},{web}"
     ran = alone(tmp_path, "WebUser", "--run-time", "1s", files=files)
     assert ran.returncode == 2
@@ -414,7 +414,7 @@ def test_options_for_users_that_were_not_chosen_are_a_contradiction_and_without_
 
 
 def test_a_pipe_as_input_is_no_conductor_where_a_queue_is_named(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="memory-fifo")
+    config = prepare(tmp_path, memory, transport="sqs-fifo")
     argv = [*LOCUST, "--gameday-queue-url", config.addresses.send_to, "--gameday-rate", "50", "--gameday-seconds", "1"]
     environment = {key: value for key, value in os.environ.items() if key != "GAMEDAY_LOAD"}
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -437,7 +437,7 @@ def test_locusts_total_counts_each_call_once_and_no_message_besides(tmp_path: Pa
     for processes in ([], ["--processes", "2"]):
         run = tmp_path / f"run{len(processes)}"
         run.mkdir()
-        prepare(run, memory, transport="memory")
+        prepare(run, memory, transport="sqs")
         ran = alone(run, *processes)
         assert ran.returncode == 0
         rows = summary(ran)
@@ -450,7 +450,7 @@ def test_its_options_are_not_shown_on_locusts_web_page() -> None:
     # In a process of its own: a locustfile patches the standard library.
     asked = (
         "import sys; sys.path.insert(0, sys.argv.pop());"
-        "from locust.argument_parser import get_parser; import loadgen.locustfile;"
+        "from locust.argument_parser import get_parser; import gameday.loadgen.locustfile;"
         "parser = get_parser(); print(*parser.args_included_in_web_ui); print(*vars(parser.parse_args([])))"
     )
     argv = [sys.executable, "-c", asked, str(LOCUSTFILE.parents[1])]

@@ -8,8 +8,8 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadgen.schedule import Message, Schedule
-from loadgen.shapes import SHAPES
+from gameday.loadgen.schedule import Message, Schedule
+from gameday.loadgen.shapes import SHAPES
 
 START_NS = 1_000_000_000_000
 

@@ -12,15 +12,15 @@ from typing import Any
 import orjson
 import pytest
 
-from history.clock import NS_PER_S, Clock
-from history.control import Disturbance
-from history.writer import DIRECTORY, Writer
-from loadgen.config import LoadConfig
-from loadgen.disturbances import LOST_REPLY, THROTTLE, Disturbances
-from loadgen.lanes import Feed, Lane
-from loadgen.sender import Sample, Sender
-from transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
-from transports.endpoint import Endpoint
+from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.writer import DIRECTORY, Writer
+from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.disturbances import LOST_REPLY, THROTTLE, Disturbances
+from gameday.loadgen.lanes import Feed, Lane
+from gameday.loadgen.sender import Sample, Sender
+from gameday.processes.control import Disturbance
+from gameday.transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
+from gameday.transports.endpoint import Endpoint
 
 Broker = Callable[[Call], Answer]
 
@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> LoadConfig:
         run="r1",
         clock=str(Clock.start()),
         endpoint=Endpoint(),
-        transport="memory-fifo",
+        transport="sqs-fifo",
         addresses=Addresses(send_to="queue", queues={"orders": "queue"}),
         topology=Topology(subscriptions=[SubscriptionSpec(name="orders")]),
         rate_per_s=2000,

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from loadgen.shapes import SHAPES, Shape, units
+from gameday.loadgen.shapes import SHAPES, Shape, units
 
 TICK_S = 1e-8
 

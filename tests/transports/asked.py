@@ -13,11 +13,11 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
-from history.clock import NS_PER_S
+from gameday.emulator.services import Service
+from gameday.emulator.wire import Refused
+from gameday.history.clock import NS_PER_S
+from gameday.transports.base import Call
 from tests.contract.aws_answers import complaints, model_of
-from transports.base import Call
-from transports.memory.services import Service
-from transports.memory.wire import Refused
 
 START = 1_700_000_000 * NS_PER_S
 
@@ -62,7 +62,7 @@ class Asked:
 def served(*arguments: str) -> Iterator[str]:
     """The broker as a process; its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "transports.memory", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "gameday.emulator", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert process.stdout is not None

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.filters.event_pattern import check, matches
+from gameday.transports.filters.event_pattern import check, matches
 
 Json = dict[str, Any]
 

@@ -9,12 +9,21 @@ from typing import Any
 import orjson
 import pytest
 
-from history import envelope
+from gameday.history import envelope
+from gameday.transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    CallFailed,
+    Deployed,
+    Outgoing,
+    ReplayState,
+    SubscriptionSpec,
+)
+from gameday.transports.base import Topology as Built
+from gameday.transports.carriers.boto import run_plan
+from gameday.transports.eventbridge import Eventbridge, unwrap
 from tests.contract.aws_answers import answer, complaints
-from transports.base import Addresses, Answer, Call, CallFailed, Deployed, Outgoing, ReplayState, SubscriptionSpec
-from transports.base import Topology as Built
-from transports.carrier import run_plan
-from transports.eventbridge import Eventbridge, unwrap
 
 BUS = Eventbridge()
 EURO = {"detail": {"currency": ["EUR"]}}

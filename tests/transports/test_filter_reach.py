@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from transports.base import Capability, Deployed, Product, SubscriptionSpec, Topology
-from transports.filters.event_pattern import EVENTBRIDGE
-from transports.filters.reach import asks
-from transports.registry import TRANSPORTS
+from gameday.targets.products import PRODUCTS
+from gameday.transports.base import Capability, Deployed, SubscriptionSpec, Topology
+from gameday.transports.filters.event_pattern import EVENTBRIDGE
+from gameday.transports.filters.reach import asks
+from gameday.transports.registry import TRANSPORTS
 
 SKU: dict[str, Any] = {"detail": {"items": {"sku": [{"prefix": "SKU-0"}]}}}
 BOTH: dict[str, Any] = {"detail": {"items": {"sku": [{"prefix": "SKU-0"}], "quantity": [1]}}}
@@ -89,5 +90,5 @@ FILTERS = {"filter-arrays", "filter-arrays-together", "filter-dots"}
         ("eventbridge", "aws", set()),
     ],
 )
-def test_a_product_lacks_what_was_seen_to_fail_there(transport: str, product: Product, lacks: set[str]) -> None:
-    assert TRANSPORTS[transport].gaps(product).keys() & FILTERS == lacks
+def test_a_product_lacks_what_was_seen_to_fail_there(transport: str, product: str, lacks: set[str]) -> None:
+    assert PRODUCTS[product].gaps_of(TRANSPORTS[transport]).keys() & FILTERS == lacks

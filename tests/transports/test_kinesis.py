@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from history import envelope
-from transports.base import Addresses, Answer, Call, CallFailed, Outgoing, Shard, SubscriptionSpec, Topology
-from transports.carrier import run_plan
-from transports.kinesis import Kinesis, KinesisStream
+from gameday.history import envelope
+from gameday.targets import products
+from gameday.transports.base import Addresses, Answer, Call, CallFailed, Outgoing, Shard, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import run_plan
+from gameday.transports.kinesis import Kinesis, KinesisStream
 
 KINESIS = Kinesis(name="kinesis")
 AT = Addresses(send_to="stream")
@@ -222,7 +223,7 @@ def test_it_promises_nothing_about_what_a_stream_does_not_have() -> None:
 
 
 def test_where_a_reshard_is_none_it_says_so() -> None:
-    assert "unread" in KINESIS.gaps("ministack")["reshard"]
-    assert "never end" in KINESIS.gaps("moto")["reshard"]
-    for product in ("aws", "localstack", "memory"):
-        assert "reshard" not in KINESIS.gaps(product)
+    assert "unread" in products.MINISTACK.gaps_of(KINESIS)["reshard"]
+    assert "never end" in products.MOTO.gaps_of(KINESIS)["reshard"]
+    for product in (products.AWS, products.LOCALSTACK, products.MEMORY):
+        assert "reshard" not in product.gaps_of(KINESIS)

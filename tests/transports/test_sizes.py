@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from history import envelope
+from gameday.emulator.services import SERVICES, World
+from gameday.emulator.wire import Refused
+from gameday.history import envelope
+from gameday.transports.aws_errors import is_permanent
+from gameday.transports.base import Addresses, Call, Outgoing, SubscriptionSpec, Topology
+from gameday.transports.registry import TRANSPORTS
+from tests.emulator.inside import Inside
 from tests.transports.asked import Asked
-from tests.transports.inside import Inside
-from transports.aws_errors import is_permanent
-from transports.base import Addresses, Call, Outgoing, SubscriptionSpec, Topology
-from transports.memory.services import SERVICES, World
-from transports.memory.wire import Refused
-from transports.registry import TRANSPORTS
 
 TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")])
 RAISED = replace(TOPOLOGY, max_message_bytes=1024 * 1024)

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from history import envelope
+from gameday.history import envelope
+from gameday.transports.base import Addresses, Answer, Call, Deployed, Outgoing, SubscriptionSpec, Topology
+from gameday.transports.carriers.boto import run_plan
+from gameday.transports.registry import TRANSPORTS
+from gameday.transports.sns import attributes_of, unwrap
 from tests.contract.aws_answers import answer, complaints
-from transports.base import Addresses, Answer, Call, Deployed, Outgoing, SubscriptionSpec, Topology
-from transports.carrier import run_plan
-from transports.registry import TRANSPORTS
-from transports.sns import attributes_of, unwrap
 
 SNS, FIFO = TRANSPORTS["sns"], TRANSPORTS["sns-fifo"]
 EURO = {"currency": ["EUR"]}

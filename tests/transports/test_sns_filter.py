@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transports.filters.sns_filter import Attribute, check, matches_attributes, matches_body
+from gameday.transports.filters.sns_filter import Attribute, check, matches_attributes, matches_body
 
 Policy = dict[str, Any]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from history.errors import NotARun
+from gameday.history.errors import NotARun
+from gameday.verify.judge import judge
 from tests.reference.judge import judge as reference
 from tests.reference.simulation import simulate
-from verify.judge import judge
 
 HISTORIES = 480
 # Several tests, so that they spread over the processes of a parallel run.

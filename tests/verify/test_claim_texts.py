@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import pytest
 
-from history.manifest import BOUNDS
-from verify.claim_texts import CLAIM_TEXTS
-from verify.registry import CHECKS
+from gameday.history.manifest import BOUNDS
+from gameday.verify.claim_texts import CLAIM_TEXTS
+from gameday.verify.registry import CHECKS
 
 
 def test_every_claim_is_explained() -> None:

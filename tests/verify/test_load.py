@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from history import manifest as manifests
-from history.errors import NotARun
+from gameday.history import manifest as manifests
+from gameday.history.errors import NotARun
+from gameday.verify.judge import judge
 from tests.verify.handmade.builder import History, fifo, ns, queue
-from verify.judge import judge
 
 
 def lossy() -> History:

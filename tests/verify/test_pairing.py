@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from verify.pairing import Told, pair
+from gameday.verify.pairing import Told, pair
 
 
 def tell(*lines: tuple[object, ...]) -> list[tuple[int, str | None]]:

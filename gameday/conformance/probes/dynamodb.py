@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gameday.conformance.base import Bench, Probe, Undecided, claim
-from transports.base import Call, CallFailed
+from gameday.transports.base import Call, CallFailed
 
 _ROUNDS = 5
 _RACERS = 8

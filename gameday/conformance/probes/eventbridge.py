@@ -14,7 +14,7 @@ from typing import Any
 
 from gameday.conformance.base import Bench, NotImplementedHere, Probe, Undecided, claim, missing
 from gameday.conformance.queues import ProbeQueue, numbered, texts
-from transports.base import CallFailed, Document
+from gameday.transports.base import CallFailed, Document
 
 _SOURCE = "gameday.probe"
 _LOOK_S = 2.0

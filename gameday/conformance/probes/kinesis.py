@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gameday.conformance.base import Bench, Probe, Undecided, Violated, claim, increasing, lacks
+from gameday.conformance.base import Bench, Probe, Undecided, Violated, claim, increasing
 from gameday.conformance.queues import numbered
-from transports.base import Answer, Call, CallFailed
+from gameday.transports.aws_errors import lacks
+from gameday.transports.base import Answer, Call, CallFailed
 
 _READ_PAUSE_S = 0.25
 _HASH_KEYS = 2**128

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from gameday.conformance.base import Bench, NotImplementedHere, Probe, Undecided, claim, missing, mostly
 from gameday.conformance.queues import ProbeQueue, dedup_id, numbered, texts
-from transports.base import Answer, Call, CallFailed, Document
+from gameday.transports.base import Answer, Call, CallFailed, Document
 
 _LOOK_S = 2.0
 _FILTER_APPLIES_S = 900.0

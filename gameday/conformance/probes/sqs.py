@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from gameday.conformance.base import Bench, Probe, claim, mostly
 from gameday.conformance.queues import HIDDEN_S, ProbeQueue, numbered, texts
-from transports.base import Call
+from gameday.transports.base import Call
 
 _SHORT_S = 3
 _LOOK_S = 2.0

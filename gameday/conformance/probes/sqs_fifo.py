@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from gameday.conformance.base import Bench, Probe, claim, increasing
 from gameday.conformance.probes.sqs import dead_letter
 from gameday.conformance.queues import HIDDEN_S, ProbeQueue, numbered, texts
-from transports.base import Answer, Call
+from gameday.transports.base import Answer, Call
 
 _SHORT_S = 3
 _LOOK_S = 1.5

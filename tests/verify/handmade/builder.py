@@ -425,7 +425,7 @@ class History:
 def judged(history: History, tmp_path: Path) -> Any:
     """Write the run and judge it: an object with `document` and `exit_code`. Errors: NotARun."""
     run = history.write(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
-    return importlib.import_module("verify.judge").judge(run)
+    return importlib.import_module("gameday.verify.judge").judge(run)
 
 
 def verdict_of(history: History, tmp_path: Path) -> Json:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from history.errors import UsageError
+from gameday.history.errors import UsageError
+from gameday.verify.judge import judge
 from tests.verify.handmade.builder import History, check, counts, judged, ns, queue, verdict_of
-from verify.judge import judge
 
 
 def whole(*, lost: bool = False) -> History:
@@ -291,6 +291,15 @@ def test_one_id_for_two_messages(tmp_path: Path, field: str, value: object) -> N
         "p1", 1.5, "intended", **{k: v for k, v in first.items() if k not in ("event", "at", "by")} | {field: value}
     )
     damaged(h, tmp_path, "p1.jsonl", "one id stands for two messages")
+
+
+def test_one_id_for_two_messages_whose_first_attempts_are_missing(tmp_path: Path) -> None:
+    h = whole()
+    told = first_intent(h)
+    h.files["p1"] = [r for r in h.files["p1"] if not (r["event"] == "intended" and r["id"] == "a")]
+    for seq in (1, 2):
+        h.record("p1", 1.5, "intended", **told | {"attempt": 2, "seq": seq})
+    damaged(h, tmp_path, "p1.jsonl", "a was intended as attempt 2 with another group, seq")
 
 
 def test_a_later_attempt_of_another_message(tmp_path: Path) -> None:

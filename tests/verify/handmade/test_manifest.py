@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from history.errors import NotARun
+from gameday.history.errors import NotARun
 from tests.verify.handmade.builder import History, check, judged, queue, verdict_of
 
 

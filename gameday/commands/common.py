@@ -1,0 +1,64 @@
+"""What several commands share: their options, and how a verdict ends one."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gameday.targets.target import Kind
+    from gameday.verify.judge import Verdict
+
+
+class TargetName(StrEnum):
+    embedded = "embedded"
+    memory = "memory"
+    localstack = "localstack"
+    aws = "aws"
+
+
+class Format(StrEnum):
+    text = "text"
+    json = "json"
+    junit = "junit"
+
+
+TargetOption = Annotated[
+    TargetName | None,
+    typer.Option(
+        help="Where AWS is. `memory` is a fast broker of our own; `localstack` any AWS-compatible endpoint. "
+        "[default: embedded]"
+    ),
+]
+ScenarioArgument = Annotated[
+    str, typer.Argument(help="A YAML file, or the name of one in scenarios/ (`gameday list scenarios`).")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any key of the scenario; may be repeated."),
+]
+
+
+def chosen_target(target: TargetName | None, endpoint_url: str | None) -> Kind:
+    """An endpoint goes with `localstack`; without one, the embedded target is the default."""
+    return (target or (TargetName.localstack if endpoint_url else TargetName.embedded)).value
+
+
+def interrupt_on_signals() -> None:
+    """Outside a run, which handles them itself, SIGTERM is an interruption like Ctrl-C, in background jobs too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
+def show_verdict(verdict: Verdict, format: Format, last_line: str = "") -> None:
+    """Print the verdict, a last line for people where there is one, and end with the verdict's exit code."""
+    from gameday.report.text import show
+
+    show(verdict, format.value)
+    if last_line:
+        print(last_line, file=sys.stdout if format is Format.text else sys.stderr)
+    raise typer.Exit(verdict.exit_code)

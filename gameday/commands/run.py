@@ -1,0 +1,83 @@
+"""`gameday run`: a whole run, and its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from gameday.commands.common import (
+    Format,
+    ScenarioArgument,
+    SetOption,
+    TargetOption,
+    chosen_target,
+    interrupt_on_signals,
+    show_verdict,
+)
+from gameday.history.errors import Interrupted
+
+
+def run(
+    scenario: ScenarioArgument = "quick",
+    target: TargetOption = None,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option(
+            help="The endpoint of `--target localstack`, which it implies. Else AWS_ENDPOINT_URL_SQS and the like, "
+            "AWS_ENDPOINT_URL, http://127.0.0.1:4566."
+        ),
+    ] = None,
+    overrides: SetOption = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat schedule, payloads, groups and chaos choices of the run with this seed.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory; must not hold a run yet. [default: runs/NAME-TIME]")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Loopback port of /metrics. [default: any free one]")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
+    ] = Format.text,
+) -> None:
+    """Run a scenario: build, push load, break things, drain, and judge which claims held.
+
+    \b
+    Examples:
+      gameday run
+      gameday run broken-no-guard --seed 7 --target memory
+      gameday run standard-at-least-once --set load.rate=50/s --set 'chaos=[]' --out runs/calm
+      gameday run my.yaml --endpoint-url http://127.0.0.1:4566
+    """
+    from gameday.report.live import watching
+    from gameday.run.conductor import RunRequest, conduct, shown
+    from gameday.scenario import model as scenarios
+    from gameday.verify.judge import judge
+
+    request = RunRequest(
+        scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
+        target=chosen_target(target, endpoint_url),
+        url=endpoint_url,
+        seed=seed,
+        out=out,
+        metrics_port=metrics_port,
+    )
+    console = Console(stderr=format is not Format.text, highlight=False)
+    with watching(console, request.scenario) as view:
+        directory = asyncio.run(conduct(request, view))
+        interrupt_on_signals()
+        view.phase("judging")
+        try:
+            verdict = judge(directory, progress=lambda text: view.phase(f"judging: {text}"))
+            verdict.save(directory)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
+            ) from None
+    recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    show_verdict(verdict, format, recorded)

@@ -1,0 +1,85 @@
+"""The services that the broker speaks. Adding one is a module and a line in `SERVICES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+from gameday.emulator.broker import DEDUP_WINDOW_S, Broker, LongPoll
+from gameday.emulator.dynamodb import DynamoDB, TableConduct
+from gameday.emulator.eventbridge import BusConduct, EventBridge
+from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
+from gameday.emulator.queues import Conduct
+from gameday.emulator.sns import Sns, TopicConduct
+from gameday.emulator.wire import Answer, Json, Params, Query
+
+C = TypeVar("C")
+
+
+class Service(Protocol):
+    """Operations as data, the time passed in, nothing read or written."""
+
+    def call(self, now: int, operation: str, params: Params) -> Answer | LongPoll:
+        """`now` is in ns since the epoch. Errors: Refused."""
+
+
+@dataclass(kw_only=True)
+class World:
+    """What services are made of: the queues that they deliver into, and the defect that was asked for, if any."""
+
+    defect: object = None
+    dedup_window_s: float = DEDUP_WINDOW_S
+    iterator_life_s: float = ITERATOR_LIFE_S
+
+    def __post_init__(self) -> None:
+        self.sqs = Broker(url="", conduct=self.conduct(Conduct), dedup_window_s=self.dedup_window_s)
+
+    def conduct(self, kind: type[C]) -> C:
+        """The conduct of one kind of service: the defect, if it is of that kind, else the right one."""
+        return self.defect if isinstance(self.defect, kind) else kind()
+
+
+class Spoken(NamedTuple):
+    """A service, by the protocol that it is spoken in."""
+
+    wire: Json | Query
+    make: Callable[[World], Service]
+
+
+SERVICES: Mapping[str, Spoken] = {
+    "sqs": Spoken(
+        Json(
+            target="AmazonSQS",
+            version="1.0",
+            namespace="com.amazonaws.sqs",
+            query_codes={
+                "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
+                "QueueNameExists": "QueueAlreadyExists",
+                "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
+                "EmptyBatchRequest": "AWS.SimpleQueueService.EmptyBatchRequest",
+                "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+                "BatchEntryIdsNotDistinct": "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+                "BatchRequestTooLong": "AWS.SimpleQueueService.BatchRequestTooLong",
+                "InvalidBatchEntryId": "AWS.SimpleQueueService.InvalidBatchEntryId",
+            },
+        ),
+        lambda world: world.sqs,
+    ),
+    "sns": Spoken(
+        Query(version="2010-03-31", namespace="http://sns.amazonaws.com/doc/2010-03-31/"),
+        lambda world: Sns(sqs=world.sqs, conduct=world.conduct(TopicConduct), dedup_window_s=world.dedup_window_s),
+    ),
+    "events": Spoken(
+        Json(target="AWSEvents", version="1.1", namespace="com.amazonaws.events"),
+        lambda world: EventBridge(sqs=world.sqs, conduct=world.conduct(BusConduct)),
+    ),
+    "kinesis": Spoken(
+        Json(target="Kinesis_20131202", version="1.1", namespace="com.amazonaws.kinesis.v20131202"),
+        lambda world: Kinesis(conduct=world.conduct(StreamConduct), iterator_life_s=world.iterator_life_s),
+    ),
+    "dynamodb": Spoken(
+        Json(target="DynamoDB_20120810", version="1.0", namespace="com.amazonaws.dynamodb.v20120810"),
+        lambda world: DynamoDB(conduct=world.conduct(TableConduct)),
+    ),
+}

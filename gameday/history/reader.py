@@ -1,0 +1,255 @@
+"""Reading one history file, line by line, with the verdict on each line that the record format asks for.
+
+A torn last line (no newline, not readable) is what SIGKILL leaves: skipped and counted. Any other line that is not a
+JSON object with a string `event` and an integer `at` is damage, and so is a torn line after `closed`. So is a record of
+a known event that lacks what it is about, or whose known fields are of another type, or whose times are in another
+unit: a check would pass over it in silence, and what was not looked at does not hold. Events and fields that the format
+does not know are no damage; they are counted by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType
+
+import orjson
+
+from gameday.history.clock import SECONDS_MAX, TIME_MAX, TIME_MIN
+from gameday.history.events import Record
+
+_TEXT: frozenset[type] = frozenset((str, int, float, NoneType))
+_NUMBER: frozenset[type] = frozenset((int, float, NoneType))
+_FLAG: frozenset[type] = frozenset((bool, NoneType))
+_TEXTS: frozenset[type] = frozenset((list, NoneType))
+# What a known field of a known event holds, if it is there at all.
+_TYPES: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(
+        ("id", "producer", "group", "outcome", "error", "broker_id", "broker_seq", "partition", "call", "subscription",
+         "consumer", "batch", "action", "fault", "instance", "phase", "label"),
+        _TEXT,
+    ),
+    "replay": frozenset((str, NoneType)),
+    **dict.fromkeys(
+        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled",
+         "since", "until"),
+        _NUMBER,
+    ),
+    **dict.fromkeys(("poison", "intact", "empty"), _FLAG),
+    **dict.fromkeys(("expect", "targets", "parents"), _TEXTS),
+}  # fmt: skip
+# What a record cannot do without: a check would pass over it in silence.
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "intended": ("id",),
+    "sent": ("id", "outcome"),
+    "received": ("id", "subscription"),
+    "effect": ("id", "subscription", "outcome"),
+    "settling": ("subscription", "action"),
+    "settled": ("subscription", "action", "outcome"),
+    "dead": ("id", "subscription"),
+    "redriven": ("id", "subscription"),
+    "effects": ("id", "subscription", "applied"),
+    "fault": ("fault", "phase"),
+}
+_NEEDED_BY_MARK: Mapping[str, tuple[str, ...]] = {
+    "drained": ("subscription", "empty"),
+    "effects-read": ("subscription",),
+    "partition": ("subscription", "partition"),
+    "load-stopped": (),
+    "replay-started": ("replay", "since", "until"),
+    "replay-ended": ("replay", "outcome"),
+    "writer": ("file",),
+}
+# All that the format knows of each event, and of each mark, besides `event`, `at` and `by` (a mark's `name`).
+_KNOWN: Mapping[str, tuple[str, ...]] = {
+    "intended": ("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison"),
+    "sent": ("id", "attempt", "started", "outcome", "error", "broker_id", "broker_seq", "partition", "call", "entry"),
+    "received": ("id", "subscription", "consumer", "batch", "started", "broker_id", "broker_seq", "upstream_id",
+                 "partition", "group", "receives", "enqueued", "hidden_s", "intact", "replay"),
+    "effect": ("id", "subscription", "consumer", "batch", "started", "outcome"),
+    "settling": ("id", "subscription", "consumer", "batch", "broker_id", "action", "hidden_s", "partition",
+                 "broker_seq", "call"),
+    "settled": ("id", "subscription", "consumer", "batch", "broker_id", "action", "hidden_s", "partition",
+                "broker_seq", "call", "started", "outcome", "error"),
+    "dead": ("id", "subscription", "receives"),
+    "redriven": ("id", "subscription"),
+    "effects": ("id", "subscription", "applied"),
+    "fault": ("fault", "instance", "phase", "targets", "label", "params"),
+}  # fmt: skip
+_KNOWN_MARKS: Mapping[str, tuple[str, ...]] = {
+    "load-started": ("start", "schedule"),
+    "load-stopped": ("scheduled",),
+    "drained": ("subscription", "empty", "visible", "hidden", "delayed"),
+    "effects-read": ("subscription",),
+    "partition": ("subscription", "partition", "parents"),
+    "writer": ("file",),
+    "closed": (),
+    "aborted": ("reason",),
+    "replay-started": ("replay", "since", "until"),
+    "replay-ended": ("replay", "outcome"),
+    "depth": ("subscription", "visible", "hidden", "delayed"),
+    "iterator-age": ("subscription", "partition", "behind_ms"),
+    "consumer-started": ("consumer", "slot"),
+    "consumer-exited": ("consumer", "slot", "code"),
+    "fault-unproven": ("instance",),
+}
+_TIMES = frozenset(("due", "started", "enqueued", "since", "until"))
+_DAMAGED_MOST = 100
+_WORDS: Mapping[tuple[str, str], frozenset[str]] = {
+    ("sent", "outcome"): frozenset(("ok", "failed", "unknown")),
+    ("effect", "outcome"): frozenset(("applied", "skipped", "failed")),
+    ("settled", "outcome"): frozenset(("ok", "failed", "unknown")),
+    ("settling", "action"): frozenset(("delete", "release", "extend", "checkpoint")),
+    ("settled", "action"): frozenset(("delete", "release", "extend", "checkpoint")),
+    ("fault", "phase"): frozenset(("start", "stop")),
+}
+
+
+def parse(line: bytes) -> Record | str:
+    """One line without its newline: the record, or one sentence that says why it is none."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return f"not JSON ({error.msg})" if line.strip() else "an empty line"
+    if not isinstance(record, dict):
+        return "not a JSON object"
+    if not isinstance(record.get("event"), str):
+        return "no `event`"
+    at = record.get("at")
+    if type(at) is not int or not -TIME_MAX < at < TIME_MAX:
+        return "no integer `at`"
+    if at < TIME_MIN:
+        return f"`at` is {at}{_of_another_unit(at)}"
+    return _wrong(record) or record
+
+
+def _wrong(record: Record) -> str | None:
+    """Why a record of a known event says nothing that could be judged; None if all is well, or the event is unknown."""
+    event = record["event"]
+    needed = _NEEDED_BY_MARK.get(str(record.get("name"))) if event == "mark" else _NEEDED.get(str(event))
+    if needed is None:
+        return None
+    for name in needed:
+        if record.get(name) is None:
+            return f"{event} without `{name}`"
+    for name, value in record.items():
+        allowed = _TYPES.get(name)
+        if allowed is None:
+            continue
+        if type(value) not in allowed:
+            return f"`{name}` of {event} is {_brief(value)}"
+        if allowed is _NUMBER and value is not None:
+            assert isinstance(value, int | float)
+            if not (0 <= value <= SECONDS_MAX if name == "hidden_s" else -TIME_MAX < value < TIME_MAX):
+                return f"`{name}` of {event} is {value}, beyond what can be"
+            if name in _TIMES and value < TIME_MIN:
+                return f"`{name}` of {event} is {value}{_of_another_unit(value)}"
+        elif allowed is _TEXTS and isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            return f"`{name}` of {event} is {_brief(value)}"
+    for (kind, name), words in _WORDS.items():
+        if kind == event and record[name] not in words:
+            return f"`{name}` of {event} is {_brief(record[name])}; it must be one of {', '.join(sorted(words))}"
+    if event == "intended" and record.get("attempt") == 1 and record.get("expect") is None:
+        return "the first intended of a message without `expect`"
+    return None
+
+
+def _of_another_unit(time: int | float) -> str:
+    # A time of these years has 10 digits in seconds, 13 in milliseconds, 16 in microseconds, 19 in nanoseconds.
+    unit = next(
+        (unit for unit, most in (("seconds", 1e11), ("milliseconds", 1e14), ("microseconds", 1e17)) if time < most), ""
+    )
+    looks = f", which looks like {unit}" if unit and time >= 0 else ""
+    return f"{looks}: times are nanoseconds since 1970, and this would be before 2001"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unknown:
+    """A name that the format does not know. `kind`: event, mark or field; `of`: what has the field."""
+
+    kind: str
+    name: str
+    of: str = ""
+
+    @property
+    def near(self) -> str | None:
+        """The known name that it may be meant for."""
+        known: Mapping[str, object] = {"event": {**_KNOWN, "mark": ()}, "mark": _KNOWN_MARKS}.get(self.kind, {})
+        if self.kind == "field":
+            known = dict.fromkeys(_KNOWN.get(self.of) or _KNOWN_MARKS.get(self.of.removeprefix("mark "), ()))
+        return next(iter(get_close_matches(self.name, known, n=1)), None)
+
+
+def unknown_names(record: Record) -> tuple[Unknown, ...]:
+    """What the format does not know of a record: its event or mark, or some of its fields."""
+    event = str(record["event"])
+    of = event
+    if event == "mark":
+        of = f"mark {record.get('name')}"
+        known = _KNOWN_MARKS.get(str(record.get("name")))
+        if known is None:
+            return (Unknown(kind="mark", name=str(record.get("name"))),)
+        known = ("name", *known)
+    else:
+        known = _KNOWN.get(event)
+        if known is None:
+            return (Unknown(kind="event", name=event),)
+    allowed = {"event", "at", "by", *known}
+    return tuple(Unknown(kind="field", name=name, of=of) for name in record if name not in allowed)
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+@dataclass(slots=True)
+class Scan:
+    """What was seen in one file besides its records.
+
+    `damaged`: line number (from 1) and why, of the first hundred; `unknown`: how often each name that the format does
+    not know was met, and `first_met` on which line first.
+    """
+
+    torn: bool = False
+    damaged: list[tuple[int, str]] = field(default_factory=list)
+    damaged_more: int = 0
+    unknown: Counter[Unknown] = field(default_factory=Counter)
+    first_met: dict[Unknown, int] = field(default_factory=dict)
+
+    def damage(self, line: int, why: str) -> None:
+        if len(self.damaged) < _DAMAGED_MOST:
+            self.damaged.append((line, why))
+        else:
+            self.damaged_more += 1
+
+
+def records(path: Path, scan: Scan) -> Iterator[tuple[int, Record]]:
+    """The readable records of a file with their line numbers (from 1); what is not readable goes to `scan`."""
+    closed = False
+    # Records of one shape have the same names; there are few shapes.
+    shapes: dict[tuple[object, ...], tuple[Unknown, ...]] = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            whole = line.endswith(b"\n")
+            record = parse(line[:-1] if whole else line)
+            if not isinstance(record, str):
+                mark = record["event"] == "mark"
+                closed = closed or (mark and record.get("name") == "closed")
+                shape = (record["event"], record.get("name") if mark else None, *record)
+                unknown = shapes.get(shape)
+                if unknown is None:
+                    unknown = shapes[shape] = unknown_names(record)
+                for each in unknown:
+                    scan.unknown[each] += 1
+                    scan.first_met.setdefault(each, number)
+                yield number, record
+            elif whole:
+                scan.damage(number, record)
+            else:
+                scan.torn = True
+                if closed:
+                    scan.damage(number, "a torn line after `closed`")

@@ -1,0 +1,84 @@
+"""The writer of one history file: one process, append-only, one `write` to the kernel per batch of records.
+
+It promises that when `write` returns, the records are with the kernel and survive the death of the process; that `at`
+never decreases within the file; and that a batch that could not be written whole (a full disk) leaves no half line
+behind, so that what was recorded stays judgeable.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import orjson
+
+from gameday.history import events
+from gameday.history.clock import Clock
+from gameday.history.errors import HistoryError
+from gameday.history.events import Record
+
+DIRECTORY = "history"
+
+
+class Writer:
+    """Appends records to `RUN/history/NAME.jsonl`, which whoever starts this process has created empty."""
+
+    def __init__(self, *, run: Path, name: str, clock: Clock) -> None:
+        """Errors: HistoryError when the file cannot be opened."""
+        self.path = run / DIRECTORY / f"{name}.jsonl"
+        self.name = name
+        self.clock = clock
+        # Reentrant lock: a batch must be stamped and written as one, whichever thread or greenlet it comes from.
+        self._lock = threading.RLock()
+        try:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise HistoryError(f"cannot open the history file {self.path}: {error.strerror}") from error
+
+    def write(self, *records: Record) -> int:
+        """Stamp and append the records in one write; give their `at`, which they share, in nanoseconds."""
+        with self._lock:
+            at = self.clock.now_ns()
+            lines = b"".join(
+                orjson.dumps({"event": record["event"], "at": at, "by": self.name, **record}) + b"\n"
+                for record in records
+            )
+            self._append(lines)
+        return at
+
+    def announce(self, name: str) -> None:
+        """Create the empty history file of a process about to be started, and list it here."""
+        path = self.path.with_name(f"{name}.jsonl")
+        try:
+            path.touch(exist_ok=False)
+        except OSError as error:
+            raise HistoryError(f"cannot create the history file {path}: {error.strerror}") from error
+        self.write(events.mark("writer", file=path.name))
+
+    def close(self) -> None:
+        """Write `closed`, the last record of a process that ends in good order. Closing twice does nothing."""
+        with self._lock:
+            if self._fd >= 0:
+                try:
+                    self.write(events.mark("closed"))
+                finally:
+                    os.close(self._fd)
+                    self._fd = -1
+
+    def _append(self, lines: bytes) -> None:
+        if self._fd < 0:
+            raise HistoryError(f"the history file {self.path} is closed already")
+        view = memoryview(lines)
+        written = 0
+        try:
+            while written < len(view):
+                written += os.write(self._fd, view[written:])
+        except OSError as error:
+            if written:
+                # Half a batch is worse than none: cut it off, so that no torn line stands in the middle of the file.
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise HistoryError(
+                f"cannot write to {self.path}: {error.strerror}. What was recorded so far can be judged with "
+                f"`gameday verify {self.path.parent.parent}`."
+            ) from error

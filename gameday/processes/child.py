@@ -1,0 +1,172 @@
+"""The conductor's end of the line to a process that it started: see gameday/processes/control.py for what goes over it.
+
+A child's standard error goes to a log file in the run directory, whose tail is quoted when the child could not start.
+It promises that no module of the user's can take the place of one of ours in a child: `python` makes a command line
+that does not look into the current directory, and `Child.start` does not hand on where else the user's modules are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gameday.history.errors import ProcessError
+
+Report = dict[str, Any]
+_TAIL_BYTES = 2_000
+# Meant for programs of the user's own. PYTHONPATH may hold a module with the name of one of ours, and Locust takes its
+# options from LOCUST_….
+_NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_")
+
+
+def python(*arguments: object) -> list[str]:
+    """The command line of a Python program of ours. With -P it finds no module in the current directory."""
+    return [sys.executable, "-P", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """What a program of ours gets of this process's environment."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_HANDED_ON)}
+
+
+def ending(code: int | None) -> str:
+    """A process's end in words."""
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+class Child:
+    """A running process. Each report is kept until `report` asks for it; `on_report` sees each at once."""
+
+    def __init__(self, *, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.on_report: Callable[[Report], None] | None = None
+        self._process = process
+        self._reports: list[Report] = []
+        self._news = asyncio.Condition()
+        self._silent = False
+        self._reader = asyncio.create_task(self._read(), name=f"reports of {name}")
+
+    @classmethod
+    async def start(
+        cls, *, name: str, argv: Sequence[str], run: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Child:
+        """`env` is added to what it inherits. Errors: ProcessError when the program cannot be started at all."""
+        log = run / "logs" / f"{name}.log"
+        log.parent.mkdir(exist_ok=True)
+        try:
+            with log.open("ab") as errors:
+                process = await asyncio.create_subprocess_exec(
+                    *argv,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=errors,
+                    env={**environment(), **(env or {})},
+                    cwd=cwd,
+                    # A session of its own: Ctrl-C reaches the conductor alone, which then ends its children in order.
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise ProcessError(f"cannot start {name} ({argv[0]}): {error.strerror}") from error
+        return cls(name=name, process=process, log=log)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative is the signal that ended it."""
+        return self._process.returncode
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def command(self, do: str, **fields: object) -> None:
+        """Send one command; a child that is gone hears nothing and that is no error."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            stdin.write(orjson.dumps({"do": do, **fields}) + b"\n")
+            await stdin.drain()
+
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
+        """The first report of this kind whose fields match, taken off the list; None when time runs out or it dies."""
+
+        def found() -> Report | None:
+            for report in self._reports:
+                if report.get("report") == kind and all(report.get(k) == v for k, v in match.items()):
+                    self._reports.remove(report)
+                    return report
+            return None
+
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                while (report := found()) is None:
+                    if self._silent:
+                        return None
+                    await self._news.wait()
+                return report
+        except TimeoutError:
+            return None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; a process that is gone is no error."""
+        if self.alive:
+            # Not `send_signal`: it looks whether the process has ended, and so takes its exit code away from `wait`.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def wait(self) -> int:
+        code = await self._process.wait()
+        await asyncio.wait([self._reader])
+        return code
+
+    async def end(self, *, timeout_s: float) -> int:
+        """SIGCONT and SIGTERM, and SIGKILL when that did not end it in time; the exit code."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.wait()
+        except TimeoutError:
+            self.signal(signal.SIGKILL)
+            return await self.wait()
+
+    def last_words(self) -> str:
+        """The end of its log, for an error message."""
+        try:
+            text = self.log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
+        except OSError:
+            text = ""
+        return text or "it said nothing"
+
+    async def _read(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        try:
+            async for line in stdout:
+                try:
+                    report = orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    continue
+                if not isinstance(report, dict):
+                    continue
+                if self.on_report is not None:
+                    self.on_report(report)
+                async with self._news:
+                    self._reports.append(report)
+                    self._news.notify_all()
+        finally:
+            self._silent = True
+            async with self._news:
+                self._news.notify_all()

@@ -1,0 +1,382 @@
+"""A verdict for people and for machines: a table in the terminal, JSON, or JUnit XML for a CI server.
+
+It shows what verdict.json holds and decides nothing. An unknown claim is never green: JUnit gets an error for it. A
+list that is cut short says how much was left out.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import xml.etree.ElementTree as xml
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gameday.history.manifest import Subscription
+from gameday.verify.claim_texts import CLAIM_TEXTS
+from gameday.verify.claims import RULES
+from gameday.verify.judge import Verdict
+from gameday.verify.registry import CHECKS
+
+COLOURS: Mapping[str, str] = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
+_EXPLAINED_MOST = 4
+_PLAIN_WIDTH = 132
+_WHY_MOST = 4
+_DAMAGES_MOST = 10
+# What a line of a timeline shows of a record, besides its event, time and writer.
+_DETAILS = (
+    "subscription",
+    "attempt",
+    "seq",
+    "expect",
+    "outcome",
+    "error",
+    "action",
+    "batch",
+    "receives",
+    "hidden_s",
+    "broker_seq",
+    "partition",
+    "applied",
+)
+# Notes of checks that are single words, for the judge to ask about, put into words for people.
+_NOTES: Mapping[str, str] = {
+    "within": "within the deduplication window",
+    "outside": "outside the deduplication window",
+    "unknown": "nobody can tell whether within the deduplication window",
+    "unread": "unless a message died unread",
+}
+# What a send came to that was not accepted.
+_NOT_ACCEPTED: Mapping[str, str] = {"failed": "given up", "unknown": "of unknown outcome"}
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def show(verdict: Verdict, format: str) -> None:
+    """Print the verdict on standard output. `format`: text, json or junit."""
+    if format == "json":
+        sys.stdout.write(orjson.dumps(verdict.document, option=orjson.OPT_INDENT_2).decode() + "\n")
+    elif format == "junit":
+        sys.stdout.write(junit(verdict.document) + "\n")
+    else:
+        # A pipe or a CI log has no width of its own; eighty columns would break every row.
+        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
+        text(verdict.document, Console(highlight=False, markup=False, emoji=False, width=width))
+
+
+# For people
+
+
+def text(document: Mapping[str, Any], console: Console) -> None:
+    """The claims with what they rest on, what was found, and the evidence where one is violated or in doubt."""
+    console.print(_claims(document))
+    _reasons(document, console)
+    for note in document["notes"]:
+        console.print(Text.assemble((", ".join(note["claims"]) or "note", "bold"), f": {note['text']}"))
+    found = {name: entry for name, entry in document["anomalies"].items() if entry["count"]}
+    if found:
+        console.print(_found(document, found))
+    explained = list(_explained(document))
+    for name in explained[:_EXPLAINED_MOST]:
+        _examples(name, found[name], console)
+    if left := explained[_EXPLAINED_MOST:]:
+        console.print(f"and {len(left):,} more, whose examples are in verdict.json: {', '.join(left)}")
+    console.print(_amounts(document))
+    for s, latency in document["latency_s"].items():
+        console.print(
+            f"latency {s}, from due to received: p50 {_seconds(latency['p50'])}, p99 {_seconds(latency['p99'])}, "
+            f"max {_seconds(latency['max'])}"
+        )
+    torn = f", {document['torn_lines']} torn" if document["torn_lines"] else ""
+    told = [f"{key} {document[key]}" for key in ("scenario", "seed", "target") if document[key] is not None]
+    console.print(
+        f"{document['events']:,} events of run {document['run']} judged{torn} "
+        f"({', '.join(told)}; it lasted {document['duration_s']:.0f} s)"
+    )
+    for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST):
+        console.print(Text(f"damaged: {damage}", style="yellow"))
+    console.print(Text.assemble("verdict: ", (document["verdict"], COLOURS[document["verdict"]])))
+
+
+def _claims(document: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("claim", "verdict"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("checked", justify="right")
+    table.add_column("on what evidence")
+    for claim in document["claims"]:
+        # The reasons stand below the table, all of them; where no anomaly says more, the first one stands here too.
+        alone = claim["verdict"] != "holds" and not any(claim["anomalies"].values())
+        told = _told(document, claim, _some(claim["why"], 1) if alone else [])
+        table.add_row(
+            _title(claim),
+            Text(claim["verdict"], style=COLOURS[claim["verdict"]]),
+            f"{claim['checked']:,}",
+            ", ".join(told),
+        )
+    return table
+
+
+def _reasons(document: Mapping[str, Any], console: Console) -> None:
+    """What each claim that does not hold says, and what is missing for those that are not settled, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for claim in document["claims"]:
+        if claim["verdict"] != "holds":
+            for why in _some(claim["why"], _WHY_MOST):
+                reasons.setdefault(why, []).append(_name(claim))
+    for why, claims in reasons.items():
+        console.print(Text.assemble((", ".join(dict.fromkeys(claims)), "bold"), f": {why}"))
+
+
+def _found(document: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("found", no_wrap=True)
+    table.add_column("count", justify="right")
+    table.add_column("what it is")
+    table.add_column("judged by")
+    for name, entry in found.items():
+        style = "dim" if CHECKS[name].legal else "bold"
+        what = "\n".join([CHECKS[name].summary, *_kinds(entry)])
+        table.add_row(Text(name, style=style), f"{entry['count']:,}", what, _judged_by(document, name))
+    return table
+
+
+def _kinds(entry: Mapping[str, Any]) -> Iterator[str]:
+    """How many there are of each note. A word for the judge that all of them share says nothing to a person."""
+    notes = entry.get("notes", {})
+    shared = len(notes) == 1 and sum(notes.values()) == entry["count"]
+    if not (shared and notes.keys() <= _NOTES.keys()):
+        yield from (f"{count:,}: {_NOTES.get(note, note)}" for note, count in notes.items())
+
+
+def _judged_by(document: Mapping[str, Any], anomaly: str) -> str:
+    """The claims of this run that it speaks against; where there are none, those that could have been claimed."""
+    if anomaly == "vacuous":
+        return "every claim"
+    # What is not proven to be lost violates nothing, and leaves unknown whoever asks about losses.
+    asked = "lost" if anomaly == "unseen" else anomaly
+    judging = [_name(claim) for claim in document["claims"] if asked in claim["anomalies"]]
+    if judging:
+        return ", ".join(judging)
+    promised = [Subscription(**subscription) for subscription in document["subscriptions"].values()]
+    rules = {name: rule for name, rule in RULES.items() if rule.of_the_load or any(map(rule.covers, promised))}
+    able = [name for name, rule in rules.items() if asked in rule.violated_by]
+    able += [f"{name} (strict)" for name, rule in rules.items() if asked in rule.strict_adds]
+    return f"not claimed: {', '.join(able)}" if able else "legal" if CHECKS[anomaly].legal else "no claim"
+
+
+def _explained(document: Mapping[str, Any]) -> Iterator[str]:
+    """The anomalies whose examples are worth the screen: those of violated claims first, then the losses for which a
+    claim is unknown."""
+    names: dict[str, None] = {}
+    for ruling in ("violated", "unknown"):
+        for claim in document["claims"]:
+            if claim["verdict"] == ruling:
+                # `unseen` violates nothing, but is why a claim that asks about losses is unknown.
+                unseen = ["unseen"] if "lost" in claim["anomalies"] else []
+                names |= dict.fromkeys([*claim["anomalies"], *unseen])
+    yield from (name for name in names if document["anomalies"][name]["count"])
+
+
+def _examples(name: str, entry: Mapping[str, Any], console: Console) -> None:
+    for example in entry["examples"]:
+        where = f" on {example['subscription']}" if example.get("subscription") else ""
+        kind = example.get("note") if list(_kinds(entry)) else None
+        note = f" ({_NOTES.get(kind, kind)})" if kind else ""
+        console.print(
+            Text.assemble((name, "bold red"), f": message {example['id']}{where}{note}. Cause: {example['cause']}")
+        )
+        timeline = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        timeline.add_column(justify="right", no_wrap=True)
+        for _ in range(2):
+            timeline.add_column(no_wrap=True)
+        timeline.add_column()
+        start = next((event["at"] for event in example["timeline"] if event["event"] != "fault"), 0)
+        for event in example["timeline"]:
+            timeline.add_row(f"{(event['at'] - start) / 1e9:+.3f} s", *_line(event, example.get("subscription")))
+        console.print(Padding(timeline, (0, 0, 1, 2)))
+    shown = len({(example["id"], example.get("subscription")) for example in entry["examples"]})
+    if entry["count"] > shown:
+        console.print(f"{shown} shown of {entry['count']:,} {name}\n")
+
+
+def _line(event: Mapping[str, Any], subscription: str | None) -> tuple[str, str, str]:
+    """What happened, who did it, and what the record says of it but for the `subscription` of the headline."""
+    if event["event"] == "fault":
+        return f"fault {event['phase']}", ", ".join(event.get("targets", ())), event.get("label") or event["fault"]
+    told = {key: event[key] for key in _DETAILS if key in event}
+    if told.get("subscription") == subscription:
+        told.pop("subscription", None)
+    details = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
+    return event["event"], event.get("consumer") or event.get("producer") or "", details
+
+
+def _damage(damage: Mapping[str, Any]) -> str:
+    where = f"{damage['file']}:{damage['line']}" if damage["line"] else damage["file"]
+    return f"{where}: {damage['why']}"
+
+
+def _amounts(document: Mapping[str, Any]) -> str:
+    """How many messages there were, which every count above is to be read beside."""
+    totals = document["totals"]
+    sent = [] if totals["scheduled"] is None else [f"{totals['scheduled']:,} scheduled"]
+    sent.append(f"{totals['intended']:,} attempted, {totals['acked']:,} accepted")
+    sent += [f"{totals[key]:,} {words}" for key, words in _NOT_ACCEPTED.items() if totals[key]]
+    told = [f"messages: {', '.join(sent)}"]
+    for name, total in totals["subscriptions"].items():
+        dead = f", {total['dead']:,} dead" if total["dead"] else ""
+        told.append(f"{name}: {total['received']:,} of {total['expected']:,} received{dead}")
+    return "; ".join(told)
+
+
+# For a CI server
+
+
+def junit(document: Mapping[str, Any]) -> str:
+    """One test case per claim: violated is a failure, unknown is an error.
+
+    Names stay the same from run to run, so that a CI server can follow a claim: the suite and the class are the
+    scenario, the case is the claim. All claims are judged by one run, whose length is the suite's; a case takes no time
+    of its own.
+    """
+    claims = document["claims"]
+    scenario = f"gameday.{document['scenario'] or document['run']}"
+    told = {
+        "tests": str(len(claims)),
+        "failures": str(sum(c["verdict"] == "violated" for c in claims)),
+        "errors": str(sum(c["verdict"] == "unknown" for c in claims)),
+        "time": f"{document['duration_s']:.3f}",
+    }
+    root = xml.Element("testsuites", {"name": "gameday"} | told)
+    told |= {"skipped": "0", "timestamp": _timestamp(document)}
+    suite = xml.SubElement(root, "testsuite", {"name": scenario} | told)
+    properties = xml.SubElement(suite, "properties")
+    for key in ("run", "scenario", "seed", "target", "version", "verdict"):
+        if document[key] is not None:
+            xml.SubElement(properties, "property", name=key, value=str(document[key]))
+    names = Counter(map(_name, claims))
+    for claim in claims:
+        # Only where a claim stands twice do its bounds belong to its name: a bound that is moved keeps its history.
+        name = _name(claim) if names[_name(claim)] == 1 else _title(claim)
+        case = xml.SubElement(suite, "testcase", classname=scenario, name=name, time="0.000")
+        _outcome(case, document, claim)
+    xml.SubElement(suite, "system-out").text = "\n".join([_amounts(document), *_notes(document)])
+    for element in root.iter():
+        element.text = element.text and _NOT_IN_XML.sub("\ufffd", element.text)
+        element.attrib |= {key: _NOT_IN_XML.sub("\ufffd", value) for key, value in element.attrib.items()}
+    xml.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(root, encoding="unicode")
+
+
+def _outcome(case: xml.Element, document: Mapping[str, Any], claim: Mapping[str, Any]) -> None:
+    head = f"{_title(claim)}: {CLAIM_TEXTS[claim['claim']].summary}"
+    told = _told(document, claim, claim["why"])
+    notes = _notes(document, claim["key"])
+    if claim["verdict"] == "holds":
+        text = [head, f"checked {claim['checked']:,}: {', '.join(told)}", *notes]
+        xml.SubElement(case, "system-out").text = "\n".join(text)
+    else:
+        kind = "failure" if claim["verdict"] == "violated" else "error"
+        message = f"{_title(claim)} is {claim['verdict']}: {'; '.join(told)}"
+        evidence = _evidence(document, _explained({**document, "claims": [claim]}))
+        element = xml.SubElement(case, kind, type=claim["verdict"], message=message)
+        element.text = "\n".join([head, f"checked {claim['checked']:,}", *told, *notes, "", evidence]).rstrip()
+
+
+def _timestamp(document: Mapping[str, Any]) -> str:
+    """When the run began, in UTC and without a zone, as the schemas of JUnit ask."""
+    return datetime.fromtimestamp((document["started"] or 0) // 10**9, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _notes(document: Mapping[str, Any], claim: str | None = None) -> list[str]:
+    """The notes beside a claim, or those that stand beside none."""
+    return [note["text"] for note in document["notes"] if (claim in note["claims"] if claim else not note["claims"])]
+
+
+def _evidence(document: Mapping[str, Any], anomalies: Iterable[str]) -> str:
+    """The examples of these anomalies as plain text."""
+    console = Console(file=io.StringIO(), width=_PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+    with console.capture() as capture:
+        for anomaly in anomalies:
+            _examples(anomaly, document["anomalies"][anomaly], console)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+# For both
+
+
+def _told(document: Mapping[str, Any], claim: Mapping[str, Any], why: Sequence[str]) -> list[str]:
+    """What a claim's verdict rests on, in a few words each, with these of its reasons."""
+    told = [_bound(claim)] if claim["verdict"] == "holds" else []
+    told += why
+    told += [_anomaly(document, name, count) for name, count in claim["anomalies"].items() if count]
+    redelivered = document["anomalies"]["redelivery"]["count"]
+    if claim["claim"] == "exactly-once-delivery" and redelivered:
+        told.append(f"{redelivered:,} redeliveries, which at-least-once allows")
+    dead = sum(total["dead"] for total in document["totals"]["subscriptions"].values())
+    if claim["claim"] == "no-loss" and dead:
+        told.append(f"{dead:,} among the dead letters")
+    return _left_out(claim, told)
+
+
+def _left_out(claim: Mapping[str, Any], told: list[str]) -> list[str]:
+    """Beside `told`, what the claim did not look at; in front of it where that is more than half of all there was."""
+    left_out = [f"{count:,} left out {why}" for why, count in claim.get("left_out", {}).items() if count]
+    if left_out and "grace_s" in claim.get("bounds", {}):
+        left_out[-1] += f" (grace {claim['bounds']['grace_s']:g} s)"
+    covers = claim.get("covers", 0)
+    if 2 * claim["checked"] < covers:
+        return [
+            ": ".join([f"looked at {claim['checked']:,} of {covers:,}", *filter(None, [", ".join(left_out)])]),
+            *told,
+        ]
+    return [*told, *left_out]
+
+
+def _bound(claim: Mapping[str, Any]) -> str:
+    rate = claim["rate_upper_95"]
+    # With three cases or fewer the bound says nothing.
+    return f"no violation; rate < {rate:.2g} (95 %)" if rate is not None and rate < 1 else "no violation"
+
+
+def _name(claim: Mapping[str, Any]) -> str:
+    """What a claim is known by: `lag` and `lag during faults` are two."""
+    return str(claim["key"])
+
+
+def _title(claim: Mapping[str, Any]) -> str:
+    """Its name with its bounds."""
+    bounds = [
+        name if value is True else f"{name.removesuffix('_s')} {value:g} s"
+        for name, value in claim.get("bounds", {}).items()
+        if value is not False and name != "during"
+    ]
+    return f"{_name(claim)} ({', '.join(bounds)})" if bounds else _name(claim)
+
+
+def _anomaly(document: Mapping[str, Any], name: str, count: int) -> str:
+    settle_s = max((s["settle_s"] for s in document["subscriptions"].values()), default=0)
+    later = f", or later than {settle_s:g} s" if name == "lost" and settle_s else ""
+    return f"{count:,} {name}{later}"
+
+
+def _some(texts: Sequence[str], most: int) -> list[str]:
+    """The first `most` of them, and how many more there are."""
+    return [*texts[:most], *([f"and {len(texts) - most:,} more"] if len(texts) > most else [])]
+
+
+def _shown(value: object) -> object:
+    return ",".join(map(str, value)) or "nobody" if isinstance(value, list) else value
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.2f} s"

@@ -1,0 +1,132 @@
+"""The queues of a run as the conductor sees them: how much is in them, whether they are empty, what died in them.
+
+It promises that a queue counts as empty when nothing is visible, hidden or delayed, and that dead letters are read to
+the end, each recorded before it is removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+
+from gameday.history import events
+from gameday.history.errors import TargetError
+from gameday.history.events import Record
+from gameday.history.writer import Writer
+from gameday.run.backlog import Backlog
+from gameday.transports.base import Addresses, CallFailed, Delivery, Depth, Plan, QueueSource, Transport
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+
+T = TypeVar("T")
+
+_MOVE_S = 60.0
+# A short poll may come back empty from a queue that is not, but not so often in a row.
+_EMPTY_MAX = 6
+
+
+class Queues(Backlog):
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        addresses: Addresses,
+        subscriptions: Sequence[str],
+        carrier: BotoCarrier,
+        writer: Writer,
+    ) -> None:
+        super().__init__(subscriptions=subscriptions, carrier=carrier, writer=writer)
+        self._sources = {name: transport.source(addresses, name) for name in subscriptions}
+        self._dead_letters = {name: transport.dead_letters(addresses, name) for name in subscriptions}
+
+    async def bury(self) -> int:
+        buried = 0
+        for name, source in self._dead_letters.items():
+            if source is not None:
+                buried += await self._read_to_the_end(name, source)
+        return buried
+
+    async def redrive(self) -> int:
+        moved = 0
+        for name, source in self._dead_letters.items():
+            if source is not None:
+                moved += await self._move_back(name, source)
+        return moved
+
+    async def _move_back(self, name: str, source: QueueSource) -> int:
+        """All are held at once, so that each is seen and none twice, and let go before they are moved."""
+        held: list[Delivery] = []
+        empty = 0
+        while visible := (await self._depth_of(source)).visible:
+            if deliveries := await self._dead(name, source):
+                held += deliveries
+                empty = 0
+                continue
+            empty += 1
+            if empty == _EMPTY_MAX:
+                # Of a group in a FIFO queue no more can be seen than one receive gives.
+                raise TargetError(
+                    f"{name}: {visible} dead letters stand behind others of their group and cannot be read before "
+                    "those are removed, so nothing is moved back; let fewer of a group die"
+                )
+            await asyncio.sleep(self.look_again_s)
+        for first in range(0, len(held), source.batch_max):
+            await self._answer(source.hide(held[first : first + source.batch_max], hidden_s=0))
+        if not held:
+            return 0
+        self._writer.write(*(events.redriven(id=d.id, subscription=name) for d in held if d.id is not None))
+        state = await self._carried_out(source.move_back())
+        deadline = asyncio.get_running_loop().time() + _MOVE_S
+        while not state.over:
+            if asyncio.get_running_loop().time() > deadline:
+                raise TargetError(f"{name}: its dead letters were not moved back within {_MOVE_S:g} s")
+            await asyncio.sleep(self.look_again_s)
+            state = await self._carried_out(source.moving())
+        if state.failed:
+            raise TargetError(f"{name}: its dead letters were not moved back: {state.failed}")
+        return len(held)
+
+    async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
+        buried = 0
+        while True:
+            if deliveries := await self._dead(name, source):
+                outcomes = source.settled(await self._answer(source.delete(deliveries)), deliveries)
+                if not any(outcome == "ok" for outcome, _ in outcomes):
+                    # They would come again for ever.
+                    raise TargetError(f"{name}: dead letters cannot be deleted: {outcomes[0][1]}")
+                buried += sum(d.id is not None for d in deliveries)
+                continue
+            # A short poll may come back empty from a queue that is not; its depth tells.
+            if (await self._depth_of(source)).total == 0:
+                return buried
+            await asyncio.sleep(self.look_again_s)
+
+    async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:
+        """Receive some dead letters, and record them."""
+        deliveries = source.received(await self._answer(source.receive(most=source.batch_max, wait_s=0)))
+        records: list[Record] = [
+            events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives))
+            for d in deliveries
+            if d.id is not None
+        ]
+        if records:
+            self._writer.write(*records)
+        return deliveries
+
+    async def _depth(self, name: str) -> Depth:
+        return await self._depth_of(self._sources[name])
+
+    async def _depth_of(self, source: QueueSource) -> Depth:
+        return source.depth_of(await self._answer(source.depth()))
+
+    async def _carried_out(self, plan: Plan[T]) -> T:
+        """Errors: TargetError."""
+        try:
+            return await asyncio.to_thread(run_plan, plan, self._carrier)
+        except CallFailed as error:
+            raise TargetError(f"the target does not move dead letters back: {error}") from error
+
+
+def _own_receives(receives: int | None) -> int | None:
+    """SQS goes on counting in the dead-letter queue; the read that found the message there is not one of its own."""
+    return receives - 1 if receives is not None and receives > 1 else None

@@ -1,0 +1,121 @@
+"""Run scenarios again and again and hold each verdict to what the scenario expects: `python -m gameday.run.rehearsal`.
+
+A negative control that holds once in ten runs is no control, and a good scenario that breaks once is no proof. It
+promises to run each as a person would, as a process of its own, to keep the directory of every run that surprised, and
+to end with 1 when one did, or when none could be run. A scenario that the target refuses, because it lacks what the
+scenario asks for, surprises nobody.
+
+    python -m gameday.run.rehearsal --times 10
+    python -m gameday.run.rehearsal broken-no-guard quick --times 3 --target localstack
+"""
+
+from __future__ import annotations
+
+from gameday.processes.isolation import isolate
+
+if __name__ == "__main__":
+    isolate()
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gameday.history.errors import TargetLacks, UsageError
+from gameday.processes.child import python
+from gameday.report.printing import outlive_readers
+from gameday.scenario import model as scenario
+from gameday.scenario.model import ExpectSpec
+
+_COMMAND = python("-c", "from gameday.cli import main; main()", "run")
+
+
+def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:
+    """In what a verdict.json differs from what was expected."""
+    found = []
+    if verdict["verdict"] != expect.verdict:
+        found.append(f"the verdict is {verdict['verdict']}, not {expect.verdict}")
+    claims = {claim["key"]: claim for claim in verdict["claims"]}
+    for name, expected in expect.claims.items():
+        if claims[name]["verdict"] != expected:
+            found.append(f"{name} is {claims[name]['verdict']}, not {expected}")
+    if expect.verdict == "holds":
+        found += [
+            f"{name} is {claim['verdict']}: {'; '.join(claim['why']) or claim['anomalies']}"
+            for name, claim in claims.items()
+            if claim["verdict"] != "holds"
+        ]
+    for name in expect.anomalies:
+        if not verdict["anomalies"][name]["count"]:
+            found.append(f"no {name}")
+    return found
+
+
+class Refused(Exception):
+    """The target cannot do what the scenario asks for; the message says what."""
+
+
+def rehearse(name: str, arguments: list[str], directory: Path) -> list[str]:
+    """Run it once; what surprised, if anything. Errors: Refused."""
+    expect = scenario.load(scenario.find(name)).expect
+    if expect is None:
+        raise UsageError(f"the scenario {name} does not say what it expects; add `expect: {{verdict: …}}`")
+    done = subprocess.run(
+        [*_COMMAND, name, "--out", str(directory), *arguments], capture_output=True, text=True, check=False
+    )
+    path = directory / "verdict.json"
+    if not path.exists():
+        if done.returncode == TargetLacks.exit_code:
+            raise Refused(done.stderr.strip().removeprefix("gameday: "))
+        return [f"exit code {done.returncode}: {done.stderr.strip()}"]
+    return surprises(expect, json.loads(path.read_bytes()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m gameday.run.rehearsal", description="Run scenarios; check verdicts."
+    )
+    parser.add_argument("names", nargs="*", metavar="SCENARIO", help="default: all of scenarios/")
+    parser.add_argument("--times", type=int, default=1)
+    chosen, arguments = parser.parse_known_args()
+    runs = Path(tempfile.mkdtemp(prefix="gameday-rehearsal-"))
+    surprised = ran = 0
+    for name in chosen.names or scenario.names():
+        for turn in range(1, chosen.times + 1):
+            directory = runs / f"{name}-{turn}"
+            began = time.monotonic()
+            try:
+                found = rehearse(name, arguments, directory)
+            except UsageError as error:
+                print(error, file=sys.stderr)
+                return error.exit_code
+            except Refused as refused:
+                print(f"{name}: refused: {refused}", flush=True)
+                break
+            ran += 1
+            took = f"{time.monotonic() - began:.0f} s"
+            print(
+                f"{name} {turn}/{chosen.times}: {'as expected' if not found else '; '.join(found)} ({took})", flush=True
+            )
+            if found:
+                surprised += 1
+                print(f"  kept: {directory}", flush=True)
+            else:
+                shutil.rmtree(directory)
+    if not surprised:
+        runs.rmdir()
+    return 1 if surprised or not ran else 0
+
+
+if __name__ == "__main__":
+    outlive_readers()
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,23 @@
+"""Resharding: the run's stream as a fault may reshape it, over the carrier of the control plane.
+
+All subscriptions read one stream, so there is one of these in a run, whichever subscription's source it was made from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gameday.transports.base import ReshardAction, Resharding, StreamSource
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
+
+
+class Resharder:
+    """The `StreamControl` of a stream."""
+
+    def __init__(self, stream: StreamSource, carrier: BotoCarrier) -> None:
+        self._stream = stream
+        self._carrier = carrier
+
+    async def reshard(self, action: ReshardAction) -> Resharding:
+        """Errors: CallFailed."""
+        return await asyncio.to_thread(run_plan, self._stream.reshard(action), self._carrier)

@@ -1,0 +1,154 @@
+"""What a run tells each of its parts: from the scenario, the target and the addresses to everybody's configuration.
+
+Pure: nothing here starts, creates or waits for anything.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gameday.consumers.config import ConsumerConfig
+from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.manifest import Manifest
+from gameday.loadgen.config import LoadConfig
+from gameday.scenario.model import Scenario, promises_of, topology_of
+from gameday.targets.target import Target
+from gameday.transports.base import Addresses, Topology, Transport
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One run of a scenario. `id` names it and everything that it creates; `directory` is where it is recorded."""
+
+    scenario: Scenario
+    id: str
+    directory: Path
+    seed: int
+    clock: Clock = field(default_factory=Clock.start)
+
+    @property
+    def transport(self) -> Transport:
+        return TRANSPORTS[self.scenario.transport]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {"gameday:run": self.id}
+
+    @property
+    def store(self) -> dict[str, str]:
+        """The effect store, which all subscriptions share."""
+        return self._kept("effects")
+
+    @property
+    def leases(self) -> dict[str, str] | None:
+        """Where the leases of a stream's shards are, for all subscriptions; None where there are queues."""
+        return self._kept("leases") if self.transport.kind == "stream" else None
+
+    def _kept(self, what: str) -> dict[str, str]:
+        if self.scenario.consumers.store == "dynamodb":
+            return {"kind": "dynamodb", "table": f"gameday-{self.id}-{what}"}
+        return {"kind": "sqlite", "path": str(self.directory / f"{what}.sqlite")}
+
+    @property
+    def services(self) -> list[str]:
+        """The AWS services that the target must have."""
+        store = ["dynamodb"] if self.scenario.consumers.store == "dynamodb" else []
+        return list(dict.fromkeys([*self.transport.services, *store]))
+
+    def topology(self, target: Target) -> Topology:
+        return topology_of(self.scenario, settle_s=target.settle_s)
+
+    def manifest(self, target: Target) -> Manifest:
+        promised = promises_of(self.scenario, settle_s=target.settle_s)
+        if target.effective_s:
+            effective_from = self.clock.now_ns() + round(target.effective_s * NS_PER_S)
+            promised |= {
+                name: replace(promise, effective_from=effective_from)
+                for name, promise in promised.items()
+                if promise.filtered
+            }
+        return Manifest(
+            run=self.id,
+            seed=self.seed,
+            target=target.kind,
+            broker_tick_ns=target.tick_ns,
+            clock=self.clock,
+            subscriptions=promised,
+            claims=self.scenario.claims,
+            scenario=self.scenario.document,
+        )
+
+    def consumers(self, subscription: str, *, endpoint: Endpoint, addresses: Addresses) -> ConsumerConfig:
+        spec = self.scenario.consumers
+        return ConsumerConfig(
+            run_dir=self.directory,
+            run=self.id,
+            clock=self.clock,
+            endpoint=endpoint,
+            transport=self.scenario.transport,
+            addresses=addresses,
+            subscription=subscription,
+            visibility_timeout_s=self.scenario.topology.visibility_timeout,
+            concurrency=spec.concurrency,
+            pollers=spec.pollers,
+            batch=self.scenario.receive_batch,
+            wait_s=int(spec.wait),
+            handler=spec.handler,
+            processing_time_s=spec.processing_time,
+            guard=spec.guard,
+            guard_expiry_s=spec.guard_expiry,
+            store=self.store,
+            heartbeat_s=spec.heartbeat,
+            drain_timeout_s=spec.drain_timeout,
+            on_term=spec.on_term,
+            after_failure=self.scenario.after_failure,
+            retry_delay_s=int(spec.retry_delay),
+            retry_delay_max_s=None if spec.retry_delay_max is None else int(spec.retry_delay_max),
+            checkpoint=spec.checkpoint,
+            children=spec.children,
+            lease_s=spec.lease,
+            leases=self.leases or {},
+            seed=self.seed,
+        )
+
+    def load(self, *, endpoint: Endpoint, addresses: Addresses, topology: Topology) -> LoadConfig:
+        spec = self.scenario.load
+        return LoadConfig(
+            run_dir=str(self.directory),
+            run=self.id,
+            clock=str(self.clock),
+            endpoint=endpoint,
+            transport=self.scenario.transport,
+            addresses=addresses,
+            topology=topology,
+            seed=self.seed,
+            shape=spec.shape,
+            rate_per_s=spec.rate,
+            duration_s=spec.duration,
+            params=self.scenario.shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
+            groups=spec.groups,
+            payload_bytes=spec.payload,
+            batch=spec.batch,
+            users=spec.users,
+            poison_share=spec.poison,
+            processes=spec.processes,
+            give_up_s=spec.give_up,
+            retry=spec.retry,
+            dedup_reuse=spec.dedup_reuse,
+            delay_s=None if spec.delay is None else int(spec.delay),
+        )
+
+
+def new_id(scenario: str) -> str:
+    """A run's name: what, when (UTC), and four digits that tell apart two of one second."""
+    return f"{scenario}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def new_seed() -> int:
+    return random.SystemRandom().randrange(2**31)

@@ -1,0 +1,75 @@
+"""The streams of a run as the conductor sees them: how many records stand behind the consumers' checkpoints.
+
+A stream says nothing about its readers, so each shard is read on from where its lease stands. It promises that a
+stream counts as empty only when every shard that it lists has a lease, and nothing is found after the position of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gameday.consumers.leases import Lease, LeaseStore
+from gameday.history.writer import Writer
+from gameday.run.backlog import Backlog
+from gameday.transports.base import Addresses, Depth, Transport
+from gameday.transports.carriers.boto import BotoCarrier
+
+# More than so many records of a shard are not counted: who drains wants to know whether there are any.
+_COUNT_MAX = 1000
+
+
+class Streams(Backlog):
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        addresses: Addresses,
+        subscriptions: Sequence[str],
+        carrier: BotoCarrier,
+        writer: Writer,
+        leases: LeaseStore,
+    ) -> None:
+        super().__init__(subscriptions=subscriptions, carrier=carrier, writer=writer)
+        self._sources = {name: transport.stream(addresses, name) for name in subscriptions}
+        self._leases = leases
+        self.reached: dict[str, dict[str, str | None]] = {}
+
+    async def bury(self) -> int:
+        """A stream has no dead letters."""
+        return 0
+
+    async def redrive(self) -> int:
+        return 0
+
+    async def _depth(self, name: str) -> Depth:
+        rows = await self._insist(lambda: self._leases.all(name), f"for the leases of {name}")
+        leases = {lease.shard: lease for lease in rows}
+        self.reached = {**self.reached, name: {lease.shard: lease.position for lease in rows}}
+        shards = await self._shards(name)
+        # A shard that no consumer has seen yet is nothing that is done, whatever is in it.
+        unseen = sum(shard not in leases for shard in shards)
+        unread = [await self._after(name, lease) for lease in leases.values() if not lease.done]
+        return Depth(visible=unseen + sum(unread), hidden=0, delayed=0)
+
+    async def _shards(self, name: str) -> list[str]:
+        source, page = self._sources[name], None
+        found: list[str] = []
+        while True:
+            shards, page = source.shards_of(await self._answer(source.shards(page=page)))
+            found += [shard.id for shard in shards]
+            if page is None:
+                return found
+
+    async def _after(self, name: str, lease: Lease) -> int:
+        """How many records stand after its position, bounded."""
+        source = self._sources[name]
+        iterator: str | None = source.iterator_of(
+            await self._answer(source.iterator(lease.shard, after=lease.position))
+        )
+        # A read may find nothing although there is something further on; only one at the tip tells.
+        while iterator is not None:
+            reading = source.read_of(await self._answer(source.read(iterator, most=_COUNT_MAX)), lease.shard)
+            if reading.deliveries or not reading.behind_ms:
+                return len(reading.deliveries)
+            iterator = reading.next
+        return 0

@@ -1,0 +1,165 @@
+"""Starts or finds a target by its name: `embedded` and `memory` live with the run, `localstack` is any endpoint.
+
+It promises an endpoint that has answered, or a TargetError that says what to do; and that a broker which it starts
+listens on one loopback port and never outlives the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gameday.history.errors import TargetError, UsageError
+from gameday.processes.child import Child, python
+from gameday.targets import ministack
+from gameday.targets.endpoints import emulated, endpoint_of
+from gameday.targets.products import MEMORY, MINISTACK, UNKNOWN, answers, recognise
+from gameday.targets.target import Kind, Target
+from gameday.transports.base import CallFailed
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.services import LOOKS
+
+NO_AWS = (
+    "the target aws is not there yet: this gameday creates nothing in a real account. "
+    "Use --target embedded, or --target localstack with an endpoint of your own."
+)
+_START_S = 60.0
+_PORT_TRIES = 3
+
+
+async def start(
+    kind: Kind, *, services: Sequence[str], url: str | None, environ: Mapping[str, str], run: Path
+) -> Target:
+    """Errors: TargetError when there is none to be had, UsageError for a combination that makes no sense."""
+    if kind != "localstack" and url is not None:
+        raise UsageError(
+            f"--endpoint-url names an endpoint that is there already; with it goes --target localstack, not {kind}"
+        )
+    go_direct()
+    if kind == "aws":
+        raise TargetError(NO_AWS)
+    if kind == "localstack":
+        return await _localstack(services, url, environ)
+    return await (_memory(services, run) if kind == "memory" else _embedded(services, run))
+
+
+async def _embedded(services: Sequence[str], run: Path) -> Target:
+    # Outside the run directory, which is evidence: a conductor that is killed removes nothing.
+    data = Path(tempfile.mkdtemp(prefix="gameday-emulator-"))
+    port = 0
+    for _ in range(_PORT_TRIES):
+        port = free_port()
+        process = await Child.start(
+            name="emulator",
+            argv=python("-m", "gameday.targets.ministack", os.getpid()),
+            run=run,
+            env=ministack.environment(port=port, data=str(data)),
+        )
+        try:
+            answered = await _answers(f"http://127.0.0.1:{port}{MINISTACK.sign}", process)
+        except BaseException:
+            # Ctrl-C while it starts: it is nobody's yet but ours.
+            await process.end(timeout_s=5)
+            shutil.rmtree(data, ignore_errors=True)
+            raise
+        if answered:
+            return Target(
+                kind="embedded",
+                what="the embedded AWS (MiniStack)",
+                endpoint=emulated(f"http://127.0.0.1:{port}"),
+                product=MINISTACK,
+                services=services,
+                process=process,
+                data=data,
+            )
+        words = process.last_words()
+        await process.end(timeout_s=5)
+        if "already in use" not in words:
+            break
+    shutil.rmtree(data, ignore_errors=True)
+    raise TargetError(f"the embedded AWS (MiniStack) did not start on 127.0.0.1:{port}: {words}")
+
+
+async def _memory(services: Sequence[str], run: Path) -> Target:
+    process = await Child.start(name="broker", argv=python("-m", "gameday.emulator", "--port", 0), run=run)
+    try:
+        ready = await process.report("ready", timeout_s=_START_S)
+    except BaseException:
+        await process.end(timeout_s=5)
+        raise
+    if ready is None:
+        words = process.last_words()
+        await process.end(timeout_s=5)
+        raise TargetError(f"the broker in memory did not start: {words}")
+    return Target(
+        kind="memory",
+        what="the broker in memory",
+        endpoint=emulated(ready["url"]),
+        product=MEMORY,
+        services=services,
+        process=process,
+    )
+
+
+async def _localstack(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
+    target = given(services, url, environ)
+    # LocalStack loads a service when it is first asked for; where nobody listens, the answer is there at once.
+    carrier = BotoCarrier(target.endpoint, read_timeout_s=30)
+    for service in services:
+        where = target.endpoint.url(service)
+        try:
+            await asyncio.to_thread(carrier, LOOKS[service])
+        except CallFailed as error:
+            raise TargetError(
+                f"no answer from {service} at {where}: {error}. Start the endpoint (for example "
+                f"`docker run -p 4566:4566 localstack/localstack:4.14.0`, or the MiniStack that is installed anyway: "
+                f"`GATEWAY_PORT=4566 BIND_HOST=127.0.0.1 ministack`), name another with --endpoint-url, or use "
+                f"--target embedded, which needs none."
+            ) from error
+    return replace(target, product=await asyncio.to_thread(recognise, target.endpoint.url(services[0])))
+
+
+def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
+    """An endpoint that somebody else runs, not asked yet whether it is there. Errors: UsageError, as `endpoint_of`."""
+    go_direct()
+    endpoint = endpoint_of(services, url, environ)
+    return Target(
+        kind="localstack",
+        what=f"the endpoint {endpoint.url(services[0])}",
+        endpoint=endpoint,
+        product=UNKNOWN,
+        services=services,
+    )
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def go_direct() -> None:
+    """A proxy that the environment names has no business between the processes of one machine."""
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
+
+
+async def _answers(url: str, process: Child) -> bool:
+    """Whether the URL answers before the process ends or time runs out."""
+    try:
+        async with asyncio.timeout(_START_S):
+            while process.alive:
+                if await asyncio.to_thread(answers, url):
+                    return process.alive
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pass
+    return False

@@ -1,0 +1,95 @@
+"""A target: where AWS is for this run, once it has answered."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gameday.history.errors import TargetLacks, UsageError
+from gameday.history.manifest import Subscription
+from gameday.processes.child import Child, ending
+from gameday.targets.products import AWS, MEMORY, Product, reckoned_with
+from gameday.transports.base import Capability, Transport
+from gameday.transports.endpoint import Endpoint
+
+Kind = Literal["embedded", "memory", "localstack", "aws"]
+_ELSEWHERE_TICK_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """`services`: what the run uses of it. `process`: None when somebody else runs it; else it ends with the run."""
+
+    kind: Kind
+    what: str
+    endpoint: Endpoint
+    product: Product
+    services: Sequence[str]
+    process: Child | None = None
+    data: Path | None = None
+
+    @property
+    def settle_s(self) -> float:
+        """How long an absence must last before it is loss there."""
+        return self._pace.settles_after_s(self.services)
+
+    @property
+    def effective_s(self) -> float:
+        """How long after the start of a run a filter or a rule may take to apply: what is sent before is not judged."""
+        return self._pace.effective_s
+
+    @property
+    def tick_ns(self) -> int:
+        """How exactly its clock tells when a message is visible again; nobody has looked at a clock elsewhere."""
+        return self.product.tick_ns if self.endpoint.on_this_machine else _ELSEWHERE_TICK_NS
+
+    @property
+    def cannot_show(self) -> Sequence[str]:
+        """What no run on it says anything about."""
+        return self._pace.cannot_show
+
+    @property
+    def _pace(self) -> Product:
+        return reckoned_with(self.product, self.endpoint)
+
+    @property
+    def ends_with_the_run(self) -> bool:
+        """Then nothing that was created there has to be removed."""
+        return self.process is not None
+
+    def refuse_gaps(self, transport: Transport, needs: Collection[Capability]) -> None:
+        """Errors: TargetLacks when the scenario needs what the target does not do, with the reason."""
+        gaps = self.product.gaps_of(transport)
+        if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
+            there = ", --target memory for example" if not MEMORY.gaps_of(transport).keys() & set(needs) else ""
+            raise TargetLacks(
+                f"{self.what} cannot do what the scenario asks for ({'; '.join(missing)}). Use another target{there}, "
+                "or take it out of the scenario."
+            )
+
+    def refuse_promises(self, promised: Mapping[str, Subscription]) -> None:
+        """Errors: UsageError when AWS itself would be held to more than it promises; an emulator may be."""
+        held = [name for name, promise in promised.items() if promise.promised_by == "user"]
+        if held and (self.kind == "aws" or self.product is AWS):
+            raise UsageError(
+                f"`promises` of {', '.join(held)} holds {self.what} to more than AWS promises, and what AWS never "
+                "promised is no fault of AWS's; take it out of the scenario"
+            )
+
+    async def died(self) -> str:
+        """Returns when the broker is gone, with one sentence; never returns for one that somebody else runs."""
+        if self.process is None:
+            await asyncio.Event().wait()
+            raise AssertionError("unreachable: nobody sets that event")
+        code = await self.process.wait()
+        return f"{self.what} died ({ending(code)}): {self.process.last_words()}"
+
+    async def stop(self) -> None:
+        if self.process is not None:
+            await self.process.end(timeout_s=5)
+        if self.data is not None:
+            shutil.rmtree(self.data, ignore_errors=True)

@@ -1,0 +1,437 @@
+"""The vocabulary of transports: calls and answers as data, what a message is on its way out and on its way in.
+
+`Transport` is the protocol that an entry of `TRANSPORTS` fulfils. Whatever takes several calls (provisioning,
+tear-down) is a `Plan`: a generator that yields calls and is sent their answers, so that it runs over any carrier and
+is tested with none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from gameday.history.events import SendResult
+from gameday.history.manifest import Subscription
+
+T = TypeVar("T")
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One AWS API call: a boto3 service name, an operation as AWS spells it (SendMessageBatch), its parameters.
+
+    `after_s`: how long whoever carries out a plan waits before it, where the plan asks again until something is so.
+    `undo`: of a call that makes something, the call that removes it, from the answer; made when the plan then fails.
+    """
+
+    service: str
+    operation: str
+    params: Mapping[str, Any]
+    after_s: float = 0.0
+    undo: Callable[[Answer], Call] | None = field(default=None, compare=False)
+
+
+Plan = Generator[Call, Answer, T]
+
+
+class CallFailed(Exception):
+    """A call that got no good answer, in our own words.
+
+    `definite`: the answer proves that nothing was stored or changed. `code`: AWS's error code or the kind of failure.
+    """
+
+    def __init__(self, code: str, message: str, *, definite: bool) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.definite = definite
+
+    @property
+    def outcome(self) -> SendResult:
+        return "failed" if self.definite else "unknown"
+
+
+Document = Mapping[str, Any]
+"""A filter policy of SNS or a pattern of EventBridge, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Deployed:
+    """What is really deployed for a subscription, where that differs from what is meant.
+
+    It is what somebody forgot or got wrong, planted on purpose: no subscription at all (`missing`), or another filter.
+    """
+
+    missing: bool = False
+    filter: Document | None = None
+    pattern: Document | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubscriptionSpec:
+    """One subscription as it is meant.
+
+    `queue`: of which kind it ends in (None: as ordered as the transport). `raw`: SNS hands the body on as it is.
+    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one.
+    """
+
+    name: str
+    queue: Literal["fifo", "standard"] | None = None
+    raw: bool = False
+    filter: Document | None = None
+    filter_on: Literal["attributes", "body"] = "attributes"
+    pattern: Document | None = None
+    deployed: Deployed | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topology:
+    """What the scenario asks a transport to build. Durations in seconds.
+
+    `shards`: of a stream, when it is made. `archive`: keep what was published, so that it can be replayed.
+    `max_message_bytes`: what a topic takes, where it shall be another size than its default. `delay_s`: how long a
+    queue keeps a new message back. `dedup`: by which of the two the first service deduplicates, where it does.
+    """
+
+    subscriptions: Sequence[SubscriptionSpec]
+    visibility_timeout_s: float = 5.0
+    max_receives: int | None = 5
+    dedup_window_s: float | None = None
+    settle_s: float = 0.0
+    shards: int = 1
+    archive: bool = False
+    max_message_bytes: int | None = None
+    delay_s: float = 0.0
+    dedup: Literal["id", "content"] = "id"
+
+    @property
+    def names(self) -> list[str]:
+        return [subscription.name for subscription in self.subscriptions]
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Topology:
+        subscriptions = [
+            SubscriptionSpec(**{**spec, "deployed": Deployed(**spec["deployed"]) if spec.get("deployed") else None})
+            for spec in document["subscriptions"]
+        ]
+        return cls(**{**document, "subscriptions": subscriptions})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addresses:
+    """Where the built things are: what producers send to, and each subscription's queue and dead-letter queue.
+
+    `extra` is whatever else the transport must find again, under names of its own. A stream has no queues.
+    """
+
+    send_to: str
+    queues: Mapping[str, str] = field(default_factory=dict)
+    dead_letter_queues: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Addresses:
+        return cls(**document)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """A message to send: `body` is the envelope, `dedup_id` carries the run's id and is the same in every attempt.
+
+    `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back.
+    """
+
+    id: str
+    body: str
+    group: str | None
+    dedup_id: str | None
+    delay_s: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a service takes, in bytes as it counts them: of one message, and of all messages of one send call.
+
+    `raised_by` says what would let it take more, if anything does.
+    """
+
+    message: int
+    call: int
+    raised_by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """How long a message is, in bytes: as the service counts it when it is sent, and what at most ends in a queue.
+
+    `arrives` is 0 where the message ends in no queue. `beside` says what was counted besides the body.
+    """
+
+    sent: int
+    arrives: int
+    beside: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SendOutcome:
+    """What became of one entry of a send call. `entry`: its place in the batch, from 0.
+
+    `final`: the message itself is refused, and so would every repetition be.
+    """
+
+    id: str
+    entry: int
+    outcome: SendResult
+    final: bool = False
+    error: str | None = None
+    broker_id: str | None = None
+    broker_seq: str | None = None
+    partition: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """One received message. `receipt` settles it on a queue; `enqueued` is the broker's own time in ns.
+
+    `id` is None for a body that is not ours. A record of a stream has no `broker_id` but a `partition`. `replay` names
+    the replay that sent it once more.
+    """
+
+    id: str | None
+    receipt: str
+    broker_id: str | None
+    broker_seq: str | None
+    upstream_id: str | None
+    group: str | None
+    receives: int | None
+    enqueued: int | None
+    intact: bool
+    poison: bool
+    body: str
+    partition: str | None = None
+    replay: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shard:
+    """A partition of a stream. `parents`: what it was split off or merged from; `closed`: it takes no more records."""
+
+    id: str
+    parents: Sequence[str] = ()
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What one read of a shard gave. `next` is the iterator to go on with, None at a closed shard's end.
+
+    `behind_ms`: how far the read is behind the shard's tip.
+    """
+
+    deliveries: Sequence[Delivery]
+    next: str | None
+    behind_ms: int
+
+
+ReshardAction = Literal["split", "merge"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resharding:
+    """Which shards were closed, and which ones the stream lists in their place."""
+
+    parents: Sequence[str]
+    children: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Depth:
+    """How many messages a queue holds: visible, hidden (received, not settled) and delayed. Approximate on AWS."""
+
+    visible: int
+    hidden: int
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        return self.visible + self.hidden + self.delayed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplayState:
+    """How far a replay of an archive is. `outcome` is None while it runs; `reached` changes while it comes forward."""
+
+    state: str
+    outcome: SendResult | None
+    reached: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoveState:
+    """How far moving dead letters back is. `failed` says why it ended otherwise than it should have."""
+
+    over: bool
+    failed: str | None = None
+
+
+class QueueSource(Protocol):
+    """How to consume one queue: every method is a call as data or reads an answer."""
+
+    @property
+    def batch_max(self) -> int: ...
+
+    def receive(self, *, most: int, wait_s: int) -> Call: ...
+    def received(self, answer: Answer) -> list[Delivery]: ...
+    def delete(self, deliveries: Sequence[Delivery]) -> Call: ...
+    def hide(self, deliveries: Sequence[Delivery], *, hidden_s: int) -> Call:
+        """ChangeMessageVisibility for each: 0 releases, more extends from now."""
+        ...
+
+    def settled(self, answer: Answer, deliveries: Sequence[Delivery]) -> list[tuple[SendResult, str | None]]:
+        """Outcome and error of each delivery, in order, of a delete or hide call that was answered."""
+        ...
+
+    def depth(self) -> Call: ...
+    def depth_of(self, answer: Answer) -> Depth: ...
+    def move_back(self) -> Plan[MoveState]:
+        """Of a dead-letter queue: begin to move everything in it back to where it came from."""
+        ...
+
+    def moving(self) -> Plan[MoveState]:
+        """How far that is."""
+        ...
+
+
+class StreamSource(Protocol):
+    """How to read one stream, and to reshape it: every method is a call as data, reads an answer or is a plan."""
+
+    @property
+    def batch_max(self) -> int: ...
+
+    def shards(self, *, page: str | None = None) -> Call: ...
+    def shards_of(self, answer: Answer) -> tuple[list[Shard], str | None]:
+        """The shards of one page, and the next page if there is one."""
+        ...
+
+    def iterator(self, shard: str, *, after: str | None) -> Call:
+        """To read what stands after that sequence number; None: from the oldest record kept."""
+        ...
+
+    def iterator_of(self, answer: Answer) -> str: ...
+    def read(self, iterator: str, *, most: int) -> Call: ...
+    def read_of(self, answer: Answer, shard: str) -> Reading: ...
+    def reshard(self, action: ReshardAction) -> Plan[Resharding]:
+        """Split one shard or merge two, and wait until the stream takes records again."""
+        ...
+
+
+def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]) -> None:
+    """Errors: ValueError when a subscription says something that the transport makes nothing of.
+
+    `takes`: the fields of SubscriptionSpec, besides the name, that it understands, "archive" where it keeps one, and
+    "max_message" where its topic's size can be set.
+    """
+    nothing = SubscriptionSpec(name="")
+    for spec in topology.subscriptions:
+        for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed"):
+            if name not in takes and getattr(spec, name) != getattr(nothing, name):
+                raise ValueError(f"{transport} makes nothing of `{name}`, which {spec.name} has; remove it")
+        for name in ("filter", "pattern"):
+            if name not in takes and getattr(spec.deployed, name, None) is not None:
+                raise ValueError(f"{transport} makes nothing of `deployed.{name}`, which {spec.name} has; remove it")
+    if topology.archive and "archive" not in takes:
+        raise ValueError(f"{transport} keeps no archive, so there is nothing to replay; remove `replay`")
+    if topology.max_message_bytes is not None and "max_message" not in takes:
+        raise ValueError(f"{transport} has no topic whose size could be set; remove `max_message`")
+
+
+Capability = Literal[
+    "redrive", "reshard", "replay", "max_message", "filter-arrays", "filter-arrays-together", "filter-dots"
+]
+"""What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
+shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
+array, for several fields of one such object together, and for a field by a key with dots."""
+
+
+class Transport(Protocol):
+    """One pipeline. `batch_max`: entries in one send call; `services`: the boto3 services it needs.
+
+    `deduplicates`: producers name an id, or let the service make one of the body, and what repeats it is swallowed.
+    `delays_messages`: a message may bring a delay of its own.
+    `kind` tells what its subscriptions are consumed from: `source` where it is a queue, `stream` where it is a stream.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Literal["queue", "stream"]: ...
+    @property
+    def ordered(self) -> bool: ...
+    @property
+    def deduplicates(self) -> bool: ...
+    @property
+    def delays_messages(self) -> bool: ...
+    @property
+    def batch_max(self) -> int: ...
+    @property
+    def services(self) -> Sequence[str]: ...
+
+    def promises(self, topology: Topology) -> dict[str, Subscription]:
+        """What AWS documents for each subscription of this pipeline."""
+        ...
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]: ...
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]: ...
+
+    def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call: ...
+
+    def limits(self, topology: Topology) -> Limits:
+        """How large a message and a call may be."""
+        ...
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        """How large this message is, by the same measure."""
+        ...
+
+    def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        """The outcome of each entry, in the order of `messages`."""
+        ...
+
+    def expect(self, topology: Topology, body: str) -> list[str]:
+        """The subscriptions that must get this message."""
+        ...
+
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        """What this topology asks for that some product lacks."""
+        ...
+
+    @property
+    def lacks(self) -> Mapping[Capability, str]:
+        """What this pipeline cannot do anywhere, each with the reason; what a product does not do stands with it."""
+        ...
+
+    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
+        """Errors: TypeError where `kind` is not queue."""
+        ...
+
+    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+        """Errors: TypeError where `kind` is not stream."""
+        ...
+
+    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None: ...
+
+
+@runtime_checkable
+class Replayer(Protocol):
+    """A transport that keeps an archive of what was published, and can send it all once more."""
+
+    def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
+        """Of everything from one time to the other, in seconds of the epoch. `name` marks what it sends."""
+        ...
+
+    def describe_replay(self, name: str) -> Call: ...
+    def replay_of(self, answer: Answer) -> ReplayState: ...

@@ -1,0 +1,51 @@
+"""Carries calls with aiobotocore, one client per service: what the consumers and the DynamoDB store talk through.
+
+An attempt that reached the wire is one call here: botocore's own retries are off. Every error is a CallFailed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+
+from gameday.transports.aws_errors import translate
+from gameday.transports.base import Answer, Call
+from gameday.transports.carriers.boto import method_name
+from gameday.transports.endpoint import Endpoint, config_arguments
+
+
+class AioCarrier:
+    """Clients are made on first use and closed together by `close`."""
+
+    def __init__(self, endpoint: Endpoint, *, read_timeout_s: float, connections: int) -> None:
+        self._endpoint = endpoint
+        self._config = AioConfig(**config_arguments(read_timeout_s=read_timeout_s, connections=connections))
+        self._session = get_session()
+        self._clients: dict[str, Any] = {}
+        self._stack = AsyncExitStack()
+        self._making = asyncio.Lock()
+
+    async def client(self, service: str) -> Any:
+        async with self._making:
+            if service not in self._clients:
+                arguments = self._endpoint.client_arguments(service)
+                made = self._session.create_client(service, config=self._config, **arguments)
+                self._clients[service] = await self._stack.enter_async_context(made)
+        return self._clients[service]
+
+    async def __call__(self, call: Call) -> Answer:
+        """Errors: CallFailed."""
+        client = self._clients.get(call.service) or await self.client(call.service)
+        try:
+            answer: Answer = await getattr(client, method_name(call.operation))(**call.params)
+        except Exception as error:
+            raise translate(error) from error
+        return answer
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        self._clients.clear()

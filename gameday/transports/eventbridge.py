@@ -1,0 +1,297 @@
+"""The pipeline `eventbridge`: a bus of the run's own, and for each subscription a rule whose target is an SQS queue.
+
+It promises what AWS documents: every event that a rule's pattern matches arrives at least once, in no order, not even
+in a FIFO queue, because EventBridge keeps none; a repeated PutEvents is another event with another id, so nothing is
+deduplicated. What a rule should match is decided here (gameday/transports/filters/event_pattern.py) and never asked of
+the service. An archive keeps what the bus got, and a replay sends it to all rules once more, each event with its
+`replay-name`.
+
+Sources, all under docs.aws.amazon.com/eventbridge/latest: APIReference/API_PutEvents and API_PutEventsResultEntry (ten
+entries of together less than 1 MB, answered in their order, an `EventId` or an `ErrorCode` each), APIReference/
+API_SqsParameters, userguide/eb-putevent-size.html (how an entry is measured), eb-service-retry.html (at least once,
+tried again for 24 hours), eb-archive.html and eb-replay-archived-event.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import orjson
+
+from gameday.history import envelope
+from gameday.history.clock import NS_PER_S
+from gameday.history.events import SendResult
+from gameday.history.manifest import Subscription
+from gameday.transports.aws_errors import is_permanent
+from gameday.transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    CallFailed,
+    Capability,
+    Document,
+    Limits,
+    Outgoing,
+    Plan,
+    ReplayState,
+    SendOutcome,
+    Size,
+    SubscriptionSpec,
+    Topology,
+    refuse_unknown,
+)
+from gameday.transports.filters import event_pattern
+from gameday.transports.filters.event_pattern import EVENTBRIDGE
+from gameday.transports.filters.reach import asks
+from gameday.transports.queue import SERVICE as SQS
+from gameday.transports.queue import EndsInQueues, Unwrapped, create_queues, delete_queues, is_fifo, promise
+
+SERVICE = "events"
+BATCH_MAX = 10
+BYTES_MAX = 1024 * 1024
+_TIME_BYTES = 14
+# What EventBridge adds to an event on its way to a queue: id, account, time, region, resources, a replay's name.
+_ADDED_BYTES = 1024
+_TARGET = "queue"
+_EVERYTHING: Document = {"source": [envelope.SOURCE]}
+# What an event has when a producer makes it. The rest (id, time, account, …) EventBridge adds, so that nobody could
+# say beforehand what a pattern on it matches.
+_OF_THE_PRODUCER = ("source", "detail-type", "detail")
+# A FIFO target takes a constant or a path into the event; the group that the producer meant stands there.
+_GROUP_PATH = "$.detail.metadata.group"
+# The codes that API_PutEventsResultEntry documents as refusals. `InternalFailure` is not among them, and neither is a
+# code that nobody documents: then the event may be on the bus.
+_REFUSALS = frozenset(
+    {
+        "AccessDeniedException",
+        "InvalidAccountIdException",
+        "InvalidArgument",
+        "MalformedDetail",
+        "NotAuthorizedForDetailTypeException",
+        "NotAuthorizedForSourceException",
+        "ThrottlingException",
+    }
+)
+_ENDS: Mapping[str, SendResult] = {"COMPLETED": "ok", "FAILED": "failed", "CANCELLED": "failed"}
+
+
+def unwrap(body: str) -> Unwrapped:
+    """Take off what EventBridge put around the event of a producer; a body that is none of its is left as it is."""
+    try:
+        event = orjson.loads(body)
+        sent = {name: event[name] for name in _OF_THE_PRODUCER}
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return Unwrapped(body=body)
+    # The queue's message groups are those of the target: a path into the event on AWS, but a constant on emulators.
+    return Unwrapped(
+        body=orjson.dumps(sent).decode(),
+        upstream_id=event.get("id"),
+        replay=event.get("replay-name"),
+        regrouped=True,
+    )
+
+
+class Eventbridge(EndsInQueues):
+    """`send_to` is the name of the bus; its ARN, and that of the archive, stand in `extra`."""
+
+    name = "eventbridge"
+    ordered = False
+    batch_max = BATCH_MAX
+    services = (SERVICE, SQS)
+    unwrap = staticmethod(unwrap)
+    lacks: Mapping[Capability, str] = {need: why for need, why in EndsInQueues.lacks.items() if need != "replay"}
+
+    def promises(self, topology: Topology) -> dict[str, Subscription]:
+        """Errors: ValueError for a pattern that EventBridge would refuse, or that nobody could judge by."""
+        refuse_unknown(self.name, topology, takes=("queue", "pattern", "deployed", "archive"))
+        for spec in topology.subscriptions:
+            _check(spec)
+        unordered = promise(topology, fifo=False)
+        return {spec.name: replace(unordered, filtered=spec.pattern is not None) for spec in topology.subscriptions}
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        labels = [{"Key": key, "Value": value} for key, value in tags.items()]
+        bus = f"gameday-{run}"
+        made = yield from create_queues(
+            topology, ordered=self.ordered, run=run, tags=tags, sender="events.amazonaws.com"
+        )
+        created = yield Call(SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels}, undo=lambda _: _bus_deleted(bus))
+        extra = {"bus": created["EventBusArn"]}
+        if topology.archive:
+            # Its name has at most 48 characters, too few for the prefix that everything else has; it takes no tags.
+            params = {"ArchiveName": run, "EventSourceArn": extra["bus"]}
+            archive = yield Call(SERVICE, "CreateArchive", params, undo=lambda _: _archive_deleted(run))
+            extra |= {"archive": archive["ArchiveArn"], "archive_name": run}
+        for spec in topology.subscriptions:
+            target: dict[str, Any] = {"Id": _TARGET, "Arn": made.arns[spec.name]}
+            if is_fifo(spec, ordered=self.ordered):
+                target["SqsParameters"] = {"MessageGroupId": _GROUP_PATH}
+                # EventBridge names no deduplication id, and SQS then asks for one made of the content.
+                by_content = {"ContentBasedDeduplication": "true"}
+                yield Call(SQS, "SetQueueAttributes", {"QueueUrl": made.urls[spec.name], "Attributes": by_content})
+            pattern = _deployed(spec)
+            if pattern is None:
+                continue
+            rule = {"Name": spec.name, "EventBusName": bus, "EventPattern": orjson.dumps(pattern).decode()}
+            yield Call(SERVICE, "PutRule", {**rule, "Tags": labels}, undo=partial(_rule_deleted, bus, spec.name))
+            put = yield Call(
+                SERVICE,
+                "PutTargets",
+                {"Rule": spec.name, "EventBusName": bus, "Targets": [target]},
+                undo=partial(_target_removed, bus, spec.name),
+            )
+            for failed in put.get("FailedEntries") or ():
+                raise CallFailed(str(failed.get("ErrorCode")), f"{spec.name}: {failed}", definite=True)
+        return Addresses(send_to=bus, queues=made.urls, dead_letter_queues=made.dead_letter_urls, extra=extra)
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]:
+        bus = addresses.send_to
+        if archive := addresses.extra.get("archive_name"):
+            yield _archive_deleted(archive)
+        rules = yield Call(SERVICE, "ListRules", {"EventBusName": bus})
+        for rule in rules.get("Rules") or ():
+            # An archive has a rule of its own on the bus, which goes with the archive.
+            if not rule.get("ManagedBy"):
+                yield _target_removed(bus, rule["Name"])
+                yield _rule_deleted(bus, rule["Name"])
+        yield _bus_deleted(bus)
+        yield from delete_queues(addresses)
+
+    def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
+        entries = []
+        for message in messages:
+            event = orjson.loads(message.body)
+            detail = event["detail"]
+            entries.append(
+                {
+                    "EventBusName": addresses.send_to,
+                    "Source": event["source"],
+                    "DetailType": event["detail-type"],
+                    "Detail": orjson.dumps(detail).decode(),
+                    # In whole seconds, as EventBridge keeps it. A replay goes by this time.
+                    "Time": detail["timestamp"] // NS_PER_S,
+                }
+            )
+        return Call(SERVICE, "PutEvents", {"Entries": entries})
+
+    def limits(self, topology: Topology) -> Limits:
+        return Limits(message=BYTES_MAX, call=BYTES_MAX)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        """An entry's measure is source, detail-type, detail and 14 bytes for the time; the event has names as well."""
+        event = orjson.loads(message.body)
+        texts = (event["source"].encode(), event["detail-type"].encode(), orjson.dumps(event["detail"]))
+        return Size(
+            sent=sum(map(len, texts)) + _TIME_BYTES,
+            arrives=len(message.body.encode()) + _ADDED_BYTES,
+            beside="its time",
+        )
+
+    def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        entries = list(answer.get("Entries") or ())
+        return [_outcome(message.id, n, entries[n] if n < len(entries) else None) for n, message in enumerate(messages)]
+
+    def expect(self, topology: Topology, body: str) -> list[str]:
+        event = orjson.loads(body)
+        return [
+            spec.name
+            for spec in topology.subscriptions
+            if spec.pattern is None or event_pattern.matches(spec.pattern, event)
+        ]
+
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        carried_out = [_deployed(spec) for spec in topology.subscriptions]
+        return set().union(*(asks(pattern, EVENTBRIDGE) for pattern in carried_out if pattern))
+
+    def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
+        return Call(
+            SERVICE,
+            "StartReplay",
+            {
+                "ReplayName": name,
+                "EventSourceArn": addresses.extra["archive"],
+                "EventStartTime": since_s,
+                "EventEndTime": until_s,
+                "Destination": {"Arn": addresses.extra["bus"]},
+            },
+        )
+
+    def describe_replay(self, name: str) -> Call:
+        return Call(SERVICE, "DescribeReplay", {"ReplayName": name})
+
+    def replay_of(self, answer: Answer) -> ReplayState:
+        state = str(answer.get("State"))
+        reached = answer.get("EventLastReplayedTime")
+        return ReplayState(
+            state=state,
+            outcome=_ENDS.get(state),
+            reached=None if reached is None else str(reached),
+            why=answer.get("StateReason"),
+        )
+
+
+def _bus_deleted(bus: str) -> Call:
+    return Call(SERVICE, "DeleteEventBus", {"Name": bus})
+
+
+def _archive_deleted(archive: str) -> Call:
+    return Call(SERVICE, "DeleteArchive", {"ArchiveName": archive})
+
+
+def _rule_deleted(bus: str, rule: str, _: Answer | None = None) -> Call:
+    return Call(SERVICE, "DeleteRule", {"Name": rule, "EventBusName": bus})
+
+
+def _target_removed(bus: str, rule: str, _: Answer | None = None) -> Call:
+    return Call(SERVICE, "RemoveTargets", {"Rule": rule, "Ids": [_TARGET], "EventBusName": bus})
+
+
+def _outcome(id: str, n: int, entry: Mapping[str, Any] | None) -> SendOutcome:
+    if entry is None:
+        return SendOutcome(id=id, entry=n, outcome="unknown", error="entry missing from the answer")
+    if event_id := entry.get("EventId"):
+        return SendOutcome(id=id, entry=n, outcome="ok", broker_id=event_id)
+    code = str(entry.get("ErrorCode"))
+    outcome: SendResult = "failed" if code in _REFUSALS else "unknown"
+    final = outcome == "failed" and is_permanent(code)
+    return SendOutcome(id=id, entry=n, outcome=outcome, final=final, error=f"{code}: {entry.get('ErrorMessage', '')}")
+
+
+def _deployed(spec: SubscriptionSpec) -> Document | None:
+    """The pattern of the rule that is really made; None: none is made."""
+    if spec.deployed is not None and spec.deployed.missing:
+        return None
+    if spec.deployed is not None and spec.deployed.pattern is not None:
+        return spec.deployed.pattern
+    return _EVERYTHING if spec.pattern is None else spec.pattern
+
+
+def _check(spec: SubscriptionSpec) -> None:
+    """Errors: ValueError."""
+    deployed = None if spec.deployed is None else spec.deployed.pattern
+    for where, pattern in (("pattern", spec.pattern), ("deployed.pattern", deployed)):
+        if pattern is None:
+            continue
+        try:
+            event_pattern.check(pattern)
+        except ValueError as error:
+            raise ValueError(f"{where} of {spec.name}: {error}") from error
+    if spec.pattern is not None and (alien := _aliens(spec.pattern)):
+        raise ValueError(
+            f"pattern of {spec.name}: `{alien[0]}` is EventBridge's to fill in, so nobody could say beforehand which "
+            f"events match; write it with {', '.join(_OF_THE_PRODUCER)}"
+        )
+
+
+def _aliens(pattern: Document) -> list[str]:
+    """The fields at the top of an event that no producer fills in."""
+    found: list[str] = []
+    for name, value in pattern.items():
+        if name == "$or":
+            found += [alien for alternative in value for alien in _aliens(alternative)]
+        elif name not in _OF_THE_PRODUCER:
+            found.append(name)
+    return found

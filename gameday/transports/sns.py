@@ -1,0 +1,243 @@
+"""The pipelines `sns` and `sns-fifo`: producers publish to one topic, and each subscription ends in a queue of its own.
+
+Promises, as AWS documents them (docs.aws.amazon.com/sns/latest/dg, pages "fifo-message-delivery" and
+"fifo-message-dedup"): what the topic accepted reaches the queue of every subscription whose filter policy it
+satisfies, at least once. Behind a FIFO topic, a FIFO queue keeps order by message group and is spared what repeats a
+deduplication id within 5 minutes; a Standard queue behind it keeps neither, and where there is a filter, SNS FIFO
+promises at most once. SNS and SQS give a message an id and a sequence number each: what was sent carries the topic's,
+what was received the queue's, and the topic's id besides it where the delivery is not raw.
+
+A message with its attributes, and a batch of them, may have 256 KiB, or what the topic's `MaximumMessageSize` says, at
+most 1 MiB (page "large-message-payloads" and APIReference/API_PublishBatch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from gameday.history.manifest import Subscription
+from gameday.transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    Capability,
+    Document,
+    Limits,
+    Outgoing,
+    Plan,
+    SendOutcome,
+    Size,
+    SubscriptionSpec,
+    Topology,
+    refuse_unknown,
+)
+from gameday.transports.filters.reach import asks
+from gameday.transports.filters.sns_filter import SNS, Attribute, check, matches_attributes, matches_body
+from gameday.transports.queue import SERVICE as SQS
+from gameday.transports.queue import (
+    EndsInQueues,
+    Unwrapped,
+    batch_outcomes,
+    create_queues,
+    delete_queues,
+    is_fifo,
+    promise,
+)
+
+SERVICE = "sns"
+BYTES_MAX = 256 * 1024
+MESSAGE_SIZE_MAX = 1024 * 1024
+# What SNS puts around a body besides the attributes: ids, the topic's name, a signature and two addresses.
+_ADDED_BYTES = 2048
+_SCOPES = {"attributes": "MessageAttributes", "body": "MessageBody"}
+
+
+def unwrap(body: str) -> Unwrapped:
+    """Take SNS's envelope off; a body without one was delivered raw, and then SNS's id for it is nowhere.
+
+    Its form: docs.aws.amazon.com/sns/latest/dg/http-notification-json.html, which queues get too.
+    """
+    try:
+        document = orjson.loads(body)
+        if document["Type"] == "Notification":
+            return Unwrapped(body=document["Message"], upstream_id=document["MessageId"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        # Not SNS's form, so it is what the producer wrote, or nothing of ours.
+        pass
+    return Unwrapped(body=body)
+
+
+class Sns(EndsInQueues):
+    """One topic with its queues. `fifo` is the only difference between the two pipelines."""
+
+    batch_max = 10
+    services = (SERVICE, SQS)
+    unwrap = staticmethod(unwrap)
+    lacks: Mapping[Capability, str] = {need: why for need, why in EndsInQueues.lacks.items() if need != "max_message"}
+
+    def __init__(self, *, name: str, fifo: bool) -> None:
+        self.name = name
+        self.ordered = self.deduplicates = fifo
+
+    def promises(self, topology: Topology) -> dict[str, Subscription]:
+        """Errors: ValueError for a queue that the topic cannot reach, and for a filter policy that SNS would refuse."""
+        refuse_unknown(self.name, topology, takes=("queue", "raw", "filter", "filter_on", "deployed", "max_message"))
+        return {spec.name: self._promise(topology, spec) for spec in topology.subscriptions}
+
+    def _promise(self, topology: Topology, spec: SubscriptionSpec) -> Subscription:
+        fifo = is_fifo(spec, ordered=self.ordered)
+        if fifo and not self.ordered:
+            raise ValueError(
+                f"{spec.name}: a Standard topic delivers to no FIFO queue; "
+                "remove `queue: fifo`, or use the transport sns-fifo"
+            )
+        # What is deployed may be no filter at all, {}: the commonest mistake there is.
+        for policy in (spec.filter, _deployed_filter(spec) or None):
+            if policy is not None:
+                _check(spec, policy)
+        filtered = spec.filter is not None
+        return replace(
+            promise(topology, fifo=fifo),
+            filtered=filtered,
+            promises="at-most-once" if filtered and self.ordered else "at-least-once",
+        )
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        made = yield from create_queues(
+            topology, ordered=self.ordered, run=run, tags=tags, sender=f"{SERVICE}.amazonaws.com"
+        )
+        topic: dict[str, Any] = {
+            "Name": f"gameday-{run}",
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+        attributes: dict[str, str] = {}
+        if self.ordered:
+            topic["Name"] = f"gameday-{run}.fifo"
+            attributes["FifoTopic"] = "true"
+            if topology.dedup == "content":
+                attributes["ContentBasedDeduplication"] = "true"
+        if topology.max_message_bytes is not None:
+            attributes["MaximumMessageSize"] = str(topology.max_message_bytes)
+        if attributes:
+            topic["Attributes"] = attributes
+        answer = yield Call(SERVICE, "CreateTopic", topic, undo=lambda made: _deleted(made["TopicArn"]))
+        arn: str = answer["TopicArn"]
+        for spec in topology.subscriptions:
+            if spec.deployed is None or not spec.deployed.missing:
+                params = {"TopicArn": arn, "Protocol": SQS, "Endpoint": made.arns[spec.name]}
+                yield Call(SERVICE, "Subscribe", {**params, "Attributes": _subscription_attributes(spec)})
+        return Addresses(send_to=arn, queues=made.urls, dead_letter_queues=made.dead_letter_urls)
+
+    def needs(self, topology: Topology) -> Collection[Capability]:
+        carried_out = [_carried_out(spec) for spec in topology.subscriptions if spec.filter_on == "body"]
+        return set().union(*(asks(policy, SNS) for policy in carried_out if policy))
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]:
+        """The topic takes its subscriptions with it."""
+        yield _deleted(addresses.send_to)
+        yield from delete_queues(addresses)
+
+    def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
+        entries = []
+        for n, message in enumerate(messages):
+            attributes = {
+                name: {"DataType": attribute.data_type, "StringValue": attribute.value}
+                for name, attribute in attributes_of(message.body).items()
+            }
+            entry = {"Id": str(n), "Message": message.body, "MessageAttributes": attributes}
+            if self.ordered:
+                entry["MessageGroupId"] = message.group or message.id
+                if message.dedup_id is not None:
+                    entry["MessageDeduplicationId"] = message.dedup_id
+            entries.append(entry)
+        return Call(SERVICE, "PublishBatch", {"TopicArn": addresses.send_to, "PublishBatchRequestEntries": entries})
+
+    def limits(self, topology: Topology) -> Limits:
+        most = topology.max_message_bytes or BYTES_MAX
+        raised_by = "topology.max_message, at most 1MiB" if most < MESSAGE_SIZE_MAX else ""
+        return Limits(message=most, call=most, raised_by=raised_by)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        """Attributes count with their names and types, on the way in and, raw, in the queue."""
+        attributes = attributes_of(message.body).items()
+        beside = sum(len(name) + len(each.data_type) + len(str(each.value).encode()) for name, each in attributes)
+        length = len(message.body.encode())
+        raw = all(spec.raw for spec in topology.subscriptions)
+        wrapped = len(orjson.dumps(message.body)) + len(orjson.dumps({name: each.value for name, each in attributes}))
+        return Size(
+            sent=length + beside,
+            arrives=length + beside if raw else wrapped + beside + _ADDED_BYTES,
+            beside="its attributes",
+        )
+
+    def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        return batch_outcomes(answer, messages)
+
+    def expect(self, topology: Topology, body: str) -> list[str]:
+        if all(spec.filter is None for spec in topology.subscriptions):
+            return topology.names
+        event, attributes = orjson.loads(body), attributes_of(body)
+        return [spec.name for spec in topology.subscriptions if _is_for(spec, event, attributes)]
+
+
+def attributes_of(body: str) -> dict[str, Attribute]:
+    """The message attributes of an order event, which a filter policy can ask for.
+
+    They are fewer than ten, because SNS drops a message with more on its way to a queue by raw delivery
+    (docs.aws.amazon.com/sns/latest/dg/sns-large-payload-raw-message-delivery.html).
+    """
+    event = orjson.loads(body)
+    detail = event["detail"]
+    return {
+        "source": Attribute("String", event["source"]),
+        "detail-type": Attribute("String", event["detail-type"]),
+        "domain": Attribute("String", detail["metadata"]["domain"]),
+        "currency": Attribute("String", detail["currency"]),
+        "total": Attribute("Number", str(detail["total"])),
+        "skus": Attribute("String.Array", orjson.dumps([item["sku"] for item in detail["items"]]).decode()),
+    }
+
+
+def _deleted(topic: str) -> Call:
+    return Call(SERVICE, "DeleteTopic", {"TopicArn": topic})
+
+
+def _is_for(spec: SubscriptionSpec, event: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> bool:
+    """Whether the subscription is meant to get a message with this body and these attributes."""
+    if spec.filter is None:
+        return True
+    if spec.filter_on == "body":
+        return matches_body(spec.filter, event)
+    return matches_attributes(spec.filter, attributes)
+
+
+def _subscription_attributes(spec: SubscriptionSpec) -> dict[str, str]:
+    attributes = {"RawMessageDelivery": "true" if spec.raw else "false"}
+    # An empty policy lets everything through, as none does.
+    if policy := _carried_out(spec):
+        attributes["FilterPolicyScope"] = _SCOPES[spec.filter_on]
+        attributes["FilterPolicy"] = orjson.dumps(policy).decode()
+    return attributes
+
+
+def _carried_out(spec: SubscriptionSpec) -> Document | None:
+    """The policy that SNS is given; None where it is given no subscription."""
+    if spec.deployed and spec.deployed.missing:
+        return None
+    deployed = _deployed_filter(spec)
+    return spec.filter if deployed is None else deployed
+
+
+def _deployed_filter(spec: SubscriptionSpec) -> Document | None:
+    return spec.deployed.filter if spec.deployed else None
+
+
+def _check(spec: SubscriptionSpec, policy: Document) -> None:
+    try:
+        check(policy, spec.filter_on)
+    except ValueError as error:
+        raise ValueError(f"the filter policy of {spec.name}: {error}") from error

@@ -1,0 +1,91 @@
+"""The pipelines `sqs` and `sqs-fifo`: producers send straight to one queue per subscription's name.
+
+Promises, as AWS documents them (SQS developer guide, "Standard queues" and "FIFO queues"): Standard delivers at least
+once in any order; FIFO orders by message group and drops a repeated deduplication id for 5 minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gameday.history.manifest import Subscription
+from gameday.transports.base import (
+    Addresses,
+    Answer,
+    Call,
+    Limits,
+    Outgoing,
+    Plan,
+    SendOutcome,
+    Size,
+    Topology,
+    refuse_unknown,
+)
+from gameday.transports.queue import (
+    BATCH_MAX,
+    BYTES_MAX,
+    SERVICE,
+    EndsInQueues,
+    batch_outcomes,
+    create_queues,
+    delete_queues,
+    promise,
+)
+
+
+class Sqs(EndsInQueues):
+    """One queue with its dead-letter queue. `fifo` is the only difference between the two pipelines."""
+
+    batch_max = BATCH_MAX
+    services = (SERVICE,)
+
+    def __init__(self, *, name: str, fifo: bool) -> None:
+        self.name = name
+        self.ordered = self.deduplicates = fifo
+        # A FIFO queue takes no delay but its own (APIReference/API_SendMessageBatchRequestEntry).
+        self.delays_messages = not fifo
+
+    def promises(self, topology: Topology) -> dict[str, Subscription]:
+        """One subscription: a queue has one audience, however many consumers share it. Errors: ValueError for more."""
+        refuse_unknown(self.name, topology, takes=())
+        if len(topology.subscriptions) != 1:
+            raise ValueError(
+                f"{self.name} has exactly one subscription, its queue; {len(topology.subscriptions)} are named"
+            )
+        return {topology.names[0]: promise(topology, fifo=self.ordered)}
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        made = yield from create_queues(topology, ordered=self.ordered, run=run, tags=tags)
+        return Addresses(
+            send_to=made.urls[topology.names[0]], queues=made.urls, dead_letter_queues=made.dead_letter_urls
+        )
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]:
+        yield from delete_queues(addresses)
+
+    def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
+        entries = []
+        for n, message in enumerate(messages):
+            entry: dict[str, Any] = {"Id": str(n), "MessageBody": message.body}
+            if message.delay_s is not None:
+                entry["DelaySeconds"] = message.delay_s
+            if self.ordered:
+                entry["MessageGroupId"] = message.group or message.id
+                if message.dedup_id is not None:
+                    entry["MessageDeduplicationId"] = message.dedup_id
+            entries.append(entry)
+        return Call(SERVICE, "SendMessageBatch", {"QueueUrl": addresses.send_to, "Entries": entries})
+
+    def limits(self, topology: Topology) -> Limits:
+        return Limits(message=BYTES_MAX, call=BYTES_MAX)
+
+    def size(self, topology: Topology, message: Outgoing) -> Size:
+        length = len(message.body.encode())
+        return Size(sent=length, arrives=length)
+
+    def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+        return batch_outcomes(answer, messages)
+
+    def expect(self, topology: Topology, body: str) -> list[str]:
+        return topology.names

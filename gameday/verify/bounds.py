@@ -1,0 +1,419 @@
+"""The two claims with a clock in them: `lag` (how late messages were) and `recovery` (how soon it was over).
+
+SQL fetches what there is; every decision is a pure function over lists, and all times are nanoseconds of the run's
+clock. Both claims look at the messages that were acked or received and are not dead, per subscription.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import duckdb
+
+from gameday.history.manifest import During
+
+NS_PER_S = 1_000_000_000
+DEFAULT_GRACE_S = 5.0
+QUIET_FLOOR_S = 3.0
+FEW = 100
+# Each bound of `lag` with its quantile in hundredths.
+QUANTILES: Mapping[str, int] = {"p50_s": 50, "p99_s": 99, "max_s": 100}
+
+Ruling = Literal["holds", "violated", "unknown"]
+
+
+def seconds(ns: int) -> float:
+    return ns / NS_PER_S
+
+
+def nanoseconds(s: float) -> int:
+    return round(s * NS_PER_S)
+
+
+def rank(hundredths: int, count: int) -> int:
+    """The nearest rank, from 1, of a quantile: ceil(q × n), in integers so that no rounding moves it."""
+    return max(1, -(-hundredths * count // 100))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """A fault from its start to its stop; `stop_ns` None while nothing says that the harm is over."""
+
+    name: str
+    start_ns: int
+    stop_ns: int | None
+
+
+@dataclass(kw_only=True, slots=True)
+class Outcome:
+    """What a claim with a bound came to on one subscription. `covers`: how many messages it might have looked at."""
+
+    ruling: Ruling = "holds"
+    checked: int = 0
+    covers: int = 0
+    why: list[str] = field(default_factory=list)
+
+    def unknown(self, why: str) -> None:
+        self.why.append(why)
+        if self.ruling != "violated":
+            self.ruling = "unknown"
+
+    def violated(self, why: str) -> None:
+        self.why.append(why)
+        self.ruling = "violated"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What both claims need to know of the run besides its messages."""
+
+    faults: Sequence[Window]
+    end_ns: int
+    load_stopped_ns: int | None
+    scheduled: int | None
+    intended: int
+    load_started: bool
+    load_ended: bool
+    clock_error_ns: int
+
+    @classmethod
+    def read(cls, db: duckdb.DuckDBPyConnection) -> Facts:
+        faults = db.execute("SELECT fault || ' ' || coalesce(instance, ''), start_ns, stop_ns FROM faults ORDER BY 2")
+        windows = [Window(name=name, start_ns=start, stop_ns=stop) for name, start, stop in faults.fetchall()]
+        row = db.execute(
+            "SELECT (SELECT max(at_ns) FROM raw),"
+            " (SELECT max(at_ns) FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
+            " (SELECT sum(scheduled)::BIGINT FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
+            " (SELECT count(*) FROM messages WHERE intended_ns IS NOT NULL),"
+            " (SELECT count(*) FROM raw WHERE event = 'mark' AND name = 'load-started'),"
+            " (SELECT count(*) FROM raw WHERE event = 'mark' AND name = 'load-stopped' AND scheduled IS NOT NULL),"
+            " clock_error()"
+        ).fetchone()
+        assert row is not None
+        return cls(
+            faults=windows,
+            end_ns=row[0] or 0,
+            load_stopped_ns=row[1],
+            scheduled=row[2],
+            intended=row[3],
+            load_started=row[4] > 0,
+            load_ended=row[5] >= max(1, row[4]),
+            clock_error_ns=row[6],
+        )
+
+    def windows(self, grace_ns: int) -> list[tuple[int, int]]:
+        """The fault windows lengthened by the grace, merged."""
+        return merged([(w.start_ns, (self.end_ns if w.stop_ns is None else w.stop_ns) + grace_ns) for w in self.faults])
+
+
+def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sorted, with those that overlap or touch made one."""
+    result: list[tuple[int, int]] = []
+    for start, stop in sorted(intervals):
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(stop, result[-1][1]))
+        else:
+            result.append((start, stop))
+    return result
+
+
+# `error_ns`: how far the clocks that `due` and the first receive were read from may differ.
+POPULATION = (
+    "SELECT due_ns, CASE WHEN received THEN greatest(first.at_ns, due_ns) END AS first_ns, "
+    "CASE WHEN received AND first.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
+    "at_most_once AND NOT received AS excused FROM pairs "
+    "WHERE s = ? AND expected AND (acked OR received) AND NOT dead AND due_ns IS NOT NULL"
+)
+_GIVEN_UP = (
+    "SELECT due_ns, NULL::BIGINT AS first_ns, 0 AS error_ns, false AS excused FROM pairs "
+    "WHERE s = ? AND expected AND status = 'failed' AND due_ns IS NOT NULL"
+)
+# Which messages `during` speaks of, by how they stand to the fault windows.
+_DURING: Mapping[During, str] = {"calm": "ANTI", "faults": "SEMI", "all": ""}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Quantile:
+    """One bound of `lag` under one reading of the clocks: how many lags there are and where the quantile lies.
+
+    `least_ns` and `most_ns`: with the clocks' error taken off and added, None where there is no message. `proven_ns`:
+    the least over those alone whose absence the subscription does not excuse.
+    """
+
+    count: int
+    least_ns: int | None
+    most_ns: int | None
+    proven_ns: int | None
+
+
+def lag(
+    db: duckdb.DuckDBPyConnection,
+    s: str,
+    facts: Facts,
+    bounds: Mapping[str, float],
+    *,
+    grace_s: float,
+    during: During = "calm",
+) -> Outcome:
+    """Judge each bound given in `bounds` (p50_s, p99_s, max_s, in seconds) on subscription `s`."""
+    outcome = Outcome()
+    limits = {name: nanoseconds(bounds[name]) for name in QUANTILES if name in bounds}
+    if not limits:
+        outcome.unknown("lag has no bound: give p50_s, p99_s or max_s")
+    (outcome.covers,) = _one(db, f"SELECT count(*) FROM ({POPULATION})", [s])
+    for name, limit_ns in limits.items():
+        judge_bound(db, s, facts, name, limit_ns, nanoseconds(grace_s), during, outcome)
+    return outcome
+
+
+def judge_bound(
+    db: duckdb.DuckDBPyConnection,
+    s: str,
+    facts: Facts,
+    name: str,
+    limit_ns: int,
+    grace_ns: int,
+    during: During,
+    outcome: Outcome,
+) -> None:
+    hundredths = QUANTILES[name]
+    # The fault windows as they stand, and as wide as the clocks' error may make them: a ruling has to be the same.
+    readings, given_up = [], 0
+    for wider_ns in dict.fromkeys((0, facts.clock_error_ns)):
+        _find_windows(db, facts, grace_ns, wider_ns)
+        readings.append(_quantile(db, s, facts, hundredths, limit_ns, during))
+        (unsent,) = _one(
+            db,
+            f"SELECT count(*) FROM ({_during(_GIVEN_UP, during)})",
+            [s, limit_ns, limit_ns][: 1 if during == "all" else 3],
+        )
+        given_up = max(given_up, unsent)
+    count = min(reading.count for reading in readings)
+    outcome.checked = max(outcome.checked, count)
+    if not count:
+        why = _WHOM[during] if outcome.covers else " (none that was acked or received here has a `due`)"
+        outcome.unknown(f"{s}: no message to judge {name[:-2]} by{why}")
+        return
+    if count < FEW and hundredths < 100:
+        outcome.unknown(f"{s}: {count} messages{_WHOM[during]} are too few to tell {name[:-2]} ({FEW} needed)")
+    else:
+        broken = [reading for reading in readings if reading.least_ns is not None and reading.least_ns > limit_ns]
+        proven = [reading for reading in broken if reading.proven_ns is not None and reading.proven_ns > limit_ns]
+        kept = [reading for reading in readings if reading.most_ns is not None and reading.most_ns <= limit_ns]
+        found_ns = max(reading.least_ns or 0 for reading in readings)
+        text = f"{s}: {name[:-2]} of lag is {seconds(found_ns):.3f} s, more than {seconds(limit_ns):g} s"
+        if len(proven) == len(readings):
+            outcome.violated(text)
+            return
+        if len(broken) == len(readings):
+            outcome.unknown(text + ", for messages that an at-most-once subscription may drop")
+            return
+        if len(kept) < len(readings):
+            most_ns = max(reading.most_ns or 0 for reading in readings)
+            outcome.unknown(
+                f"{s}: {name[:-2]} of lag is somewhere from {seconds(found_ns):.3f} to {seconds(most_ns):.3f} s, for "
+                f"clocks may differ by {seconds(facts.clock_error_ns):g} s: nothing tells whether it is more than "
+                f"{seconds(limit_ns):g} s"
+            )
+    _judge_unsent(s, facts, name, hundredths, given_up, outcome)
+
+
+_WHOM: Mapping[During, str] = {
+    "calm": " (those due around a fault are left out)",
+    "faults": " (only those due around a fault count)",
+    "all": "",
+}
+
+
+def _judge_unsent(s: str, facts: Facts, name: str, hundredths: int, given_up: int, outcome: Outcome) -> None:
+    """What nobody received because nobody sent it has no lag; where it is too much, the quantile says nothing."""
+    if facts.load_started and not facts.load_ended:
+        outcome.unknown(f"{s}: the load did not come to its end, so nobody knows how many messages were never sent")
+    planned = facts.intended if facts.scheduled is None else facts.scheduled
+    never = max(0, planned - facts.intended)
+    if (never + given_up) * 100 > (100 - hundredths) * planned:
+        parts = [f"{never} were never sent"] * bool(never) + [f"{given_up} were given up"] * bool(given_up)
+        outcome.unknown(f"{s}: of {planned} messages {' and '.join(parts)}: {name[:-2]} says nothing of them")
+
+
+def _find_windows(db: duckdb.DuckDBPyConnection, facts: Facts, grace_ns: int, wider_ns: int) -> None:
+    db.execute("CREATE OR REPLACE TEMP TABLE fault_windows (start_ns BIGINT, stop_ns BIGINT)")
+    if windows := facts.windows(grace_ns):
+        db.executemany(
+            "INSERT INTO fault_windows VALUES (?, ?)", merged([(a - wider_ns, b + wider_ns) for a, b in windows])
+        )
+
+
+def _during(messages: str, during: During) -> str:
+    """Those of `messages` that `during` speaks of. Parameters: those of `messages`, and twice the bound in ns."""
+    if during == "all":
+        return messages
+    return (
+        f"SELECT p.* FROM ({messages}) p {_DURING[during]} JOIN fault_windows w "
+        "ON w.start_ns <= least(coalesce(p.first_ns, p.due_ns + ?), p.due_ns + ?) AND w.stop_ns >= p.due_ns"
+    )
+
+
+def _quantile(
+    db: duckdb.DuckDBPyConnection, s: str, facts: Facts, hundredths: int, limit_ns: int, during: During
+) -> _Quantile:
+    parameters = [facts.end_ns, s] if during == "all" else [facts.end_ns, s, limit_ns, limit_ns]
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE lags AS "
+        f"SELECT coalesce(first_ns, ?) - due_ns AS lag_ns, error_ns, excused FROM ({_during(POPULATION, during)})",
+        parameters,
+    )
+    count, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
+    if not count:
+        return _Quantile(count=0, least_ns=None, most_ns=None, proven_ns=None)
+    least = _nth_lag(db, hundredths, count, of="lag_ns - error_ns")
+    return _Quantile(
+        count=count,
+        least_ns=least,
+        most_ns=_nth_lag(db, hundredths, count, of="lag_ns + error_ns") if facts.clock_error_ns else least,
+        proven_ns=(
+            least
+            if not excused
+            else _nth_lag(db, hundredths, count - excused, of="lag_ns - error_ns", where="WHERE NOT excused")
+            if count > excused
+            else None
+        ),
+    )
+
+
+def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, of: str = "lag_ns", where: str = "") -> int:
+    """The quantile of the `count` values `of` the table `lags`, in ns."""
+    nth = rank(hundredths, count) - 1
+    (found,) = _one(db, f"SELECT {of} AS found FROM lags {where} ORDER BY found LIMIT 1 OFFSET {nth}")
+    return found
+
+
+def recovery(
+    db: duckdb.DuckDBPyConnection,
+    s: str,
+    visibility_s: float | None,
+    facts: Facts,
+    within_s: float,
+    bound_s: float | None,
+) -> tuple[Outcome, dict[str, Ruling]]:
+    """Judge every fault on subscription `s`; the outcome, and the ruling on each fault.
+
+    `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
+    """
+    outcome = Outcome()
+    bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, s, facts)
+    if bound_ns is None:
+        outcome.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
+        return outcome, {fault.name: "unknown" for fault in facts.faults}
+    (traffic,) = _one(db, f"SELECT count(*) FROM ({POPULATION})", [s])
+    if not traffic:
+        outcome.unknown(f"{s}: no message to tell a recovery by")
+        return outcome, {fault.name: "unknown" for fault in facts.faults}
+    forever = facts.end_ns + 10**18
+    error = facts.clock_error_ns
+    rows = db.execute(
+        f"SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM ({POPULATION}) "
+        "WHERE coalesce(first_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
+        [bound_ns, forever, s, forever, bound_ns, bound_ns, facts.end_ns + error],
+    ).fetchall()
+    perhaps_late = merged([(start - error, stop + error) for start, stop, _ in rows])
+    surely_late = merged(
+        [(start + error, stop - error) for start, stop, excused in rows if not excused and start + error < stop - error]
+    )
+    quiet_ns = nanoseconds(max(QUIET_FLOOR_S, (visibility_s or 0) + 1))
+    rulings: dict[str, Ruling] = {}
+    for fault in facts.faults:
+        ruling = recovered(fault, facts, perhaps_late, surely_late, quiet_ns=quiet_ns, within_ns=nanoseconds(within_s))
+        rulings[fault.name] = ruling
+        if ruling == "violated":
+            outcome.violated(f"{s}: still late {within_s:g} s after {fault.name} (late: {seconds(bound_ns):g} s)")
+        elif ruling == "unknown":
+            outcome.unknown(
+                f"{s}: nothing tells whether it recovered from {fault.name}: "
+                + ("it never stopped" if fault.stop_ns is None else "another fault or the end of the load came first")
+            )
+    return outcome, rulings
+
+
+def recovered(
+    fault: Window,
+    facts: Facts,
+    perhaps_late: Sequence[tuple[int, int]],
+    surely_late: Sequence[tuple[int, int]],
+    *,
+    quiet_ns: int,
+    within_ns: int,
+) -> Ruling:
+    """Whether there is a moment, at most `within_ns` after the stop, from which nothing is late for `quiet_ns`.
+
+    Both sequences are merged open intervals: when some message may have been late (what holding asks), and when one
+    surely was (what violating asks); they differ by the error of the clocks, and by what may be dropped.
+    """
+    if fault.stop_ns is None:
+        return "unknown"
+    stop_ns = fault.stop_ns
+    others = [other for other in facts.faults if other is not fault]
+    error = facts.clock_error_ns
+    if any(o.start_ns - error <= stop_ns and (o.stop_ns is None or o.stop_ns > stop_ns + error) for o in others):
+        return "unknown"
+    ends = [o.start_ns for o in others if o.start_ns > stop_ns]
+    ends.append(facts.end_ns if facts.load_stopped_ns is None else facts.load_stopped_ns)
+    horizon_ns = min(ends) - error
+    starts = [start for start, _ in perhaps_late]
+    for moment in _moments(perhaps_late, stop_ns, within_ns):
+        if moment + quiet_ns <= horizon_ns and not _meets(perhaps_late, starts, moment, moment + quiet_ns):
+            return "holds"
+    # A moment is refuted only by what is late before the horizon: one that lies there or beyond stays open.
+    starts = [start for start, _ in surely_late]
+    refuted = stop_ns + within_ns < horizon_ns and all(
+        _meets(surely_late, starts, moment, min(moment + quiet_ns, horizon_ns))
+        for moment in _moments(surely_late, stop_ns, within_ns)
+    )
+    return "violated" if refuted else "unknown"
+
+
+def _moments(late: Sequence[tuple[int, int]], stop_ns: int, within_ns: int) -> list[int]:
+    """The moments worth asking about: the stop itself, and each end of a lateness soon after."""
+    return [stop_ns] + [end for _, end in late if stop_ns < end <= stop_ns + within_ns]
+
+
+def _meets(late: Sequence[tuple[int, int]], starts: Sequence[int], from_ns: int, to_ns: int) -> bool:
+    """Whether an open late interval meets [from, to]."""
+    n = bisect_left(starts, to_ns)
+    return n > 0 and late[n - 1][1] > from_ns and to_ns > from_ns
+
+
+def _usual_bound(db: duckdb.DuckDBPyConnection, s: str, facts: Facts) -> int | None:
+    if not facts.faults:
+        return None
+    first_fault_ns = facts.faults[0].start_ns
+    db.execute(
+        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns "
+        f"FROM ({POPULATION}) WHERE first_ns < ?",
+        [s, first_fault_ns],
+    )
+    (count,) = _one(db, "SELECT count(*) FROM lags")
+    return 2 * _nth_lag(db, 99, count) if count >= FEW else None
+
+
+def latencies(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
+    """Per subscription the exact p50, p99 and max of first receive − due, in seconds, over all that was received."""
+    result = {}
+    for (s,) in db.execute("SELECT DISTINCT s FROM pairs WHERE received AND due_ns IS NOT NULL ORDER BY s").fetchall():
+        db.execute(
+            "CREATE OR REPLACE TEMP TABLE lags AS SELECT greatest(first.at_ns - due_ns, 0) AS lag_ns "
+            "FROM pairs WHERE s = ? AND received AND due_ns IS NOT NULL",
+            [s],
+        )
+        (count,) = _one(db, "SELECT count(*) FROM lags")
+        result[s] = {name[:-2]: seconds(_nth_lag(db, hundredths, count)) for name, hundredths in QUANTILES.items()}
+    return result
+
+
+def _one(db: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()) -> tuple[int, ...]:
+    row = db.execute(sql, list(parameters)).fetchone()
+    assert row is not None
+    return row

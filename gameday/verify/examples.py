@@ -1,0 +1,163 @@
+"""Up to three examples of an anomaly, each with the message's whole timeline and the faults that explain it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gameday.verify.load import FIELDS, Loaded
+
+MOST = 3
+# A message's timeline is evidence for a person; one that was retried a thousand times is cut in the middle.
+_MOST_EVENTS = 60
+# Where it is asked why a message did not come.
+_ABSENCES = ("lost", "unseen", "fanout-missing", "effect-missing", "poison-escaped")
+_DEDUPLICATED = (
+    "deduplicated away: its send was answered with the broker_id of {other}, so both were sent with one deduplication "
+    "id, or one body, within the window"
+)
+# What somebody reads at the end of the run; the message's life was over by then.
+_READ_BACK = ("dead", "effects")
+_SHOWN = [(field, column) for field, column, _ in FIELDS if field not in ("event", "at", "id", "params", "parents")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fault:
+    fault: str
+    label: str | None
+    targets: tuple[str, ...]
+    start_ns: int
+    stop_ns: int | None
+
+    @property
+    def told(self) -> str:
+        return self.label or (f"{self.fault} on {', '.join(self.targets)}" if self.targets else self.fault)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its start and its stop, as a timeline shows them."""
+        told = {
+            "event": "fault",
+            "fault": self.fault,
+            **({"label": self.label} if self.label else {}),
+            **({"targets": list(self.targets)} if self.targets else {}),
+        }
+        moments = [("start", self.start_ns)] + ([] if self.stop_ns is None else [("stop", self.stop_ns)])
+        return [told | {"phase": phase, "at": at} for phase, at in moments]
+
+
+def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
+    """The first few messages that show `anomaly`, one of each note before a second one; for `vacuous` the reasons."""
+    rows = loaded.db.execute(
+        "SELECT s, id, note FROM (SELECT DISTINCT s, id, note FROM found WHERE anomaly = ? AND n > 0) "
+        "ORDER BY row_number() OVER (PARTITION BY note ORDER BY id, s), id, s, note LIMIT ?",
+        [anomaly, MOST],
+    ).fetchall()
+    if anomaly == "vacuous":
+        return [{"reason": note} for _, _, note in rows]
+    return [_example(loaded, anomaly, s, id, note) for s, id, note in rows]
+
+
+def noted(loaded: Loaded) -> dict[str, dict[str, Any]]:
+    """Of each anomaly whose check tells kinds apart, how many of which: {anomaly: {"notes": {note: count}}}."""
+    rows = loaded.db.execute(
+        "SELECT anomaly, note, sum(n)::BIGINT FROM found WHERE note IS NOT NULL AND n > 0 AND anomaly <> 'vacuous' "
+        "GROUP BY anomaly, note ORDER BY anomaly, note"
+    ).fetchall()
+    told: dict[str, dict[str, Any]] = {}
+    for anomaly, note, count in rows:
+        told.setdefault(anomaly, {"notes": {}})["notes"][note] = count
+    return told
+
+
+def _example(loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | None) -> dict[str, Any]:
+    events = _events(loaded, id)
+    # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
+    others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()
+    faults = _faults(loaded, events, s, others)
+    swallowed_by = _swallowed_by(loaded, id) if anomaly in _ABSENCES else None
+    return {
+        "id": id,
+        "subscription": s,
+        **({"note": note} if note else {}),
+        "cause": _cause(events, faults) if swallowed_by is None else _DEDUPLICATED.format(other=swallowed_by),
+        "timeline": _cut(sorted([*events, *(line for fault in faults for line in fault.lines())], key=_moment)),
+    }
+
+
+def _swallowed_by(loaded: Loaded, id: str) -> str | None:
+    """Another message that was sent before, and whose broker_id the answer to a send of this one names."""
+    row = loaded.db.execute(
+        "SELECT o.id FROM raw m JOIN raw o ON o.broker_id = m.broker_id AND o.id <> m.id "
+        "WHERE m.event = 'sent' AND m.id = ? AND m.outcome = 'ok' AND o.event = 'sent' AND o.outcome = 'ok' "
+        "AND CASE WHEN o.file = m.file THEN o.line < m.line ELSE o.at_ns < m.at_ns END "
+        "ORDER BY o.at_ns, o.line LIMIT 1",
+        [id],
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _moment(event: dict[str, Any]) -> int:
+    at: int = event["at"]
+    return at
+
+
+def _events(loaded: Loaded, id: str) -> list[dict[str, Any]]:
+    """Every record of the message, in the order of time."""
+    columns = ", ".join(column for _, column in _SHOWN)
+    rows = loaded.db.execute(
+        f"SELECT event, at_ns, {columns} FROM raw WHERE id = ? ORDER BY at_ns, file, line", [id]
+    ).fetchall()
+    return [
+        {"event": row[0], "at": row[1]}
+        | {field: value for (field, _), value in zip(_SHOWN, row[2:], strict=True) if value is not None}
+        for row in rows
+    ]
+
+
+def _cut(timeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(timeline) <= _MOST_EVENTS:
+        return timeline
+    half = _MOST_EVENTS // 2
+    left_out = {"event": f"… {len(timeline) - 2 * half} more …", "at": timeline[half]["at"]}
+    return [*timeline[:half], left_out, *timeline[-half:]]
+
+
+def _consumers(loaded: Loaded, s: str | None) -> set[str]:
+    return {
+        name for (name,) in loaded.db.execute("SELECT DISTINCT consumer FROM raw WHERE s = ?", [s]).fetchall() if name
+    }
+
+
+def _faults(loaded: Loaded, events: list[dict[str, Any]], s: str | None, others: set[str]) -> list[_Fault]:
+    """The faults at work during the message's life that struck a process which handled it (or that struck no process
+    by name), the earliest first. The load and the stream have a hand in every message."""
+    if not events:
+        return []
+    life = [event for event in events if event["event"] not in _READ_BACK] or events
+    actors = (
+        others
+        | {"load", "stream"}
+        | {
+            event.get(role)
+            for event in events
+            if s is None or event.get("subscription") in (None, s)
+            for role in ("consumer", "producer")
+        }
+    )
+    rows = loaded.db.execute(
+        "SELECT fault, label, targets, start_ns, stop_ns FROM faults "
+        "WHERE start_ns <= ? AND coalesce(stop_ns, start_ns) >= ? ORDER BY start_ns, fault, label",
+        [life[-1]["at"], life[0].get("due") or life[0]["at"]],
+    ).fetchall()
+    return [
+        _Fault(fault=fault, label=label, targets=tuple(targets or ()), start_ns=start_ns, stop_ns=stop_ns)
+        for fault, label, targets, start_ns, stop_ns in rows
+        if not targets or actors & set(targets)
+    ]
+
+
+def _cause(events: list[dict[str, Any]], faults: list[_Fault]) -> str:
+    """Those faults in words; or that there was none."""
+    if not events:
+        return "no record of it"
+    return "; ".join(dict.fromkeys(fault.told for fault in faults)) or "no fault was at work on it"

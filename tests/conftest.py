@@ -1,0 +1,30 @@
+"""Starts `gameday run` and sees to it that nothing of it outlives the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.commanded import COMMAND, Gameday
+
+
+@pytest.fixture
+def gameday(tmp_path: Path) -> Iterator[Callable[..., Gameday]]:
+    started: list[Gameday] = []
+
+    def start(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        preexec: Callable[[], None] | None = None,
+        command: Sequence[str] = COMMAND,
+    ) -> Gameday:
+        run = tmp_path / f"run{len(started)}"
+        arguments = ("run", *arguments, "--out", str(run))
+        started.append(Gameday(*arguments, run=run, env=env or {}, preexec=preexec, command=command))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.clean_up()

@@ -1,0 +1,220 @@
+"""When a queue counts as drained, and how dead letters are read: decided on scripted answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from gameday.history import envelope
+from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.errors import TargetError
+from gameday.history.writer import DIRECTORY, Writer
+from gameday.run import backlog
+from gameday.run.backlog import Backlog
+from gameday.run.queues import Queues
+from gameday.transports.base import Addresses, Call, CallFailed
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.registry import TRANSPORTS
+
+ADDRESSES = Addresses(send_to="q", queues={"orders": "q"}, dead_letter_queues={"orders": "dlq"})
+
+
+class Broker:
+    """Answers depths from a script, whose last line repeats, and holds dead letters."""
+
+    def __init__(self, depths: list[tuple[int, int, int]], dead: list[dict[str, Any]] | None = None) -> None:
+        self.depths = depths
+        self.dead = dead or []
+        self.received = 0
+        self.looks = 0
+
+    def __call__(self, call: Call) -> Mapping[str, Any]:
+        if call.operation == "ReceiveMessage":
+            self.received += 1
+            # Every other short poll comes back empty although there is something.
+            return {"Messages": self.dead[:10] if self.received % 2 else []}
+        if call.operation == "DeleteMessageBatch":
+            gone = {entry["ReceiptHandle"] for entry in call.params["Entries"]}
+            self.dead = [message for message in self.dead if message["ReceiptHandle"] not in gone]
+            return {"Successful": call.params["Entries"]}
+        if call.params["QueueUrl"] == "dlq":
+            return depths_answer(len(self.dead), 0, 0)
+        look = self.depths[min(self.looks, len(self.depths) - 1)]
+        self.looks += 1
+        return depths_answer(*look)
+
+
+def depths_answer(visible: int, hidden: int, delayed: int) -> Mapping[str, Any]:
+    return {
+        "Attributes": {
+            "ApproximateNumberOfMessages": str(visible),
+            "ApproximateNumberOfMessagesNotVisible": str(hidden),
+            "ApproximateNumberOfMessagesDelayed": str(delayed),
+        }
+    }
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backlog, "look_again_s", 0.001)
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    (tmp_path / DIRECTORY).mkdir()
+    made = Writer(run=tmp_path, name="conductor", clock=Clock.start())
+    yield made
+    made.close()
+
+
+def queues(broker: object, writer: Writer) -> Queues:
+    return Queues(
+        transport=TRANSPORTS["sqs"],
+        addresses=ADDRESSES,
+        subscriptions=["orders"],
+        carrier=cast(BotoCarrier, broker),
+        writer=writer,
+    )
+
+
+def drain(broker: Broker, writer: Writer, *, settled_in_s: float = 0, patience_s: float = 5) -> int:
+    settled_ns = writer.clock.now_ns() + round(settled_in_s * NS_PER_S)
+    depths = asyncio.run(
+        queues(broker, writer).drain(settled_ns=settled_ns, patience_s=patience_s, tell=lambda depths: None)
+    )
+    return depths["orders"].total
+
+
+def test_empty_once_is_not_drained(writer: Writer) -> None:
+    broker = Broker([(3, 0, 0), (0, 0, 0), (0, 1, 0), (0, 0, 0), (0, 0, 0)])
+    assert drain(broker, writer) == 0
+    assert broker.looks == 5
+
+
+@pytest.mark.parametrize("left", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_whatever_is_left_is_not_drained(writer: Writer, left: tuple[int, int, int]) -> None:
+    assert drain(Broker([(5, 0, 0), left]), writer, patience_s=0.02) == 1
+
+
+def test_patience_begins_anew_with_every_message_less(writer: Writer) -> None:
+    # Far longer than the patience in all, but never as long without a message less.
+    assert drain(Broker([(n, 0, 0) for n in range(200, -1, -1)]), writer, patience_s=0.15) == 0
+
+
+def test_empty_before_it_had_to_settle_is_not_drained(writer: Writer) -> None:
+    broker = Broker([(0, 0, 0)])
+    settled_ns = writer.clock.now_ns() + NS_PER_S // 5
+    assert drain(broker, writer, settled_in_s=0.2, patience_s=0.001) == 0
+    assert writer.clock.now_ns() > settled_ns
+
+
+def dead_letters(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "MessageId": f"m{n}",
+            "ReceiptHandle": f"r{n}",
+            "Body": envelope.pack(id=f"g-{n}", run="r", group="g", timestamp_ns=0, payload_bytes=10).decode(),
+            "Attributes": {"ApproximateReceiveCount": "4"},
+        }
+        for n in range(count)
+    ]
+
+
+def recorded(writer: Writer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in writer.path.read_bytes().splitlines()]
+
+
+def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Writer) -> None:
+    broker = Broker([(0, 0, 0)], dead_letters(25))
+    assert asyncio.run(queues(broker, writer).bury()) == 25
+    assert broker.dead == []
+    records = recorded(writer)
+    assert sorted(record["id"] for record in records) == sorted(f"g-{n}" for n in range(25))
+    assert {(record["event"], record["subscription"], record["receives"]) for record in records} == {
+        ("dead", "orders", 3)
+    }
+
+
+def test_dead_letters_that_cannot_be_deleted_end_the_reading(writer: Writer) -> None:
+    class Stubborn(Broker):
+        def __call__(self, call: Call) -> Mapping[str, Any]:
+            if call.operation != "DeleteMessageBatch":
+                return super().__call__(call)
+            return {"Failed": [{"Id": e["Id"], "Code": "No", "SenderFault": True} for e in call.params["Entries"]]}
+
+    with pytest.raises(TargetError, match="orders: dead letters cannot be deleted: No"):
+        asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).bury())
+
+
+class Mover:
+    """A dead-letter queue that hides what it hands out, and moves what it holds when told to, in the end or never."""
+
+    def __init__(self, dead: list[dict[str, Any]], *, ends: str = "COMPLETED", locked: bool = False) -> None:
+        self.visible, self.hidden = dead, list[dict[str, Any]]()
+        self.ends, self.locked = ends, locked
+        self.asked = 0
+        self.moved: list[str] = []
+
+    def __call__(self, call: Call) -> Mapping[str, Any]:
+        match call.operation:
+            case "ReceiveMessage":
+                handed = [] if self.locked and self.hidden else self.visible[:10]
+                self.visible, self.hidden = self.visible[len(handed) :], self.hidden + handed
+                return {"Messages": handed}
+            case "ChangeMessageVisibilityBatch":
+                self.visible, self.hidden = self.visible + self.hidden, []
+                return {"Successful": call.params["Entries"]}
+            case "StartMessageMoveTask":
+                assert call.params == {"SourceArn": "arn:dlq"}
+                self.moved = [message["MessageId"] for message in self.visible]
+                return {"TaskHandle": "t"}
+            case "ListMessageMoveTasks":
+                self.asked += 1
+                return {
+                    "Results": [{"Status": self.ends if self.asked > 2 else "RUNNING", "FailureReason": "a reason"}]
+                }
+            case _ if call.params["AttributeNames"] == ["QueueArn"]:
+                return {"Attributes": {"QueueArn": "arn:dlq"}}
+        return depths_answer(len(self.visible), len(self.hidden), 0)
+
+
+def test_dead_letters_are_recorded_let_go_and_then_moved_back(writer: Writer) -> None:
+    broker = Mover(dead_letters(25))
+    assert asyncio.run(queues(broker, writer).redrive()) == 25
+    assert len(broker.moved) == 25
+    events = [(record["event"], record["id"]) for record in recorded(writer)]
+    ids = [f"g-{n}" for n in range(25)]
+    assert events == [*(("dead", id) for id in ids), *(("redriven", id) for id in ids)]
+
+
+def test_no_dead_letter_no_move(writer: Writer) -> None:
+    broker = Mover([])
+    assert asyncio.run(queues(broker, writer).redrive()) == 0
+    assert not broker.moved
+    assert recorded(writer) == []
+
+
+def test_a_move_that_fails_is_told(writer: Writer) -> None:
+    with pytest.raises(TargetError, match="not moved back: FAILED: a reason"):
+        asyncio.run(queues(Mover(dead_letters(3), ends="FAILED"), writer).redrive())
+
+
+def test_dead_letters_that_cannot_be_seen_are_not_moved(writer: Writer) -> None:
+    broker = Mover(dead_letters(25), locked=True)
+    with pytest.raises(TargetError, match="15 dead letters stand behind others of their group"):
+        asyncio.run(queues(broker, writer).redrive())
+    assert not broker.moved
+
+
+def test_a_broker_that_is_silent_for_long_is_gone(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(call: Call) -> Mapping[str, Any]:
+        raise CallFailed("EndpointConnectionError", "nobody there", definite=True)
+
+    monkeypatch.setattr(backlog, "_SILENCE_S", 0.01)
+    with pytest.raises(TargetError, match="the target no longer answers GetQueueAttributes: EndpointConnectionError"):
+        asyncio.run(queues(silent, writer).look())

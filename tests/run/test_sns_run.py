@@ -1,0 +1,75 @@
+"""Whole runs over SNS on MiniStack: several subscriptions, each with consumers of its own, and what was forgotten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commanded import Gameday
+
+pytestmark = pytest.mark.live
+
+FIFO = """\
+name: fifo
+transport: sns-fifo
+topology:
+  visibility_timeout: 2s
+  subscriptions:
+    - {name: all}
+    - {name: raw, raw: true, filter: {detail: {currency: [EUR, USD]}}, filter_on: body}
+    - {name: unordered, queue: standard}
+load: {rate: 60/s, duration: 3s, groups: 8, users: 3}
+consumers: {processes: 1, processing_time: 1ms}
+claims: [no-loss, no-phantom, ordered-per-group, exactly-once-effect, ordered-effects,
+         fanout-complete, filter-correct]
+"""
+WRONG = """\
+name: wrong
+transport: sns
+topology:
+  visibility_timeout: 2s
+  subscriptions:
+    - {name: all}
+    - {name: forgotten, deployed: {missing: true}}
+    - {name: euro, filter: {currency: [EUR]}, deployed: {filter: {currency: [USD]}}}
+load: {rate: 40/s, duration: 2s, groups: 8, users: 2}
+consumers: {processes: 1}
+claims: [no-phantom, fanout-complete, filter-correct]
+"""
+
+
+def verdict(start: Callable[..., Gameday], tmp_path: Path, scenario: str, code: int, *, said: str = "") -> Any:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(scenario)
+    run = start(str(path), "--seed", "7")
+    ended, out, err = run.end()
+    assert ended == code, (out, err)
+    assert said in out
+    return json.loads((run.run / "verdict.json").read_bytes())
+
+
+def test_a_fifo_topic_keeps_its_promises_on_every_subscription(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
+    # What it could not show was said, and did not stop it.
+    found = verdict(gameday, tmp_path, FIFO, 0, said="behind a filter a FIFO topic promises raw at most once")
+    checked = {claim["claim"]: claim["checked"] for claim in found["claims"]}
+    assert checked["filter-correct"] == 180
+    # All of them on two subscriptions, and on the filtered one about two thirds.
+    assert 2 * 180 < checked["fanout-complete"] < 3 * 180
+    assert set(found["latency_s"]) == {"all", "raw", "unordered"}
+
+
+def test_what_is_deployed_wrong_is_found(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
+    found = verdict(gameday, tmp_path, WRONG, 1)
+    assert {claim["claim"]: claim["verdict"] for claim in found["claims"]} == {
+        "no-phantom": "unknown",
+        "fanout-complete": "violated",
+        "filter-correct": "violated",
+    }
+    assert {example["subscription"] for example in found["anomalies"]["misrouted"]["examples"]} == {"euro"}
+    # Every one on the forgotten subscription, and some more; all of them arrived elsewhere.
+    assert found["anomalies"]["lost"]["count"] > 80
+    assert found["anomalies"]["fanout-missing"]["count"] == found["anomalies"]["lost"]["count"]

@@ -1,0 +1,264 @@
+"""Which endpoint a run gets, and what it hears when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import botocore.session
+import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
+import pytest
+
+from gameday.history.errors import TargetError, TargetLacks, UsageError
+from gameday.history.manifest import Subscription
+from gameday.targets.endpoints import endpoint_of
+from gameday.targets.products import (
+    AWS,
+    LOCALSTACK,
+    MEMORY,
+    MINISTACK,
+    MOTO,
+    UNKNOWN,
+    Product,
+    reckoned_with,
+    recognise,
+)
+from gameday.targets.start import free_port, given
+from gameday.targets.start import start as start_target
+from gameday.targets.target import Kind, Target
+from gameday.transports.base import Call
+from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
+from gameday.transports.services import LOOKS
+from tests.commanded import wait_until
+from tests.contract.aws_answers import complaints
+
+SERVICES = ["sqs", "dynamodb"]
+
+
+def urls(url: str | None, environ: Mapping[str, str]) -> list[str | None]:
+    endpoint = endpoint_of(SERVICES, url, environ)
+    return [endpoint.url(service) for service in SERVICES]
+
+
+def test_the_flag_then_the_service_then_all_then_the_usual_port() -> None:
+    both = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:2"}
+    assert urls(None, {}) == ["http://127.0.0.1:4566", "http://127.0.0.1:4566"]
+    assert urls(None, both) == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+    assert urls(None, {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:3"}) == ["http://127.0.0.1:3", "http://127.0.0.1:4566"]
+    assert urls("http://127.0.0.1:9", both) == ["http://127.0.0.1:9", "http://127.0.0.1:9"]
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [("sns", "SNS"), ("events", "EVENTBRIDGE"), ("kinesis", "KINESIS"), ("dynamodb", "DYNAMODB")],
+)
+def test_a_service_has_the_variable_that_the_sdks_read_for_it(service: str, variable: str) -> None:
+    endpoint = endpoint_of([service], None, {f"AWS_ENDPOINT_URL_{variable}": "http://127.0.0.1:3"})
+    assert endpoint.url(service) == "http://127.0.0.1:3"
+    model = botocore.session.get_session().get_service_model(service)
+    assert model.service_id.hyphenize().replace("-", "_").upper() == variable
+
+
+def test_every_service_of_every_transport_can_be_asked_whether_it_is_there() -> None:
+    services = {service for transport in TRANSPORTS.values() for service in transport.services}
+    for service in services | {"dynamodb"}:
+        call = LOOKS[service]
+        assert call.service == service
+        assert complaints(call) == ""
+
+
+@pytest.mark.parametrize(
+    ("urls", "product"),
+    [
+        ({}, AWS),
+        ({"*": "https://sqs.eu-west-1.amazonaws.com"}, AWS),
+        ({"*": "https://sqs.cn-north-1.amazonaws.com.cn"}, AWS),
+        ({"*": "https://sqs.eu-west-1.api.aws"}, AWS),
+        ({"*": f"http://127.0.0.1:{free_port()}"}, UNKNOWN),
+    ],
+)
+def test_who_answers_is_told_by_the_host_or_not_at_all(urls: Mapping[str, str], product: Product) -> None:
+    assert recognise(Endpoint(urls=urls).url("sqs")) is product
+
+
+@pytest.mark.parametrize(
+    ("answers", "product"),
+    [
+        (("/_ministack/health", "/_localstack/health"), MINISTACK),
+        (("/_localstack/health",), LOCALSTACK),
+        (("/moto-api/",), MOTO),
+        (("/_gameday/health",), MEMORY),
+        (("/health",), UNKNOWN),
+    ],
+)
+def test_who_answers_is_told_by_what_only_one_product_has(answers: tuple[str, ...], product: Product) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path in answers else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            assert recognise(f"http://127.0.0.1:{server.server_port}/") is product
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_absence_must_last_where_a_service_delivers_late() -> None:
+    assert MINISTACK.settles_after_s(["events", "sqs"]) == 0
+    assert AWS.settles_after_s(["sqs"]) == 60
+    assert LOCALSTACK.settles_after_s(["events", "sqs"]) == 5
+    assert UNKNOWN.settles_after_s(["events", "sqs"]) == 5, "nothing is known of it that would make it faster"
+    assert UNKNOWN.settles_after_s(["sns", "sqs"]) == 15
+    assert AWS.settles_after_s(["events", "sqs"]) == 600
+
+
+@pytest.mark.parametrize(
+    ("product", "url", "pace"),
+    [
+        (UNKNOWN, "http://127.0.0.1:4566", UNKNOWN),
+        (UNKNOWN, "https://vpce-1.example.internal", AWS),
+        (LOCALSTACK, "http://localstack.example.internal:4566", LOCALSTACK),
+    ],
+)
+def test_who_says_nothing_of_himself_and_is_elsewhere_may_be_aws(product: Product, url: str, pace: Product) -> None:
+    assert reckoned_with(product, Endpoint(urls={"*": url})) is pace
+
+
+def test_an_endpoint_elsewhere_is_given_the_time_of_aws() -> None:
+    there = given(["sns", "sqs"], "https://vpce-1.example.internal", {})
+    assert (there.settle_s, there.effective_s) == (600, 16 * 60)
+    here = given(["sns", "sqs"], "http://127.0.0.1:4566", {})
+    assert (here.settle_s, here.effective_s) == (15, 0)
+
+
+def there(product: Product, kind: Kind = "localstack") -> Target:
+    return Target(kind=kind, what="the endpoint http://x", endpoint=Endpoint(), product=product, services=["sqs"])
+
+
+def test_what_a_product_cannot_do_is_refused_with_the_reason() -> None:
+    there(MINISTACK).refuse_gaps(TRANSPORTS["eventbridge"], ["replay"])
+    with pytest.raises(
+        TargetLacks, match=r"the endpoint http://x cannot do .*\(redrive: MiniStack does not move.*--target memory"
+    ) as no:
+        there(MINISTACK).refuse_gaps(TRANSPORTS["eventbridge"], ["replay", "redrive"])
+    assert "replay:" not in str(no.value)
+    with pytest.raises(TargetLacks, match=r"\(replay: LocalStack answers StartReplay with an error"):
+        there(LOCALSTACK).refuse_gaps(TRANSPORTS["eventbridge"], ["replay"])
+    with pytest.raises(TargetLacks, match=r"\(reshard: a queue has no shards\). Use another target, or take") as no:
+        there(MINISTACK).refuse_gaps(TRANSPORTS["sqs"], ["reshard"])
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "said"),
+    [
+        ("127.0.0.1:4566", {}, "--endpoint-url is '127.0.0.1:4566'; an endpoint is written like http://127.0.0.1:4566"),
+        (None, {"AWS_ENDPOINT_URL": "ftp://x"}, "AWS_ENDPOINT_URL is 'ftp://x'"),
+        (None, {"AWS_ENDPOINT_URL_SQS": "x"}, "AWS_ENDPOINT_URL_SQS is 'x'"),
+        ("http://[::1", {}, "--endpoint-url is 'http://[::1'"),
+    ],
+)
+def test_what_is_no_endpoint(url: str | None, environ: Mapping[str, str], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        urls(url, environ)
+    assert str(error.value).startswith(said)
+
+
+def test_credentials_are_made_up_only_where_none_are_given() -> None:
+    made_up = endpoint_of(SERVICES, None, {})
+    assert (made_up.access_key, made_up.secret_key, made_up.region) == ("test", "test", "us-east-1")
+    given = endpoint_of(SERVICES, None, {"AWS_ACCESS_KEY_ID": "x", "AWS_REGION": "eu-west-1"})
+    assert (given.access_key, given.region) == (None, "eu-west-1")
+
+
+def start(run: Path, kind: Kind, *, url: str | None = None) -> Target:
+    return asyncio.run(start_target(kind, services=["sqs"], url=url, environ={}, run=run))
+
+
+def test_an_endpoint_that_nobody_serves_says_what_to_do(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(TargetError, match=rf"no answer from sqs at {url}: .* use --target embedded"):
+        start(tmp_path, "localstack", url=url)
+
+
+@pytest.mark.parametrize(
+    ("urls", "local"),
+    [
+        ({"*": "http://127.0.0.1:4566"}, True),
+        ({"*": "http://localhost:4566", "sqs": "http://[::1]:1"}, True),
+        ({"*": "http://sqs.localhost.localstack.cloud:4566"}, True),
+        ({"*": "https://sqs.eu-west-1.amazonaws.com"}, False),
+        ({"*": "http://127.0.0.1:4566", "sqs": "http://127.example:4566"}, False),
+        ({}, False),
+    ],
+)
+def test_only_an_endpoint_elsewhere_may_be_aws(urls: Mapping[str, str], local: bool) -> None:
+    assert Endpoint(urls=urls).on_this_machine is local
+
+
+def test_aws_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="the target aws is not there yet"):
+        start(tmp_path, "aws")
+
+
+@pytest.mark.parametrize("kind", ["embedded", "memory", "aws"])
+def test_an_endpoint_goes_with_localstack_only(tmp_path: Path, kind: Kind) -> None:
+    with pytest.raises(UsageError, match=f"with it goes --target localstack, not {kind}"):
+        start(tmp_path, kind, url="http://127.0.0.1:4566")
+
+
+@pytest.mark.live
+def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, pathlib, sys, time\nfrom gameday.targets.start import start\n"
+        "async def main():\n"
+        "    run = pathlib.Path(sys.argv[1])\n"
+        "    got = await start('embedded', services=['sqs'], url=None, environ={}, run=run)\n"
+        "    print(got.process.pid, got.endpoint.url('sqs'), flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    run = tmp_path / "run"
+    run.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(run)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as conductor:
+        assert conductor.stdout is not None
+        pid, url = conductor.stdout.readline().split()
+        emulator = psutil.Process(int(pid))
+        try:
+            listening = [c.laddr for c in emulator.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
+            assert [f"http://{address.ip}:{address.port}" for address in listening] == [url]
+            answer = BotoCarrier(endpoint_of(["sqs"], url, {}))(Call("sqs", "ListQueues", {}))
+            assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+        finally:
+            conductor.kill()
+        wait_until(lambda: not emulator.is_running() or emulator.status() == "zombie", "the emulator's end", 20)
+    assert [path.name for path in run.iterdir()] == ["logs"], "a run directory holds evidence and nothing else"
+
+
+@pytest.mark.parametrize(("kind", "product"), [("aws", UNKNOWN), ("localstack", AWS)])
+def test_aws_is_held_to_no_more_than_it_promises(kind: Kind, product: Product) -> None:
+    promised = {"euro": Subscription(filtered=True, promised_by="user"), "all": Subscription()}
+    with pytest.raises(UsageError, match="`promises` of euro holds the endpoint http://x to more than AWS promises"):
+        there(product, kind).refuse_promises(promised)
+    there(product, kind).refuse_promises({"all": Subscription()})
+    there(LOCALSTACK).refuse_promises(promised)

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gameday.processes.control import die_with_parent
-from gameday.targets.target import free_port
+from gameday.targets.start import free_port
 
 _ROOT = Path(__file__).resolve().parent.parent
 _READY_S = 120.0

@@ -128,7 +128,7 @@ class Rule:
 _DELIVERED = "SELECT s, count(*) FROM pairs p WHERE acked AND expected {once_effective} GROUP BY s"
 _DUE_EFFECT = "SELECT s, count(*) FROM pairs WHERE expected AND (acked OR received) GROUP BY s"
 _ORDERED = (
-    "SELECT h.s, count(*) FROM having_one_before('{rows}') h JOIN subs u ON u.s = h.s WHERE {ordered} GROUP BY h.s"
+    "SELECT h.s, count(*) FROM preceded h JOIN subs u ON u.s = h.s WHERE h.asks = '{asks}' AND {ordered} GROUP BY h.s"
 )
 _EFFECTIVE = (
     "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns <= u.effective_from_ns + clock_error())"
@@ -183,19 +183,19 @@ RULES: Mapping[str, Rule] = {
         unknown_effects="any",
     ),
     "ordered-per-group": Rule(
-        checked=_ORDERED.format(rows="first_receives", ordered="u.ordered_by = 'group'"),
+        checked=_ORDERED.format(asks="received", ordered="u.ordered_by = 'group'"),
         violated_by=_ORDER,
         strict_adds=("dlq-gap",),
         covers=lambda s: s.ordered_by == "group",
     ),
     "ordered-per-partition": Rule(
-        checked=_ORDERED.format(rows="first_receives", ordered="u.ordered_by = 'partition'"),
+        checked=_ORDERED.format(asks="received", ordered="u.ordered_by = 'partition'"),
         violated_by=(*(a for a in _ORDER if a != "group-overtake"), "child-before-parent"),
         strict_adds=("dlq-gap",),
         covers=lambda s: s.ordered_by == "partition",
     ),
     "ordered-effects": Rule(
-        checked=_ORDERED.format(rows="applied", ordered="u.ordered_by IS NOT NULL"),
+        checked=_ORDERED.format(asks="stands", ordered="u.ordered_by IS NOT NULL"),
         violated_by=("effect-out-of-order", "stored-out-of-order"),
         covers=lambda s: s.ordered_by is not None,
         needs_effects=True,

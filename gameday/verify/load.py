@@ -420,5 +420,5 @@ def _find_overtakes(db: duckdb.DuckDBPyConnection) -> None:
 # What is easier to say in Python, each after the script that makes what it reads.
 _AFTER: Mapping[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
     "40_settles.sql": _pair_tangled,
-    "80_suspects.sql": _find_overtakes,
+    "82_overtakes.sql": _find_overtakes,
 }

@@ -6,8 +6,9 @@ WITH elsewhere AS (
     WHERE p.dead GROUP BY p.s, p.id
 )
 SELECT p.s, p.id, 1 AS n, NULL AS note
-FROM followers('last_receives') f
+FROM followers f
 JOIN pairs p ON p.s = f.s AND p.id = f.id
 LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id
-WHERE f.any_ns + clock_error() < -p.last.at_ns
-   OR (f.same_line < -p.last.line AND coalesce(e.at_ns + clock_error() < -f.same_ns, true));
+WHERE f.asks = 'received last'
+  AND (f.any_ns + clock_error() < -p.last.at_ns
+       OR (f.same_line < -p.last.line AND coalesce(e.at_ns + clock_error() < -f.same_ns, true)));

@@ -12,14 +12,14 @@ WITH elsewhere AS (
            NOT p.dead_letter OR coalesce(f.any_ns + clock_error() < p.looked_ns, false)
            -- An unanswered attempt of it may have stored another copy, which nobody saw die.
            OR (NOT p.unsure AND coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false)) AS blamed
-    FROM followers('first_effects') f
+    FROM followers f
     JOIN (SELECT *, least(first_apply_began, first_unhandled) AS handling FROM pairs) p ON p.s = f.s AND p.id = f.id
     LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id
-    WHERE NOT p.ever_dead AND p.first_redrive IS NULL AND p.applied > 0
+    WHERE f.asks = 'applied' AND NOT p.ever_dead AND p.first_redrive IS NULL AND p.applied > 0
       AND (f.any_ns + clock_error() < p.handling.at_ns
            OR (f.same_ns < p.handling.at_ns AND coalesce(f.same_ns + clock_error() < e.at_ns, true)))
 )
 SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note FROM late
 UNION ALL
 -- `close`: two of one group, applied first by different writers no further apart than their clocks may differ.
-SELECT s, id, 0, 'close' FROM too_close('first_effects');
+SELECT s, id, 0, 'close' FROM too_close WHERE asks = 'applied';

@@ -15,9 +15,9 @@ WITH elsewhere AS (
                AND (p.first_redrive IS NULL
                     OR record_before(p.first.at_ns, p.first.file, p.first.line, p.first_redrive.at_ns,
                                      p.first_redrive.file, p.first_redrive.line))) AS blamed
-    FROM followers('first_receives') f JOIN pairs p ON p.s = f.s AND p.id = f.id
+    FROM followers f JOIN pairs p ON p.s = f.s AND p.id = f.id
     LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id
-    WHERE p.received
+    WHERE f.asks = 'received' AND p.received
       AND (f.any_ns + clock_error() < p.first.at_ns
            OR (f.same_line < p.first.line AND coalesce(f.same_ns + clock_error() < e.at_ns, true)))
 )
@@ -25,4 +25,4 @@ SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN
 FROM late WHERE blamed OR NOT died
 UNION ALL
 -- `close`: two of one group, received first by different writers no further apart than their clocks may differ.
-SELECT s, id, 0, 'close' FROM too_close('first_receives');
+SELECT s, id, 0, 'close' FROM too_close WHERE asks = 'received';

@@ -52,3 +52,6 @@ HAVING count(r.line) = 0;
 CREATE TABLE unhandled AS
 SELECT x.id, x.s, x.at_ns, x.file
 FROM rx x ANTI JOIN effect_records e ON e.batch = x.batch AND e.id = x.id AND e.s = x.s;
+
+CREATE VIEW effects_recorded AS
+SELECT count(*) > 0 AS recorded FROM raw WHERE event = 'effect' OR (event = 'mark' AND name = 'effects-read');

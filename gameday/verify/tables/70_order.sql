@@ -7,82 +7,120 @@
 -- its number, in rule 3 a must be acked to have been there when it ended. On a stream only within a partition, and an
 -- ancestor's records come before a descendant's.
 --
--- `followers(rows)` gives, for each row of the table named `rows` that asks (`asks_file` is not NULL), the smallest
--- value that a row after it offers: `any_ns` over all of them, `same_ns` and `same_line` over those in the asking file.
--- A row offers (`ns`, `line`, `file`) or, with `ns` NULL, nothing. Each rule is a sort and a running minimum.
+-- `moments` has, for each question (`asks`), each message once for each writer that matters: the moment (`ns`, `line`,
+-- `file`) that it offers to those before it, or NULL, and in `asks_file` that it asks for those after it.
+-- `followers` gives, for each that asks, the smallest moment that a message after it offers: `any_ns` over all of them,
+-- `same_ns` and `same_line` over those in the asking file. Each rule is a sort and a running
+-- minimum. `preceded` has those that ask and have a message before them: what an order claim has looked at.
 
-CREATE MACRO orderable(rows) AS TABLE
-SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind,
-       unsure, acked, ns, line, file, asks_file
-FROM query_table(rows) WHERE grp IS NOT NULL;
-
--- Each row once for the file that it asks about, and once more where what it offers stands in another file.
-CREATE MACRO by_file(rows) AS TABLE
-SELECT * REPLACE (CASE WHEN asks_file IS NULL OR file = asks_file THEN ns END AS ns,
-                  CASE WHEN asks_file IS NULL OR file = asks_file THEN line END AS line,
-                  coalesce(asks_file, file) AS file)
-FROM query_table(rows)
+CREATE TABLE moments AS
+WITH ordered AS (
+    SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked,
+           first, last, received, expected, dead, surely_dead, dead_letter, looked_ns, applied, applied_records,
+           first_applied, least(first_apply_began, first_unhandled).file AS handling_file
+    FROM pairs WHERE ordered_by IS NOT NULL AND grp IS NOT NULL
+), gaps AS (
+    SELECT DISTINCT s, grp FROM ordered SEMI JOIN missing USING (s, id)
+), dying AS (
+    SELECT DISTINCT s, grp FROM ordered WHERE dead
+)
+-- Who was received first, of all that were or should have been.
+SELECT 'received' AS asks, s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked,
+       first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
+FROM ordered WHERE received OR expected
 UNION ALL
-SELECT * REPLACE (NULL AS asks_file) FROM query_table(rows) WHERE asks_file IS NOT NULL AND file <> asks_file;
+-- Whose effect was applied first.
+SELECT 'applied', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked,
+       first_applied.at_ns, first_applied.line, first_applied.file, handling_file
+FROM ordered WHERE applied_records > 0
+UNION ALL
+-- Who was received last, in each file, before those of its group that died. Times are turned round, so that "the
+-- smallest after it" is the last.
+SELECT 'received last', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.kind, p.unsure, p.acked,
+       -l.at_ns, -l.line, l.file, CASE WHEN p.surely_dead AND l.file = p.last.file THEN l.file END
+FROM ordered p
+JOIN (SELECT s, id, file, max(at_ns) AS at_ns, max(line) AS line FROM rx GROUP BY s, id, file) l
+    ON l.s = p.s AND l.id = p.id
+SEMI JOIN dying d ON d.s = p.s AND d.grp = p.grp
+UNION ALL
+-- Whether anything that was received stands after a message that is missing; where there are dead letters it proves
+-- something only when they were looked at later: until then the missing one may be among them.
+SELECT 'missing', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.kind, p.unsure, p.acked,
+       CASE WHEN p.received AND (NOT p.dead_letter OR p.kind = 'stream'
+                                 OR coalesce(p.first.at_ns + clock_error() < p.looked_ns, false)) THEN 0 END AS ns,
+       CASE WHEN ns = 0 THEN p.first.line END, 0, CASE WHEN m.id IS NOT NULL THEN 0 END
+FROM ordered p
+SEMI JOIN gaps g ON g.s = p.s AND g.grp = p.grp
+LEFT JOIN missing m ON m.s = p.s AND m.id = p.id
+UNION ALL
+-- Whose effect stands, for what an order claim has looked at: any message may stand before them.
+SELECT 'stands', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked, 0, 0, 0, CASE WHEN applied > 0 THEN 0 END
+FROM ordered WHERE received OR expected;
 
-CREATE MACRO followers(rows) AS TABLE
+CREATE TABLE followers AS
 WITH base AS MATERIALIZED (
-    SELECT * FROM orderable(rows)
+    SELECT * FROM moments WHERE asks <> 'stands'
 ), every AS MATERIALIZED (
-    SELECT * FROM by_file('base')
+    -- Each row once for the file that it asks about, and once more where what it offers stands in another file.
+    SELECT * REPLACE (CASE WHEN asks_file IS NULL OR file = asks_file THEN ns END AS ns,
+                      CASE WHEN asks_file IS NULL OR file = asks_file THEN line END AS line,
+                      coalesce(asks_file, file) AS file)
+    FROM base
+    UNION ALL
+    SELECT * REPLACE (NULL AS asks_file) FROM base WHERE asks_file IS NOT NULL AND file <> asks_file
 ), lacking AS (
-    SELECT s, grp, bool_or(sent_number IS NULL) AS rule_3
-    FROM base GROUP BY s, grp HAVING bool_or(number IS NULL)
+    SELECT asks, s, grp, bool_or(sent_number IS NULL) AS rule_3
+    FROM base GROUP BY asks, s, grp HAVING bool_or(number IS NULL)
 ), rule_1 AS (
-    SELECT s, id, asks_file, min(ns) OVER later AS any_ns,
+    SELECT asks, s, id, asks_file, min(ns) OVER later AS any_ns,
            min(ns) OVER later_here AS same_ns, min(line) OVER later_here AS same_line
     FROM every WHERE number IS NOT NULL
-    WINDOW later AS (PARTITION BY s, grp, part ORDER BY number
+    WINDOW later AS (PARTITION BY asks, s, grp, part ORDER BY number
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
-           later_here AS (PARTITION BY s, grp, part, file ORDER BY number
+           later_here AS (PARTITION BY asks, s, grp, part, file ORDER BY number
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), rule_2 AS (
-    SELECT s, id, asks_file,
+    SELECT asks, s, id, asks_file,
            CASE WHEN number IS NULL THEN min(ns) FILTER (NOT unsure) OVER later
                 ELSE min(ns) FILTER (NOT unsure AND number IS NULL) OVER later END AS any_ns,
            CASE WHEN number IS NULL THEN min(ns) FILTER (NOT unsure) OVER later_here
                 ELSE min(ns) FILTER (NOT unsure AND number IS NULL) OVER later_here END AS same_ns,
            CASE WHEN number IS NULL THEN min(line) FILTER (NOT unsure) OVER later_here
                 ELSE min(line) FILTER (NOT unsure AND number IS NULL) OVER later_here END AS same_line
-    FROM every SEMI JOIN lacking ON lacking.s = every.s AND lacking.grp = every.grp
+    FROM every SEMI JOIN lacking ON lacking.asks = every.asks AND lacking.s = every.s AND lacking.grp = every.grp
     WHERE sent_number IS NOT NULL
-    WINDOW later AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END ORDER BY sent_number
+    WINDOW later AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent_part END ORDER BY sent_number
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
-           later_here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END, file ORDER BY sent_number
+           later_here AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent_part END, file ORDER BY sent_number
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), unnumbered AS MATERIALIZED (
-    SELECT e.*, e.number IS NOT NULL AS has_1, e.sent_number IS NOT NULL AS has_2, e.only_part AS line_of
-    FROM every e SEMI JOIN (SELECT * FROM lacking WHERE rule_3) l ON l.s = e.s AND l.grp = e.grp
+    SELECT e.*, e.number IS NOT NULL AS has_1, e.sent_number IS NOT NULL AS has_2, e.only_part AS lineage
+    FROM every e SEMI JOIN (SELECT * FROM lacking WHERE rule_3) l ON l.asks = e.asks AND l.s = e.s AND l.grp = e.grp
     WHERE e.producer IS NOT NULL AND e.seq IS NOT NULL AND e.only_part IS NOT NULL
-), in_line AS MATERIALIZED (
-    -- Each in the line of its partition and, as one that may follow, in the line of each ancestor.
+), in_lineage AS MATERIALIZED (
+    -- Each in the lineage of its partition and, as one that may follow, in that of each ancestor.
     SELECT * FROM unnumbered
     UNION ALL
-    SELECT e.* REPLACE (NULL AS asks_file, d.ancestor AS line_of)
+    SELECT e.* REPLACE (NULL AS asks_file, d.ancestor AS lineage)
     FROM unnumbered e JOIN descendants d ON d.s = e.s AND d.descendant = e.only_part
     WHERE e.kind = 'stream' AND e.ns IS NOT NULL
 ), crooked AS (
     -- Producers that did not send in the order of `seq`: only there does "began later" not mean "seq is higher".
-    SELECT DISTINCT s, grp, producer, line_of
-    FROM (SELECT s, grp, producer, line_of, began,
-                 max(began) OVER (PARTITION BY s, grp, producer, line_of ORDER BY seq
+    SELECT DISTINCT asks, s, grp, producer, lineage
+    FROM (SELECT asks, s, grp, producer, lineage, began,
+                 max(began) OVER (PARTITION BY asks, s, grp, producer, lineage ORDER BY seq
                                      GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns
-          FROM in_line)
+          FROM in_lineage)
     WHERE began <= before_ns
 ), straight AS (
-    SELECT * FROM in_line ANTI JOIN crooked USING (s, grp, producer, line_of)
-), moments AS (
+    SELECT * FROM in_lineage ANTI JOIN crooked USING (asks, s, grp, producer, lineage)
+), ends AS (
     SELECT * REPLACE (NULL AS asks_file), began AS moment FROM straight WHERE ns IS NOT NULL
     UNION ALL
     SELECT * REPLACE (NULL AS ns, NULL AS line), ended FROM straight
     WHERE asks_file IS NOT NULL AND ended IS NOT NULL AND acked
 ), rule_3 AS (
-    SELECT s, id, asks_file,
+    SELECT asks, s, id, asks_file,
            CASE WHEN has_1 AND has_2 THEN min(ns) FILTER (NOT has_1 AND NOT has_2) OVER later
                 WHEN has_1 THEN min(ns) FILTER (NOT has_1) OVER later
                 WHEN has_2 THEN min(ns) FILTER (NOT has_2) OVER later
@@ -95,89 +133,89 @@ WITH base AS MATERIALIZED (
                 WHEN has_1 THEN min(line) FILTER (NOT has_1) OVER later_here
                 WHEN has_2 THEN min(line) FILTER (NOT has_2) OVER later_here
                 ELSE min(line) OVER later_here END AS same_line
-    FROM moments
-    WINDOW later AS (PARTITION BY s, grp, producer, line_of ORDER BY moment
+    FROM ends
+    WINDOW later AS (PARTITION BY asks, s, grp, producer, lineage ORDER BY moment
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
-           later_here AS (PARTITION BY s, grp, producer, line_of, file ORDER BY moment
+           later_here AS (PARTITION BY asks, s, grp, producer, lineage, file ORDER BY moment
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), rule_3_pairs AS (
     -- The few pairs that a running minimum does not see: of crooked producers, and of one call.
-    SELECT a.s, a.id, a.asks_file, b.ns AS any_ns,
+    SELECT a.asks, a.s, a.id, a.asks_file, b.ns AS any_ns,
            CASE WHEN b.file = a.asks_file THEN b.ns END AS same_ns,
            CASE WHEN b.file = a.asks_file THEN b.line END AS same_line
     FROM unnumbered a
-    JOIN in_line b ON b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.line_of = a.line_of
+    JOIN in_lineage b ON b.asks = a.asks AND b.s = a.s AND b.grp = a.grp AND b.producer = a.producer AND b.lineage = a.lineage
                       AND a.seq < b.seq
-    SEMI JOIN crooked c ON c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.line_of = a.line_of
+    SEMI JOIN crooked c ON c.asks = a.asks AND c.s = a.s AND c.grp = a.grp AND c.producer = a.producer AND c.lineage = a.lineage
     WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.ended < b.began AND a.acked
       AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
     UNION ALL
-    SELECT a.s, a.id, a.asks_file, b.ns,
+    SELECT a.asks, a.s, a.id, a.asks_file, b.ns,
            CASE WHEN b.file = a.asks_file THEN b.ns END, CASE WHEN b.file = a.asks_file THEN b.line END
     FROM unnumbered a
-    JOIN unnumbered b ON b.s = a.s AND b.one_call = a.one_call AND b.grp = a.grp AND b.producer = a.producer
+    JOIN unnumbered b ON b.asks = a.asks AND b.s = a.s AND b.one_call = a.one_call AND b.grp = a.grp AND b.producer = a.producer
                          AND a.seq < b.seq
     WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.kind = 'queue'
       AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
 ), lineage_1 AS (
     -- What the descendants of a partition offer: by the partition received from (rule 1), by that sent to (rule 2).
-    SELECT d.s, e.grp, d.ancestor, e.file, min(e.ns) AS ns, min(e.line) AS line
+    SELECT e.asks, d.s, e.grp, d.ancestor, e.file, min(e.ns) AS ns, min(e.line) AS line
     FROM descendants d JOIN every e ON e.s = d.s AND e.part = d.descendant
     WHERE e.ns IS NOT NULL AND e.number IS NOT NULL
     GROUP BY ALL
 ), lineage_2 AS (
-    SELECT d.s, e.grp, d.ancestor, e.file, e.number IS NOT NULL AS has_1, min(e.ns) AS ns, min(e.line) AS line
+    SELECT e.asks, d.s, e.grp, d.ancestor, e.file, e.number IS NOT NULL AS has_1, min(e.ns) AS ns, min(e.line) AS line
     FROM descendants d JOIN every e ON e.s = d.s AND e.sent_part = d.descendant
     WHERE e.ns IS NOT NULL AND e.sent_number IS NOT NULL AND NOT e.unsure AND e.kind = 'stream'
     GROUP BY ALL
 ), ancestors AS (
-    SELECT a.s, a.id, a.asks_file, l.ns AS any_ns,
+    SELECT a.asks, a.s, a.id, a.asks_file, l.ns AS any_ns,
            CASE WHEN l.file = a.asks_file THEN l.ns END AS same_ns,
            CASE WHEN l.file = a.asks_file THEN l.line END AS same_line
-    FROM base a JOIN lineage_1 l ON l.s = a.s AND l.grp = a.grp AND l.ancestor = a.part
+    FROM base a JOIN lineage_1 l ON l.asks = a.asks AND l.s = a.s AND l.grp = a.grp AND l.ancestor = a.part
     WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.number IS NOT NULL
     UNION ALL
-    SELECT a.s, a.id, a.asks_file, l.ns,
+    SELECT a.asks, a.s, a.id, a.asks_file, l.ns,
            CASE WHEN l.file = a.asks_file THEN l.ns END, CASE WHEN l.file = a.asks_file THEN l.line END
-    FROM base a JOIN lineage_2 l ON l.s = a.s AND l.grp = a.grp AND l.ancestor = a.sent_part
+    FROM base a JOIN lineage_2 l ON l.asks = a.asks AND l.s = a.s AND l.grp = a.grp AND l.ancestor = a.sent_part
     WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.sent_number IS NOT NULL
       AND NOT (a.number IS NOT NULL AND l.has_1)
 )
-SELECT s, id, min(any_ns) AS any_ns, min(same_ns) AS same_ns, min(same_line) AS same_line
+SELECT asks, s, id, min(any_ns) AS any_ns, min(same_ns) AS same_ns, min(same_line) AS same_line
 FROM (
     SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
     UNION ALL SELECT * FROM rule_3_pairs UNION ALL SELECT * FROM ancestors
 )
 WHERE asks_file IS NOT NULL AND any_ns IS NOT NULL
-GROUP BY s, id;
+GROUP BY asks, s, id;
 
--- The rows of `rows` that ask and have one of them before them: what an order claim has looked at.
-CREATE MACRO having_one_before(rows) AS TABLE
+CREATE TABLE preceded AS
 WITH base AS MATERIALIZED (
-    SELECT *, number IS NOT NULL AS has_1, sent_number IS NOT NULL AS has_2 FROM orderable(rows)
+    SELECT *, number IS NOT NULL AS has_1, sent_number IS NOT NULL AS has_2
+    FROM moments WHERE asks IN ('received', 'stands')
 ), lacking AS (
-    SELECT s, grp FROM base GROUP BY s, grp HAVING bool_or(number IS NULL)
+    SELECT asks, s, grp FROM base GROUP BY asks, s, grp HAVING bool_or(number IS NULL)
 ), rule_1 AS (
-    SELECT s, id, number > min(number) OVER (PARTITION BY s, grp, part) AS later FROM base WHERE has_1
+    SELECT asks, s, id, number > min(number) OVER (PARTITION BY asks, s, grp, part) AS later FROM base WHERE has_1
 ), rule_2 AS (
-    SELECT s, id,
+    SELECT asks, s, id,
            NOT unsure AND sent_number > CASE WHEN has_1 THEN min(sent_number) FILTER (NOT has_1) OVER here
                               ELSE min(sent_number) OVER here END AS later
-    FROM base SEMI JOIN lacking ON lacking.s = base.s AND lacking.grp = base.grp
+    FROM base SEMI JOIN lacking ON lacking.asks = base.asks AND lacking.s = base.s AND lacking.grp = base.grp
     WHERE has_2
-    WINDOW here AS (PARTITION BY s, grp, CASE kind WHEN 'stream' THEN sent_part END)
-), in_line AS (
-    -- Each in the line of its partition and, as one that may stand before, in the line of each descendant.
-    SELECT b.*, only_part AS line_of, true AS asks
-    FROM base b SEMI JOIN lacking ON lacking.s = b.s AND lacking.grp = b.grp
+    WINDOW here AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent_part END)
+), in_lineage AS (
+    -- Each in the lineage of its partition and, as one that may stand before, in that of each descendant.
+    SELECT b.*, only_part AS lineage, true AS asking
+    FROM base b SEMI JOIN lacking ON lacking.asks = b.asks AND lacking.s = b.s AND lacking.grp = b.grp
     WHERE producer IS NOT NULL AND seq IS NOT NULL AND only_part IS NOT NULL
     UNION ALL
     SELECT b.*, d.descendant, false
-    FROM base b SEMI JOIN lacking ON lacking.s = b.s AND lacking.grp = b.grp
+    FROM base b SEMI JOIN lacking ON lacking.asks = b.asks AND lacking.s = b.s AND lacking.grp = b.grp
     JOIN descendants d ON d.s = b.s AND d.ancestor = b.only_part
     WHERE producer IS NOT NULL AND seq IS NOT NULL AND kind = 'stream'
 ), rule_3 AS (
-    SELECT s, id, asks AND (
+    SELECT asks, s, id, asking AND (
            began > CASE WHEN has_1 AND has_2 THEN min(ended) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
                            WHEN has_1 THEN min(ended) FILTER (acked AND NOT has_1) OVER earlier
                            WHEN has_2 THEN min(ended) FILTER (acked AND NOT has_2) OVER earlier
@@ -187,25 +225,40 @@ WITH base AS MATERIALIZED (
                     WHEN has_1 THEN min(seq) FILTER (NOT has_1) OVER in_call
                     WHEN has_2 THEN min(seq) FILTER (NOT has_2) OVER in_call
                     ELSE min(seq) OVER in_call END)) AS later
-    FROM in_line
-    WINDOW earlier AS (PARTITION BY s, grp, producer, line_of ORDER BY seq
+    FROM in_lineage
+    WINDOW earlier AS (PARTITION BY asks, s, grp, producer, lineage ORDER BY seq
                        GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-           in_call AS (PARTITION BY s, grp, producer, one_call)
+           in_call AS (PARTITION BY asks, s, grp, producer, one_call)
 ), ancestors AS (
-    SELECT DISTINCT b.s, b.id, true AS later
+    SELECT DISTINCT b.asks, b.s, b.id, true AS later
     FROM base b
     JOIN descendants d ON d.s = b.s AND d.descendant = b.part
-    JOIN (SELECT DISTINCT s, grp, part FROM base WHERE has_1) a ON a.s = b.s AND a.grp = b.grp AND a.part = d.ancestor
+    JOIN (SELECT DISTINCT asks, s, grp, part FROM base WHERE has_1) a ON a.asks = b.asks AND a.s = b.s AND a.grp = b.grp AND a.part = d.ancestor
     WHERE b.has_1 AND b.kind = 'stream'
     UNION
-    SELECT DISTINCT b.s, b.id, true
+    SELECT DISTINCT b.asks, b.s, b.id, true
     FROM base b
     JOIN descendants d ON d.s = b.s AND d.descendant = b.sent_part
-    JOIN (SELECT DISTINCT s, grp, sent_part, has_1 FROM base WHERE has_2) a
-      ON a.s = b.s AND a.grp = b.grp AND a.sent_part = d.ancestor
+    JOIN (SELECT DISTINCT asks, s, grp, sent_part, has_1 FROM base WHERE has_2) a
+      ON a.asks = b.asks AND a.s = b.s AND a.grp = b.grp AND a.sent_part = d.ancestor
     WHERE b.has_2 AND NOT b.unsure AND b.kind = 'stream' AND NOT (a.has_1 AND b.has_1)
 )
-SELECT DISTINCT s, id
+SELECT DISTINCT asks, s, id
 FROM (SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
       UNION ALL SELECT * FROM ancestors)
-WHERE later AND (s, id) IN (SELECT (s, id) FROM base WHERE asks_file IS NOT NULL);
+WHERE later AND (asks, s, id) IN (SELECT (asks, s, id) FROM base WHERE asks_file IS NOT NULL);
+
+-- Those whose moment lies so near to that of another of their group, in another file, that the clocks' error leaves
+-- their order open. Neighbours are enough: between two of different files some neighbours are of different files.
+CREATE TABLE too_close AS
+SELECT asks, s, id
+FROM (SELECT asks, s, id, ns, file, lag(ns) OVER near AS before_ns, lag(file) OVER near AS before_file
+      FROM moments WHERE asks IN ('received', 'applied') AND ns IS NOT NULL AND clock_error() > 0
+      WINDOW near AS (PARTITION BY asks, s, grp ORDER BY ns, file))
+WHERE before_file <> file AND ns - before_ns <= clock_error();
+
+-- Proven by a later message of its group that was received. A redrive puts a message behind those that came after it, so
+-- then its group proves nothing.
+UPDATE missing SET proven = true
+FROM followers f JOIN pairs p ON p.s = f.s AND p.id = f.id
+WHERE f.asks = 'missing' AND f.s = missing.s AND f.id = missing.id AND p.first_redrive IS NULL;

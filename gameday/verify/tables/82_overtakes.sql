@@ -1,0 +1,81 @@
+-- Receives that overtook another message of their group which was still queued.
+
+-- While was a message proven to be queued? From its first receive until its first delete may have begun: if it was
+-- deleted, all that time; else as far as a call that received the same copy again.
+CREATE TABLE queued AS
+WITH elsewhere AS (
+    -- Another writer's delete may by its clock have been the first.
+    SELECT d.s, d.id, min({'at_ns': d.began_ns, 'file': d.file}) AS first_delete
+    FROM settles d JOIN pairs p ON p.s = d.s AND p.id = d.id AND d.file <> p.first_delete.file
+    WHERE clock_error() > 0 AND d.action = 'delete' AND d.may_work
+    GROUP BY d.s, d.id
+), waited AS (
+    SELECT p.s, p.id, p.first, p.first_delete, NULL AS copy_number, p.dead_letter AS needs_look, p.looked_ns,
+           p.first.at_ns AS from_ns, p.first.file AS from_file, p.first.line AS from_line,
+           p.first_delete.at_ns AS until_ns, p.first_delete.file AS until_file
+    FROM pairs p
+    WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.ever_dead
+      AND p.first_redrive IS NULL
+    UNION ALL
+    SELECT p.s, p.id, p.first, p.first_delete, r.number, false, p.looked_ns, r.first.at_ns, r.first.file, r.first.line, r.last.at_ns, r.last.file
+    FROM (SELECT r.s, r.id, r.copy, max(r.number) AS number,
+                 min({'at_ns': r.at_ns, 'file': r.file, 'line': r.line}) AS first,
+                 max({'at_ns': r.started_ns, 'file': r.file}) FILTER (
+                     p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns,
+                                                              p.first_redrive.file, p.first_redrive.line)) AS last
+          FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
+          WHERE r.started_ns IS NOT NULL GROUP BY r.s, r.id, r.copy) r
+    JOIN pairs p ON p.s = r.s AND p.id = r.id
+    WHERE p.kind = 'queue' AND p.ordered_by = 'group'
+)
+SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call,
+       least(w.until_ns, w.first_delete.at_ns) AS bound_ns, e.first_delete AS delete_elsewhere
+FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
+LEFT JOIN elsewhere e ON e.s = w.s AND e.id = w.id
+WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
+
+-- Receives with a place among the receives of their group, so that an interval of time is a range of places.
+CREATE TABLE places AS
+SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
+       x.number AS copy_number, p.began, p.one_call,
+       row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
+FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
+SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp;
+
+-- `covered`: a running count of the places that the spans cover, by which they are taken in pieces.
+CREATE TABLE spans AS
+WITH moments AS (
+    SELECT s, grp, at_ns, min(place) AS first_place, max(place) AS last_place FROM places GROUP BY s, grp, at_ns
+), ranged AS (
+    SELECT q.*, f.first_place AS from_place, t.last_place AS to_place
+    FROM queued q
+    ASOF JOIN moments f ON f.s = q.s AND f.grp = q.grp AND f.at_ns >= q.from_ns
+    ASOF JOIN moments t ON t.s = q.s AND t.grp = q.grp AND t.at_ns <= q.bound_ns
+)
+SELECT *, sum(to_place - from_place + 1) OVER (ORDER BY s, grp, from_place, id ROWS UNBOUNDED PRECEDING) AS covered
+FROM ranged WHERE from_place <= to_place;
+
+CREATE TABLE overtakes (s VARCHAR, id VARCHAR, line BIGINT, unread BOOLEAN);
+
+-- The overtakes among the places of the spans from one running count to another.
+CREATE MACRO overtakes_between(above, upto) AS TABLE
+WITH reached AS (
+    SELECT q.*, unnest(generate_series(q.from_place, q.to_place)) AS place
+    FROM spans q WHERE q.covered > above AND q.covered <= upto
+)
+SELECT DISTINCT b.s, b.id, b.line,
+       a.needs_look AND NOT coalesce(b.at_ns + clock_error() < a.looked_ns, false) AS unread
+FROM reached a
+JOIN places b ON b.s = a.s AND b.grp = a.grp AND b.place = a.place
+LEFT JOIN rx mate ON mate.batch = b.batch AND mate.id = a.id AND mate.s = a.s AND mate.line < b.line
+WHERE a.id <> b.id AND mate.line IS NULL
+  AND record_before(a.from_ns, a.from_file, a.from_line, b.at_ns, b.file, b.line)
+  AND before(b.at_ns, b.file, a.until_ns, a.until_file)
+  AND (a.first_delete IS NULL OR before(b.at_ns, b.file, a.first_delete.at_ns, a.first_delete.file))
+  AND (a.delete_elsewhere IS NULL OR before(b.at_ns, b.file, a.delete_elsewhere.at_ns, a.delete_elsewhere.file))
+  AND CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL THEN a.number < b.number
+           WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL
+           THEN a.sent_number < b.sent_number AND NOT b.unsure
+           ELSE a.producer = b.producer AND a.seq < b.seq
+                AND ((a.acked AND a.ended < b.began) OR a.one_call = b.one_call) END
+  AND NOT coalesce(a.copy_number >= b.copy_number, false);

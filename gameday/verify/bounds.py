@@ -14,6 +14,7 @@ from typing import Literal
 import duckdb
 
 from gameday.history.manifest import During
+from gameday.verify.load import Loaded
 
 NS_PER_S = 1_000_000_000
 DEFAULT_GRACE_S = 5.0
@@ -80,28 +81,28 @@ class Facts:
     clock_error_ns: int
 
     @classmethod
-    def read(cls, db: duckdb.DuckDBPyConnection) -> Facts:
-        faults = db.execute("SELECT fault || ' ' || coalesce(instance, ''), start_ns, stop_ns FROM faults ORDER BY 2")
-        windows = [Window(name=name, start_ns=start, stop_ns=stop) for name, start, stop in faults.fetchall()]
-        row = db.execute(
-            "SELECT (SELECT max(at_ns) FROM raw),"
-            " (SELECT max(at_ns) FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
-            " (SELECT sum(scheduled)::BIGINT FROM raw WHERE event = 'mark' AND name = 'load-stopped'),"
-            " (SELECT count(*) FROM messages WHERE intended_ns IS NOT NULL),"
-            " (SELECT count(*) FROM raw WHERE event = 'mark' AND name = 'load-started'),"
-            " (SELECT count(*) FROM raw WHERE event = 'mark' AND name = 'load-stopped' AND scheduled IS NOT NULL),"
-            " clock_error()"
-        ).fetchone()
-        assert row is not None
+    def read(cls, run: Loaded) -> Facts:
+        faults = run.rows(
+            "SELECT run, fault || ' ' || coalesce(instance, ''), start_ns, stop_ns FROM faults ORDER BY start_ns"
+        )
+        marks = run.rows(
+            "SELECT run, max(at_ns), max(at_ns) FILTER (event = 'mark' AND name = 'load-stopped'),"
+            " (sum(scheduled) FILTER (event = 'mark' AND name = 'load-stopped'))::BIGINT,"
+            " count(*) FILTER (event = 'mark' AND name = 'load-started'),"
+            " count(*) FILTER (event = 'mark' AND name = 'load-stopped' AND scheduled IS NOT NULL) "
+            "FROM raw GROUP BY run"
+        )
+        intended = run.rows("SELECT run, count(*) FROM messages WHERE intended_ns IS NOT NULL GROUP BY run")
+        end_ns, stopped_ns, scheduled, starts, ends = marks[0] if marks else (0, None, None, 0, 0)
         return cls(
-            faults=windows,
-            end_ns=row[0] or 0,
-            load_stopped_ns=row[1],
-            scheduled=row[2],
-            intended=row[3],
-            load_started=row[4] > 0,
-            load_ended=row[5] >= max(1, row[4]),
-            clock_error_ns=row[6],
+            faults=[Window(name=name, start_ns=start, stop_ns=stop) for name, start, stop in faults],
+            end_ns=end_ns or 0,
+            load_stopped_ns=stopped_ns,
+            scheduled=scheduled,
+            intended=intended[0][0] if intended else 0,
+            load_started=starts > 0,
+            load_ended=ends >= max(1, starts),
+            clock_error_ns=run.manifest.clock_error_ns,
         )
 
     def windows(self, grace_ns: int) -> list[tuple[int, int]]:
@@ -120,14 +121,17 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
+# What both claims look at, of one subscription: the messages that were acked or received, and those that were given up.
 # `error_ns`: how far the clocks that `due` and the first receive were read from may differ.
-POPULATION = (
+_POPULATION = (
+    "CREATE OR REPLACE TEMP TABLE population AS "
     "SELECT due_ns, CASE WHEN received THEN greatest(first.at_ns, due_ns) END AS first_ns, "
     "CASE WHEN received AND first.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "at_most_once AND NOT received AS excused FROM pairs "
     "WHERE s = ? AND expected AND (acked OR received) AND NOT dead AND due_ns IS NOT NULL"
 )
 _GIVEN_UP = (
+    "CREATE OR REPLACE TEMP TABLE given_up AS "
     "SELECT due_ns, NULL::BIGINT AS first_ns, 0 AS error_ns, false AS excused FROM pairs "
     "WHERE s = ? AND expected AND status = 'failed' AND due_ns IS NOT NULL"
 )
@@ -163,7 +167,9 @@ def lag(
     limits = {name: nanoseconds(bounds[name]) for name in QUANTILES if name in bounds}
     if not limits:
         outcome.unknown("lag has no bound: give p50_s, p99_s or max_s")
-    (outcome.covers,) = _one(db, f"SELECT count(*) FROM ({POPULATION})", [s])
+    db.execute(_POPULATION, [s])
+    db.execute(_GIVEN_UP, [s])
+    (outcome.covers,) = _one(db, "SELECT count(*) FROM population")
     for name, limit_ns in limits.items():
         judge_bound(db, s, facts, name, limit_ns, nanoseconds(grace_s), during, outcome)
     return outcome
@@ -184,11 +190,11 @@ def judge_bound(
     readings, given_up = [], 0
     for wider_ns in dict.fromkeys((0, facts.clock_error_ns)):
         _find_windows(db, facts, grace_ns, wider_ns)
-        readings.append(_quantile(db, s, facts, hundredths, limit_ns, during))
+        readings.append(_quantile(db, facts, hundredths, limit_ns, during))
         (unsent,) = _one(
             db,
-            f"SELECT count(*) FROM ({_during(_GIVEN_UP, during)})",
-            [s, limit_ns, limit_ns][: 1 if during == "all" else 3],
+            f"SELECT count(*) FROM ({_during('given_up', during)})",
+            [] if during == "all" else [limit_ns, limit_ns],
         )
         given_up = max(given_up, unsent)
     count = min(reading.count for reading in readings)
@@ -248,22 +254,20 @@ def _find_windows(db: duckdb.DuckDBPyConnection, facts: Facts, grace_ns: int, wi
 
 
 def _during(messages: str, during: During) -> str:
-    """Those of `messages` that `during` speaks of. Parameters: those of `messages`, and twice the bound in ns."""
+    """Those of a table that `during` speaks of. Parameters, but for `all`: twice the bound in ns."""
     if during == "all":
-        return messages
+        return f"FROM {messages}"
     return (
-        f"SELECT p.* FROM ({messages}) p {_DURING[during]} JOIN fault_windows w "
+        f"SELECT p.* FROM {messages} p {_DURING[during]} JOIN fault_windows w "
         "ON w.start_ns <= least(coalesce(p.first_ns, p.due_ns + ?), p.due_ns + ?) AND w.stop_ns >= p.due_ns"
     )
 
 
-def _quantile(
-    db: duckdb.DuckDBPyConnection, s: str, facts: Facts, hundredths: int, limit_ns: int, during: During
-) -> _Quantile:
-    parameters = [facts.end_ns, s] if during == "all" else [facts.end_ns, s, limit_ns, limit_ns]
+def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limit_ns: int, during: During) -> _Quantile:
+    parameters = [facts.end_ns] if during == "all" else [facts.end_ns, limit_ns, limit_ns]
     db.execute(
         "CREATE OR REPLACE TEMP TABLE lags AS "
-        f"SELECT coalesce(first_ns, ?) - due_ns AS lag_ns, error_ns, excused FROM ({_during(POPULATION, during)})",
+        f"SELECT coalesce(first_ns, ?) - due_ns AS lag_ns, error_ns, excused FROM ({_during('population', during)})",
         parameters,
     )
     count, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
@@ -304,20 +308,21 @@ def recovery(
     `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
     """
     outcome = Outcome()
-    bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, s, facts)
+    db.execute(_POPULATION, [s])
+    bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
     if bound_ns is None:
         outcome.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
         return outcome, {fault.name: "unknown" for fault in facts.faults}
-    (traffic,) = _one(db, f"SELECT count(*) FROM ({POPULATION})", [s])
+    (traffic,) = _one(db, "SELECT count(*) FROM population")
     if not traffic:
         outcome.unknown(f"{s}: no message to tell a recovery by")
         return outcome, {fault.name: "unknown" for fault in facts.faults}
     forever = facts.end_ns + 10**18
     error = facts.clock_error_ns
     rows = db.execute(
-        f"SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM ({POPULATION}) "
+        "SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM population "
         "WHERE coalesce(first_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
-        [bound_ns, forever, s, forever, bound_ns, bound_ns, facts.end_ns + error],
+        [bound_ns, forever, forever, bound_ns, bound_ns, facts.end_ns + error],
     ).fetchall()
     perhaps_late = merged([(start - error, stop + error) for start, stop, _ in rows])
     surely_late = merged(
@@ -386,31 +391,41 @@ def _meets(late: Sequence[tuple[int, int]], starts: Sequence[int], from_ns: int,
     return n > 0 and late[n - 1][1] > from_ns and to_ns > from_ns
 
 
-def _usual_bound(db: duckdb.DuckDBPyConnection, s: str, facts: Facts) -> int | None:
+def _usual_bound(db: duckdb.DuckDBPyConnection, facts: Facts) -> int | None:
     if not facts.faults:
         return None
     first_fault_ns = facts.faults[0].start_ns
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns "
-        f"FROM ({POPULATION}) WHERE first_ns < ?",
-        [s, first_fault_ns],
+        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns FROM population WHERE first_ns < ?",
+        [first_fault_ns],
     )
     (count,) = _one(db, "SELECT count(*) FROM lags")
     return 2 * _nth_lag(db, 99, count) if count >= FEW else None
 
 
-def latencies(db: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
+_RANKS = ", ".join(f"greatest(1, ({hundredths} * count + 99) // 100)" for hundredths in QUANTILES.values())
+# The lags of all that was received, each with its rank among those of its subscription.
+_RANKED = f"""
+SELECT run, s, lag_ns, n, count FROM (
+    SELECT run, s, greatest(first.at_ns - due_ns, 0) AS lag_ns,
+           row_number() OVER (PARTITION BY s ORDER BY greatest(first.at_ns - due_ns, 0)) AS n,
+           count(*) OVER (PARTITION BY s) AS count
+    FROM pairs WHERE received AND due_ns IS NOT NULL)
+WHERE n IN ({_RANKS}) ORDER BY s, n
+"""
+
+
+def latencies(run: Loaded) -> dict[str, dict[str, float]]:
     """Per subscription the exact p50, p99 and max of first receive − due, in seconds, over all that was received."""
-    result = {}
-    for (s,) in db.execute("SELECT DISTINCT s FROM pairs WHERE received AND due_ns IS NOT NULL ORDER BY s").fetchall():
-        db.execute(
-            "CREATE OR REPLACE TEMP TABLE lags AS SELECT greatest(first.at_ns - due_ns, 0) AS lag_ns "
-            "FROM pairs WHERE s = ? AND received AND due_ns IS NOT NULL",
-            [s],
-        )
-        (count,) = _one(db, "SELECT count(*) FROM lags")
-        result[s] = {name[:-2]: seconds(_nth_lag(db, hundredths, count)) for name, hundredths in QUANTILES.items()}
-    return result
+    ranked: dict[str, dict[int, int]] = {}
+    counts: dict[str, int] = {}
+    for s, lag_ns, nth, count in run.rows(_RANKED):
+        ranked.setdefault(s, {})[nth] = lag_ns
+        counts[s] = count
+    return {
+        s: {name[:-2]: seconds(found[rank(hundredths, counts[s])]) for name, hundredths in QUANTILES.items()}
+        for s, found in ranked.items()
+    }
 
 
 def _one(db: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()) -> tuple[int, ...]:

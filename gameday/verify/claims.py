@@ -51,6 +51,8 @@ class Evidence:
     """Everything that a ruling is made from."""
 
     db: duckdb.DuckDBPyConnection
+    # What a query gives for this run: see Loaded.rows.
+    rows: Callable[[str], list[tuple[Any, ...]]]
     findings: Sequence[Finding]
     states: Mapping[str, State]
     facts: Facts
@@ -149,7 +151,8 @@ _LEFT_OPEN: Mapping[str, str] = {
 
 RULES: Mapping[str, Rule] = {
     "all-accepted": Rule(
-        checked="SELECT NULL, count(*) FROM messages WHERE intended_ns IS NOT NULL",
+        # As many messages as were intended: see _check_load.
+        checked="SELECT s, 0 FROM subs",
         violated_by=("given-up",),
         covers=lambda s: False,
         of_the_load=True,
@@ -215,7 +218,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "filter-correct": Rule(
         checked=(
-            "SELECT u.s, count(*) FROM messages m JOIN subs u ON u.filtered "
+            "SELECT u.s, count(*) FROM messages m JOIN subs u ON u.run = m.run AND u.filtered "
             "AND NOT coalesce(m.intended_ns <= u.effective_from_ns + clock_error(), false) "
             "WHERE m.status = 'acked' GROUP BY u.s"
         ),
@@ -286,11 +289,11 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.unknown(f"{where}: {finding.count} never received, which an at-most-once subscription may do")
         else:
             judgement.violated()
-    if rule.needs_replay and not evidence.db.execute("SELECT 1 FROM replays WHERE ended").fetchone():
+    if rule.needs_replay and not evidence.rows("SELECT run, replay FROM replays WHERE ended"):
         judgement.unknown("no replay ran to its end")
-    checked = dict(evidence.db.execute(rule.checked).fetchall())
+    checked = dict(evidence.rows(f"SELECT u.run, c.* FROM ({rule.checked}) c JOIN subs u ON u.s = c.s"))
     if rule.of_the_load:
-        _check_load(judgement, evidence, checked)
+        _check_load(judgement, evidence)
     else:
         _check_coverage(judgement, evidence, covered, checked)
     for name, state in covered.items():
@@ -306,18 +309,17 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             )
 
 
-def _check_load(judgement: Judgement, evidence: Evidence, checked: Mapping[str | None, int]) -> None:
+def _check_load(judgement: Judgement, evidence: Evidence) -> None:
     facts = evidence.facts
-    judgement.checked = sum(checked.values())
+    judgement.checked = facts.intended
     if not judgement.checked:
         judgement.unknown("no message was intended")
-    row = evidence.db.execute(
-        "SELECT count(*) FROM messages m WHERE m.status = 'unknown' AND m.intended_ns IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM rx x WHERE x.id = m.id)"
-    ).fetchone()
-    assert row is not None
-    if row[0]:
-        judgement.unknown(f"{row[0]} messages: nobody knows whether they were accepted, and nobody received them")
+    unknown = evidence.rows(
+        "SELECT m.run, count(*) FROM messages m WHERE m.status = 'unknown' AND m.intended_ns IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM rx x WHERE x.id = m.id) GROUP BY m.run"
+    )
+    for (count,) in unknown:
+        judgement.unknown(f"{count} messages: nobody knows whether they were accepted, and nobody received them")
     if not facts.load_ended:
         judgement.unknown("the load did not come to its end (no `load-stopped` mark that says how many were scheduled)")
     if facts.scheduled is not None and facts.intended < facts.scheduled:

@@ -45,13 +45,19 @@ class _Fault:
         return [told | {"phase": phase, "at": at} for phase, at in moments]
 
 
+# Of each anomaly the first few messages that show it, one of each note before a second one.
+_FOUND = f"""
+SELECT run, anomaly, s, id, note FROM (
+    SELECT *, row_number() OVER (PARTITION BY run, anomaly ORDER BY turn, id, s, note) AS nth FROM (
+        SELECT *, row_number() OVER (PARTITION BY run, anomaly, note ORDER BY id, s) AS turn
+        FROM (SELECT DISTINCT run, anomaly, s, id, note FROM found WHERE n > 0)))
+WHERE nth <= {MOST} ORDER BY anomaly, nth
+"""
+
+
 def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     """The first few messages that show `anomaly`, one of each note before a second one; for `vacuous` the reasons."""
-    rows = loaded.db.execute(
-        "SELECT s, id, note FROM (SELECT DISTINCT s, id, note FROM found WHERE anomaly = ? AND n > 0) "
-        "ORDER BY row_number() OVER (PARTITION BY note ORDER BY id, s), id, s, note LIMIT ?",
-        [anomaly, MOST],
-    ).fetchall()
+    rows = [row for name, *row in loaded.rows(_FOUND) if name == anomaly]
     if anomaly == "vacuous":
         return [{"reason": note} for _, _, note in rows]
     return [_example(loaded, anomaly, s, id, note) for s, id, note in rows]
@@ -59,10 +65,10 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
 
 def noted(loaded: Loaded) -> dict[str, dict[str, Any]]:
     """Of each anomaly whose check tells kinds apart, how many of which: {anomaly: {"notes": {note: count}}}."""
-    rows = loaded.db.execute(
-        "SELECT anomaly, note, sum(n)::BIGINT FROM found WHERE note IS NOT NULL AND n > 0 AND anomaly <> 'vacuous' "
-        "GROUP BY anomaly, note ORDER BY anomaly, note"
-    ).fetchall()
+    rows = loaded.rows(
+        "SELECT run, anomaly, note, sum(n)::BIGINT FROM found WHERE note IS NOT NULL AND n > 0 "
+        "AND anomaly <> 'vacuous' GROUP BY run, anomaly, note ORDER BY anomaly, note"
+    )
     told: dict[str, dict[str, Any]] = {}
     for anomaly, note, count in rows:
         told.setdefault(anomaly, {"notes": {}})["notes"][note] = count

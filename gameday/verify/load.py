@@ -1,10 +1,13 @@
-"""From a run directory to tables in DuckDB, with everything that was unreadable named by file and line.
+"""From run directories to tables in DuckDB, with everything that was unreadable named by file and line.
 
 Two readers go over the same bytes. Ours (gameday/history/reader.py) decides, line by line, what is a record, what is a
 torn tail and what is damage; DuckDB's parses the records into columns. They must agree on how many records there are: a
 record that one of them saw and the other did not would be a silent hole in a verdict, and counts as damage.
 
 Everything lives in a database file that is deleted afterwards, so that a history larger than memory can be judged.
+
+Many small histories share their tables, for planning a query takes longer than carrying it out on a few hundred rows.
+Every name in them then begins with the tag of its run, which stands in no history, so that nothing of two runs meets.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from gameday.history import manifest as manifests
 from gameday.history.clock import TIME_MAX
 from gameday.history.errors import HistoryError, NotARun, UsageError
 from gameday.history.manifest import FILE as MANIFEST
@@ -84,6 +87,13 @@ FIELDS: tuple[tuple[str, str, str], ...] = (
     ("since", "since_ns", "BIGINT"),
     ("until", "until_ns", "BIGINT"),
 )
+# The fields that name something of a run, and so bear its tag where it shares its tables.
+NAMES = frozenset(
+    {
+        *("id", "producer", "expect", "broker_id", "call", "subscription", "consumer", "batch", "instance", "targets"),
+        "replay",
+    }
+)
 _MAX_LINE_BYTES = 64 * 2**20
 _SMALL_BYTES = 32 * 2**20
 _PLACES_AT_ONCE = 2_000_000
@@ -120,67 +130,147 @@ class Ignored:
         return f"{self.first}: unknown {self.kind} `{self.name}`{where}{hint}"
 
 
+class Tables:
+    """What several runs share, and what is asked of it for each of them."""
+
+    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+        self.db = db
+        self._answers: dict[str, dict[int, list[tuple[Any, ...]]]] = {}
+
+    def rows(self, query: str, run: int) -> list[tuple[Any, ...]]:
+        """Those of one run, without their first column, which is its number. It is asked once for all the runs."""
+        if query not in self._answers:
+            answers: dict[int, list[tuple[Any, ...]]] = {}
+            for number, *row in self.db.execute(query).fetchall():
+                answers.setdefault(number, []).append(tuple(row))
+            self._answers[query] = answers
+        return self._answers[query].get(run, [])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryFile:
+    """One file of a history: the number of its run, and its own."""
+
+    run: int
+    number: int
+    path: Path
+
+
 @dataclass(kw_only=True, slots=True)
 class Loaded:
-    """The tables of a run, and what reading them met. `files`: the names of the history files by their number."""
+    """A run in its tables, and what reading it met.
 
-    db: duckdb.DuckDBPyConnection
+    `tag` stands before every name of the run (of a message, a subscription, a process) where it shares its tables.
+    """
+
+    tables: Tables
+    number: int
+    tag: str
+    directory: Path
     manifest: Manifest
-    files: Sequence[str]
+    files: Mapping[int, HistoryFile]
+    passed_over: Sequence[Path]
     events: int = 0
     torn_lines: int = 0
     damaged: list[Damage] = field(default_factory=list)
     ignored: list[Ignored] = field(default_factory=list)
 
+    @property
+    def db(self) -> duckdb.DuckDBPyConnection:
+        return self.tables.db
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What `query` gives for this run: see `Tables.rows`."""
+        return self.tables.rows(query, self.number)
+
     def place(self, file: int, line: int) -> str:
         """FILE:LINE of a record, by its number of file and of row."""
         row = self.db.execute("SELECT min(line) FROM raw WHERE file = ?", [file]).fetchone()
         assert row is not None
-        return f"{self.files[file]}:{line - row[0] + 1}"
+        return f"{self.files[file].path.name}:{line - row[0] + 1}"
+
+
+def _tag(number: int) -> str:
+    """Of Unicode's characters for private use: no name of a history has them."""
+    return f"\ue000{number}\ue001"
 
 
 @contextmanager
-def load(run: Path, progress: Progress, *, strict: bool = False) -> Iterator[Loaded]:
-    """Read a run. `strict` refuses events and fields that the format does not know.
+def load(
+    runs: Sequence[tuple[Path, Manifest]], progress: Progress, *, strict: bool = False
+) -> Iterator[Sequence[Loaded]]:
+    """Read runs into tables that they share; all have one clock error and one tick.
 
-    Errors: NotARun without a manifest that can be judged, HistoryError when a file cannot be read, UsageError for what
-    `strict` refuses.
+    `strict` refuses events and fields that the format does not know. Errors: HistoryError when a file cannot be read,
+    NotARun for a directory without a history, UsageError for what `strict` refuses.
     """
-    manifest = manifests.load(run)
-    with tempfile.TemporaryDirectory(prefix="gameday-verify-") as scratch:
-        paths, passed_over = _history_files(run)
-        paths, broken = _unpacked(paths, Path(scratch))
-        size = sum(path.stat().st_size for path in paths)
-        # A small history is judged in memory, which saves a database file's overhead; a large one would not fit.
-        db = duckdb.connect(
-            ":memory:" if size < _SMALL_BYTES else str(Path(scratch) / "history.duckdb"),
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "threads": 1 if size < _SMALL_BYTES else THREADS,
-                "temp_directory": scratch,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-            },
-        )
+    with tempfile.TemporaryDirectory(prefix="gameday-verify-") as name:
+        scratch = Path(name)
+        files, damaged, passed_over = _found([directory for directory, _ in runs], scratch)
+        size = sum(file.path.stat().st_size for file in files)
+        db = _connect(scratch, small=size < _SMALL_BYTES)
         try:
-            loaded = Loaded(db=db, manifest=manifest, files=[path.name for path in paths], damaged=broken)
-            progress(f"reading {len(paths)} history files, {size / 1e6:.1f} MB")
+            tables = Tables(db)
+            loaded = [
+                Loaded(
+                    tables=tables,
+                    number=number,
+                    tag=_tag(number) if len(runs) > 1 else "",
+                    directory=directory,
+                    manifest=manifest,
+                    files={file.number: file for file in files if file.run == number},
+                    passed_over=passed_over[number],
+                    damaged=damaged[number],
+                )
+                for number, (directory, manifest) in enumerate(runs)
+            ]
+            progress(f"reading {len(files)} history files, {size / 1e6:.1f} MB")
             with ThreadPoolExecutor(max_workers=1) as pool:
-                scanning = pool.submit(_scan, paths)
+                scanning = pool.submit(_scan, files)
                 try:
-                    _parse(db, paths, Path(scratch))
+                    _parse(db, files, loaded, scratch)
                 except duckdb.Error as error:
-                    raise HistoryError(f"cannot read the history in {run / DIRECTORY}: {error}") from error
-                records_per_file = scanning.result()
-            _account(loaded, run, paths, records_per_file)
-            _name_the_ignored(loaded, records_per_file, passed_over)
-            if strict and loaded.ignored:
-                raise UsageError("\n".join(map(str, loaded.ignored)))
-            progress(f"{loaded.events:,} events; building tables")
-            _build(loaded)
+                    where = ", ".join(str(directory / DIRECTORY) for directory, _ in runs)
+                    raise HistoryError(f"cannot read the history in {where}: {error}") from error
+                scans = scanning.result()
+            _account(loaded, scans)
+            if strict and (ignored := [str(ignored) for each in loaded for ignored in each.ignored]):
+                raise UsageError("\n".join(ignored))
+            progress(f"{sum(each.events for each in loaded):,} events; building tables")
+            _build(db, loaded)
             yield loaded
         finally:
             db.close()
+
+
+def _connect(scratch: Path, *, small: bool) -> duckdb.DuckDBPyConnection:
+    """A small history is judged in memory, which saves a database file's overhead; a large one would not fit."""
+    return duckdb.connect(
+        ":memory:" if small else str(scratch / "history.duckdb"),
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "threads": 1 if small else THREADS,
+            "temp_directory": str(scratch),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+
+
+def _found(
+    directories: Sequence[Path], scratch: Path
+) -> tuple[list[HistoryFile], list[list[Damage]], list[Sequence[Path]]]:
+    """Every history file; and by run, what could not be unpacked and what is no history file."""
+    files: list[HistoryFile] = []
+    damaged: list[list[Damage]] = []
+    passed_over: list[Sequence[Path]] = []
+    for run, directory in enumerate(directories):
+        paths, others = _history_files(directory)
+        paths, broken = _unpacked(paths, scratch / f"unpacked-{run}")
+        files += [HistoryFile(run=run, number=len(files) + n, path=path) for n, path in enumerate(paths)]
+        damaged.append(broken)
+        passed_over.append(others)
+    return files, damaged, passed_over
 
 
 def _history_files(run: Path) -> tuple[list[Path], list[Path]]:
@@ -207,8 +297,8 @@ def _unpacked(paths: Sequence[Path], scratch: Path) -> tuple[list[Path], list[Da
         if any(other.name == name for other in plain):
             damaged.append(Damage(file=path.name, line=0, why=f"{name} is there as well; one of the two must go"))
             continue
-        unpacked = scratch / "unpacked" / name
-        unpacked.parent.mkdir(exist_ok=True)
+        scratch.mkdir(exist_ok=True)
+        unpacked = scratch / name
         with unpacked.open("wb") as target:
             try:
                 with gzip.open(path, "rb") as source:
@@ -221,141 +311,168 @@ def _unpacked(paths: Sequence[Path], scratch: Path) -> tuple[list[Path], list[Da
     return sorted(plain, key=lambda path: path.name), damaged
 
 
-def _scan(paths: list[Path]) -> dict[str, tuple[int, Scan, set[str]]]:
-    """Per file: how many records it holds, what is wrong with it, and the files that its `writer` marks list."""
-    seen = {}
-    for path in paths:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FileScan:
+    """`count`: how many records the file holds; `listed`: the files that its `writer` marks name."""
+
+    scan: Scan
+    count: int
+    listed: set[str]
+
+
+def _scan(files: Sequence[HistoryFile]) -> Mapping[int, _FileScan]:
+    """What our own reader finds in each file, by its number."""
+    scans = {}
+    for file in files:
         scan, listed, count = Scan(), set(), 0
-        for _, record in records(path, scan):
+        for _, record in records(file.path, scan):
             count += 1
             if record["event"] == "mark" and record.get("name") == "writer" and record.get("file"):
                 listed.add(str(record["file"]).removesuffix(".gz"))
-        seen[path.name] = (count, scan, listed)
-    return seen
+        scans[file.number] = _FileScan(scan=scan, count=count, listed=listed)
+    return scans
 
 
-def _parse(db: duckdb.DuckDBPyConnection, paths: list[Path], scratch: Path) -> None:
+def _parse(
+    db: duckdb.DuckDBPyConnection, files: Sequence[HistoryFile], loaded: Sequence[Loaded], scratch: Path
+) -> None:
     """Fill `raw`, whose `line` grows within each file as the file's lines do."""
+    shared = len(loaded) > 1
     columns = ", ".join(f"'{field}': '{type}'" for field, _, type in FIELDS)
-    # What is beyond any time is damage, which the other reader names; here it must not overflow a sum.
-    within = f"BETWEEN -{TIME_MAX} AND {TIME_MAX}"
-    names = ", ".join(
-        f'CASE WHEN "{field}" {within} THEN "{field}" END AS {column}' if type == "BIGINT" else f'"{field}" AS {column}'
-        for field, column, type in FIELDS
-    )
+    selected = ", ".join(f"{_column(field, type, tagged=shared)} AS {column}" for field, column, type in FIELDS)
     declared = ", ".join(f"{column} {type}" for _, column, type in FIELDS)
     db.execute("SET preserve_insertion_order = true")
-    db.execute(f"CREATE TABLE parsed (file SMALLINT, {declared})")
-    for number, path in enumerate(paths):
+    db.execute(f"CREATE TABLE parsed (file INTEGER, run INTEGER, {declared})")
+    links = []
+    for file in files:
         # By a name of ours: DuckDB reads a pattern into a name with brackets, and columns into one like "key=value".
-        link = scratch / f"{number}.jsonl"
-        link.symlink_to(path.resolve())
+        link = scratch / f"{file.number}.jsonl"
+        link.symlink_to(file.path.resolve())
+        links.append(str(link))
+    if links:
+        run, tag = "0", ""
+        if shared:
+            # A list by the file's number and no join, which would not keep the order of the lines.
+            run = f"([{', '.join(str(file.run) for file in files)}])[file + 1]"
+            tag = f", ([{', '.join(_quoted(loaded[file.run].tag) for file in files)}])[file + 1] AS tag"
+        source = (
+            f"SELECT regexp_extract(filename, '([0-9]+)[.]jsonl$', 1)::INTEGER AS file, * EXCLUDE (filename) "
+            f"FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = true, "
+            f"filename = true, maximum_object_size = {_MAX_LINE_BYTES}, hive_partitioning = false)"
+        )
         db.execute(
-            f"INSERT INTO parsed SELECT {number}, {names} FROM read_json(?, format = 'newline_delimited', "
-            f"columns = {{{columns}}}, ignore_errors = true, maximum_object_size = {_MAX_LINE_BYTES}, "
-            "hive_partitioning = false) WHERE event IS NOT NULL AND at_ns IS NOT NULL",
-            [str(link)],
+            f"INSERT INTO parsed SELECT file, {run}, {selected} FROM (SELECT *{tag} FROM ({source})) "
+            "WHERE event IS NOT NULL AND at_ns IS NOT NULL",
+            [links],
         )
     # Only now do intermediate results no longer need the order of the lines: `line` keeps it.
     db.execute("SET preserve_insertion_order = false")
     db.execute("CREATE VIEW raw AS SELECT rowid AS line, * FROM parsed")
 
 
-def _account(loaded: Loaded, run: Path, paths: list[Path], seen: Mapping[str, tuple[int, Scan, set[str]]]) -> None:
-    per_file = loaded.db.execute("SELECT file, count(*) FROM raw GROUP BY file").fetchall()
-    parsed = {paths[number].name: count for number, count in per_file}
-    present = {path.name for path in paths}
-    for name, (count, scan, listed) in seen.items():
-        loaded.events += count
-        loaded.torn_lines += scan.torn
-        loaded.damaged += [Damage(file=name, line=line, why=why) for line, why in scan.damaged]
-        if scan.damaged_more:
-            loaded.damaged.append(Damage(file=name, line=0, why=f"and {scan.damaged_more} more lines are damaged"))
-        loaded.damaged += [
-            Damage(file=missing, line=0, why=f"listed by {name}, but absent from {run / DIRECTORY}")
-            for missing in sorted(listed - present)
-        ]
-        if not scan.damaged and parsed.get(name, 0) != count:
-            loaded.damaged.append(
-                Damage(file=name, line=0, why=f"{count} records, but {parsed.get(name, 0)} could be parsed")
-            )
-
-    loaded.damaged += _one_id_for_two(loaded)
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
-def _name_the_ignored(
-    loaded: Loaded, seen: Mapping[str, tuple[int, Scan, set[str]]], passed_over: Sequence[Path]
-) -> None:
+def _column(field: str, type: str, *, tagged: bool) -> str:
+    """What of a record goes into the column of a field."""
+    if type == "BIGINT":
+        # What is beyond any time is damage, which the other reader names; here it must not overflow a sum.
+        return f'CASE WHEN "{field}" BETWEEN -{TIME_MAX} AND {TIME_MAX} THEN "{field}" END'
+    if tagged and field in NAMES:
+        return f'list_transform("{field}", lambda name: tag || name)' if type.endswith("[]") else f'tag || "{field}"'
+    return f'"{field}"'
+
+
+def _account(loaded: Sequence[Loaded], scans: Mapping[int, _FileScan]) -> None:
+    """What each run's files hold, and where the two readers do not agree on it."""
+    db = loaded[0].db
+    parsed = dict(db.execute("SELECT file, count(*) FROM raw GROUP BY file").fetchall())
+    for run in loaded:
+        present = {file.path.name for file in run.files.values()}
+        for number, file in run.files.items():
+            seen, name = scans[number], file.path.name
+            run.events += seen.count
+            run.torn_lines += seen.scan.torn
+            run.damaged += [Damage(file=name, line=line, why=why) for line, why in seen.scan.damaged]
+            if seen.scan.damaged_more:
+                why = f"and {seen.scan.damaged_more} more lines are damaged"
+                run.damaged.append(Damage(file=name, line=0, why=why))
+            run.damaged += [
+                Damage(file=missing, line=0, why=f"listed by {name}, but absent from {run.directory / DIRECTORY}")
+                for missing in sorted(seen.listed - present)
+            ]
+            if not seen.scan.damaged and parsed.get(number, 0) != seen.count:
+                why = f"{seen.count} records, but {parsed.get(number, 0)} could be parsed"
+                run.damaged.append(Damage(file=name, line=0, why=why))
+        run.damaged += _one_id_for_two(run)
+        run.ignored += _ignored(run, {file.path.name: scans[number].scan for number, file in run.files.items()})
+
+
+def _ignored(run: Loaded, scans: Mapping[str, Scan]) -> Iterator[Ignored]:
     met: Counter[Unknown] = Counter()
     first: dict[Unknown, str] = {}
-    for name, (_, scan, _) in seen.items():
+    for name, scan in scans.items():
         met.update(scan.unknown)
         for unknown, line in scan.first_met.items():
             first.setdefault(unknown, f"{name}:{line}")
-    loaded.ignored += [
-        Ignored(
-            kind=unknown.kind,
-            name=unknown.name,
-            of=unknown.of or None,
-            count=count,
-            near=unknown.near,
-            first=first[unknown],
+    for unknown, count in met.most_common(_NAMED_MOST):
+        of, near = unknown.of or None, unknown.near
+        yield Ignored(kind=unknown.kind, name=unknown.name, of=of, count=count, near=near, first=first[unknown])
+    for name, of, near in run.manifest.unknown:
+        yield Ignored(kind="field", name=name, of=of, count=1, near=near, first=MANIFEST)
+    for path in run.passed_over:
+        yield Ignored(kind="file", name=path.name, of=None, count=1, near=None, first=DIRECTORY)
+
+
+# Where an `intended` says of an id what its first one does not: two messages would be judged as one. The first attempt
+# says what the message is; where its record is missing, the earliest one that says it.
+_TWO_FOR_ONE = f"""
+WITH told AS (
+    SELECT run, id, file, line, attempt, grp, seq, due_ns, list_sort(expect) AS expect FROM raw
+    WHERE event = 'intended' AND id IS NOT NULL QUALIFY count(*) OVER (PARTITION BY id) > 1
+), firsts AS (
+    SELECT id, arg_min({{'grp': grp, 'seq': seq, 'due_ns': due_ns, 'expect': expect}}, (attempt, line)) AS first,
+           arg_min(line, (attempt, line)) AS line
+    FROM told WHERE attempt = 1 OR expect IS NOT NULL GROUP BY id
+)
+SELECT t.run, t.file, t.line, t.id, t.attempt FROM told t JOIN firsts f ON f.id = t.id AND f.line <> t.line
+WHERE (t.attempt = 1 OR t.grp IS NOT NULL) AND t.grp IS DISTINCT FROM f.first.grp
+   OR (t.attempt = 1 OR t.seq IS NOT NULL) AND t.seq IS DISTINCT FROM f.first.seq
+   OR (t.attempt = 1 OR t.due_ns IS NOT NULL) AND t.due_ns IS DISTINCT FROM f.first.due_ns
+   OR (t.attempt = 1 OR t.expect IS NOT NULL) AND t.expect IS DISTINCT FROM f.first.expect
+QUALIFY row_number() OVER (PARTITION BY t.run ORDER BY t.line) <= {_NAMED_MOST}
+ORDER BY t.line
+"""
+
+
+def _one_id_for_two(run: Loaded) -> Iterator[Damage]:
+    for file, line, id, attempt in run.rows(_TWO_FOR_ONE):
+        name, _, number = run.place(file, line).rpartition(":")
+        yield Damage(
+            file=name,
+            line=int(number),
+            why=f"{id} was intended{' twice' if attempt == 1 else ''} as attempt {attempt} "
+            "with another group, seq, due or expect: one id stands for two messages",
         )
-        for unknown, count in met.most_common(_NAMED_MOST)
-    ]
-    loaded.ignored += [
-        Ignored(kind="field", name=name, of=of, count=1, near=near, first=MANIFEST)
-        for name, of, near in loaded.manifest.unknown
-    ]
-    loaded.ignored += [
-        Ignored(kind="file", name=path.name, of=None, count=1, near=None, first=DIRECTORY) for path in passed_over
-    ]
 
 
-def _one_id_for_two(loaded: Loaded) -> list[Damage]:
-    """Where an `intended` says of an id what its first one does not: two messages would be judged as one."""
-    rows = loaded.db.execute(
-        "WITH told AS ("
-        " SELECT id, file, line, attempt, grp, seq, due_ns, list_sort(expect) AS expect FROM raw "
-        " WHERE event = 'intended' AND id IS NOT NULL QUALIFY count(*) OVER (PARTITION BY id) > 1"
-        "), firsts AS ("
-        # The first attempt says what the message is; where its record is missing, the earliest one that says it.
-        " SELECT id, arg_min({'grp': grp, 'seq': seq, 'due_ns': due_ns, 'expect': expect}, (attempt, line)) AS first,"
-        " arg_min(line, (attempt, line)) AS line FROM told WHERE attempt = 1 OR expect IS NOT NULL GROUP BY id"
-        ") SELECT t.file, t.line, t.id, t.attempt FROM told t JOIN firsts f ON f.id = t.id AND f.line <> t.line "
-        "WHERE (t.attempt = 1 OR t.grp IS NOT NULL) AND t.grp IS DISTINCT FROM f.first.grp"
-        " OR (t.attempt = 1 OR t.seq IS NOT NULL) AND t.seq IS DISTINCT FROM f.first.seq"
-        " OR (t.attempt = 1 OR t.due_ns IS NOT NULL) AND t.due_ns IS DISTINCT FROM f.first.due_ns"
-        " OR (t.attempt = 1 OR t.expect IS NOT NULL) AND t.expect IS DISTINCT FROM f.first.expect "
-        f"ORDER BY t.line LIMIT {_NAMED_MOST}"
-    ).fetchall()
-    damaged = []
-    for file, line, id, attempt in rows:
-        name, _, number = loaded.place(file, line).rpartition(":")
-        damaged.append(
-            Damage(
-                file=name,
-                line=int(number),
-                why=f"{id} was intended{' twice' if attempt == 1 else ''} as attempt {attempt} "
-                "with another group, seq, due or expect: one id stands for two messages",
-            )
-        )
-    return damaged
-
-
-def _build(loaded: Loaded) -> None:
+def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
     """The derived tables that checks read (gameday/verify/tables/*.sql, in the order of their names)."""
-    db, manifest = loaded.db, loaded.manifest
-    db.execute(f"CREATE MACRO clock_error() AS {manifest.clock_error_ns}::BIGINT")
-    db.execute(f"CREATE MACRO broker_tick() AS {manifest.broker_tick_ns}::BIGINT")
+    shared = loaded[0].manifest
+    db.execute(f"CREATE MACRO clock_error() AS {shared.clock_error_ns}::BIGINT")
+    db.execute(f"CREATE MACRO broker_tick() AS {shared.broker_tick_ns}::BIGINT")
+    db.execute("CREATE TABLE runs (run INTEGER, tag VARCHAR)")
+    db.executemany("INSERT INTO runs VALUES (?, ?)", [[run.number, run.tag] for run in loaded])
     db.execute(
-        "CREATE TABLE declared (s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, max_receives BIGINT, "
-        "dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, effective_from_ns BIGINT, "
-        "at_most_once BOOLEAN)"
+        "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
+        "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
+        "effective_from_ns BIGINT, at_most_once BOOLEAN)"
     )
     rows = [
         (
-            name,
+            run.number,
+            run.tag + name,
             s.kind,
             s.ordered_by,
             s.visibility_timeout_s,
@@ -367,10 +484,11 @@ def _build(loaded: Loaded) -> None:
             s.effective_from,
             s.promises == "at-most-once",
         )
-        for name, s in manifest.subscriptions.items()
+        for run in loaded
+        for name, s in run.manifest.subscriptions.items()
     ]
     if rows:
-        db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * 11)})", rows)
+        db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * 12)})", rows)
     for script in sorted(files("gameday.verify").joinpath("tables").iterdir(), key=lambda path: path.name):
         if script.name.endswith(".sql"):
             db.execute(script.read_text(encoding="utf-8"))

@@ -8,42 +8,47 @@ from __future__ import annotations
 
 from typing import Any
 
-import duckdb
+from gameday.verify.load import Loaded
 
 NS_PER_S = 1_000_000_000
 
 
-def totals(db: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def totals(run: Loaded) -> dict[str, Any]:
     """Of the run: `scheduled` (None where the load never came to its end) and `intended`, which is `acked` + `failed` +
     `unknown`. Per subscription, how many it should get (`expected`), what came, and what ended among the dead letters.
     """
-    run = db.execute(
-        "SELECT (SELECT CASE WHEN count(*) FILTER (name = 'load-stopped' AND scheduled IS NOT NULL)"
-        "                         >= count(*) FILTER (name = 'load-started') THEN sum(scheduled)::BIGINT END"
-        " FROM raw WHERE event = 'mark' AND name IN ('load-started', 'load-stopped')) AS scheduled, "
-        "count(*) AS intended, count(*) FILTER (status = 'acked') AS acked, "
-        "count(*) FILTER (status = 'failed') AS failed, count(*) FILTER (status = 'unknown') AS unknown "
-        "FROM messages WHERE intended_ns IS NOT NULL"
+    planned = run.rows(
+        "SELECT run, CASE WHEN count(*) FILTER (name = 'load-stopped' AND scheduled IS NOT NULL)"
+        "                      >= count(*) FILTER (name = 'load-started') THEN sum(scheduled)::BIGINT END "
+        "FROM raw WHERE event = 'mark' AND name IN ('load-started', 'load-stopped') GROUP BY run"
     )
-    (of_run,) = _objects(run)
-    subscriptions = db.execute(
-        "SELECT u.s, count(*) FILTER (expected) AS expected, count(*) FILTER (expected AND acked) AS acked, "
-        "count(*) FILTER (received) AS received, coalesce(sum(receives), 0)::BIGINT AS receives, "
-        "count(*) FILTER (dead) AS dead, count(*) FILTER (expected AND poison) AS poison, "
-        "count(*) FILTER (dead AND poison) AS dead_poison, count(*) FILTER (applied > 0) AS applied "
-        "FROM subs u LEFT JOIN pairs p ON p.s = u.s GROUP BY u.s ORDER BY u.s"
+    sent = run.rows(
+        "SELECT run, count(*), count(*) FILTER (status = 'acked'), count(*) FILTER (status = 'failed'), "
+        "count(*) FILTER (status = 'unknown') FROM messages WHERE intended_ns IS NOT NULL GROUP BY run"
     )
-    return {**of_run, "subscriptions": {row.pop("s"): row for row in _objects(subscriptions)}}
+    of_run = {"scheduled": planned[0][0] if planned else None}
+    of_run |= dict(zip(("intended", "acked", "failed", "unknown"), sent[0] if sent else (0, 0, 0, 0), strict=True))
+    counts = ", ".join(_OF_A_SUBSCRIPTION.values())
+    rows = run.rows(
+        f"SELECT u.run, u.s, {counts} FROM subs u LEFT JOIN pairs p ON p.s = u.s GROUP BY u.run, u.s ORDER BY u.s"
+    )
+    return {**of_run, "subscriptions": {s: dict(zip(_OF_A_SUBSCRIPTION, row, strict=True)) for s, *row in rows}}
 
 
-def lasted(db: duckdb.DuckDBPyConnection) -> tuple[int | None, float]:
+_OF_A_SUBSCRIPTION = {
+    "expected": "count(*) FILTER (expected)",
+    "acked": "count(*) FILTER (expected AND acked)",
+    "received": "count(*) FILTER (received)",
+    "receives": "coalesce(sum(receives), 0)::BIGINT",
+    "dead": "count(*) FILTER (dead)",
+    "poison": "count(*) FILTER (expected AND poison)",
+    "dead_poison": "count(*) FILTER (dead AND poison)",
+    "applied": "count(*) FILTER (applied > 0)",
+}
+
+
+def lasted(run: Loaded) -> tuple[int | None, float]:
     """When the first record was written (ns of the run's clock; None without one), and the seconds until the last."""
-    row = db.execute("SELECT min(at_ns), max(at_ns) FROM raw").fetchone()
-    assert row is not None
-    first_ns, last_ns = row
+    rows = run.rows("SELECT run, min(at_ns), max(at_ns) FROM raw GROUP BY run")
+    first_ns, last_ns = rows[0] if rows else (None, None)
     return first_ns, 0.0 if first_ns is None else (last_ns - first_ns) / NS_PER_S
-
-
-def _objects(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    names = [column[0] for column in result.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

@@ -246,7 +246,7 @@ def test_a_history_without_a_word_has_totals_too(tmp_path: Path) -> None:
 
 def shown(document: Json, capsys: pytest.CaptureFixture[str]) -> str:
     """The text of a verdict, with every run of white space made one space."""
-    show(Verdict(verdict=document["verdict"], judgements=[], document=document), "text")
+    show(Verdict(verdict=document["verdict"], document=document), "text")
     return " ".join(capsys.readouterr().out.split())
 
 

@@ -2,4 +2,4 @@
 SELECT s, id, 1 AS n, NULL AS note
 FROM pairs
 WHERE (acked OR received) AND expected AND drained AND applied = 0 AND NOT unknown_effect AND NOT (poison AND dead)
-  AND (SELECT recorded FROM effects_recorded);
+  AND run IN (FROM effects_recorded);

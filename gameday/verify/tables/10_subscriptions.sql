@@ -17,16 +17,16 @@ CREATE MACRO sequence_key(digits) AS
          THEN lpad(length(ltrim(digits, '0'))::VARCHAR, 5, '0') || ltrim(digits, '0') END;
 
 CREATE TABLE subs AS
-SELECT s, kind, ordered_by, ns(visibility_s) AS visibility_ns, max_receives, dead_letter,
+SELECT run, s, kind, ordered_by, ns(visibility_s) AS visibility_ns, max_receives, dead_letter,
        ns(dedup_window_s) AS dedup_window_ns, dedup_window_s IS NOT NULL AS deduplicates,
        filtered, coalesce(ns(settle_s), 0) AS settle_ns, effective_from_ns, at_most_once, true AS declared
 FROM declared
 UNION ALL
-SELECT s, 'queue', NULL, NULL, NULL, false, NULL, false, false, 0, NULL, false, false
+SELECT run, s, 'queue', NULL, NULL, NULL, false, NULL, false, false, 0, NULL, false, false
 FROM (
-    SELECT DISTINCT s FROM raw WHERE event IN ('received', 'dead', 'redriven', 'effect', 'effects') AND s IS NOT NULL
+    SELECT DISTINCT run, s FROM raw WHERE event IN ('received', 'dead', 'redriven', 'effect', 'effects') AND s IS NOT NULL
     UNION
-    SELECT DISTINCT unnest(expect) FROM raw WHERE event = 'intended'
+    SELECT DISTINCT run, unnest(expect) FROM raw WHERE event = 'intended'
 )
 WHERE s IS NOT NULL AND s NOT IN (SELECT s FROM declared);
 

@@ -7,7 +7,7 @@
 
 CREATE TABLE messages AS
 WITH attempts AS (
-    SELECT id, attempt, any_value(file) AS file,
+    SELECT id, attempt, any_value(run) AS run, any_value(file) AS file,
            -- Of one id that stands for two messages (damage, where nothing is judged) the first speaks.
            arg_min(producer, line) AS producer, arg_min(grp, line) AS grp, arg_min(seq, line) AS seq,
            arg_min(due_ns, line) AS due_ns, arg_min(expect, line) AS expect,
@@ -32,7 +32,7 @@ WITH attempts AS (
     WHERE event IN ('intended', 'sent') AND id IS NOT NULL
     GROUP BY id, attempt
 )
-SELECT id,
+SELECT id, any_value(run) AS run,
        any_value(file) AS file,
        arg_min(producer, attempt) AS producer, arg_min(grp, attempt) AS grp, arg_min(seq, attempt) AS seq,
        arg_min(due_ns, attempt) AS due_ns, arg_min(expect, attempt) AS expect, bool_or(poison) AS poison,

@@ -7,13 +7,13 @@ FROM raw WHERE event = 'effect' AND id IS NOT NULL AND s IS NOT NULL;
 
 CREATE TABLE drains AS
 WITH marks AS (
-    SELECT s, max({'at_ns': at_ns, 'line': line, 'file': file, 'empty': coalesce("empty", false)}) AS mark
-    FROM raw WHERE event = 'mark' AND name = 'drained' GROUP BY s
+    SELECT run, s, max({'at_ns': at_ns, 'line': line, 'file': file, 'empty': coalesce("empty", false)}) AS mark
+    FROM raw WHERE event = 'mark' AND name = 'drained' GROUP BY run, s
 ), published AS (
     SELECT e.s, r.at_ns, r.file, r.line FROM raw r JOIN expected e ON e.id = r.id WHERE r.event = 'sent'
     UNION ALL
     SELECT m.s, r.at_ns, r.file, r.line
-    FROM raw r CROSS JOIN marks m WHERE r.event = 'mark' AND r.name IN ('replay-started', 'replay-ended')
+    FROM raw r JOIN marks m ON m.run = r.run WHERE r.event = 'mark' AND r.name IN ('replay-started', 'replay-ended')
 ), sends AS (
     SELECT r.s, count(*) AS late
     FROM published r JOIN subs u ON u.s = r.s JOIN marks m ON m.s = r.s
@@ -28,7 +28,7 @@ WITH marks AS (
       AND NOT record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
     GROUP BY r.s
 )
-SELECT u.s, m.mark IS NOT NULL AS looked, m.mark.at_ns AS looked_ns, coalesce(m.mark.empty, false) AS was_empty,
+SELECT u.run, u.s, m.mark IS NOT NULL AS looked, m.mark.at_ns AS looked_ns, coalesce(m.mark.empty, false) AS was_empty,
        coalesce(sends.late, 0) AS sends_late, coalesce(others.late, 0) AS others_late,
        coalesce(m.mark.empty AND coalesce(sends.late, 0) = 0 AND coalesce(others.late, 0) = 0, false) AS drained
 FROM subs u
@@ -53,5 +53,6 @@ CREATE TABLE unhandled AS
 SELECT x.id, x.s, x.at_ns, x.file
 FROM rx x ANTI JOIN effect_records e ON e.batch = x.batch AND e.id = x.id AND e.s = x.s;
 
+-- The runs that say anything of effects.
 CREATE VIEW effects_recorded AS
-SELECT count(*) > 0 AS recorded FROM raw WHERE event = 'effect' OR (event = 'mark' AND name = 'effects-read');
+SELECT DISTINCT run FROM raw WHERE event = 'effect' OR (event = 'mark' AND name = 'effects-read');

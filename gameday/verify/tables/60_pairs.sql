@@ -71,7 +71,7 @@ WITH wandering AS (
     SELECT id, s FROM expected UNION SELECT id, s FROM got UNION SELECT id, s FROM died
     UNION SELECT id, s FROM redriven UNION SELECT id, s FROM handled UNION SELECT id, s FROM stored
 )
-SELECT p.id, p.s,
+SELECT p.id, p.s, u.run,
        m.id IS NOT NULL AND m.intended_ns IS NOT NULL AS intended,
        m.expect IS NOT NULL AS expectation_known,
        coalesce(list_contains(m.expect, p.s), false) AS expected,

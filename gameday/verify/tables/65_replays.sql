@@ -1,11 +1,11 @@
 -- The replays of an archive, and what each that ran to its end must have sent again.
 
 CREATE TABLE replays AS
-SELECT replay, max(since_ns) AS since_ns, min(until_ns) AS until_ns,
+SELECT run, replay, max(since_ns) AS since_ns, min(until_ns) AS until_ns,
        bool_or(name = 'replay-ended' AND coalesce(outcome, '') = 'ok') AS ended
 FROM raw
 WHERE event = 'mark' AND name IN ('replay-started', 'replay-ended') AND replay IS NOT NULL
-GROUP BY replay;
+GROUP BY run, replay;
 
 -- An event has its time from when the schedule wanted it or from when the service got it, so the replay covers those
 -- whose whole way out, from `due` to the last answer, lies within the time that was replayed.
@@ -13,6 +13,6 @@ CREATE VIEW to_replay AS
 SELECT p.s, p.id, r.replay, p.drained, p.ever_dead
 FROM pairs p
 JOIN messages m ON m.id = p.id
-JOIN replays r ON r.ended AND least(m.due_ns, m.intended_ns) >= r.since_ns + clock_error()
+JOIN replays r ON r.run = p.run AND r.ended AND least(m.due_ns, m.intended_ns) >= r.since_ns + clock_error()
     AND m.ended.ns + clock_error() <= r.until_ns
 WHERE p.acked AND p.expected;

@@ -20,6 +20,8 @@ from tests.reference.simulation import simulate
 HISTORIES = 480
 # Several tests, so that they spread over the processes of a parallel run.
 SHARES = 4
+# Of these the judges once said different things.
+ONCE_DIFFERENT = (200733, 201089, 203112, 203466, 203494, 203634, 204214)
 
 
 def shown(document: dict[str, Any]) -> dict[str, object]:
@@ -60,3 +62,7 @@ def differing(seeds: Iterable[int], directory: Path) -> list[int]:
 def test_both_judges_say_the_same(share: int, tmp_path: Path) -> None:
     seeds = range(share, HISTORIES, SHARES)
     assert differing(seeds, tmp_path) == [], f"for each: python -m tests.reference.judge {tmp_path}/SEED"
+
+
+def test_both_judges_say_the_same_where_they_once_did_not(tmp_path: Path) -> None:
+    assert differing(ONCE_DIFFERENT, tmp_path) == []

@@ -29,8 +29,7 @@ WITH held AS (
 SELECT f.s, f.id, f.line,
        bool_and(coalesce(before(f.at_ns, f.file, f.earliest_ns, f.hold_file), false)) AND count(c.line) = 0 AS early,
        clock_error() > 0 AND count(c.line) = 0
-           AND bool_and(coalesce(
-               f.at_ns < f.told_ns + CASE WHEN f.file = f.hold_file THEN 0 ELSE clock_error() END, false)) AS close
+           AND bool_and(f.file <> f.hold_file AND coalesce(f.at_ns < f.told_ns + clock_error(), false)) AS close
 FROM held f
 LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
     AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)

@@ -9,15 +9,20 @@ WITH elsewhere AS (
     FROM settles d JOIN pairs p ON p.s = d.s AND p.id = d.id AND d.file <> p.first_delete.file
     WHERE clock_error() > 0 AND d.action = 'delete' AND d.may_work
     GROUP BY d.s, d.id
+), heard AS (
+    -- Each writer's first receive of a copy: what follows it in that writer's own file is later for certain.
+    SELECT s, id, copy, file, min({'at_ns': at_ns, 'line': line}) AS first FROM rx GROUP BY s, id, copy, file
 ), waited AS (
-    SELECT p.s, p.id, p.first, p.first_delete, NULL AS copy_number, p.dead_letter AS needs_look, p.looked_ns,
-           p.first.at_ns AS from_ns, p.first.file AS from_file, p.first.line AS from_line,
+    SELECT p.s, p.id, p.first_delete, NULL AS copy_number, p.dead_letter AS needs_look, p.looked_ns,
+           h.first.at_ns AS from_ns, h.file AS from_file, h.first.line AS from_line,
            p.first_delete.at_ns AS until_ns, p.first_delete.file AS until_file
     FROM pairs p
+    JOIN heard h ON h.s = p.s AND h.id = p.id AND (clock_error() > 0 OR h.file = p.first.file)
     WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.ever_dead
       AND p.first_redrive IS NULL
     UNION ALL
-    SELECT p.s, p.id, p.first, p.first_delete, r.number, false, p.looked_ns, r.first.at_ns, r.first.file, r.first.line, r.last.at_ns, r.last.file
+    SELECT p.s, p.id, p.first_delete, r.number, false, p.looked_ns,
+           h.first.at_ns, h.file, h.first.line, r.last.at_ns, r.last.file
     FROM (SELECT r.s, r.id, r.copy, max(r.number) AS number,
                  min({'at_ns': r.at_ns, 'file': r.file, 'line': r.line}) AS first,
                  max({'at_ns': r.started_ns, 'file': r.file}) FILTER (
@@ -26,6 +31,7 @@ WITH elsewhere AS (
           FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
           WHERE r.started_ns IS NOT NULL GROUP BY r.s, r.id, r.copy) r
     JOIN pairs p ON p.s = r.s AND p.id = r.id
+    JOIN heard h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND (clock_error() > 0 OR h.file = r.first.file)
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
 SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call,

@@ -80,7 +80,6 @@ The table *found* counts everything that was noticed. *judged by* names the clai
 - **unseen**: like `lost`, but not proven: nobody saw the queue empty, so the message may still be there.
 - **vacuous**: why the run proves nothing, such as a fault that never struck. Every claim is then unknown.
 """
-_OF_THE_LOAD = "an outcome that nobody knows; fewer intended than scheduled; the load never came to its end"
 _TOO_CLOSE = "messages of a group recorded by different writers closer together than their clocks may differ"
 _LEFT_OPEN = {
     "early-redelivery": "a redelivery whose receives nothing counts, or too close to the end of its visibility timeout "
@@ -89,7 +88,6 @@ _LEFT_OPEN = {
     "effect-out-of-order": _TOO_CLOSE,
     "over-received": "a receive without a count",
 }
-_UNKNOWN_EFFECTS = {"unapplied": "an unknown effect of a message with none applied", "any": "any unknown effect"}
 
 
 def page() -> str:
@@ -157,12 +155,8 @@ def _ruled(rule: Rule) -> tuple[str, str, str]:
     violated = ", ".join(f"`{anomaly}`" for anomaly in rule.violated_by)
     if rule.strict_adds:
         violated += "; `strict: true` adds " + ", ".join(f"`{anomaly}`" for anomaly in rule.strict_adds)
-    unknown = ["not drained"] if rule.needs_drain else []
-    unknown += ["no effects recorded"] if rule.needs_effects else []
-    unknown += ["no replay ran to its end"] if rule.needs_replay else []
-    unknown += [_OF_THE_LOAD] if rule.of_the_load else []
+    unknown = [requirement.unknown_when for requirement in rule.requires]
     unknown += [why for anomaly, why in _LEFT_OPEN.items() if anomaly in rule.violated_by]
-    unknown += [_UNKNOWN_EFFECTS[rule.unknown_effects]] if rule.unknown_effects else []
     return "every subscription" if everything else ", ".join(covers), violated, "; ".join(unknown)
 
 

@@ -205,7 +205,7 @@ def test_every_metric_of_the_readme_is_served(tmp_path: Path) -> None:
 
 def test_the_reference_names_every_anomaly_claim_and_exit_code() -> None:
     rows = [re.findall(r"`([\w-]+)`", row[0]) for row in table(HISTORY, "anomaly")]
-    assert [name for row in rows for name in row] == list(CHECKS)
+    assert sorted(name for row in rows for name in row) == list(CHECKS)
     claims = [re.findall(r"`([\w-]+)`", row[0])[0] for row in table(HISTORY, "claim")]
     assert claims == list(BOUNDS)
     codes = {int(row[0]) for row in table(HISTORY, "code")}

@@ -157,12 +157,3 @@ def test_every_fault_has_its_line() -> None:
         assert fault.__module__ == f"gameday.chaos.faults.{name.replace('-', '_')}", "a file is named for its fault"
     files = {name for name in MODULES if name.startswith("gameday.chaos.faults.")}
     assert files == {fault.__module__ for fault in registered.values()}
-
-
-def test_every_query_is_asked() -> None:
-    """A query that no code reads would let its claim hold for lack of a question."""
-    code = "\n".join(path.read_text("utf-8") for name, path in MODULES.items() if floor_of(name) == "verify")
-    for path in sorted((ROOT / "gameday/verify").rglob("*.sql")):
-        named = path.stem in code or path.stem.replace("_", "-") in code
-        whole_directory = f'"{path.parent.name}"' in code and ".sql" in code
-        assert named or whole_directory, f"{path.relative_to(ROOT)} is named nowhere in verify/"

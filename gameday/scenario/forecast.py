@@ -34,7 +34,7 @@ from gameday.transports.filters.rules import leaves_of
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import attributes_of
 from gameday.verify.bounds import DEFAULT_GRACE_S, FEW, QUANTILES, QUIET_FLOOR_S
-from gameday.verify.claims import RULES
+from gameday.verify.claims import DRAINED, RULES
 
 # A run in a thousand that proves nothing is nobody's trouble.
 _DOUBTFUL = 0.001
@@ -341,7 +341,9 @@ class _Forecast:
         spec, load = self._scenario.topology, self._scenario.load
         if self._transport.kind == "stream":
             return
-        drained = [_called(c) for c in self._scenario.claims if (rule := RULES.get(c.claim)) and rule.needs_drain]
+        drained = [
+            _called(c) for c in self._scenario.claims if (rule := RULES.get(c.claim)) and DRAINED in rule.requires
+        ]
         if drained and load.poison and spec.max_receives is None and self._scenario.consumers.handler == "reference":
             yield self._note(
                 ("load", "poison"),

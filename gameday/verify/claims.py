@@ -7,7 +7,7 @@ when the history is damaged. Every unknown claim says what is missing and what w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import duckdb
 from gameday.history.manifest import Claim, Subscription
 from gameday.verify import bounds
 from gameday.verify.bounds import Facts, Ruling
+from gameday.verify.load import in_a_line
 
 _DAMAGES_MOST = 3
 Covers = Callable[[Subscription], bool]
@@ -62,6 +63,8 @@ class Evidence:
     # Records that the declared clocks say cannot be, each in a few words.
     contradictions: Sequence[str]
     claims: Sequence[Claim]
+    # The checks that could not be carried out, each with the reason.
+    failed: Mapping[str, str]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -105,6 +108,80 @@ class Judgement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """What must have been looked at for a claim to hold.
+
+    `unknown_when` says in a few words when it was not; `unmet` gives the reasons, from the evidence and the
+    subscriptions that the claim covers.
+    """
+
+    unknown_when: str
+    unmet: Callable[[Evidence, Mapping[str, State]], Iterator[str]]
+
+
+def _undrained(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for name, state in covered.items():
+        if not state.drained:
+            yield f"{name} not drained: {state.undrained_why}"
+
+
+def _unrecorded(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for name, state in covered.items():
+        if not state.effects:
+            yield f"{name}: no effects recorded"
+
+
+def _effects_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for name, state in covered.items():
+        if state.unknown_effects:
+            yield f"{name}: {state.unknown_effects} {_NOTHING_SAYS}"
+
+
+def _none_known_applied(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for name, state in covered.items():
+        if state.unknown_effects_unapplied:
+            yield f"{name}: {state.unknown_effects_unapplied} {_NOTHING_SAYS}"
+
+
+_NOTHING_SAYS = (
+    "messages were received and nothing says whether their effect was applied; reading the effect store back would "
+    "settle it"
+)
+
+
+def _no_replay(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    if not evidence.rows("SELECT run, replay FROM replays WHERE ended"):
+        yield "no replay ran to its end"
+
+
+def _load_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    facts = evidence.facts
+    if not facts.intended:
+        yield "no message was intended"
+    unknown = evidence.rows(
+        "SELECT m.run, count(*) FROM messages m WHERE m.status = 'unknown' AND m.intended_ns IS NOT NULL "
+        "AND NOT EXISTS (SELECT 1 FROM rx x WHERE x.id = m.id) GROUP BY m.run"
+    )
+    for (count,) in unknown:
+        yield f"{count} messages: nobody knows whether they were accepted, and nobody received them"
+    if not facts.load_ended:
+        yield "the load did not come to its end (no `load-stopped` mark that says how many were scheduled)"
+    if facts.scheduled is not None and facts.intended < facts.scheduled:
+        yield f"{facts.scheduled - facts.intended} of {facts.scheduled} scheduled messages were never sent"
+
+
+DRAINED = Requirement(unknown_when="not drained", unmet=_undrained)
+EFFECTS = Requirement(unknown_when="no effects recorded", unmet=_unrecorded)
+EFFECTS_KNOWN = Requirement(unknown_when="any unknown effect", unmet=_effects_unknown)
+APPLIED_KNOWN = Requirement(unknown_when="an unknown effect of a message with none applied", unmet=_none_known_applied)
+REPLAYED = Requirement(unknown_when="no replay ran to its end", unmet=_no_replay)
+LOAD_KNOWN = Requirement(
+    unknown_when="an outcome that nobody knows; fewer intended than scheduled; the load never came to its end",
+    unmet=_load_unknown,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """A claim without a clock. `checked` is SQL giving (s, how many); `violated_by` names anomalies of any subscription
     that `covers` (or of every one, where `anywhere`)."""
@@ -114,14 +191,10 @@ class Rule:
     strict_adds: tuple[str, ...] = ()
     covers: Covers = lambda s: True
     anywhere: tuple[str, ...] = ()
-    needs_drain: bool = False
-    needs_effects: bool = False
-    needs_replay: bool = False
-    # How unknown effects leave it unknown: not at all, only where nothing is known to be applied, or any.
-    unknown_effects: str = ""
+    requires: tuple[Requirement, ...] = ()
     # Sends before `effective_from` are not judged.
     once_effective: bool = False
-    # It speaks of the producer and of no subscription, so it asks whether the load came to its end.
+    # It speaks of the producer and of no subscription.
     of_the_load: bool = False
     # It rests on no comparison of times that different writers read.
     timeless: bool = False
@@ -151,17 +224,17 @@ _LEFT_OPEN: Mapping[str, str] = {
 
 RULES: Mapping[str, Rule] = {
     "all-accepted": Rule(
-        # As many messages as were intended: see _check_load.
-        checked="SELECT s, 0 FROM subs",
+        checked="",
         violated_by=("given-up",),
         covers=lambda s: False,
+        requires=(LOAD_KNOWN,),
         of_the_load=True,
         timeless=True,
     ),
     "no-loss": Rule(
         checked=_DELIVERED.format(once_effective=""),
         violated_by=("lost", "vanished", "lost-on-redrive"),
-        needs_drain=True,
+        requires=(DRAINED,),
     ),
     "no-phantom": Rule(
         checked="SELECT s, count(*) FROM rx GROUP BY s", violated_by=("phantom", "corrupt"), timeless=True
@@ -169,21 +242,17 @@ RULES: Mapping[str, Rule] = {
     "exactly-once-delivery": Rule(
         checked="SELECT s, count(*) FROM pairs WHERE received GROUP BY s",
         violated_by=("send-duplicate", "early-redelivery", "lost", "vanished"),
-        needs_drain=True,
+        requires=(DRAINED,),
     ),
     "at-least-once-effect": Rule(
         checked=_DUE_EFFECT,
         violated_by=("effect-missing", "effect-lost"),
-        needs_drain=True,
-        needs_effects=True,
-        unknown_effects="unapplied",
+        requires=(DRAINED, EFFECTS, APPLIED_KNOWN),
     ),
     "exactly-once-effect": Rule(
         checked=_DUE_EFFECT,
         violated_by=("effect-missing", "effect-lost", "effect-duplicate"),
-        needs_drain=True,
-        needs_effects=True,
-        unknown_effects="any",
+        requires=(DRAINED, EFFECTS, EFFECTS_KNOWN),
     ),
     "ordered-per-group": Rule(
         checked=_ORDERED.format(asks="received", ordered="u.ordered_by = 'group'"),
@@ -201,20 +270,18 @@ RULES: Mapping[str, Rule] = {
         checked=_ORDERED.format(asks="stands", ordered="u.ordered_by IS NOT NULL"),
         violated_by=("effect-out-of-order", "stored-out-of-order"),
         covers=lambda s: s.ordered_by is not None,
-        needs_effects=True,
-        unknown_effects="any",
+        requires=(EFFECTS, EFFECTS_KNOWN),
     ),
     "fanout-complete": Rule(
         checked=_DELIVERED.format(once_effective=_EFFECTIVE),
         violated_by=("lost",),
-        needs_drain=True,
+        requires=(DRAINED,),
         once_effective=True,
     ),
     "replay-complete": Rule(
         checked="SELECT s, count(*) FROM to_replay GROUP BY s",
         violated_by=("replay-missing",),
-        needs_drain=True,
-        needs_replay=True,
+        requires=(DRAINED, REPLAYED),
     ),
     "filter-correct": Rule(
         checked=(
@@ -225,7 +292,7 @@ RULES: Mapping[str, Rule] = {
         violated_by=("misrouted", "lost"),
         covers=lambda s: s.filtered,
         anywhere=("misrouted",),
-        needs_drain=True,
+        requires=(DRAINED,),
         once_effective=True,
     ),
     "dead-letter": Rule(
@@ -235,7 +302,7 @@ RULES: Mapping[str, Rule] = {
         violated_by=("poison-escaped", "healthy-dead", "over-received"),
         strict_adds=("collateral-dead",),
         covers=lambda s: s.dead_letter,
-        needs_drain=True,
+        requires=(DRAINED,),
     ),
 }
 
@@ -253,6 +320,8 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         judgement.unknown(f"{name} is expected by messages, and the manifest does not say what is promised there")
     for reason in evidence.vacuous:
         judgement.unknown(f"the run proves nothing: {reason}")
+    if "vacuous" in evidence.failed:
+        judgement.unknown(f"nothing tells whether the run proves anything: {evidence.failed['vacuous']}")
     timeless = claim.claim in RULES and RULES[claim.claim].timeless
     if evidence.contradictions and not timeless:
         judgement.verdict = "unknown"
@@ -289,46 +358,24 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.unknown(f"{where}: {finding.count} never received, which an at-most-once subscription may do")
         else:
             judgement.violated()
-    if rule.needs_replay and not evidence.rows("SELECT run, replay FROM replays WHERE ended"):
-        judgement.unknown("no replay ran to its end")
-    checked = dict(evidence.rows(f"SELECT u.run, c.* FROM ({rule.checked}) c JOIN subs u ON u.s = c.s"))
+    for name in (*names, *(["unseen"] if "lost" in names else [])):
+        if name in evidence.failed:
+            judgement.unknown(f"the check {name} could not be carried out: {evidence.failed[name]}")
     if rule.of_the_load:
-        _check_load(judgement, evidence)
+        judgement.checked = evidence.facts.intended
     else:
-        _check_coverage(judgement, evidence, covered, checked)
-    for name, state in covered.items():
-        if rule.needs_drain and not state.drained:
-            judgement.unknown(f"{name} not drained: {state.undrained_why}")
-        if rule.needs_effects and not state.effects:
-            judgement.unknown(f"{name}: no effects recorded")
-        unknown = {"": 0, "unapplied": state.unknown_effects_unapplied, "any": state.unknown_effects}
-        if count := unknown[rule.unknown_effects]:
-            judgement.unknown(
-                f"{name}: {count} messages were received and nothing says whether their effect was applied; "
-                "reading the effect store back would settle it"
-            )
+        _check_coverage(judgement, evidence, covered, rule.checked)
+    for requirement in rule.requires:
+        for why in requirement.unmet(evidence, covered):
+            judgement.unknown(why)
 
 
-def _check_load(judgement: Judgement, evidence: Evidence) -> None:
-    facts = evidence.facts
-    judgement.checked = facts.intended
-    if not judgement.checked:
-        judgement.unknown("no message was intended")
-    unknown = evidence.rows(
-        "SELECT m.run, count(*) FROM messages m WHERE m.status = 'unknown' AND m.intended_ns IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM rx x WHERE x.id = m.id) GROUP BY m.run"
-    )
-    for (count,) in unknown:
-        judgement.unknown(f"{count} messages: nobody knows whether they were accepted, and nobody received them")
-    if not facts.load_ended:
-        judgement.unknown("the load did not come to its end (no `load-stopped` mark that says how many were scheduled)")
-    if facts.scheduled is not None and facts.intended < facts.scheduled:
-        judgement.unknown(f"{facts.scheduled - facts.intended} of {facts.scheduled} scheduled messages were never sent")
-
-
-def _check_coverage(
-    judgement: Judgement, evidence: Evidence, covered: Mapping[str, State], checked: Mapping[str, int]
-) -> None:
+def _check_coverage(judgement: Judgement, evidence: Evidence, covered: Mapping[str, State], query: str) -> None:
+    try:
+        checked = dict(evidence.rows(f"SELECT u.run, c.* FROM ({query}) c JOIN subs u ON u.s = c.s"))
+    except duckdb.Error as error:
+        judgement.unknown(f"what there was to check could not be counted: {in_a_line(error)}")
+        return
     judgement.checked = sum(checked.get(name, 0) for name in covered)
     if not covered:
         judgement.unknown(f"no subscription of this run is one that {judgement.claim.claim} speaks of")

@@ -24,7 +24,7 @@ from gameday.verify import bounds, claims
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.claims import Evidence, Finding, State
 from gameday.verify.examples import examples, noted
-from gameday.verify.load import Loaded, Progress, load
+from gameday.verify.load import Loaded, Progress, Tables, in_a_line, load
 from gameday.verify.notes import notes
 from gameday.verify.registry import CHECKS
 from gameday.verify.totals import lasted, totals
@@ -68,8 +68,8 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
     """
     tell = progress or (lambda text: None)
     with load([(run, manifests.load(run))], tell, strict=strict) as loaded:
-        _find(loaded[0].db, tell)
-        return _verdict(loaded[0], with_examples=True)
+        failed = _find(loaded[0].tables, tell)
+        return _verdict(loaded[0], failed, with_examples=True)
 
 
 def judge_all(runs: Sequence[Path]) -> list[Verdict | NotARun]:
@@ -93,15 +93,15 @@ def judge_all(runs: Sequence[Path]) -> list[Verdict | NotARun]:
         for first in range(0, len(group), _AT_ONCE):
             some = group[first : first + _AT_ONCE]
             with load(some, lambda text: None) as loaded:
-                _find(loaded[0].db, lambda text: None)
-                verdicts |= {each.directory: _verdict(each, with_examples=False) for each in loaded}
+                failed = _find(loaded[0].tables, lambda text: None)
+                verdicts |= {each.directory: _verdict(each, failed, with_examples=False) for each in loaded}
     return [verdicts[run] for run in runs]
 
 
-def _verdict(run: Loaded, *, with_examples: bool) -> Verdict:
+def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> Verdict:
     """Rule on the claims of a run whose anomalies are found."""
     counts = dict.fromkeys(CHECKS, 0) | dict(run.rows(_COUNTS))
-    evidence = _evidence(run)
+    evidence = _evidence(run, failed)
     judgements = [claims.judge(claim, evidence) for claim in run.manifest.claims]
     verdict = _worst([judgement.verdict for judgement in judgements])
     name = run.manifest.scenario.get("name")
@@ -121,6 +121,7 @@ def _verdict(run: Loaded, *, with_examples: bool) -> Verdict:
         "anomalies": {
             name: {
                 "count": count,
+                **({"failed": failed[name]} if name in failed else {}),
                 **told.get(name, {}),
                 "examples": examples(run, name) if count and with_examples else [],
             }
@@ -157,18 +158,23 @@ def _worst(rulings: Sequence[Ruling]) -> Ruling:
 _COUNTS = "SELECT run, anomaly, sum(n)::BIGINT FROM found GROUP BY run, anomaly"
 
 
-def _find(db: duckdb.DuckDBPyConnection, tell: Progress) -> None:
-    """Run every check into the table `found`."""
+def _find(tables: Tables, tell: Progress) -> dict[str, str]:
+    """Run every check into the table `found`. Those that could not be carried out, each with the reason."""
+    db, failed = tables.db, {}
     db.execute("CREATE TABLE rows_found (anomaly VARCHAR, s VARCHAR, id VARCHAR, n BIGINT, note VARCHAR)")
     for name, check in CHECKS.items():
         tell(f"checking {name}")
-        db.execute(f"INSERT INTO rows_found BY NAME SELECT '{name}' AS anomaly, * FROM ({check.sql}\n)")
+        try:
+            db.execute(f"INSERT INTO rows_found BY NAME SELECT '{name}' AS anomaly, * FROM ({check.sql}\n)")
+        except duckdb.Error as error:
+            failed[name] = "; ".join([*tables.failed.values(), in_a_line(error)])
     # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     db.execute(
         "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note "
         "FROM rows_found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON f.s IS NULL AND m.id = f.id "
         "LEFT JOIN runs r ON f.s IS NULL AND r.tag = f.id"
     )
+    return failed
 
 
 _FINDINGS = (
@@ -179,7 +185,7 @@ _FINDINGS = (
 )
 
 
-def _evidence(run: Loaded) -> Evidence:
+def _evidence(run: Loaded, failed: Mapping[str, str]) -> Evidence:
     findings = [
         Finding(
             anomaly=anomaly,
@@ -192,7 +198,7 @@ def _evidence(run: Loaded) -> Evidence:
         for anomaly, s, note, premature, never_received, count in run.rows(_FINDINGS)
     ]
     undeclared = run.rows("SELECT run, s FROM subs WHERE NOT declared AND s IN (SELECT s FROM expected) ORDER BY s")
-    vacuous = run.rows("SELECT run, reason FROM nothing_happened ORDER BY reason")
+    vacuous = [] if "vacuous" in failed else run.rows("SELECT run, reason FROM nothing_happened ORDER BY reason")
     return Evidence(
         db=run.db,
         rows=run.rows,
@@ -204,6 +210,7 @@ def _evidence(run: Loaded) -> Evidence:
         damaged=[str(damage) for damage in run.damaged],
         contradictions=_contradictions(run),
         claims=run.manifest.claims,
+        failed=failed,
     )
 
 

@@ -94,11 +94,18 @@ NAMES = frozenset(
         "replay",
     }
 )
+# Without what the scripts up to here make there is nothing to judge by.
+_LAST_THAT_ALL_NEED = "60_pairs.sql"
 _MAX_LINE_BYTES = 64 * 2**20
 _SMALL_BYTES = 32 * 2**20
 _PLACES_AT_ONCE = 2_000_000
 _NAMED_MOST = 100
 _PLAIN, _PACKED = ".jsonl", ".jsonl.gz"
+_TABLES: Mapping[str, str] = {
+    path.name: path.read_text(encoding="utf-8")
+    for path in sorted(files("gameday.verify").joinpath("tables").iterdir(), key=lambda path: path.name)
+    if path.name.endswith(".sql")
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +142,8 @@ class Tables:
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self.db = db
+        # The scripts that could not be carried out, each with the reason.
+        self.failed: dict[str, str] = {}
         self._answers: dict[str, dict[int, list[tuple[Any, ...]]]] = {}
 
     def rows(self, query: str, run: int) -> list[tuple[Any, ...]]:
@@ -237,7 +246,7 @@ def load(
             if strict and (ignored := [str(ignored) for each in loaded for ignored in each.ignored]):
                 raise UsageError("\n".join(ignored))
             progress(f"{sum(each.events for each in loaded):,} events; building tables")
-            _build(db, loaded)
+            tables.failed = _build(db, loaded)
             yield loaded
         finally:
             db.close()
@@ -457,8 +466,11 @@ def _one_id_for_two(run: Loaded) -> Iterator[Damage]:
         )
 
 
-def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
-    """The derived tables that checks read (gameday/verify/tables/*.sql, in the order of their names)."""
+def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str, str]:
+    """The derived tables that checks read (gameday/verify/tables/*.sql, in the order of their names).
+
+    Those of them that failed, each with the reason.
+    """
     shared = loaded[0].manifest
     db.execute(f"CREATE MACRO clock_error() AS {shared.clock_error_ns}::BIGINT")
     db.execute(f"CREATE MACRO broker_tick() AS {shared.broker_tick_ns}::BIGINT")
@@ -489,11 +501,23 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
     ]
     if rows:
         db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * 12)})", rows)
-    for script in sorted(files("gameday.verify").joinpath("tables").iterdir(), key=lambda path: path.name):
-        if script.name.endswith(".sql"):
-            db.execute(script.read_text(encoding="utf-8"))
-            if script.name in _AFTER:
-                _AFTER[script.name](db)
+    failed: dict[str, str] = {}
+    for name, script in _TABLES.items():
+        try:
+            db.execute(script)
+            if name in _AFTER:
+                _AFTER[name](db)
+        except duckdb.Error as error:
+            if name <= _LAST_THAT_ALL_NEED:
+                raise HistoryError(f"cannot judge: {name} failed: {in_a_line(error)}") from error
+            # The checks that read what is missing now fail, too, and leave their claims unknown.
+            failed[name] = in_a_line(error)
+    return failed
+
+
+def in_a_line(error: duckdb.Error) -> str:
+    """What DuckDB said, without its hints and the query."""
+    return str(error).splitlines()[0]
 
 
 def _pair_tangled(db: duckdb.DuckDBPyConnection) -> None:

@@ -21,6 +21,7 @@ def notes(document: Mapping[str, Any], judgements: Sequence[Judgement] = ()) -> 
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
     told: list[Note] = [
         *([([], f"the run was ended before it was done: {aborted}")] if (aborted := document["aborted"]) else []),
+        *_failed_checks(document),
         *_given_up(document, claimed, counts.get("given-up", 0)),
         *_dead_letters(document, claimed, counts.get("collateral-dead", 0)),
         *_promised_by_the_user(document),
@@ -44,6 +45,12 @@ def _ignored(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 f"({each['count']:,} times, first in {each['first']}){hint}"
             )
         yield {"claims": [], "text": text}
+
+
+def _failed_checks(document: Mapping[str, Any]) -> Iterator[Note]:
+    for name, entry in document["anomalies"].items():
+        if "failed" in entry:
+            yield [], f"the check {name} could not be carried out, so its count is none: {entry['failed']}"
 
 
 def _given_up(document: Mapping[str, Any], claimed: Mapping[str, Any], given_up: int) -> Iterator[Note]:

@@ -45,6 +45,7 @@ class Window:
 
     name: str
     start_ns: int
+    start_file: int
     stop_ns: int | None
 
 
@@ -83,7 +84,8 @@ class Facts:
     @classmethod
     def read(cls, run: Loaded) -> Facts:
         faults = run.rows(
-            "SELECT run, fault || ' ' || coalesce(instance, ''), start_ns, stop_ns FROM faults ORDER BY start_ns"
+            "SELECT run, fault || ' ' || coalesce(instance, ''), start_ns, start_file, stop_ns FROM faults "
+            "ORDER BY start_ns"
         )
         marks = run.rows(
             "SELECT run, max(at_ns), max(at_ns) FILTER (event = 'mark' AND name = 'load-stopped'),"
@@ -95,7 +97,9 @@ class Facts:
         intended = run.rows("SELECT run, count(*) FROM messages WHERE intended_ns IS NOT NULL GROUP BY run")
         end_ns, stopped_ns, scheduled, starts, ends = marks[0] if marks else (0, None, None, 0, 0)
         return cls(
-            faults=[Window(name=name, start_ns=start, stop_ns=stop) for name, start, stop in faults],
+            faults=[
+                Window(name=name, start_ns=start, start_file=file, stop_ns=stop) for name, start, file, stop in faults
+            ],
             end_ns=end_ns or 0,
             load_stopped_ns=stopped_ns,
             scheduled=scheduled,
@@ -125,7 +129,7 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # `error_ns`: how far the clocks that `due` and the first receive were read from may differ.
 _POPULATION = (
     "CREATE OR REPLACE TEMP TABLE population AS "
-    "SELECT due_ns, CASE WHEN received THEN greatest(first.at_ns, due_ns) END AS first_ns, "
+    "SELECT due_ns, CASE WHEN received THEN greatest(first.at_ns, due_ns) END AS first_ns, first.file AS first_file, "
     "CASE WHEN received AND first.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "at_most_once AND NOT received AS excused FROM pairs "
     "WHERE s = ? AND expected AND (acked OR received) AND NOT dead AND due_ns IS NOT NULL"
@@ -394,10 +398,11 @@ def _meets(late: Sequence[tuple[int, int]], starts: Sequence[int], from_ns: int,
 def _usual_bound(db: duckdb.DuckDBPyConnection, facts: Facts) -> int | None:
     if not facts.faults:
         return None
-    first_fault_ns = facts.faults[0].start_ns
+    first = facts.faults[0]
     db.execute(
-        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns FROM population WHERE first_ns < ?",
-        [first_fault_ns],
+        "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns FROM population "
+        "WHERE before(first_ns, first_file, ?, ?)",
+        [first.start_ns, first.start_file],
     )
     (count,) = _one(db, "SELECT count(*) FROM lags")
     return 2 * _nth_lag(db, 99, count) if count >= FEW else None

@@ -2,6 +2,7 @@
 CREATE TABLE faults AS
 WITH opened AS (
     SELECT run, fault, instance, min(at_ns) FILTER (phase = 'start') AS start_ns,
+           arg_min(file, at_ns) FILTER (phase = 'start') AS start_file,
            max(at_ns) FILTER (phase = 'stop') AS stop_ns,
            any_value(label) AS label,
            any_value(targets) FILTER (phase = 'start' AND len(targets) > 0) AS targets,

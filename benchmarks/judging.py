@@ -33,12 +33,12 @@ def judge(run: Path) -> None:
 def scan(run: Path) -> None:
     import duckdb
 
-    from gameday.verify.load import FIELDS, MEMORY_LIMIT, THREADS
+    from gameday.verify.load import COLUMNS, MEMORY_LIMIT, THREADS
 
-    columns = ", ".join(f"'{field}': '{type}'" for field, _, type in FIELDS)
+    columns = ", ".join(f"'{field.name}': '{field.sql}'" for field in COLUMNS.values())
     db = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
     # Counting every column makes the engine parse it; what nobody asks for, it would skip.
-    counts = ", ".join(f'count("{field}")' for field, _, _ in FIELDS)
+    counts = ", ".join(f'count("{field.name}")' for field in COLUMNS.values())
     db.execute(
         f"SELECT event, {counts} FROM read_json(?, format = 'newline_delimited', columns = {{{columns}}}) "
         "GROUP BY event",

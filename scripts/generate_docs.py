@@ -20,6 +20,7 @@ from gameday.chaos.base import units as fault_units
 from gameday.chaos.registry import FAULTS
 from gameday.consumers import guards
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
+from gameday.history.schema import EVENTS, MARKS, OUR_MARKS, RecordKind
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import model as scenario
@@ -290,12 +291,29 @@ def _between(text: str, name: str, content: str) -> str:
     return before + begin + content + end + after
 
 
+def _records(head: Sequence[str], kinds: Mapping[str, RecordKind]) -> str:
+    """The events or marks of the record format, each with its fields and what it says."""
+    rows = [(f"`{name}`", ", ".join(_fields(kind)), kind.told) for name, kind in kinds.items()]
+    return "\n".join(_table(head, rows)).rstrip("\n") + "\n"
+
+
+def _fields(kind: RecordKind) -> Iterator[str]:
+    for name in kind.fields:
+        shape = "/".join(kind.words.get(name, ())) or kind.shapes.get(name, "")
+        yield f"`{name}`{'' if shape.startswith(':') or not shape else ' '}{shape}"
+
+
 def written(root: Path) -> dict[Path, str]:
     """Every page with what is generated in it, as it should be."""
-    readme = root / "README.md"
+    readme, history = root / "README.md", root / "docs" / "history.md"
+    text = history.read_text(encoding="utf-8")
+    text = _between(text, "events", _records(("event", "fields besides `event`, `at`, `by`", "written"), EVENTS))
+    text = _between(text, "marks", _records(("mark", "fields besides `name`", "says"), MARKS))
+    text = _between(text, "our-marks", _records(("mark", "fields", "says"), OUR_MARKS))
     return {
         root / "docs" / "claims.md": page(),
         readme: _between(readme.read_text(encoding="utf-8"), "refused", _refusals()),
+        history: text,
     }
 
 

@@ -6,8 +6,10 @@ nanoseconds of the run's clock, durations end in `_s`. What each field means is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
+
+from gameday.history.schema import EVENTS
 
 Value = None | bool | int | float | str | Sequence["Value"] | Mapping[str, "Value"]
 Record = dict[str, Value]
@@ -18,8 +20,10 @@ SettleAction = Literal["delete", "release", "extend", "checkpoint"]
 Phase = Literal["start", "stop"]
 
 
-def _record(event: str, fields: Mapping[str, Value]) -> Record:
-    return {"event": event, **{name: value for name, value in fields.items() if value is not None}}
+def _record(event: str, given: Mapping[str, Value]) -> Record:
+    """The fields that the format has for this event, of those that were given."""
+    fields = {name: value for name in EVENTS[event].fields if (value := given.get(name)) is not None}
+    return {"event": event, **fields}
 
 
 def intended(
@@ -35,20 +39,7 @@ def intended(
     poison: bool | None = None,
 ) -> Record:
     """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough."""
-    return _record(
-        "intended",
-        {
-            "id": id,
-            "attempt": attempt,
-            "producer": producer,
-            "group": group,
-            "seq": seq,
-            "due": due,
-            "expect": expect,
-            "bytes": bytes,
-            "poison": poison,
-        },
-    )
+    return _record("intended", locals())
 
 
 def sent(
@@ -65,21 +56,7 @@ def sent(
     entry: int,
 ) -> Record:
     """After each attempt. `unknown`: nothing proves that the message was, or was not, stored."""
-    return _record(
-        "sent",
-        {
-            "id": id,
-            "attempt": attempt,
-            "started": started,
-            "outcome": outcome,
-            "error": error,
-            "broker_id": broker_id,
-            "broker_seq": broker_seq,
-            "partition": partition,
-            "call": call,
-            "entry": entry,
-        },
-    )
+    return _record("sent", locals())
 
 
 def received(
@@ -102,41 +79,12 @@ def received(
 ) -> Record:
     """Before the handler sees the message. `started` is when the receive call began; `replay` names the replay of an
     archive that it came from."""
-    return _record(
-        "received",
-        {
-            "id": id,
-            "subscription": subscription,
-            "consumer": consumer,
-            "batch": batch,
-            "started": started,
-            "broker_id": broker_id,
-            "broker_seq": broker_seq,
-            "upstream_id": upstream_id,
-            "partition": partition,
-            "group": group,
-            "receives": receives,
-            "enqueued": enqueued,
-            "hidden_s": hidden_s,
-            "intact": intact,
-            "replay": replay,
-        },
-    )
+    return _record("received", locals())
 
 
 def effect(*, id: str, subscription: str, consumer: str, batch: str, started: int, outcome: EffectResult) -> Record:
     """After the handler. `started` is when the write to the store began; `skipped`: a guard found it done."""
-    return _record(
-        "effect",
-        {
-            "id": id,
-            "subscription": subscription,
-            "consumer": consumer,
-            "batch": batch,
-            "started": started,
-            "outcome": outcome,
-        },
-    )
+    return _record("effect", locals())
 
 
 def settling(
@@ -152,41 +100,27 @@ def settling(
     broker_seq: str | None = None,
 ) -> Record:
     """Before the call that settles. `batch` is that of the receive."""
-    return _record(
-        "settling",
-        {
-            "id": id,
-            "subscription": subscription,
-            "consumer": consumer,
-            "batch": batch,
-            "broker_id": broker_id,
-            "action": action,
-            "hidden_s": hidden_s,
-            "partition": partition,
-            "broker_seq": broker_seq,
-        },
-    )
+    return _record("settling", locals())
 
 
 def settled(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
     """After the answer to the call that `intent`, a `settling` record, announced."""
-    fields = {name: value for name, value in intent.items() if name not in ("event", "at", "by")}
-    return _record("settled", {**fields, "started": started, "outcome": outcome, "error": error})
+    return _record("settled", {**intent, "started": started, "outcome": outcome, "error": error})
 
 
 def dead(*, id: str, subscription: str, receives: int | None = None) -> Record:
     """A message found in the dead-letter queue. `receives` leaves out the dead-letter queue's own reads."""
-    return _record("dead", {"id": id, "subscription": subscription, "receives": receives})
+    return _record("dead", locals())
 
 
 def redriven(*, id: str, subscription: str) -> Record:
     """Before a dead letter is sent back."""
-    return _record("redriven", {"id": id, "subscription": subscription})
+    return _record("redriven", locals())
 
 
 def effects(*, id: str, subscription: str, applied: int) -> Record:
     """At the end, read back from the effect store: how often the message's effect stands in it."""
-    return _record("effects", {"id": id, "subscription": subscription, "applied": applied})
+    return _record("effects", locals())
 
 
 def fault(
@@ -194,24 +128,14 @@ def fault(
     fault: str,
     instance: str,
     phase: Phase,
-    targets: Iterable[str] = (),
+    targets: Sequence[str] = (),
     label: str | None = None,
     params: Mapping[str, Value] | None = None,
 ) -> Record:
     """By the injector, before it breaks (start) and when the harm is over (stop); `instance` pairs the two."""
-    return _record(
-        "fault",
-        {
-            "fault": fault,
-            "instance": instance,
-            "phase": phase,
-            "targets": list(targets),
-            "label": label,
-            "params": params,
-        },
-    )
+    return _record("fault", locals())
 
 
 def mark(name: str, **fields: Value) -> Record:
     """A moment of the run itself: load-started, load-stopped, drained, effects-read, partition, aborted, …"""
-    return _record("mark", {"name": name, **fields})
+    return {"event": "mark", "name": name, **{field: value for field, value in fields.items() if value is not None}}

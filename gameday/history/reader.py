@@ -10,102 +10,18 @@ does not know are no damage; they are counted by name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from types import NoneType
 
 import orjson
 
 from gameday.history.clock import SECONDS_MAX, TIME_MAX, TIME_MIN
 from gameday.history.events import Record
+from gameday.history.schema import ALL_MARKS, EVENTS, FIELDS, kind_of
 
-_TEXT: frozenset[type] = frozenset((str, int, float, NoneType))
-_NUMBER: frozenset[type] = frozenset((int, float, NoneType))
-_FLAG: frozenset[type] = frozenset((bool, NoneType))
-_TEXTS: frozenset[type] = frozenset((list, NoneType))
-# What a known field of a known event holds, if it is there at all.
-_TYPES: Mapping[str, frozenset[type]] = {
-    **dict.fromkeys(
-        ("id", "producer", "group", "outcome", "error", "broker_id", "broker_seq", "partition", "call", "subscription",
-         "consumer", "batch", "action", "fault", "instance", "phase", "label"),
-        _TEXT,
-    ),
-    "replay": frozenset((str, NoneType)),
-    **dict.fromkeys(
-        ("attempt", "seq", "due", "started", "entry", "receives", "enqueued", "hidden_s", "applied", "scheduled",
-         "since", "until"),
-        _NUMBER,
-    ),
-    **dict.fromkeys(("poison", "intact", "empty"), _FLAG),
-    **dict.fromkeys(("expect", "targets", "parents"), _TEXTS),
-}  # fmt: skip
-# What a record cannot do without: a check would pass over it in silence.
-_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "intended": ("id",),
-    "sent": ("id", "outcome"),
-    "received": ("id", "subscription"),
-    "effect": ("id", "subscription", "outcome"),
-    "settling": ("subscription", "action"),
-    "settled": ("subscription", "action", "outcome"),
-    "dead": ("id", "subscription"),
-    "redriven": ("id", "subscription"),
-    "effects": ("id", "subscription", "applied"),
-    "fault": ("fault", "phase"),
-}
-_NEEDED_BY_MARK: Mapping[str, tuple[str, ...]] = {
-    "drained": ("subscription", "empty"),
-    "effects-read": ("subscription",),
-    "partition": ("subscription", "partition"),
-    "load-stopped": (),
-    "replay-started": ("replay", "since", "until"),
-    "replay-ended": ("replay", "outcome"),
-    "writer": ("file",),
-}
-# All that the format knows of each event, and of each mark, besides `event`, `at` and `by` (a mark's `name`).
-_KNOWN: Mapping[str, tuple[str, ...]] = {
-    "intended": ("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison"),
-    "sent": ("id", "attempt", "started", "outcome", "error", "broker_id", "broker_seq", "partition", "call", "entry"),
-    "received": ("id", "subscription", "consumer", "batch", "started", "broker_id", "broker_seq", "upstream_id",
-                 "partition", "group", "receives", "enqueued", "hidden_s", "intact", "replay"),
-    "effect": ("id", "subscription", "consumer", "batch", "started", "outcome"),
-    "settling": ("id", "subscription", "consumer", "batch", "broker_id", "action", "hidden_s", "partition",
-                 "broker_seq", "call"),
-    "settled": ("id", "subscription", "consumer", "batch", "broker_id", "action", "hidden_s", "partition",
-                "broker_seq", "call", "started", "outcome", "error"),
-    "dead": ("id", "subscription", "receives"),
-    "redriven": ("id", "subscription"),
-    "effects": ("id", "subscription", "applied"),
-    "fault": ("fault", "instance", "phase", "targets", "label", "params"),
-}  # fmt: skip
-_KNOWN_MARKS: Mapping[str, tuple[str, ...]] = {
-    "load-started": ("start", "schedule"),
-    "load-stopped": ("scheduled",),
-    "drained": ("subscription", "empty", "visible", "hidden", "delayed"),
-    "effects-read": ("subscription",),
-    "partition": ("subscription", "partition", "parents"),
-    "writer": ("file",),
-    "closed": (),
-    "aborted": ("reason",),
-    "replay-started": ("replay", "since", "until"),
-    "replay-ended": ("replay", "outcome"),
-    "depth": ("subscription", "visible", "hidden", "delayed"),
-    "iterator-age": ("subscription", "partition", "behind_ms"),
-    "consumer-started": ("consumer", "slot"),
-    "consumer-exited": ("consumer", "slot", "code"),
-    "fault-unproven": ("instance",),
-}
-_TIMES = frozenset(("due", "started", "enqueued", "since", "until"))
 _DAMAGED_MOST = 100
-_WORDS: Mapping[tuple[str, str], frozenset[str]] = {
-    ("sent", "outcome"): frozenset(("ok", "failed", "unknown")),
-    ("effect", "outcome"): frozenset(("applied", "skipped", "failed")),
-    ("settled", "outcome"): frozenset(("ok", "failed", "unknown")),
-    ("settling", "action"): frozenset(("delete", "release", "extend", "checkpoint")),
-    ("settled", "action"): frozenset(("delete", "release", "extend", "checkpoint")),
-    ("fault", "phase"): frozenset(("start", "stop")),
-}
 
 
 def parse(line: bytes) -> Record | str:
@@ -128,29 +44,29 @@ def parse(line: bytes) -> Record | str:
 
 def _wrong(record: Record) -> str | None:
     """Why a record of a known event says nothing that could be judged; None if all is well, or the event is unknown."""
-    event = record["event"]
-    needed = _NEEDED_BY_MARK.get(str(record.get("name"))) if event == "mark" else _NEEDED.get(str(event))
-    if needed is None:
+    event = str(record["event"])
+    kind = kind_of(event, str(record.get("name")))
+    if kind is None or kind.needed is None:
         return None
-    for name in needed:
+    for name in kind.needed:
         if record.get(name) is None:
             return f"{event} without `{name}`"
     for name, value in record.items():
-        allowed = _TYPES.get(name)
-        if allowed is None:
+        known = FIELDS.get(name)
+        if known is None or (allowed := known.json) is None:
             continue
         if type(value) not in allowed:
             return f"`{name}` of {event} is {_brief(value)}"
-        if allowed is _NUMBER and value is not None:
+        if known.kind == "number" and value is not None:
             assert isinstance(value, int | float)
-            if not (0 <= value <= SECONDS_MAX if name == "hidden_s" else -TIME_MAX < value < TIME_MAX):
+            if not (0 <= value <= SECONDS_MAX if known.seconds else -TIME_MAX < value < TIME_MAX):
                 return f"`{name}` of {event} is {value}, beyond what can be"
-            if name in _TIMES and value < TIME_MIN:
+            if known.time and value < TIME_MIN:
                 return f"`{name}` of {event} is {value}{_of_another_unit(value)}"
-        elif allowed is _TEXTS and isinstance(value, list) and not all(isinstance(item, str) for item in value):
+        elif known.kind == "texts" and isinstance(value, list) and not all(isinstance(item, str) for item in value):
             return f"`{name}` of {event} is {_brief(value)}"
-    for (kind, name), words in _WORDS.items():
-        if kind == event and record[name] not in words:
+    for name, words in kind.words.items():
+        if record[name] not in words:
             return f"`{name}` of {event} is {_brief(record[name])}; it must be one of {', '.join(sorted(words))}"
     if event == "intended" and record.get("attempt") == 1 and record.get("expect") is None:
         return "the first intended of a message without `expect`"
@@ -177,27 +93,23 @@ class Unknown:
     @property
     def near(self) -> str | None:
         """The known name that it may be meant for."""
-        known: Mapping[str, object] = {"event": {**_KNOWN, "mark": ()}, "mark": _KNOWN_MARKS}.get(self.kind, {})
         if self.kind == "field":
-            known = dict.fromkeys(_KNOWN.get(self.of) or _KNOWN_MARKS.get(self.of.removeprefix("mark "), ()))
+            event, _, mark = self.of.partition(" ")
+            kind = kind_of(event, mark)
+            known = list(kind.fields) if kind else []
+        else:
+            known = [*EVENTS, "mark"] if self.kind == "event" else list(ALL_MARKS)
         return next(iter(get_close_matches(self.name, known, n=1)), None)
 
 
 def unknown_names(record: Record) -> tuple[Unknown, ...]:
     """What the format does not know of a record: its event or mark, or some of its fields."""
-    event = str(record["event"])
-    of = event
-    if event == "mark":
-        of = f"mark {record.get('name')}"
-        known = _KNOWN_MARKS.get(str(record.get("name")))
-        if known is None:
-            return (Unknown(kind="mark", name=str(record.get("name"))),)
-        known = ("name", *known)
-    else:
-        known = _KNOWN.get(event)
-        if known is None:
-            return (Unknown(kind="event", name=event),)
-    allowed = {"event", "at", "by", *known}
+    event, mark = str(record["event"]), str(record.get("name"))
+    kind = kind_of(event, mark)
+    if kind is None:
+        return (Unknown(kind="mark", name=mark) if event == "mark" else Unknown(kind="event", name=event),)
+    of = f"mark {mark}" if event == "mark" else event
+    allowed = {"event", "at", "by", *(["name"] if event == "mark" else []), *kind.fields}
     return tuple(Unknown(kind="field", name=name, of=of) for name in record if name not in allowed)
 
 

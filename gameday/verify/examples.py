@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gameday.verify.load import FIELDS, Loaded
+from gameday.verify.load import COLUMNS, Loaded
 
 MOST = 3
 # A message's timeline is evidence for a person; one that was retried a thousand times is cut in the middle.
@@ -18,7 +18,8 @@ _DEDUPLICATED = (
 )
 # What somebody reads at the end of the run; the message's life was over by then.
 _READ_BACK = ("dead", "effects")
-_SHOWN = [(field, column) for field, column, _ in FIELDS if field not in ("event", "at", "id", "params", "parents")]
+_LEFT_OUT = ("event", "at", "id", "params", "parents")
+_SHOWN = [(field.name, column) for column, field in COLUMNS.items() if field.name not in _LEFT_OUT]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,7 @@ from gameday.history.errors import HistoryError, NotARun, UsageError
 from gameday.history.manifest import FILE as MANIFEST
 from gameday.history.manifest import Manifest
 from gameday.history.reader import Scan, Unknown, records
+from gameday.history.schema import FIELDS, Field
 from gameday.history.writer import DIRECTORY
 from gameday.verify.pairing import Told, pair
 
@@ -42,58 +43,8 @@ Progress = Callable[[str], None]
 MEMORY_LIMIT = "480MB"
 THREADS = 2
 
-# A column of `raw` for each field that a check reads: its name in the record, its name in the tables, its type.
-# `at`, `group` and `partition` are words of SQL's own.
-FIELDS: tuple[tuple[str, str, str], ...] = (
-    ("event", "event", "VARCHAR"),
-    ("at", "at_ns", "BIGINT"),
-    ("id", "id", "VARCHAR"),
-    ("attempt", "attempt", "BIGINT"),
-    ("producer", "producer", "VARCHAR"),
-    ("group", "grp", "VARCHAR"),
-    ("seq", "seq", "BIGINT"),
-    ("due", "due_ns", "BIGINT"),
-    ("expect", "expect", "VARCHAR[]"),
-    ("poison", "poison", "BOOLEAN"),
-    ("started", "started_ns", "BIGINT"),
-    ("outcome", "outcome", "VARCHAR"),
-    ("error", "error", "VARCHAR"),
-    ("broker_id", "broker_id", "VARCHAR"),
-    ("broker_seq", "broker_seq", "VARCHAR"),
-    ("partition", "part", "VARCHAR"),
-    ("call", "call", "VARCHAR"),
-    ("entry", "entry", "BIGINT"),
-    ("subscription", "s", "VARCHAR"),
-    ("consumer", "consumer", "VARCHAR"),
-    ("batch", "batch", "VARCHAR"),
-    ("receives", "receives", "BIGINT"),
-    ("enqueued", "enqueued_ns", "BIGINT"),
-    ("hidden_s", "hidden_s", "DOUBLE"),
-    ("intact", "intact", "BOOLEAN"),
-    ("action", "action", "VARCHAR"),
-    ("applied", "applied", "BIGINT"),
-    ("fault", "fault", "VARCHAR"),
-    ("instance", "instance", "VARCHAR"),
-    ("phase", "phase", "VARCHAR"),
-    ("label", "label", "VARCHAR"),
-    ("targets", "targets", "VARCHAR[]"),
-    ("params", "params", "JSON"),
-    ("name", "name", "VARCHAR"),
-    ("empty", "empty", "BOOLEAN"),
-    ("scheduled", "scheduled", "BIGINT"),
-    ("parents", "parents", "VARCHAR[]"),
-    ("reason", "reason", "VARCHAR"),
-    ("replay", "replay", "VARCHAR"),
-    ("since", "since_ns", "BIGINT"),
-    ("until", "until_ns", "BIGINT"),
-)
-# The fields that name something of a run, and so bear its tag where it shares its tables.
-NAMES = frozenset(
-    {
-        *("id", "producer", "expect", "broker_id", "call", "subscription", "consumer", "batch", "instance", "targets"),
-        "replay",
-    }
-)
+# The fields of a record that stand in the tables, each in a column.
+COLUMNS: Mapping[str, Field] = {field.column: field for field in FIELDS.values() if field.column is not None}
 # Without what the scripts up to here make there is nothing to judge by.
 _LAST_THAT_ALL_NEED = "60_pairs.sql"
 _MAX_LINE_BYTES = 64 * 2**20
@@ -347,9 +298,9 @@ def _parse(
 ) -> None:
     """Fill `raw`, whose `line` grows within each file as the file's lines do."""
     shared = len(loaded) > 1
-    columns = ", ".join(f"'{field}': '{type}'" for field, _, type in FIELDS)
-    selected = ", ".join(f"{_column(field, type, tagged=shared)} AS {column}" for field, column, type in FIELDS)
-    declared = ", ".join(f"{column} {type}" for _, column, type in FIELDS)
+    columns = ", ".join(f"'{field.name}': '{field.sql}'" for field in COLUMNS.values())
+    selected = ", ".join(f"{_value(field, tagged=shared)} AS {column}" for column, field in COLUMNS.items())
+    declared = ", ".join(f"{column} {field.sql}" for column, field in COLUMNS.items())
     db.execute("SET preserve_insertion_order = true")
     db.execute(f"CREATE TABLE parsed (file INTEGER, run INTEGER, {declared})")
     links = []
@@ -383,14 +334,15 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _column(field: str, type: str, *, tagged: bool) -> str:
+def _value(field: Field, *, tagged: bool) -> str:
     """What of a record goes into the column of a field."""
-    if type == "BIGINT":
+    name = f'"{field.name}"'
+    if field.sql == "BIGINT":
         # What is beyond any time is damage, which the other reader names; here it must not overflow a sum.
-        return f'CASE WHEN "{field}" BETWEEN -{TIME_MAX} AND {TIME_MAX} THEN "{field}" END'
-    if tagged and field in NAMES:
-        return f'list_transform("{field}", lambda name: tag || name)' if type.endswith("[]") else f'tag || "{field}"'
-    return f'"{field}"'
+        return f"CASE WHEN {name} BETWEEN -{TIME_MAX} AND {TIME_MAX} THEN {name} END"
+    if tagged and field.names:
+        return f"list_transform({name}, lambda each: tag || each)" if field.kind == "texts" else f"tag || {name}"
+    return name
 
 
 def _account(loaded: Sequence[Loaded], scans: Mapping[int, _FileScan]) -> None:

@@ -1,0 +1,366 @@
+"""The one table of what a history's records hold: every field, event and mark that the record format knows.
+
+Who reads a history learns from here what a record must have and may have; who judges it, which columns there are; and
+the tables of docs/history.md are written from here. It promises that a field which is written is one that a check may
+read, or one that says for whom it is instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import NoneType
+from typing import Literal
+
+Kind = Literal["text", "texts", "number", "flag", "object", "any"]
+# What JSON may give for each. A text may have been written as a number: an id that looks like one.
+JSON: Mapping[Kind, frozenset[type]] = {
+    "text": frozenset((str, int, float, NoneType)),
+    "texts": frozenset((list, NoneType)),
+    "number": frozenset((int, float, NoneType)),
+    "flag": frozenset((bool, NoneType)),
+}
+_SQL: Mapping[Kind, str] = {
+    "text": "VARCHAR",
+    "texts": "VARCHAR[]",
+    "number": "BIGINT",
+    "flag": "BOOLEAN",
+    "object": "JSON",
+    "any": "VARCHAR",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """A field of one or more events. `column` is its name in the tables of the judge, where it has one.
+
+    `time`: it is a time in nanoseconds since 1970. `names`: it names something of the run (a message, a process, a
+    call), which is another thing in another run. `strict`: only a string will do. `seconds`: a duration in seconds.
+    `not_judged` says who reads a field that has no column.
+    """
+
+    name: str
+    kind: Kind
+    column: str | None = None
+    time: bool = False
+    names: bool = False
+    strict: bool = False
+    seconds: bool = False
+    not_judged: str | None = None
+
+    def __post_init__(self) -> None:
+        assert (self.column is None) == (self.not_judged is not None), f"{self.name}: a column, or who reads it instead"
+
+    @property
+    def sql(self) -> str:
+        """The type of its column."""
+        return "DOUBLE" if self.seconds else _SQL[self.kind]
+
+    @property
+    def json(self) -> frozenset[type] | None:
+        """The types of its value, if it is there; None where anything will do."""
+        return frozenset((str, NoneType)) if self.strict else JSON.get(self.kind)
+
+
+def _field(name: str, kind: Kind, column: str | None = None, **more: object) -> Field:
+    read_by_none = "not_judged" in more
+    return Field(name=name, kind=kind, column=None if read_by_none else column or name, **more)  # type: ignore[arg-type]
+
+
+_LIVE = "the live view and the report"
+# In the order of the columns. `at`, `group` and `partition` are words of SQL's own.
+FIELDS: Mapping[str, Field] = {
+    each.name: each
+    for each in (
+        _field("event", "any"),
+        _field("at", "number", "at_ns", time=True),
+        _field("by", "any", not_judged="nobody: each file has one writer"),
+        _field("id", "text", names=True),
+        _field("attempt", "number"),
+        _field("producer", "text", names=True),
+        _field("group", "text", "grp"),
+        _field("seq", "number"),
+        _field("due", "number", "due_ns", time=True),
+        _field("expect", "texts", names=True),
+        _field("bytes", "any", not_judged=_LIVE),
+        _field("poison", "flag"),
+        _field("started", "number", "started_ns", time=True),
+        _field("outcome", "text"),
+        _field("error", "text"),
+        _field("broker_id", "text", names=True),
+        _field("broker_seq", "text"),
+        _field("upstream_id", "text", names=True),
+        _field("partition", "text", "part"),
+        _field("call", "text", names=True),
+        _field("entry", "number"),
+        _field("subscription", "text", "s", names=True),
+        _field("consumer", "text", names=True),
+        _field("batch", "text", names=True),
+        _field("receives", "number"),
+        _field("enqueued", "number", "enqueued_ns", time=True),
+        _field("hidden_s", "number", seconds=True),
+        _field("intact", "flag"),
+        _field("action", "text"),
+        _field("applied", "number"),
+        _field("fault", "text"),
+        _field("instance", "text", names=True),
+        _field("phase", "text"),
+        _field("label", "text"),
+        _field("targets", "texts", names=True),
+        _field("params", "object"),
+        _field("name", "any"),
+        _field("empty", "flag"),
+        _field("scheduled", "number"),
+        _field("parents", "texts"),
+        _field("reason", "any"),
+        _field("replay", "text", names=True, strict=True),
+        _field("since", "number", "since_ns", time=True),
+        _field("until", "number", "until_ns", time=True),
+        _field("file", "any", not_judged="who looks for missing files"),
+        _field("start", "any", not_judged=_LIVE),
+        _field("schedule", "any", not_judged=_LIVE),
+        _field("visible", "any", not_judged=_LIVE),
+        _field("hidden", "any", not_judged=_LIVE),
+        _field("delayed", "any", not_judged=_LIVE),
+        _field("behind_ms", "any", not_judged=_LIVE),
+        _field("slot", "any", not_judged=_LIVE),
+        _field("code", "any", not_judged=_LIVE),
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordKind:
+    """An event or a mark: its fields besides `event`, `at` and `by` (a mark's `name`).
+
+    `needed`: those without which it says nothing, None where no check reads any of it; `words`: those whose values are
+    one of some words; `shapes`: what stands behind a field's name in the documents; `told`: when it is written, or what
+    it says.
+    """
+
+    fields: tuple[str, ...]
+    told: str
+    needed: tuple[str, ...] | None = ()
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shapes: Mapping[str, str] = field(default_factory=dict)
+
+
+_SENT = ("ok", "failed", "unknown")
+_ACTIONS = ("delete", "release", "extend", "checkpoint")
+_SETTLING = (
+    "id",
+    "subscription",
+    "consumer",
+    "batch",
+    "broker_id",
+    "action",
+    "hidden_s",
+    "partition",
+    "broker_seq",
+    "call",
+)
+EVENTS: Mapping[str, RecordKind] = {
+    "intended": RecordKind(
+        fields=("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison"),
+        needed=("id",),
+        shapes={"expect": "[subscription…]"},
+        told=(
+            "before **every** attempt; from the second on `id`, `attempt`, `producer` are enough. `id` names the "
+            "logical message: retries keep it. `seq` counts 1, 2, … per (producer, group). `due` is when the schedule "
+            "wanted it sent"
+        ),
+    ),
+    "sent": RecordKind(
+        fields=(
+            "id",
+            "attempt",
+            "started",
+            "outcome",
+            "error",
+            "broker_id",
+            "broker_seq",
+            "partition",
+            "call",
+            "entry",
+        ),
+        needed=("id", "outcome"),
+        words={"outcome": _SENT},
+        told=(
+            "after each attempt. A timeout, a reset or a lost reply is `unknown`; only an answer that proves the "
+            "message was not stored is `failed`. `call` names the API call, `entry` the place in its batch"
+        ),
+    ),
+    "received": RecordKind(
+        fields=(
+            "id",
+            "subscription",
+            "consumer",
+            "batch",
+            "started",
+            "broker_id",
+            "broker_seq",
+            "upstream_id",
+            "partition",
+            "group",
+            "receives",
+            "enqueued",
+            "hidden_s",
+            "intact",
+            "replay",
+        ),
+        needed=("id", "subscription"),
+        told=(
+            "before the handler sees it. `batch` names the receive call, unique in the run; `started` is when that "
+            "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
+            "id. `intact` is the checksum's answer"
+        ),
+    ),
+    "effect": RecordKind(
+        fields=("id", "subscription", "consumer", "batch", "started", "outcome"),
+        needed=("id", "subscription", "outcome"),
+        words={"outcome": ("applied", "skipped", "failed")},
+        told=(
+            "after the handler; `started` is when the write to the store began. `skipped`: an idempotency guard found "
+            "it done"
+        ),
+    ),
+    "settling": RecordKind(
+        fields=_SETTLING,
+        needed=("subscription", "action"),
+        words={"action": _ACTIONS},
+        shapes={"hidden_s": "(extend)", "broker_seq": "(checkpoint)"},
+        told="before the call. `batch` is that of the receive; a checkpoint names the last record that it covers",
+    ),
+    "settled": RecordKind(
+        fields=(*_SETTLING, "started", "outcome", "error"),
+        needed=("subscription", "action", "outcome"),
+        words={"action": _ACTIONS, "outcome": _SENT},
+        told="after the answer. `call`, on both, names the call where several of one message may be open at once",
+    ),
+    "dead": RecordKind(
+        fields=("id", "subscription", "receives"),
+        needed=("id", "subscription"),
+        shapes={"receives": "(without the dead-letter queue's own reads)"},
+        told="for each message found in the dead-letter queue",
+    ),
+    "redriven": RecordKind(
+        fields=("id", "subscription"),
+        needed=("id", "subscription"),
+        told="before a dead letter is sent back",
+    ),
+    "effects": RecordKind(
+        fields=("id", "subscription", "applied"),
+        needed=("id", "subscription", "applied"),
+        told="at the end, read back from the effect store",
+    ),
+    "fault": RecordKind(
+        fields=("fault", "instance", "phase", "targets", "label", "params"),
+        needed=("fault", "phase"),
+        words={"phase": ("start", "stop")},
+        shapes={"targets": "[…]"},
+        told=(
+            "by the injector, before and after; `instance` pairs start with stop. Stop is when the harm is over: the "
+            "killed consumer's replacement polls, the stopped one continues"
+        ),
+    ),
+}
+# What anybody's history may tell of the run itself, and below what ours adds.
+MARKS: Mapping[str, RecordKind] = {
+    "load-started": RecordKind(
+        fields=("start", "schedule"),
+        needed=None,
+        told=(
+            "the load begins. For who watches: when the schedule begins, and [[seconds since then, messages due by "
+            "then], …], straight lines between"
+        ),
+    ),
+    "load-stopped": RecordKind(
+        fields=("scheduled",),
+        told="the load is over, and how many messages the schedule held",
+    ),
+    "drained": RecordKind(
+        fields=("subscription", "empty", "visible", "hidden", "delayed"),
+        needed=("subscription", "empty"),
+        shapes={"empty": "true/false"},
+        told="somebody looked whether it was empty; ours add what they saw, `visible`, `hidden`, `delayed`",
+    ),
+    "effects-read": RecordKind(
+        fields=("subscription",),
+        needed=("subscription",),
+        told="the effect store was read back: the `effects` records of this subscription are all there are",
+    ),
+    "partition": RecordKind(
+        fields=("subscription", "partition", "parents"),
+        needed=("subscription", "partition"),
+        shapes={"parents": "[…]"},
+        told="a partition of a stream, and those it came from",
+    ),
+    "writer": RecordKind(
+        fields=("file",),
+        needed=("file",),
+        shapes={"file": ": its name in `history/`"},
+        told="a process is about to be started, and this is its file",
+    ),
+    "closed": RecordKind(
+        fields=(),
+        needed=None,
+        told="the writer ends in good order; nothing follows",
+    ),
+    "aborted": RecordKind(
+        fields=("reason",),
+        needed=None,
+        told="the run ended before it was done",
+    ),
+}
+OUR_MARKS: Mapping[str, RecordKind] = {
+    "replay-started": RecordKind(
+        fields=("replay", "since", "until"),
+        needed=("replay", "since", "until"),
+        told=(
+            "everything that was published from `since` to `until` is sent to all subscriptions once more; `replay` "
+            "names it; written before the call"
+        ),
+    ),
+    "replay-ended": RecordKind(
+        fields=("replay", "outcome"),
+        needed=("replay", "outcome"),
+        told="`ok` if it ran to its end",
+    ),
+    "depth": RecordKind(
+        fields=("subscription", "visible", "hidden", "delayed"),
+        needed=None,
+        told=(
+            "the queue as the broker counts it, about once a second; of a stream, what stands after the checkpoints, "
+            "up to 1,000 a shard"
+        ),
+    ),
+    "iterator-age": RecordKind(
+        fields=("subscription", "partition", "behind_ms"),
+        needed=None,
+        told="how far a reader is behind its shard's tip, about once a second",
+    ),
+    "consumer-started": RecordKind(
+        fields=("consumer", "slot"),
+        needed=None,
+        told="a consumer process was started; `orders-2.1` is the first incarnation of slot `orders-2`",
+    ),
+    "consumer-exited": RecordKind(
+        fields=("consumer", "slot", "code"),
+        needed=None,
+        told="it ended, with its exit code (negative: the signal)",
+    ),
+    "fault-unproven": RecordKind(
+        fields=("instance",),
+        needed=None,
+        told=(
+            "nobody knows whether that fault struck, nor whether it is over. It has no stop, and the run is `vacuous` "
+            "as if it had never struck"
+        ),
+    ),
+}
+ALL_MARKS: Mapping[str, RecordKind] = {**MARKS, **OUR_MARKS}
+
+
+def kind_of(event: str, mark: str | None) -> RecordKind | None:
+    """What the format knows of an event, or of a mark by its name; None where it does not know it."""
+    return ALL_MARKS.get(mark or "") if event == "mark" else EVENTS.get(event)

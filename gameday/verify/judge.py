@@ -72,11 +72,11 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
         return _verdict(loaded[0], failed, with_examples=True)
 
 
-def judge_all(runs: Sequence[Path]) -> list[Verdict | NotARun]:
-    """Judge many small runs at once, which takes a tenth of the time that judging each alone does.
+def judge_all(runs: Sequence[Path], *, with_examples: bool = False) -> list[Verdict | NotARun]:
+    """Judge many small runs at once, which takes a sixth of the time that judging each alone does, or less.
 
-    The verdicts are the same, in the order of `runs`, but without examples; NotARun stands for a directory that cannot
-    be judged. Errors: HistoryError when a file cannot be read.
+    The verdicts are the same, in the order of `runs`, without examples unless they are asked for; NotARun stands for a
+    directory that cannot be judged. Errors: HistoryError when a file cannot be read.
     """
     verdicts: dict[Path, Verdict | NotARun] = {}
     alike: dict[tuple[int, int], list[tuple[Path, Manifest]]] = {}
@@ -94,7 +94,7 @@ def judge_all(runs: Sequence[Path]) -> list[Verdict | NotARun]:
             some = group[first : first + _AT_ONCE]
             with load(some, lambda text: None) as loaded:
                 failed = _find(loaded[0].tables, lambda text: None)
-                verdicts |= {each.directory: _verdict(each, failed, with_examples=False) for each in loaded}
+                verdicts |= {each.directory: _verdict(each, failed, with_examples=with_examples) for each in loaded}
     return [verdicts[run] for run in runs]
 
 

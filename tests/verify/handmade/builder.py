@@ -14,10 +14,11 @@ their file; at equal times the order of the calls is the order of the lines.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -422,10 +423,50 @@ class History:
         return f"{name}-{self._numbers[name]}"
 
 
+# Verdicts that are there before they are asked for, by what the run directory holds: see conftest.py.
+AHEAD: dict[bytes, Any] = {}
+_listening = False
+
+
+class _Heard(Exception):
+    """The first history of a test that is only called to see what it is."""
+
+    def __init__(self, run: Path) -> None:
+        super().__init__(run)
+        self.run = run
+
+
+def first_history(test: Callable[[], object]) -> Path | None:
+    """The run directory of the first history that a test has judged; None when it comes to none."""
+    global _listening
+    _listening = True
+    try:
+        test()
+    except _Heard as heard:
+        return heard.run
+    except BaseException:
+        # It will say so itself when it runs.
+        return None
+    finally:
+        _listening = False
+    return None
+
+
+def content(run: Path) -> bytes:
+    """What a run directory holds, in one number."""
+    digest = hashlib.blake2b()
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(run)} {len(data)} ".encode() + data)
+    return digest.digest()
+
+
 def judged(history: History, tmp_path: Path) -> Any:
     """Write the run and judge it: an object with `document` and `exit_code`. Errors: NotARun."""
     run = history.write(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
-    return importlib.import_module("gameday.verify.judge").judge(run)
+    if _listening:
+        raise _Heard(run)
+    return AHEAD.get(content(run)) or importlib.import_module("gameday.verify.judge").judge(run)
 
 
 def verdict_of(history: History, tmp_path: Path) -> Json:

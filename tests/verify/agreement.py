@@ -1,0 +1,102 @@
+"""The judge of the product and the slow reference judge, side by side on random small histories, legal and broken.
+
+The histories come from a simulated broker with kills, pauses, lost replies and planted defects. Where the two judges
+differ, one of them misreads the record format.
+
+    python -m tests.verify.agreement 0:10000        compare these seeds; exit code 1 if any differs
+    python -m tests.verify.agreement 4711           show how the two differ on one seed
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from gameday.history.errors import NotARun
+from gameday.verify.judge import Verdict, judge_all
+from tests.reference.judge import judge as reference
+from tests.reference.simulation import simulate
+
+_AT_ONCE = 400
+
+
+def _shown(document: dict[str, Any]) -> dict[str, Any]:
+    """What both judges must say alike. Of a damaged history nothing is judged, so there only that it is damaged."""
+    if document["damaged"]:
+        return {"damaged": True, "claims": [claim["verdict"] for claim in document["claims"]]}
+    counts = {
+        name: entry if isinstance(entry, int) else entry["count"] for name, entry in document["anomalies"].items()
+    }
+    return {
+        "anomalies": counts,
+        "claims": [(claim["verdict"], claim["checked"]) for claim in document["claims"]],
+        "torn": document["torn_lines"],
+    }
+
+
+def _told(verdict: Verdict | NotARun) -> dict[str, Any] | None:
+    return None if isinstance(verdict, NotARun) else _shown(verdict.document)
+
+
+def _expected(run: Path) -> dict[str, Any] | None:
+    try:
+        return _shown(reference(run))
+    except ValueError:
+        return None
+
+
+def differing(seeds: Iterable[int], directory: Path) -> list[int]:
+    """The seeds of those histories of which the two judges do not say the same."""
+    runs = {seed: directory / str(seed) for seed in seeds}
+    for seed, run in runs.items():
+        simulate(seed, run=run)
+    verdicts = judge_all(list(runs.values()))
+    return [
+        seed for (seed, run), verdict in zip(runs.items(), verdicts, strict=True) if _told(verdict) != _expected(run)
+    ]
+
+
+def show(seed: int, directory: Path) -> None:
+    """What the judge says of one history and what the reference says, where that is not the same."""
+    run = directory / str(seed)
+    simulate(seed, run=run)
+    (verdict,) = judge_all([run])
+    told, expected = _told(verdict) or {}, _expected(run) or {}
+    for part in told.keys() | expected.keys():
+        ours, theirs = told.get(part), expected.get(part)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            pairs = [(name, ours[name], theirs.get(name)) for name in ours]
+        elif isinstance(ours, list) and isinstance(theirs, list):
+            keys = [] if isinstance(verdict, NotARun) else [claim["key"] for claim in verdict.document["claims"]]
+            pairs = list(zip_longest(keys, ours, theirs))
+        else:
+            pairs = [(part, ours, theirs)]
+        for name, one, other in pairs:
+            if one != other:
+                print(f"{name}: the judge says {one}, the reference {other}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seeds", help="FROM:TO, or one seed")
+    first, colon, last = parser.parse_args().seeds.partition(":")
+    if not colon:
+        with tempfile.TemporaryDirectory() as directory:
+            show(int(first), Path(directory))
+        return 0
+    different: list[int] = []
+    for start in range(int(first), int(last), _AT_ONCE):
+        seeds = range(start, min(start + _AT_ONCE, int(last)))
+        with tempfile.TemporaryDirectory() as directory:
+            different += differing(seeds, Path(directory))
+        print(f"{seeds.stop - int(first)} compared; different: {different or 'none'}", flush=True)
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

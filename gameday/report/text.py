@@ -192,9 +192,9 @@ def _examples(name: str, entry: Mapping[str, Any], console: Console) -> None:
         where = f" on {example['subscription']}" if example.get("subscription") else ""
         kind = example.get("note") if list(_kinds(entry)) else None
         note = f" ({_NOTES.get(kind, kind)})" if kind else ""
-        console.print(
-            Text.assemble((name, "bold red"), f": message {example['id']}{where}{note}. Cause: {example['cause']}")
-        )
+        other = f", and message {example['other']['id']}" if "other" in example else ""
+        told = f": message {example['id']}{where}{note}{other}. Cause: {example['cause']}"
+        console.print(Text.assemble((name, "bold red"), told))
         timeline = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         timeline.add_column(justify="right", no_wrap=True)
         for _ in range(2):
@@ -217,7 +217,9 @@ def _line(event: Mapping[str, Any], subscription: str | None) -> tuple[str, str,
     if told.get("subscription") == subscription:
         told.pop("subscription", None)
     details = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
-    return event["event"], event.get("consumer") or event.get("producer") or "", details
+    # The records of the message that it suffered from stand among its own.
+    whose = f"{event['id']}: " if "id" in event else ""
+    return event["event"], event.get("consumer") or event.get("producer") or "", whose + details
 
 
 def _damage(damage: Mapping[str, Any]) -> str:

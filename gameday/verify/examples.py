@@ -48,10 +48,11 @@ class _Fault:
 
 # Of each anomaly the first few messages that show it, one of each note before a second one.
 _FOUND = f"""
-SELECT run, anomaly, s, id, note FROM (
+SELECT run, anomaly, s, id, note, other, other_s FROM (
     SELECT *, row_number() OVER (PARTITION BY run, anomaly ORDER BY turn, id, s, note) AS nth FROM (
         SELECT *, row_number() OVER (PARTITION BY run, anomaly, note ORDER BY id, s) AS turn
-        FROM (SELECT DISTINCT run, anomaly, s, id, note FROM found WHERE n > 0)))
+        FROM (SELECT run, anomaly, s, id, note, min(other) AS other, min(other_s) AS other_s
+              FROM found WHERE n > 0 GROUP BY ALL)))
 WHERE nth <= {MOST} ORDER BY anomaly, nth
 """
 
@@ -60,8 +61,11 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     """The first few messages that show `anomaly`, one of each note before a second one; for `vacuous` the reasons."""
     rows = [row for name, *row in loaded.rows(_FOUND) if name == anomaly]
     if anomaly == "vacuous":
-        return [{"reason": note} for _, _, note in rows]
-    return [_example(loaded, anomaly, s, id, note) for s, id, note in rows]
+        return [{"reason": note} for _, _, note, *_ in rows]
+    return [
+        _example(loaded, anomaly, s, id, note, None if other is None else (other, other_s))
+        for s, id, note, other, other_s in rows
+    ]
 
 
 def noted(loaded: Loaded) -> dict[str, dict[str, Any]]:
@@ -76,8 +80,15 @@ def noted(loaded: Loaded) -> dict[str, dict[str, Any]]:
     return told
 
 
-def _example(loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | None) -> dict[str, Any]:
+def _example(
+    loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | None, other: tuple[str, str] | None
+) -> dict[str, Any]:
+    """`other`: the message that it suffered from, if that is another one, and its subscription. Its records stand among
+    those of the message, each with the id that it is of."""
     events = _events(loaded, id)
+    across = (
+        [] if other is None or other[0] == id else [{"id": other[0]} | event for event in _events(loaded, other[0])]
+    )
     # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
     others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()
     faults = _faults(loaded, events, s, others)
@@ -86,8 +97,11 @@ def _example(loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | N
         "id": id,
         "subscription": s,
         **({"note": note} if note else {}),
+        **({"other": {"id": other[0], "subscription": other[1]}} if other else {}),
         "cause": _cause(events, faults) if swallowed_by is None else _DEDUPLICATED.format(other=swallowed_by),
-        "timeline": _cut(sorted([*events, *(line for fault in faults for line in fault.lines())], key=_moment)),
+        "timeline": _cut(
+            sorted([*events, *across, *(line for fault in faults for line in fault.lines())], key=_moment)
+        ),
     }
 
 

@@ -161,7 +161,10 @@ _COUNTS = "SELECT run, anomaly, sum(n)::BIGINT FROM found GROUP BY run, anomaly"
 def _find(tables: Tables, tell: Progress) -> dict[str, str]:
     """Run every check into the table `found`. Those that could not be carried out, each with the reason."""
     db, failed = tables.db, {}
-    db.execute("CREATE TABLE rows_found (anomaly VARCHAR, s VARCHAR, id VARCHAR, n BIGINT, note VARCHAR)")
+    db.execute(
+        "CREATE TABLE rows_found (anomaly VARCHAR, s VARCHAR, id VARCHAR, n BIGINT, note VARCHAR, other VARCHAR, "
+        "other_s VARCHAR)"
+    )
     for name, check in CHECKS.items():
         tell(f"checking {name}")
         try:
@@ -170,7 +173,8 @@ def _find(tables: Tables, tell: Progress) -> dict[str, str]:
             failed[name] = "; ".join([*tables.failed.values(), in_a_line(error)])
     # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     db.execute(
-        "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note "
+        "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note, "
+        "f.other, coalesce(f.other_s, f.s) AS other_s "
         "FROM rows_found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON f.s IS NULL AND m.id = f.id "
         "LEFT JOIN runs r ON f.s IS NULL AND r.tag = f.id"
     )

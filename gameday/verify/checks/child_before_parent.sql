@@ -13,13 +13,15 @@ WITH firsts AS (
     FROM rx x JOIN firsts f ON f.s = x.s AND f.id = x.id AND f.copy = x.copy AND x.file <> f.first.file
     WHERE clock_error() > 0 GROUP BY x.s, x.id, x.copy
 ), below AS (
-    SELECT d.s, d.ancestor, f.grp, f.first.file AS file, min(f.first.at_ns) AS at_ns, min(f.first.line) AS line
+    SELECT d.s, d.ancestor, f.grp, f.first.file AS file, min(f.first.at_ns) AS at_ns, min(f.first.line) AS line,
+           arg_min(f.id, f.first.at_ns) AS id
     FROM descendants d JOIN firsts f ON f.s = d.s AND f.part = d.descendant
     WHERE f.grp IS NOT NULL
-    GROUP BY ALL
+    GROUP BY d.s, d.ancestor, f.grp, f.first.file
 )
-SELECT DISTINCT f.s, f.id, 1 AS n, NULL AS note
+SELECT f.s, f.id, 1 AS n, NULL AS note, min(b.id) AS other
 FROM firsts f JOIN below b ON b.s = f.s AND b.ancestor = f.part AND b.grp = f.grp
 LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id AND e.copy = f.copy
 WHERE record_before(b.at_ns, b.file, b.line, f.first.at_ns, f.first.file, f.first.line)
-  AND coalesce(b.at_ns + clock_error() < e.at_ns OR b.file <> f.first.file, true);
+  AND coalesce(b.at_ns + clock_error() < e.at_ns OR b.file <> f.first.file, true)
+GROUP BY f.s, f.id;

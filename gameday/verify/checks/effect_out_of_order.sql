@@ -13,7 +13,7 @@ WITH elsewhere AS (
     FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id AND x.file <> p.first_call.file
     WHERE clock_error() > 0 GROUP BY x.s, x.id
 ), late AS (
-    SELECT p.s, p.id,
+    SELECT p.s, p.id, f.any_ns, f.same_line,
            NOT p.dead_letter OR coalesce(f.any_ns + clock_error() < p.looked_ns, false)
            -- An unanswered attempt of it may have stored another copy, which nobody saw die.
            OR (NOT p.unsure AND (coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false)
@@ -28,7 +28,8 @@ WITH elsewhere AS (
       AND (f.any_ns + clock_error() < p.handling.at_ns
            OR (f.same_ns < p.handling.at_ns AND coalesce(f.same_ns + clock_error() < e.at_ns, true)))
 )
-SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note FROM late
+SELECT l.s, l.id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note, o.other
+FROM late l LEFT JOIN overtaker('late', 'applied') o ON o.s = l.s AND o.id = l.id
 UNION ALL
 -- `close`: two of one group, applied first by different writers no further apart than their clocks may differ.
-SELECT s, id, 0, 'close' FROM too_close WHERE asks = 'applied';
+SELECT s, id, 0, 'close', NULL FROM too_close WHERE asks = 'applied';

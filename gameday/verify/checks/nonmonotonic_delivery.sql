@@ -6,7 +6,7 @@ WITH elsewhere AS (
     FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id AND x.file <> p.first.file
     WHERE clock_error() > 0 GROUP BY x.s, x.id
 ), late AS (
-    SELECT p.s, p.id, p.ever_dead OR p.first_redrive IS NOT NULL AS died,
+    SELECT p.s, p.id, f.any_ns, f.same_line, p.ever_dead OR p.first_redrive IS NOT NULL AS died,
            NOT (p.ever_dead OR p.first_redrive IS NOT NULL
                 OR (p.dead_letter AND NOT coalesce(f.any_ns + clock_error() < p.looked_ns, false)))
            -- An unanswered attempt of it may have stored another copy, which nobody saw die.
@@ -21,8 +21,9 @@ WITH elsewhere AS (
       AND (f.any_ns + clock_error() < p.first.at_ns
            OR (f.same_line < p.first.line AND coalesce(f.same_ns + clock_error() < e.at_ns, true)))
 )
-SELECT s, id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note
-FROM late WHERE blamed OR NOT died
+SELECT l.s, l.id, CASE WHEN blamed THEN 1 ELSE 0 END AS n, CASE WHEN NOT blamed THEN 'unread' END AS note, o.other
+FROM late l LEFT JOIN overtaker('late', 'received') o ON o.s = l.s AND o.id = l.id
+WHERE blamed OR NOT died
 UNION ALL
 -- `close`: two of one group, received first by different writers no further apart than their clocks may differ.
-SELECT s, id, 0, 'close' FROM too_close WHERE asks = 'received';
+SELECT s, id, 0, 'close', NULL FROM too_close WHERE asks = 'received';

@@ -257,6 +257,18 @@ FROM (SELECT asks, s, id, ns, file, lag(ns) OVER near AS before_ns, lag(file) OV
       WINDOW near AS (PARTITION BY asks, s, grp ORDER BY ns, file))
 WHERE before_file <> file AND ns - before_ns <= clock_error();
 
+-- Whom a message of `rows` (s, id, any_ns, same_line: what `followers` says of it) suffered from: of those of its group
+-- with that moment, or in that line, the first that is not known to stand before it.
+CREATE MACRO overtaker(rows, what) AS TABLE
+SELECT l.s, l.id, arg_min(b.id, (b.ns, b.line)) AS other
+FROM query_table(rows) l
+JOIN (SELECT DISTINCT s, id, grp, number, part, seq, producer FROM moments WHERE asks = what) a ON a.s = l.s AND a.id = l.id
+JOIN moments b ON b.asks = what AND b.s = l.s AND b.grp = a.grp AND b.id <> l.id
+              AND (b.ns = l.any_ns OR b.line = l.same_line)
+WHERE CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL AND a.part = b.part THEN a.number < b.number
+           WHEN a.producer = b.producer THEN a.seq < b.seq ELSE true END
+GROUP BY l.s, l.id;
+
 -- Proven by a later message of its group that was received. A redrive puts a message behind those that came after it, so
 -- then its group proves nothing.
 UPDATE missing SET proven = true

@@ -61,7 +61,7 @@ WITH moments AS (
 SELECT *, sum(to_place - from_place + 1) OVER (ORDER BY s, grp, from_place, id ROWS UNBOUNDED PRECEDING) AS covered
 FROM ranged WHERE from_place <= to_place;
 
-CREATE TABLE overtakes (s VARCHAR, id VARCHAR, line BIGINT, unread BOOLEAN);
+CREATE TABLE overtakes (s VARCHAR, id VARCHAR, line BIGINT, unread BOOLEAN, other VARCHAR);
 
 -- The overtakes among the places of the spans from one running count to another.
 CREATE MACRO overtakes_between(above, upto) AS TABLE
@@ -69,8 +69,8 @@ WITH reached AS (
     SELECT q.*, unnest(generate_series(q.from_place, q.to_place)) AS place
     FROM spans q WHERE q.covered > above AND q.covered <= upto
 )
-SELECT DISTINCT b.s, b.id, b.line,
-       a.needs_look AND NOT coalesce(b.at_ns + clock_error() < a.looked_ns, false) AS unread
+SELECT b.s, b.id, b.line,
+       a.needs_look AND NOT coalesce(b.at_ns + clock_error() < a.looked_ns, false) AS unread, min(a.id) AS other
 FROM reached a
 JOIN places b ON b.s = a.s AND b.grp = a.grp AND b.place = a.place
 LEFT JOIN rx mate ON mate.batch = b.batch AND mate.id = a.id AND mate.s = a.s AND mate.line < b.line
@@ -84,4 +84,5 @@ WHERE a.id <> b.id AND mate.line IS NULL
            THEN a.sent_number < b.sent_number AND NOT b.unsure
            ELSE a.producer = b.producer AND a.seq < b.seq
                 AND ((a.acked AND a.ended < b.began) OR a.one_call = b.one_call) END
-  AND NOT coalesce(a.copy_number >= b.copy_number, false);
+  AND NOT coalesce(a.copy_number >= b.copy_number, false)
+GROUP BY b.s, b.id, b.line, unread;

@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check localstack moto rehearse-localstack clean
+.PHONY: help setup run test check soak localstack moto rehearse-localstack clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -15,6 +15,15 @@ run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 
 test: $(VENV)/.dev ## Run the tests
 	@$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+
+# Seeds of the long tests, FROM:TO; CI takes a slice.
+AGREEMENT ?= 1000:11000
+SIMULATION ?= 1000:21000
+
+soak: $(VENV)/.dev ## Run the long tests: random histories and simulated runs by the thousand, and every scenario
+	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
+	@$(VENV)/bin/python -m tests.simulation --seeds $(SIMULATION)
+	@$(VENV)/bin/python -m gameday.run.rehearsal --target memory
 
 check: $(VENV)/.dev ## What CI runs: linters, types, tests
 	@$(VENV)/bin/ruff check .

@@ -1,7 +1,8 @@
 """The vocabulary of chaos: what a fault is, how an entry of the timeline is written, and what is planned of it.
 
-A fault is one pydantic model: its fields are what a scenario writes, its `strike` breaks, waits and heals. It promises
-that whatever it broke is healed when `strike` ends, whichever way it ends. What it may touch stands in chaos/stage.py.
+A fault is one pydantic model: its fields are what a scenario writes, its `inject` breaks, waits and heals. It promises
+that whatever it broke is healed when `inject` ends, whichever way it ends. What it may touch stands in
+chaos/fault_targets.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gameday.chaos.scene import Place, Scene
+from gameday.chaos.strike import Place, Strike
 from gameday.history.errors import UsageError
 from gameday.history.events import Value
 
@@ -42,8 +43,8 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Part = Annotated[float, Field(gt=0, le=1)]
 _Natural = Annotated[int, Field(ge=1)]
 
-Moment = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
-Seconds = Annotated[_Positive, Unit("duration")]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
+PositiveSeconds = Annotated[_Positive, Unit("duration")]
 Share = Annotated[_Part, Unit("share")]
 Count = Annotated[_Natural, Unit("count")]
 # An integer counts consumers, a float is a share of them: 1 is one consumer and 1.0 is all.
@@ -52,7 +53,7 @@ Extent = Annotated[_Positive | TimesVisibilityTimeout, Unit("duration-or-multipl
 
 
 class Entry(BaseModel):
-    """One entry of a scenario's timeline: when it strikes. Moments are seconds since the load began.
+    """One entry of a scenario's timeline: when it strikes, in seconds since the load began.
 
     `at` alone strikes once. `every` strikes again and again, the first time at `at` (without one: after `every`),
     each strike up to `jitter` later than its turn; nothing of it happens after `until` (default: the load's end).
@@ -60,16 +61,16 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
-    at: Moment | None = Field(
+    at: Seconds | None = Field(
         default=None, description="when it strikes, since the load began; with `every` when it strikes first"
     )
-    every: Seconds | None = Field(
+    every: PositiveSeconds | None = Field(
         default=None, description="strike again and again, so far apart; first at `at`, without one after `every`"
     )
-    jitter: Moment | None = Field(
+    jitter: Seconds | None = Field(
         default=None, description="with `every`: each strike comes up to so much later than its turn (default: none)"
     )
-    until: Seconds | None = Field(
+    until: PositiveSeconds | None = Field(
         default=None, description="with `every`: every strike is over by then (default: the end of the load)"
     )
 
@@ -106,7 +107,7 @@ class Fault(Entry, ABC):
     fault: str
 
     @abstractmethod
-    async def strike(self, scene: Scene) -> None:
+    async def inject(self, strike: Strike) -> None:
         """Break, wait, heal: on every exit, cancellation included. Errors: NotInjected when nothing can be broken."""
 
     @property
@@ -128,7 +129,7 @@ class ConsumerFault(Fault):
 class Lasting(BaseModel):
     """A fault that lasts `for` a while; without one until the load ends."""
 
-    for_: Seconds | None = Field(
+    for_: PositiveSeconds | None = Field(
         default=None, alias="for", description="how long it lasts (default: until the load ends)"
     )
 
@@ -147,8 +148,11 @@ class TimelineError(UsageError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Strike:
-    """A planned strike. `at_s` counts from the load's start; `entry` is the number of its entry in the scenario."""
+class PlannedStrike:
+    """A strike as the timeline plans it.
+
+    `at_s` counts from the start of the load; `entry` is the number of its entry in the scenario.
+    """
 
     at_s: float
     entry: int

@@ -84,7 +84,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
-        line = asyncio.create_task(_obey(worker))
+        obeying = asyncio.create_task(_obey(worker))
         try:
             await store.open()
             if leases is not None:
@@ -94,7 +94,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")
         drained = await _run_until_drained(worker, config.drain_timeout_s)
-        line.cancel()
+        obeying.cancel()
     finally:
         await store.close()
         if leases is not None:
@@ -134,7 +134,7 @@ async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool
 
 
 async def _obey(worker: BaseWorker) -> None:
-    """Take commands until the line ends, which is a command to drain."""
+    """Take commands until the input ends, which is a command to drain."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async for line in lines:

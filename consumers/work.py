@@ -139,7 +139,7 @@ M = TypeVar("M", bound=InHand)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Handling:
     """What came of handing a message over, with the records that tell it.
 
     `store_failed`: the message itself may be good, the effect store is in trouble.
@@ -220,7 +220,7 @@ class BaseWorker(ABC):
     def _hold(self, more: int) -> None:
         self.holding += more
 
-    async def _attempt(self, message: InHand) -> Attempt:
+    async def _hand_over(self, message: InHand) -> Handling:
         """Hand a message of ours to the handler. Errors: HistoryError."""
         try:
             outcome = await self.tools.handler(message)
@@ -230,12 +230,12 @@ class BaseWorker(ABC):
             say(f"the effect store failed on {message.id}: {error}")
             # Not definite means that the effect may be there: no record of an effect says exactly that.
             told = error.definite or message.applied
-            return Attempt(False, [message.failure_record()] if told else [], store_failed=True)
+            return Handling(False, [message.failure_record()] if told else [], store_failed=True)
         except Exception as error:
             if not isinstance(error, HandlerFailed):
                 say(f"the handler failed on {message.id}:\n{traceback.format_exc()}")
-            return Attempt(False, [message.failure_record()])
-        return Attempt(True, [] if outcome is None else [message.effect_record(outcome)])
+            return Handling(False, [message.failure_record()])
+        return Handling(True, [] if outcome is None else [message.effect_record(outcome)])
 
     async def back_off(self, failures: int) -> None:
         """Pause after that many failed calls in a row."""

@@ -1,4 +1,4 @@
-"""The load as a whole: hands out the lanes, keeps the common start, sums up, and holds the line to the conductor.
+"""The load as a whole: hands out the lanes, keeps the common start, sums up, and speaks with the conductor.
 
 It lives in Locust's local runner or in its master. It promises that the load starts for all users at one moment, when
 all of them stand by; that `done` is reported once, after every sending process has closed its history file; and that
@@ -262,7 +262,7 @@ class Lead:
         self.stop()
 
     def _listen(self) -> None:
-        """Obey the conductor until its end of the line is closed."""
+        """Obey the conductor until the input ends."""
         pending = b""
         while True:
             wait_read(STDIN)

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from gameday.chaos.base import ConsumerFault, Count, Lasting, Share
-from gameday.chaos.scene import LOOK_AGAIN_S, Scene
-from gameday.chaos.stage import Victim
+from gameday.chaos.fault_targets import Consumer
+from gameday.chaos.strike import LOOK_AGAIN_S, Strike
 
 
 class CrashAt(Lasting, ConsumerFault):
@@ -34,26 +34,26 @@ class CrashAt(Lasting, ConsumerFault):
             raise ValueError("either `nth` (the n-th message) or `share` (of the messages) says when it crashes")
         return self
 
-    async def strike(self, scene: Scene) -> None:
+    async def inject(self, strike: Strike) -> None:
         if self.share is not None:
-            disturbance = scene.disturbance("crash-at", point=self.point, share=self.share)
+            disturbance = strike.disturbance("crash-at", point=self.point, share=self.share)
             label = f"crash {self.point}, at {self.share * 100:g}% of the messages"
         else:
-            disturbance = scene.disturbance("crash-at", point=self.point, nth=self.nth)
+            disturbance = strike.disturbance("crash-at", point=self.point, nth=self.nth)
             label = f"crash {self.point}, message {self.nth}"
-        async with scene.disturbed(lambda _: disturbance, label=label) as struck:
+        async with strike.disturbed(lambda _: disturbance, label=label) as struck:
             if self.share is not None:
-                await scene.lasts(self.for_)
-            elif await scene.unless_over(self._all_crashed(scene, struck), self.for_):
-                await scene.until(lambda: len(scene.gone(struck)) == len(struck), scene.stage.answer_s)
+                await strike.lasts(self.for_)
+            elif await strike.unless_over(self._all_crashed(strike, struck), self.for_):
+                await strike.until(lambda: len(strike.gone(struck)) == len(struck), strike.targets.answer_s)
 
-    async def _all_crashed(self, scene: Scene, struck: Sequence[tuple[Victim, str]]) -> bool:
+    async def _all_crashed(self, strike: Strike, struck: Sequence[tuple[Consumer, str]]) -> bool:
         """Wait until it has struck in each place. A consumer that dies of something else leaves it to its successor."""
 
-        async def crashed(victim: Victim) -> None:
-            while await victim.report("fired", timeout_s=1.0, instance=scene.instance) is None:  # noqa: ASYNC110
+        async def crashed(consumer: Consumer) -> None:
+            while await consumer.report("fired", timeout_s=1.0, instance=strike.instance) is None:  # noqa: ASYNC110
                 # Between two processes of a place there is no event to wait for.
                 await asyncio.sleep(LOOK_AGAIN_S)
 
-        await scene.together(crashed(victim) for victim, _ in struck)
+        await strike.together(crashed(consumer) for consumer, _ in struck)
         return True

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import Fault
-from gameday.chaos.scene import Scene
-from gameday.chaos.stage import NotInjected
+from gameday.chaos.fault_targets import NotInjected
+from gameday.chaos.strike import Strike
 from gameday.transports.base import CallFailed
 
 
@@ -25,18 +25,18 @@ class Reshard(Fault):
     fault: Literal["reshard"]
     action: Literal["split", "merge"] = Field(default="split", description="what is done to the stream's shards")
 
-    async def strike(self, scene: Scene) -> None:
-        stream = scene.stage.stream
+    async def inject(self, strike: Strike) -> None:
+        stream = strike.targets.stream
         if stream is None:
             raise NotInjected("there is no stream to reshard")
-        scene.start(["stream"], label=self.action)
+        strike.start(["stream"], label=self.action)
         try:
             done = await stream.reshard(self.action)
         except CallFailed as error:
             if error.definite:
                 raise NotInjected(f"the {self.action} was refused: {error}") from error
-            scene.unhealed(fired=0, why=f"nobody knows what became of the {self.action}: {error}")
+            strike.unhealed(fired=0, why=f"nobody knows what became of the {self.action}: {error}")
             return
         # The call was only a wish; the new shards that the stream lists are counted.
         fired = 1 if done.children else 0
-        scene.stop(fired=fired, parents=list(done.parents), children=list(done.children))
+        strike.stop(fired=fired, parents=list(done.parents), children=list(done.children))

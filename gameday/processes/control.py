@@ -1,4 +1,4 @@
-"""The line between the conductor and a process that it started: commands down, reports up, and a lifeline.
+"""The control line between the conductor and a process that it started: commands down, reports up, and a lifeline.
 
 Commands are JSON lines on the child's standard input, reports are JSON lines on its standard output. End of file on
 the input means that the conductor is gone: the child drains and exits. A child that is stopped (SIGSTOP) cannot read

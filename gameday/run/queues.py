@@ -39,12 +39,12 @@ class Queues(Backlog):
         self._sources = {name: transport.source(addresses, name) for name in subscriptions}
         self._dead_letters = {name: transport.dead_letters(addresses, name) for name in subscriptions}
 
-    async def bury(self) -> int:
-        buried = 0
+    async def drain_dead_letters(self) -> int:
+        drained = 0
         for name, source in self._dead_letters.items():
             if source is not None:
-                buried += await self._read_to_the_end(name, source)
-        return buried
+                drained += await self._read_to_the_end(name, source)
+        return drained
 
     async def redrive(self) -> int:
         moved = 0
@@ -87,18 +87,18 @@ class Queues(Backlog):
         return len(held)
 
     async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
-        buried = 0
+        drained = 0
         while True:
             if deliveries := await self._dead(name, source):
                 outcomes = source.settled(await self._answer(source.delete(deliveries)), deliveries)
                 if not any(outcome == "ok" for outcome, _ in outcomes):
                     # They would come again for ever.
                     raise TargetError(f"{name}: dead letters cannot be deleted: {outcomes[0][1]}")
-                buried += sum(d.id is not None for d in deliveries)
+                drained += sum(d.id is not None for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.
             if (await self._depth_of(source)).total == 0:
-                return buried
+                return drained
             await asyncio.sleep(self.look_again_s)
 
     async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:

@@ -34,7 +34,7 @@ class Streams(Backlog):
         self._leases = leases
         self.reached: dict[str, dict[str, str | None]] = {}
 
-    async def bury(self) -> int:
+    async def drain_dead_letters(self) -> int:
         """A stream has no dead letters."""
         return 0
 

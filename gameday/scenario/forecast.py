@@ -17,7 +17,7 @@ from itertools import accumulate
 
 import orjson
 
-from gameday.chaos.base import ConsumerFault, Fault, Strike
+from gameday.chaos.base import ConsumerFault, Fault, PlannedStrike
 from gameday.chaos.faults.crash_at import CrashAt
 from gameday.chaos.faults.kill_consumer import KillConsumer
 from gameday.chaos.faults.lose_send_reply import LoseSendReply
@@ -37,7 +37,7 @@ from gameday.verify.bounds import DEFAULT_GRACE_S, FEW, QUANTILES, QUIET_FLOOR_S
 from gameday.verify.claims import RULES
 
 # A run in a thousand that proves nothing is nobody's trouble.
-_DOUBTFUL = 0.001
+_RARELY = 0.001
 _SAMPLE = 300
 # From the start of a replacement to its first poll, about.
 _START_S = 1.0
@@ -75,7 +75,7 @@ class _Window:
     """A strike from its start to about when its harm is over, in seconds since the load began; `stop_s` is infinite
     where only the end of the load ends it."""
 
-    strike: Strike
+    strike: PlannedStrike
     called: str
     start_s: float
     stop_s: float
@@ -120,25 +120,25 @@ class _Forecast:
 
     @cached_property
     def _meant(self) -> Mapping[str, float]:
-        """The share of all orders that is meant for each subscription."""
+        """The share of all events that is meant for each subscription."""
         return self._shares(self._topology)
 
     @cached_property
     def _gets(self) -> Mapping[str, float]:
-        """The share of all orders that reaches each subscription, as it is deployed."""
+        """The share of all events that reaches each subscription, as it is deployed."""
         deployed = replace(self._topology, subscriptions=[_as_deployed(spec) for spec in self._topology.subscriptions])
         missing = {spec.name for spec in self._topology.subscriptions if spec.deployed and spec.deployed.missing}
         return {name: 0.0 if name in missing else share for name, share in self._shares(deployed).items()}
 
     def _shares(self, topology: Topology) -> dict[str, float]:
-        """By a few hundred orders."""
+        """By sample events."""
         counts = dict.fromkeys(topology.names, 0)
-        for body in self._orders():
+        for body in self._events():
             for name in self._transport.expect(topology, body):
                 counts[name] += 1
         return {name: count / _SAMPLE for name, count in counts.items()}
 
-    def _orders(self, many: int = _SAMPLE) -> Iterator[str]:
+    def _events(self, many: int = _SAMPLE) -> Iterator[str]:
         # A longer filler is of no interest to any filter.
         payload_bytes = min(self._scenario.load.payload, 2048)
         for n in range(many):
@@ -162,13 +162,13 @@ class _Forecast:
         return list(accumulate(self._windows, _later))
 
     @cached_property
-    def _strikes(self) -> list[Strike]:
+    def _strikes(self) -> list[PlannedStrike]:
         consumers = dict.fromkeys(self._scenario.subscriptions, self._scenario.consumers.processes)
         return plan_timeline(
             self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._seed
         )
 
-    def _window(self, strike: Strike) -> _Window:
+    def _window(self, strike: PlannedStrike) -> _Window:
         fault, moment = strike.fault, f", at {strike.at_s:.3g} s" if strike.fault.every else ""
         return _Window(
             strike=strike,
@@ -177,7 +177,7 @@ class _Forecast:
             stop_s=strike.at_s + self._lasts_s(strike),
         )
 
-    def _lasts_s(self, strike: Strike) -> float:
+    def _lasts_s(self, strike: PlannedStrike) -> float:
         """From the start of its harm to the end: a consumer that died is replaced before it is over."""
         fault = strike.fault
         length_s = math.inf if fault.length_s is None else fault.length_s
@@ -193,7 +193,7 @@ class _Forecast:
         shape, end_s = self._scenario.shape, self._scenario.load.duration
         return max(shape.area(min(to_s, end_s)) - shape.area(min(from_s, end_s)), 0.0)
 
-    def _arrivals(self, strike: Strike, from_s: float, to_s: float) -> float:
+    def _arrivals(self, strike: PlannedStrike, from_s: float, to_s: float) -> float:
         """How many messages due between two moments come to where it strikes: the load, or the picked consumers."""
         due = self._due(from_s, to_s)
         if not isinstance(strike.fault, ConsumerFault):
@@ -244,19 +244,19 @@ class _Forecast:
             else:
                 shards += 1 if strike.fault.action == "split" else -1
         for number, fault in enumerate(self._scenario.chaos):
-            if text := self._doubt(fault, [strike for strike in self._strikes if strike.entry == number]):
+            if text := self._unlikely_to_strike(fault, [strike for strike in self._strikes if strike.entry == number]):
                 yield self._note(
                     ("chaos", number), f"{fault.fault} may strike nothing, and the run prove nothing: {text}"
                 )
 
-    def _doubt(self, fault: Fault, strikes: Sequence[Strike]) -> str | None:
+    def _unlikely_to_strike(self, fault: Fault, strikes: Sequence[PlannedStrike]) -> str | None:
         """Why one of the strikes of a fault may find nothing to strike. As if the picked consumers got their part."""
         share = getattr(fault, "share", None)
         lasts_s = math.inf if fault.length_s is None else fault.length_s
         come = [self._arrivals(strike, strike.at_s, strike.at_s + lasts_s) for strike in strikes]
         if share is not None:
             none = 1.0 - math.prod(1.0 - (1.0 - share) ** messages for messages in come)
-            if none <= _DOUBTFUL:
+            if none <= _RARELY:
                 return None
             return (
                 f"about {share * min(come):.2g} messages are in its share, and in {none:.1%} of all runs none. "
@@ -279,10 +279,10 @@ class _Forecast:
             said = list(self._absent_fields(model))
             if not share:
                 said = said or [
-                    f"none of {_SAMPLE} orders tried passes it. docs/scenario.md tells what an order holds."
+                    f"none of {_SAMPLE} sample events passes it. docs/scenario.md tells what an event holds."
                 ]
                 said = [
-                    f"{text} No order is then meant for {model.name}, and nothing is there to check" for text in said
+                    f"{text} No event is then meant for {model.name}, and nothing is there to check" for text in said
                 ]
             for text in said:
                 yield self._note((*path, key), text, self._empty(model.name) or None)
@@ -295,8 +295,8 @@ class _Forecast:
             if promise.filtered and share == 1.0 and self._claims("filter-correct"):
                 yield self._note(
                     (*path, key),
-                    f"each of {_SAMPLE} orders tried passes it, so nothing could come to {model.name} that should not; "
-                    "filter-correct can only find what is missing there",
+                    f"each of {_SAMPLE} sample events passes it, so nothing could come to {model.name} that should "
+                    "not; filter-correct can only find what is missing there",
                     ["filter-correct"],
                 )
             if promise.promises == "at-most-once":
@@ -318,9 +318,9 @@ class _Forecast:
         ]
 
     def _absent_fields(self, model: SubscriptionModel) -> Iterator[str]:
-        """The fields that a filter or a pattern asks for and no order has, each with the nearest one that is there."""
-        order = next(self._orders(1))
-        body, attributes = set(leaves_of(orjson.loads(order))), set(attributes_of(order))
+        """The fields that a filter or a pattern asks for and no event has, each with the nearest one that is there."""
+        event = next(self._events(1))
+        body, attributes = set(leaves_of(orjson.loads(event))), set(attributes_of(event))
         if model.pattern is not None:
             asked, there, no = event_pattern.fields(model.pattern), body, "no message has `{}`"
         elif model.filter is not None and model.filter_on == "body":
@@ -357,7 +357,7 @@ class _Forecast:
                 "above topology.visibility_timeout",
                 drained,
             )
-        if spec.redrive and (none := self._no_poison(1.0)) > _DOUBTFUL:
+        if spec.redrive and (none := self._no_poison(1.0)) > _RARELY:
             yield self._note(
                 ("topology", "redrive"),
                 f"{self._poison(1.0, none)}, and a run with no dead letter to move back ends with an error; raise "
@@ -404,7 +404,7 @@ class _Forecast:
             messages = self._scenario.shape.total * min(self._meant[name], self._gets[name])
             # As with birthdays: the chance that no two fall into the same group.
             none = math.exp(-messages * max(messages - 1.0, 0.0) / (2 * groups))
-            if messages and RULES[claim.claim].covers(promise) and none > _DOUBTFUL:
+            if messages and RULES[claim.claim].covers(promise) and none > _RARELY:
                 few[name] = messages
         if few:
             yield (
@@ -414,7 +414,7 @@ class _Forecast:
 
     def _dead_letter(self) -> Iterator[str]:
         for name, promise in self._promises.items():
-            if promise.dead_letter and (share := self._meant[name]) and (none := self._no_poison(share)) > _DOUBTFUL:
+            if promise.dead_letter and (share := self._meant[name]) and (none := self._no_poison(share)) > _RARELY:
                 yield f"{self._poison(share, none)}: there is nothing to check on {name}. Raise load.poison"
                 if not self._scenario.load.poison:
                     return

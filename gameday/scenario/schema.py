@@ -26,8 +26,8 @@ Schema = dict[str, Any]
 def schema() -> Schema:
     root = scenario.Body.model_json_schema(by_alias=True)
     properties = root["properties"]
-    properties["transport"] = {"enum": list(TRANSPORTS), **_told(properties["transport"])}
-    properties["load"] = {**_load(root["$defs"].pop("LoadSpec")), **_told(properties["load"])}
+    properties["transport"] = {"enum": list(TRANSPORTS), **_description_of(properties["transport"])}
+    properties["load"] = {**_load(root["$defs"].pop("LoadSpec")), **_description_of(properties["load"])}
     properties["chaos"] = {
         "type": "array",
         "items": {"oneOf": [_fault(name) for name in FAULTS]},
@@ -48,7 +48,7 @@ def _load(common: Schema) -> Schema:
     branches = []
     for name, model in SHAPES.items():
         own = _with_units(model, shape_units(model))["properties"]
-        shape = {"const": name, **_told(common["properties"]["shape"])}
+        shape = {"const": name, **_description_of(common["properties"]["shape"])}
         properties = {**own, **common["properties"], "shape": shape}
         # Without a `shape` it is the default one.
         default = name == common["properties"]["shape"]["default"]
@@ -92,7 +92,7 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
-def _told(written: Schema) -> Schema:
+def _description_of(written: Schema) -> Schema:
     """The description alone."""
     return {word: written[word] for word in ("description",) if word in written}
 
@@ -104,7 +104,7 @@ def _with_units(model: type[BaseModel], kinds: Mapping[str, str]) -> Schema:
     for key, kind in kinds.items():
         if kind in _UNITS:
             written = found["properties"][key]
-            found["properties"][key] = {**_UNITS[kind], **_told(written)}
+            found["properties"][key] = {**_UNITS[kind], **_description_of(written)}
     return found
 
 

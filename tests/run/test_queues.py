@@ -131,7 +131,7 @@ def recorded(writer: Writer) -> list[dict[str, Any]]:
 
 def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Writer) -> None:
     broker = Broker([(0, 0, 0)], dead_letters(25))
-    assert asyncio.run(queues(broker, writer).bury()) == 25
+    assert asyncio.run(queues(broker, writer).drain_dead_letters()) == 25
     assert broker.dead == []
     records = recorded(writer)
     assert sorted(record["id"] for record in records) == sorted(f"g-{n}" for n in range(25))
@@ -148,7 +148,7 @@ def test_dead_letters_that_cannot_be_deleted_end_the_reading(writer: Writer) -> 
             return {"Failed": [{"Id": e["Id"], "Code": "No", "SenderFault": True} for e in call.params["Entries"]]}
 
     with pytest.raises(TargetError, match="orders: dead letters cannot be deleted: No"):
-        asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).bury())
+        asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).drain_dead_letters())
 
 
 class Mover:

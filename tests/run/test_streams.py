@@ -122,6 +122,6 @@ def test_readers_that_come_forward_are_waited_for_though_no_fewer_are_counted(
 
 def test_a_stream_has_no_dead_letters(looked: Looked) -> None:
     async def scene() -> tuple[int, int]:
-        return await looked.streams.bury(), await looked.streams.redrive()
+        return await looked.streams.drain_dead_letters(), await looked.streams.redrive()
 
     assert asyncio.run(scene()) == (0, 0)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gameday.history.errors import RunError
 from gameday.history.writer import Writer
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import ReshardAction, Resharding
 
 Report = dict[str, Any]

@@ -14,7 +14,7 @@ from typing import Any
 from gameday.chaos.fault_targets import Consumer, FaultTargets, Fleet, NotInjected
 from gameday.history import events
 from gameday.history.events import Value
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 
 # A place in a fleet: the subscription, and the number of the member from 0.
 Place = tuple[str, int]
@@ -222,7 +222,8 @@ class Strike:
             if answer is not None:
                 self.stop(fired=int(answer["fired"]))
         if answer is None:
-            self.unhealed(fired=0, why="the load did not say how often it struck")
+            seen = await load.report("fired", timeout_s=0, instance=instance) is not None
+            self.unhealed(fired=int(seen), why="the load did not say how often it struck")
 
     def _write(self, phase: events.Phase) -> None:
         self.targets.writer.write(

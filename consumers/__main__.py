@@ -19,7 +19,6 @@ from typing import Any
 import orjson
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lease_stores import make_leases
@@ -31,7 +30,7 @@ from gameday.consumers.worker import Worker
 from gameday.history.errors import GamedayError, ProcessError, UsageError
 from gameday.history.writer import Writer
 from gameday.processes import control
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.aio import AioCarrier
 from gameday.transports.registry import TRANSPORTS

@@ -23,7 +23,7 @@ from gameday.history import events
 from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 
 # So often in a row may a consumer die before it is ready; then it cannot be started at all.
 _DEATHS_MAX = 3

@@ -320,7 +320,6 @@ class Reader:
     async def _checkpoint(self, covered: Sequence[StreamRecord]) -> bool:
         """Up to the last of `covered`; whether the shard is still ours to read."""
         worker, last = self._worker, covered[-1]
-        disturbances = worker.tools.disturbances
         intent = events.settling(
             id=last.id,
             subscription=worker.config.subscription,
@@ -332,7 +331,7 @@ class Reader:
         )
         worker.tools.writer.write(intent)
         for record in covered:
-            disturbances.crash("before-delete", record.key)
+            worker.crash("before-delete", record)
         started = worker.now()
         outcome: SendResult = "ok"
         why: str | None = None
@@ -345,7 +344,7 @@ class Reader:
             outcome, why = error.outcome, str(error)
             say(f"a checkpoint of {self.lease.shard} failed, so it is given back: {error}")
         for record in covered:
-            disturbances.crash("after-delete", record.key)
+            worker.crash("after-delete", record)
         worker.tools.writer.write(events.settled(intent, started=started, outcome=outcome, error=why))
         return outcome == "ok"
 

@@ -254,10 +254,9 @@ class Worker(BaseWorker):
 
     def _survive_deleting(self, messages: Sequence[QueueMessage]) -> list[QueueMessage]:
         """The messages whose delete really leaves: crash or lose some where a disturbance wants that."""
-        disturbances = self.tools.disturbances
         for message in messages:
-            disturbances.crash("before-delete", message.key)
-        lost = [message for message in messages if disturbances.loses_delete(message.key)]
+            self.crash("before-delete", message)
+        lost = [message for message in messages if self.tools.disturbances.struck("lose-delete", message.key)]
         if not lost:
             return list(messages)
         outcome: SettleOutcome = ("unknown", "timeout: the delete was lost on its way (lose-delete)")
@@ -284,7 +283,7 @@ class Worker(BaseWorker):
             outcomes = [(error.outcome, str(error))] * len(messages)
         if crash is not None:
             for message in messages:
-                self.tools.disturbances.crash(crash, message.key)
+                self.crash(crash, message)
         self._record(intents, started, outcomes)
 
     def _record(self, intents: Sequence[Record], started: int, outcomes: Sequence[SettleOutcome]) -> None:

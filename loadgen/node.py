@@ -24,10 +24,9 @@ from gameday.history.errors import HistoryError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.carriers import Carrier, carrier_for
 from gameday.loadgen.config import LoadConfig
-from gameday.loadgen.disturbances import Disturbances
 from gameday.loadgen.lanes import Feed, Lane, Tally
 from gameday.loadgen.sender import Sample, Sender
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance, Disturbances
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class Node:
         self._shared: SharedByLanes | None = None
         # Looking for credentials may switch to another user, which must not make it twice.
         self._making = BoundedSemaphore()
-        self._disturbances = Disturbances()
+        self._disturbances = Disturbances(report_first=lambda instance: self._say("fired", instance))
         for name, listener in {
             "lane": self._on_lane,
             "start": self._on_start,

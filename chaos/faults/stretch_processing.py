@@ -11,7 +11,7 @@ from pydantic import Field
 
 from gameday.chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, TimesVisibilityTimeout
 from gameday.chaos.strike import Strike
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 
 
 class StretchProcessing(Lasting, ConsumerFault):

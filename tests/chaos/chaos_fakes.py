@@ -14,7 +14,7 @@ from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.history import reader
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, ReshardAction, Resharding
 
 
@@ -98,6 +98,8 @@ class FakeLoad:
     def __init__(self, fleet: FakeFleet) -> None:
         self.fleet = fleet
         self.answers = True
+        # It tells of its first strike, and then no more.
+        self.silent_end = False
         self.reports: list[dict[str, Any]] = []
         self.armed: list[str] = []
 
@@ -108,7 +110,8 @@ class FakeLoad:
             if do == "arm":
                 self.armed.append(instance)
                 self.reports.append({"report": "armed", "instance": instance})
-            else:
+                self.reports.append({"report": "fired", "instance": instance})
+            elif not self.silent_end:
                 fired = 5 if instance in self.armed else 0
                 self.reports.append({"report": "disarmed", "instance": instance, "fired": fired})
 

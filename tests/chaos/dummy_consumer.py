@@ -21,7 +21,8 @@ from gameday.chaos.timeline import Runner, plan
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.child import Child
-from gameday.processes.control import Disturbance, continue_when_orphaned, report
+from gameday.processes.control import continue_when_orphaned, report
+from gameday.processes.disturbances import Disturbance
 
 DEADLINE_S = 20.0
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,21 +17,22 @@ from gameday.history.errors import HistoryError
 from gameday.transports.base import CallFailed, Resharding
 from tests.chaos.chaos_fakes import World, until
 
-# Each fault as a scenario might write it; of those that last, for longer than any test waits.
-ENTRIES: dict[str, dict[str, Any]] = {
-    "kill-consumer": {},
+# What a scenario must write of a fault; of one that must say how long it lasts, longer than any test waits.
+REQUIRED: dict[str, dict[str, Any]] = {
     "pause-consumer": {"for": 50.0},
-    "stretch-processing": {"to": {"times_visibility_timeout": 1.5}, "share": 0.1},
-    "fail-handler": {"share": 0.1},
+    "stretch-processing": {"to": {"times_visibility_timeout": 1.5}},
     "crash-at": {"point": "before-effect", "share": 0.01},
-    "lose-send-reply": {"share": 0.1},
-    "lose-delete": {"share": 0.1},
-    "throttle-sends": {"share": 0.1},
-    "reshard": {},
 }
-LASTING = [name for name in ENTRIES if name not in ("kill-consumer", "reshard")]
-ARMED = ("stretch-processing", "fail-handler", "crash-at", "lose-delete")
-LOAD = ("lose-send-reply", "throttle-sends")
+
+
+def entry(name: str, **fields: Any) -> dict[str, Any]:
+    return {"fault": name, "at": 0.0, **REQUIRED.get(name, {}), **fields}
+
+
+LASTING = [name for name, fault in FAULTS.items() if fault.model_validate(entry(name)).length_s != 0]
+ARMED = [name for name, fault in FAULTS.items() if "strike.disturbed(" in inspect.getsource(fault)]
+LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault)]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -44,14 +47,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", is_stopped)
     return world
-
-
-def entry(name: str, **fields: Any) -> dict[str, Any]:
-    return {"fault": name, "at": 0.0, **ENTRIES[name], **fields}
-
-
-def test_every_fault_is_tried_here() -> None:
-    assert ENTRIES.keys() == FAULTS.keys()
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -165,8 +160,16 @@ def test_a_load_that_does_not_answer_is_no_success(world: World, name: str) -> N
     assert world.did[-1][1] == "disarm"
 
 
+def test_a_load_that_struck_but_does_not_say_how_often_is_proven(world: World) -> None:
+    world.load.silent_end = True
+    (result,) = asyncio.run(world.strike(entry("throttle-sends"), heal=True))
+    assert (result.fired, result.error) == (1, "the load did not say how often it struck")
+    assert [record["phase"] for record in world.faults] == ["start"]
+    assert not [record for record in world.records if record.get("name") == "fault-unproven"]
+
+
 @pytest.mark.parametrize("name", ARMED)
-def test_an_order_that_never_struck_says_so(world: World, name: str) -> None:
+def test_a_disturbance_that_never_struck_says_so(world: World, name: str) -> None:
     world.fleet.fires = 0
     (result,) = asyncio.run(world.strike(entry(name), heal=True))
     assert (result.fired, result.error) == (0, "was in place, but never struck")
@@ -265,7 +268,7 @@ def test_pause_that_did_not_stop_anybody_is_no_success(world: World, monkeypatch
 
 
 def test_stretch_turns_a_multiple_into_seconds(world: World) -> None:
-    asyncio.run(world.strike(entry("stretch-processing"), entry("stretch-processing", to=9.0), heal=True))
+    asyncio.run(world.strike(entry("stretch-processing", share=0.1), entry("stretch-processing", to=9.0), heal=True))
     (multiple, slots), (absolute, _) = world.fleet.ever_armed
     assert (multiple.kind, multiple.seconds, multiple.share) == ("stretch-processing", 6.0, 0.1)
     assert absolute.seconds == 9.0
@@ -331,3 +334,20 @@ def test_where_there_is_no_stream_nothing_is_resharded(world: World) -> None:
     (result,) = asyncio.run(world.strike(entry("reshard")))
     assert result.error == "there is no stream to reshard"
     assert not world.did
+
+
+def test_somebody_asks_for_every_disturbance_that_a_fault_arms() -> None:
+    """Its kind is a word in two files; one that is misspelt would strike nothing."""
+
+    def named(method: str, *places: str) -> set[str]:
+        found = set()
+        for path in (path for place in places for path in (ROOT / place).glob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+                    (kind, *_) = node.args
+                    assert isinstance(kind, ast.Constant), f"{path}:{node.lineno} names no kind"
+                    found.add(kind.value)
+        return found
+
+    armed = named("disturbance", "chaos/faults")
+    assert armed and armed == named("struck", "consumers", "loadgen")

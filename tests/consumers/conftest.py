@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS, Handler
 from gameday.consumers.stores import make_store
@@ -25,6 +24,7 @@ from gameday.consumers.work import Tools
 from gameday.consumers.worker import Worker
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Addresses, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.effects import Begun, EffectStore, Key
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.worker import Worker
 from gameday.history import envelope, reader
 from gameday.history.events import Record
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Answer, Call, CallFailed, Outgoing
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.registry import TRANSPORTS

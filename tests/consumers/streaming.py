@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS, Handler
 from gameday.consumers.leases import Lease
@@ -22,6 +21,7 @@ from gameday.emulator.wire import Refused
 from gameday.history.clock import Clock
 from gameday.history.events import Record
 from gameday.history.writer import Writer
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, ReshardAction, Resharding
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint

@@ -104,16 +104,14 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
 
 
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
-    """The worker for what the transport's subscriptions are, and the service that it will call."""
-    transport = TRANSPORTS[config.transport]
-    if transport.kind == "queue":
-        queue = transport.source(config.addresses, config.subscription)
-        return Worker(config=config, name=name, tools=tools, source=queue), queue.depth().service
+    """The worker for what the subscription is consumed from, and the service that it will call."""
+    source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription)
+    if source.kind == "queue":
+        return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:
         raise UsageError(f"who reads a stream ({config.transport}) needs `leases`")
-    stream = transport.stream(config.addresses, config.subscription)
-    worker = StreamWorker(config=config, name=name, tools=tools, source=stream, leases=leases)
-    return worker, stream.shards().service
+    worker = StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases)
+    return worker, source.shards().service
 
 
 async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool:

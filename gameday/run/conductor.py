@@ -438,17 +438,12 @@ class _Conductor:
     def _backlog(
         self, addresses: Addresses, carrier: BotoCarrier, writer: Writer, leases: LeaseStore | None
     ) -> Backlog:
-        transport, names = self._context.transport, self._scenario.subscriptions
+        sources = {name: self._context.transport.subscription(addresses, name) for name in self._scenario.subscriptions}
         if leases is None:
-            return Queues(transport=transport, addresses=addresses, subscriptions=names, carrier=carrier, writer=writer)
-        return Streams(
-            transport=transport,
-            addresses=addresses,
-            subscriptions=names,
-            carrier=carrier,
-            writer=writer,
-            leases=leases,
-        )
+            queues = {name: source for name, source in sources.items() if source.kind == "queue"}
+            return Queues(sources=queues, carrier=carrier, writer=writer)
+        streams = {name: source for name, source in sources.items() if source.kind == "stream"}
+        return Streams(sources=streams, carrier=carrier, writer=writer, leases=leases)
 
     async def _start_observer(self, port: int, guard: Guard) -> None:
         """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
@@ -542,8 +537,7 @@ class _Conductor:
         )
 
     def _targets(self, load: Child, writer: Writer, addresses: Addresses, carrier: BotoCarrier) -> FaultTargets:
-        transport, (subscription, *_) = self._context.transport, self._scenario.subscriptions
-        stream = transport.stream(addresses, subscription) if transport.kind == "stream" else None
+        source = self._context.transport.subscription(addresses, self._scenario.subscriptions[0])
         hidden_s = self._scenario.topology.visibility_timeout
         return FaultTargets(
             fleets={fleet.config.subscription: fleet for fleet in self._fleets},
@@ -551,7 +545,7 @@ class _Conductor:
             load=load,
             writer=writer,
             seed=self._context.seed,
-            stream=Resharder(stream, carrier) if stream else None,
+            stream=Resharder(source, carrier) if source.kind == "stream" else None,
         )
 
     def _tell_strikes(self, results: list[StrikeResult]) -> None:

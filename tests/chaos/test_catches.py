@@ -31,6 +31,7 @@ from gameday.transports.base import Addresses, Outgoing, SubscriptionSpec, Topol
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 from tests.chaos.chaos_fakes import faults
 
 pytestmark = pytest.mark.live
@@ -155,7 +156,7 @@ class Arena:
         ]
 
     def empty(self) -> bool:
-        source = TRANSPORT.source(self.addresses, "orders")
+        source = sources.queue(TRANSPORT, self.addresses, "orders")
         return source.depth_of(self.carry(source.depth())).total == 0
 
     async def applied(self) -> dict[str, int]:

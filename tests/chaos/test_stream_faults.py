@@ -31,6 +31,7 @@ from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.judge import judge
+from tests import sources
 from tests.chaos.chaos_fakes import faults
 
 pytestmark = pytest.mark.live
@@ -63,7 +64,7 @@ class Arena:
         self.writer = Writer(run=run, name="conductor", clock=self.clock)
         self.carry = BotoCarrier(endpoint)
         self.addresses: Addresses = run_plan(TRANSPORT.provision(TOPOLOGY, run=run.name, tags={}), self.carry)
-        self.source = TRANSPORT.stream(self.addresses, "orders")
+        self.source = sources.stream(TRANSPORT, self.addresses, "orders")
         self.config = LoadConfig(
             run_dir=str(run),
             run=run.name,

@@ -20,6 +20,7 @@ from gameday.run.queues import Queues
 from gameday.transports.base import Addresses, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 
 ADDRESSES = Addresses(send_to="q", queues={"orders": "q"}, dead_letter_queues={"orders": "dlq"})
 
@@ -74,9 +75,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 def queues(broker: object, writer: Writer) -> Queues:
     return Queues(
-        transport=TRANSPORTS["sqs"],
-        addresses=ADDRESSES,
-        subscriptions=["orders"],
+        sources={"orders": sources.queue(TRANSPORTS["sqs"], ADDRESSES, "orders")},
         carrier=cast(BotoCarrier, broker),
         writer=writer,
     )

@@ -7,16 +7,19 @@ chaos/fault_targets.py.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gameday.chaos.strike import Place, Strike
 from gameday.history.errors import UsageError
 from gameday.history.events import Value
+from gameday.history.manifest import Kind
+from gameday.transports.base import Capability
 
 UnitKind = Literal["duration", "share", "count", "count-or-share", "duration-or-multiple"]
 
@@ -96,19 +99,70 @@ class Entry(BaseModel):
         return self
 
 
+class Arrivals(NamedTuple):
+    """How many messages are expected while a strike lasts: where it strikes, and with each of the consumers there."""
+
+    messages: float
+    with_each: float
+
+
 class Fault(Entry, ABC):
     """What can be broken: a subclass in a file of its own, and a line in chaos/registry.py.
 
-    The docstring, one line, describes it for people. `colour` (#rrggbb) marks it on graphs. `fault` is its name.
+    The docstring, one line, describes it for people. `colour` (#rrggbb) marks it on graphs. `fault` is its name. What
+    else there is to know of it before it strikes, its class says: a scenario is checked and forecast by that alone.
     """
 
     colour: ClassVar[str]
+    # What subscriptions of a kind lack, so that it has nothing to strike there.
+    missing_on: ClassVar[Mapping[Kind, str]] = {}
+    # It strikes the work of a handler, so the handler must do some.
+    needs_work: ClassVar[bool] = False
+    # What the target must be able to do, where not every target is.
+    needs: ClassVar[Capability | None] = None
+    # Consumers die of it. It is over when their replacements poll.
+    kills: ClassVar[bool] = False
 
     fault: str
 
     @abstractmethod
     async def inject(self, strike: Strike) -> None:
         """Break, wait, heal: on every exit, cancellation included. Errors: NotInjected when nothing can be broken."""
+
+    @property
+    def leaves_hidden(self) -> bool:
+        """Whether what its consumers hold when it strikes stays hidden, as nobody gives it back."""
+        return False
+
+    @property
+    def stops_sends(self) -> bool:
+        """Whether no message is accepted while it lasts."""
+        return False
+
+    def harm_s(self, arrivals_per_s: float) -> float:
+        """About how long its harm lasts, without the time that replacements need; infinite: until the load ends.
+
+        `arrivals_per_s`: how many messages come to each consumer that it strikes.
+        """
+        return math.inf if self.length_s is None else self.length_s
+
+    def may_strike_nothing(self, strikes: Sequence[Arrivals], *, rarely: float) -> str | None:
+        """Why one of its strikes may find nothing to strike, if that happens in more than `rarely` of all runs."""
+        share: float | None = getattr(self, "share", None)
+        if share is None:
+            return None
+        chance = 1.0 - math.prod(1.0 - (1.0 - share) ** messages for messages, _ in strikes)
+        if chance <= rarely:
+            return None
+        fewest = min(messages for messages, _ in strikes)
+        return (
+            f"about {share * fewest:.2g} messages are in its share, and in {chance:.1%} of all runs none. "
+            "Raise its `share`, its `for`, or the rate."
+        )
+
+    def reshape(self, shards: int) -> tuple[int, str | None]:
+        """How many shards a stream of so many has after it, and why it cannot strike, if it cannot."""
+        return shards, None
 
     @property
     def params(self) -> dict[str, Value]:

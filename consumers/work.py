@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
-from gameday.consumers.handlers import Handler, HandlerFailed
+from gameday.consumers.handlers import Handle, HandlerFailed
 from gameday.history import events
 from gameday.history.errors import HistoryError
 from gameday.history.events import EffectResult, Record
@@ -40,7 +40,7 @@ class Tools:
     writer: Writer
     carry: Callable[[Call], Awaitable[Answer]]
     store: EffectStore
-    handler: Handler
+    handler: Handle
     guard: Guard
     disturbances: Disturbances
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from gameday.chaos.base import Entry
 from gameday.chaos.base import units as fault_units
 from gameday.chaos.registry import FAULTS
-from gameday.consumers import guards
+from gameday.consumers.guards import GUARDS
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
@@ -219,17 +219,12 @@ def _shapes() -> Iterator[str]:
 
 
 def _guards() -> Iterator[str]:
-    """The table that the module opens with: where each guard breaks is what they are there to show."""
+    """Where each guard breaks is what they are there to show."""
     yield "## Guards"
     yield ""
     yield "The value of `consumers.guard`: what stands around an effect. Registered in `consumers/guards.py`."
     yield ""
-    table = [line for line in (guards.__doc__ or "").splitlines() if line.startswith("|")]
-    missing = [name for name in guards.GUARDS if not any(line.startswith(f"| {name} |") for line in table)]
-    if missing:
-        raise SystemExit(f"the docstring of consumers/guards.py does not tell where {', '.join(missing)} breaks")
-    yield from table
-    yield ""
+    yield from _table(("guard", "breaks"), [(name, guard.breaks) for name, guard in GUARDS.items()])
 
 
 def _listed(title: str, what: str, column: str, where: str) -> Iterator[str]:

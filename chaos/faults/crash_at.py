@@ -6,12 +6,13 @@ The consumer ends itself as a power cut would, between two steps that no signal 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gameday.chaos.base import ConsumerFault, Count, Lasting, Share
+from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Share
 from gameday.chaos.fault_targets import Consumer
 from gameday.chaos.strike import LOOK_AGAIN_S, Strike
 
@@ -20,6 +21,8 @@ class CrashAt(Lasting, ConsumerFault):
     """Let a consumer crash at a point of its work, at the n-th message or at a share of them."""
 
     colour: ClassVar[str] = "#ff7383"
+    needs_work: ClassVar[bool] = True
+    kills: ClassVar[bool] = True
 
     fault: Literal["crash-at"]
     point: Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"] = Field(
@@ -33,6 +36,27 @@ class CrashAt(Lasting, ConsumerFault):
         if (self.nth is None) == (self.share is None):
             raise ValueError("either `nth` (the n-th message) or `share` (of the messages) says when it crashes")
         return self
+
+    @property
+    def leaves_hidden(self) -> bool:
+        return self.point != "after-delete"
+
+    def harm_s(self, arrivals_per_s: float) -> float:
+        longest_s = super().harm_s(arrivals_per_s)
+        if self.nth is None:
+            return longest_s
+        return min(longest_s, self.nth / arrivals_per_s if arrivals_per_s else math.inf)
+
+    def may_strike_nothing(self, strikes: Sequence[Arrivals], *, rarely: float) -> str | None:
+        if self.nth is None:
+            return super().may_strike_nothing(strikes, rarely=rarely)
+        fewest = min(with_each for _, with_each in strikes)
+        if fewest >= self.nth:
+            return None
+        return (
+            f"it waits for message {self.nth} of a consumer, and about {fewest:.2g} come to each. "
+            "Lower `nth`, or let it strike earlier."
+        )
 
     async def inject(self, strike: Strike) -> None:
         if self.share is not None:

@@ -17,6 +17,7 @@ class FailHandler(Lasting, ConsumerFault):
     """Let the handler fail a share of the messages, after its work and before the effect, each time anew."""
 
     colour: ClassVar[str] = "#b877d9"
+    needs_work: ClassVar[bool] = True
 
     fault: Literal["fail-handler"]
     share: Share = Field(default=1.0, description="of the messages that are handled meanwhile")

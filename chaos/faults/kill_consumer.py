@@ -20,10 +20,16 @@ class KillConsumer(ConsumerFault):
     """Kill a consumer's process, while it holds messages; its replacement must take over."""
 
     colour: ClassVar[str] = "#c4162a"
+    kills: ClassVar[bool] = True
 
     fault: Literal["kill-consumer"]
     signal: Literal["KILL", "TERM"] = Field(default="KILL", description="KILL: a crash; TERM: a deployment")
     while_holding: bool = Field(default=True, description="wait, at most some seconds, until it holds a message")
+
+    @property
+    def leaves_hidden(self) -> bool:
+        # SIGTERM lets it finish, or give back, what it holds.
+        return self.signal == "KILL" and self.while_holding
 
     async def inject(self, strike: Strike) -> None:
         consumers = await strike.consumers()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from gameday.chaos.base import ConsumerFault, Lasting, Pick, Share
 from gameday.chaos.strike import Strike
+from gameday.history.manifest import Kind
 
 
 class LoseDelete(Lasting, ConsumerFault):
     """Lose a share of the deletes on their way to the broker: every such message comes again."""
 
     colour: ClassVar[str] = "#3274d9"
+    missing_on: ClassVar[Mapping[Kind, str]] = {"stream": "deletes"}
 
     fault: Literal["lose-delete"]
     share: Share = Field(default=1.0, description="the share of the deletes that is lost (default: all)")

@@ -21,6 +21,10 @@ class LoseSendReply(Lasting, Fault):
     fault: Literal["lose-send-reply"]
     share: Share = Field(default=1.0, description="the share of the send calls whose reply is lost (default: all)")
 
+    @property
+    def stops_sends(self) -> bool:
+        return self.share == 1.0
+
     async def inject(self, strike: Strike) -> None:
         disturbance = strike.disturbance("lose-send-reply", share=self.share)
         label = f"the replies to {self.share * 100:g}% of the send calls are lost"

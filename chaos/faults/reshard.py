@@ -7,6 +7,7 @@ consumers then read the parents to their end before the children is what it is t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -14,16 +15,29 @@ from pydantic import Field
 from gameday.chaos.base import Fault
 from gameday.chaos.fault_targets import NotInjected
 from gameday.chaos.strike import Strike
-from gameday.transports.base import CallFailed
+from gameday.history.manifest import Kind
+from gameday.transports.base import CallFailed, Capability
 
 
 class Reshard(Fault):
     """Split the stream's widest shard, or merge its two narrowest neighbours, while records come in."""
 
     colour: ClassVar[str] = "#00a3a3"
+    missing_on: ClassVar[Mapping[Kind, str]] = {"queue": "shards"}
+    needs: ClassVar[Capability | None] = "reshard"
 
     fault: Literal["reshard"]
     action: Literal["split", "merge"] = Field(default="split", description="what is done to the stream's shards")
+
+    def reshape(self, shards: int) -> tuple[int, str | None]:
+        if self.action == "split":
+            return shards + 1, None
+        if shards < 2:
+            return shards, (
+                "there is one shard then, and nothing to merge it with, so the fault cannot strike; raise "
+                "topology.shards, or split before"
+            )
+        return shards - 1, None
 
     async def inject(self, strike: Strike) -> None:
         stream = strike.targets.stream

@@ -22,6 +22,10 @@ class ThrottleSends(Lasting, Fault):
     fault: Literal["throttle-sends"]
     share: Share = Field(default=0.5, description="the share of the messages that is refused (default: half)")
 
+    @property
+    def stops_sends(self) -> bool:
+        return self.share == 1.0
+
     async def inject(self, strike: Strike) -> None:
         disturbance = strike.disturbance("throttle-sends", share=self.share)
         label = f"{self.share * 100:g}% of the messages in each send call are refused"

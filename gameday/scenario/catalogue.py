@@ -44,12 +44,12 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         from gameday.consumers.handlers import HANDLERS
 
         for name, handler in HANDLERS.items():
-            yield name, _first_line(handler)
+            yield name, _first_line(handler.handle)
     elif what == "guards":
         from gameday.consumers.guards import GUARDS
 
         for name, guard in GUARDS.items():
-            yield name, _first_line(guard)
+            yield name, _first_line(guard.stand_around)
     elif what == "shapes":
         from gameday.loadgen.shapes import SHAPES
 

@@ -18,7 +18,7 @@ import pytest
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.guards import GUARDS
-from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.handlers import HANDLERS, Handle
 from gameday.consumers.stores import make_store
 from gameday.consumers.work import Tools
 from gameday.consumers.worker import Worker
@@ -60,7 +60,7 @@ def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
     """Makes a bench: the batches that the queue answers with, a handler of its own, changed configuration."""
 
     def make(
-        *batches: list[dict[str, Any]] | CallFailed, handler: str | Handler = "reference", **changes: Any
+        *batches: list[dict[str, Any]] | CallFailed, handler: str | Handle = "reference", **changes: Any
     ) -> Bench:
         changed = replace(config, **changes)
         queue = ScriptedQueue(list(batches), history=lambda: read_history(run, "orders-1.1"))

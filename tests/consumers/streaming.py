@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.guards import GUARDS
-from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.handlers import HANDLERS, Handle
 from gameday.consumers.leases import Lease
 from gameday.consumers.stream import StreamWorker
 from gameday.consumers.work import Tools
@@ -152,7 +152,7 @@ class World:
         self,
         name: str,
         *,
-        handler: str | Handler = "reference",
+        handler: str | Handle = "reference",
         carry: Callable[[Call], Awaitable[Answer]] | None = None,
         leases: Any = None,
         store: Any = None,

@@ -22,9 +22,10 @@ from gameday.consumers.guards import GUARDS
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
-from gameday.scenario import model as scenario
+from gameday.scenario import model
+from gameday.scenario import reading as scenario
 from gameday.scenario.catalogue import catalogue
-from gameday.scenario.model import short_bound
+from gameday.scenario.claims import short_bound
 from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claim_texts import CLAIM_TEXTS, ClaimText
@@ -276,7 +277,7 @@ def _refusals() -> str:
         whys = []
         for product in (MINISTACK, LOCALSTACK, MOTO, MEMORY):
             gaps = product.gaps_of(TRANSPORTS[read.transport])
-            whys.append("; ".join(gaps[need] for need in scenario.needs_of(read) if need in gaps))
+            whys.append("; ".join(gaps[need] for need in model.needs_of(read) if need in gaps))
         if any(whys):
             rows.append((f"`{name}`", *(f"refused: {why}" if why else "runs" for why in whys)))
     head = ("refused scenario", "`embedded` (MiniStack)", "LocalStack 4.14", "moto", "`memory`")

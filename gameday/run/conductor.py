@@ -25,6 +25,7 @@ from gameday.chaos.timeline import Runner, StrikeResult
 from gameday.chaos.timeline import plan as plan_timeline
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
+from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.stores import make_store
@@ -49,7 +50,7 @@ from gameday.run.replay import Replay
 from gameday.run.resharding import Resharder
 from gameday.run.streams import Streams
 from gameday.scenario.forecast import forecast
-from gameday.scenario.model import NO_EFFECTS, Scenario, needs_of
+from gameday.scenario.model import Scenario, needs_of
 from gameday.targets.start import start as start_target
 from gameday.targets.target import Kind, Target
 from gameday.transports.base import Addresses, CallFailed, Depth, Replayer, Topology
@@ -327,7 +328,7 @@ class _Conductor:
             writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
 
     async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
-        if self._scenario.consumers.handler in NO_EFFECTS:
+        if not HANDLERS[self._scenario.consumers.handler].has_effects:
             return
         self._view.phase("reading the effects back")
         for name in self._scenario.subscriptions:

@@ -59,9 +59,7 @@ def config(run: Path) -> ConsumerConfig:
 def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
     """Makes a bench: the batches that the queue answers with, a handler of its own, changed configuration."""
 
-    def make(
-        *batches: list[dict[str, Any]] | CallFailed, handler: str | Handle = "reference", **changes: Any
-    ) -> Bench:
+    def make(*batches: list[dict[str, Any]] | CallFailed, handler: str | Handle = "reference", **changes: Any) -> Bench:
         changed = replace(config, **changes)
         queue = ScriptedQueue(list(batches), history=lambda: read_history(run, "orders-1.1"))
         store = DictStore()

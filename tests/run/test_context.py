@@ -11,7 +11,8 @@ from gameday.history.clock import NS_PER_S
 from gameday.history.errors import NotARun, TargetError
 from gameday.history.manifest import load
 from gameday.run.context import RunContext
-from gameday.scenario import model as scenario
+from gameday.scenario import model
+from gameday.scenario import reading as scenario
 from gameday.targets.products import AWS, LOCALSTACK, MINISTACK, UNKNOWN, Product
 from gameday.targets.target import Target
 from gameday.transports.endpoint import Endpoint
@@ -53,11 +54,11 @@ def test_a_topic_that_delivers_late_is_waited_for(tmp_path: Path, product: Produ
 def test_a_filter_that_the_target_reads_otherwise_is_refused_before_the_run(tmp_path: Path) -> None:
     policy = "topology.subscriptions=[{name: a, filter_on: body, filter: {detail: {items: {sku: [SKU-001]}}}}]"
     asked = context(tmp_path, policy, "claims=[no-loss]", "chaos=[]")
-    assert scenario.needs_of(asked.scenario) == ["filter-arrays"]
+    assert model.needs_of(asked.scenario) == ["filter-arrays"]
     with pytest.raises(TargetError, match=r"filter-arrays: MiniStack's SNS does not look into the objects of an array"):
-        target(MINISTACK).refuse_gaps(asked.transport, scenario.needs_of(asked.scenario))
-    target(LOCALSTACK).refuse_gaps(asked.transport, scenario.needs_of(asked.scenario))
-    assert scenario.needs_of(context(tmp_path).scenario) == []
+        target(MINISTACK).refuse_gaps(asked.transport, model.needs_of(asked.scenario))
+    target(LOCALSTACK).refuse_gaps(asked.transport, model.needs_of(asked.scenario))
+    assert model.needs_of(context(tmp_path).scenario) == []
 
 
 def test_the_users_promise_stands_in_the_manifest_as_the_users(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from gameday.history.manifest import Claim
 from gameday.loadgen.schedule import Schedule
 from gameday.scenario import document
-from gameday.scenario import model as scenario
+from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import Note, forecast
 from gameday.scenario.model import Scenario
 from gameday.transports.registry import TRANSPORTS

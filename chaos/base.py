@@ -1,21 +1,25 @@
 """The vocabulary of chaos: what a fault is, how an entry of the timeline is written, and what is planned of it.
 
-A fault is one pydantic model: its fields are what a scenario writes, its `strike` breaks, waits and heals. It promises
-that whatever it broke is healed when `strike` ends, whichever way it ends. What it may touch stands in chaos/stage.py.
+A fault is one pydantic model: its fields are what a scenario writes, its `inject` breaks, waits and heals. It promises
+that whatever it broke is healed when `inject` ends, whichever way it ends. What it may touch stands in
+chaos/fault_targets.py.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gameday.chaos.scene import Place, Scene
+from gameday.chaos.strike import Place, Strike
 from gameday.history.errors import UsageError
 from gameday.history.events import Value
+from gameday.history.manifest import Kind
+from gameday.transports.base import Capability
 
 UnitKind = Literal["duration", "share", "count", "count-or-share", "duration-or-multiple"]
 
@@ -42,8 +46,8 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Part = Annotated[float, Field(gt=0, le=1)]
 _Natural = Annotated[int, Field(ge=1)]
 
-Moment = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
-Seconds = Annotated[_Positive, Unit("duration")]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
+PositiveSeconds = Annotated[_Positive, Unit("duration")]
 Share = Annotated[_Part, Unit("share")]
 Count = Annotated[_Natural, Unit("count")]
 # An integer counts consumers, a float is a share of them: 1 is one consumer and 1.0 is all.
@@ -52,7 +56,7 @@ Extent = Annotated[_Positive | TimesVisibilityTimeout, Unit("duration-or-multipl
 
 
 class Entry(BaseModel):
-    """One entry of a scenario's timeline: when it strikes. Moments are seconds since the load began.
+    """One entry of a scenario's timeline: when it strikes, in seconds since the load began.
 
     `at` alone strikes once. `every` strikes again and again, the first time at `at` (without one: after `every`),
     each strike up to `jitter` later than its turn; nothing of it happens after `until` (default: the load's end).
@@ -60,16 +64,16 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
-    at: Moment | None = Field(
+    at: Seconds | None = Field(
         default=None, description="when it strikes, since the load began; with `every` when it strikes first"
     )
-    every: Seconds | None = Field(
+    every: PositiveSeconds | None = Field(
         default=None, description="strike again and again, so far apart; first at `at`, without one after `every`"
     )
-    jitter: Moment | None = Field(
+    jitter: Seconds | None = Field(
         default=None, description="with `every`: each strike comes up to so much later than its turn (default: none)"
     )
-    until: Seconds | None = Field(
+    until: PositiveSeconds | None = Field(
         default=None, description="with `every`: every strike is over by then (default: the end of the load)"
     )
 
@@ -95,19 +99,70 @@ class Entry(BaseModel):
         return self
 
 
+class Arrivals(NamedTuple):
+    """How many messages are expected while a strike lasts: where it strikes, and with each of the consumers there."""
+
+    messages: float
+    with_each: float
+
+
 class Fault(Entry, ABC):
     """What can be broken: a subclass in a file of its own, and a line in chaos/registry.py.
 
-    The docstring, one line, describes it for people. `colour` (#rrggbb) marks it on graphs. `fault` is its name.
+    The docstring, one line, describes it for people. `colour` (#rrggbb) marks it on graphs. `fault` is its name. What
+    else there is to know of it before it strikes, its class says: a scenario is checked and forecast by that alone.
     """
 
     colour: ClassVar[str]
+    # What subscriptions of a kind lack, so that it has nothing to strike there.
+    missing_on: ClassVar[Mapping[Kind, str]] = {}
+    # It strikes the work of a handler, so the handler must do some.
+    needs_work: ClassVar[bool] = False
+    # What the target must be able to do, where not every target is.
+    needs: ClassVar[Capability | None] = None
+    # Consumers die of it. It is over when their replacements poll.
+    kills: ClassVar[bool] = False
 
     fault: str
 
     @abstractmethod
-    async def strike(self, scene: Scene) -> None:
+    async def inject(self, strike: Strike) -> None:
         """Break, wait, heal: on every exit, cancellation included. Errors: NotInjected when nothing can be broken."""
+
+    @property
+    def leaves_hidden(self) -> bool:
+        """Whether what its consumers hold when it strikes stays hidden, as nobody gives it back."""
+        return False
+
+    @property
+    def stops_sends(self) -> bool:
+        """Whether no message is accepted while it lasts."""
+        return False
+
+    def harm_s(self, arrivals_per_s: float) -> float:
+        """About how long its harm lasts, without the time that replacements need; infinite: until the load ends.
+
+        `arrivals_per_s`: how many messages come to each consumer that it strikes.
+        """
+        return math.inf if self.length_s is None else self.length_s
+
+    def may_strike_nothing(self, strikes: Sequence[Arrivals], *, rarely: float) -> str | None:
+        """Why one of its strikes may find nothing to strike, if that happens in more than `rarely` of all runs."""
+        share: float | None = getattr(self, "share", None)
+        if share is None:
+            return None
+        chance = 1.0 - math.prod(1.0 - (1.0 - share) ** messages for messages, _ in strikes)
+        if chance <= rarely:
+            return None
+        fewest = min(messages for messages, _ in strikes)
+        return (
+            f"about {share * fewest:.2g} messages are in its share, and in {chance:.1%} of all runs none. "
+            "Raise its `share`, its `for`, or the rate."
+        )
+
+    def reshape(self, shards: int) -> tuple[int, str | None]:
+        """How many shards a stream of so many has after it, and why it cannot strike, if it cannot."""
+        return shards, None
 
     @property
     def params(self) -> dict[str, Value]:
@@ -128,7 +183,7 @@ class ConsumerFault(Fault):
 class Lasting(BaseModel):
     """A fault that lasts `for` a while; without one until the load ends."""
 
-    for_: Seconds | None = Field(
+    for_: PositiveSeconds | None = Field(
         default=None, alias="for", description="how long it lasts (default: until the load ends)"
     )
 
@@ -147,8 +202,11 @@ class TimelineError(UsageError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Strike:
-    """A planned strike. `at_s` counts from the load's start; `entry` is the number of its entry in the scenario."""
+class PlannedStrike:
+    """A strike as the timeline plans it.
+
+    `at_s` counts from the start of the load; `entry` is the number of its entry in the scenario.
+    """
 
     at_s: float
     entry: int

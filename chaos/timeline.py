@@ -13,15 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from gameday.chaos.base import ConsumerFault, Fault, Strike, TimelineError
-from gameday.chaos.scene import Place, Scene
-from gameday.chaos.stage import NotInjected, Stage
+from gameday.chaos.base import ConsumerFault, Fault, PlannedStrike, TimelineError
+from gameday.chaos.fault_targets import FaultTargets, NotInjected
+from gameday.chaos.strike import Place, Strike
 from gameday.history.clock import NS_PER_S
 
 _STRIKES_MAX = 10_000
 
 
-def plan(entries: Sequence[Fault], *, duration_s: float, consumers: Mapping[str, int], seed: int) -> list[Strike]:
+def plan(
+    entries: Sequence[Fault], *, duration_s: float, consumers: Mapping[str, int], seed: int
+) -> list[PlannedStrike]:
     """The strikes in the order of their moments. `consumers`: how many each subscription has.
 
     Errors: TimelineError.
@@ -38,7 +40,7 @@ def plan(entries: Sequence[Fault], *, duration_s: float, consumers: Mapping[str,
         ]
     numbers = {entry.fault: count(1) for entry in entries}
     return [
-        Strike(
+        PlannedStrike(
             at_s=at_s,
             entry=number,
             fault=entries[number],
@@ -112,10 +114,10 @@ def _first(error: BaseException) -> BaseException:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class StrikeResult:
     """What became of a strike. `fired`: how often it struck; `error`: why it never did, or what did not heal."""
 
-    strike: Strike
+    planned: PlannedStrike
     fired: int
     error: str | None = None
 
@@ -124,50 +126,50 @@ class Runner:
     """Carries the strikes out; strikes whose times overlap happen together.
 
     A strike that could not be injected does not end the run: the others go on, its record says that it never fired
-    (so that the run cannot come out as holding) and its outcome says why.
+    (so that the run cannot come out as holding) and its result says why.
     """
 
-    def __init__(self, strikes: Sequence[Strike], *, stage: Stage) -> None:
+    def __init__(self, strikes: Sequence[PlannedStrike], *, targets: FaultTargets) -> None:
         self.strikes = strikes
-        self._stage = stage
+        self._targets = targets
         self._over = asyncio.Event()
 
     def heal_all(self) -> None:
         """The load has stopped: strikes that last end now, those that have not begun never do. `run` then returns."""
         self._over.set()
 
-    async def run(self, *, start_ns: int) -> list[Outcome]:
-        """Give each strike's outcome when all have healed. `start_ns`: when the load began, on the run's clock.
+    async def run(self, *, start_ns: int) -> list[StrikeResult]:
+        """Give each strike's result when all have healed. `start_ns`: when the load began, on the run's clock.
 
         Cancelling it heals what is broken before the cancellation goes on. Errors: HistoryError, ProcessError.
         """
-        outcomes: dict[str, Outcome] = {}
+        results: dict[str, StrikeResult] = {}
         try:
             async with asyncio.TaskGroup() as group:
-                for strike in self.strikes:
-                    group.create_task(self._carry_out(strike, start_ns, outcomes), name=strike.instance)
+                for planned in self.strikes:
+                    group.create_task(self._carry_out(planned, start_ns, results), name=planned.instance)
         except BaseExceptionGroup as errors:
             # Whoever reads the message can act on one error at a time; the first is what ended the others.
             raise _first(errors) from None
-        return [outcomes[strike.instance] for strike in self.strikes]
+        return [results[planned.instance] for planned in self.strikes]
 
-    async def _carry_out(self, strike: Strike, start_ns: int, outcomes: dict[str, Outcome]) -> None:
-        scene = Scene(
-            fault=strike.fault.fault,
-            instance=strike.instance,
-            params=strike.fault.params,
-            places=strike.places,
-            stage=self._stage,
+    async def _carry_out(self, planned: PlannedStrike, start_ns: int, results: dict[str, StrikeResult]) -> None:
+        strike = Strike(
+            fault=planned.fault.fault,
+            instance=planned.instance,
+            params=planned.fault.params,
+            places=planned.places,
+            targets=self._targets,
             over=self._over,
         )
-        due_ns = start_ns + round(strike.at_s * NS_PER_S)
+        due_ns = start_ns + round(planned.at_s * NS_PER_S)
         try:
-            await scene.lasts((due_ns - self._stage.writer.clock.now_ns()) / NS_PER_S)
+            await strike.lasts((due_ns - self._targets.writer.clock.now_ns()) / NS_PER_S)
             if self._over.is_set():
-                raise NotInjected(f"the load ended before its moment, {strike.at_s:g} s")
-            await strike.fault.strike(scene)
+                raise NotInjected(f"the load ended before its moment, {planned.at_s:g} s")
+            await planned.fault.inject(strike)
         except NotInjected as error:
-            scene.failed(str(error))
-        if not scene.fired and scene.error is None:
-            scene.error = "was in place, but never struck"
-        outcomes[strike.instance] = Outcome(strike=strike, fired=scene.fired, error=scene.error)
+            strike.failed(str(error))
+        if not strike.fired and strike.error is None:
+            strike.error = "was in place, but never struck"
+        results[planned.instance] = StrikeResult(planned=planned, fired=strike.fired, error=strike.error)

@@ -19,7 +19,6 @@ from typing import Any
 import orjson
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lease_stores import make_leases
@@ -31,7 +30,7 @@ from gameday.consumers.worker import Worker
 from gameday.history.errors import GamedayError, ProcessError, UsageError
 from gameday.history.writer import Writer
 from gameday.processes import control
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.aio import AioCarrier
 from gameday.transports.registry import TRANSPORTS
@@ -84,7 +83,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, worker.stop)
-        line = asyncio.create_task(_obey(worker))
+        obeying = asyncio.create_task(_obey(worker))
         try:
             await store.open()
             if leases is not None:
@@ -94,7 +93,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")
         drained = await _run_until_drained(worker, config.drain_timeout_s)
-        line.cancel()
+        obeying.cancel()
     finally:
         await store.close()
         if leases is not None:
@@ -105,16 +104,14 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
 
 
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
-    """The worker for what the transport's subscriptions are, and the service that it will call."""
-    transport = TRANSPORTS[config.transport]
-    if transport.kind == "queue":
-        queue = transport.source(config.addresses, config.subscription)
-        return Worker(config=config, name=name, tools=tools, source=queue), queue.depth().service
+    """The worker for what the subscription is consumed from, and the service that it will call."""
+    source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription)
+    if source.kind == "queue":
+        return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:
         raise UsageError(f"who reads a stream ({config.transport}) needs `leases`")
-    stream = transport.stream(config.addresses, config.subscription)
-    worker = StreamWorker(config=config, name=name, tools=tools, source=stream, leases=leases)
-    return worker, stream.shards().service
+    worker = StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases)
+    return worker, source.shards().service
 
 
 async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool:
@@ -134,7 +131,7 @@ async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool
 
 
 async def _obey(worker: BaseWorker) -> None:
-    """Take commands until the line ends, which is a command to drain."""
+    """Take commands until the input ends, which is a command to drain."""
     lines = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async for line in lines:

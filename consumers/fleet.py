@@ -1,8 +1,9 @@
 """The fleet: the consumer processes of one subscription, started, restarted when they die unasked, and stopped.
 
 A slot ("orders-2") is a place for a consumer and stays; each process in it is an incarnation with a name, and a history
-file, of its own ("orders-2.1", then "orders-2.2"). Disturbances are standing orders to slots: whatever starts in a slot
-while one stands has it armed before its first receive. An `nth` that has struck in a slot is not armed there again.
+file, of its own ("orders-2.1", then "orders-2.2"). A fault that stands in a slot is armed in
+whatever starts there before its first receive. One with an `nth` that has struck in a slot does not stand there any
+more.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gameday.history import events
 from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 
 # So often in a row may a consumer die before it is ready; then it cannot be started at all.
 _DEATHS_MAX = 3
@@ -30,8 +31,8 @@ _ANSWER_S = 5.0
 
 
 @dataclass(slots=True)
-class _Order:
-    """A disturbance that stands in `slots`. `fired`: how often, as far as each incarnation by name has told."""
+class StandingFault:
+    """A disturbance that stands in `slots`. `fired`: how often, as each incarnation by name has reported."""
 
     disturbance: Disturbance
     slots: set[str]
@@ -116,7 +117,7 @@ class Fleet:
         self.members = [Member(f"{config.subscription}-{n}") for n in range(1, size + 1)]
         self._writer = writer
         self._restart_delay_s = restart_delay_s
-        self._orders: dict[str, _Order] = {}
+        self._standing: dict[str, StandingFault] = {}
         self._stopping = asyncio.Event()
         self._stop_timeout_s = 0.0
         self._keepers: set[asyncio.Task[None]] = set()
@@ -151,34 +152,34 @@ class Fleet:
             await asyncio.wait(self._keepers)
 
     async def arm(self, disturbance: Disturbance, slots: Iterable[str]) -> None:
-        """Give a standing order. Returns once the consumers that run have it, or did not answer within seconds."""
-        order = _Order(disturbance, set(slots))
-        self._orders[disturbance.instance] = order
-        await asyncio.gather(*(self._arm(m, disturbance) for m in self.members if m.slot in order.slots))
+        """Let it stand in these slots. Returns once the consumers that run have it armed, or did not answer."""
+        standing = StandingFault(disturbance, set(slots))
+        self._standing[disturbance.instance] = standing
+        await asyncio.gather(*(self._arm(m, disturbance) for m in self.members if m.slot in standing.slots))
 
     async def disarm(self, instance: str) -> int:
-        """Withdraw a standing order; how often it struck, as far as that is known.
+        """It stands no more; how often it struck, as far as that is known.
 
-        A consumer that was killed took its count with it but for the first strike, which it told at once.
+        A consumer that was killed took its count with it but for the first strike, which it reported at once.
         """
-        order = self._orders.pop(instance, None)
-        if order is None:
+        standing = self._standing.pop(instance, None)
+        if standing is None:
             return 0
-        await asyncio.gather(*(self._disarm(m, order) for m in self.members if m.slot in order.slots))
-        return sum(order.fired.values())
+        await asyncio.gather(*(self._disarm(m, standing) for m in self.members if m.slot in standing.slots))
+        return sum(standing.fired.values())
 
     async def _arm(self, member: Member, disturbance: Disturbance) -> None:
         if member.alive:
             await member.command("arm", disturbance=disturbance.to_json())
             await member.report("armed", timeout_s=_ANSWER_S, instance=disturbance.instance)
 
-    async def _disarm(self, member: Member, order: _Order) -> None:
+    async def _disarm(self, member: Member, standing: StandingFault) -> None:
         name = member.name
         if member.alive:
-            await member.command("disarm", instance=order.disturbance.instance)
-            answer = await member.report("disarmed", timeout_s=_ANSWER_S, instance=order.disturbance.instance)
+            await member.command("disarm", instance=standing.disturbance.instance)
+            answer = await member.report("disarmed", timeout_s=_ANSWER_S, instance=standing.disturbance.instance)
             if answer is not None:
-                order.fired[name] = answer["fired"]
+                standing.fired[name] = answer["fired"]
 
     async def _all_ready(self, timeout_s: float) -> list[bool]:
         return await asyncio.gather(*(member.ready_after("", timeout_s) for member in self.members))
@@ -202,17 +203,17 @@ class Fleet:
     async def _launch(self, member: Member) -> Child:
         name = member.next_name()
         self._writer.announce(name)
-        orders = self._standing_in(member.slot)
+        armed = self._standing_in(member.slot)
         argv = python("-m", "gameday.consumers", "--config", self._config_path, "--name", name)
-        for disturbance in orders:
+        for disturbance in armed:
             argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
         child = await Child.start(name=name, argv=argv, run=self._run)
         child.on_report = lambda report: self._note(name, report)
         member.fill(child)
         self._writer.write(events.mark("consumer-started", consumer=name, slot=member.slot))
-        # Orders that were given while the process was being made.
+        # What has come to stand there while the process was being made.
         for disturbance in self._standing_in(member.slot):
-            if disturbance not in orders:
+            if disturbance not in armed:
                 await child.command("arm", disturbance=disturbance.to_json())
         return child
 
@@ -240,11 +241,11 @@ class Fleet:
         return was_ready
 
     def _standing_in(self, slot: str) -> list[Disturbance]:
-        return [order.disturbance for order in self._orders.values() if slot in order.slots]
+        return [standing.disturbance for standing in self._standing.values() if slot in standing.slots]
 
     def _note(self, name: str, report: Report) -> None:
         """A consumer tells that a disturbance struck for the first time."""
-        if report.get("report") == "fired" and (order := self._orders.get(report["instance"])) is not None:
-            order.fired.setdefault(name, 1)
-            if order.disturbance.nth is not None:
-                order.slots.discard(name.rpartition(".")[0])
+        if report.get("report") == "fired" and (standing := self._standing.get(report["instance"])) is not None:
+            standing.fired.setdefault(name, 1)
+            if standing.disturbance.nth is not None:
+                standing.slots.discard(name.rpartition(".")[0])

@@ -7,14 +7,6 @@ are then one write.
 `step` is called at the two places where a crash tells guards apart: "before-effect", after the work and right before
 the effect is written, and "after-effect", before whatever a guard puts last. A guard that skips never reaches the
 second. On a crash right after the effect `in-progress` applies it twice, as `check-then-act` does.
-
-| guard | breaks |
-|---|---|
-| none | on any second delivery: the effect is applied twice |
-| check-then-act | on a crash after the effect, or a second delivery while the first still works: applied twice |
-| claim-first | on a crash or a failure after the claim, the work included: the effect is missing for ever |
-| in-progress | mark expires during the work, or a crash after it: twice; it outlives a dead holder's retries: missing |
-| transaction | never: mark and effect are one atomic write (the work before it may be done twice) |
 """
 
 from __future__ import annotations
@@ -22,7 +14,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.handlers import HandlerFailed
@@ -56,10 +47,20 @@ class Job:
         self.step("after-effect")
 
 
-class Guard(Protocol):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """A guard of ours, called as its function is, and what is told of it.
+
+    `breaks` says when, for people. `marks_expire`: a scenario must say after how long (`Job.expiry_s`).
+    """
+
+    stand_around: Callable[[Job], Awaitable[EffectResult]]
+    breaks: str
+    marks_expire: bool = False
+
     async def __call__(self, job: Job) -> EffectResult:
         """Errors: CallFailed of the store, and whatever the work raises."""
-        ...
+        return await self.stand_around(job)
 
 
 async def none(job: Job) -> EffectResult:
@@ -126,9 +127,22 @@ async def transaction(job: Job) -> EffectResult:
 
 
 GUARDS: Mapping[str, Guard] = {
-    "none": none,
-    "check-then-act": check_then_act,
-    "claim-first": claim_first,
-    "in-progress": in_progress,
-    "transaction": transaction,
+    "none": Guard(stand_around=none, breaks="on any second delivery: the effect is applied twice"),
+    "check-then-act": Guard(
+        stand_around=check_then_act,
+        breaks="on a crash after the effect, or a second delivery while the first still works: applied twice",
+    ),
+    "claim-first": Guard(
+        stand_around=claim_first,
+        breaks="on a crash or a failure after the claim, the work included: the effect is missing for ever",
+    ),
+    "in-progress": Guard(
+        stand_around=in_progress,
+        breaks="mark expires during the work, or a crash after it: twice; it outlives a dead holder's retries: missing",
+        marks_expire=True,
+    ),
+    "transaction": Guard(
+        stand_around=transaction,
+        breaks="never: mark and effect are one atomic write (the work before it may be done twice)",
+    ),
 }

@@ -9,9 +9,11 @@ The work that belongs inside the guard is handed to `effect`; what a handler doe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gameday.history.events import EffectResult
+from gameday.history.manifest import Kind
 
 
 class HandlerFailed(Exception):
@@ -37,8 +39,24 @@ class Work(Protocol):
         ...
 
 
-class Handler(Protocol):
-    async def __call__(self, work: Work) -> EffectResult | None: ...
+Handle = Callable[[Work], Awaitable[EffectResult | None]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handler:
+    """A handler of ours, called as its function is, and what a scenario is checked by.
+
+    `has_effects`: it works and applies effects; one that does not does neither. `poison_returns`: poison fails it, so
+    that the message comes again. `wrong_on`: why it makes no sense on subscriptions of a kind, and what does.
+    """
+
+    handle: Handle
+    has_effects: bool = True
+    poison_returns: bool = True
+    wrong_on: Mapping[Kind, str] = field(default_factory=dict)
+
+    async def __call__(self, work: Work) -> EffectResult | None:
+        return await self.handle(work)
 
 
 async def reference(work: Work) -> EffectResult | None:
@@ -58,7 +76,11 @@ async def no_op(work: Work) -> EffectResult | None:
 
 
 HANDLERS: Mapping[str, Handler] = {
-    "reference": reference,
-    "delete-first": delete_first,
-    "no-op": no_op,
+    "reference": Handler(handle=reference),
+    "delete-first": Handler(
+        handle=delete_first,
+        poison_returns=False,
+        wrong_on={"stream": "a stream's records are not deleted; what is as wrong there is `checkpoint: before`"},
+    ),
+    "no-op": Handler(handle=no_op, has_effects=False, poison_returns=False),
 }

@@ -92,7 +92,7 @@ class StreamWorker(BaseWorker):
                 failures = 0
                 await self.pause(_LIST_EVERY_S)
             except CallFailed as error:
-                failures = _told("looking for shards", error, failures)
+                failures = _log_first_failure("looking for shards", error, failures)
                 await self.back_off(failures)
 
     async def _discover(self) -> None:
@@ -132,7 +132,7 @@ class StreamWorker(BaseWorker):
                     await self._take_shards(tasks)
                 failures = 0
             except CallFailed as error:
-                failures = _told("tending the leases", error, failures)
+                failures = _log_first_failure("tending the leases", error, failures)
             if self.stopping and self._readers:
                 await asyncio.wait([reader.task for reader in self._readers.values()], timeout=every_s)
             await self.pause(every_s)
@@ -182,10 +182,10 @@ class StreamWorker(BaseWorker):
 
     async def handle(self, record: StreamRecord) -> None:
         """One attempt."""
-        attempt = await self._attempt(record)
-        if attempt.records:
-            self.tools.writer.write(*attempt.records)
-        if attempt.done:
+        handling = await self._hand_over(record)
+        if handling.records:
+            self.tools.writer.write(*handling.records)
+        if handling.done:
             record.handled = True
             self.let_go(1)
 
@@ -249,7 +249,7 @@ class Reader:
                 iterator = None
                 # An iterator lives for five minutes, and a process may pause for longer: a new one is all it takes.
                 if error.code != "ExpiredIteratorException":
-                    failures = _told(f"reading {shard}", error, failures)
+                    failures = _log_first_failure(f"reading {shard}", error, failures)
                     await worker.back_off(failures)
                 continue
             if self.over():
@@ -320,7 +320,6 @@ class Reader:
     async def _checkpoint(self, covered: Sequence[StreamRecord]) -> bool:
         """Up to the last of `covered`; whether the shard is still ours to read."""
         worker, last = self._worker, covered[-1]
-        disturbances = worker.tools.disturbances
         intent = events.settling(
             id=last.id,
             subscription=worker.config.subscription,
@@ -332,7 +331,7 @@ class Reader:
         )
         worker.tools.writer.write(intent)
         for record in covered:
-            disturbances.crash("before-delete", record.key)
+            worker.crash("before-delete", record)
         started = worker.now()
         outcome: SendResult = "ok"
         why: str | None = None
@@ -345,7 +344,7 @@ class Reader:
             outcome, why = error.outcome, str(error)
             say(f"a checkpoint of {self.lease.shard} failed, so it is given back: {error}")
         for record in covered:
-            disturbances.crash("after-delete", record.key)
+            worker.crash("after-delete", record)
         worker.tools.writer.write(events.settled(intent, started=started, outcome=outcome, error=why))
         return outcome == "ok"
 
@@ -364,8 +363,8 @@ class Reader:
             say(f"{self.lease.shard} could not be given back and is left to expire: {error}")
 
 
-def _told(what: str, error: CallFailed, failures: int) -> int:
-    """One failure more, in a row; the first is told."""
+def _log_first_failure(what: str, error: CallFailed, failures: int) -> int:
+    """Say so if it is the first failure in a row; how many there are now."""
     if not failures:
         say(f"{what} failed, trying again more slowly: {error}")
     return failures + 1

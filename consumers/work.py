@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 import sys
 import traceback
 from abc import ABC, abstractmethod
@@ -17,14 +19,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
-from gameday.consumers.handlers import Handler, HandlerFailed
+from gameday.consumers.handlers import Handle, HandlerFailed
 from gameday.history import events
 from gameday.history.errors import HistoryError
 from gameday.history.events import EffectResult, Record
 from gameday.history.writer import Writer
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Answer, Call, CallFailed, Delivery
 
 _BACKOFF_FIRST_S = 0.1
@@ -38,7 +40,7 @@ class Tools:
     writer: Writer
     carry: Callable[[Call], Awaitable[Answer]]
     store: EffectStore
-    handler: Handler
+    handler: Handle
     guard: Guard
     disturbances: Disturbances
 
@@ -63,14 +65,14 @@ class InHand(ABC):
         self._worker = worker
 
     async def process(self) -> None:
-        stretched_s = self._worker.tools.disturbances.stretched(self.key)
-        seconds = self._worker.config.processing_time_s if stretched_s is None else stretched_s
+        stretch = self._worker.tools.disturbances.struck("stretch-processing", self.key)
+        seconds = self._worker.config.processing_time_s if stretch is None else stretch.seconds
         if seconds > 0:
             await asyncio.sleep(seconds)
         if self.delivery.poison:
             raise HandlerFailed(f"{self.id} is poison")
         self._tries += 1
-        if self._worker.tools.disturbances.fails_handler(f"{self.key}:{self._tries}"):
+        if self._worker.tools.disturbances.struck("fail-handler", f"{self.key}:{self._tries}"):
             raise HandlerFailed(f"{self.id} fails this time (fail-handler)")
 
     async def effect(self, work: Callable[[], Awaitable[None]] | None = None) -> EffectResult:
@@ -95,7 +97,7 @@ class InHand(ABC):
             self.effect_started = self._worker.now()
         else:
             self.applied = True
-        self._worker.tools.disturbances.crash(point, self.key)
+        self._worker.crash(point, self)
 
     def received_record(self, started: int, *, hidden_s: int | None) -> Record:
         delivery = self.delivery
@@ -139,7 +141,7 @@ M = TypeVar("M", bound=InHand)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Handling:
     """What came of handing a message over, with the records that tell it.
 
     `store_failed`: the message itself may be good, the effect store is in trouble.
@@ -215,12 +217,12 @@ class BaseWorker(ABC):
             self._tell_holding(self.holding)
             self._tell_holding = None
         for message in messages:
-            self.tools.disturbances.crash("after-receive", message.key)
+            self.crash("after-receive", message)
 
     def _hold(self, more: int) -> None:
         self.holding += more
 
-    async def _attempt(self, message: InHand) -> Attempt:
+    async def _hand_over(self, message: InHand) -> Handling:
         """Hand a message of ours to the handler. Errors: HistoryError."""
         try:
             outcome = await self.tools.handler(message)
@@ -230,12 +232,17 @@ class BaseWorker(ABC):
             say(f"the effect store failed on {message.id}: {error}")
             # Not definite means that the effect may be there: no record of an effect says exactly that.
             told = error.definite or message.applied
-            return Attempt(False, [message.failure_record()] if told else [], store_failed=True)
+            return Handling(False, [message.failure_record()] if told else [], store_failed=True)
         except Exception as error:
             if not isinstance(error, HandlerFailed):
                 say(f"the handler failed on {message.id}:\n{traceback.format_exc()}")
-            return Attempt(False, [message.failure_record()])
-        return Attempt(True, [] if outcome is None else [message.effect_record(outcome)])
+            return Handling(False, [message.failure_record()])
+        return Handling(True, [] if outcome is None else [message.effect_record(outcome)])
+
+    def crash(self, point: str, message: InHand) -> None:
+        """End this process, as a power cut would, if a crash at this point of the work strikes the message."""
+        if self.tools.disturbances.struck("crash-at", message.key, point=point):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     async def back_off(self, failures: int) -> None:
         """Pause after that many failed calls in a row."""

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.work import Attempt, BaseWorker, InHand, Tools, lanes, say
+from gameday.consumers.work import BaseWorker, Handling, InHand, Tools, lanes, say
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import Record, SendResult, SettleAction
@@ -44,7 +44,7 @@ _LINGER_S = 0.1
 _EMPTY_PACE_S = 0.1
 
 
-Outcome = tuple[SendResult, str | None]
+SettleOutcome = tuple[SendResult, str | None]
 
 
 class QueueMessage(InHand):
@@ -66,7 +66,7 @@ class QueueMessage(InHand):
         self.batch = batch
 
     async def delete(self) -> None:
-        self._queue.queue(deletes=[self])
+        self._queue.announce(deletes=[self])
         await self._queue.settle(self.batch)
 
     def settling(self, action: SettleAction, *, hidden_s: float | None = None) -> Record:
@@ -175,13 +175,13 @@ class Worker(BaseWorker):
                     return
                 await self._handle(message)
                 if not message.done and self.config.after_failure == "stop":
-                    self.queue(releases=lane[n + 1 :])
+                    self.announce(releases=lane[n + 1 :])
                     return
 
     def _leave(self, unbegun: Sequence[QueueMessage]) -> None:
         """A drain has begun before they were."""
         if self.config.on_term == "release":
-            self.queue(releases=unbegun)
+            self.announce(releases=unbegun)
         else:
             self._abandon(unbegun)
 
@@ -193,29 +193,29 @@ class Worker(BaseWorker):
     async def _handle(self, message: QueueMessage) -> None:
         # Of a message that is not ours nothing is to be done, and in the queue it would only come back. Its `received`
         # record is what the claims need to see.
-        attempt = Attempt(True) if message.delivery.id is None else await self._attempt(message)
-        message.done = attempt.done
-        message.batch.failed |= not attempt.done
-        if attempt.store_failed:
+        handling = Handling(True) if message.delivery.id is None else await self._hand_over(message)
+        message.done = handling.done
+        message.batch.failed |= not handling.done
+        if handling.store_failed:
             self._abandon([message])
-        if self._whole or attempt.store_failed:
-            self.queue(*attempt.records)
-        elif attempt.done:
-            self.queue(*attempt.records, deletes=[message])
+        if self._whole or handling.store_failed:
+            self.announce(*handling.records)
+        elif handling.done:
+            self.announce(*handling.records, deletes=[message])
         else:
-            self.queue(*attempt.records, releases=[message], failed=True)
+            self.announce(*handling.records, releases=[message], failed=True)
 
     def _end(self, batch: Batch) -> None:
         """All of a batch that succeeds or fails as a whole has been handled, or will not be."""
         rest = [message for message in batch.messages if not message.abandoned]
         if batch.failed:
-            self.queue(releases=rest, failed=True)
+            self.announce(releases=rest, failed=True)
         else:
-            self.queue(deletes=rest)
+            self.announce(deletes=rest)
 
     # Settling.
 
-    def queue(
+    def announce(
         self,
         *records: Record,
         deletes: Sequence[QueueMessage] = (),
@@ -242,7 +242,7 @@ class Worker(BaseWorker):
         self._hold(-len(intents))
 
     async def settle(self, batch: Batch) -> None:
-        """Delete and release what is queued, in one call for each length of time that something is to be hidden."""
+        """Delete and release what is announced, in one call for each length of time that something is to be hidden."""
         deletes, batch.deletes = batch.deletes, []
         releases, batch.releases = batch.releases, {}
         if deletes := self._survive_deleting(deletes):
@@ -254,14 +254,13 @@ class Worker(BaseWorker):
 
     def _survive_deleting(self, messages: Sequence[QueueMessage]) -> list[QueueMessage]:
         """The messages whose delete really leaves: crash or lose some where a disturbance wants that."""
-        disturbances = self.tools.disturbances
         for message in messages:
-            disturbances.crash("before-delete", message.key)
-        lost = [message for message in messages if disturbances.loses_delete(message.key)]
+            self.crash("before-delete", message)
+        lost = [message for message in messages if self.tools.disturbances.struck("lose-delete", message.key)]
         if not lost:
             return list(messages)
-        outcomes: list[Outcome] = [("unknown", "timeout: the delete was lost on its way (lose-delete)")] * len(lost)
-        self._record(_intents(lost), self.now(), outcomes)
+        outcome: SettleOutcome = ("unknown", "timeout: the delete was lost on its way (lose-delete)")
+        self._record(_intents(lost), self.now(), [outcome] * len(lost))
         return [message for message in messages if message not in lost]
 
     async def _extend(self, batch: Batch) -> None:
@@ -276,7 +275,7 @@ class Worker(BaseWorker):
         self, call: Call, messages: Sequence[QueueMessage], intents: Sequence[Record], *, crash: str | None = None
     ) -> None:
         started = self.now()
-        outcomes: list[Outcome]
+        outcomes: list[SettleOutcome]
         try:
             answer = await self.tools.carry(call)
             outcomes = self._source.settled(answer, _deliveries(messages))
@@ -284,10 +283,10 @@ class Worker(BaseWorker):
             outcomes = [(error.outcome, str(error))] * len(messages)
         if crash is not None:
             for message in messages:
-                self.tools.disturbances.crash(crash, message.key)
+                self.crash(crash, message)
         self._record(intents, started, outcomes)
 
-    def _record(self, intents: Sequence[Record], started: int, outcomes: Sequence[Outcome]) -> None:
+    def _record(self, intents: Sequence[Record], started: int, outcomes: Sequence[SettleOutcome]) -> None:
         self.tools.writer.write(
             *(
                 events.settled(intent, started=started, outcome=outcome, error=error)

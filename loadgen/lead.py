@@ -1,4 +1,4 @@
-"""The load as a whole: hands out the lanes, keeps the common start, sums up, and holds the line to the conductor.
+"""The load as a whole: hands out the lanes, keeps the common start, sums up, and speaks with the conductor.
 
 It lives in Locust's local runner or in its master. It promises that the load starts for all users at one moment, when
 all of them stand by; that `done` is reported once, after every sending process has closed its history file; and that
@@ -28,10 +28,10 @@ from gevent.socket import wait_read
 from gameday.history.clock import Clock
 from gameday.history.errors import RunError
 from gameday.loadgen.config import LoadConfig
-from gameday.loadgen.disturbances import KINDS
 from gameday.loadgen.lanes import Tally
 from gameday.loadgen.node import FINISH_WITHIN_S
-from gameday.processes.control import Disturbance, report
+from gameday.processes.control import report
+from gameday.processes.disturbances import Disturbance
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ class Lead:
         self._done: set[str] = set()
         self._tally = Tally()
         self._fired: dict[str, int] = {}
+        self._struck: set[str] = set()
         # Which nodes were asked to do each disturbance, and what each has answered so far.
         self._armed: dict[str, set[str]] = {}
         self._answers: dict[str, dict[str, int]] = {}
@@ -87,6 +88,7 @@ class Lead:
             "done": self._on_done,
             "armed": self._on_answer,
             "disarmed": self._on_answer,
+            "fired": self._on_fired,
             "failed": self._on_failed,
         }.items():
             self._runner.register_message(f"gameday-{name}", listener)
@@ -257,12 +259,18 @@ class Lead:
             self._armed.pop(instance, None)
             report("disarmed", instance=instance, fired=sum(answers.values()))
 
+    def _on_fired(self, msg: Any, **_: object) -> None:
+        """A node tells of a disturbance's first strike there; the first of all is reported."""
+        if msg.data not in self._struck:
+            self._struck.add(msg.data)
+            report("fired", instance=msg.data)
+
     def _on_failed(self, msg: Any, **_: object) -> None:
         self._fail(msg.data)
         self.stop()
 
     def _listen(self) -> None:
-        """Obey the conductor until its end of the line is closed."""
+        """Obey the conductor until the input ends."""
         pending = b""
         while True:
             wait_read(STDIN)
@@ -296,9 +304,6 @@ class Lead:
 
     def _arm(self, disturbance: Disturbance) -> None:
         """Once all users stand by, so that every sending process is asked."""
-        if disturbance.kind not in KINDS:
-            self._fail(f"the load cannot do {disturbance.kind!r}; it knows {', '.join(KINDS)}")
-            return
         gevent.wait([self._ready, self._stopping], count=1)
         # The n-th is one of the whole run, so one process counts for all.
         nodes = self._nodes if disturbance.nth is None else {min(self._nodes)} if self._nodes else set()

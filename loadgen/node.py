@@ -24,10 +24,9 @@ from gameday.history.errors import HistoryError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.carriers import Carrier, carrier_for
 from gameday.loadgen.config import LoadConfig
-from gameday.loadgen.disturbances import Disturbances
 from gameday.loadgen.lanes import Feed, Lane, Tally
 from gameday.loadgen.sender import Sample, Sender
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance, Disturbances
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 FINISH_WITHIN_S = 15.0
 
 
-class Work:
+class SharedByLanes:
     """What the lanes of one process share, made when the first of them is assigned. Errors: HistoryError."""
 
     def __init__(self, config: LoadConfig, writer: str) -> None:
@@ -69,10 +68,10 @@ class Node:
         self._idle = Event()
         self._idle.set()
         self._active = 0
-        self._work: Work | None = None
-        # Looking for credentials may switch to another user, which must not begin the same work.
+        self._shared: SharedByLanes | None = None
+        # Looking for credentials may switch to another user, which must not make it twice.
         self._making = BoundedSemaphore()
-        self._disturbances = Disturbances()
+        self._disturbances = Disturbances(report_first=lambda instance: self._say("fired", instance))
         for name, listener in {
             "lane": self._on_lane,
             "start": self._on_start,
@@ -89,23 +88,23 @@ class Node:
         if number is None:
             return
         try:
-            assert self._work is not None, "a lane is assigned with the configuration"
-            lane = self._work.add_lane(number)
-            carry = self._work.carrier.for_one_user()
+            assert self._shared is not None, "a lane is assigned with the configuration"
+            lane = self._shared.add_lane(number)
+            carry = self._shared.carrier.for_one_user()
             self._say("standing-by")
             gevent.wait([self._start, self._stopping], count=1)
-            if self._work.feed is not None:
+            if self._shared.feed is not None:
                 sender = Sender(
-                    config=self._work.config,
+                    config=self._shared.config,
                     number=number,
                     lane=lane,
-                    writer=self._work.writer,
-                    clock=self._work.clock,
+                    writer=self._shared.writer,
+                    clock=self._shared.clock,
                     carry=carry,
                     disturbances=self._disturbances,
                     count=self._count,
                 )
-                sender.run(self._work.feed, self._wait)
+                sender.run(self._shared.feed, self._wait)
         except HistoryError as error:
             self._say("failed", str(error))
         except Exception as error:
@@ -128,12 +127,12 @@ class Node:
         if self._active or self._idle.is_set():
             return
         tally = Tally()
-        if self._work is not None:
-            for lane in self._work.lanes.values():
+        if self._shared is not None:
+            for lane in self._shared.lanes.values():
                 lane.stop()
                 tally.add(lane.tally)
             try:
-                self._work.writer.close()
+                self._shared.writer.close()
             except HistoryError as error:
                 self._say("failed", str(error))
         self._say("done", {"tally": asdict(tally), "fired": self._disturbances.fired})
@@ -148,16 +147,16 @@ class Node:
             self._active += 1
             self._idle.clear()
             with self._making:
-                if self._work is None and (failure := self._make(msg.data["config"])):
+                if self._shared is None and (failure := self._make(msg.data["config"])):
                     self._say("failed", failure)
                     self._left()
                     number = None
         self._assigned.put(number)
 
     def _make(self, config: str) -> str | None:
-        """Why the work cannot be made."""
+        """Why it cannot be made."""
         try:
-            self._work = Work(LoadConfig.from_json(orjson.loads(config)), self._writer())
+            self._shared = SharedByLanes(LoadConfig.from_json(orjson.loads(config)), self._writer())
         except HistoryError as error:
             return str(error)
         except Exception as error:
@@ -166,8 +165,8 @@ class Node:
         return None
 
     def _on_start(self, msg: Any, **_: object) -> None:
-        if self._work is not None:
-            self._work.feed = Feed(self._work.config.schedule().messages(msg.data), self._work.lanes)
+        if self._shared is not None:
+            self._shared.feed = Feed(self._shared.config.schedule().messages(msg.data), self._shared.lanes)
         self._start.set(msg.data)
 
     def _on_stop(self, **_: object) -> None:

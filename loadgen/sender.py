@@ -15,9 +15,9 @@ from gameday.history import envelope, events
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import Writer
 from gameday.loadgen.config import LoadConfig
-from gameday.loadgen.disturbances import Disturbances
 from gameday.loadgen.lanes import Attempt, Feed, Lane
 from gameday.loadgen.schedule import Message, producer
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
 from gameday.transports.registry import TRANSPORTS
@@ -87,7 +87,7 @@ class Sender:
         self._calls += 1
         name = f"{self._producer}-call-{self._calls}"
         self._writer.write(*map(self._intended, attempts, messages))
-        refused = [self._disturbances.throttled(f"{each.message.id}#{each.number}") for each in attempts]
+        refused = [self._throttled(attempt) for attempt in attempts]
         going = [message for message, error in zip(messages, refused, strict=True) if error is None]
         # One of which nothing is left is refused as a whole, and counted as the call that it would have been.
         call = self._transport.send(self._config.addresses, going or messages)
@@ -132,7 +132,7 @@ class Sender:
         """What became of each message of a call."""
         try:
             answer = self._carry(call)
-            self._disturbances.lose_reply(name)
+            self._lose_reply(name)
             return self._transport.sent(answer, messages)
         except CallFailed as failure:
             return [
@@ -145,6 +145,22 @@ class Sender:
                 )
                 for n, message in enumerate(messages)
             ]
+
+    def _throttled(self, attempt: Attempt) -> str | None:
+        """The error that an attempt is refused with before it leaves, as by a service that is asked for too much."""
+        struck = self._disturbances.struck("throttle-sends", f"{attempt.message.id}#{attempt.number}")
+        if struck is None:
+            return None
+        return f"ProvisionedThroughputExceededException: rate exceeded (injected by {struck.instance})"
+
+    def _lose_reply(self, call: str) -> None:
+        """Lose an answer that did arrive: the broker has seen the messages, and the producer knows nothing.
+
+        It is told at once of a timeout and does not sit it out, so that what is late afterwards is late by the broker.
+        Errors: CallFailed, indefinite.
+        """
+        if struck := self._disturbances.struck("lose-send-reply", call):
+            raise CallFailed("ReadTimeoutError", f"the answer of {call} was lost ({struck.instance})", definite=False)
 
     def _outgoing(self, attempt: Attempt) -> Outgoing:
         """The same for every attempt: the body is a function of the seed and the message."""

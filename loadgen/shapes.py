@@ -32,8 +32,8 @@ class Unit:
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("rate")]
 PositiveRate = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("rate")]
-Moment = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("duration")]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Unit("duration")]
 Count = Annotated[int, Field(ge=1, le=10_000), Unit("count")]
 
 
@@ -47,7 +47,7 @@ class Shape(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
     rate: PositiveRate = Field(description="messages per second; each shape says when")
-    duration: Seconds = Field(description="how long the load lasts")
+    duration: PositiveSeconds = Field(description="how long the load lasts")
 
     @abstractmethod
     def rate_at(self, t: float) -> float:
@@ -179,8 +179,8 @@ class Spike(_Straight):
     """`rate` all the time but for one burst of `peak`."""
 
     peak: PositiveRate | None = Field(None, description="the rate of the burst (default: 5 times `rate`)")
-    at: Moment | None = Field(None, description="when the burst begins (default: after 40 % of the time)")
-    lasting: Seconds | None = Field(None, description="how long the burst lasts (default: 20 % of the time)")
+    at: Seconds | None = Field(None, description="when the burst begins (default: after 40 % of the time)")
+    lasting: PositiveSeconds | None = Field(None, description="how long the burst lasts (default: 20 % of the time)")
 
     @property
     def burst(self) -> tuple[float, float, float]:
@@ -212,7 +212,7 @@ class Sine(Shape):
     amplitude: Rate | None = Field(
         None, description="how far the wave goes up and down, at most `rate` (default: half of `rate`)"
     )
-    period: Seconds | None = Field(None, description="how long one wave lasts (default: a third of the time)")
+    period: PositiveSeconds | None = Field(None, description="how long one wave lasts (default: a third of the time)")
 
     @model_validator(mode="after")
     def _never_negative(self) -> Self:

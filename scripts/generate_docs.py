@@ -18,14 +18,15 @@ from pydantic import BaseModel
 from gameday.chaos.base import Entry
 from gameday.chaos.base import units as fault_units
 from gameday.chaos.registry import FAULTS
-from gameday.consumers import guards
+from gameday.consumers.guards import GUARDS
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
 from gameday.history.schema import EVENTS, MARKS, OUR_MARKS, RecordKind
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
-from gameday.scenario import model as scenario
+from gameday.scenario import model
+from gameday.scenario import reading as scenario
 from gameday.scenario.catalogue import catalogue
-from gameday.scenario.model import short_bound
+from gameday.scenario.claims import short_bound
 from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claim_texts import CLAIM_TEXTS, ClaimText
@@ -214,17 +215,12 @@ def _shapes() -> Iterator[str]:
 
 
 def _guards() -> Iterator[str]:
-    """The table that the module opens with: where each guard breaks is what they are there to show."""
+    """Where each guard breaks is what they are there to show."""
     yield "## Guards"
     yield ""
     yield "The value of `consumers.guard`: what stands around an effect. Registered in `consumers/guards.py`."
     yield ""
-    table = [line for line in (guards.__doc__ or "").splitlines() if line.startswith("|")]
-    missing = [name for name in guards.GUARDS if not any(line.startswith(f"| {name} |") for line in table)]
-    if missing:
-        raise SystemExit(f"the docstring of consumers/guards.py does not tell where {', '.join(missing)} breaks")
-    yield from table
-    yield ""
+    yield from _table(("guard", "breaks"), [(name, guard.breaks) for name, guard in GUARDS.items()])
 
 
 def _listed(title: str, what: str, column: str, where: str) -> Iterator[str]:
@@ -276,7 +272,7 @@ def _refusals() -> str:
         whys = []
         for product in (MINISTACK, LOCALSTACK, MOTO, MEMORY):
             gaps = product.gaps_of(TRANSPORTS[read.transport])
-            whys.append("; ".join(gaps[need] for need in scenario.needs_of(read) if need in gaps))
+            whys.append("; ".join(gaps[need] for need in model.needs_of(read) if need in gaps))
         if any(whys):
             rows.append((f"`{name}`", *(f"refused: {why}" if why else "runs" for why in whys)))
     head = ("refused scenario", "`embedded` (MiniStack)", "LocalStack 4.14", "moto", "`memory`")

@@ -18,7 +18,8 @@ from gameday.cli import app
 from gameday.history.errors import TargetLacks
 from gameday.history.manifest import BOUNDS
 from gameday.history.reader import unknown_names
-from gameday.scenario import model as scenario
+from gameday.scenario import model
+from gameday.scenario import reading as scenario
 from gameday.scenario.document import parse
 from gameday.verify.judge import EXIT_CODES
 from gameday.verify.registry import CHECKS
@@ -120,10 +121,10 @@ def test_the_scenario_shown_is_one() -> None:
 @pytest.mark.parametrize(
     ("before", "model", "others"),
     [
-        ("Of the file:", scenario.Body, {"chaos", "claims"}),
-        ("`topology`:", scenario.TopologySpec, set()),
-        ("`load`,", scenario.LoadSpec, set()),
-        ("`consumers`:", scenario.ConsumersSpec, set()),
+        ("Of the file:", model.Body, {"chaos", "claims"}),
+        ("`topology`:", model.TopologySpec, set()),
+        ("`load`,", model.LoadSpec, set()),
+        ("`consumers`:", model.ConsumersSpec, set()),
         ("## Faults", Entry, set()),
     ],
 )
@@ -137,7 +138,7 @@ def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel
 
 def test_every_key_of_a_subscription_is_explained() -> None:
     (told,) = re.findall(r"^A subscription: .*?\n\n", SCENARIO, re.MULTILINE | re.DOTALL)
-    assert set(scenario.SubscriptionModel.model_fields) <= set(re.findall(r"`(\w+)[`:]", told))
+    assert set(model.SubscriptionModel.model_fields) <= set(re.findall(r"`(\w+)[`:]", told))
 
 
 def test_every_scenario_of_the_reference_is_one() -> None:

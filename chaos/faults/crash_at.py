@@ -6,20 +6,23 @@ The consumer ends itself as a power cut would, between two steps that no signal 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gameday.chaos.base import ConsumerFault, Count, Lasting, Share
-from gameday.chaos.scene import LOOK_AGAIN_S, Scene
-from gameday.chaos.stage import Victim
+from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Share
+from gameday.chaos.fault_targets import Consumer
+from gameday.chaos.strike import LOOK_AGAIN_S, Strike
 
 
 class CrashAt(Lasting, ConsumerFault):
     """Let a consumer crash at a point of its work, at the n-th message or at a share of them."""
 
     colour: ClassVar[str] = "#ff7383"
+    needs_work: ClassVar[bool] = True
+    kills: ClassVar[bool] = True
 
     fault: Literal["crash-at"]
     point: Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"] = Field(
@@ -34,26 +37,47 @@ class CrashAt(Lasting, ConsumerFault):
             raise ValueError("either `nth` (the n-th message) or `share` (of the messages) says when it crashes")
         return self
 
-    async def strike(self, scene: Scene) -> None:
+    @property
+    def leaves_hidden(self) -> bool:
+        return self.point != "after-delete"
+
+    def harm_s(self, arrivals_per_s: float) -> float:
+        longest_s = super().harm_s(arrivals_per_s)
+        if self.nth is None:
+            return longest_s
+        return min(longest_s, self.nth / arrivals_per_s if arrivals_per_s else math.inf)
+
+    def may_strike_nothing(self, strikes: Sequence[Arrivals], *, rarely: float) -> str | None:
+        if self.nth is None:
+            return super().may_strike_nothing(strikes, rarely=rarely)
+        fewest = min(with_each for _, with_each in strikes)
+        if fewest >= self.nth:
+            return None
+        return (
+            f"it waits for message {self.nth} of a consumer, and about {fewest:.2g} come to each. "
+            "Lower `nth`, or let it strike earlier."
+        )
+
+    async def inject(self, strike: Strike) -> None:
         if self.share is not None:
-            disturbance = scene.disturbance("crash-at", point=self.point, share=self.share)
+            disturbance = strike.disturbance("crash-at", point=self.point, share=self.share)
             label = f"crash {self.point}, at {self.share * 100:g}% of the messages"
         else:
-            disturbance = scene.disturbance("crash-at", point=self.point, nth=self.nth)
+            disturbance = strike.disturbance("crash-at", point=self.point, nth=self.nth)
             label = f"crash {self.point}, message {self.nth}"
-        async with scene.disturbed(lambda _: disturbance, label=label) as struck:
+        async with strike.disturbed(lambda _: disturbance, label=label) as struck:
             if self.share is not None:
-                await scene.lasts(self.for_)
-            elif await scene.unless_over(self._all_crashed(scene, struck), self.for_):
-                await scene.until(lambda: len(scene.gone(struck)) == len(struck), scene.stage.answer_s)
+                await strike.lasts(self.for_)
+            elif await strike.unless_over(self._all_crashed(strike, struck), self.for_):
+                await strike.until(lambda: len(strike.gone(struck)) == len(struck), strike.targets.answer_s)
 
-    async def _all_crashed(self, scene: Scene, struck: Sequence[tuple[Victim, str]]) -> bool:
+    async def _all_crashed(self, strike: Strike, struck: Sequence[tuple[Consumer, str]]) -> bool:
         """Wait until it has struck in each place. A consumer that dies of something else leaves it to its successor."""
 
-        async def crashed(victim: Victim) -> None:
-            while await victim.report("fired", timeout_s=1.0, instance=scene.instance) is None:  # noqa: ASYNC110
+        async def crashed(consumer: Consumer) -> None:
+            while await consumer.report("fired", timeout_s=1.0, instance=strike.instance) is None:  # noqa: ASYNC110
                 # Between two processes of a place there is no event to wait for.
                 await asyncio.sleep(LOOK_AGAIN_S)
 
-        await scene.together(crashed(victim) for victim, _ in struck)
+        await strike.together(crashed(consumer) for consumer, _ in struck)
         return True

@@ -10,19 +10,20 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import ConsumerFault, Lasting, Pick, Share
-from gameday.chaos.scene import Scene
+from gameday.chaos.strike import Strike
 
 
 class FailHandler(Lasting, ConsumerFault):
     """Let the handler fail a share of the messages, after its work and before the effect, each time anew."""
 
     colour: ClassVar[str] = "#b877d9"
+    needs_work: ClassVar[bool] = True
 
     fault: Literal["fail-handler"]
     share: Share = Field(default=1.0, description="of the messages that are handled meanwhile")
     pick: Pick = Field(default=1.0, description="how many consumers, or what share of them")
 
-    async def strike(self, scene: Scene) -> None:
-        disturbance = scene.disturbance("fail-handler", share=self.share)
-        async with scene.disturbed(lambda _: disturbance, label=f"{self.share * 100:g}% of the handlings fail"):
-            await scene.lasts(self.for_)
+    async def inject(self, strike: Strike) -> None:
+        disturbance = strike.disturbance("fail-handler", share=self.share)
+        async with strike.disturbed(lambda _: disturbance, label=f"{self.share * 100:g}% of the handlings fail"):
+            await strike.lasts(self.for_)

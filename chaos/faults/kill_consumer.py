@@ -12,38 +12,44 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import ConsumerFault
-from gameday.chaos.scene import Scene
-from gameday.chaos.stage import NotInjected, Victim
+from gameday.chaos.fault_targets import Consumer, NotInjected
+from gameday.chaos.strike import Strike
 
 
 class KillConsumer(ConsumerFault):
     """Kill a consumer's process, while it holds messages; its replacement must take over."""
 
     colour: ClassVar[str] = "#c4162a"
+    kills: ClassVar[bool] = True
 
     fault: Literal["kill-consumer"]
     signal: Literal["KILL", "TERM"] = Field(default="KILL", description="KILL: a crash; TERM: a deployment")
     while_holding: bool = Field(default=True, description="wait, at most some seconds, until it holds a message")
 
-    async def strike(self, scene: Scene) -> None:
-        victims = await scene.victims()
-        killed: list[tuple[Victim, str]] = []
+    @property
+    def leaves_hidden(self) -> bool:
+        # SIGTERM lets it finish, or give back, what it holds.
+        return self.signal == "KILL" and self.while_holding
+
+    async def inject(self, strike: Strike) -> None:
+        consumers = await strike.consumers()
+        killed: list[tuple[Consumer, str]] = []
         holding = 0
 
-        async def kill(victim: Victim) -> None:
+        async def kill(consumer: Consumer) -> None:
             nonlocal holding
-            held = self.while_holding and await scene.holding(victim)
-            if not victim.alive or (scene.over and not held):
+            held = self.while_holding and await strike.holding(consumer)
+            if not consumer.alive or (strike.over and not held):
                 return
-            names = [victim.name for victim in victims if victim.alive]
-            scene.start(names, label=f"SIG{self.signal} to {', '.join(names)}")
-            killed.append((victim, victim.name))
+            names = [consumer.name for consumer in consumers if consumer.alive]
+            strike.start(names, label=f"SIG{self.signal} to {', '.join(names)}")
+            killed.append((consumer, consumer.name))
             holding += held
-            victim.signal(Signals[f"SIG{self.signal}"])
+            consumer.signal(Signals[f"SIG{self.signal}"])
 
-        await scene.together(kill(victim) for victim in victims)
+        await strike.together(kill(consumer) for consumer in consumers)
         if not killed:
             raise NotInjected("no consumer killed: they died before, or the load ended before they held anything")
         # The signal was only a wish; the deaths are counted.
-        await scene.until(lambda: len(scene.gone(killed)) == len(killed), scene.stage.recover_s)
-        await scene.replaced(killed, fired=len(scene.gone(killed)), held=holding)
+        await strike.until(lambda: len(strike.gone(killed)) == len(killed), strike.targets.recover_s)
+        await strike.replaced(killed, fired=len(strike.gone(killed)), held=holding)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import Fault, Lasting, Share
-from gameday.chaos.scene import Scene
+from gameday.chaos.strike import Strike
 
 
 class LoseSendReply(Lasting, Fault):
@@ -21,8 +21,12 @@ class LoseSendReply(Lasting, Fault):
     fault: Literal["lose-send-reply"]
     share: Share = Field(default=1.0, description="the share of the send calls whose reply is lost (default: all)")
 
-    async def strike(self, scene: Scene) -> None:
-        disturbance = scene.disturbance("lose-send-reply", share=self.share)
+    @property
+    def stops_sends(self) -> bool:
+        return self.share == 1.0
+
+    async def inject(self, strike: Strike) -> None:
+        disturbance = strike.disturbance("lose-send-reply", share=self.share)
         label = f"the replies to {self.share * 100:g}% of the send calls are lost"
-        async with scene.load_disturbed(disturbance, label=label):
-            await scene.lasts(self.for_)
+        async with strike.load_disturbed(disturbance, label=label):
+            await strike.lasts(self.for_)

@@ -13,9 +13,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gameday.chaos.base import ConsumerFault, Seconds
-from gameday.chaos.scene import Scene
-from gameday.chaos.stage import NotInjected, Victim
+from gameday.chaos.base import ConsumerFault, PositiveSeconds
+from gameday.chaos.fault_targets import Consumer, NotInjected
+from gameday.chaos.strike import Strike
 
 
 class PauseConsumer(ConsumerFault):
@@ -24,45 +24,45 @@ class PauseConsumer(ConsumerFault):
     colour: ClassVar[str] = "#8f3bb8"
 
     fault: Literal["pause-consumer"]
-    for_: Seconds = Field(alias="for", description="how long it is stopped")
+    for_: PositiveSeconds = Field(alias="for", description="how long it is stopped")
     while_holding: bool = Field(default=True, description="wait, at most some seconds, until it holds a message")
 
     @property
     def length_s(self) -> float:
         return self.for_
 
-    async def strike(self, scene: Scene) -> None:
-        victims = await scene.victims()
-        paused: list[tuple[Victim, str]] = []
+    async def inject(self, strike: Strike) -> None:
+        consumers = await strike.consumers()
+        paused: list[tuple[Consumer, str]] = []
         proven = holding = 0
 
-        async def pause(victim: Victim) -> None:
+        async def pause(consumer: Consumer) -> None:
             nonlocal proven, holding
-            held = self.while_holding and await scene.holding(victim)
+            held = self.while_holding and await strike.holding(consumer)
             # One that another strike has stopped would be woken by whichever of the two ends first.
-            pid = victim.pid
-            if pid is None or is_stopped(pid) or (scene.over and not held):
+            pid = consumer.pid
+            if pid is None or is_stopped(pid) or (strike.over and not held):
                 return
-            names = [victim.name for victim in victims if victim.alive]
-            scene.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
-            paused.append((victim, victim.name))
+            names = [consumer.name for consumer in consumers if consumer.alive]
+            strike.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
+            paused.append((consumer, consumer.name))
             holding += held
-            victim.signal(SIGSTOP)
-            if await scene.until(lambda: is_stopped(pid), scene.stage.answer_s):
+            consumer.signal(SIGSTOP)
+            if await strike.until(lambda: is_stopped(pid), strike.targets.answer_s):
                 proven += 1
 
         try:
-            await scene.together(pause(victim) for victim in victims)
+            await strike.together(pause(consumer) for consumer in consumers)
             if not proven:
                 raise NotInjected("no consumer stopped: they died, were stopped already, or the load ended before")
-            await scene.lasts(self.for_)
+            await strike.lasts(self.for_)
         finally:
-            for victim, _ in paused:
-                victim.signal(SIGCONT)
-            gone = scene.gone(paused)
+            for consumer, _ in paused:
+                consumer.signal(SIGCONT)
+            gone = strike.gone(paused)
             if paused and not gone:
-                scene.stop(fired=proven, held=holding)
-        await scene.replaced(gone, fired=proven, held=holding)
+                strike.stop(fired=proven, held=holding)
+        await strike.replaced(gone, fired=proven, held=holding)
 
 
 def is_stopped(pid: int) -> bool:

@@ -7,36 +7,50 @@ consumers then read the parents to their end before the children is what it is t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from gameday.chaos.base import Fault
-from gameday.chaos.scene import Scene
-from gameday.chaos.stage import NotInjected
-from gameday.transports.base import CallFailed
+from gameday.chaos.fault_targets import NotInjected
+from gameday.chaos.strike import Strike
+from gameday.history.manifest import Kind
+from gameday.transports.base import CallFailed, Capability
 
 
 class Reshard(Fault):
     """Split the stream's widest shard, or merge its two narrowest neighbours, while records come in."""
 
     colour: ClassVar[str] = "#00a3a3"
+    missing_on: ClassVar[Mapping[Kind, str]] = {"queue": "shards"}
+    needs: ClassVar[Capability | None] = "reshard"
 
     fault: Literal["reshard"]
     action: Literal["split", "merge"] = Field(default="split", description="what is done to the stream's shards")
 
-    async def strike(self, scene: Scene) -> None:
-        stream = scene.stage.stream
+    def reshape(self, shards: int) -> tuple[int, str | None]:
+        if self.action == "split":
+            return shards + 1, None
+        if shards < 2:
+            return shards, (
+                "there is one shard then, and nothing to merge it with, so the fault cannot strike; raise "
+                "topology.shards, or split before"
+            )
+        return shards - 1, None
+
+    async def inject(self, strike: Strike) -> None:
+        stream = strike.targets.stream
         if stream is None:
             raise NotInjected("there is no stream to reshard")
-        scene.start(["stream"], label=self.action)
+        strike.start(["stream"], label=self.action)
         try:
             done = await stream.reshard(self.action)
         except CallFailed as error:
             if error.definite:
                 raise NotInjected(f"the {self.action} was refused: {error}") from error
-            scene.unhealed(fired=0, why=f"nobody knows what became of the {self.action}: {error}")
+            strike.unhealed(fired=0, why=f"nobody knows what became of the {self.action}: {error}")
             return
         # The call was only a wish; the new shards that the stream lists are counted.
         fired = 1 if done.children else 0
-        scene.stop(fired=fired, parents=list(done.parents), children=list(done.children))
+        strike.stop(fired=fired, parents=list(done.parents), children=list(done.children))

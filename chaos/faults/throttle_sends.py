@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import Fault, Lasting, Share
-from gameday.chaos.scene import Scene
+from gameday.chaos.strike import Strike
 
 
 class ThrottleSends(Lasting, Fault):
@@ -22,8 +22,12 @@ class ThrottleSends(Lasting, Fault):
     fault: Literal["throttle-sends"]
     share: Share = Field(default=0.5, description="the share of the messages that is refused (default: half)")
 
-    async def strike(self, scene: Scene) -> None:
-        disturbance = scene.disturbance("throttle-sends", share=self.share)
+    @property
+    def stops_sends(self) -> bool:
+        return self.share == 1.0
+
+    async def inject(self, strike: Strike) -> None:
+        disturbance = strike.disturbance("throttle-sends", share=self.share)
         label = f"{self.share * 100:g}% of the messages in each send call are refused"
-        async with scene.load_disturbed(disturbance, label=label):
-            await scene.lasts(self.for_)
+        async with strike.load_disturbed(disturbance, label=label):
+            await strike.lasts(self.for_)

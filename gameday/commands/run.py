@@ -56,7 +56,7 @@ def run(
     """
     from gameday.report.live import watching
     from gameday.run.conductor import RunRequest, conduct, shown
-    from gameday.scenario import model as scenarios
+    from gameday.scenario import reading as scenarios
     from gameday.verify.judge import judge
 
     request = RunRequest(

@@ -26,7 +26,7 @@ def validate(
       gameday validate my.yaml
       gameday validate quick --set load.duration=10s
     """
-    from gameday.scenario import model as scenarios
+    from gameday.scenario import reading as scenarios
     from gameday.scenario.forecast import forecast
 
     read = scenarios.load(scenarios.find(scenario), overrides or ())

@@ -1,4 +1,4 @@
-"""The message as it travels: an order event that carries what the harness needs to recognise it.
+"""The message as it travels: an event that carries what gameday needs to recognise it.
 
 The body is JSON in the shape of an EventBridge event: `source`, `detail-type` and a structured `detail`. Under
 `detail.metadata` stand the message's id, group and a checksum over the rest of the detail, so that every service, with
@@ -35,7 +35,7 @@ class Envelope:
 def pack(
     *, id: str, run: str, group: str | None, timestamp_ns: int, payload_bytes: int, poison: bool = False, seed: int = 0
 ) -> bytes:
-    """An order event of at least `payload_bytes` bytes (shorter events are padded, longer ones stay as they are).
+    """An event of at least `payload_bytes` bytes (a shorter one is padded, a longer one stays as it is).
 
     The content is a function of `seed` and `id` alone; `timestamp_ns` is when the schedule wanted the message sent.
     """

@@ -1,4 +1,4 @@
-"""The conductor's end of the line to a process that it started: see gameday/processes/control.py for what goes over it.
+"""A process that the conductor started, as the conductor sees it: gameday/processes/control.py tells what the two say.
 
 A child's standard error goes to a log file in the run directory, whose tail is quoted when the child could not start.
 It promises that no module of the user's can take the place of one of ours in a child: `python` makes a command line

@@ -1,4 +1,4 @@
-"""The line between the conductor and a process that it started: commands down, reports up, and a lifeline.
+"""The control line between the conductor and a process that it started: commands down, reports up, and a lifeline.
 
 Commands are JSON lines on the child's standard input, reports are JSON lines on its standard output. End of file on
 the input means that the conductor is gone: the child drains and exits. A child that is stopped (SIGSTOP) cannot read
@@ -18,47 +18,15 @@ first time that an armed disturbance strikes: at once, for that evidence must su
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import orjson
 
 _PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disturbance:
-    """What a fault asks a process to do to its own work.
-
-    `kind` is one of `stretch-processing`, `fail-handler`, `crash-at`, `lose-delete` (consumers), `lose-send-reply`,
-    `throttle-sends` (load). `share` (0 to 1) is the share of messages (`lose-send-reply`: of calls, `throttle-sends`:
-    of attempts to send one) that it strikes, chosen by `seed` and the message's id. `nth` strikes the n-th message
-    handled since it was armed, once, instead. `seconds` is the new processing time of a stretch; `point` is where a
-    `crash-at` strikes.
-    """
-
-    kind: str
-    instance: str
-    seed: int = 0
-    share: float = 1.0
-    nth: int | None = None
-    seconds: float | None = None
-    point: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def strikes(self, key: str) -> bool:
-        """Whether the message or call named `key` is in the share: the same answer in every process."""
-        digest = hashlib.blake2b(f"{self.seed}:{self.instance}:{key}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") < self.share * 2**64
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def report(kind: str, **fields: object) -> None:

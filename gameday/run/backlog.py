@@ -77,7 +77,7 @@ class Backlog(ABC):
             await asyncio.sleep(self.look_again_s)
 
     @abstractmethod
-    async def bury(self) -> int:
+    async def drain_dead_letters(self) -> int:
         """Record and remove every dead letter; how many there were. Errors: TargetError."""
         ...
 

@@ -19,12 +19,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from gameday.chaos.base import Strike
-from gameday.chaos.stage import Stage
-from gameday.chaos.timeline import Outcome, Runner
+from gameday.chaos.base import PlannedStrike
+from gameday.chaos.fault_targets import FaultTargets
+from gameday.chaos.timeline import Runner, StrikeResult
 from gameday.chaos.timeline import plan as plan_timeline
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
+from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.stores import make_store
@@ -43,17 +44,17 @@ from gameday.history.manifest import FILE as MANIFEST
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.child import Child, Report, ending, python
 from gameday.run.backlog import Backlog
+from gameday.run.context import RunContext, new_id, new_seed
 from gameday.run.queues import Queues
 from gameday.run.replay import Replay
 from gameday.run.resharding import Resharder
-from gameday.run.setting import Setting, new_id, new_seed
 from gameday.run.streams import Streams
 from gameday.scenario.forecast import forecast
-from gameday.scenario.model import NO_EFFECTS, Scenario, needs_of
+from gameday.scenario.model import Scenario, needs_of
 from gameday.targets.start import start as start_target
 from gameday.targets.target import Kind, Target
 from gameday.transports.base import Addresses, CallFailed, Depth, Replayer, Topology
-from gameday.transports.carriers.boto import BotoCarrier, persist, run_plan
+from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
 
 T = TypeVar("T")
 
@@ -101,8 +102,8 @@ async def conduct(request: RunRequest, view: View) -> Path:
     run_id = new_id(request.scenario.name)
     run = _make_directory(request.out or RUNS / run_id)
     seed = request.scenario.seed if request.seed is None else request.seed
-    setting = Setting(scenario=request.scenario, id=run_id, directory=run, seed=new_seed() if seed is None else seed)
-    conductor = _Conductor(request=request, setting=setting, view=view)
+    context = RunContext(scenario=request.scenario, id=run_id, directory=run, seed=new_seed() if seed is None else seed)
+    conductor = _Conductor(request=request, context=context, view=view)
     work = asyncio.create_task(conductor.work(), name="the run")
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(conductor.note_stray)
@@ -165,10 +166,10 @@ Guard = Callable[[Coroutine[Any, Any, None], str], None]
 class _Conductor:
     """`ending` is why the run ends badly, once it does."""
 
-    def __init__(self, *, request: RunRequest, setting: Setting, view: View) -> None:
+    def __init__(self, *, request: RunRequest, context: RunContext, view: View) -> None:
         self._request = request
-        self._setting = setting
-        self._scenario = setting.scenario
+        self._context = context
+        self._scenario = context.scenario
         self._view = view
         # What is started and created is put away by this stack, last things first, however the run ends.
         self._stack = AsyncExitStack()
@@ -181,16 +182,16 @@ class _Conductor:
     # The way through
 
     async def work(self) -> None:
-        setting = self._setting
+        context = self._context
         async with self._stack:
             metrics_port = self._metrics_port()
             target = await self._start_target()
-            target.refuse_gaps(setting.transport, needs_of(self._scenario))
-            manifest = setting.manifest(target)
+            target.refuse_gaps(context.transport, needs_of(self._scenario))
+            manifest = context.manifest(target)
             target.refuse_promises(manifest.subscriptions)
-            manifest.save(setting.directory)
-            (setting.directory / DIRECTORY).mkdir()
-            writer = Writer(run=setting.directory, name="conductor", clock=setting.clock)
+            manifest.save(context.directory)
+            (context.directory / DIRECTORY).mkdir()
+            writer = Writer(run=context.directory, name="conductor", clock=context.clock)
             self._stack.callback(_close, writer)
             try:
                 await self._guarded(target, writer, metrics_port)
@@ -217,9 +218,9 @@ class _Conductor:
             raise _foremost(errors) from None
 
     async def _play(self, target: Target, writer: Writer, metrics_port: int, guard: Guard) -> None:
-        scenario, setting, view = self._scenario, self._setting, self._view
-        topology = setting.topology(target)
-        for note in forecast(scenario, seed=setting.seed, effective_s=target.effective_s):
+        scenario, context, view = self._scenario, self._context, self._view
+        topology = context.topology(target)
+        for note in forecast(scenario, seed=context.seed, effective_s=target.effective_s):
             view.note(f"note: {note}")
         carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
         addresses = await self._provision(target, topology, carrier)
@@ -235,9 +236,9 @@ class _Conductor:
             loading = starting.create_task(self._start_load(target, addresses, topology, writer))
         load = loading.result()
 
-        runner = Runner(self._strikes(), stage=self._stage(load, writer, addresses, carrier))
+        runner = Runner(self._strikes(), targets=self._targets(load, writer, addresses, carrier))
         backlog = self._backlog(addresses, carrier, writer, leases)
-        start_ns = setting.clock.now_ns() + round(_LEAD_S * NS_PER_S)
+        start_ns = context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
         writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
         await load.command("start", at=start_ns)
         view.started(start_ns)
@@ -255,11 +256,11 @@ class _Conductor:
         if scenario.topology.redrive:
             await self._redrive(backlog, drained=drained)
             await self._drain(backlog, self._settled_ns(topology))
-        if isinstance(setting.transport, Replayer) and topology.archive:
+        if isinstance(context.transport, Replayer) and topology.archive:
             replay = Replay(
-                transport=setting.transport,
+                transport=context.transport,
                 addresses=addresses,
-                name=f"gameday-{setting.id}",
+                name=f"gameday-{context.id}",
                 since_ns=start_ns,
                 carry=carrier,
                 writer=writer,
@@ -271,7 +272,7 @@ class _Conductor:
 
     def _settled_ns(self, topology: Topology) -> int:
         """From when on what is sent now counts as lost where it is not."""
-        return self._setting.clock.now_ns() + round(topology.settle_s * NS_PER_S)
+        return self._context.clock.now_ns() + round(topology.settle_s * NS_PER_S)
 
     async def _replay(self, replay: Replay) -> None:
         view = self._view
@@ -321,13 +322,13 @@ class _Conductor:
         """
         self._view.phase("stopping consumers")
         await self._stop_fleets(self._scenario.consumers.drain_timeout + _HASTE_S)
-        if dead := await backlog.bury():
+        if dead := await backlog.drain_dead_letters():
             self._view.note(f"{dead} dead letters")
         for name, depth in (await backlog.look()).items():
             writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
 
     async def _read_effects(self, store: EffectStore, writer: Writer) -> None:
-        if self._scenario.consumers.handler in NO_EFFECTS:
+        if not HANDLERS[self._scenario.consumers.handler].has_effects:
             return
         self._view.phase("reading the effects back")
         for name in self._scenario.subscriptions:
@@ -369,20 +370,20 @@ class _Conductor:
         self._view.phase(f"starting target {kind}")
         target = await start_target(
             kind,
-            services=self._setting.services,
+            services=self._context.services,
             url=self._request.url,
             environ=os.environ,
-            run=self._setting.directory,
+            run=self._context.directory,
         )
         self._stack.push_async_callback(target.stop)
         if target.process is not None:
             self._children.append(target.process)
         self._view.note(f"target {kind}: {target.what}. It cannot show: {'; '.join(target.cannot_show)}.")
-        self._view.note(f"run {self._setting.id}, recorded in {shown(self._setting.directory)}")
+        self._view.note(f"run {self._context.id}, recorded in {shown(self._context.directory)}")
         return target
 
     async def _provision(self, target: Target, topology: Topology, carrier: BotoCarrier) -> Addresses:
-        transport, setting = self._setting.transport, self._setting
+        transport, context = self._context.transport, self._context
         what = "the stream" if transport.kind == "stream" else "the queues"
 
         async def remove(addresses: Addresses) -> None:
@@ -390,12 +391,12 @@ class _Conductor:
                 return
             self._view.phase(f"removing {what}")
             try:
-                await asyncio.to_thread(persist, transport.tear_down(addresses), carrier)
+                await asyncio.to_thread(run_all_despite_failures, transport.tear_down(addresses), carrier)
             except CallFailed as error:
                 self._view.note(f"could not remove all that the run created; remove it by hand: {error}")
 
         self._view.phase(f"creating {what}")
-        plan = transport.provision(topology, run=setting.id, tags=setting.tags)
+        plan = transport.provision(topology, run=context.id, tags=context.tags)
         try:
             # To its end even when interrupted: what was half created could not be removed by its address.
             return await _to_the_end(
@@ -406,13 +407,13 @@ class _Conductor:
             raise TargetError(f"cannot create {what}: {error}") from error
 
     async def _make_store(self, target: Target) -> EffectStore:
-        store = make_store(self._setting.store, target.endpoint)
-        await self._create(store, target, f"effect store ({self._setting.store['kind']})")
+        store = make_store(self._context.store, target.endpoint)
+        await self._create(store, target, f"effect store ({self._context.store['kind']})")
         return store
 
     async def _make_leases(self, target: Target) -> LeaseStore | None:
         """Who reads which shard, where there are shards."""
-        if (settings := self._setting.leases) is None:
+        if (settings := self._context.leases) is None:
             return None
         leases = make_leases(settings, target.endpoint)
         await self._create(leases, target, f"leases ({settings['kind']})")
@@ -430,7 +431,7 @@ class _Conductor:
 
         self._stack.push_async_callback(remove)
         try:
-            await store.create(tags=self._setting.tags)
+            await store.create(tags=self._context.tags)
             await store.open()
         except CallFailed as error:
             raise TargetError(f"cannot create the {what}: {error}") from error
@@ -438,22 +439,17 @@ class _Conductor:
     def _backlog(
         self, addresses: Addresses, carrier: BotoCarrier, writer: Writer, leases: LeaseStore | None
     ) -> Backlog:
-        transport, names = self._setting.transport, self._scenario.subscriptions
+        sources = {name: self._context.transport.subscription(addresses, name) for name in self._scenario.subscriptions}
         if leases is None:
-            return Queues(transport=transport, addresses=addresses, subscriptions=names, carrier=carrier, writer=writer)
-        return Streams(
-            transport=transport,
-            addresses=addresses,
-            subscriptions=names,
-            carrier=carrier,
-            writer=writer,
-            leases=leases,
-        )
+            queues = {name: source for name, source in sources.items() if source.kind == "queue"}
+            return Queues(sources=queues, carrier=carrier, writer=writer)
+        streams = {name: source for name, source in sources.items() if source.kind == "stream"}
+        return Streams(sources=streams, carrier=carrier, writer=writer, leases=leases)
 
     async def _start_observer(self, port: int, guard: Guard) -> None:
         """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
         observer = await self._start(
-            "observer", "-m", "gameday.watch.observer", "--run", self._setting.directory, "--port", port
+            "observer", "-m", "gameday.watch.observer", "--run", self._context.directory, "--port", port
         )
         observer.on_report = self._view.snapshot
         ready = await observer.report("ready", timeout_s=_START_S)
@@ -475,10 +471,10 @@ class _Conductor:
         spec = self._scenario.consumers
         self._fleets = [
             Fleet(
-                config=self._setting.consumers(name, endpoint=target.endpoint, addresses=addresses),
+                config=self._context.consumers(name, endpoint=target.endpoint, addresses=addresses),
                 size=spec.processes,
                 writer=writer,
-                run=self._setting.directory,
+                run=self._context.directory,
                 restart_delay_s=spec.restart_delay,
             )
             for name in self._scenario.subscriptions
@@ -492,8 +488,8 @@ class _Conductor:
         await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self._fleets))
 
     async def _start_load(self, target: Target, addresses: Addresses, topology: Topology, writer: Writer) -> Child:
-        config = self._setting.load(endpoint=target.endpoint, addresses=addresses, topology=topology)
-        path = self._setting.directory / "load.json"
+        config = self._context.load(endpoint=target.endpoint, addresses=addresses, topology=topology)
+        path = self._context.directory / "load.json"
         config.save(path)
         for name in config.writers:
             writer.announce(name)
@@ -512,7 +508,7 @@ class _Conductor:
     async def _start(
         self, name: str, *arguments: object, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> Child:
-        child = await Child.start(name=name, argv=python(*arguments), run=self._setting.directory, env=env, cwd=cwd)
+        child = await Child.start(name=name, argv=python(*arguments), run=self._context.directory, env=env, cwd=cwd)
         self._children.append(child)
         self._stack.push_async_callback(child.end, timeout_s=_HASTE_S)
         return child
@@ -535,35 +531,34 @@ class _Conductor:
         if report.get("report") == "failed":
             self._load_failure = str(report.get("why"))
 
-    def _strikes(self) -> list[Strike]:
+    def _strikes(self) -> list[PlannedStrike]:
         consumers = dict.fromkeys(self._scenario.subscriptions, self._scenario.consumers.processes)
         return plan_timeline(
-            self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._setting.seed
+            self._scenario.chaos, duration_s=self._scenario.load.duration, consumers=consumers, seed=self._context.seed
         )
 
-    def _stage(self, load: Child, writer: Writer, addresses: Addresses, carrier: BotoCarrier) -> Stage:
-        transport, (subscription, *_) = self._setting.transport, self._scenario.subscriptions
-        stream = transport.stream(addresses, subscription) if transport.kind == "stream" else None
+    def _targets(self, load: Child, writer: Writer, addresses: Addresses, carrier: BotoCarrier) -> FaultTargets:
+        source = self._context.transport.subscription(addresses, self._scenario.subscriptions[0])
         hidden_s = self._scenario.topology.visibility_timeout
-        return Stage(
-            crews={fleet.config.subscription: fleet for fleet in self._fleets},
+        return FaultTargets(
+            fleets={fleet.config.subscription: fleet for fleet in self._fleets},
             visibility_timeout_s=dict.fromkeys(self._scenario.subscriptions, hidden_s),
-            line=load,
+            load=load,
             writer=writer,
-            seed=self._setting.seed,
-            stream=Resharder(stream, carrier) if stream else None,
+            seed=self._context.seed,
+            stream=Resharder(source, carrier) if source.kind == "stream" else None,
         )
 
-    def _tell_strikes(self, outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
-            if outcome.error is not None:
-                self._view.note(f"{outcome.strike.instance} failed: {outcome.error}")
+    def _tell_strikes(self, results: list[StrikeResult]) -> None:
+        for result in results:
+            if result.error is not None:
+                self._view.note(f"{result.planned.instance} failed: {result.error}")
 
     # Bad endings
 
     def kept(self) -> str:
         """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
-        run = self._setting.directory
+        run = self._context.directory
         if (run / DIRECTORY / "conductor.jsonl").exists():
             return f"\nWhat was recorded is kept: gameday verify {shown(run)}"
         for file in (run / MANIFEST, *(run / "logs").glob("*.log")):
@@ -584,7 +579,7 @@ class _Conductor:
 
     def note_stray(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would print as a traceback goes into a log; what matters has been raised elsewhere."""
-        with suppress(OSError), (self._setting.directory / "logs" / "conductor.log").open("a") as log:
+        with suppress(OSError), (self._context.directory / "logs" / "conductor.log").open("a") as log:
             print(context.get("message"), repr(context.get("exception")), file=log)
 
 

@@ -7,7 +7,7 @@ the end, each recorded before it is removed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TypeVar
 
 from gameday.history import events
@@ -15,7 +15,7 @@ from gameday.history.errors import TargetError
 from gameday.history.events import Record
 from gameday.history.writer import Writer
 from gameday.run.backlog import Backlog
-from gameday.transports.base import Addresses, CallFailed, Delivery, Depth, Plan, QueueSource, Transport
+from gameday.transports.base import CallFailed, Delivery, Depth, Plan, QueueSource
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 
 T = TypeVar("T")
@@ -29,28 +29,25 @@ class Queues(Backlog):
     def __init__(
         self,
         *,
-        transport: Transport,
-        addresses: Addresses,
-        subscriptions: Sequence[str],
+        sources: Mapping[str, QueueSource],
         carrier: BotoCarrier,
         writer: Writer,
     ) -> None:
-        super().__init__(subscriptions=subscriptions, carrier=carrier, writer=writer)
-        self._sources = {name: transport.source(addresses, name) for name in subscriptions}
-        self._dead_letters = {name: transport.dead_letters(addresses, name) for name in subscriptions}
+        super().__init__(subscriptions=list(sources), carrier=carrier, writer=writer)
+        self._sources = sources
 
-    async def bury(self) -> int:
-        buried = 0
-        for name, source in self._dead_letters.items():
-            if source is not None:
-                buried += await self._read_to_the_end(name, source)
-        return buried
+    async def drain_dead_letters(self) -> int:
+        drained = 0
+        for name, source in self._sources.items():
+            if source.dead_letters is not None:
+                drained += await self._read_to_the_end(name, source.dead_letters)
+        return drained
 
     async def redrive(self) -> int:
         moved = 0
-        for name, source in self._dead_letters.items():
-            if source is not None:
-                moved += await self._move_back(name, source)
+        for name, source in self._sources.items():
+            if source.dead_letters is not None:
+                moved += await self._move_back(name, source.dead_letters)
         return moved
 
     async def _move_back(self, name: str, source: QueueSource) -> int:
@@ -87,18 +84,18 @@ class Queues(Backlog):
         return len(held)
 
     async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
-        buried = 0
+        drained = 0
         while True:
             if deliveries := await self._dead(name, source):
                 outcomes = source.settled(await self._answer(source.delete(deliveries)), deliveries)
                 if not any(outcome == "ok" for outcome, _ in outcomes):
                     # They would come again for ever.
                     raise TargetError(f"{name}: dead letters cannot be deleted: {outcomes[0][1]}")
-                buried += sum(d.id is not None for d in deliveries)
+                drained += sum(d.id is not None for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.
             if (await self._depth_of(source)).total == 0:
-                return buried
+                return drained
             await asyncio.sleep(self.look_again_s)
 
     async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:

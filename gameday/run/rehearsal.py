@@ -30,7 +30,7 @@ from typing import Any
 from gameday.history.errors import TargetLacks, UsageError
 from gameday.processes.child import python
 from gameday.report.printing import outlive_readers
-from gameday.scenario import model as scenario
+from gameday.scenario import reading as scenario
 from gameday.scenario.model import ExpectSpec
 
 _COMMAND = python("-c", "from gameday.cli import main; main()", "run")

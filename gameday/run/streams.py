@@ -6,12 +6,12 @@ stream counts as empty only when every shard that it lists has a lease, and noth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from gameday.consumers.leases import Lease, LeaseStore
 from gameday.history.writer import Writer
 from gameday.run.backlog import Backlog
-from gameday.transports.base import Addresses, Depth, Transport
+from gameday.transports.base import Depth, StreamSource
 from gameday.transports.carriers.boto import BotoCarrier
 
 # More than so many records of a shard are not counted: who drains wants to know whether there are any.
@@ -22,19 +22,17 @@ class Streams(Backlog):
     def __init__(
         self,
         *,
-        transport: Transport,
-        addresses: Addresses,
-        subscriptions: Sequence[str],
+        sources: Mapping[str, StreamSource],
         carrier: BotoCarrier,
         writer: Writer,
         leases: LeaseStore,
     ) -> None:
-        super().__init__(subscriptions=subscriptions, carrier=carrier, writer=writer)
-        self._sources = {name: transport.stream(addresses, name) for name in subscriptions}
+        super().__init__(subscriptions=list(sources), carrier=carrier, writer=writer)
+        self._sources = sources
         self._leases = leases
         self.reached: dict[str, dict[str, str | None]] = {}
 
-    async def bury(self) -> int:
+    async def drain_dead_letters(self) -> int:
         """A stream has no dead letters."""
         return 0
 

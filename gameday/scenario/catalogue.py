@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
-from gameday.scenario import model as scenario
+from gameday.scenario import reading as scenario
+from gameday.scenario.claims import short_bound
 from gameday.transports.base import SubscriptionSpec, Topology, Transport
 
 
@@ -44,12 +45,12 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         from gameday.consumers.handlers import HANDLERS
 
         for name, handler in HANDLERS.items():
-            yield name, _first_line(handler)
+            yield name, _first_line(handler.handle)
     elif what == "guards":
         from gameday.consumers.guards import GUARDS
 
         for name, guard in GUARDS.items():
-            yield name, _first_line(guard)
+            yield name, _first_line(guard.stand_around)
     elif what == "shapes":
         from gameday.loadgen.shapes import SHAPES
 
@@ -74,7 +75,7 @@ def _promised(promise: Subscription) -> str:
 def _claimed(name: str, summary: str, bounds: Collection[str]) -> str:
     """What a claim says, what else it is called, and the bounds that a scenario may give it."""
     also = [f"Also called {alias}." for alias, real in ALIASES.items() if real == name]
-    bounded = [f"Bounds: {', '.join(map(scenario.short_bound, bounds))}."] if bounds else []
+    bounded = [f"Bounds: {', '.join(map(short_bound, bounds))}."] if bounds else []
     return " ".join([summary, *also, *bounded])
 
 

@@ -1,6 +1,6 @@
 """The JSON Schema of a scenario, generated from the models and registries that read one, for editors to check against.
 
-It promises to accept what `scenario.load` reads as written (`5s`, `150/s`, `10%`), key by key; what does not go
+It promises to accept what `reading.load` reads as written (`5s`, `150/s`, `10%`), key by key; what does not go
 together (a claim that a transport never promises) only the run itself can tell.
 """
 
@@ -16,18 +16,19 @@ from gameday.chaos.registry import FAULTS
 from gameday.history.manifest import ALIASES, BOUNDS, During
 from gameday.loadgen.shapes import SHAPES
 from gameday.loadgen.shapes import units as shape_units
-from gameday.scenario import model as scenario
 from gameday.scenario import units
+from gameday.scenario.claims import needs_bound, short_bound
+from gameday.scenario.model import Body
 from gameday.transports.registry import TRANSPORTS
 
 Schema = dict[str, Any]
 
 
 def schema() -> Schema:
-    root = scenario.Body.model_json_schema(by_alias=True)
+    root = Body.model_json_schema(by_alias=True)
     properties = root["properties"]
-    properties["transport"] = {"enum": list(TRANSPORTS), **_told(properties["transport"])}
-    properties["load"] = {**_load(root["$defs"].pop("LoadSpec")), **_told(properties["load"])}
+    properties["transport"] = {"enum": list(TRANSPORTS), **_description_of(properties["transport"])}
+    properties["load"] = {**_load(root["$defs"].pop("LoadSpec")), **_description_of(properties["load"])}
     properties["chaos"] = {
         "type": "array",
         "items": {"oneOf": [_fault(name) for name in FAULTS]},
@@ -48,7 +49,7 @@ def _load(common: Schema) -> Schema:
     branches = []
     for name, model in SHAPES.items():
         own = _with_units(model, shape_units(model))["properties"]
-        shape = {"const": name, **_told(common["properties"]["shape"])}
+        shape = {"const": name, **_description_of(common["properties"]["shape"])}
         properties = {**own, **common["properties"], "shape": shape}
         # Without a `shape` it is the default one.
         default = name == common["properties"]["shape"]["default"]
@@ -71,11 +72,11 @@ def _claims() -> list[Schema]:
         properties: Schema = {"claim": {"enum": names, "description": "what must hold"}}
         for bound, kind in bounds.items():
             written = _BOUND_KINDS.get(kind, _UNITS["duration"])
-            properties[scenario.short_bound(bound)] = {**written, "description": _BOUNDS[bound]}
+            properties[short_bound(bound)] = {**written, "description": _BOUNDS[bound]}
         long_forms.append(
             {"type": "object", "properties": properties, "required": ["claim"], "additionalProperties": False}
         )
-    bare = [name for name in [*BOUNDS, *ALIASES] if not scenario.needs_bound(ALIASES.get(name, name))]
+    bare = [name for name in [*BOUNDS, *ALIASES] if not needs_bound(ALIASES.get(name, name))]
     return [{"enum": bare}, *long_forms]
 
 
@@ -92,7 +93,7 @@ _BOUNDS: Mapping[str, str] = {
 }
 
 
-def _told(written: Schema) -> Schema:
+def _description_of(written: Schema) -> Schema:
     """The description alone."""
     return {word: written[word] for word in ("description",) if word in written}
 
@@ -104,7 +105,7 @@ def _with_units(model: type[BaseModel], kinds: Mapping[str, str]) -> Schema:
     for key, kind in kinds.items():
         if kind in _UNITS:
             written = found["properties"][key]
-            found["properties"][key] = {**_UNITS[kind], **_told(written)}
+            found["properties"][key] = {**_UNITS[kind], **_description_of(written)}
     return found
 
 

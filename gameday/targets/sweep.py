@@ -20,7 +20,7 @@ from gameday.targets.start import given
 from gameday.targets.target import Target
 from gameday.transports.aws_errors import UNREACHABLE, lacks
 from gameday.transports.base import Answer, Call, CallFailed
-from gameday.transports.carriers.boto import BotoCarrier, persist, run_plan
+from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
 from gameday.transports.leftovers import LEFTOVERS, Left
 
 OLDER_THAN_S = 3_600.0
@@ -147,7 +147,7 @@ def _find(
 def _removed(thing: Left, carry: Callable[[Call], Answer]) -> str | None:
     """Remove it; why not, if it could not be."""
     try:
-        persist(thing.remove(), carry)
+        run_all_despite_failures(thing.remove(), carry)
     except CallFailed as failed:
         return str(failed).removeprefix(f"{failed.code}: ")
     return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from gameday.history.events import SendResult
-from gameday.history.manifest import Subscription
+from gameday.history.manifest import Kind, Subscription
 
 T = TypeVar("T")
 
@@ -278,8 +278,15 @@ class MoveState:
 
 
 class QueueSource(Protocol):
-    """How to consume one queue: every method is a call as data or reads an answer."""
+    """How to consume one queue, which is polled: every method is a call as data or reads an answer.
 
+    `dead_letters` is the queue that its dead letters go to, where there is one.
+    """
+
+    @property
+    def kind(self) -> Literal["queue"]: ...
+    @property
+    def dead_letters(self) -> QueueSource | None: ...
     @property
     def batch_max(self) -> int: ...
 
@@ -306,8 +313,13 @@ class QueueSource(Protocol):
 
 
 class StreamSource(Protocol):
-    """How to read one stream, and to reshape it: every method is a call as data, reads an answer or is a plan."""
+    """How to read one stream, shard by shard under a lease, and to reshape it.
 
+    Every method is a call as data, reads an answer or is a plan.
+    """
+
+    @property
+    def kind(self) -> Literal["stream"]: ...
     @property
     def batch_max(self) -> int: ...
 
@@ -326,6 +338,10 @@ class StreamSource(Protocol):
     def reshard(self, action: ReshardAction) -> Plan[Resharding]:
         """Split one shard or merge two, and wait until the stream takes records again."""
         ...
+
+
+Source = QueueSource | StreamSource
+"""What a subscription is consumed from. `kind` tells which."""
 
 
 def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]) -> None:
@@ -361,13 +377,13 @@ class Transport(Protocol):
 
     `deduplicates`: producers name an id, or let the service make one of the body, and what repeats it is swallowed.
     `delays_messages`: a message may bring a delay of its own.
-    `kind` tells what its subscriptions are consumed from: `source` where it is a queue, `stream` where it is a stream.
+    `kind` tells what its subscriptions are consumed from.
     """
 
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> Literal["queue", "stream"]: ...
+    def kind(self) -> Kind: ...
     @property
     def ordered(self) -> bool: ...
     @property
@@ -414,15 +430,9 @@ class Transport(Protocol):
         """What this pipeline cannot do anywhere, each with the reason; what a product does not do stands with it."""
         ...
 
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
-        """Errors: TypeError where `kind` is not queue."""
+    def subscription(self, addresses: Addresses, name: str) -> Source:
+        """What a subscription is consumed from; all of a transport's are of its kind."""
         ...
-
-    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
-        """Errors: TypeError where `kind` is not stream."""
-        ...
-
-    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None: ...
 
 
 @runtime_checkable

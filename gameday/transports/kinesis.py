@@ -30,7 +30,6 @@ from gameday.transports.base import (
     Limits,
     Outgoing,
     Plan,
-    QueueSource,
     Reading,
     ReshardAction,
     Resharding,
@@ -112,19 +111,15 @@ class Kinesis:
     def needs(self, topology: Topology) -> Collection[Capability]:
         return ()
 
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
-        raise TypeError(f"{self.name} is consumed from a stream, not from a queue")
-
-    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
+    def subscription(self, addresses: Addresses, name: str) -> StreamSource:
+        """All read the one stream."""
         return KinesisStream(addresses.send_to)
-
-    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
-        return None
 
 
 class KinesisStream:
     """The `StreamSource` of one stream, by its name."""
 
+    kind: Literal["stream"] = "stream"
     batch_max = READ_MAX
 
     def __init__(self, stream: str) -> None:

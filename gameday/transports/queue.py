@@ -30,7 +30,6 @@ from gameday.transports.base import (
     Plan,
     QueueSource,
     SendOutcome,
-    StreamSource,
     SubscriptionSpec,
     Topology,
 )
@@ -166,10 +165,14 @@ def sending_policy(sender: str, arn: str) -> str:
 class SqsQueue:
     """The `QueueSource` of one queue URL. `unwrap` takes off what a service in front of it put around a body."""
 
+    kind: Literal["queue"] = "queue"
     batch_max = BATCH_MAX
 
-    def __init__(self, queue: str, unwrap: Callable[[str], Unwrapped] = as_sent) -> None:
+    def __init__(
+        self, queue: str, unwrap: Callable[[str], Unwrapped] = as_sent, *, dead_letters: QueueSource | None = None
+    ) -> None:
         self.queue = queue
+        self.dead_letters = dead_letters
         self._unwrap = unwrap
 
     def receive(self, *, most: int, wait_s: int) -> Call:
@@ -259,15 +262,9 @@ class EndsInQueues:
     def needs(self, topology: Topology) -> Collection[Capability]:
         return ()
 
-    def source(self, addresses: Addresses, subscription: str) -> QueueSource:
-        return SqsQueue(addresses.queues[subscription], self.unwrap)
-
-    def stream(self, addresses: Addresses, subscription: str) -> StreamSource:
-        raise TypeError(f"{self.name} is consumed from queues, not from a stream")
-
-    def dead_letters(self, addresses: Addresses, subscription: str) -> QueueSource | None:
-        queue = addresses.dead_letter_queues.get(subscription)
-        return SqsQueue(queue, self.unwrap) if queue else None
+    def subscription(self, addresses: Addresses, name: str) -> QueueSource:
+        dead = addresses.dead_letter_queues.get(name)
+        return SqsQueue(addresses.queues[name], self.unwrap, dead_letters=SqsQueue(dead, self.unwrap) if dead else None)
 
 
 def entries_by_id(answer: Answer, count: int) -> list[tuple[bool, Mapping[str, Any] | None]]:

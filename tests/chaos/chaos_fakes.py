@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gameday.chaos.fault_targets import FaultTargets
 from gameday.chaos.registry import FAULTS
-from gameday.chaos.stage import Stage
-from gameday.chaos.timeline import Outcome, Runner, plan
+from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.history import reader
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, ReshardAction, Resharding
 
 
-class Place:
-    """A victim whose process dies of SIGKILL and SIGTERM and is replaced at once, unless `replaces` is False."""
+class FakeConsumer:
+    """A consumer whose process dies of SIGKILL and SIGTERM and is replaced at once, unless `replaces` is False."""
 
-    def __init__(self, crew: FakeCrew, slot: str) -> None:
-        self.crew, self.slot = crew, slot
+    def __init__(self, fleet: FakeFleet, slot: str) -> None:
+        self.fleet, self.slot = fleet, slot
         self.incarnation = 1
         self.alive = True
         self.holds = True
@@ -40,7 +40,7 @@ class Place:
         return 2**23 + int(self.slot[-1]) if self.alive else None
 
     def signal(self, number: signal.Signals) -> None:
-        self.crew.note(self.name, number.name)
+        self.fleet.note(self.name, number.name)
         if number in (signal.SIGKILL, signal.SIGTERM) and not self.deaf:
             self.die()
 
@@ -63,14 +63,14 @@ class Place:
         return None
 
     async def ready_after(self, name: str, timeout_s: float) -> bool:
-        self.crew.note(name, "replaced")
+        self.fleet.note(name, "replaced")
         return self.alive and self.name != name
 
 
-class FakeCrew:
+class FakeFleet:
     def __init__(self, size: int, history: Path) -> None:
         self.history = history
-        self.members = [Place(self, f"orders-{n}") for n in range(1, size + 1)]
+        self.members = [FakeConsumer(self, f"orders-{n}") for n in range(1, size + 1)]
         self.did: list[tuple[str, str, list[str]]] = []
         self.armed: dict[str, tuple[Disturbance, list[str]]] = {}
         self.ever_armed: list[tuple[Disturbance, list[str]]] = []
@@ -94,21 +94,24 @@ class FakeCrew:
         return self.fires if self.armed.pop(instance, None) else 0
 
 
-class FakeLine:
-    def __init__(self, crew: FakeCrew) -> None:
-        self.crew = crew
+class FakeLoad:
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
         self.answers = True
+        # It tells of its first strike, and then no more.
+        self.silent_end = False
         self.reports: list[dict[str, Any]] = []
         self.armed: list[str] = []
 
     async def command(self, do: str, **fields: Any) -> None:
         instance = fields["disturbance"]["instance"] if do == "arm" else fields["instance"]
-        self.crew.note(instance, do)
+        self.fleet.note(instance, do)
         if self.answers:
             if do == "arm":
                 self.armed.append(instance)
                 self.reports.append({"report": "armed", "instance": instance})
-            else:
+                self.reports.append({"report": "fired", "instance": instance})
+            elif not self.silent_end:
                 fired = 5 if instance in self.armed else 0
                 self.reports.append({"report": "disarmed", "instance": instance, "fired": fired})
 
@@ -124,13 +127,13 @@ class FakeLine:
 class FakeStream:
     """Splits and merges at once; `refuses` is what a call fails with instead."""
 
-    def __init__(self, crew: FakeCrew) -> None:
-        self.crew = crew
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
         self.refuses: CallFailed | None = None
         self.result = Resharding(parents=["shard-1"], children=["shard-2", "shard-3"])
 
     async def reshard(self, action: ReshardAction) -> Resharding:
-        self.crew.note("stream", action)
+        self.fleet.note("stream", action)
         await asyncio.sleep(0)
         if self.refuses:
             raise self.refuses
@@ -138,18 +141,18 @@ class FakeStream:
 
 
 class World:
-    """A stage of fakes with a real history. Waits are short: nobody here needs longer than an instant."""
+    """Targets that are fakes, with a real history. Waits are short: nobody here needs longer than an instant."""
 
     def __init__(self, run: Path, *, consumers: int = 3) -> None:
         (run / "history").mkdir()
         self.writer = Writer(run=run, name="conductor", clock=Clock.start())
-        self.crew = FakeCrew(consumers, self.writer.path)
-        self.line = FakeLine(self.crew)
-        self.stream = FakeStream(self.crew)
-        self.stage = Stage(
-            crews={"orders": self.crew},
+        self.fleet = FakeFleet(consumers, self.writer.path)
+        self.load = FakeLoad(self.fleet)
+        self.stream = FakeStream(self.fleet)
+        self.targets = FaultTargets(
+            fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": 4.0},
-            line=self.line,
+            load=self.load,
             writer=self.writer,
             seed=7,
             stream=self.stream,
@@ -161,10 +164,10 @@ class World:
 
     def runner(self, *entries: dict[str, Any], duration_s: float = 60.0, seed: int = 7) -> Runner:
         faults = [FAULTS[entry["fault"]].model_validate(entry) for entry in entries]
-        consumers = {"orders": len(self.crew.members)}
-        return Runner(plan(faults, duration_s=duration_s, consumers=consumers, seed=seed), stage=self.stage)
+        consumers = {"orders": len(self.fleet.members)}
+        return Runner(plan(faults, duration_s=duration_s, consumers=consumers, seed=seed), targets=self.targets)
 
-    async def strike(self, *entries: dict[str, Any], heal: bool = False) -> list[Outcome]:
+    async def strike(self, *entries: dict[str, Any], heal: bool = False) -> list[StrikeResult]:
         """Carry out entries that end by themselves; with `heal` they are healed when each has broken something."""
         runner = self.runner(*entries)
         running = asyncio.create_task(runner.run(start_ns=self.writer.clock.now_ns()))
@@ -179,7 +182,7 @@ class World:
 
     @property
     def did(self) -> list[tuple[str, str, list[str]]]:
-        return self.crew.did
+        return self.fleet.did
 
     @property
     def records(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A process that speaks a consumer's end of the line and does nothing else: it always says that it holds a message.
+"""A process that answers like a consumer and does nothing else: it always says that it holds a message.
 
 Run without arguments it is the dummy. Run with a run directory it is a conductor that pauses such a dummy for an hour,
 so that a test can end the conductor and see what becomes of the dummy.
@@ -15,19 +15,20 @@ from pathlib import Path
 
 import orjson
 
+from gameday.chaos.fault_targets import FaultTargets, Report
 from gameday.chaos.registry import FAULTS
-from gameday.chaos.stage import Report, Stage
 from gameday.chaos.timeline import Runner, plan
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.child import Child
-from gameday.processes.control import Disturbance, continue_when_orphaned, report
+from gameday.processes.control import continue_when_orphaned, report
+from gameday.processes.disturbances import Disturbance
 
 DEADLINE_S = 20.0
 
 
-class DummyPlace:
-    """A victim with a real process; whoever dies is replaced at once."""
+class DummyMember:
+    """A consumer with a real process; whoever dies is replaced at once."""
 
     def __init__(self, slot: str, run: Path) -> None:
         self.slot = slot
@@ -96,9 +97,9 @@ class DummyPlace:
         await self.child.end(timeout_s=DEADLINE_S)
 
 
-class DummyCrew:
+class DummyFleet:
     def __init__(self, size: int, run: Path) -> None:
-        self.members = [DummyPlace(f"orders-{n}", run) for n in range(1, size + 1)]
+        self.members = [DummyMember(f"orders-{n}", run) for n in range(1, size + 1)]
 
     async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
         raise AssertionError("a dummy takes no orders")
@@ -106,7 +107,7 @@ class DummyCrew:
     async def disarm(self, instance: str) -> int:
         raise AssertionError("a dummy takes no orders")
 
-    async def __aenter__(self) -> DummyCrew:
+    async def __aenter__(self) -> DummyFleet:
         for member in self.members:
             await member.start()
         return self
@@ -116,28 +117,28 @@ class DummyCrew:
             await member.end()
 
 
-def runner(crew: DummyCrew, run: Path, entry: dict[str, object]) -> tuple[Runner, int]:
+def runner(fleet: DummyFleet, run: Path, entry: dict[str, object]) -> tuple[Runner, int]:
     """A runner of one fault, and the moment to start it: now."""
     (run / "history").mkdir(exist_ok=True)
     writer = Writer(run=run, name="conductor", clock=Clock.start())
     fault = FAULTS[str(entry["fault"])].model_validate({"at": 0.0, **entry})
-    strikes = plan([fault], duration_s=7200, consumers={"orders": len(crew.members)}, seed=1)
+    strikes = plan([fault], duration_s=7200, consumers={"orders": len(fleet.members)}, seed=1)
     # None of these faults touches the load, so there is none.
-    stage = Stage(
-        crews={"orders": crew}, visibility_timeout_s={"orders": 1.0}, line=crew.members[0], writer=writer, seed=1
+    targets = FaultTargets(
+        fleets={"orders": fleet}, visibility_timeout_s={"orders": 1.0}, load=fleet.members[0], writer=writer, seed=1
     )
-    return Runner(strikes, stage=stage), writer.clock.now_ns()
+    return Runner(strikes, targets=targets), writer.clock.now_ns()
 
 
 async def conduct(run: Path) -> None:
     """Pause a dummy for an hour, unless a signal ends it before."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None
-    async with DummyCrew(1, run) as crew:
-        report("pid", pid=crew.members[0].pid)
+    async with DummyFleet(1, run) as fleet:
+        report("pid", pid=fleet.members[0].pid)
         loop.add_signal_handler(signal.SIGINT, me.cancel)
         loop.add_signal_handler(signal.SIGTERM, me.cancel)
-        chaos, start_ns = runner(crew, run, {"fault": "pause-consumer", "for": 3600.0})
+        chaos, start_ns = runner(fleet, run, {"fault": "pause-consumer", "for": 3600.0})
         try:
             await chaos.run(start_ns=start_ns)
         finally:

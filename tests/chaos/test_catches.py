@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from gameday.chaos.fault_targets import FaultTargets, Load
 from gameday.chaos.registry import FAULTS
-from gameday.chaos.stage import Line, Stage
-from gameday.chaos.timeline import Outcome, Runner, plan
+from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.stores import make_store
@@ -31,6 +31,7 @@ from gameday.transports.base import Addresses, Outgoing, SubscriptionSpec, Topol
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 from tests.chaos.chaos_fakes import faults
 
 pytestmark = pytest.mark.live
@@ -134,19 +135,19 @@ class Arena:
             messages.append(Outgoing(id=name, body=body, group=None, dedup_id=name))
         self.carry(TRANSPORT.send(self.addresses, messages))
 
-    async def strike(self, entry: dict[str, Any], line: Line | None = None) -> Outcome:
-        stage = Stage(
-            crews={"orders": self.fleet},
+    async def strike(self, entry: dict[str, Any], load: Load | None = None) -> StrikeResult:
+        targets = FaultTargets(
+            fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": HIDDEN_S},
-            # Only one fault touches the load; for the others any line will do.
-            line=line or self._broker,
+            # Only one fault touches the load; for the others any process will do.
+            load=load or self._broker,
             writer=self.writer,
             seed=1,
         )
         fault = FAULTS[entry["fault"]].model_validate({"at": 0.0, **entry})
         strikes = plan([fault], duration_s=60, consumers={"orders": len(self.fleet.members)}, seed=1)
-        (outcome,) = await Runner(strikes, stage=stage).run(start_ns=self.clock.now_ns())
-        return outcome
+        (result,) = await Runner(strikes, targets=targets).run(start_ns=self.clock.now_ns())
+        return result
 
     def records(self, event: str) -> list[Record]:
         paths = (self.run / "history").glob("*.jsonl")
@@ -155,7 +156,7 @@ class Arena:
         ]
 
     def empty(self) -> bool:
-        source = TRANSPORT.source(self.addresses, "orders")
+        source = sources.queue(TRANSPORT, self.addresses, "orders")
         return source.depth_of(self.carry(source.depth())).total == 0
 
     async def applied(self) -> dict[str, int]:
@@ -191,27 +192,27 @@ async def arenas(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Arena, Arena
         await broker.end(timeout_s=DEADLINE_S)
 
 
-async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[Outcome, dict[str, int]]:
+async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[StrikeResult, dict[str, int]]:
     """What the fault says, and how often each message's effect was applied in the end."""
     if case.after is not None:
         event = case.after
         await asyncio.to_thread(arena.send)
         await until(lambda: bool(arena.records(event)), f"the first {event}")
-        outcome = await arena.strike(entry)
+        result = await arena.strike(entry)
     else:
         striking = asyncio.create_task(arena.strike(entry))
         await until(lambda: bool(faults(arena.writer.path)), "the fault's start")
         await asyncio.to_thread(arena.send)
-        outcome = await striking
-    return outcome, await arena.applied()
+        result = await striking
+    return result, await arena.applied()
 
 
-def check(case: Case, name: str, results: list[tuple[Outcome, dict[str, int]]], pair: tuple[Arena, Arena]) -> None:
-    for (outcome, _), arena in zip(results, pair, strict=True):
-        assert outcome.error is None
-        assert outcome.fired > 0
+def check(case: Case, name: str, results: list[tuple[StrikeResult, dict[str, int]]], pair: tuple[Arena, Arena]) -> None:
+    for (result, _), arena in zip(results, pair, strict=True):
+        assert result.error is None
+        assert result.fired > 0
         start, stop = faults(arena.writer.path)
-        assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", outcome.fired), name
+        assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", result.fired), name
         assert stop["params"].get("held", 1) == 1, "it struck somebody who had nothing in hand"
     (_, correct), (_, broken) = results
     assert set(correct.values()) == {1}, "nothing happened to the correct one"
@@ -222,12 +223,12 @@ def check(case: Case, name: str, results: list[tuple[Outcome, dict[str, int]]], 
 def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str) -> None:
     case = CASES[name]
 
-    async def scene() -> None:
+    async def strike() -> None:
         async with arenas(tmp_path, case) as pair:
             results = await asyncio.gather(*(struck(arena, case, {"fault": name, **case.entry}) for arena in pair))
             check(case, name, results, pair)
 
-    asyncio.run(scene())
+    asyncio.run(strike())
 
 
 async def load(arena: Arena) -> Child:
@@ -257,26 +258,26 @@ def test_a_lost_reply_catches_the_consumer_without_a_guard_and_only_that(tmp_pat
     """The producer must send again what it cannot know to be stored, and here no broker drops the second copy."""
     case = Case(entry={"fault": "lose-send-reply", "share": 0.5})
 
-    async def sent_to(arena: Arena) -> tuple[Outcome, dict[str, int]]:
+    async def sent_to(arena: Arena) -> tuple[StrikeResult, dict[str, int]]:
         child = await load(arena)
         try:
             start_ns = arena.clock.now_ns()
             striking = asyncio.create_task(arena.strike({**case.entry, "for": 1.0}, child))
             await child.command("start", at=start_ns)
-            outcome = await striking
+            result = await striking
             assert await child.report("done", timeout_s=DEADLINE_S)
         finally:
             await child.end(timeout_s=DEADLINE_S)
         arena.ids = sorted({str(record["id"]) for record in arena.records("intended")})
         assert [record for record in arena.records("sent") if record["outcome"] == "unknown"]
-        return outcome, await arena.applied()
+        return result, await arena.applied()
 
-    async def scene() -> None:
+    async def strike() -> None:
         async with arenas(tmp_path, case) as pair:
             results = await asyncio.gather(*map(sent_to, pair))
             check(case, "lose-send-reply", results, pair)
 
-    asyncio.run(scene())
+    asyncio.run(strike())
 
 
 def test_every_fault_is_proven() -> None:

@@ -18,7 +18,7 @@ import pytest
 from gameday.chaos.faults.pause_consumer import is_stopped
 from tests.chaos import dummy_consumer
 from tests.chaos.chaos_fakes import faults
-from tests.chaos.dummy_consumer import DEADLINE_S, DummyCrew, runner
+from tests.chaos.dummy_consumer import DEADLINE_S, DummyFleet, runner
 
 pytestmark = pytest.mark.live
 
@@ -45,39 +45,39 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("number", ["KILL", "TERM"])
 def test_a_killed_process_is_dead_and_its_replacement_lives_when_the_fault_stops(tmp_path: Path, number: str) -> None:
-    async def scene() -> None:
-        async with DummyCrew(2, tmp_path) as crew:
-            before = {member.name: (member.pid, member.child) for member in crew.members}
-            chaos, start_ns = runner(crew, tmp_path, {"fault": "kill-consumer", "signal": number})
-            (outcome,) = await chaos.run(start_ns=start_ns)
-            assert (outcome.fired, outcome.error) == (1, None)
+    async def strike() -> None:
+        async with DummyFleet(2, tmp_path) as fleet:
+            before = {member.name: (member.pid, member.child) for member in fleet.members}
+            chaos, start_ns = runner(fleet, tmp_path, {"fault": "kill-consumer", "signal": number})
+            (result,) = await chaos.run(start_ns=start_ns)
+            assert (result.fired, result.error) == (1, None)
             (name,) = faults(tmp_path / "history/conductor.jsonl")[0]["targets"]
             pid, child = before.pop(name)
             assert pid is not None and state(pid) is None
             assert child.returncode == (-signal.SIGKILL if number == "KILL" else 0)
             assert all(state(pid or 0) for pid, _ in before.values()), "nobody else is touched"
-            assert all(member.alive and member.pid is not None and state(member.pid) for member in crew.members)
+            assert all(member.alive and member.pid is not None and state(member.pid) for member in fleet.members)
 
-    asyncio.run(scene())
+    asyncio.run(strike())
     start, stop = faults(tmp_path / "history/conductor.jsonl")
     assert (start["phase"], stop["phase"], stop["params"]["fired"], stop["params"]["held"]) == ("start", "stop", 1, 1)
 
 
 def test_a_paused_process_is_stopped_and_then_continues(tmp_path: Path) -> None:
-    async def scene() -> None:
-        async with DummyCrew(2, tmp_path) as crew:
-            pids = [member.pid or 0 for member in crew.members]
-            chaos, start_ns = runner(crew, tmp_path, {"fault": "pause-consumer", "for": 3600.0, "pick": 2})
+    async def strike() -> None:
+        async with DummyFleet(2, tmp_path) as fleet:
+            pids = [member.pid or 0 for member in fleet.members]
+            chaos, start_ns = runner(fleet, tmp_path, {"fault": "pause-consumer", "for": 3600.0, "pick": 2})
             running = asyncio.create_task(chaos.run(start_ns=start_ns))
             await until(lambda: all(state(pid) == "T" for pid in pids))
             assert all(is_stopped(pid) for pid in pids)
             assert [record["phase"] for record in faults(tmp_path / "history/conductor.jsonl")] == ["start"]
             chaos.heal_all()
-            (outcome,) = await running
-            assert (outcome.fired, outcome.error) == (2, None)
+            (result,) = await running
+            assert (result.fired, result.error) == (2, None)
             assert all(state(pid) in ("S", "R") for pid in pids)
 
-    asyncio.run(scene())
+    asyncio.run(strike())
 
 
 def test_a_paused_process_that_is_killed_is_over_when_its_replacement_polls(
@@ -91,21 +91,21 @@ def test_a_paused_process_that_is_killed_is_over_when_its_replacement_polls(
 
     monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", look)
 
-    async def scene() -> None:
-        async with DummyCrew(1, tmp_path) as crew:
-            (member,) = crew.members
+    async def strike() -> None:
+        async with DummyFleet(1, tmp_path) as fleet:
+            (member,) = fleet.members
             pid, name = member.pid or 0, member.name
-            chaos, start_ns = runner(crew, tmp_path, {"fault": "pause-consumer", "for": 3600.0})
+            chaos, start_ns = runner(fleet, tmp_path, {"fault": "pause-consumer", "for": 3600.0})
             running = asyncio.create_task(chaos.run(start_ns=start_ns))
             await until(lambda: pid in seen)
             member.signal(signal.SIGKILL)
             await until(lambda: not member.alive or member.name != name)
             chaos.heal_all()
-            (outcome,) = await running
-            assert (outcome.fired, outcome.error) == (1, None)
+            (result,) = await running
+            assert (result.fired, result.error) == (1, None)
             assert member.name != name and member.alive
 
-    asyncio.run(scene())
+    asyncio.run(strike())
     assert [record["phase"] for record in faults(tmp_path / "history/conductor.jsonl")] == ["start", "stop"]
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from gameday.chaos.fault_targets import FaultTargets, Load
 from gameday.chaos.registry import FAULTS
-from gameday.chaos.stage import Line, Stage
-from gameday.chaos.timeline import Outcome, Runner, plan
+from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.history import events, reader
 from gameday.history.clock import Clock
 from gameday.history.manifest import Claim, Manifest
@@ -31,6 +31,7 @@ from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.judge import judge
+from tests import sources
 from tests.chaos.chaos_fakes import faults
 
 pytestmark = pytest.mark.live
@@ -63,7 +64,7 @@ class Arena:
         self.writer = Writer(run=run, name="conductor", clock=self.clock)
         self.carry = BotoCarrier(endpoint)
         self.addresses: Addresses = run_plan(TRANSPORT.provision(TOPOLOGY, run=run.name, tags={}), self.carry)
-        self.source = TRANSPORT.stream(self.addresses, "orders")
+        self.source = sources.stream(TRANSPORT, self.addresses, "orders")
         self.config = LoadConfig(
             run_dir=str(run),
             run=run.name,
@@ -83,20 +84,20 @@ class Arena:
         for name in ("load", "reader"):
             self.writer.announce(name)
 
-    async def strike(self, line: Line, *entries: dict[str, Any], start_ns: int) -> list[Outcome]:
-        stage = Stage(
-            crews={},
+    async def strike(self, load: Load, *entries: dict[str, Any], start_ns: int) -> list[StrikeResult]:
+        targets = FaultTargets(
+            fleets={},
             visibility_timeout_s={},
-            line=line,
+            load=load,
             writer=self.writer,
             seed=1,
             stream=Resharder(self.source, self.carry),
         )
         entered = [FAULTS[entry["fault"]].model_validate(entry) for entry in entries]
         strikes = plan(entered, duration_s=LOAD_S, consumers={}, seed=1)
-        return await Runner(strikes, stage=stage).run(start_ns=start_ns)
+        return await Runner(strikes, targets=targets).run(start_ns=start_ns)
 
-    async def struck(self, *entries: dict[str, Any]) -> list[Outcome]:
+    async def struck(self, *entries: dict[str, Any]) -> list[StrikeResult]:
         """Push the whole load, strike meanwhile."""
         argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
         env = {"GAMEDAY_LOAD": str(self.run / "load.json")}
@@ -105,10 +106,10 @@ class Arena:
             assert await load.report("ready", timeout_s=DEADLINE_S), load.last_words()
             start_ns = self.clock.now_ns()
             await load.command("start", at=start_ns)
-            outcomes = await self.strike(load, *entries, start_ns=start_ns)
+            results = await self.strike(load, *entries, start_ns=start_ns)
             done = await load.report("done", timeout_s=DEADLINE_S)
             assert done and done["acked"] == done["scheduled"], load.last_words()
-            return outcomes
+            return results
         finally:
             await load.end(timeout_s=DEADLINE_S)
             self.writer.close()
@@ -186,13 +187,13 @@ async def broker(tmp_path: Path) -> AsyncIterator[tuple[Child, Endpoint]]:
 def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that(tmp_path: Path) -> None:
     entry = {"fault": "throttle-sends", "at": 0.2, "share": 0.3, "for": 1.5}
 
-    async def scene() -> None:
+    async def strike() -> None:
         async with broker(tmp_path) as (_, endpoint):
             arenas = [Arena(tmp_path / retry, endpoint, retry=retry) for retry in ("ordered", "unordered")]
-            outcomes = await asyncio.gather(*(arena.struck(entry) for arena in arenas))
-            for arena, (outcome,) in zip(arenas, outcomes, strict=True):
+            results = await asyncio.gather(*(arena.struck(entry) for arena in arenas))
+            for arena, (result,) in zip(arenas, results, strict=True):
                 refused = [record for record in arena.records("sent") if record["outcome"] == "failed"]
-                assert (outcome.fired, outcome.error) == (len(refused), None)
+                assert (result.fired, result.error) == (len(refused), None)
                 assert refused
                 start, stop = faults(arena.writer.path)
                 assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", len(refused))
@@ -201,18 +202,18 @@ def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that
             label = "30% of the messages in each send call are refused"
             assert broken.anomalies(chaos=[entry]) == {"stored-out-of-order": label}
 
-    asyncio.run(scene())
+    asyncio.run(strike())
 
 
 def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tmp_path: Path) -> None:
     split = {"fault": "reshard", "at": 0.6, "action": "split"}
     merge = {"fault": "reshard", "at": 1.2, "action": "merge"}
 
-    async def scene() -> None:
+    async def strike() -> None:
         async with broker(tmp_path) as (_, endpoint):
             arena = Arena(tmp_path / "run", endpoint)
-            outcomes = await arena.struck(split, merge)
-            assert [(outcome.fired, outcome.error) for outcome in outcomes] == [(1, None), (1, None)]
+            results = await arena.struck(split, merge)
+            assert [(result.fired, result.error) for result in results] == [(1, None), (1, None)]
             stops = [record["params"] for record in faults(arena.writer.path) if record["phase"] == "stop"]
             children = {child for stop in stops for child in stop["children"]}
             assert {shard.id for shard in arena.shards() if shard.parents} == children
@@ -224,11 +225,11 @@ def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tm
             caught = arena.anomalies(children_first, chaos=[split, merge])
             assert set(caught) == {"nonmonotonic-delivery", "child-before-parent"}
 
-    asyncio.run(scene())
+    asyncio.run(strike())
 
 
 def test_a_reshard_that_the_service_refuses_says_so(tmp_path: Path) -> None:
-    async def scene() -> None:
+    async def strike() -> None:
         async with broker(tmp_path) as (process, endpoint):
             arena = Arena(tmp_path / "run", endpoint)
             merges = [{"fault": "reshard", "at": at, "action": "merge"} for at in (0.0, 0.5)]
@@ -237,4 +238,4 @@ def test_a_reshard_that_the_service_refuses_says_so(tmp_path: Path) -> None:
             assert second.fired == 0
             assert second.error and "one open shard" in second.error
 
-    asyncio.run(scene())
+    asyncio.run(strike())

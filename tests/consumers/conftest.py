@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.guards import GUARDS
-from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.handlers import HANDLERS, Handle
 from gameday.consumers.stores import make_store
 from gameday.consumers.work import Tools
 from gameday.consumers.worker import Worker
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Addresses, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
@@ -59,9 +59,7 @@ def config(run: Path) -> ConsumerConfig:
 def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
     """Makes a bench: the batches that the queue answers with, a handler of its own, changed configuration."""
 
-    def make(
-        *batches: list[dict[str, Any]] | CallFailed, handler: str | Handler = "reference", **changes: Any
-    ) -> Bench:
+    def make(*batches: list[dict[str, Any]] | CallFailed, handler: str | Handle = "reference", **changes: Any) -> Bench:
         changed = replace(config, **changes)
         queue = ScriptedQueue(list(batches), history=lambda: read_history(run, "orders-1.1"))
         store = DictStore()

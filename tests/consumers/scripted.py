@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.effects import Begun, EffectStore, Key
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.worker import Worker
 from gameday.history import envelope, reader
 from gameday.history.events import Record
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Answer, Call, CallFailed, Outgoing
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 
 DEADLINE_S = 30.0
 Store = TypeVar("Store", EffectStore, LeaseStore)
@@ -215,5 +216,5 @@ class Stage:
         assert [outcome.outcome for outcome in transport.sent(answer, messages)] == ["ok"] * len(ids)
 
     def queued(self) -> int:
-        source = TRANSPORTS[self.config.transport].source(self.config.addresses, "orders")
+        source = sources.queue(TRANSPORTS[self.config.transport], self.config.addresses, "orders")
         return source.depth_of(self.carry(source.depth())).total

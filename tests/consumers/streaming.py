@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.disturbances import Disturbances
 from gameday.consumers.guards import GUARDS
-from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.handlers import HANDLERS, Handle
 from gameday.consumers.leases import Lease
 from gameday.consumers.stream import StreamWorker
 from gameday.consumers.work import Tools
@@ -22,6 +21,7 @@ from gameday.emulator.wire import Refused
 from gameday.history.clock import Clock
 from gameday.history.events import Record
 from gameday.history.writer import Writer
+from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, ReshardAction, Resharding
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
@@ -152,7 +152,7 @@ class World:
         self,
         name: str,
         *,
-        handler: str | Handler = "reference",
+        handler: str | Handle = "reference",
         carry: Callable[[Call], Awaitable[Answer]] | None = None,
         leases: Any = None,
         store: Any = None,

@@ -17,7 +17,7 @@ from gameday.consumers.stores import make_store
 from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 from tests.consumers.scripted import DEADLINE_S, Stage, brief, read_history
 
 pytestmark = pytest.mark.live

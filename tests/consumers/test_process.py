@@ -13,6 +13,7 @@ import pytest
 from gameday.consumers.__main__ import _carry_out, _run_until_drained, main
 from gameday.consumers.config import ConsumerConfig
 from gameday.processes import control
+from gameday.processes.disturbances import Disturbance
 from tests.consumers.scripted import Bench, message
 
 Make = Callable[..., Bench]
@@ -45,7 +46,7 @@ def test_commands(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, dict[str, object]]] = []
     monkeypatch.setattr(control, "report", lambda kind, **fields: told.append((kind, fields)))
     made = bench([message("a")])
-    armed = control.Disturbance(kind="lose-delete", instance="i").to_json()
+    armed = Disturbance(kind="lose-delete", instance="i").to_json()
     _carry_out({"do": "arm", "disturbance": armed}, made.worker)
     _carry_out({"do": "tell-when-holding"}, made.worker)
     asyncio.run(made.work())

@@ -13,7 +13,7 @@ import pytest
 from gameday.consumers.effects import Key
 from gameday.consumers.handlers import HandlerFailed
 from gameday.history.clock import NS_PER_S
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Answer, Call, CallFailed
 from tests.consumers.scripted import brief
 from tests.consumers.streaming import DictLeases, World, checkpoints, virtually

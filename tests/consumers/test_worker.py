@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from gameday.consumers.effects import Key
 from gameday.consumers.handlers import HandlerFailed
 from gameday.history.errors import HistoryError
-from gameday.processes.control import Disturbance
+from gameday.processes import control
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Call, CallFailed
 from tests.consumers.scripted import Bench, brief, message
 
@@ -578,6 +581,16 @@ def test_a_stretch_gives_processing_another_time(bench: Make, monkeypatch: pytes
     asyncio.run(made.work())
     assert [seconds for seconds in slept if seconds > 1] == [1.5, 7.0]
     assert made.disturbances.disarm("i") == 1
+
+
+def test_a_crash_is_reported_right_before_the_kill(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(control, "report", lambda kind, **fields: told.append(f"{kind} {fields['instance']}"))
+    monkeypatch.setattr(os, "kill", lambda pid, number: told.append(f"{signal.Signals(number).name} {pid}"))
+    made = bench([message("a")])
+    made.disturbances.arm(Disturbance(kind="crash-at", instance="i", point="after-effect", nth=1))
+    asyncio.run(made.work())
+    assert told == ["fired i", f"SIGKILL {os.getpid()}"], "at its own point, and at no other"
 
 
 def test_tell_when_holding(bench: Make) -> None:

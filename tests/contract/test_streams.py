@@ -14,6 +14,7 @@ from gameday.transports.base import Delivery, Outgoing, Reading, SendOutcome, Sh
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 from tests.contract.test_transports import RUN, STREAMS, TAGS, TOPOLOGY, live, outgoing
 
 pytestmark = [pytest.mark.live, live(STREAMS)]
@@ -33,7 +34,7 @@ class Stage:
         topology = replace(TOPOLOGY, subscriptions=both, shards=SHARDS)
         run = f"{RUN}-{time.time_ns()}"
         self.addresses = run_plan(self.transport.provision(topology, run=run, tags=TAGS), self.carry)
-        self.source = self.transport.stream(self.addresses, "orders")
+        self.source = sources.stream(self.transport, self.addresses, "orders")
 
     def send(self, *ids: str) -> list[SendOutcome]:
         """a1 has the key a."""
@@ -142,7 +143,7 @@ def test_reading_takes_nothing_from_the_other_subscription(stage: Stage) -> None
     (sent,) = stage.send("a1")
     assert sent.partition is not None
     assert ids(stage.all_of(sent.partition)) == ["a1"]
-    stage.source = stage.transport.stream(stage.addresses, "audit")
+    stage.source = sources.stream(stage.transport, stage.addresses, "audit")
     assert ids(stage.all_of(sent.partition)) == ["a1"]
 
 

@@ -30,9 +30,10 @@ from gameday.transports.base import (
     SubscriptionSpec,
     Topology,
 )
-from gameday.transports.carriers.boto import BotoCarrier, persist, run_plan
+from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 from tests.contract.aws_answers import answer, complaints
 
 RUN = "r7"
@@ -135,7 +136,7 @@ class TestAsData:
             raise CallFailed("AccessDenied", "no", definite=True)
 
         with pytest.raises(CallFailed) as failure:
-            persist(TRANSPORTS[name].tear_down(built(name)), recording(tried, refuse))
+            run_all_despite_failures(TRANSPORTS[name].tear_down(built(name)), recording(tried, refuse))
         # Whoever cannot list the rules of a bus cannot remove them one by one.
         rules = ("RemoveTargets", "DeleteRule")
         assert tried == [call for call in calls if call.operation not in rules]
@@ -165,7 +166,8 @@ class TestAsData:
     def test_dead_letters_are_where_they_are_promised(self, name: str) -> None:
         transport, addresses = TRANSPORTS[name], built(name)
         for subscription, promise in transport.promises(TOPOLOGY).items():
-            assert (transport.dead_letters(addresses, subscription) is not None) is promise.dead_letter
+            source = transport.subscription(addresses, subscription)
+            assert (source.kind == "queue" and source.dead_letters is not None) is promise.dead_letter
 
     @every_transport
     def test_a_message_is_expected_where_there_is_no_filter(self, name: str) -> None:
@@ -253,11 +255,10 @@ class TestAsData:
         assert [o.outcome for o in transport.sent({}, messages)] == ["unknown"] * len(messages)
 
     @every_transport
-    def test_what_is_not_its_kind_of_source_is_refused(self, name: str) -> None:
-        transport, addresses = TRANSPORTS[name], built(name)
-        other = transport.stream if transport.kind == "queue" else transport.source
-        with pytest.raises(TypeError, match=name):
-            other(addresses, "orders")
+    def test_a_subscription_is_of_the_kind_that_it_says(self, name: str) -> None:
+        transport = TRANSPORTS[name]
+        for subscription in TOPOLOGY.names:
+            assert transport.subscription(built(name), subscription).kind == transport.kind
 
     @every_transport
     @pytest.mark.parametrize("product", PRODUCTS)
@@ -268,7 +269,7 @@ class TestAsData:
 
     @pytest.mark.parametrize("name", STREAMS)
     def test_a_stream_makes_valid_calls_and_reads_an_empty_answer(self, name: str) -> None:
-        stream = TRANSPORTS[name].stream(built(name), "orders")
+        stream = sources.stream(TRANSPORTS[name], built(name), "orders")
         for call in (
             stream.shards(),
             stream.shards(page="next"),
@@ -282,7 +283,7 @@ class TestAsData:
 
     @pytest.mark.parametrize("name", QUEUES)
     def test_a_source_makes_valid_calls_and_reads_an_empty_answer(self, name: str) -> None:
-        source = TRANSPORTS[name].source(built(name), "orders")
+        source = sources.queue(TRANSPORTS[name], built(name), "orders")
         delivery = Delivery(
             id="m", receipt="r", broker_id="b", broker_seq=None, upstream_id=None, group=None, receives=1,
             enqueued=None, intact=True, poison=False, body="",
@@ -307,7 +308,7 @@ class Stage:
         self.wait = wait
         self.topology = SEVERAL if name in FANNED_OUT else TOPOLOGY
         self.addresses = self.plan(self.transport.provision(self.topology, run=f"{RUN}-{next(_UNIQUE)}", tags=TAGS))
-        self.source = self.transport.source(self.addresses, "orders")
+        self.source = sources.queue(self.transport, self.addresses, "orders")
 
     def plan(self, plan: Plan[Addresses]) -> Addresses:
         return run_plan(plan, self.carry)
@@ -317,7 +318,7 @@ class Stage:
         run_plan(self.transport.tear_down(self.addresses), self.carry)
         topology = replace(self.topology, **changes)
         self.addresses = self.plan(self.transport.provision(topology, run=f"{RUN}-{next(_UNIQUE)}", tags=TAGS))
-        self.source = self.transport.source(self.addresses, "orders")
+        self.source = sources.queue(self.transport, self.addresses, "orders")
 
     def send(self, *ids: str) -> list[str | None]:
         """a1 is of group a; the broker's ids."""
@@ -392,7 +393,7 @@ class Rules:
     def test_every_subscription_gets_its_own_copy(self, stage: Stage) -> None:
         stage.send("a1", "b1")
         for subscription in stage.topology.names:
-            source = stage.transport.source(stage.addresses, subscription)
+            source = sources.queue(stage.transport, stage.addresses, subscription)
             got = set[str | None]()
             while len(got) < 2:
                 got |= set(ids(stage.collect(1, source=source)))
@@ -408,7 +409,7 @@ class Rules:
         stage.send("a1")
         assert [d.receives for d in stage.collect(1)] == [1]
         assert [d.receives for d in stage.collect(1)] == [2]
-        dead = stage.transport.dead_letters(stage.addresses, "orders")
+        dead = sources.queue(stage.transport, stage.addresses, "orders").dead_letters
         assert dead is not None
         deadline = time.monotonic() + 20
         while not (buried := stage.receive(source=dead)):

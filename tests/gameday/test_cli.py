@@ -20,7 +20,8 @@ from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
 from gameday.history.manifest import BOUNDS
 from gameday.loadgen.shapes import SHAPES
-from gameday.scenario import model as scenario
+from gameday.scenario import model
+from gameday.scenario import reading as scenario
 from gameday.scenario.catalogue import catalogue
 from gameday.scenario.schema import schema
 from gameday.transports.registry import TRANSPORTS
@@ -130,7 +131,7 @@ def test_every_scenario_is_listed_with_its_first_sentence() -> None:
 def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
     whole = schema()
     assert json.loads(json.dumps(whole)) == whole
-    assert set(scenario.Body.model_fields) | {"chaos", "claims"} == set(whole["properties"])
+    assert set(model.Body.model_fields) | {"chaos", "claims"} == set(whole["properties"])
     faults = {branch["title"]: branch for branch in whole["properties"]["chaos"]["items"]["oneOf"]}
     assert set(faults) == set(FAULTS)
     assert faults["pause-consumer"]["properties"]["for"]["examples"] == ["5s", "15ms", "2m"]

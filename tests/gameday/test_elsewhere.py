@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gameday.scenario import model as scenario
+from gameday.scenario import reading as scenario
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint

@@ -28,6 +28,7 @@ from gameday.transports.base import Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 
 pytestmark = pytest.mark.live
 
@@ -121,7 +122,7 @@ def records(run: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def depth(config: LoadConfig) -> int:
-    source = TRANSPORTS[config.transport].source(config.addresses, "orders")
+    source = sources.queue(TRANSPORTS[config.transport], config.addresses, "orders")
     return source.depth_of(BotoCarrier(config.endpoint)(source.depth())).total
 
 

@@ -15,10 +15,9 @@ import pytest
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.config import LoadConfig
-from gameday.loadgen.disturbances import LOST_REPLY, THROTTLE, Disturbances
 from gameday.loadgen.lanes import Feed, Lane
 from gameday.loadgen.sender import Sample, Sender
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
 
@@ -163,7 +162,7 @@ def test_a_lost_reply_is_a_call_that_arrived(config: LoadConfig) -> None:
         return accept(call)
 
     disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind=LOST_REPLY, instance="lost-1", share=0.2, seed=15))
+    disturbances.arm(Disturbance(kind="lose-send-reply", instance="lost-1", share=0.2, seed=15))
     records, lane, _ = send(config, broker, disturbances)
     unknown = [r for r in records if r["event"] == "sent" and r["outcome"] == "unknown"]
     fired = disturbances.disarm("lost-1")
@@ -180,7 +179,7 @@ def test_a_throttled_entry_never_leaves_and_the_rest_of_its_call_does(config: Lo
         return accept(call)
 
     disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind=THROTTLE, instance="throttle-1", share=0.3, seed=15))
+    disturbances.arm(Disturbance(kind="throttle-sends", instance="throttle-1", share=0.3, seed=15))
     records, lane, samples = send(config, broker, disturbances)
     sent = [r for r in records if r["event"] == "sent"]
     refused = [r for r in sent if r["outcome"] == "failed"]
@@ -201,7 +200,7 @@ def test_a_call_of_which_nothing_is_left_is_not_made(config: LoadConfig) -> None
         raise AssertionError("a throttled entry left")
 
     disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind=THROTTLE, instance="throttle-1"))
+    disturbances.arm(Disturbance(kind="throttle-sends", instance="throttle-1"))
     records, lane, _ = send(replace(config, give_up_s=0.2), broker, disturbances)
     assert {r["outcome"] for r in records if r["event"] == "sent"} == {"failed"}
     assert lane.tally.failed == lane.tally.intended > 0
@@ -229,27 +228,11 @@ def test_only_an_ordered_retry_keeps_the_order_of_a_key(config: LoadConfig, retr
     config = replace(config, transport="kinesis", retry=retry, batch=500)
     seq = {m.id: m.seq for m in config.schedule().messages(0)}
     disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind=THROTTLE, instance="throttle-1", share=0.3, seed=15))
+    disturbances.arm(Disturbance(kind="throttle-sends", instance="throttle-1", share=0.3, seed=15))
     _, lane, _ = send(config, broker, disturbances)
     assert lane.tally.acked == sum(map(len, stored.values())) == 40
     assert all(len(set(each)) == len(each) for each in keys) is kept
     assert all(each == sorted(each) for each in stored.values()) is kept
-
-
-def test_lost_replies_count_what_fired() -> None:
-    disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind=LOST_REPLY, instance="third", nth=3))
-    struck = []
-    for n in range(1, 7):
-        try:
-            disturbances.lose_reply(f"call-{n}")
-        except CallFailed as failure:
-            assert failure.outcome == "unknown"
-            struck.append(n)
-    assert struck == [3]
-    assert disturbances.disarm("third") == 1
-    assert disturbances.disarm("never armed") == 0
-    disturbances.lose_reply("call-8")
 
 
 def test_a_message_that_can_never_pass_is_sent_once_and_its_group_goes_on(config: LoadConfig) -> None:

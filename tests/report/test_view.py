@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gameday.history.manifest import Manifest, Subscription
 from gameday.report.live import watching
-from gameday.scenario import model as scenario
+from gameday.scenario import reading as scenario
 from gameday.watch.live import Live
 
 

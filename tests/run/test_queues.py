@@ -20,6 +20,7 @@ from gameday.run.queues import Queues
 from gameday.transports.base import Addresses, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 
 ADDRESSES = Addresses(send_to="q", queues={"orders": "q"}, dead_letter_queues={"orders": "dlq"})
 
@@ -74,9 +75,7 @@ def writer(tmp_path: Path) -> Iterator[Writer]:
 
 def queues(broker: object, writer: Writer) -> Queues:
     return Queues(
-        transport=TRANSPORTS["sqs"],
-        addresses=ADDRESSES,
-        subscriptions=["orders"],
+        sources={"orders": sources.queue(TRANSPORTS["sqs"], ADDRESSES, "orders")},
         carrier=cast(BotoCarrier, broker),
         writer=writer,
     )
@@ -131,7 +130,7 @@ def recorded(writer: Writer) -> list[dict[str, Any]]:
 
 def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Writer) -> None:
     broker = Broker([(0, 0, 0)], dead_letters(25))
-    assert asyncio.run(queues(broker, writer).bury()) == 25
+    assert asyncio.run(queues(broker, writer).drain_dead_letters()) == 25
     assert broker.dead == []
     records = recorded(writer)
     assert sorted(record["id"] for record in records) == sorted(f"g-{n}" for n in range(25))
@@ -148,7 +147,7 @@ def test_dead_letters_that_cannot_be_deleted_end_the_reading(writer: Writer) -> 
             return {"Failed": [{"Id": e["Id"], "Code": "No", "SenderFault": True} for e in call.params["Entries"]]}
 
     with pytest.raises(TargetError, match="orders: dead letters cannot be deleted: No"):
-        asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).bury())
+        asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).drain_dead_letters())
 
 
 class Mover:

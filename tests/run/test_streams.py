@@ -16,6 +16,7 @@ from gameday.run.streams import Streams
 from gameday.transports.base import Addresses, Depth
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.registry import TRANSPORTS
+from tests import sources
 from tests.consumers.streaming import STREAM, World
 
 
@@ -26,9 +27,7 @@ class Looked:
         self.world = World(run, shards=2, clock=Clock.start())
         self.writer = Writer(run=run, name="conductor", clock=self.world.clock)
         self.streams = Streams(
-            transport=TRANSPORTS["kinesis"],
-            addresses=Addresses(send_to=STREAM),
-            subscriptions=["orders"],
+            sources={"orders": sources.stream(TRANSPORTS["kinesis"], Addresses(send_to=STREAM), "orders")},
             carrier=cast(BotoCarrier, self.world.call),
             writer=self.writer,
             leases=self.world.leases,
@@ -122,6 +121,6 @@ def test_readers_that_come_forward_are_waited_for_though_no_fewer_are_counted(
 
 def test_a_stream_has_no_dead_letters(looked: Looked) -> None:
     async def scene() -> tuple[int, int]:
-        return await looked.streams.bury(), await looked.streams.redrive()
+        return await looked.streams.drain_dead_letters(), await looked.streams.redrive()
 
     assert asyncio.run(scene()) == (0, 0)

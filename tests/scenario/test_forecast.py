@@ -13,7 +13,7 @@ import pytest
 from gameday.history.manifest import Claim
 from gameday.loadgen.schedule import Schedule
 from gameday.scenario import document
-from gameday.scenario import model as scenario
+from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import Note, forecast
 from gameday.scenario.model import Scenario
 from gameday.transports.registry import TRANSPORTS
@@ -173,7 +173,7 @@ def subscriptions(*written: str) -> str:
             "pattern: {detail: {zzz: [1]}}",
             "no message has `detail.zzz`; there are detail-type, detail.correlationId, detail.currency, ",
         ),
-        ("sns", "filter: {currency: [CHF]}", "none of 300 orders tried passes it."),
+        ("sns", "filter: {currency: [CHF]}", "none of 300 sample events passes it."),
         (
             "eventbridge",
             "pattern: {detail: {curency: [EUR]}}",
@@ -189,7 +189,7 @@ def test_a_filter_that_no_order_passes_names_the_field(transport: str, filter: s
     # filter-correct looks at what nobody should get as well.
     assert note.claims == ["no-loss"]
     assert note.text.startswith(said)
-    assert note.text.endswith("No order is then meant for b, and nothing is there to check")
+    assert note.text.endswith("No event is then meant for b, and nothing is there to check")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import yaml
 
 from gameday.history.errors import UsageError
 from gameday.history.manifest import Claim
-from gameday.scenario import document
-from gameday.scenario import model as scenario
+from gameday.scenario import document, model
+from gameday.scenario import reading as scenario
 from gameday.scenario.model import Scenario
 from gameday.targets.products import MEMORY, MINISTACK
 from gameday.transports.registry import TRANSPORTS
@@ -438,7 +438,7 @@ def test_a_promise_that_is_there_already_is_refused() -> None:
     filtered = promising.replace("promises", "filter: {currency: [EUR]}, promises")
     (line,) = complaints(GOOD, "transport=sns", filtered)
     assert "already promised by sns" in line
-    (promise,) = scenario.promises_of(read(GOOD, "transport=sns-fifo", filtered), settle_s=0).values()
+    (promise,) = model.promises_of(read(GOOD, "transport=sns-fifo", filtered), settle_s=0).values()
     assert (promise.promises, promise.promised_by) == ("at-least-once", "user")
 
 
@@ -483,7 +483,7 @@ def test_what_a_service_would_refuse_is_refused_before_the_run(overrides: tuple[
 
 def test_a_topic_that_is_raised_takes_more_and_needs_a_target_that_can() -> None:
     got = read(TOPIC, "load.payload=700KiB", "load.batch=1", "topology.max_message=1MiB")
-    topology = scenario.topology_of(got, settle_s=0)
+    topology = model.topology_of(got, settle_s=0)
     assert topology.max_message_bytes == 1024 * 1024
     assert "max_message" in MINISTACK.gaps_of(TRANSPORTS["sns"])
     assert "max_message" not in MEMORY.gaps_of(TRANSPORTS["sns"])

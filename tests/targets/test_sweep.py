@@ -13,7 +13,7 @@ import pytest
 
 from gameday.cli import main
 from gameday.history.errors import TargetError
-from gameday.run.setting import new_id
+from gameday.run.context import new_id
 from gameday.targets import sweep as sweeping
 from gameday.targets.endpoints import endpoint_of
 from gameday.targets.sweep import Remains, SweepRequest, began_s, by_run, kept

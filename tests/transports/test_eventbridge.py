@@ -223,7 +223,7 @@ def wrapped(body: str, **fields: Any) -> str:
 class TestReceiving:
     def received(self, body: str) -> Any:
         attributes = {"MessageGroupId": "$.detail.metadata.group", "ApproximateReceiveCount": "1"}
-        source = BUS.source(Addresses(send_to="bus", queues={"s": "http://q"}), "s")
+        source = BUS.subscription(Addresses(send_to="bus", queues={"s": "http://q"}), "s")
         (delivery,) = source.received(
             {"Messages": [{"MessageId": "x", "ReceiptHandle": "h", "Body": body, "Attributes": attributes}]}
         )

@@ -232,7 +232,7 @@ class TestReceiving:
     ).decode()
 
     def received(self, body: str) -> Any:
-        source = SNS.source(Addresses(send_to="arn", queues={"a": "url"}), "a")
+        source = SNS.subscription(Addresses(send_to="arn", queues={"a": "url"}), "a")
         (delivery,) = source.received({"Messages": [{"MessageId": "queue-id", "ReceiptHandle": "r", "Body": body}]})
         return delivery
 
@@ -246,7 +246,9 @@ class TestReceiving:
         assert (delivery.id, delivery.intact, delivery.upstream_id) == ("m1", True, None)
 
     def test_dead_letters_are_in_the_same_envelope(self) -> None:
-        source = SNS.dead_letters(Addresses(send_to="arn", dead_letter_queues={"a": "url"}), "a")
+        source = SNS.subscription(
+            Addresses(send_to="arn", queues={"a": "q"}, dead_letter_queues={"a": "url"}), "a"
+        ).dead_letters
         assert source is not None
         message = {"MessageId": "queue-id", "ReceiptHandle": "r", "Body": self.ENVELOPE}
         assert [d.id for d in source.received({"Messages": [message]})] == ["m1"]

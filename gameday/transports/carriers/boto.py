@@ -87,7 +87,7 @@ def run_plan(plan: Plan[T], carry: Callable[[Call], Answer], *, pause: Callable[
         raise
 
 
-def persist(plan: Plan[None], carry: Callable[[Call], Answer]) -> None:
+def run_all_despite_failures(plan: Plan[None], carry: Callable[[Call], Answer]) -> None:
     """Carry out a plan that removes things: a call that fails keeps none of the others from being made.
 
     To the plan it was answered with nothing. Errors: CallFailed at the end, which names each call that failed.

@@ -107,7 +107,7 @@ class Signer:
         return self._key[2]
 
 
-class Line:
+class Connection:
     """One user's connection to one service: one call at a time. Errors of a call: CallFailed."""
 
     def __init__(
@@ -237,8 +237,8 @@ class FastCarrier:
             self._source = boto3.session.Session().get_credentials()
 
     def for_one_user(self) -> Callable[[Call], Answer]:
-        lines = {
-            service: Line(
+        connections = {
+            service: Connection(
                 service=service,
                 url=url,
                 region=self._region,
@@ -247,13 +247,13 @@ class FastCarrier:
             )
             for service, url in self._urls.items()
         }
-        for line in lines.values():
+        for connection in connections.values():
             try:
-                line.connect()
+                connection.connect()
             except CallFailed:
                 # Warming up is a courtesy: the first call meets the same failure and records it.
                 continue
-        return lambda call: lines[call.service](call)
+        return lambda call: connections[call.service](call)
 
     def _credentials(self) -> FrozenCredentials:
         if self._source is None:

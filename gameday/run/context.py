@@ -23,7 +23,7 @@ from gameday.transports.registry import TRANSPORTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class RunContext:
     """One run of a scenario. `id` names it and everything that it creates; `directory` is where it is recorded."""
 
     scenario: Scenario

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gameday.history.errors import RunError
 from gameday.history.writer import Writer
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import ReshardAction, Resharding
 
 Report = dict[str, Any]
@@ -22,8 +22,8 @@ class NotInjected(RunError):
     """A fault could not be put in place: nobody there to break, or no answer. The message says which and why."""
 
 
-class Victim(Protocol):
-    """One place in a crew, and the process that stands there now: its replacement has the next `name` and `pid`."""
+class Consumer(Protocol):
+    """One slot of a fleet, and the process that is in it now: its replacement has the next `name` and `pid`."""
 
     @property
     def slot(self) -> str: ...
@@ -42,23 +42,23 @@ class Victim(Protocol):
         ...
 
 
-class Crew(Protocol):
-    """The consumers of one subscription; `members` always names the same places in the same order."""
+class Fleet(Protocol):
+    """The consumers of one subscription; `members` always names the same slots in the same order."""
 
     @property
-    def members(self) -> Sequence[Victim]: ...
+    def members(self) -> Sequence[Consumer]: ...
 
     async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
-        """A standing order to these places: a replacement that starts there while it stands has it too."""
+        """Disturb these slots: a replacement that starts there before it is disarmed is disturbed too."""
         ...
 
     async def disarm(self, instance: str) -> int:
-        """Take the order back; how often it fired, in all incarnations."""
+        """Disturb no more; how often it fired, in all incarnations."""
         ...
 
 
-class Line(Protocol):
-    """The line to the load."""
+class Load(Protocol):
+    """The process that sends: commands to it, reports from it."""
 
     async def command(self, do: str, **fields: object) -> None: ...
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
@@ -73,17 +73,17 @@ class StreamControl(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """Everything that a fault may touch. `crews` and `visibility_timeout_s` go by subscription; durations in seconds.
+class FaultTargets:
+    """Everything that a fault may touch. `fleets` and `visibility_timeout_s` go by subscription; durations in seconds.
 
     `stream` is None where the subscriptions are queues. `find_s`: how long a strike waits for its consumers to be
-    there; `hold_s`: for one of them to hold a message; `answer_s`: for an answer on a line; `recover_s`: for a
+    there; `hold_s`: for one of them to hold a message; `answer_s`: for an answer of a process; `recover_s`: for a
     replacement to poll.
     """
 
-    crews: Mapping[str, Crew]
+    fleets: Mapping[str, Fleet]
     visibility_timeout_s: Mapping[str, float]
-    line: Line
+    load: Load
     writer: Writer
     seed: int
     stream: StreamControl | None = None

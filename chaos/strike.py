@@ -11,18 +11,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from gameday.chaos.stage import Crew, NotInjected, Stage, Victim
+from gameday.chaos.fault_targets import Consumer, FaultTargets, Fleet, NotInjected
 from gameday.history import events
 from gameday.history.events import Value
-from gameday.processes.control import Disturbance
+from gameday.processes.disturbances import Disturbance
 
-# A place in a crew: the subscription, and the number of the member from 0.
+# A place in a fleet: the subscription, and the number of the member from 0.
 Place = tuple[str, int]
 LOOK_AGAIN_S = 0.02
 
 
-class Scene:
-    """What a fault's `strike` is given. `fault` is its name, `params` what the scenario wrote of it."""
+class Strike:
+    """What a fault's `inject` is given. `fault` is its name, `params` what the scenario wrote of it."""
 
     def __init__(
         self,
@@ -31,17 +31,17 @@ class Scene:
         instance: str,
         params: Mapping[str, Value],
         places: Sequence[Place],
-        stage: Stage,
+        targets: FaultTargets,
         over: asyncio.Event,
     ) -> None:
         self.fault = fault
         self.instance = instance
         self.places = places
-        self.stage = stage
+        self.targets = targets
         self.fired = 0
         self.error: str | None = None
         self._over = over
-        self._targets: list[str] = []
+        self._target_names: list[str] = []
         self._label: str | None = None
         self._params: dict[str, Value] = dict(params)
         self._started = False
@@ -49,24 +49,24 @@ class Scene:
 
     # Whom it hits
 
-    def crews(self) -> dict[str, tuple[Crew, list[Victim]]]:
-        """The crews that are hit, by subscription, each with the members of it that are."""
-        hit: dict[str, tuple[Crew, list[Victim]]] = {}
+    def fleets(self) -> dict[str, tuple[Fleet, list[Consumer]]]:
+        """The fleets that are hit, by subscription, each with the members of it that are."""
+        hit: dict[str, tuple[Fleet, list[Consumer]]] = {}
         for subscription, index in self.places:
-            crew = self.stage.crews[subscription]
-            hit.setdefault(subscription, (crew, []))[1].append(crew.members[index])
+            fleet = self.targets.fleets[subscription]
+            hit.setdefault(subscription, (fleet, []))[1].append(fleet.members[index])
         return hit
 
-    async def victims(self) -> list[Victim]:
+    async def consumers(self) -> list[Consumer]:
         """Those of the picked consumers that live. One that is being restarted is waited for.
 
         Errors: NotInjected when none of them lives.
         """
-        picked = [victim for _, members in self.crews().values() for victim in members]
-        await self.until(lambda: self.over or all(victim.alive for victim in picked), self.stage.find_s)
-        alive = [victim for victim in picked if victim.alive]
+        picked = [consumer for _, members in self.fleets().values() for consumer in members]
+        await self.until(lambda: self.over or all(consumer.alive for consumer in picked), self.targets.find_s)
+        alive = [consumer for consumer in picked if consumer.alive]
         if not alive:
-            names = ", ".join(victim.slot for victim in picked)
+            names = ", ".join(consumer.slot for consumer in picked)
             raise NotInjected(f"no consumer to strike: not one of {names} is alive")
         return alive
 
@@ -76,7 +76,7 @@ class Scene:
         """Write that it begins; a second call does nothing. `targets` are names of incarnations."""
         if self._started:
             return
-        self._targets, self._label = list(targets), label
+        self._target_names, self._label = list(targets), label
         self._params |= params
         self._write("start")
         self._started = True
@@ -96,7 +96,7 @@ class Scene:
         """
         self.fired, self.error = fired, why
         if not fired:
-            self.stage.writer.write(events.mark("fault-unproven", instance=self.instance))
+            self.targets.writer.write(events.mark("fault-unproven", instance=self.instance))
 
     def failed(self, why: str) -> None:
         """It could not be injected: say so to the conductor, and in the history, where a fault that never fired
@@ -139,22 +139,22 @@ class Scene:
             for task in (working, healing):
                 task.cancel()
 
-    async def holding(self, victim: Victim) -> bool:
-        """Wait, bounded, until the victim holds a message."""
+    async def holding(self, consumer: Consumer) -> bool:
+        """Wait, bounded, until the consumer holds a message."""
 
         async def ask() -> bool:
             # The late answer to an earlier strike's question tells nothing about now.
-            while await victim.report("holding", timeout_s=0) is not None:
+            while await consumer.report("holding", timeout_s=0) is not None:
                 pass
-            await victim.command("tell-when-holding")
-            return await victim.report("holding", timeout_s=self.stage.hold_s) is not None
+            await consumer.command("tell-when-holding")
+            return await consumer.report("holding", timeout_s=self.targets.hold_s) is not None
 
         return await self.unless_over(ask())
 
     @staticmethod
-    def gone(struck: Sequence[tuple[Victim, str]]) -> list[tuple[Victim, str]]:
+    def gone(struck: Sequence[tuple[Consumer, str]]) -> list[tuple[Consumer, str]]:
         """Those that are no longer the incarnation that was struck."""
-        return [(victim, name) for victim, name in struck if not victim.alive or victim.name != name]
+        return [(consumer, name) for consumer, name in struck if not consumer.alive or consumer.name != name]
 
     async def together(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Do them at the same time; when one fails, the others are cancelled."""
@@ -162,42 +162,45 @@ class Scene:
             for work in works:
                 group.create_task(work)
 
-    async def replaced(self, struck: Sequence[tuple[Victim, str]], *, fired: int, **params: Value) -> None:
-        """Wait, bounded, until a later incarnation polls in the place of each (victim, name): then the harm is over."""
-        waits = (victim.ready_after(name, self.stage.recover_s) for victim, name in struck)
+    async def replaced(self, struck: Sequence[tuple[Consumer, str]], *, fired: int, **params: Value) -> None:
+        """Wait, bounded, until a later incarnation polls in each one's place: then the harm is over.
+
+        `struck`: each consumer with the name that its incarnation had when it was struck.
+        """
+        waits = (consumer.ready_after(name, self.targets.recover_s) for consumer, name in struck)
         if all(await asyncio.gather(*waits)):
             self.stop(fired=fired, **params)
         else:
             names = ", ".join(name for _, name in struck)
-            self.unhealed(fired=fired, why=f"nobody polls in the place of {names} after {self.stage.recover_s:g} s")
+            self.unhealed(fired=fired, why=f"nobody polls in the place of {names} after {self.targets.recover_s:g} s")
 
-    # What it orders
+    # How it disturbs a process from within
 
     def disturbance(self, kind: str, **fields: Any) -> Disturbance:
-        """An order of this strike's own: its instance, and a seed that makes its choices repeatable."""
-        return Disturbance(kind=kind, instance=self.instance, seed=self.stage.seed, **fields)
+        """A disturbance of this strike's own: it has its instance, and a seed that makes its choices repeatable."""
+        return Disturbance(kind=kind, instance=self.instance, seed=self.targets.seed, **fields)
 
     @asynccontextmanager
     async def disturbed(
-        self, order: Callable[[float], Disturbance], *, label: str
-    ) -> AsyncIterator[Sequence[tuple[Victim, str]]]:
-        """The picked consumers (and their replacements) under an order; it is taken back on every exit.
+        self, make: Callable[[float], Disturbance], *, label: str
+    ) -> AsyncIterator[Sequence[tuple[Consumer, str]]]:
+        """The picked consumers, and their replacements, have a disturbance armed; it is disarmed on every exit.
 
-        `order` makes it from the visibility timeout of the subscription. Who answers proves nothing (a paused consumer
+        `make` makes it from the visibility timeout of the subscription. Who answers proves nothing (a paused consumer
         obeys when it wakes, a replacement at once); how often it fired does. Errors: NotInjected.
         """
-        struck = [(victim, victim.name) for victim in await self.victims()]
+        struck = [(consumer, consumer.name) for consumer in await self.consumers()]
         self.start((name for _, name in struck), label=label)
-        crews = self.crews()
+        fleets = self.fleets()
         fired = 0
         try:
-            for subscription, (crew, members) in crews.items():
-                disturbance = order(self.stage.visibility_timeout_s[subscription])
-                await crew.arm(disturbance, [member.slot for member in members])
+            for subscription, (fleet, members) in fleets.items():
+                disturbance = make(self.targets.visibility_timeout_s[subscription])
+                await fleet.arm(disturbance, [member.slot for member in members])
             yield struck
         finally:
-            for crew, _ in crews.values():
-                fired += await crew.disarm(self.instance)
+            for fleet, _ in fleets.values():
+                fired += await fleet.disarm(self.instance)
             gone = self.gone(struck)
             if not gone:
                 self.stop(fired=fired)
@@ -205,29 +208,30 @@ class Scene:
 
     @asynccontextmanager
     async def load_disturbed(self, disturbance: Disturbance, *, label: str) -> AsyncIterator[None]:
-        """The load under an order, which is taken back on every exit. Errors: NotInjected."""
-        line, answer_s, instance = self.stage.line, self.stage.answer_s, self.instance
+        """The load has a disturbance armed, which is disarmed on every exit. Errors: NotInjected."""
+        load, answer_s, instance = self.targets.load, self.targets.answer_s, self.instance
         self.start(["load"], label=label)
         try:
-            await line.command("arm", disturbance=disturbance.to_json())
-            if await line.report("armed", timeout_s=answer_s, instance=instance) is None:
-                raise NotInjected("the load did not confirm the order")
+            await load.command("arm", disturbance=disturbance.to_json())
+            if await load.report("armed", timeout_s=answer_s, instance=instance) is None:
+                raise NotInjected("the load did not confirm the disturbance")
             yield
         finally:
-            await line.command("disarm", instance=instance)
-            answer = await line.report("disarmed", timeout_s=answer_s, instance=instance)
+            await load.command("disarm", instance=instance)
+            answer = await load.report("disarmed", timeout_s=answer_s, instance=instance)
             if answer is not None:
                 self.stop(fired=int(answer["fired"]))
         if answer is None:
-            self.unhealed(fired=0, why="the load did not say how often it struck")
+            seen = await load.report("fired", timeout_s=0, instance=instance) is not None
+            self.unhealed(fired=int(seen), why="the load did not say how often it struck")
 
     def _write(self, phase: events.Phase) -> None:
-        self.stage.writer.write(
+        self.targets.writer.write(
             events.fault(
                 fault=self.fault,
                 instance=self.instance,
                 phase=phase,
-                targets=self._targets,
+                targets=self._target_names,
                 label=self._label,
                 params=self._params,
             )

@@ -10,16 +10,17 @@ import pytest
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import NotARun, TargetError
 from gameday.history.manifest import load
-from gameday.run.setting import Setting
-from gameday.scenario import model as scenario
+from gameday.run.context import RunContext
+from gameday.scenario import model
+from gameday.scenario import reading as scenario
 from gameday.targets.products import AWS, LOCALSTACK, MINISTACK, UNKNOWN, Product
 from gameday.targets.target import Target
 from gameday.transports.endpoint import Endpoint
 
 
-def setting(tmp_path: Path, *overrides: str) -> Setting:
+def context(tmp_path: Path, *overrides: str) -> RunContext:
     read = scenario.load(scenario.find("sns-filters"), overrides)
-    return Setting(scenario=read, id="filters-1", directory=tmp_path, seed=7)
+    return RunContext(scenario=read, id="filters-1", directory=tmp_path, seed=7)
 
 
 def target(product: Product) -> Target:
@@ -29,13 +30,13 @@ def target(product: Product) -> Target:
 
 @pytest.mark.parametrize("product", [MINISTACK, LOCALSTACK, UNKNOWN])
 def test_an_emulators_filters_apply_at_once(tmp_path: Path, product: Product) -> None:
-    promised = setting(tmp_path).manifest(target(product)).subscriptions
+    promised = context(tmp_path).manifest(target(product)).subscriptions
     assert {name for name, promise in promised.items() if promise.filtered} == {"euro", "large", "trusted"}
     assert all(promise.effective_from is None for promise in promised.values())
 
 
 def test_aws_needs_a_quarter_of_an_hour_for_a_filter_and_none_for_what_has_none(tmp_path: Path) -> None:
-    made = setting(tmp_path)
+    made = context(tmp_path)
     promised = made.manifest(target(AWS)).subscriptions
     assert promised["audit"].effective_from is None
     for name in ("euro", "large", "trusted"):
@@ -46,22 +47,22 @@ def test_aws_needs_a_quarter_of_an_hour_for_a_filter_and_none_for_what_has_none(
 
 @pytest.mark.parametrize(("product", "expected"), [(MINISTACK, 0), (LOCALSTACK, 15), (AWS, 600)])
 def test_a_topic_that_delivers_late_is_waited_for(tmp_path: Path, product: Product, expected: float) -> None:
-    promised = setting(tmp_path).manifest(target(product)).subscriptions
+    promised = context(tmp_path).manifest(target(product)).subscriptions
     assert {promise.settle_s for promise in promised.values()} == {expected}
 
 
 def test_a_filter_that_the_target_reads_otherwise_is_refused_before_the_run(tmp_path: Path) -> None:
     policy = "topology.subscriptions=[{name: a, filter_on: body, filter: {detail: {items: {sku: [SKU-001]}}}}]"
-    asked = setting(tmp_path, policy, "claims=[no-loss]", "chaos=[]")
-    assert scenario.needs_of(asked.scenario) == ["filter-arrays"]
+    asked = context(tmp_path, policy, "claims=[no-loss]", "chaos=[]")
+    assert model.needs_of(asked.scenario) == ["filter-arrays"]
     with pytest.raises(TargetError, match=r"filter-arrays: MiniStack's SNS does not look into the objects of an array"):
-        target(MINISTACK).refuse_gaps(asked.transport, scenario.needs_of(asked.scenario))
-    target(LOCALSTACK).refuse_gaps(asked.transport, scenario.needs_of(asked.scenario))
-    assert scenario.needs_of(setting(tmp_path).scenario) == []
+        target(MINISTACK).refuse_gaps(asked.transport, model.needs_of(asked.scenario))
+    target(LOCALSTACK).refuse_gaps(asked.transport, model.needs_of(asked.scenario))
+    assert model.needs_of(context(tmp_path).scenario) == []
 
 
 def test_the_users_promise_stands_in_the_manifest_as_the_users(tmp_path: Path) -> None:
-    made = setting(
+    made = context(
         tmp_path,
         "transport=sns-fifo",
         "chaos=[]",

@@ -1,0 +1,253 @@
+"""A scenario read strictly from YAML.
+
+It promises that nothing is silently ignored or guessed: an unknown key, a missing unit, a claim that the transport
+never promises or a fault that can strike nothing is a UsageError that names file and line, the key, and what to do
+about it. As much as can be told at once is. What comes out is complete: every default stands in it, and written back
+(`resolved`) it is a scenario again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gameday.chaos.base import Fault
+from gameday.chaos.base import units as fault_units
+from gameday.chaos.registry import FAULTS
+from gameday.history.errors import NotARun, UsageError
+from gameday.history.manifest import ALIASES, BOUNDS, Claim, parse_claim
+from gameday.loadgen.shapes import SHAPES, Shape
+from gameday.loadgen.shapes import units as shape_units
+from gameday.scenario import document as documents
+from gameday.scenario import units
+from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
+from gameday.scenario.consumption import CONSUMPTION
+from gameday.scenario.document import Document, Route
+from gameday.scenario.model import Body, LoadSpec, Scenario
+from gameday.scenario.problems import Problems, keys, no_such, unknown_key
+from gameday.scenario.rules import complaints
+from gameday.scenario.rules.draft import Draft
+from gameday.transports.registry import TRANSPORTS
+
+SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+_RECEIVES_GUESS = 5
+_DRAIN_SPARE_S = 30.0
+
+
+def find(name: str) -> Path:
+    """A scenario's file: a path, or the name of one in scenarios/. Errors: UsageError that names those there are."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        if not path.is_file():
+            raise UsageError(f"there is no scenario file {path}")
+        return path
+    shipped = SCENARIOS / f"{name}.yaml"
+    if not shipped.is_file():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UsageError(
+            f"no scenario is called {name!r}{hint or '.'} There are {', '.join(names()) or 'none'} in {SCENARIOS}; "
+            f"a file of your own is named by its path (./{name}.yaml)."
+        )
+    return shipped
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Scenario:
+    """Errors: UsageError, one line for each thing that is wrong."""
+    return resolve(documents.override(documents.read(path), overrides))
+
+
+def resolve(document: Document) -> Scenario:
+    """Errors: UsageError, one line for each thing that is wrong."""
+    problems = Problems(document)
+    data = dict(document.data)
+    chaos_data, claims_data = data.pop("chaos", None) or [], data.pop("claims", None)
+    load_data = data.get("load")
+    own: dict[str, Any] = {}
+    if isinstance(load_data, dict):
+        own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
+        data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
+    body = problems.validated(Body, data, (), known=[*keys(Body), "chaos", "claims"])
+    shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
+    chaos = _faults(chaos_data, problems)
+    claims = _claims(claims_data, problems)
+    problems.raise_if_any()
+    assert body is not None and shape is not None
+    for path, message in complaints(Draft(body=body, chaos=chaos, claims=claims)):
+        problems.add(path, message)
+    problems.raise_if_any()
+    drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
+    transport = TRANSPORTS[body.transport]
+    receive_batch = body.consumers.batch or CONSUMPTION[transport.kind].batch
+    after_failure = body.consumers.after_failure or ("stop" if transport.ordered else "continue")
+    written = {"batch": receive_batch, "after_failure": after_failure}
+    return Scenario(
+        name=body.name,
+        transport=body.transport,
+        topology=body.topology,
+        load=body.load,
+        shape=shape,
+        consumers=body.consumers,
+        receive_batch=receive_batch,
+        after_failure=after_failure,
+        chaos=chaos,
+        claims=claims,
+        drain_timeout_s=drain_timeout_s,
+        seed=body.seed,
+        metrics_port=body.metrics_port,
+        expect=body.expect,
+        document=_written_back(body, own, chaos_data, claims_data, written, drain_timeout_s),
+        source=document,
+    )
+
+
+# Parts whose form something else tells
+
+
+def _shape(data: Mapping[str, Any], own: Mapping[str, Any], problems: Problems) -> Shape | None:
+    """The load's shape, from the keys that all loads have and those of its own."""
+    name = data.get("shape", LoadSpec.model_fields["shape"].default)
+    model = SHAPES.get(name) if isinstance(name, str) else None
+    if model is None:
+        problems.add(("load", "shape"), no_such("shape", name, SHAPES))
+        return None
+    written = {key: data[key] for key in ("rate", "duration") if key in data} | dict(own)
+    read = _with_units(written, shape_units(model), ("load",), problems)
+    return problems.validated(model, read, ("load",), known=dict.fromkeys([*keys(LoadSpec), *keys(model)]))
+
+
+def _faults(data: object, problems: Problems) -> list[Fault]:
+    if not isinstance(data, list):
+        problems.add(("chaos",), "a list of faults belongs here, each like {at: 6s, fault: kill-consumer}")
+        return []
+    faults = []
+    for number, entry in enumerate(data):
+        path: Route = ("chaos", number)
+        if not isinstance(entry, dict) or "fault" not in entry:
+            problems.add(path, f"{entry!r} is no fault; write it like {{at: 6s, fault: kill-consumer}}")
+            continue
+        model = FAULTS.get(entry["fault"]) if isinstance(entry["fault"], str) else None
+        if model is None:
+            problems.add((*path, "fault"), no_such("fault", entry["fault"], FAULTS))
+            continue
+        fault = problems.validated(model, _with_units(entry, fault_units(model), path, problems), path)
+        if fault is not None:
+            faults.append(fault)
+    return faults
+
+
+def _with_units(entry: Mapping[str, Any], kinds: Mapping[str, str], path: Route, problems: Problems) -> dict[str, Any]:
+    """The entry with its durations, rates, shares and multiples as numbers; a value without its unit is noted."""
+    read = dict(entry)
+    for key, kind in kinds.items():
+        if read.get(key) is None:
+            continue
+        try:
+            read[key] = _number(read[key], kind)
+        except ValueError as error:
+            problems.add((*path, key), str(error))
+    return read
+
+
+def _number(value: object, kind: str) -> object:
+    if kind == "rate":
+        return units.rate_per_s(value)
+    if kind == "duration":
+        return units.duration_s(value)
+    if kind == "share":
+        return units.share(value)
+    if kind == "count-or-share":
+        return value if isinstance(value, int) else units.share(value)
+    if kind == "duration-or-multiple":
+        multiple = units.multiple(value, ("visibility_timeout",))
+        if multiple is not None:
+            return {"times_visibility_timeout": multiple}
+        try:
+            return units.duration_s(value)
+        except ValueError as error:
+            like = value if isinstance(value, int | float) and not isinstance(value, bool) else 1.5
+            raise ValueError(f"{error}, or as a multiple like {like}x visibility_timeout") from None
+    return value
+
+
+def _claims(data: object, problems: Problems) -> list[Claim]:
+    if not isinstance(data, list) or not data:
+        problems.add(("claims",), "nothing is claimed, so there is nothing to judge; write it like claims: [no-loss]")
+        return []
+    claims: list[Claim] = []
+    for number, entry in enumerate(data):
+        path: Route = ("claims", number)
+        written = {"claim": entry} if isinstance(entry, str) else entry
+        given = written.get("claim") if isinstance(written, dict) else None
+        if not isinstance(given, str):
+            problems.add(path, f"{entry!r} is no claim; write it like no-loss, or {{claim: lag, p99: 3s}}")
+            continue
+        name: str = ALIASES.get(given, given)
+        if name not in BOUNDS:
+            problems.add(path, no_such("claim", given, sorted([*BOUNDS, *ALIASES])))
+            continue
+        bounds = [short_bound(bound) for bound in BOUNDS[name]]
+        document: dict[str, Any] = {"claim": name}
+        for key, value in written.items():
+            if key == "claim":
+                continue
+            if key not in bounds:
+                problems.add((*path, str(key)), unknown_key(str(key), ["claim", *bounds]))
+                continue
+            try:
+                document[BOUND_KEYS.get(key, key)] = units.duration_s(value) if key in BOUND_KEYS else value
+            except ValueError as error:
+                problems.add((*path, key), str(error))
+        if needs_bound(name) and not is_measured(written):
+            problems.add(
+                path, f"{name} claims nothing without a bound; write it like {{claim: {name}, {CLAIMS[name].example}}}"
+            )
+            continue
+        try:
+            claim = parse_claim(document, where=name)
+        except NotARun as error:
+            problems.add(path, str(error))
+            continue
+        if any(claim.key == other.key for other in claims):
+            problems.add(path, f"{claim.key} is claimed twice; keep one, with all its bounds")
+        claims.append(claim)
+    return claims
+
+
+# Defaults that other parts tell
+
+
+def _drain_timeout_s(body: Body) -> float:
+    """Long enough for a message that fails each time to reach the dead-letter queue, after the delay of the last."""
+    receives = (body.topology.max_receives or _RECEIVES_GUESS) + 1
+    consumers = body.consumers
+    delay_s = body.topology.delay if body.load.delay is None else body.load.delay
+    hidden_s = max(body.topology.visibility_timeout, consumers.retry_delay_max or consumers.retry_delay)
+    return math.ceil(receives * hidden_s + delay_s + (consumers.guard_expiry or 0)) + _DRAIN_SPARE_S
+
+
+def _written_back(
+    body: Body,
+    shape: Mapping[str, Any],
+    chaos: object,
+    claims: object,
+    consumers: Mapping[str, Any],
+    drain_timeout_s: float,
+) -> dict[str, Any]:
+    """`consumers`: their defaults that only the transport tells."""
+    written = body.model_dump(mode="json", by_alias=True)
+    for part, unused in CONSUMPTION[TRANSPORTS[body.transport].kind].no_meaning.items():
+        written[part] = {key: value for key, value in written[part].items() if key not in unused}
+    written["load"] |= shape
+    if body.load.retry == "none":
+        del written["load"]["give_up"]
+    written["consumers"] |= consumers
+    written["drain_timeout"] = units.format_duration(drain_timeout_s)
+    return {**written, "chaos": chaos, "claims": claims}

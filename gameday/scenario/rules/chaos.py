@@ -1,0 +1,56 @@
+"""Rules about what is broken: whether a timeline can be carried out, and whether each fault has something to strike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gameday.chaos.base import TimelineError, TimesVisibilityTimeout
+from gameday.chaos.timeline import plan
+from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
+
+
+def the_timeline_can_be_carried_out(draft: Draft) -> Iterator[Complaint]:
+    processes = draft.body.consumers.processes
+    consumers = {subscription.name: processes for subscription in draft.body.topology.subscriptions}
+    try:
+        plan(draft.chaos, duration_s=draft.body.load.duration, consumers=consumers, seed=0)
+    except TimelineError as error:
+        yield ("chaos", error.entry, error.key), str(error)
+
+
+@with_transport
+def it_is_there_on_the_transport(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if missing := fault.missing_on.get(draft.transport.kind):
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} has nothing to strike: {draft.body.transport} has no {missing}",
+            )
+
+
+@with_transport
+def a_multiple_has_its_measure(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        multiplied = any(isinstance(value, TimesVisibilityTimeout) for _, value in fault)
+        if multiplied and not draft.consumption.hides:
+            yield (
+                ("chaos", number),
+                f"{draft.body.transport} has no visibility timeout to be multiplied; write a duration",
+            )
+
+
+def the_handler_does_the_work(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if fault.needs_work and draft.handler is not None and not draft.handler.has_effects:
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} has nothing to strike: the handler {draft.body.consumers.handler} does no work",
+            )
+
+
+RULES: Sequence[Rule] = (
+    the_timeline_can_be_carried_out,
+    it_is_there_on_the_transport,
+    a_multiple_has_its_measure,
+    the_handler_does_the_work,
+)

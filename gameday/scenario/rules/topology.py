@@ -1,0 +1,126 @@
+"""Rules about the transport and what is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gameday.scenario import units
+from gameday.scenario.document import Route
+from gameday.scenario.model import NAMES_MAX, DeployedModel, SubscriptionModel, promises_of
+from gameday.scenario.problems import no_such
+from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
+from gameday.transports.registry import TRANSPORTS
+
+VISIBILITY_MAX_S = 12 * 3600
+
+
+def the_transport_exists(draft: Draft) -> Iterator[Complaint]:
+    if not draft.has_transport:
+        yield ("transport",), no_such("transport", draft.body.transport, TRANSPORTS)
+
+
+@with_transport
+def subscriptions_differ_in_name(draft: Draft) -> Iterator[Complaint]:
+    names = [subscription.name for subscription in draft.body.topology.subscriptions]
+    if len(set(names)) < len(names):
+        yield ("topology", "subscriptions"), "two subscriptions have the same name"
+
+
+@with_transport
+def the_transport_can_be_built_so(draft: Draft) -> Iterator[Complaint]:
+    names = [subscription.name for subscription in draft.body.topology.subscriptions]
+    if len(set(names)) < len(names):
+        return
+    try:
+        promises_of(draft.body, settle_s=0)
+    except ValueError as error:
+        yield ("topology", "subscriptions"), str(error)
+
+
+@with_transport
+def more_is_asked_for_than_is_promised(draft: Draft) -> Iterator[Complaint]:
+    for path, subscription in _subscriptions(draft):
+        promise = draft.promises.get(subscription.name)
+        if promise is not None and subscription.promises is not None and promise.promised_by is None:
+            yield (
+                (*path, "promises"),
+                f"{subscription.promises} is already promised by {draft.body.transport} there; remove it",
+            )
+
+
+@with_transport
+def every_key_means_something(draft: Draft) -> Iterator[Complaint]:
+    for part, keys in draft.consumption.no_meaning.items():
+        for key, why in keys.items():
+            if key in getattr(draft.body, part).model_fields_set:
+                yield (part, key), f"{draft.body.transport} makes nothing of it: {why}; remove it"
+
+
+def what_is_moved_back_has_died(draft: Draft) -> Iterator[Complaint]:
+    if draft.body.topology.redrive and draft.body.topology.max_receives is None:
+        yield (
+            ("topology", "redrive"),
+            "nothing could be moved back: without max_receives there is no dead-letter queue; write it, or remove this",
+        )
+
+
+def names_of_queues_are_short(draft: Draft) -> Iterator[Complaint]:
+    for path, subscription in _subscriptions(draft):
+        if len(draft.body.name) + len(subscription.name) > NAMES_MAX:
+            yield (
+                (*path, "name"),
+                f"with the name of the scenario it has more than {NAMES_MAX} characters, and the names of queues "
+                "would be longer than SQS allows; shorten one of the two",
+            )
+
+
+def filter_on_has_a_filter(draft: Draft) -> Iterator[Complaint]:
+    for path, subscription in _subscriptions(draft):
+        deployed = subscription.deployed
+        filtered = subscription.filter is not None or bool(deployed and deployed.filter)
+        if subscription.filter_on != "attributes" and not filtered:
+            yield (*path, "filter_on"), "there is no filter that it could speak of; add `filter`, or remove it"
+
+
+def what_is_deployed_differs(draft: Draft) -> Iterator[Complaint]:
+    for path, subscription in _subscriptions(draft):
+        deployed = subscription.deployed
+        if deployed is not None and deployed == DeployedModel():
+            yield (*path, "deployed"), "says no difference to what is meant; name one, or remove it"
+        if deployed is not None and deployed.missing and (deployed.filter or deployed.pattern):
+            yield (*path, "deployed"), "a subscription that is missing has no filter and no pattern; keep one"
+
+
+def the_visibility_timeout_is_one_of_sqs(draft: Draft) -> Iterator[Complaint]:
+    hidden_s = draft.body.topology.visibility_timeout
+    if hidden_s != int(hidden_s) or hidden_s > VISIBILITY_MAX_S:
+        yield (
+            ("topology", "visibility_timeout"),
+            f"{units.format_duration(hidden_s)}: SQS takes whole seconds, 1s to 12h",
+        )
+
+
+def delays_are_whole_seconds(draft: Draft) -> Iterator[Complaint]:
+    for part, delay_s in (("topology", draft.body.topology.delay), ("load", draft.body.load.delay or 0.0)):
+        if delay_s != int(delay_s):
+            yield (part, "delay"), f"{units.format_duration(delay_s)}: SQS takes whole seconds, 0s to 15min"
+
+
+def _subscriptions(draft: Draft) -> Iterator[tuple[Route, SubscriptionModel]]:
+    for number, subscription in enumerate(draft.body.topology.subscriptions):
+        yield ("topology", "subscriptions", number), subscription
+
+
+RULES: Sequence[Rule] = (
+    the_transport_exists,
+    subscriptions_differ_in_name,
+    the_transport_can_be_built_so,
+    more_is_asked_for_than_is_promised,
+    every_key_means_something,
+    what_is_moved_back_has_died,
+    names_of_queues_are_short,
+    filter_on_has_a_filter,
+    what_is_deployed_differs,
+    the_visibility_timeout_is_one_of_sqs,
+    delays_are_whole_seconds,
+)

@@ -20,8 +20,7 @@ from gameday.scenario.model import Scenario
 
 _LINE_EVERY_S = 5.0
 _REFRESH_PER_S = 4
-_DUPLICATES = {"send-duplicate": "sent twice", "effect-duplicate": "effect twice", "early-redelivery": "too early"}
-_DISORDER = ("nonmonotonic-delivery",)
+_DUPLICATES = {"send-duplicate": "sent twice", "effect-duplicate": "effect twice"}
 
 
 class _View:
@@ -82,7 +81,7 @@ class _View:
         seen = self._seen
         if not seen:
             return []
-        anomalies, effects, consumers = seen["anomalies"], seen["effects"], seen["consumers"]
+        counts, effects, consumers = seen["counts"], seen["effects"], seen["consumers"]
         figures = [
             (
                 "load",
@@ -93,9 +92,9 @@ class _View:
         for name, sub in seen["subscriptions"].items():
             figures.append((name, f"{sub['received_per_s']:.0f}/s, backlog {sub['backlog']}{_lag(sub['latency_s'])}"))
         figures += [
-            ("redeliveries", str(anomalies["redelivery"])),
-            ("duplicates", _counts(anomalies, _DUPLICATES)),
-            ("out of order", str(sum(anomalies[kind] for kind in _DISORDER))),
+            ("redeliveries", str(counts["redelivery"])),
+            ("duplicates", _counts(counts, _DUPLICATES)),
+            ("out of order", str(counts["nonmonotonic-delivery"])),
             ("effects", _counts(effects, effects)),
             ("consumers", f"{consumers['running']} running, {consumers['restarts']} restarted"),
             ("faults", ", ".join(seen["faults"]) or "none"),

@@ -2,8 +2,8 @@
 
 A negative control that holds once in ten runs is no control, and a good scenario that breaks once is no proof. It
 promises to run each as a person would, as a process of its own, to keep the directory of every run that surprised, and
-to end with 1 when one did, or when none could be run. A scenario that the target refuses, because it lacks what the
-scenario asks for, surprises nobody.
+to end with 1 when one did, or when none could be run. What the live view counted is held to the verdict, too. A
+scenario that the target refuses, because it lacks what the scenario asks for, surprises nobody.
 
     python -m gameday.run.rehearsal --times 10
     python -m gameday.run.rehearsal broken-no-guard quick --times 3 --target localstack
@@ -32,6 +32,8 @@ from gameday.processes.child import python
 from gameday.report.printing import outlive_readers
 from gameday.scenario import reading as scenario
 from gameday.scenario.model import ExpectSpec
+from gameday.watch.live import differences
+from gameday.watch.observer import Observer
 
 _COMMAND = python("-c", "from gameday.cli import main; main()", "run")
 
@@ -74,7 +76,10 @@ def rehearse(name: str, arguments: list[str], directory: Path) -> list[str]:
         if done.returncode == TargetLacks.exit_code:
             raise Refused(done.stderr.strip().removeprefix("gameday: "))
         return [f"exit code {done.returncode}: {done.stderr.strip()}"]
-    return surprises(expect, json.loads(path.read_bytes()))
+    verdict = json.loads(path.read_bytes())
+    observer = Observer(directory)
+    observer.finish()
+    return surprises(expect, verdict) + differences(observer.live.counts, verdict["anomalies"])
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from gameday.scenario.outlook import RARELY, SAMPLE, Outlook, called
 from gameday.transports.filters import event_pattern, sns_filter
 from gameday.transports.filters.rules import leaves_of
 from gameday.transports.sns import attributes_of
-from gameday.verify.claims import RULES
+from gameday.verify.claims import DRAINED, RULES
 
 # What a claim that a message is missing from violates by, where the promise lets it: see Finding.never_received.
 _MISSING = frozenset({"lost", "effect-missing"})
@@ -214,7 +214,8 @@ def _claims_that_need_a_drain(outlook: Outlook) -> list[str]:
     if not CONSUMPTION[outlook.transport.kind].has_dead_letters:
         # A stream is read to its end, whatever became of its consumers.
         return []
-    return [called(c) for c in outlook.scenario.claims if (rule := RULES.get(c.claim)) and rule.needs_drain]
+    ruled = [(claim, RULES[claim.claim]) for claim in outlook.scenario.claims if claim.claim in RULES]
+    return [called(claim) for claim, rule in ruled if DRAINED in rule.requires]
 
 
 def _poison_that_comes_back(outlook: Outlook) -> Iterator[Note]:

@@ -30,14 +30,14 @@ from gameday.history.errors import GamedayError, ProcessError
 from gameday.history.events import Record
 from gameday.history.writer import DIRECTORY
 from gameday.processes.control import continue_when_orphaned, report, when_input_ends
-from gameday.watch.live import SEND_OUTCOMES, Live
+from gameday.watch.live import COUNTS, SEND_OUTCOMES, Live
 from gameday.watch.meters import LATENCY_BUCKETS_S, Histogram
 from gameday.watch.tail import Tail
 
 HOST = "127.0.0.1"
 POLL_S = 0.1
 SNAPSHOT_S = 0.5
-DUPLICATES = ("send-duplicate", "effect-duplicate", "early-redelivery")
+DUPLICATES = ("send-duplicate", "effect-duplicate")
 ORDER_VIOLATIONS = ("nonmonotonic-delivery",)
 SETTLE_ACTIONS = ("delete", "release", "extend", "checkpoint")
 
@@ -83,15 +83,10 @@ class Observer:
 
 
 class Metrics(Collector):
-    """The state of the observer as Prometheus metrics, made when they are asked for.
-
-    A counter never falls: one that a later record corrected downwards stays until the truth has caught up. The gauge
-    `gameday_anomalies` has the corrected counts.
-    """
+    """The state of the observer as Prometheus metrics, made when they are asked for."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._highest: dict[tuple[str, tuple[str, ...]], float] = {}
 
     def collect(self) -> Iterator[Metric]:
         with self._observer.lock:
@@ -99,7 +94,7 @@ class Metrics(Collector):
             yield from self._load()
             yield from self._subscriptions()
             yield from self._consumers()
-            yield from self._anomalies()
+            yield from self._counts()
 
     def _run(self) -> Iterator[Metric]:
         live, observer = self._observer.live, self._observer
@@ -111,27 +106,27 @@ class Metrics(Collector):
             "target",
             "seed",
         )
-        yield self._counter("history_records", "Records read from the history.", {(): observer.records})
-        yield self._counter("history_unreadable_lines", "Lines that are no record.", {(): observer.tail.unreadable})
+        yield _counter("history_records", "Records read from the history.", {(): observer.records})
+        yield _counter("history_unreadable_lines", "Lines that are no record.", {(): observer.tail.unreadable})
         faults = {(name,): active for name, active in live.active_faults().items()}
         yield _gauge("fault_active", "Instances of a fault at work now.", faults, "fault")
 
     def _load(self) -> Iterator[Metric]:
         live = self._observer.live
         due = {} if live.scheduled is None else {(): live.scheduled}
-        yield self._counter("messages_scheduled", "Messages that the schedule wants sent by now.", due)
-        yield self._counter("messages_intended", "Messages with an attempt to send.", {(): live.intended})
-        yield self._counter("messages_acked", "Messages accepted by the broker.", {(): live.acked})
-        yield self._counter("send_attempts", "Attempts to send, retries included.", {(): live.attempts})
+        yield _counter("messages_scheduled", "Messages that the schedule wants sent by now.", due)
+        yield _counter("messages_intended", "Messages with an attempt to send.", {(): live.intended})
+        yield _counter("messages_acked", "Messages accepted by the broker.", {(): live.acked})
+        yield _counter("send_attempts", "Attempts to send, retries included.", {(): live.attempts})
         sent = {(outcome,): live.sent[outcome] for outcome in SEND_OUTCOMES}
-        yield self._counter("messages_sent", "Attempts to send, by what became of them.", sent, "outcome")
+        yield _counter("messages_sent", "Attempts to send, by what became of them.", sent, "outcome")
         yield _histogram("send_lag_seconds", "From due to the first attempt.", {(): live.send_lag})
-        yield self._counter("errors", "Sends and settles that did not succeed.", live.errors, "where", "error")
+        yield _counter("errors", "Sends and settles that did not succeed.", live.errors, "where", "error")
 
     def _subscriptions(self) -> Iterator[Metric]:
         subs = self._observer.live.subs
         received = {(name,): sub.received for name, sub in subs.items()}
-        yield self._counter("messages_received", "Receives, redeliveries included.", received, "subscription")
+        yield _counter("messages_received", "Receives, redeliveries included.", received, "subscription")
         latency = {(name,): sub.latency for name, sub in subs.items()}
         yield _histogram("end_to_end_latency_seconds", "From due to the first receive.", latency, "subscription")
         backlog = {(name,): sub.backlog for name, sub in subs.items()}
@@ -141,34 +136,39 @@ class Metrics(Collector):
         ages = {(name,): max(sub.behind_ms.values()) / 1_000 for name, sub in subs.items() if sub.behind_ms}
         yield _gauge("iterator_age_seconds", "How far the slowest reader of a stream is behind.", ages, "subscription")
         dead = {(name,): sub.dead for name, sub in subs.items()}
-        yield self._counter("dead_letters", "Messages found in the dead-letter queue.", dead, "subscription")
+        yield _counter("dead_letters", "Messages found in the dead-letter queue.", dead, "subscription")
 
     def _consumers(self) -> Iterator[Metric]:
         live = self._observer.live
         effects = {(outcome,): count for outcome, count in live.effects.items()}
-        yield self._counter("effects", "Handled messages, by what the handler did.", effects, "outcome")
+        yield _counter("effects", "Handled messages, by what the handler did.", effects, "outcome")
         settles = {(a, o): live.settles[a, o] for a in SETTLE_ACTIONS for o in SEND_OUTCOMES}
-        yield self._counter("settles", "Answers to deletes, releases, extensions.", settles, "action", "outcome")
-        yield self._counter("consumer_restarts", "Consumers started again.", {(): live.restarts})
+        yield _counter("settles", "Answers to deletes, releases, extensions.", settles, "action", "outcome")
+        yield _counter("consumer_restarts", "Consumers started again.", {(): live.restarts})
         running = live.consumers_started - live.consumers_exited
         yield _gauge("consumers_running", "Consumer processes that run.", {(): running})
 
-    def _anomalies(self) -> Iterator[Metric]:
-        counts = self._observer.live.anomalies()
-        yield self._counter("redeliveries", "Receives of a copy received before.", {(): counts["redelivery"]})
+    def _counts(self) -> Iterator[Metric]:
+        """What the verdict counts, too: each says how it may differ."""
+        counts, told = self._observer.live.counts, {name: count.told for name, count in COUNTS.items()}
+        yield _counter("redeliveries", told["redelivery"], {(): counts["redelivery"]})
         duplicates = {(kind,): counts[kind] for kind in DUPLICATES}
-        yield self._counter("duplicates", "What came, or was applied, more than once.", duplicates, "kind")
+        help = " ".join(f"{kind}: {told[kind]}" for kind in DUPLICATES)
+        yield _counter("duplicates", help, duplicates, "kind")
         disorder = {(kind,): counts[kind] for kind in ORDER_VIOLATIONS}
-        yield self._counter("order_violations", "Messages that came too late in their group.", disorder, "kind")
-        anomalies = {(name,): count for name, count in counts.items()}
-        yield _gauge("anomalies", "Counts shared with the verdict, as known so far.", anomalies, "anomaly")
+        help = " ".join(f"{kind}: {told[kind]}" for kind in ORDER_VIOLATIONS)
+        yield _counter("order_violations", help, disorder, "kind")
+        yield _counter("over_received", told["over-received"], {(): counts["over-received"]})
+        yield _counter("misrouted", told["misrouted"], {(): counts["misrouted"]})
+        forgotten = "Messages that were too many to remember: what is counted of them from then on is too low."
+        yield _counter("messages_forgotten", forgotten, {(): self._observer.live.forgotten})
 
-    def _counter(self, name: str, help: str, values: Values, *labels: str) -> Metric:
-        metric = CounterMetricFamily(f"gameday_{name}", help, labels=labels)
-        for key, value in values.items():
-            highest = self._highest[name, key] = max(value, self._highest.get((name, key), 0))
-            metric.add_metric(key, highest)
-        return metric
+
+def _counter(name: str, help: str, values: Values, *labels: str) -> Metric:
+    metric = CounterMetricFamily(f"gameday_{name}", help, labels=labels)
+    for key, value in values.items():
+        metric.add_metric(key, value)
+    return metric
 
 
 def _gauge(name: str, help: str, values: Values, *labels: str) -> Metric:

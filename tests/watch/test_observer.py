@@ -16,10 +16,9 @@ from typing import Any
 import orjson
 import pytest
 
-from gameday.watch.live import SHARED
 from gameday.watch.observer import Metrics, Observer
 from gameday.watch.tail import Tail
-from tests.watch.live_histories import Story, manifest
+from tests.watch.story import Story, manifest
 
 DEADLINE_S = 20
 
@@ -173,11 +172,9 @@ class TestProcess:
         for name in (
             *(f'gameday_messages_sent_total{{outcome="{o}"}}' for o in ("ok", "failed", "unknown")),
             *(f'gameday_effects_total{{outcome="{o}"}}' for o in ("applied", "skipped", "failed")),
-            *(
-                f'gameday_duplicates_total{{kind="{k}"}}'
-                for k in ("send-duplicate", "effect-duplicate", "early-redelivery")
-            ),
-            *(f'gameday_anomalies{{anomaly="{a}"}}' for a in SHARED),
+            *(f'gameday_duplicates_total{{kind="{k}"}}' for k in ("send-duplicate", "effect-duplicate")),
+            "gameday_over_received_total",
+            "gameday_misrouted_total",
             'gameday_messages_received_total{subscription="orders"}',
             'gameday_backlog_messages{subscription="orders"}',
             'gameday_order_violations_total{kind="nonmonotonic-delivery"}',

@@ -142,6 +142,10 @@ def load(run: Path) -> Manifest:
     claims = _typed(path, document, "claims", list, [])
     if not claims:
         raise NotARun(f"{path}: no claims, so there is nothing to judge")
+    parsed = [parse_claim(value, where=f"{path}: claims[{n}]") for n, value in enumerate(claims)]
+    for n, claim in enumerate(parsed):
+        if claim.key in [earlier.key for earlier in parsed[:n]]:
+            raise NotARun(f"{path}: claims[{n}]: {claim.key} is claimed twice; bounds of one claim stand in one entry")
     return Manifest(
         run=str(document.get("run", run.name)),
         seed=_integer(path, document, "seed"),
@@ -149,7 +153,7 @@ def load(run: Path) -> Manifest:
         clock_error_ns=_integer(path, document, "clock_error_ns", least=0),
         broker_tick_ns=_integer(path, document, "broker_tick_ns", least=0),
         subscriptions={name: _subscription(path, name, value) for name, value in subscriptions.items()},
-        claims=[parse_claim(value, where=f"{path}: claims[{n}]") for n, value in enumerate(claims)],
+        claims=parsed,
         scenario=_typed(path, document, "scenario", dict, {}),
         unknown=[
             *_unknown("the manifest", document, _FIELDS),

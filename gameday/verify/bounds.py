@@ -137,7 +137,7 @@ _POPULATION = (
 _GIVEN_UP = (
     "CREATE OR REPLACE TEMP TABLE given_up AS "
     "SELECT due_ns, NULL::BIGINT AS first_ns, 0 AS error_ns, false AS excused FROM pairs "
-    "WHERE s = ? AND expected AND status = 'failed' AND due_ns IS NOT NULL"
+    "WHERE s = ? AND expected AND status = 'failed'"
 )
 # Which messages `during` speaks of, by how they stand to the fault windows.
 _DURING: Mapping[During, str] = {"calm": "ANTI", "faults": "SEMI", "all": ""}
@@ -197,7 +197,9 @@ def judge_bound(
         readings.append(_quantile(db, facts, hundredths, limit_ns, during))
         (unsent,) = _one(
             db,
-            f"SELECT count(*) FROM ({_during('given_up', during)})",
+            # Of one without `due` nobody knows how it stands to the faults, so it counts in any case.
+            "SELECT (SELECT count(*) FROM given_up WHERE due_ns IS NULL) + "
+            f"(SELECT count(*) FROM ({_during('(FROM given_up WHERE due_ns IS NOT NULL)', during)}))",
             [] if during == "all" else [limit_ns, limit_ns],
         )
         given_up = max(given_up, unsent)

@@ -633,7 +633,7 @@ def measure(past: Past, spec: Subscription, name: str, bound: int, windows: Wind
 def never_sent(past: Past, spec: Subscription, percent: int, bound: int, windows: Windows) -> list[str]:
     """Unknown too if more than (1 - q) x `scheduled` (without it: x intended) messages were never intended or,
     expecting s, *given up* (of these only those that `during` speaks of; they meet a fault as one never received
-    does)."""
+    does, and one without `due` counts in any case)."""
     intended = sum(1 for id in past.messages if past.intended(id))
     scheduled = intended if past.facts.scheduled is None else past.facts.scheduled
     given_up = [
@@ -641,11 +641,7 @@ def never_sent(past: Past, spec: Subscription, percent: int, bound: int, windows
         for message in past.messages.values()
         if past.failed(message.id)
         and spec.name in message.expect
-        and (
-            windows.during == "all"
-            if message.due is None
-            else windows.speaks_of(message.due.time, message.due.time + bound)
-        )
+        and (message.due is None or windows.speaks_of(message.due.time, message.due.time + bound))
     ]
     missing = max(0, scheduled - intended) + len(given_up)
     return [f"{missing} messages never intended or given up"] if missing * 100 > (100 - percent) * scheduled else []

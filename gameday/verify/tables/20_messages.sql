@@ -16,8 +16,10 @@ WITH attempts AS (
            min(line) FILTER (event = 'intended') AS intended_line,
            -- As often answered as it was intended: a producer that started anew may have sent it twice.
            count(*) FILTER (event = 'sent') >= greatest(count(*) FILTER (event = 'intended'), 1) AS answered,
-           min({'ns': at_ns, 'file': file}) FILTER (event = 'intended') AS first_intended,
-           min(coalesce(started_ns, at_ns)) FILTER (event = 'sent') AS started_ns,
+           min({'ns': at_ns, 'line': line, 'file': file}) FILTER (event = 'intended') AS first_intended,
+           -- A `sent` that does not say when its call began may be of one that began right after its intent.
+           CASE WHEN bool_and(started_ns IS NOT NULL) FILTER (event = 'sent') OR min(at_ns) FILTER (event = 'intended') IS NULL
+                THEN min(coalesce(started_ns, at_ns)) FILTER (event = 'sent') END AS started_ns,
            max({'ns': at_ns, 'line': line}) FILTER (event = 'sent') AS ended,
            coalesce(bool_or(outcome = 'ok') FILTER (event = 'sent'), false) AS ok,
            coalesce(bool_and(coalesce(outcome, '') = 'failed') FILTER (event = 'sent'), false) AS failed,

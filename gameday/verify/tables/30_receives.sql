@@ -8,7 +8,8 @@ SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
        coalesce(CASE u.kind WHEN 'stream' THEN r.part || ':' || sequence_key(r.broker_seq) ELSE r.broker_id END, '')
            AS copy,
        sequence_key(r.broker_seq) AS number, r.part, r.grp, r.receives, r.enqueued_ns, r.intact,
-       r.replay, coalesce(before(r.at_ns, r.file, m.first_intended.ns, m.first_intended.file), false) AS contradicts,
+       r.replay, coalesce(record_before(r.at_ns, r.file, r.line, m.first_intended.ns, m.first_intended.file, m.first_intended.line),
+                false) AS contradicts,
        CASE WHEN u.kind = 'queue'
             THEN greatest(r.started_ns, m.intended_ns - clock_error()) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
        END AS earliest_end_ns,
@@ -29,7 +30,8 @@ FROM rx x JOIN messages m ON m.id = x.id WHERE x.contradicts
 UNION ALL
 SELECT 'dead', r.line, r.file, r.id, m.first_intended.ns - r.at_ns
 FROM raw r JOIN messages m ON m.id = r.id
-WHERE r.event = 'dead' AND r.s IS NOT NULL AND before(r.at_ns, r.file, m.first_intended.ns, m.first_intended.file);
+WHERE r.event = 'dead' AND r.s IS NOT NULL
+  AND record_before(r.at_ns, r.file, r.line, m.first_intended.ns, m.first_intended.file, m.first_intended.line);
 
 CREATE VIEW dead_letters AS
 SELECT line, file, at_ns, id, s, receives FROM raw WHERE event = 'dead' AND id IS NOT NULL AND s IS NOT NULL;

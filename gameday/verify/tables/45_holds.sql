@@ -6,9 +6,9 @@ CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR copy = '' OR brok
 -- The extensions of each hold, in the order in which they began. `standing`: see `extended`.
 CREATE TABLE extensions AS
 SELECT e.id, e.s, e.batch, e.broker_id, any_value(e.file) AS file,
-       list({'began': e.began_ns, 'line': e.line, 'answered': e.answered_ns, 'answered_line': e.answered_line, 'ok': e.ok,
+       list({'began': e.began_ns, 'file': e.file, 'line': e.line, 'answered': e.answered_ns, 'answered_line': e.answered_line, 'ok': e.ok,
              'hidden': coalesce(e.hidden_ns, u.visibility_ns),
-             'standing': []::STRUCT(line BIGINT, earliest BIGINT, latest BIGINT)[]} ORDER BY e.began_ns, e.line) AS extends
+             'standing': []::STRUCT(line BIGINT, file INTEGER, answered BIGINT, earliest BIGINT, latest BIGINT)[]} ORDER BY e.began_ns, e.line) AS extends
 FROM settles e JOIN subs u ON u.s = e.s
 WHERE e.action = 'extend' AND e.may_work
 GROUP BY e.id, e.s, e.batch, e.broker_id;
@@ -22,20 +22,22 @@ CREATE MACRO ends_standing(earliest_ns, latest_ns, extends, hold_file, moment, m
         list_filter(extends, lambda x: NOT before(moment, moment_file, x.began, hold_file)
                                        AND (x.began <> moment OR moment_file <> hold_file)),
         lambda ends, x: {
-            'began': x.began, 'line': x.line, 'answered': x.answered, 'answered_line': x.answered_line, 'ok': x.ok,
+            'began': x.began, 'file': x.file, 'line': x.line, 'answered': x.answered, 'answered_line': x.answered_line, 'ok': x.ok,
             'hidden': x.hidden,
             'standing': list_append(
                 CASE WHEN x.ok AND before(x.began, hold_file, moment, moment_file)
-                          AND x.answered < list_min(list_transform(ends.standing, lambda e: e.earliest))
-                     THEN list_filter(ends.standing, lambda e: e.line IS NULL OR e.line > x.line)
+                          AND before(x.answered, x.file, list_min(list_transform(ends.standing, lambda e: e.earliest)), hold_file)
+                     THEN list_filter(ends.standing, lambda e: e.line IS NULL OR CASE WHEN e.line < 0 THEN false
+                                                                    WHEN e.file = x.file THEN e.line > x.line
+                                                                    ELSE e.answered + clock_error() >= x.began END)
                      ELSE ends.standing END,
-                {'line': CASE WHEN x.ok THEN x.answered_line END,
+                {'line': CASE WHEN x.ok THEN x.answered_line END, 'file': x.file, 'answered': x.answered,
                  'earliest': x.began + x.hidden - broker_tick(),
                  'latest': coalesce(x.answered + x.hidden, 9223372036854775807)})
         },
-        {'began': 0::BIGINT, 'line': 0::BIGINT, 'answered': 0::BIGINT, 'answered_line': 0::BIGINT, 'ok': false,
+        {'began': 0::BIGINT, 'file': 0::INTEGER, 'line': 0::BIGINT, 'answered': 0::BIGINT, 'answered_line': 0::BIGINT, 'ok': false,
          'hidden': 0::BIGINT,
-         'standing': [{'line': -1::BIGINT, 'earliest': coalesce(earliest_ns, -9223372036854775807)::BIGINT,
+         'standing': [{'line': -1::BIGINT, 'file': 0::INTEGER, 'answered': 0::BIGINT, 'earliest': coalesce(earliest_ns, -9223372036854775807)::BIGINT,
                        'latest': coalesce(latest_ns, 9223372036854775807)::BIGINT}]}
     ).standing;
 CREATE MACRO earliest_end(earliest_ns, latest_ns, extends, hold_file, moment, moment_file) AS

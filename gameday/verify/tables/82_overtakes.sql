@@ -26,10 +26,10 @@ WITH elsewhere AS (
     FROM (SELECT r.s, r.id, r.copy, max(r.number) AS number,
                  min({'at_ns': r.at_ns, 'file': r.file, 'line': r.line}) AS first,
                  max({'at_ns': r.started_ns, 'file': r.file}) FILTER (
-                     p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns,
-                                                              p.first_redrive.file, p.first_redrive.line)) AS last
+                     r.started_ns IS NOT NULL AND (p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns,
+                                                              p.first_redrive.file, p.first_redrive.line))) AS last
           FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
-          WHERE r.started_ns IS NOT NULL GROUP BY r.s, r.id, r.copy) r
+          GROUP BY r.s, r.id, r.copy) r
     JOIN pairs p ON p.s = r.s AND p.id = r.id
     JOIN heard h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND (clock_error() > 0 OR h.file = r.first.file)
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'

@@ -279,6 +279,26 @@ def _refusals() -> str:
     return "\n" + "\n".join(_table(head, rows))
 
 
+def _scenarios() -> str:
+    """What each scenario must come to: those that hold first, and pipeline by pipeline."""
+    read = [scenario.load(scenario.find(name)) for name in scenario.names()]
+    if missing := [each.name for each in read if each.expect is None]:
+        raise SystemExit(f"{', '.join(missing)} does not say what verdict it expects; add `expect`")
+    pipelines = list(TRANSPORTS)
+    rows = [
+        (
+            f"[`{each.name}`](scenarios/{each.name}.yaml)",
+            expect.verdict,
+            ", ".join(claim for claim, ruling in expect.claims.items() if ruling == "violated"),
+            ", ".join(expect.anomalies),
+        )
+        for each in sorted(read, key=lambda each: (pipelines.index(each.transport), each.name))
+        if (expect := each.expect) is not None
+    ]
+    rows.sort(key=lambda row: row[1] != "holds")
+    return "\n" + "\n".join(_table(("scenario", "verdict", "claims violated", "must be found"), rows))
+
+
 def _between(text: str, name: str, content: str) -> str:
     """Errors: ValueError when the page has no such marks."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
@@ -308,7 +328,9 @@ def written(root: Path) -> dict[Path, str]:
     text = _between(text, "our-marks", _records(("mark", "fields", "says"), OUR_MARKS))
     return {
         root / "docs" / "claims.md": page(),
-        readme: _between(readme.read_text(encoding="utf-8"), "refused", _refusals()),
+        readme: _between(
+            _between(readme.read_text(encoding="utf-8"), "refused", _refusals()), "scenarios", _scenarios()
+        ),
         history: text,
     }
 

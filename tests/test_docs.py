@@ -94,25 +94,6 @@ def test_what_is_not_current_is_refused_and_written(
     assert generate_docs.main() == 0
 
 
-def test_the_table_of_scenarios_is_what_they_expect() -> None:
-    told: dict[str, tuple[str, set[str], set[str]]] = {}
-    for row, verdict, violated, found in table(README, "scenario"):
-        link = re.fullmatch(r"\[`(.*)`\]\(scenarios/(.*)\.yaml\)", row)
-        assert link and link[1] == link[2]
-        told[link[1]] = (verdict, _names(violated), _names(found))
-    expected: dict[str, tuple[str, set[str], set[str]]] = {}
-    for name in scenario.names():
-        expect = scenario.load(scenario.find(name)).expect
-        assert expect, f"{name} does not say what it expects"
-        broken = {claim for claim, ruling in expect.claims.items() if ruling == "violated"}
-        expected[name] = (expect.verdict, broken, set(expect.anomalies))
-    assert told == expected
-
-
-def _names(cell: str) -> set[str]:
-    return set(filter(None, cell.split(", ")))
-
-
 def test_the_scenario_shown_is_one() -> None:
     (shown,) = blocks(README, "yaml")
     assert scenario.resolve(parse(shown, name="README.md")).name == "pause"

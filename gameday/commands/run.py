@@ -55,7 +55,9 @@ def run(
       gameday run my.yaml --endpoint-url http://127.0.0.1:4566
     """
     from gameday.report.live import watching
-    from gameday.run.conductor import RunRequest, conduct, shown
+    from gameday.run.conductor import conduct
+    from gameday.run.context import RunRequest
+    from gameday.run.directory import shown
     from gameday.scenario import reading as scenarios
     from gameday.verify.judge import judge
 

@@ -32,7 +32,7 @@ from gameday.transports.aws_errors import UNREACHABLE, lacks
 from gameday.transports.base import Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
-from gameday.transports.services import LOOKS
+from gameday.transports.services import SERVICES
 
 # Probes mostly wait; more at once would only queue up inside an emulator.
 _AT_ONCE = 16
@@ -163,7 +163,7 @@ def look(services: Iterable[str], carry: Callable[[Call], object], endpoint: End
     services = list(services)
     for service in services:
         try:
-            carry(LOOKS[service])
+            carry(SERVICES[service].look)
         except CallFailed as failed:
             failures[service] = failed
     told = {service: f"at {endpoint.url(service)}: {failure}" for service, failure in failures.items()}

@@ -1,4 +1,4 @@
-"""What a run tells each of its parts: from the scenario, the target and the addresses to everybody's configuration.
+"""What is asked of a run, and what it tells each of its parts: from scenario, target and addresses to configurations.
 
 Pure: nothing here starts, creates or waits for anything.
 """
@@ -16,10 +16,22 @@ from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.manifest import Manifest
 from gameday.loadgen.config import LoadConfig
 from gameday.scenario.model import Scenario, promises_of, topology_of
-from gameday.targets.target import Target
+from gameday.targets.target import Kind, Target
 from gameday.transports.base import Addresses, Topology, Transport
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """What the command line asks for; None leaves it to the scenario or to chance."""
+
+    scenario: Scenario
+    target: Kind = "embedded"
+    url: str | None = None
+    seed: int | None = None
+    out: Path | None = None
+    metrics_port: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from gameday.targets.products import MEMORY, MINISTACK, UNKNOWN, answers, recogn
 from gameday.targets.target import Kind, Target
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
-from gameday.transports.services import LOOKS
+from gameday.transports.services import SERVICES
 
 NO_AWS = (
     "the target aws is not there yet: this gameday creates nothing in a real account. "
@@ -114,7 +114,7 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
     for service in services:
         where = target.endpoint.url(service)
         try:
-            await asyncio.to_thread(carrier, LOOKS[service])
+            await asyncio.to_thread(carrier, SERVICES[service].look)
         except CallFailed as error:
             raise TargetError(
                 f"no answer from {service} at {where}: {error}. Start the endpoint (for example "

@@ -1,6 +1,6 @@
 """Removes what runs have left at an endpoint: `gameday sweep`. A run that is killed cannot remove its queues itself.
 
-It promises to remove nothing that is not a run's (gameday/transports/leftovers.py tells how that is known), nothing of
+It promises to remove nothing that is not a run's (gameday/transports/services.py tells how that is known), nothing of
 a run that began a shorter time ago than was said, because that one may be going on, and nothing whose age nobody knows,
 but where the run was named; to go on when something cannot be removed; and to say what became of each thing.
 """
@@ -21,7 +21,7 @@ from gameday.targets.target import Target
 from gameday.transports.aws_errors import UNREACHABLE, lacks
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
-from gameday.transports.leftovers import LEFTOVERS, Left
+from gameday.transports.services import SERVICES, Left
 
 OLDER_THAN_S = 3_600.0
 # The end of a run's id: see `new_id` in gameday/run/setting.py.
@@ -88,7 +88,7 @@ def kept(remains: Remains, asked: SweepRequest, now_s: float) -> str | None:
 
 def sweep(asked: SweepRequest, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
     """Do it; the exit code: 0 when nothing is left that was to be removed, else 4. Errors: TargetError, UsageError."""
-    services = list(LEFTOVERS)
+    services = list(SERVICES)
     at = given(services, asked.url, environ)
     carrier = BotoCarrier(at.endpoint)
     found, failures = _find(services, carrier, at, say)
@@ -127,7 +127,7 @@ def _find(
     failures = 0
     for service in services:
         try:
-            found += run_plan(LEFTOVERS[service](), carry)
+            found += run_plan(SERVICES[service].leftovers(), carry)
         except CallFailed as failed:
             where = f"{service} at {at.endpoint.url(service)}"
             if failed.code in UNREACHABLE:

@@ -1,15 +1,195 @@
-"""The AWS services that pipelines and consumers use, each with a call that changes nothing: is it there?"""
+"""The AWS services that runs use, as data: is one there, what has a killed run left in it, and how is that removed.
+
+It promises to take nothing for ours that gameday did not make: a name that begins with `gameday-` only says where to
+look. What is ours carries the run's tag; or, where the service takes no tags (an archive) or an emulator drops them
+(MiniStack does, of a stream), a name that is made of a run's whole id, or of a probe's. It is removed by the plans with
+which a run removes it at its end.
+
+Sources: ListQueues, ListTopics, ListEventBuses, ListArchives and ListStreams with their pages, and the calls that list
+tags, in the API references of the services.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
 
-from gameday.transports.base import Call
+from gameday.transports import eventbridge, kinesis, queue, sns
+from gameday.transports.base import Addresses, Answer, Call, CallFailed, Plan
 
-LOOKS: Mapping[str, Call] = {
-    "sqs": Call("sqs", "ListQueues", {}),
-    "sns": Call("sns", "ListTopics", {}),
-    "events": Call("events", "ListEventBuses", {}),
-    "kinesis": Call("kinesis", "ListStreams", {}),
-    "dynamodb": Call("dynamodb", "ListTables", {}),
+PREFIX = "gameday-"
+RUN_TAG = "gameday:run"
+# As `new_id` in gameday/run/context.py and `Bench.name` in gameday/conformance/base.py make them.
+_NAME = re.compile(rf"{PREFIX}(.+-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}|probe-[0-9a-f]{{12}})([-.].+)?")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """Something with one of our names. `run` is None where nothing shows that it is ours; `made_s` is when it was made,
+    in seconds since 1970, where the service tells."""
+
+    what: str
+    name: str
+    run: str | None
+    made_s: float | None
+    remove: Callable[[], Plan[None]] = field(compare=False)
+
+
+def run_of(name: str, tags: Mapping[str, str]) -> str | None:
+    """Of which run, or probe of `gameday conformance`, something is."""
+    named = _NAME.fullmatch(name)
+    return tags.get(RUN_TAG) or (named[1] if named else None)
+
+
+def queues() -> Plan[list[Left]]:
+    found = []
+    sqs = partial(Call, queue.SERVICE)
+    for url in (yield from _listed(sqs, "ListQueues", "QueueUrls", {"QueueNamePrefix": PREFIX, "MaxResults": 1000})):
+        name, which = url.rpartition("/")[2], {"QueueUrl": url}
+        tags = yield from _asked(sqs("ListQueueTags", which))
+        told = yield from _asked(sqs("GetQueueAttributes", {**which, "AttributeNames": ["CreatedTimestamp"]}))
+        made = (told.get("Attributes") or {}).get("CreatedTimestamp")
+        remove = partial(queue.delete_queues, Addresses(send_to=url, queues={name: url}))
+        found.append(_left("queue", name, tags.get("Tags") or {}, made, remove))
+    return found
+
+
+def topics() -> Plan[list[Left]]:
+    """SNS does not tell when a topic was made."""
+    found = []
+    for topic in (yield from _listed(partial(Call, sns.SERVICE), "ListTopics", "Topics", {})):
+        arn = topic["TopicArn"]
+        name = arn.rpartition(":")[2]
+        if name.startswith(PREFIX):
+            answer = yield from _asked(Call(sns.SERVICE, "ListTagsForResource", {"ResourceArn": arn}))
+            remove = partial(sns.Sns(name="sns", fifo=False).tear_down, Addresses(send_to=arn))
+            found.append(_left("topic", name, _tags(answer), None, remove))
+    return found
+
+
+def archives_and_buses() -> Plan[list[Left]]:
+    """A bus with its rules; its archive has a rule of its own there, and so goes first."""
+    events = partial(Call, eventbridge.SERVICE)
+    found = []
+    for archive in (yield from _listed(events, "ListArchives", "Archives", {})):
+        name, bus = archive["ArchiveName"], archive["EventSourceArn"].rpartition("/")[2]
+        if bus.startswith(PREFIX):
+            remove = partial(_one, events("DeleteArchive", {"ArchiveName": name}))
+            run = run_of(bus, {})
+            found.append(
+                Left(what="archive", name=name, run=run, made_s=_s(archive.get("CreationTime")), remove=remove)
+            )
+    for bus in (yield from _listed(events, "ListEventBuses", "EventBuses", {"NamePrefix": PREFIX})):
+        if bus["Name"].startswith(PREFIX):
+            answer = yield from _asked(events("ListTagsForResource", {"ResourceARN": bus["Arn"]}))
+            remove = partial(eventbridge.Eventbridge().tear_down, Addresses(send_to=bus["Name"]))
+            found.append(_left("bus", bus["Name"], _tags(answer), bus.get("CreationTime"), remove))
+    return found
+
+
+def streams() -> Plan[list[Left]]:
+    found = []
+    call = partial(Call, kinesis.SERVICE)
+    for name in (yield from _listed(call, "ListStreams", "StreamNames", {})):
+        if name.startswith(PREFIX):
+            answer = yield from _asked(call("ListTagsForStream", {"StreamName": name}))
+            told = yield from _asked(call("DescribeStreamSummary", {"StreamName": name}))
+            made = (told.get("StreamDescriptionSummary") or {}).get("StreamCreationTimestamp")
+            remove = partial(kinesis.Kinesis(name="kinesis").tear_down, Addresses(send_to=name))
+            found.append(_left("stream", name, _tags(answer), made, remove))
+    return found
+
+
+def tables() -> Plan[list[Left]]:
+    """Of effects and of leases, which consumers keep in DynamoDB where the scenario says so."""
+    found = []
+    call = partial(Call, "dynamodb")
+    for name in (yield from _listed(call, "ListTables", "TableNames", {})):
+        if name.startswith(PREFIX):
+            table = (yield from _asked(call("DescribeTable", {"TableName": name}))).get("Table") or {}
+            answer = yield from _asked(call("ListTagsOfResource", {"ResourceArn": table.get("TableArn", name)}))
+            remove = partial(_one, call("DeleteTable", {"TableName": name}))
+            found.append(_left("table", name, _tags(answer), table.get("CreationDateTime"), remove))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """`look`: a call that changes nothing and tells whether the service is there. `leftovers`: what is left in it."""
+
+    look: Call
+    leftovers: Callable[[], Plan[list[Left]]]
+
+
+SERVICES: Mapping[str, Service] = {
+    "events": Service(look=Call("events", "ListEventBuses", {}), leftovers=archives_and_buses),
+    "sns": Service(look=Call("sns", "ListTopics", {}), leftovers=topics),
+    "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),
+    "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
+    "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
 }
+"""In the order in which what is left is removed: what sends to a queue goes before the queue."""
+
+# How the next page of a list is asked for, by what the answer calls the place where it begins.
+_NEXT = {
+    "NextToken": "NextToken",
+    "LastEvaluatedTableName": "ExclusiveStartTableName",
+}
+
+
+def _listed(
+    call: Callable[[str, Mapping[str, Any]], Call], operation: str, items: str, params: Mapping[str, Any]
+) -> Plan[Sequence[Any]]:
+    """All pages of a list."""
+    found: list[Any] = []
+    page: dict[str, Any] = {}
+    while True:
+        answer = yield call(operation, {**params, **page})
+        found += answer.get(items) or ()
+        page = {_NEXT[key]: answer[key] for key in _NEXT if answer.get(key)}
+        if answer.get("HasMoreStreams") and not page:
+            # Kinesis without a token: older, and most emulators.
+            page = {"ExclusiveStartStreamName": found[-1]}
+        if not page:
+            return found
+
+
+def _asked(call: Call) -> Plan[Answer]:
+    """The answer; nothing where the service refuses, because what was listed a moment ago may be gone by now."""
+    try:
+        return (yield call)
+    except CallFailed as failed:
+        if not failed.definite:
+            raise
+        return {}
+
+
+def _one(call: Call) -> Plan[None]:
+    yield call
+
+
+def _left(what: str, name: str, tags: Mapping[str, str], made: object, remove: Callable[[], Plan[None]]) -> Left:
+    return Left(what=what, name=name, run=run_of(name, tags), made_s=_s(made), remove=remove)
+
+
+def _tags(answer: Answer) -> dict[str, str]:
+    return dict(_pairs(answer.get("Tags") or ()))
+
+
+def _pairs(tags: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    for tag in tags:
+        yield tag["Key"], tag.get("Value", "")
+
+
+def _s(made: object) -> float | None:
+    """A time as botocore reads it, or as SQS writes it."""
+    if isinstance(made, datetime):
+        return made.timestamp()
+    try:
+        return float(str(made))
+    except ValueError:
+        return None

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from gameday.chaos.base import ConsumerFault
 from gameday.chaos.fault_targets import FaultTargets, Load
 from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, StrikeResult, plan
@@ -33,6 +34,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
 from tests.chaos.chaos_fakes import faults
+from tests.chaos.test_stream_faults import PROVEN
 
 pytestmark = pytest.mark.live
 
@@ -71,6 +73,7 @@ CASES = {
     ),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
     "lose-delete": Case(entry={"for": 1.0, "share": 0.5}),
+    "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),
 }
 
 
@@ -207,30 +210,6 @@ async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[Strik
     return result, await arena.applied()
 
 
-def check(case: Case, name: str, results: list[tuple[StrikeResult, dict[str, int]]], pair: tuple[Arena, Arena]) -> None:
-    for (result, _), arena in zip(results, pair, strict=True):
-        assert result.error is None
-        assert result.fired > 0
-        start, stop = faults(arena.writer.path)
-        assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", result.fired), name
-        assert stop["params"].get("held", 1) == 1, "it struck somebody who had nothing in hand"
-    (_, correct), (_, broken) = results
-    assert set(correct.values()) == {1}, "nothing happened to the correct one"
-    assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str) -> None:
-    case = CASES[name]
-
-    async def strike() -> None:
-        async with arenas(tmp_path, case) as pair:
-            results = await asyncio.gather(*(struck(arena, case, {"fault": name, **case.entry}) for arena in pair))
-            check(case, name, results, pair)
-
-    asyncio.run(strike())
-
-
 async def load(arena: Arena) -> Child:
     """Real load on the arena's queue, ready to start."""
     config = LoadConfig(
@@ -254,32 +233,50 @@ async def load(arena: Arena) -> Child:
     return child
 
 
-def test_a_lost_reply_catches_the_consumer_without_a_guard_and_only_that(tmp_path: Path) -> None:
-    """The producer must send again what it cannot know to be stored, and here no broker drops the second copy."""
-    case = Case(entry={"fault": "lose-send-reply", "share": 0.5})
+async def struck_under_load(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[StrikeResult, dict[str, int]]:
+    """The same for a fault that strikes the producer: it must send again what it cannot know to be stored, and here no
+    broker drops the second copy.
+    """
+    child = await load(arena)
+    try:
+        start_ns = arena.clock.now_ns()
+        striking = asyncio.create_task(arena.strike(entry, child))
+        await child.command("start", at=start_ns)
+        result = await striking
+        assert await child.report("done", timeout_s=DEADLINE_S)
+    finally:
+        await child.end(timeout_s=DEADLINE_S)
+    arena.ids = sorted({str(record["id"]) for record in arena.records("intended")})
+    assert [record for record in arena.records("sent") if record["outcome"] != "ok"]
+    return result, await arena.applied()
 
-    async def sent_to(arena: Arena) -> tuple[StrikeResult, dict[str, int]]:
-        child = await load(arena)
-        try:
-            start_ns = arena.clock.now_ns()
-            striking = asyncio.create_task(arena.strike({**case.entry, "for": 1.0}, child))
-            await child.command("start", at=start_ns)
-            result = await striking
-            assert await child.report("done", timeout_s=DEADLINE_S)
-        finally:
-            await child.end(timeout_s=DEADLINE_S)
-        arena.ids = sorted({str(record["id"]) for record in arena.records("intended")})
-        assert [record for record in arena.records("sent") if record["outcome"] == "unknown"]
-        return result, await arena.applied()
+
+def check(case: Case, name: str, results: list[tuple[StrikeResult, dict[str, int]]], pair: tuple[Arena, Arena]) -> None:
+    for (result, _), arena in zip(results, pair, strict=True):
+        assert result.error is None
+        assert result.fired > 0
+        start, stop = faults(arena.writer.path)
+        assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", result.fired), name
+        assert stop["params"].get("held", 1) == 1, "it struck somebody who had nothing in hand"
+    (_, correct), (_, broken) = results
+    assert set(correct.values()) == {1}, "nothing happened to the correct one"
+    assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    entry = {"fault": name, **case.entry}
+    there = struck if issubclass(FAULTS[name], ConsumerFault) else struck_under_load
 
     async def strike() -> None:
         async with arenas(tmp_path, case) as pair:
-            results = await asyncio.gather(*map(sent_to, pair))
-            check(case, "lose-send-reply", results, pair)
+            results = await asyncio.gather(*(there(arena, case, entry) for arena in pair))
+            check(case, name, results, pair)
 
     asyncio.run(strike())
 
 
 def test_every_fault_is_proven() -> None:
-    """The last two in tests/chaos/test_stream_faults.py."""
-    assert {*CASES, "lose-send-reply", "throttle-sends", "reshard"} == FAULTS.keys()
+    """Those that need a stream in tests/chaos/test_stream_faults.py."""
+    assert {*CASES, *PROVEN} == FAULTS.keys()

@@ -42,7 +42,10 @@ TRANSPORT = TRANSPORTS["kinesis"]
 TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")], shards=2)
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen/locustfile.py"
 
-Order = Callable[[Sequence[Shard]], Sequence[Shard]]
+# The faults that are proven here.
+PROVEN = ("throttle-sends", "reshard")
+
+ReadOrder = Callable[[Sequence[Shard]], Sequence[Shard]]
 
 
 def parents_first(shards: Sequence[Shard]) -> Sequence[Shard]:
@@ -114,7 +117,7 @@ class Arena:
             await load.end(timeout_s=DEADLINE_S)
             self.writer.close()
 
-    def anomalies(self, order: Order = parents_first, **scenario: Any) -> dict[str, str]:
+    def anomalies(self, order: ReadOrder = parents_first, **scenario: Any) -> dict[str, str]:
         """What the judge finds when the stream was read in that order: each anomaly that there is, and a cause."""
         run = self.run.with_name(f"{self.run.name}-{order.__name__}")
         shutil.copytree(self.run, run)
@@ -130,7 +133,7 @@ class Arena:
         found = {name: anomaly for name, anomaly in document["anomalies"].items() if anomaly["count"]}
         return {name: anomaly["examples"][0]["cause"] for name, anomaly in found.items()}
 
-    def _read(self, writer: Writer, order: Order) -> None:
+    def _read(self, writer: Writer, order: ReadOrder) -> None:
         """Read every shard to its tip, one after another, and record it as a consumer would."""
         shards = self.shards()
         for shard in shards:

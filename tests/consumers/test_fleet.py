@@ -98,7 +98,7 @@ def test_a_term_finishes_what_is_in_hand(stage: Stage) -> None:
     asyncio.run(scene())
 
 
-def test_the_end_of_the_line_is_a_drain(stage: Stage) -> None:
+def test_the_end_of_the_input_is_a_drain(stage: Stage) -> None:
     async def scene() -> None:
         stage.config.save(stage.config.run_dir / "c.json")
         argv = [
@@ -177,7 +177,7 @@ def test_a_crash_leaves_exactly_the_records_up_to_its_point(
     asyncio.run(scene())
 
 
-def test_a_standing_order_binds_the_replacement_before_its_first_receive(stage: Stage) -> None:
+def test_a_fault_that_stands_binds_the_replacement_before_its_first_receive(stage: Stage) -> None:
     async def scene() -> None:
         async with running(stage) as fleet:
             (member,) = fleet.members

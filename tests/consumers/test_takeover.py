@@ -93,7 +93,7 @@ class _Leases:
 
 async def trouble(world: World, dice: random.Random) -> list[Record]:
     """Send, reshard, pause and kill for a while; then leave those in peace who are there until all is read."""
-    crew = [Process(world, f"orders-{n}.1", dice) for n in (1, 2, 3)]
+    fleet = [Process(world, f"orders-{n}.1", dice) for n in (1, 2, 3)]
     sent = 0
     for round in range(2, 14):
         for _ in range(dice.randrange(8)):
@@ -101,18 +101,18 @@ async def trouble(world: World, dice: random.Random) -> list[Record]:
             world.send(f"{dice.choice(KEYS)}{sent}")
         what, slot = dice.choice(["pause", "pause", "kill", "split", "merge", "nothing"]), dice.randrange(3)
         if what == "pause":
-            asyncio.create_task(crew[slot].pause(dice.uniform(0.1, 3) * LEASE_S))  # noqa: RUF006  # it ends by itself
+            asyncio.create_task(fleet[slot].pause(dice.uniform(0.1, 3) * LEASE_S))  # noqa: RUF006  # it ends by itself
         elif what == "kill":
-            crew[slot].kill()
-            crew[slot] = Process(world, f"orders-{slot + 1}.{round}", dice)
+            fleet[slot].kill()
+            fleet[slot] = Process(world, f"orders-{slot + 1}.{round}", dice)
         elif what != "nothing" and (what == "split" or _open(world) > 1):
             world.reshard("split" if what == "split" else "merge")
         await asyncio.sleep(dice.uniform(0, 1.5))
     async with asyncio.timeout(120):
         await world.read()
-    for process in crew:
+    for process in fleet:
         process.worker.stop()
-    await asyncio.gather(*(process.task for process in crew))
+    await asyncio.gather(*(process.task for process in fleet))
     return world.records()
 
 

@@ -11,8 +11,8 @@ from gameday.targets.sweep import SweepRequest, sweep
 from gameday.transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
-from gameday.transports.leftovers import LEFTOVERS, Left
 from gameday.transports.registry import TRANSPORTS
+from gameday.transports.services import SERVICES, Left
 from tests.contract.aws_answers import complaints
 
 pytestmark = pytest.mark.live
@@ -74,8 +74,8 @@ def found(endpoint: Endpoint, *, table: bool) -> list[Left]:
         assert not complaints(call)
         return carrier(call)
 
-    services = [service for service in LEFTOVERS if table or service != "dynamodb"]
-    return [left for service in services for left in run_plan(LEFTOVERS[service](), carry)]
+    services = [service for service in SERVICES if table or service != "dynamodb"]
+    return [left for service in services for left in run_plan(SERVICES[service].leftovers(), carry)]
 
 
 def of(run: str, things: list[Left]) -> list[str]:

@@ -12,9 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
 
 from gameday.chaos.registry import FAULTS
-from gameday.cli import main
+from gameday.cli import app, main
 from gameday.commands.list import What
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
@@ -44,9 +45,10 @@ def gameday(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["run"], ["validate"], ["verify"], ["conformance"], ["sweep"], ["schema"], ["list"]]
-)
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]  # it is a group
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str]) -> None:
     code, out, _ = gameday(*command, "--help")
     assert code == 0

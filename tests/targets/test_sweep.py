@@ -19,8 +19,8 @@ from gameday.targets.endpoints import endpoint_of
 from gameday.targets.sweep import Remains, SweepRequest, began_s, by_run, kept
 from gameday.transports.base import Answer, Call, CallFailed, Plan
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
-from gameday.transports.leftovers import LEFTOVERS, Left, queues, run_of, streams
 from gameday.transports.registry import TRANSPORTS
+from gameday.transports.services import SERVICES, Left, queues, run_of, streams
 from tests.commanded import COMMAND, Gameday
 
 HOUR_S = 3600.0
@@ -31,7 +31,7 @@ ANY = SweepRequest(url="http://127.0.0.1:9", run=None, older_than_s=None, dry=Fa
 
 def test_every_service_that_a_run_uses_is_asked() -> None:
     used = {service for transport in TRANSPORTS.values() for service in transport.services}
-    assert used | {"dynamodb"} == set(LEFTOVERS)
+    assert used | {"dynamodb"} == set(SERVICES)
 
 
 def nothing() -> Plan[None]:

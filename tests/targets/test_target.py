@@ -36,16 +36,16 @@ from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
-from gameday.transports.services import LOOKS
+from gameday.transports.services import SERVICES
 from tests.commanded import wait_until
 from tests.contract.aws_answers import complaints
 
-SERVICES = ["sqs", "dynamodb"]
+USED = ["sqs", "dynamodb"]
 
 
 def urls(url: str | None, environ: Mapping[str, str]) -> list[str | None]:
-    endpoint = endpoint_of(SERVICES, url, environ)
-    return [endpoint.url(service) for service in SERVICES]
+    endpoint = endpoint_of(USED, url, environ)
+    return [endpoint.url(service) for service in USED]
 
 
 def test_the_flag_then_the_service_then_all_then_the_usual_port() -> None:
@@ -70,7 +70,7 @@ def test_a_service_has_the_variable_that_the_sdks_read_for_it(service: str, vari
 def test_every_service_of_every_transport_can_be_asked_whether_it_is_there() -> None:
     services = {service for transport in TRANSPORTS.values() for service in transport.services}
     for service in services | {"dynamodb"}:
-        call = LOOKS[service]
+        call = SERVICES[service].look
         assert call.service == service
         assert complaints(call) == ""
 
@@ -180,9 +180,9 @@ def test_what_is_no_endpoint(url: str | None, environ: Mapping[str, str], said: 
 
 
 def test_credentials_are_made_up_only_where_none_are_given() -> None:
-    made_up = endpoint_of(SERVICES, None, {})
+    made_up = endpoint_of(USED, None, {})
     assert (made_up.access_key, made_up.secret_key, made_up.region) == ("test", "test", "us-east-1")
-    given = endpoint_of(SERVICES, None, {"AWS_ACCESS_KEY_ID": "x", "AWS_REGION": "eu-west-1"})
+    given = endpoint_of(USED, None, {"AWS_ACCESS_KEY_ID": "x", "AWS_REGION": "eu-west-1"})
     assert (given.access_key, given.region) == (None, "eu-west-1")
 
 

@@ -35,8 +35,8 @@ def topology(*subscriptions: SubscriptionSpec, archive: bool = False) -> Built:
     return Built(subscriptions=subscriptions, archive=archive)
 
 
-def order(id: str = "m", **detail: Any) -> str:
-    """An order event with some of its fields set."""
+def event(id: str = "m", **detail: Any) -> str:
+    """An event with some of its fields set."""
     event = orjson.loads(envelope.pack(id=id, run="r", group="a", timestamp_ns=5 * NS + 7, payload_bytes=0))
     event["detail"] |= detail
     return orjson.dumps(event).decode()
@@ -176,19 +176,19 @@ class TestPromises:
             SubscriptionSpec(name="euro", pattern=EURO, deployed=Deployed(pattern=BIG)),
             SubscriptionSpec(name="either", pattern={"$or": [EURO, BIG]}),
         )
-        assert BUS.expect(meant, order(currency="EUR", total=1.0)) == ["all", "euro", "either"]
-        assert BUS.expect(meant, order(currency="USD", total=500.0)) == ["all", "either"]
-        assert BUS.expect(meant, order(currency="USD", total=499.99)) == ["all"]
+        assert BUS.expect(meant, event(currency="EUR", total=1.0)) == ["all", "euro", "either"]
+        assert BUS.expect(meant, event(currency="USD", total=500.0)) == ["all", "either"]
+        assert BUS.expect(meant, event(currency="USD", total=499.99)) == ["all"]
 
 
 class TestSending:
-    def test_an_order_is_an_event_with_its_time_in_seconds(self) -> None:
-        body = order()
+    def test_a_message_is_an_event_with_its_time_in_seconds(self) -> None:
+        body = event()
         (entry,) = BUS.send(Addresses(send_to="bus"), [outgoing(body)]).params["Entries"]
-        event = json.loads(body)
-        assert json.loads(entry.pop("Detail")) == event["detail"]
+        sent = json.loads(body)
+        assert json.loads(entry.pop("Detail")) == sent["detail"]
         assert entry == {
-            "EventBusName": "bus", "Source": event["source"], "DetailType": event["detail-type"], "Time": 5
+            "EventBusName": "bus", "Source": sent["source"], "DetailType": sent["detail-type"], "Time": 5
         }  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ class TestSending:
     )
     def test_only_a_documented_refusal_proves_that_the_event_is_not_on_the_bus(self, code: str, outcome: str) -> None:
         entries = [{"EventId": "e0"}, {"ErrorCode": code, "ErrorMessage": "no"}, {"EventId": "e2"}]
-        outcomes = BUS.sent({"FailedEntryCount": 1, "Entries": entries}, [outgoing(order())] * 3)
+        outcomes = BUS.sent({"FailedEntryCount": 1, "Entries": entries}, [outgoing(event())] * 3)
         assert [(o.entry, o.outcome, o.broker_id, o.error) for o in outcomes] == [
             (0, "ok", "e0", None),
             (1, outcome, None, f"{code}: no"),
@@ -230,17 +230,17 @@ class TestReceiving:
         return delivery
 
     def test_what_eventbridge_put_around_it_is_taken_off_and_the_order_is_intact(self) -> None:
-        delivery = self.received(wrapped(order()))
+        delivery = self.received(wrapped(event()))
         assert (delivery.id, delivery.intact, delivery.upstream_id, delivery.replay) == ("m", True, "event-id", None)
-        assert json.loads(delivery.body) == json.loads(order())
+        assert json.loads(delivery.body) == json.loads(event())
         # The queue's group is the rule's; the producer's stands in the event.
         assert delivery.group == "a"
 
     def test_a_changed_order_is_not_intact(self) -> None:
-        assert self.received(wrapped(order(total=1e9))).intact is False
+        assert self.received(wrapped(event(total=1e9))).intact is False
 
     def test_a_replayed_one_tells_its_replay(self) -> None:
-        assert self.received(wrapped(order(), **{"replay-name": "again"})).replay == "again"
+        assert self.received(wrapped(event(), **{"replay-name": "again"})).replay == "again"
 
     @pytest.mark.parametrize("body", ["", "[]", "not json", '{"detail": 1}', '"text"'])
     def test_a_body_that_is_no_event_is_nobodys(self, body: str) -> None:

@@ -24,8 +24,8 @@ def topology(*subscriptions: SubscriptionSpec) -> Topology:
     return Topology(subscriptions=subscriptions)
 
 
-def order(id: str = "m", **detail: Any) -> str:
-    """An order event with some of its fields set."""
+def event(id: str = "m", **detail: Any) -> str:
+    """An event with some of its fields set."""
     event = orjson.loads(envelope.pack(id=id, run="r", group="a", timestamp_ns=1, payload_bytes=0))
     event["detail"] |= detail
     return orjson.dumps(event).decode()
@@ -162,7 +162,7 @@ class TestPromises:
 class TestWhoIsMeant:
     def test_attributes_come_from_the_order(self) -> None:
         items = [{"sku": "SKU-001", "quantity": 1}, {"sku": "SKU-002", "quantity": 2}]
-        attributes = attributes_of(order(currency="EUR", total=12.5, items=items))
+        attributes = attributes_of(event(currency="EUR", total=12.5, items=items))
         assert attributes == {
             "source": ("String", "gameday.orders"),
             "detail-type": ("String", "OrderPlaced"),
@@ -187,9 +187,9 @@ class TestWhoIsMeant:
         self, filter: dict[str, Any], on: Any, meant: list[str]
     ) -> None:
         orders = {
-            "m1": order(currency="EUR", total=10.0, items=[{"sku": "SKU-001", "quantity": 1}]),
-            "m2": order(currency="USD", total=100.0, items=[{"sku": "SKU-002", "quantity": 1}]),
-            "m3": order(currency="EUR", total=1e5, items=[{"sku": "SKU-003", "quantity": 1}]),
+            "m1": event(currency="EUR", total=10.0, items=[{"sku": "SKU-001", "quantity": 1}]),
+            "m2": event(currency="USD", total=100.0, items=[{"sku": "SKU-002", "quantity": 1}]),
+            "m3": event(currency="EUR", total=1e5, items=[{"sku": "SKU-003", "quantity": 1}]),
         }
         subscriptions = topology(
             SubscriptionSpec(name="some", filter=filter, filter_on=on, deployed=Deployed(missing=True)),
@@ -203,8 +203,8 @@ class TestWhoIsMeant:
 class TestSending:
     def messages(self) -> list[Outgoing]:
         return [
-            Outgoing(id="m1", body=order("m1"), group="a", dedup_id="r-m1"),
-            Outgoing(id="m2", body=order("m2"), group=None, dedup_id="r-m2"),
+            Outgoing(id="m1", body=event("m1"), group="a", dedup_id="r-m1"),
+            Outgoing(id="m2", body=event("m2"), group=None, dedup_id="r-m2"),
         ]
 
     def test_fifo_has_groups_and_deduplication_ids(self) -> None:
@@ -228,7 +228,7 @@ class TestSending:
 
 class TestReceiving:
     ENVELOPE = orjson.dumps(
-        {"Type": "Notification", "MessageId": "topic-id", "TopicArn": "arn", "Message": order("m1")}
+        {"Type": "Notification", "MessageId": "topic-id", "TopicArn": "arn", "Message": event("m1")}
     ).decode()
 
     def received(self, body: str) -> Any:
@@ -238,11 +238,11 @@ class TestReceiving:
 
     def test_an_envelope_is_taken_off_and_tells_the_topics_id(self) -> None:
         delivery = self.received(self.ENVELOPE)
-        assert (delivery.id, delivery.intact, delivery.body) == ("m1", True, order("m1"))
+        assert (delivery.id, delivery.intact, delivery.body) == ("m1", True, event("m1"))
         assert (delivery.broker_id, delivery.upstream_id) == ("queue-id", "topic-id")
 
     def test_a_raw_delivery_has_none(self) -> None:
-        delivery = self.received(order("m1"))
+        delivery = self.received(event("m1"))
         assert (delivery.id, delivery.intact, delivery.upstream_id) == ("m1", True, None)
 
     def test_dead_letters_are_in_the_same_envelope(self) -> None:

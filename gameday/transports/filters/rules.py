@@ -22,7 +22,7 @@ from typing import Any
 
 Scalar = str | int | float | bool | None
 Condition = Callable[[Scalar], bool]
-Place = frozenset[tuple[int, int]]
+Elements = frozenset[tuple[int, int]]
 """In which element of which arrays a value stands: pairs of an array's number and an index."""
 
 OR = "$or"
@@ -68,10 +68,10 @@ Rule = Mapping[str, Field]
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value of a message that is neither object nor array, and where it stands."""
+    """A value of a message that is neither object nor array, and which elements of arrays it stands in."""
 
     value: Scalar
-    place: Place = frozenset()
+    elements: Elements = frozenset()
 
 
 Leaves = Mapping[str, Sequence[Leaf]]
@@ -86,20 +86,20 @@ def leaves_of(message: Mapping[str, Any]) -> Leaves:
     leaves: dict[str, list[Leaf]] = {}
     arrays = 0
 
-    def walk(value: Any, path: str, place: Place) -> None:
+    def walk(value: Any, path: str, elements: Elements) -> None:
         nonlocal arrays
         if isinstance(value, Mapping):
             for key, inner in value.items():
-                walk(inner, _joined(path, key), place)
+                walk(inner, _joined(path, key), elements)
         elif isinstance(value, list | tuple):
             arrays += 1
             array = arrays
             for index, inner in enumerate(value):
                 # Ruler: only elements that hold fields of their own bind what else is matched to the same element.
                 inside = isinstance(inner, Mapping | list | tuple)
-                walk(inner, path, place | {(array, index)} if inside else place)
+                walk(inner, path, elements | {(array, index)} if inside else elements)
         else:
-            leaves.setdefault(path, []).append(Leaf(value, place))
+            leaves.setdefault(path, []).append(Leaf(value, elements))
 
     walk(message, "", frozenset())
     return leaves
@@ -116,25 +116,25 @@ def _holds(rule: Rule, leaves: Leaves) -> bool:
     Ruler: `{"employees": {"first": ["Anna"], "last": ["Jones"]}}` does not match Anna Smith beside Peter Jones. Fields
     are taken in the order of their paths. That matters where one must be absent: from the element chosen so far.
     """
-    ways: set[Place] = {frozenset()}
+    ways: set[Elements] = {frozenset()}
     for path, field in sorted(rule.items()):
-        onward: set[Place] = set()
+        onward: set[Elements] = set()
         for way in ways:
-            here = [leaf for leaf in leaves.get(path, ()) if _agree(way, leaf.place)]
+            here = [leaf for leaf in leaves.get(path, ()) if _agree(way, leaf.elements)]
             if not here and field.absent:
                 onward.add(way)
             onward.update(
-                way | leaf.place for leaf in here if any(condition(leaf.value) for condition in field.conditions)
+                way | leaf.elements for leaf in here if any(condition(leaf.value) for condition in field.conditions)
             )
         ways = onward
     return bool(ways)
 
 
-def _agree(way: Place, place: Place) -> bool:
-    if not way or not place:
+def _agree(way: Elements, elements: Elements) -> bool:
+    if not way or not elements:
         return True
     chosen = dict(way)
-    return all(chosen.get(array, index) == index for array, index in place)
+    return all(chosen.get(array, index) == index for array, index in elements)
 
 
 def _joined(path: str, key: str) -> str:

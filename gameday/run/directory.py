@@ -1,0 +1,46 @@
+"""The directory of a run: made for it alone, and removed again if nothing came to be recorded in it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from contextlib import suppress
+from pathlib import Path
+
+from gameday.history.errors import RunError, UsageError
+from gameday.history.manifest import FILE as MANIFEST
+from gameday.history.writer import DIRECTORY
+
+RUNS = Path("runs")
+
+
+def make_directory(run: Path) -> Path:
+    """Errors: UsageError when a run, or anything else, is there already."""
+    try:
+        if run.exists() and (not run.is_dir() or any(run.iterdir())):
+            what = "holds a run already" if (run / MANIFEST).exists() else "is there already and is not empty"
+            raise UsageError(f"{run} {what}; name another directory with --out")
+        run.mkdir(parents=True, exist_ok=True)
+        return run.resolve()
+    except OSError as error:
+        raise RunError(f"cannot make the run directory {run}: {error.strerror}") from error
+
+
+def is_recorded(run: Path) -> bool:
+    """Whether there is something to judge."""
+    return (run / DIRECTORY / "conductor.jsonl").exists()
+
+
+def remove_unrecorded(run: Path, *, with_runs: bool) -> None:
+    """Remove what a run left in which nothing was recorded, and with `with_runs` the directory of all runs if empty."""
+    for file in (run / MANIFEST, *(run / "logs").glob("*.log")):
+        file.unlink(missing_ok=True)
+    for directory in (run / DIRECTORY, run / "logs", run, *([RUNS] if with_runs else [])):
+        # One that holds something stays.
+        with suppress(OSError):
+            directory.rmdir()
+
+
+def shown(path: Path) -> str:
+    """As short as it can be typed."""
+    return shlex.quote(os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path))

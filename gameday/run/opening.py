@@ -1,0 +1,69 @@
+"""What comes before the first phase: a target that can do what is asked, and the beginning of the record."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+from gameday.history.errors import HistoryError, RunError
+from gameday.history.writer import DIRECTORY, Writer
+from gameday.run.directory import shown
+from gameday.run.state import Run
+from gameday.scenario.model import needs_of
+from gameday.targets.start import start as start_target
+from gameday.targets.target import Target
+
+
+async def open_run(run: Run) -> None:
+    """Errors: TargetError, TargetLacks and UsageError for a target that cannot be had or lacks something; RunError."""
+    context = run.context
+    run.metrics_port = _metrics_port(run)
+    run.target = await _start_target(run)
+    run.target.refuse_gaps(context.transport, needs_of(run.scenario))
+    manifest = context.manifest(run.target)
+    run.target.refuse_promises(manifest.subscriptions)
+    manifest.save(context.directory)
+    (context.directory / DIRECTORY).mkdir()
+    run.topology = context.topology(run.target)
+    run.writer = Writer(run=context.directory, name="conductor", clock=context.clock)
+    run.stack.callback(_close, run.writer)
+
+
+def _metrics_port(run: Run) -> int:
+    """Errors: RunError when the port that was asked for is taken."""
+    port = run.scenario.metrics_port if run.request.metrics_port is None else run.request.metrics_port
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise RunError(
+                f"the metrics port 127.0.0.1:{port} cannot be had: {error.strerror}. Free it, or name another with "
+                "--metrics-port (0 takes any free one)."
+            ) from error
+    return port
+
+
+async def _start_target(run: Run) -> Target:
+    kind, context, view = run.request.target, run.context, run.view
+    view.phase(f"starting target {kind}")
+    target = await start_target(
+        kind,
+        services=context.services,
+        url=run.request.url,
+        environ=os.environ,
+        run=context.directory,
+    )
+    run.stack.push_async_callback(target.stop)
+    if target.process is not None:
+        run.adopt(target.process)
+    view.note(f"target {kind}: {target.what}. It cannot show: {'; '.join(target.cannot_show)}.")
+    view.note(f"run {context.id}, recorded in {shown(context.directory)}")
+    return target
+
+
+def _close(writer: Writer) -> None:
+    """The disk may be full."""
+    with suppress(HistoryError):
+        writer.close()

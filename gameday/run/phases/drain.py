@@ -1,0 +1,32 @@
+"""Let the consumers empty what was sent, until it is seen to be empty twice or nothing moves any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gameday.run.state import Run
+from gameday.transports.base import Depth
+
+
+async def drain(run: Run) -> None:
+    """Subscriptions count as empty from `settled_ns` on; says so if they could not be emptied. Errors: TargetError."""
+    patience_s = run.scenario.drain_timeout_s
+    run.view.phase("draining")
+    depths = await run.backlog.drain(
+        settled_ns=run.settled_ns,
+        patience_s=patience_s,
+        tell=lambda seen: run.view.phase(f"draining: {_in_words(seen)}"),
+    )
+    run.drained = not any(depth.total for depth in depths.values())
+    if not run.drained:
+        run.view.note(
+            f"not drained: {_in_words(depths)}, and no fewer for {patience_s:g} s. Claims that need "
+            "everything drained are unknown; a longer `drain_timeout` or faster consumers would settle them."
+        )
+
+
+def _in_words(depths: Mapping[str, Depth]) -> str:
+    return "; ".join(
+        f"{name} has {depth.visible} visible, {depth.hidden} hidden, {depth.delayed} delayed"
+        for name, depth in depths.items()
+    )

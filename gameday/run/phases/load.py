@@ -1,0 +1,84 @@
+"""Load and chaos, on one clock: from the first message until the load has ended and every fault is healed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gameday.chaos.fault_targets import FaultTargets
+from gameday.chaos.timeline import Runner, StrikeResult, plan
+from gameday.history import events
+from gameday.history.clock import NS_PER_S
+from gameday.history.errors import ProcessError
+from gameday.processes.child import Report, ending
+from gameday.run.resharding import Resharder
+from gameday.run.state import HASTE_S, Run
+
+# Between telling the load when to begin and that moment: time for the command to arrive everywhere.
+_LEAD_S = 0.5
+_LOAD_SPARE_S = 60.0
+
+
+async def load_with_chaos(run: Run) -> None:
+    """Errors: ProcessError."""
+    chaos = _chaos(run)
+    run.start_ns = run.context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
+    run.writer.write(events.mark("load-started", start=run.start_ns, schedule=run.scenario.shape.outline()))
+    await run.load.command("start", at=run.start_ns)
+    run.view.started(run.start_ns)
+    async with asyncio.TaskGroup() as playing:
+        depths = playing.create_task(run.backlog.watch(), name="depths")
+        striking = playing.create_task(chaos.run(start_ns=run.start_ns), name="chaos")
+        done = await _load_done(run)
+        run.writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
+        run.note_sent()
+        run.view.phase(f"load done ({_counted(done)}); healing what is still broken")
+        chaos.heal_all()
+        _tell_failures(run, await striking)
+        depths.cancel()
+
+
+def _chaos(run: Run) -> Runner:
+    scenario, subscriptions = run.scenario, run.scenario.subscriptions
+    strikes = plan(
+        scenario.chaos,
+        duration_s=scenario.load.duration,
+        consumers=dict.fromkeys(subscriptions, scenario.consumers.processes),
+        seed=run.context.seed,
+    )
+    # All subscriptions read one stream, where they read any.
+    source = run.sources[subscriptions[0]]
+    targets = FaultTargets(
+        fleets={fleet.config.subscription: fleet for fleet in run.fleets},
+        visibility_timeout_s=dict.fromkeys(subscriptions, scenario.topology.visibility_timeout),
+        load=run.load,
+        writer=run.writer,
+        seed=run.context.seed,
+        stream=Resharder(source, run.carrier) if source.kind == "stream" else None,
+    )
+    return Runner(strikes, targets=targets)
+
+
+async def _load_done(run: Run) -> Report:
+    """What the load counted, once it has ended in good order. Errors: ProcessError."""
+    spec, load = run.scenario.load, run.load
+    limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S
+    done = await load.report("done", timeout_s=limit_s)
+    try:
+        # Done is told before the end, and an end that is not in good order says that a record may be missing.
+        code = await asyncio.wait_for(load.wait(), HASTE_S if done is None else _LOAD_SPARE_S)
+    except TimeoutError:
+        raise ProcessError(f"the load (Locust) had not ended after {limit_s:g} s: {load.last_words()}") from None
+    if done is None or code != 0:
+        raise ProcessError(f"the load (Locust) died ({ending(code)}): {run.load_failure or load.last_words()}")
+    return done
+
+
+def _counted(done: Report) -> str:
+    keys = ("scheduled", "acked", "failed", "unknown", "missed", "late")
+    return ", ".join(f"{done[key]} {key}" for key in keys if done.get(key))
+
+
+def _tell_failures(run: Run, results: list[StrikeResult]) -> None:
+    for result in results:
+        if result.error is not None:
+            run.view.note(f"{result.planned.instance} failed: {result.error}")

@@ -1,0 +1,109 @@
+"""Create what the scenario is about: the pipeline, the effect store, and the leases where there are shards.
+
+It promises that whatever was created is removed when the run ends, unless its target ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from gameday.consumers.effects import EffectStore
+from gameday.consumers.lease_stores import make_leases
+from gameday.consumers.leases import LeaseStore
+from gameday.consumers.stores import make_store
+from gameday.history.errors import TargetError
+from gameday.run.backlog import Backlog
+from gameday.run.phases.read_effects import rescue_effects
+from gameday.run.queues import Queues
+from gameday.run.state import Run
+from gameday.run.streams import Streams
+from gameday.scenario.consumption import CONSUMPTION
+from gameday.scenario.forecast import forecast
+from gameday.transports.base import Addresses, CallFailed
+from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
+
+T = TypeVar("T")
+
+
+async def provision(run: Run) -> None:
+    """Errors: TargetError."""
+    for note in forecast(run.scenario, seed=run.context.seed, effective_s=run.target.effective_s):
+        run.view.note(f"note: {note}")
+    run.carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
+    run.addresses = await _create_pipeline(run)
+    transport = run.context.transport
+    run.sources = {name: transport.subscription(run.addresses, name) for name in run.scenario.subscriptions}
+    run.store = make_store(run.context.store, run.target.endpoint)
+    await _create(run, run.store, f"effect store ({run.context.store['kind']})")
+    run.leases = None
+    if (settings := run.context.leases) is not None:
+        run.leases = make_leases(settings, run.target.endpoint)
+        await _create(run, run.leases, f"leases ({settings['kind']})")
+    run.backlog = _backlog(run)
+    # Called after the consumers, which are started later, are put away, and before the store is.
+    run.stack.push_async_callback(rescue_effects, run)
+
+
+async def _create_pipeline(run: Run) -> Addresses:
+    transport, context = run.context.transport, run.context
+    what = CONSUMPTION[transport.kind].built
+
+    async def remove(addresses: Addresses) -> None:
+        if run.target.ends_with_the_run:
+            return
+        run.view.phase(f"removing {what}")
+        try:
+            await asyncio.to_thread(run_all_despite_failures, transport.tear_down(addresses), run.carrier)
+        except CallFailed as error:
+            run.view.note(f"could not remove all that the run created; remove it by hand: {error}")
+
+    run.view.phase(f"creating {what}")
+    plan = transport.provision(run.topology, run=context.id, tags=context.tags)
+    try:
+        # To its end even when interrupted: what was half created could not be removed by its address.
+        return await _to_the_end(
+            asyncio.to_thread(run_plan, plan, run.carrier),
+            lambda addresses: run.stack.push_async_callback(remove, addresses),
+        )
+    except CallFailed as error:
+        raise TargetError(f"cannot create {what}: {error}") from error
+
+
+async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
+    async def remove() -> None:
+        try:
+            if not run.target.ends_with_the_run:
+                await store.remove()
+        except CallFailed as error:
+            run.view.note(f"could not remove the {what}: {error}")
+        finally:
+            await store.close()
+
+    run.stack.push_async_callback(remove)
+    try:
+        await store.create(tags=run.context.tags)
+        await store.open()
+    except CallFailed as error:
+        raise TargetError(f"cannot create the {what}: {error}") from error
+
+
+def _backlog(run: Run) -> Backlog:
+    if run.leases is None:
+        queues = {name: source for name, source in run.sources.items() if source.kind == "queue"}
+        return Queues(sources=queues, carrier=run.carrier, writer=run.writer)
+    streams = {name: source for name, source in run.sources.items() if source.kind == "stream"}
+    return Streams(sources=streams, carrier=run.carrier, writer=run.writer, leases=run.leases)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], object]) -> T:
+    """Finish the work even when cancelled meanwhile, hand the result to `keep`, and only then be cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        result = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        keep(await task)
+        raise
+    keep(result)
+    return result

@@ -1,0 +1,95 @@
+"""Start the processes of the run: the observer, the consumers and the load, which then stand by."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gameday.consumers.fleet import Fleet
+from gameday.history.errors import ProcessError
+from gameday.processes.child import Report, ending
+from gameday.run.state import HASTE_S, START_S, Run
+
+LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen" / "locustfile.py"
+# What AWS's SDKs read, by a path that may begin at the current directory.
+_AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+
+
+async def start(run: Run) -> None:
+    """Errors: ProcessError."""
+    run.view.phase("starting consumers and load")
+    # Beside each other: most of their time goes into imports. If one fails, the others are ended and waited for.
+    async with asyncio.TaskGroup() as starting:
+        starting.create_task(_start_observer(run))
+        starting.create_task(_start_fleets(run))
+        starting.create_task(_start_load(run))
+
+
+async def _start_observer(run: Run) -> None:
+    """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
+    observer = await run.start(
+        "observer", "-m", "gameday.watch.observer", "--run", run.context.directory, "--port", run.metrics_port
+    )
+    observer.on_report = run.view.snapshot
+    ready = await observer.report("ready", timeout_s=START_S)
+    if ready is None:
+        run.view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
+        return
+    run.view.note(f"metrics at http://127.0.0.1:{ready['port']}/metrics")
+
+    async def watch() -> None:
+        code = await observer.wait()
+        run.view.note(
+            f"the observer ended ({ending(code)}), so there is nothing to watch any more; the run and its "
+            f"verdict do not need it. Its last words: {observer.last_words()}"
+        )
+
+    run.watch_over(watch(), "the watch over the observer")
+
+
+async def _start_fleets(run: Run) -> None:
+    spec = run.scenario.consumers
+    run.fleets = [
+        Fleet(
+            config=run.context.consumers(name, endpoint=run.target.endpoint, addresses=run.addresses),
+            size=spec.processes,
+            writer=run.writer,
+            run=run.context.directory,
+            restart_delay_s=spec.restart_delay,
+        )
+        for name in run.scenario.subscriptions
+    ]
+    run.stack.push_async_callback(run.stop_fleets, HASTE_S)
+    await asyncio.gather(*(fleet.start(START_S) for fleet in run.fleets))
+    for fleet in run.fleets:
+        run.watch_over(fleet.watch(), f"the watch over {fleet.config.subscription}'s consumers")
+
+
+async def _start_load(run: Run) -> None:
+    config = run.context.load(endpoint=run.target.endpoint, addresses=run.addresses, topology=run.topology)
+    path = run.context.directory / "load.json"
+    config.save(path)
+    for name in config.writers:
+        run.writer.announce(name)
+    argv = ["-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
+    if config.processes > 1:
+        argv += ["--processes", config.processes]
+    # Locust looks into the current directory for modules, and for options of its own (locust.conf, pyproject.toml):
+    # so not the user's.
+    env = {**_aws_files(os.environ), "GAMEDAY_LOAD": str(path)}
+    run.load = await run.start("load", *argv, env=env, cwd=path.parent / "logs")
+
+    def hear(report: Report) -> None:
+        if report.get("report") == "failed":
+            run.load_failure = str(report.get("why"))
+
+    run.load.on_report = hear
+    if await run.load.report("ready", timeout_s=START_S) is None:
+        raise ProcessError(f"the load (Locust) did not start: {run.load_failure or run.load.last_words()}")
+
+
+def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The files of AWS's SDKs that the environment names, for a process that stands in another directory."""
+    return {name: str(Path(file).expanduser().absolute()) for name in _AWS_FILES if (file := environ.get(name))}

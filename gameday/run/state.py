@@ -1,0 +1,115 @@
+"""One run while it happens: what each phase has started and created, for the phases after it.
+
+It promises that whatever is started or created is put away with the run, last things first, however the run ends; and
+that no process of the run is unknown to `kill`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from gameday.consumers.effects import EffectStore
+from gameday.consumers.fleet import Fleet
+from gameday.consumers.leases import LeaseStore
+from gameday.history.clock import NS_PER_S
+from gameday.history.writer import Writer
+from gameday.processes.child import Child, Report, python
+from gameday.run.backlog import Backlog
+from gameday.run.context import RunContext, RunRequest
+from gameday.scenario.model import Scenario
+from gameday.targets.target import Target
+from gameday.transports.base import Addresses, Source, Topology
+from gameday.transports.carriers.boto import BotoCarrier
+
+# How long a process may take to start.
+START_S = 60.0
+# How long a process may take to end in good order when the run ends badly.
+HASTE_S = 5.0
+
+
+class View(Protocol):
+    """Who watches: see gameday/report/live.py."""
+
+    def note(self, text: str) -> None: ...
+    def phase(self, text: str) -> None: ...
+    def started(self, start_ns: int) -> None: ...
+    def snapshot(self, report: Report) -> None: ...
+    def end(self) -> None: ...
+
+
+class Run:
+    """What all phases share. What has no value yet is set by the phase that its comment names.
+
+    `ending` is why the run ends badly, once it does. `stack` puts away what is started and created.
+    """
+
+    # Before the phases: gameday/run/opening.py.
+    metrics_port: int
+    target: Target
+    topology: Topology
+    writer: Writer
+    # While the run is watched: gameday/run/endings.py. What it is given must not end before the run does.
+    watch_over: Callable[[Coroutine[Any, Any, None], str], None]
+    # provision
+    carrier: BotoCarrier
+    addresses: Addresses
+    store: EffectStore
+    leases: LeaseStore | None
+    sources: Mapping[str, Source]
+    backlog: Backlog
+    # start
+    load: Child
+    # load: when it began, and from when on what was sent counts as lost where it is not.
+    start_ns: int
+    settled_ns: int
+    # drain
+    drained: bool
+
+    def __init__(self, *, request: RunRequest, context: RunContext, view: View) -> None:
+        self.request = request
+        self.context = context
+        self.view = view
+        self.stack = AsyncExitStack()
+        self.fleets: list[Fleet] = []
+        self.load_failure: str | None = None
+        self.effects_read: set[str] = set()
+        self.ending: str | None = None
+        self._children: list[Child] = []
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.context.scenario
+
+    def note_sent(self) -> None:
+        """What is sent until now counts as lost, where it is not received, once the target has settled."""
+        self.settled_ns = self.context.clock.now_ns() + round(self.topology.settle_s * NS_PER_S)
+
+    async def start(
+        self, name: str, *arguments: object, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    ) -> Child:
+        """Start a Python program of ours. Errors: ProcessError."""
+        child = await Child.start(name=name, argv=python(*arguments), run=self.context.directory, env=env, cwd=cwd)
+        self.adopt(child)
+        self.stack.push_async_callback(child.end, timeout_s=HASTE_S)
+        return child
+
+    def adopt(self, child: Child) -> None:
+        """It belongs to the run, and who started it ends it."""
+        self._children.append(child)
+
+    async def stop_fleets(self, timeout_s: float) -> None:
+        await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self.fleets))
+
+    def kill(self) -> None:
+        """Kill every process of the run, now."""
+        consumers = [member.pid for fleet in self.fleets for member in fleet.members if member.alive]
+        for pid in [*consumers, *(child.pid for child in self._children if child.alive)]:
+            if pid is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)

@@ -211,8 +211,8 @@ def _nearest(field: str, there: Iterable[str]) -> str | None:
 
 
 def _claims_that_need_a_drain(outlook: Outlook) -> list[str]:
-    if not CONSUMPTION[outlook.transport.kind].has_dead_letters:
-        # A stream is read to its end, whatever became of its consumers.
+    if not CONSUMPTION[outlook.transport.kind].hides:
+        # Nothing waits there for what a dead consumer held, and nothing comes back: it is read to its end.
         return []
     return [called(c) for c in outlook.scenario.claims if (rule := RULES.get(c.claim)) and rule.needs_drain]
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gameday.history.errors import RunError
 from gameday.history.writer import Writer
+from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import ReshardAction, Resharding
-
-Report = dict[str, Any]
 
 
 class NotInjected(RunError):

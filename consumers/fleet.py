@@ -1,9 +1,8 @@
 """The fleet: the consumer processes of one subscription, started, restarted when they die unasked, and stopped.
 
 A slot ("orders-2") is a place for a consumer and stays; each process in it is an incarnation with a name, and a history
-file, of its own ("orders-2.1", then "orders-2.2"). A fault that stands in a slot is armed in
-whatever starts there before its first receive. One with an `nth` that has struck in a slot does not stand there any
-more.
+file, of its own ("orders-2.1", then "orders-2.2"). A fault that stands in a slot is armed in whatever starts there,
+before its first receive. One with an `nth` that has struck in a slot does not stand there any more.
 """
 
 from __future__ import annotations

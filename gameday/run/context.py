@@ -15,6 +15,7 @@ from gameday.consumers.config import ConsumerConfig
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.manifest import Manifest
 from gameday.loadgen.config import LoadConfig
+from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.model import Scenario, promises_of, topology_of
 from gameday.targets.target import Kind, Target
 from gameday.transports.base import Addresses, Topology, Transport
@@ -59,8 +60,8 @@ class RunContext:
 
     @property
     def leases(self) -> dict[str, str] | None:
-        """Where the leases of a stream's shards are, for all subscriptions; None where there are queues."""
-        return self._kept("leases") if self.transport.kind == "stream" else None
+        """Where the leases of shards are, for all subscriptions; None where nothing is leased."""
+        return self._kept("leases") if CONSUMPTION[self.transport.kind].leased else None
 
     def _kept(self, what: str) -> dict[str, str]:
         if self.scenario.consumers.store == "dynamodb":

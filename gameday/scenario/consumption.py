@@ -29,6 +29,11 @@ class Consumption:
         return "visibility_timeout" not in self.no_meaning["topology"]
 
     @property
+    def leased(self) -> bool:
+        """Whether who consumes a part of it holds a lease on that part."""
+        return "lease" not in self.no_meaning["consumers"]
+
+    @property
     def has_dead_letters(self) -> bool:
         """Whether a message that fails too often is put aside."""
         return "max_receives" not in self.no_meaning["topology"]

@@ -211,8 +211,8 @@ def _nearest(field: str, there: Iterable[str]) -> str | None:
 
 
 def _claims_that_need_a_drain(outlook: Outlook) -> list[str]:
-    if not CONSUMPTION[outlook.transport.kind].has_dead_letters:
-        # A stream is read to its end, whatever became of its consumers.
+    if not CONSUMPTION[outlook.transport.kind].hides:
+        # Nothing waits there for what a dead consumer held, and nothing comes back: it is read to its end.
         return []
     ruled = [(claim, RULES[claim.claim]) for claim in outlook.scenario.claims if claim.claim in RULES]
     return [called(claim) for claim, rule in ruled if DRAINED in rule.requires]

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import orjson
 
-from gameday.chaos.fault_targets import FaultTargets, Report
+from gameday.chaos.fault_targets import FaultTargets
 from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, plan
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
-from gameday.processes.child import Child
+from gameday.processes.child import Child, Report
 from gameday.processes.control import continue_when_orphaned, report
 from gameday.processes.disturbances import Disturbance
 

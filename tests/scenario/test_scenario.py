@@ -161,6 +161,7 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("consumers.retry_delay_max=8s", "consumers.retry_delay_max: there is no consumers.retry_delay"),
         ("consumers.after_failure=skip", "consumers.after_failure: 'skip': input should be 'stop', 'continue' or"),
         ("consumers.on_term=wait", "consumers.on_term: 'wait': input should be 'release', 'finish' or 'abandon'"),
+        ("consumers.wait=1500ms", "consumers.wait: 1.5s: SQS takes whole seconds, 0s to 20s"),
         ("consumers.heartbeat=5s", "consumers.heartbeat: every 5s is too late for a visibility timeout of 5s"),
         ("topology.visibility_timeout=1500ms", "topology.visibility_timeout: 1.5s: SQS takes whole seconds"),
         ("topology.visibility_timeout=13h", "topology.visibility_timeout: 46800s: SQS takes whole seconds, 1s to 12h"),

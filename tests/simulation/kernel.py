@@ -39,6 +39,18 @@ class Stuck(Exception):
     """Nothing will ever happen any more, or far too much has, and what the run waits for has not."""
 
 
+class Planned:
+    """What is to happen at some moment; `cancel` lets nothing happen."""
+
+    __slots__ = ("do",)
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self.do: Callable[[], object] | None = do
+
+    def cancel(self) -> None:
+        self.do = None
+
+
 class World:
     """The clock, what is to happen when, and whose turn it is. `step_ns`: how long one step takes somebody."""
 
@@ -48,28 +60,42 @@ class World:
         self.processes: list[Process] = []
         self.steps = 0
         self._step_ns = step_ns
-        self._events: list[tuple[int, int, Callable[[], object]]] = []
+        self._events: list[tuple[int, int, Planned]] = []
         self._planned = 0
 
-    def at(self, when_ns: int, do: Callable[[], object]) -> None:
+    def at(self, when_ns: int, do: Callable[[], object]) -> Planned:
         self._planned += 1
-        heapq.heappush(self._events, (max(when_ns, self.now_ns), self._planned, do))
+        planned = Planned(do)
+        heapq.heappush(self._events, (when_ns if when_ns > self.now_ns else self.now_ns, self._planned, planned))
+        return planned
 
-    def after(self, seconds: float, do: Callable[[], object]) -> None:
-        self.at(self.now_ns + max(0, round(seconds * NS_PER_S)), do)
+    def after(self, seconds: float, do: Callable[[], object]) -> Planned:
+        return self.at(self.now_ns + int(seconds * NS_PER_S), do)
 
     def run(self, until: Callable[[], bool], *, steps_max: int, within_s: float) -> None:
         """Errors: Stuck."""
         end_ns = self.now_ns + round(within_s * NS_PER_S)
+        random_ = self.dice.random
         while not until():
-            ready = [process for process in self.processes if process.has_work()]
+            # Looked into here and not asked: it is most of what a run costs.
+            soon_s = (self.now_ns - EPOCH_NS) / NS_PER_S + _RESOLUTION_S
+            ready = [
+                process
+                for process in self.processes
+                if not process.paused
+                and (process._ready or (process._scheduled and process._scheduled[0]._when < soon_s))
+            ]
+            while self._events and self._events[0][2].do is None:
+                heapq.heappop(self._events)
             due = bool(self._events) and self._events[0][0] <= self.now_ns
-            if ready or due:
-                turn = self.dice.randrange(len(ready) + due) if len(ready) + due > 1 else 0
+            if choices := len(ready) + due:
+                turn = int(random_() * choices) if choices > 1 else 0
                 if turn < len(ready):
                     ready[turn].step()
                 else:
-                    heapq.heappop(self._events)[2]()
+                    planned = heapq.heappop(self._events)[2]
+                    if planned.do is not None:
+                        planned.do()
                 self.steps += 1
                 self.now_ns += self._step_ns
             else:
@@ -110,7 +136,6 @@ class Process(asyncio.BaseEventLoop):
         self.when_gone: list[Callable[[], object]] = []
         # What it wrote to the conductor's pipe, by those who listen.
         self.reported: Callable[[str, dict[str, Any]], object] = lambda kind, fields: None
-        self._clock_resolution = _RESOLUTION_S
         self.set_exception_handler(self._note)
         world.processes.append(self)
 
@@ -123,7 +148,8 @@ class Process(asyncio.BaseEventLoop):
         """From now on nothing that it does reaches anybody."""
         if self.alive:
             self.alive = False
-            self.world.processes.remove(self)
+            if self in self.world.processes:
+                self.world.processes.remove(self)
             for tell in self.when_gone:
                 tell()
 
@@ -157,41 +183,31 @@ class Process(asyncio.BaseEventLoop):
     def time(self) -> float:
         return (self.world.now_ns - EPOCH_NS) / NS_PER_S
 
-    def has_work(self) -> bool:
-        """Whether a step would run something now."""
-        if self.paused:
-            return False
-        self._take_due()
-        ready = self._ready
-        while ready and ready[0].cancelled():
-            ready.popleft()
-        return bool(ready)
-
     def next_timer_ns(self) -> int | None:
         """When it has something to do; None while it is paused or waits for others."""
         if self.paused or not self._scheduled:
             return None
-        return EPOCH_NS + math.ceil(self._scheduled[0].when() * NS_PER_S)
+        return EPOCH_NS + math.ceil(self._scheduled[0]._when * NS_PER_S)
 
     def step(self) -> None:
-        """Run one callback."""
-        handle = self._ready.popleft()
-        if handle.cancelled():
-            return
-        asyncio_events._set_running_loop(self)
-        try:
-            handle._run()
-        finally:
-            asyncio_events._set_running_loop(None)
+        """Run one callback, if there is one that was not cancelled."""
+        self._take_due()
+        ready = self._ready
+        while ready:
+            handle = ready.popleft()
+            if not handle._cancelled:
+                asyncio_events._set_running_loop(self)
+                try:
+                    handle._run()
+                finally:
+                    asyncio_events._set_running_loop(None)
+                return
 
     def _take_due(self) -> None:
         scheduled = self._scheduled
-        end_s = self.time() + self._clock_resolution
-        while scheduled and (scheduled[0].cancelled() or scheduled[0].when() < end_s):
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            if not handle.cancelled():
-                self._ready.append(handle)
+        soon_s = self.time() + _RESOLUTION_S
+        while scheduled and scheduled[0]._when < soon_s:
+            self._ready.append(heapq.heappop(scheduled))
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It is dropped when its time comes."""

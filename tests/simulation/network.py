@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from greenlet import getcurrent
@@ -21,14 +22,18 @@ from gameday.consumers.leases import Lease
 from gameday.emulator import services as emulator
 from gameday.emulator.broker import LongPoll
 from gameday.emulator.defects import defect
-from gameday.emulator.queues import Queue
+from gameday.emulator.eventbridge import BusConduct
+from gameday.emulator.kinesis import StreamConduct
+from gameday.emulator.queues import Conduct, Queue
+from gameday.emulator.sns import TopicConduct
 from gameday.emulator.wire import Refused
 from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
-from tests.simulation.kernel import Process, World
+from tests.simulation.kernel import Planned, Process, World
 
 Reply = Callable[[object], object]
 Serve = Callable[[Reply], object]
+_CONDUCTS = (Conduct, TopicConduct, BusConduct, StreamConduct)
 Fate = Literal["lose-request", "lose-answer", "late-request", "late-answer", "refuse"]
 
 
@@ -61,11 +66,14 @@ class Network:
     def exchange(self, who: str, operation: str, serve: Serve, reply: Reply, *, wait_s: float = 0.0) -> None:
         """Carry out `serve` at the other end, sometime; `reply` hears its answer or a CallFailed, exactly once."""
         world, told = self.world, False
+        given_up: Planned | None = None
 
         def tell(result: object) -> None:
             nonlocal told
             if not told:
                 told = True
+                if given_up is not None:
+                    given_up.cancel()
                 reply(result)
 
         def lost() -> CallFailed:
@@ -77,12 +85,15 @@ class Network:
         there_s, back_s = self._way_s(), self._way_s()
         if fate == "refuse":
             error = CallFailed("ThrottlingException", f"{operation} was refused (simulated)", definite=True)
-            return world.after(there_s + back_s, lambda: tell(error))
+            world.after(there_s + back_s, lambda: tell(error))
+            return
         if trouble and fate in ("lose-request", "lose-answer") and not trouble.slow:
-            broken = CallFailed("ConnectionClosedError", f"{operation}: the connection broke (simulated)", definite=False)
+            broken = CallFailed(
+                "ConnectionClosedError", f"{operation}: the connection broke (simulated)", definite=False
+            )
             world.after(there_s + back_s + self._way_s(), lambda: tell(broken))
         else:
-            world.after(timeout_s, lambda: tell(lost()))
+            given_up = world.after(timeout_s, lambda: tell(lost()))
         if trouble and fate == "late-request":
             there_s += trouble.late_s
         if trouble and fate == "late-answer":
@@ -165,17 +176,35 @@ class _Waiting:
 class Broker:
     """The emulator's services behind one door. `planted`: a defect, as the command line of the emulator has it.
 
-    `handed_out` are the calls that it has answered, in order, as (operation, answer).
+    `struck`: how often the defect has answered otherwise than it should have.
     """
 
     def __init__(self, world: World, *, planted: str | None, dedup_window_s: float) -> None:
-        self.defect = defect(planted) if planted else None
-        made = emulator.World(defect=self.defect, dedup_window_s=dedup_window_s)
+        self.struck = 0
+        made = emulator.World(defect=self._counted(defect(planted)) if planted else None, dedup_window_s=dedup_window_s)
         self._world = world
         self._services = {name: spoken.make(made) for name, spoken in emulator.SERVICES.items() if name != "dynamodb"}
         self._waiting: list[_Waiting] = []
         # When the queues on which somebody waits are looked at next.
         self._alarms: dict[Queue, int] = {}
+
+    def _counted(self, conduct: object) -> object:
+        """The defect, with each answer of its own held against the right one."""
+        right = next(kind for kind in type(conduct).__mro__ if kind in _CONDUCTS)
+        for name in [name for name in vars(right) if not name.startswith("_")]:
+            if getattr(type(conduct), name) is not getattr(right, name):
+                setattr(
+                    conduct, name, self._held_against(getattr(conduct, name), partial(getattr(right, name), conduct))
+                )
+        return conduct
+
+    def _held_against(self, given: Callable[..., object], right: Callable[..., object]) -> Callable[..., object]:
+        def answer(*args: object, **kwargs: object) -> object:
+            answered = given(*args, **kwargs)
+            self.struck += answered != right(*args, **kwargs)
+            return answered
+
+        return answer
 
     def call(self, call: Call) -> Answer | LongPoll:
         """Errors: CallFailed."""
@@ -429,4 +458,3 @@ class RemoteLeases:
 
     async def _step(self, do: Callable[..., Any], *args: Any) -> Any:
         return await self._link.ask(f"leases.{do.__name__}", lambda reply: reply(do(*args)))
-

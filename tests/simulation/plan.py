@@ -217,7 +217,11 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
             topology["redrive"] = True
         if dice.random() < 0.15:
             topology["delay"] = f"{dice.randint(1, 2)}s"
-        consumers |= {"pollers": dice.randint(1, 2), "batch": dice.choice([1, 3, 10]), "wait": f"{dice.randint(0, 2)}s"}
+        consumers |= {
+            "pollers": dice.randint(1, 2),
+            "batch": dice.choice([1, 3, 10]),
+            "wait": f"{dice.choice([0, 1, 1, 2, 5])}s",
+        }
         if dice.random() < 0.3:
             consumers["heartbeat"] = f"{hidden_s * 300}ms"
         if dice.random() < 0.3:
@@ -308,9 +312,7 @@ def _subscriptions(
     return subscriptions
 
 
-def _claims(
-    transport: str, topology: Mapping[str, Any], consumers: Mapping[str, Any], *, filtered: bool
-) -> list[Any]:
+def _claims(transport: str, topology: Mapping[str, Any], consumers: Mapping[str, Any], *, filtered: bool) -> list[Any]:
     claims: list[Any] = ["all-accepted", "no-loss", "no-phantom", "fanout-complete"]
     claims.append({"claim": "lag", "max": "3s", "during": "all"})
     if consumers["handler"] != "no-op":
@@ -330,9 +332,7 @@ def _claims(
     return claims
 
 
-def _faults(
-    dice: random.Random, transport: str, duration_s: float, slots: int, planted: str | None
-) -> list[Fault]:
+def _faults(dice: random.Random, transport: str, duration_s: float, slots: int, planted: str | None) -> list[Fault]:
     named = (planted or "").partition(":")[0]
     faults: list[Fault] = []
     if transport == "kinesis" and (named in ("reshard-drops-parent", "merge-forgets-adjacent") or dice.random() < 0.4):
@@ -362,7 +362,9 @@ def _fault(dice: random.Random, transport: str, duration_s: float, slots: int) -
             kind = dice.choice(["stretch-processing", "fail-handler"])
             kind = "lose-delete" if transport != "kinesis" and dice.random() < 0.3 else kind
             share = dice.choice([0.1, 0.3, 1.0])
-            return Fault(kind=kind, at_s=at_s, for_s=for_s, slot=slot, share=share, seconds=dice.choice([0.5, 2.5, 5.0]))
+            return Fault(
+                kind=kind, at_s=at_s, for_s=for_s, slot=slot, share=share, seconds=dice.choice([0.5, 2.5, 5.0])
+            )
         case 6:
             return Fault(kind=dice.choice(ON_LOAD), at_s=at_s, for_s=for_s, share=dice.choice([0.1, 0.5, 1.0]))
     parts = [part for part in PARTS if part != "leases" or transport == "kinesis"]

@@ -31,7 +31,7 @@ from gameday.consumers.work import BaseWorker, Tools
 from gameday.consumers.worker import Worker
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import GamedayError
+from gameday.history.errors import GamedayError, TargetError
 from gameday.history.events import Record
 from gameday.history.manifest import Manifest
 from gameday.history.writer import DIRECTORY, Writer
@@ -53,8 +53,18 @@ from gameday.targets.target import Target
 from gameday.transports.base import Addresses, CallFailed, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
-from tests.simulation.kernel import EPOCH_NS, Gone, Process, Stuck, World
-from tests.simulation.network import Broker, Effects, Link, Network, RemoteEffects, RemoteLeases, Rows, Trouble, blocking
+from tests.simulation.kernel import Process, Stuck, World
+from tests.simulation.network import (
+    Broker,
+    Effects,
+    Link,
+    Network,
+    RemoteEffects,
+    RemoteLeases,
+    Rows,
+    Trouble,
+    blocking,
+)
 from tests.simulation.plan import ON_LOAD, ON_NETWORK, Counts, Fault, Plan
 
 DEDUP_WINDOW_S = 300.0
@@ -62,6 +72,7 @@ _LEAD_S = 0.5
 _STEPS_MAX = 400_000
 _WITHIN_S = 900.0
 _START_S = 0.2
+_LOOK_AGAIN_S = 0.05
 _OPERATIONS: Mapping[str, Sequence[str]] = {
     "send": ("SendMessageBatch", "PublishBatch", "PutEvents", "PutRecords"),
     "receive": ("ReceiveMessage", "GetRecords", "GetShardIterator", "ListShards"),
@@ -94,12 +105,15 @@ class Played:
     tally: Tally = field(default_factory=Tally)
     counts: Counts = field(default_factory=Counts)
     drained: bool = False
+    # Why the run was not done to its end.
+    refused: str | None = None
     # What went wrong with the parts themselves: nothing of it may be.
     failures: list[str] = field(default_factory=list)
     said: str = ""
     redriven: bool = False
     replayed: bool = False
-    defect: object = None
+    # How often the planted defect has struck.
+    struck: int = 0
 
 
 def play(plan: Plan, directory: Path) -> Played:
@@ -218,7 +232,6 @@ class _Game:
         self.topology: Topology = self.setting.topology(self.target)
         self.network = Network(self.world, latency_s=plan.latency_s, timeout_s=plan.timeout_s)
         self.broker = Broker(self.world, planted=plan.planted, dedup_window_s=DEDUP_WINDOW_S)
-        self.played.defect = self.broker.defect
         self.leases = Rows()
         self.slots: list[_Slot] = []
         # Whom to tell that a fault struck, by its instance.
@@ -238,7 +251,7 @@ class _Game:
         self.writer = _Writer(played, self.world, self.conductor, name="conductor")
         work = self.conductor.begin(self._conduct(addresses))
         try:
-            self.world.run(lambda: work.done(), steps_max=_STEPS_MAX, within_s=_WITHIN_S)
+            self.world.run(work.done, steps_max=_STEPS_MAX, within_s=_WITHIN_S)
             work.result()
         except Stuck as stuck:
             played.failures.append(str(stuck))
@@ -248,6 +261,7 @@ class _Game:
             played.failures.append(f"the conductor failed: {traceback.format_exc()}")
         for process in self.everybody:
             played.failures += process.errors
+        played.struck = self.broker.struck
 
     def bury(self) -> None:
         for process in self.everybody:
@@ -282,8 +296,15 @@ class _Game:
         for strike in strikes:
             strike()
         drained = await self._drain(backlog)
-        if scenario.topology.redrive and drained and await backlog.redrive():
-            played.redriven = True
+        if scenario.topology.redrive and drained:
+            try:
+                played.redriven = bool(await backlog.redrive())
+            except TargetError as error:
+                # Of a group in a FIFO queue several are dead: the run ends here, as a run does.
+                played.refused = str(error)
+                writer.write(events.mark("aborted", reason=played.refused))
+                self.stopping = True
+                return
             await self._drain(backlog)
         if self.topology.archive:
             why = await self._replay(addresses, start_ns).run(
@@ -365,7 +386,8 @@ class _Game:
     ) -> None:
         process = self._process(name)
         writer = _Writer(self.played, self.world, process, name=name)
-        # A process that is a loop in name only: what works in it are greenlets.
+        # A loop in name only: what works in it are greenlets.
+        self.world.processes.remove(process)
         offset_ns = process.clock.now_ns() - self.world.now_ns
         feed = Feed(config.schedule().messages(start_ns), lanes)
         working = len(lanes)
@@ -583,10 +605,11 @@ class _Strike:
         incarnation = slot.incarnations
 
         def replaced() -> None:
-            if not self._healed and (slot.incarnations > incarnation and slot.worker is not None or game.stopping):
+            polls = slot.incarnations > incarnation and slot.worker is not None
+            if polls or game.stopping:
                 self.heal()
             elif not self._healed:
-                game.world.after(0.05, replaced)
+                game.world.after(_LOOK_AGAIN_S, replaced)
 
         if fault.kind == "kill":
             self._fires()
@@ -604,7 +627,7 @@ class _Strike:
                 return game.world.dice.randint(0, length)
 
             slot.writer.tear = tear
-        game.world.after(0.05, replaced)
+        game.world.after(_LOOK_AGAIN_S, replaced)
 
     def _pause(self, slot: _Slot) -> None:
         process = slot.process

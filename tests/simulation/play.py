@@ -31,7 +31,7 @@ from gameday.consumers.work import BaseWorker, Tools
 from gameday.consumers.worker import Worker
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import GamedayError, TargetError
+from gameday.history.errors import GamedayError
 from gameday.history.events import Record
 from gameday.history.manifest import Manifest
 from gameday.history.writer import DIRECTORY, Writer
@@ -69,7 +69,7 @@ from tests.simulation.plan import ON_LOAD, ON_NETWORK, Counts, Fault, Plan
 
 DEDUP_WINDOW_S = 300.0
 _LEAD_S = 0.5
-_STEPS_MAX = 400_000
+_STEPS_MAX = 100_000
 _WITHIN_S = 900.0
 _START_S = 0.2
 _LOOK_AGAIN_S = 0.05
@@ -254,14 +254,21 @@ class _Game:
             self.world.run(work.done, steps_max=_STEPS_MAX, within_s=_WITHIN_S)
             work.result()
         except Stuck as stuck:
-            played.failures.append(str(stuck))
+            self._abort(str(stuck))
         except GamedayError as error:
-            played.failures.append(f"the run could not be done: {error}")
+            self._abort(str(error))
         except Exception:
             played.failures.append(f"the conductor failed: {traceback.format_exc()}")
         for process in self.everybody:
             played.failures += process.errors
         played.struck = self.broker.struck
+
+    def _abort(self, why: str) -> None:
+        """As the conductor does when it cannot go on; a correct broker gives it no reason to, but one."""
+        self.played.refused = why
+        self.writer.write(events.mark("aborted", reason=why))
+        if self.plan.planted is None and "stand behind others of their group" not in why:
+            self.played.failures.append(f"the run could not be done: {why}")
 
     def bury(self) -> None:
         for process in self.everybody:
@@ -297,14 +304,7 @@ class _Game:
             strike()
         drained = await self._drain(backlog)
         if scenario.topology.redrive and drained:
-            try:
-                played.redriven = bool(await backlog.redrive())
-            except TargetError as error:
-                # Of a group in a FIFO queue several are dead: the run ends here, as a run does.
-                played.refused = str(error)
-                writer.write(events.mark("aborted", reason=played.refused))
-                self.stopping = True
-                return
+            played.redriven = bool(await backlog.redrive())
             await self._drain(backlog)
         if self.topology.archive:
             why = await self._replay(addresses, start_ns).run(

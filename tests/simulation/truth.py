@@ -125,8 +125,15 @@ class Truth:
 
     @cached_property
     def vanished(self) -> set[Pair]:
-        """Received, and then nowhere, though nobody ever began to delete it."""
-        deleted = {_pair(w.record) for w in self.of["settling"] if w.record["action"] == "delete"}
+        """Received, and then nowhere, though nobody ever began to delete it, or in vain."""
+        refused = {
+            (w.by, w.record["batch"], w.record["id"]) for w in self.of["settled"] if _is_refused_delete(w.record)
+        }
+        deleted = {
+            _pair(w.record)
+            for w in self.of["settling"]
+            if w.record["action"] == "delete" and (w.by, w.record["batch"], w.record["id"]) not in refused
+        }
         return {
             pair
             for pair in self.received
@@ -369,6 +376,10 @@ def _pair(record: Record) -> Pair:
     return str(record["subscription"]), str(record["id"])
 
 
+def _is_refused_delete(record: Record) -> bool:
+    return record["action"] == "delete" and record["outcome"] == "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """`must`: why a claim cannot hold (empty: it can); `may`: whether it can be violated."""
@@ -392,7 +403,13 @@ def expected(truth: Truth) -> dict[str, Expected]:
     early = [w for w in truth.early if str(w.record["subscription"]) in fifo]
     inverted = truth.inverted
     may_invert = inverted or not sound or plan.broken in _DISORDERLY
-    effects_wrong = [*(truth.missing_effects if drained else ()), *truth.doubled_effects]
+    # What an at-most-once subscription never got is nobody's fault, and is left unknown.
+    missing = [
+        (s, id)
+        for s, id in (truth.missing_effects if drained else ())
+        if truth.subscriptions[s].promises == "at-least-once" or (s, id) in truth.received
+    ]
+    effects_wrong = [*missing, *truth.doubled_effects]
     undelivered = [*(truth.escaped if drained else ()), *truth.healthy_dead, *truth.over_received]
     lags = truth.lags_ns()
     error_ns = 2 * plan.clock_error_ns
@@ -412,7 +429,7 @@ def expected(truth: Truth) -> dict[str, Expected]:
             truth.effects_certainly_inverted and drained,
             truth.effects_inverted or not sound or plan.broken in _DISORDERLY_EFFECTS,
         ),
-        "at-least-once-effect": Expected(truth.missing_effects if drained else (), truth.missing_effects),
+        "at-least-once-effect": Expected(missing, truth.missing_effects),
         "exactly-once-effect": Expected(effects_wrong, [*truth.missing_effects, *truth.doubled_effects]),
         "dead-letter": Expected(undelivered, [*truth.escaped, *undelivered]),
         "replay-complete": Expected(truth.replay_missing if drained else (), truth.replay_missing),

@@ -84,9 +84,9 @@ _NOWHERE = Endpoint(urls={"*": "http://127.0.0.1:1"})
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A record as it stands in the history, with the true time at which it was written."""
+    """A record as it stands in the history. `place`: its number among all records of the run, as they were written."""
 
-    true_ns: int
+    place: int
     at: int
     by: str
     record: Record
@@ -151,10 +151,9 @@ def _report(kind: str, **fields: object) -> None:
 class _Writer(Writer):
     """Writes for one process, which may die in the middle of a write. `tear`: at its next one."""
 
-    def __init__(self, played: Played, world: World, process: Process, *, name: str) -> None:
+    def __init__(self, played: Played, process: Process, *, name: str) -> None:
         super().__init__(run=played.directory, name=name, clock=process.clock)
         self._played = played
-        self._world = world
         self._process = process
         self._batch: Sequence[Record] = ()
         self.tear: Callable[[int], int] | None = None
@@ -179,7 +178,8 @@ class _Writer(Writer):
         self._process.crash()
 
     def _note(self, records: Sequence[Record], at: int) -> None:
-        self._played.records += [Written(self._world.now_ns, at, self.name, record) for record in records]
+        for record in records:
+            self._played.records.append(Written(len(self._played.records), at, self.name, record))
 
 
 class _Disturbances(Disturbances):
@@ -248,7 +248,7 @@ class _Game:
         addresses = run_plan(
             setting.transport.provision(self.topology, run=setting.id, tags=setting.tags), self.broker.carry
         )
-        self.writer = _Writer(played, self.world, self.conductor, name="conductor")
+        self.writer = _Writer(played, self.conductor, name="conductor")
         work = self.conductor.begin(self._conduct(addresses))
         try:
             self.world.run(work.done, steps_max=_STEPS_MAX, within_s=_WITHIN_S)
@@ -385,7 +385,7 @@ class _Game:
         self, name: str, lanes: Mapping[int, Lane], config: LoadConfig, start_ns: int, ended: Callable[[], None]
     ) -> None:
         process = self._process(name)
-        writer = _Writer(self.played, self.world, process, name=name)
+        writer = _Writer(self.played, process, name=name)
         # A loop in name only: what works in it are greenlets.
         self.world.processes.remove(process)
         offset_ns = process.clock.now_ns() - self.world.now_ns
@@ -450,7 +450,7 @@ class _Game:
         for disturbance in slot.armed.values():
             disturbances.arm(disturbance)
         link = Link(self.network, process, self.broker)
-        writer = _Writer(self.played, self.world, process, name=process.name)
+        writer = _Writer(self.played, process, name=process.name)
         tools = Tools(
             writer=writer,
             carry=link.carry,

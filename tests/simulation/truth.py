@@ -147,10 +147,10 @@ class Truth:
     def lost_on_redrive(self) -> set[Pair]:
         lost = set()
         for pair, all in self.redriven.items():
-            since = all[-1].true_ns
+            since = all[-1].place
             again = [*self.received.get(pair, ()), *self._by_pair("dead").get(pair, ())]
             # The looks at the dead letters before a redrive are records too.
-            if not any(w.true_ns > since for w in again):
+            if not any(w.place > since for w in again):
                 lost.add(pair)
         return lost
 
@@ -191,11 +191,11 @@ class Truth:
         """The first receive of each copy where there are several; a queue's, before anything was redriven."""
         found = {}
         for pair, all in self.live.items():
-            until = self.redriven[pair][0].true_ns if pair in self.redriven else None
+            until = self.redriven[pair][0].place if pair in self.redriven else None
             firsts: dict[object, Written] = {}
             for w in all:
                 copy = w.record.get("broker_id") or (w.record.get("partition"), w.record.get("broker_seq"))
-                if until is None or w.true_ns < until:
+                if until is None or w.place < until:
                     firsts.setdefault(copy, w)
             if len(firsts) > 1:
                 found[pair] = list(firsts.values())
@@ -217,7 +217,7 @@ class Truth:
                 if int(second["receives"]) != int(first["receives"]) + 1:  # type: ignore[arg-type]
                     continue
                 action = settled.get((before.by, first["batch"], first["id"]))
-                if action is not None and action.true_ns <= after.true_ns:
+                if action is not None and action.place <= after.place:
                     continue
                 hidden_ns = round(float(first["hidden_s"]) * NS_PER_S)  # type: ignore[arg-type]
                 begun_ns = max(int(first["started"]), self.sent_at(str(first["id"])))  # type: ignore[arg-type]
@@ -234,17 +234,55 @@ class Truth:
         return list(self._inverted())
 
     def _inverted(self) -> Iterator[tuple[str, str, str]]:
-        error_ns = self.played.plan.clock_error_ns
         firsts = {pair: all[0] for pair, all in self.received.items()}
+        for s, a, b in self._to_be_in_order():
+            if (s, a) in firsts and (s, b) in firsts and self._before(firsts[s, b], firsts[s, a]):
+                yield s, a, b
+
+    @cached_property
+    def misnumbered(self) -> list[tuple[str, str, str]]:
+        """(s, a, b): a certainly came before b, but what the service tells says the opposite."""
+        found = []
+        for s, a, b in self._to_be_in_order():
+            one, other = self.sent[a].outcomes[0].record, self.sent[b].outcomes[0].record
+            told = [(one, other)]
+            if (s, a) in self.received and (s, b) in self.received:
+                told.append((self.received[s, a][0].record, self.received[s, b][0].record))
+            if any(_numbers_opposed(*each) for each in told):
+                found.append((s, a, b))
+        return found
+
+    @cached_property
+    def overtaken(self) -> list[tuple[str, str, str]]:
+        """(s, a, b): b was received while a, which came before it, had been received and was deleted only later."""
+        deletes: dict[Pair, Written] = {}
+        for w in self.of["settling"]:
+            if w.record["action"] == "delete":
+                deletes.setdefault(_pair(w.record), w)
+        found = []
+        for s, a, b in self._to_be_in_order():
+            if self.subscriptions[s].ordered_by != "group" or (s, a) not in self.received or (s, a) not in deletes:
+                continue
+            first = self.received[s, a][0]
+            batches = {(w.by, w.record["batch"]): w.place for w in self.received[s, a]}
+            for w in self.received.get((s, b), ()):
+                behind = batches.get((w.by, w.record["batch"]), w.place) < w.place
+                if not behind and self._before(first, w) and self._before(w, deletes[s, a]):
+                    found.append((s, a, b))
+        return found
+
+    def _before(self, one: Written, other: Written) -> bool:
+        """Whether the history proves that one was written before the other."""
+        if one.by == other.by:
+            return one.place < other.place
+        return one.at + self.played.plan.clock_error_ns < other.at
+
+    def _to_be_in_order(self) -> Iterator[tuple[str, str, str]]:
+        """(s, a, b) of all pairs whose order on s is certain, and neither was stored twice, dead or sent back."""
+        exempt = {*self.dead, *self.redriven, *self.copies}
         for a, b in self._in_order():
             for s, promised in self.subscriptions.items():
-                if promised.ordered_by is None or (s, a) not in firsts or (s, b) not in firsts:
-                    continue
-                if {(s, a), (s, b)} & (self.dead | self.redriven.keys()):
-                    continue
-                if len(self.copies.get((s, a), ())) + len(self.copies.get((s, b), ())):
-                    continue
-                if firsts[s, b].at + error_ns < firsts[s, a].at and firsts[s, b].true_ns < firsts[s, a].true_ns:
+                if promised.ordered_by is not None and not {(s, a), (s, b)} & exempt:
                     yield s, a, b
 
     def _in_order(self) -> Iterator[tuple[str, str]]:
@@ -258,7 +296,8 @@ class Truth:
                 for b in all[n + 1 :]:
                     one, other = a.outcomes[0].record, b.outcomes[0].record
                     same_partition = one.get("partition") == other.get("partition")
-                    if same_partition and a.outcomes[0].true_ns < b.first.true_ns:
+                    answered_before = a.outcomes[0].by == b.first.by and a.outcomes[0].place < b.first.place
+                    if same_partition and answered_before:
                         yield str(a.record["id"]), str(b.record["id"])
 
     @cached_property
@@ -279,22 +318,18 @@ class Truth:
 
     @cached_property
     def effects_certainly_inverted(self) -> bool:
-        """Whether b's effect was recorded before a, sent before it, was received at all."""
+        """Whether b's effect was recorded before the first call that received a, which came before it, was begun."""
         applied: dict[Pair, Written] = {}
         for w in self.of["effect"]:
             if w.record["outcome"] == "applied":
                 applied.setdefault(_pair(w.record), w)
         error_ns = self.played.plan.clock_error_ns
-        for a, b in self._in_order():
-            for s, promised in self.subscriptions.items():
-                if promised.ordered_by is None or not self._applied(s, a) or (s, b) not in applied:
-                    continue
-                if (s, a) not in applied or {(s, a), (s, b)} & (self.dead | self.redriven.keys()):
-                    continue
-                if len(self.copies.get((s, a), ())) + len(self.copies.get((s, b), ())):
-                    continue
-                if applied[s, b].at + error_ns < min(int(w.record["started"]) for w in self.received[s, a]):  # type: ignore[arg-type]
-                    return True
+        for s, a, b in self._to_be_in_order():
+            if (s, a) not in applied or (s, b) not in applied or not self._applied(s, a):
+                continue
+            begun = min(int(w.record["started"]) for w in self.received[s, a])  # type: ignore[arg-type]
+            if applied[s, b].at + error_ns < begun:
+                return True
         return False
 
     @cached_property
@@ -376,6 +411,13 @@ def _pair(record: Record) -> Pair:
     return str(record["subscription"]), str(record["id"])
 
 
+def _numbers_opposed(one: Record, other: Record) -> bool:
+    """Whether the numbers of two that came one after the other say the opposite."""
+    if one.get("partition") != other.get("partition") or "broker_seq" not in one or "broker_seq" not in other:
+        return False
+    return int(str(one["broker_seq"])) > int(str(other["broker_seq"]))
+
+
 def _is_refused_delete(record: Record) -> bool:
     return record["action"] == "delete" and record["outcome"] == "failed"
 
@@ -401,7 +443,8 @@ def expected(truth: Truth) -> dict[str, Expected]:
     fifo = {s for s, promised in truth.subscriptions.items() if promised.dedup_window_s is not None}
     twice = [pair for pair in truth.copies if pair[0] in fifo]
     early = [w for w in truth.early if str(w.record["subscription"]) in fifo]
-    inverted = truth.inverted
+    # An order is read from the numbers that the service tells; told wrongly they are the harm themselves.
+    inverted = [*truth.misnumbered, *(() if truth.misnumbered else truth.inverted)]
     may_invert = inverted or not sound or plan.broken in _DISORDERLY
     # What an at-most-once subscription never got is nobody's fault, and is left unknown.
     missing = [
@@ -423,7 +466,7 @@ def expected(truth: Truth) -> dict[str, Expected]:
         "fanout-complete": Expected(lost, truth.lost),
         "filter-correct": Expected([*misrouted, *(lost_filtered if drained else ())], [*misrouted, *lost_filtered]),
         "exactly-once-delivery": Expected([*twice, *early, *gone], [*twice, *gone_sometime, not sound or ""]),
-        "ordered-per-group": Expected(inverted, may_invert),
+        "ordered-per-group": Expected([*inverted, *truth.overtaken], may_invert),
         "ordered-per-partition": Expected(inverted, may_invert),
         "ordered-effects": Expected(
             truth.effects_certainly_inverted and drained,
@@ -519,6 +562,8 @@ def _of_the_parts(truth: Truth) -> Iterator[str]:
         "phantoms": truth.phantoms,
         "corrupt": truth.corrupt,
         "in the wrong order": truth.inverted,
+        "numbered in the wrong order": truth.misnumbered,
+        "overtaken": truth.overtaken,
         "twice in a FIFO queue": [
             pair for pair in truth.copies if truth.subscriptions[pair[0]].dedup_window_s is not None
         ],
@@ -538,5 +583,5 @@ def _brief(harmed: object) -> str:
         return str(dict(harmed.record))
     if isinstance(harmed, bool):
         return "it does not"
-    listed = [str(each.record if isinstance(each, Written) else each) for each in harmed]  # type: ignore[attr-defined]
+    listed = sorted(str(each.record if isinstance(each, Written) else each) for each in harmed)  # type: ignore[attr-defined]
     return f"{len(listed)}: {'; '.join(listed[:3])}"

@@ -17,18 +17,19 @@ import asyncio
 import heapq
 import math
 import random
+from collections import deque
 from asyncio import events as asyncio_events
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from gameday.history.clock import NS_PER_S, Clock
 
 EPOCH_NS = 1_700_000_000 * NS_PER_S
 # A float of seconds since the epoch of the world is exact to less than this.
 _RESOLUTION_S = 2e-9
-_FUNERAL_STEPS = 10_000
+_ROUNDS_MAX = 10
 
 
 class Gone(BaseException):
@@ -83,7 +84,7 @@ class World:
                 process
                 for process in self.processes
                 if not process.paused
-                and (process._ready or (process._scheduled and process._scheduled[0]._when < soon_s))
+                and (process._ready or (process._scheduled and process._scheduled[0].when() < soon_s))
             ]
             while self._events and self._events[0][2].do is None:
                 heapq.heappop(self._events)
@@ -124,6 +125,10 @@ class World:
 
 class Process(asyncio.BaseEventLoop):
     """One process: its event loop, and whether it lives. `skew_ns`: how far its clock is ahead of the world's."""
+
+    # asyncio's own, which it does not tell.
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self, world: World, name: str, *, skew_ns: int = 0) -> None:
         super().__init__()
@@ -166,12 +171,15 @@ class Process(asyncio.BaseEventLoop):
     def bury(self) -> None:
         """Let its tasks end, unheard, so that none is left for the garbage collector to complain about."""
         self.die()
-        for task in asyncio.all_tasks(self):
-            task.cancel()
-        for _ in range(_FUNERAL_STEPS):
-            if not self._ready:
+        # One that is cancelled may wait once more before it ends.
+        for _ in range(_ROUNDS_MAX):
+            tasks = asyncio.all_tasks(self)
+            for task in tasks:
+                task.cancel()
+            while self._ready:
+                self.step()
+            if not tasks:
                 break
-            self.step()
         self.close()
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -187,7 +195,7 @@ class Process(asyncio.BaseEventLoop):
         """When it has something to do; None while it is paused or waits for others."""
         if self.paused or not self._scheduled:
             return None
-        return EPOCH_NS + math.ceil(self._scheduled[0]._when * NS_PER_S)
+        return EPOCH_NS + math.ceil(self._scheduled[0].when() * NS_PER_S)
 
     def step(self) -> None:
         """Run one callback, if there is one that was not cancelled."""
@@ -206,7 +214,7 @@ class Process(asyncio.BaseEventLoop):
     def _take_due(self) -> None:
         scheduled = self._scheduled
         soon_s = self.time() + _RESOLUTION_S
-        while scheduled and scheduled[0]._when < soon_s:
+        while scheduled and scheduled[0].when() < soon_s:
             self._ready.append(heapq.heappop(scheduled))
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:

@@ -279,7 +279,7 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
     if fifo and dice.random() < 0.2:
         load["dedup"] = "content"
     if dice.random() < 0.15:
-        # What is settled only when all of it is done must be done before its visibility timeout is over, or it never is.
+        # What is settled only when all is done must be done within a visibility timeout, or it never will be.
         consumers |= {"after_failure": "fail-batch", "processing_time": "5ms"}
     _break(broken, load, consumers, dice)
     return {

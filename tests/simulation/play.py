@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from greenlet import greenlet
+from greenlet import greenlet  # type: ignore[import-untyped]
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.disturbances import Disturbances
@@ -258,9 +258,9 @@ class _Game:
         except GamedayError as error:
             self._abort(str(error))
         except Exception:
-            played.failures.append(f"the conductor failed: {traceback.format_exc()}")
+            played.failures.append(f"failure: the conductor: {traceback.format_exc()}")
         for process in self.everybody:
-            played.failures += process.errors
+            played.failures += [f"failure: {error}" for error in process.errors]
         played.struck = self.broker.struck
 
     def _abort(self, why: str) -> None:
@@ -268,7 +268,7 @@ class _Game:
         self.played.refused = why
         self.writer.write(events.mark("aborted", reason=why))
         if self.plan.planted is None and "stand behind others of their group" not in why:
-            self.played.failures.append(f"the run could not be done: {why}")
+            self.played.failures.append(f"failure: the run could not be done: {why}")
 
     def bury(self) -> None:
         for process in self.everybody:
@@ -412,7 +412,7 @@ class _Game:
             try:
                 sender.run(feed, wait)
             except Exception:
-                self.played.failures.append(f"user {number} failed: {traceback.format_exc()}")
+                self.played.failures.append(f"failure: a user: {traceback.format_exc()}")
             working -= 1
             if not working:
                 for lane in lanes.values():
@@ -468,7 +468,7 @@ class _Game:
             if not await _until_drained(worker, slot.config.drain_timeout_s):
                 code = 1
         except Exception:
-            self.played.failures.append(f"{process.name} died of itself: {traceback.format_exc()}")
+            self.played.failures.append(f"failure: a consumer died of itself: {traceback.format_exc()}")
             code = 70
         process.must_live()
         writer.close()

@@ -21,6 +21,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from gameday.consumers.effects import Key
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import Record
 from gameday.history.manifest import Subscription
@@ -245,12 +246,37 @@ class Truth:
         found = []
         for s, a, b in self._to_be_in_order():
             one, other = self.sent[a].outcomes[0].record, self.sent[b].outcomes[0].record
-            told = [(one, other)]
-            if (s, a) in self.received and (s, b) in self.received:
-                told.append((self.received[s, a][0].record, self.received[s, b][0].record))
-            if any(_numbers_opposed(*each) for each in told):
+            if _numbers_opposed(one, other):
                 found.append((s, a, b))
         return found
+
+    @cached_property
+    def misplaced(self) -> list[tuple[str, str, str]]:
+        """(s, a, b): a has the lower number in its group, both were accepted, and s has b before a."""
+        groups: dict[object, list[str]] = defaultdict(list)
+        for id, sent in self.sent.items():
+            if sent.acked:
+                groups[sent.record["producer"], sent.record["group"]].append(id)
+        found = []
+        for s, promised in self.subscriptions.items():
+            if promised.ordered_by is None:
+                continue
+            for all in groups.values():
+                numbered = [(id, copies) for id in all if (copies := self._numbered(s, id))]
+                for n, (a, one) in enumerate(numbered):
+                    for b, other in numbered[n + 1 :]:
+                        if len({partition for partition, _ in (*one, *other)}) == 1 and min(one) > min(other):
+                            found.append((s, a, b))
+        return found
+
+    def _numbered(self, s: str, id: str) -> set[tuple[str, int]]:
+        """Partition and number of each copy that was received before any was sent back."""
+        until = self.redriven[s, id][0].place if (s, id) in self.redriven else len(self.played.records)
+        return {
+            (str(w.record.get("partition")), int(str(w.record["broker_seq"])))
+            for w in self.received.get((s, id), ())
+            if "broker_seq" in w.record and w.place < until
+        }
 
     @cached_property
     def overtaken(self) -> list[tuple[str, str, str]]:
@@ -303,7 +329,7 @@ class Truth:
     @cached_property
     def effects_inverted(self) -> bool:
         """Whether the store applied anything of a group in another order than it was sent."""
-        place = {}
+        place: dict[Key, int] = {}
         for n, key in enumerate(self.played.effects.order):
             place.setdefault(key, n)
         highest: dict[object, int] = {}
@@ -444,7 +470,8 @@ def expected(truth: Truth) -> dict[str, Expected]:
     twice = [pair for pair in truth.copies if pair[0] in fifo]
     early = [w for w in truth.early if str(w.record["subscription"]) in fifo]
     # An order is read from the numbers that the service tells; told wrongly they are the harm themselves.
-    inverted = [*truth.misnumbered, *(() if truth.misnumbered else truth.inverted)]
+    wrongly_told = [*truth.misnumbered, *truth.misplaced]
+    inverted = wrongly_told or truth.inverted
     may_invert = inverted or not sound or plan.broken in _DISORDERLY
     # What an at-most-once subscription never got is nobody's fault, and is left unknown.
     missing = [
@@ -469,7 +496,7 @@ def expected(truth: Truth) -> dict[str, Expected]:
         "ordered-per-group": Expected([*inverted, *truth.overtaken], may_invert),
         "ordered-per-partition": Expected(inverted, may_invert),
         "ordered-effects": Expected(
-            truth.effects_certainly_inverted and drained,
+            truth.effects_certainly_inverted and drained and not wrongly_told,
             truth.effects_inverted or not sound or plan.broken in _DISORDERLY_EFFECTS,
         ),
         "at-least-once-effect": Expected(missing, truth.missing_effects),
@@ -485,8 +512,8 @@ def expected(truth: Truth) -> dict[str, Expected]:
 def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
     """What is wrong with a verdict, and with the parts themselves. `document` is the object of verdict.json."""
     played, plan = truth.played, truth.played.plan
-    found = [f"failure: {failure}" for failure in played.failures]
-    found += _of_the_parts(truth)
+    found = [*played.failures]
+    found += failures_of_the_parts(truth)
     if played.failures:
         return found
     if document["damaged"]:
@@ -541,7 +568,7 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         yield f"count: the lanes say that {played.tally.failed} failed, the records {given_up}"
 
 
-def _of_the_parts(truth: Truth) -> Iterator[str]:
+def failures_of_the_parts(truth: Truth) -> Iterator[str]:
     """What correct parts promise whatever happens."""
     played = truth.played
     if not _correct(truth) or played.failures or played.refused:
@@ -563,6 +590,7 @@ def _of_the_parts(truth: Truth) -> Iterator[str]:
         "corrupt": truth.corrupt,
         "in the wrong order": truth.inverted,
         "numbered in the wrong order": truth.misnumbered,
+        "stored in the wrong order": truth.misplaced,
         "overtaken": truth.overtaken,
         "twice in a FIFO queue": [
             pair for pair in truth.copies if truth.subscriptions[pair[0]].dedup_window_s is not None

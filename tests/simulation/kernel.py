@@ -17,8 +17,8 @@ import asyncio
 import heapq
 import math
 import random
-from collections import deque
 from asyncio import events as asyncio_events
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 

@@ -32,9 +32,23 @@ from gameday.transports.base import Answer, Call, CallFailed
 from tests.simulation.kernel import Planned, Process, World
 
 Reply = Callable[[object], object]
-Serve = Callable[[Reply], object]
+# The share of a batch's entries that something becomes of, and what.
+Entries = tuple["Fate", Callable[[], bool]] | None
+Serve = Callable[[Reply, Entries], object]
+_ENTRIES_SHARE = 0.5
 _CONDUCTS = (Conduct, TopicConduct, BusConduct, StreamConduct)
-Fate = Literal["lose-request", "lose-answer", "late-request", "late-answer", "refuse"]
+Fate = Literal[
+    "lose-request", "lose-answer", "late-request", "late-answer", "refuse", "refuse-entries", "doubt-entries"
+]
+# Where the entries of a batch stand, in the request and in the answer. SQS and SNS name entries, the others count them.
+_BATCHES = {
+    "SendMessageBatch": ("Entries", "Successful"),
+    "DeleteMessageBatch": ("Entries", "Successful"),
+    "ChangeMessageVisibilityBatch": ("Entries", "Successful"),
+    "PublishBatch": ("PublishBatchRequestEntries", "Successful"),
+    "PutEvents": ("Entries", "Entries"),
+    "PutRecords": ("Records", "Records"),
+}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,6 +56,7 @@ class Trouble:
     """A fault of the network while it stands. `whom`: whose requests; `what`: their operations (None: all of them).
 
     `late_s` is how long a late one takes; `slow`: the client sits a lost one out, else its connection breaks at once.
+    Of a batch, entries may be refused (they are not done) or end in doubt (done, and said to be an internal error).
     """
 
     fate: Fate
@@ -64,7 +79,10 @@ class Network:
         self._timeout_s = timeout_s
 
     def exchange(self, who: str, operation: str, serve: Serve, reply: Reply, *, wait_s: float = 0.0) -> None:
-        """Carry out `serve` at the other end, sometime; `reply` hears its answer or a CallFailed, exactly once."""
+        """Carry out `serve` at the other end, sometime; `reply` hears its answer or a CallFailed, exactly once.
+
+        `serve` is given what to tell its answer, and the fate of single entries.
+        """
         world, told = self.world, False
         given_up: Planned | None = None
 
@@ -103,8 +121,11 @@ class Network:
             if fate != "lose-answer":
                 world.after(back_s, lambda: tell(result))
 
+        entries: Entries = None
+        if fate in ("refuse-entries", "doubt-entries"):
+            entries = fate, lambda: world.dice.random() < _ENTRIES_SHARE
         if fate != "lose-request":
-            world.after(there_s, lambda: serve(answer))
+            world.after(there_s, lambda: serve(answer, entries))
 
     def _way_s(self) -> float:
         return self.world.dice.uniform(*self._latency_s)
@@ -130,7 +151,9 @@ class Link:
         """Errors: CallFailed."""
         wait_s = float(call.params.get("WaitTimeSeconds") or 0)
         answer: Answer = await self.ask(
-            call.operation, lambda reply: self._broker.serve(call, self._process, reply), wait_s=wait_s
+            call.operation,
+            lambda reply, entries: self._broker.serve(call, self._process, reply, entries),
+            wait_s=wait_s,
         )
         return answer
 
@@ -154,7 +177,7 @@ def blocking(network: Network, broker: Broker, who: str) -> Callable[[Call], Ans
             heard.append(result)
             me.switch()
 
-        network.exchange(who, call.operation, lambda reply: broker.serve(call, None, reply), hear)
+        network.exchange(who, call.operation, lambda reply, entries: broker.serve(call, None, reply, entries), hear)
         me.parent.switch()
         (result,) = heard
         if isinstance(result, CallFailed):
@@ -222,9 +245,9 @@ class Broker:
         assert not isinstance(outcome, LongPoll), f"{call.operation} waits"
         return outcome
 
-    def serve(self, call: Call, client: Process | None, reply: Reply) -> None:
+    def serve(self, call: Call, client: Process | None, reply: Reply, entries: Entries = None) -> None:
         try:
-            outcome = self.call(call)
+            outcome = self.call(call) if entries is None else self._in_part(call, *entries)
         except CallFailed as error:
             reply(error)
         else:
@@ -235,6 +258,36 @@ class Broker:
             else:
                 reply(outcome)
         self._stir()
+
+    def _in_part(self, call: Call, fate: Fate, strikes: Callable[[], bool]) -> Answer | LongPoll:
+        """A batch of which some entries fail. Errors: CallFailed."""
+        if call.operation not in _BATCHES:
+            return self.call(call)
+        asked, told = _BATCHES[call.operation]
+        struck = [strikes() for _ in call.params[asked]]
+        if fate == "doubt-entries":
+            done = list(call.params[asked])
+        else:
+            done = [entry for entry, bad in zip(call.params[asked], struck, strict=True) if not bad]
+        answer: dict[str, Any] = {}
+        if done:
+            outcome = self.call(Call(call.service, call.operation, {**call.params, asked: done}))
+            assert isinstance(outcome, dict)
+            answer = dict(outcome)
+        if told == "Successful":
+            bad_ids = {entry["Id"] for entry, bad in zip(call.params[asked], struck, strict=True) if bad}
+            failed = [each for each in answer.get("Failed") or () if each["Id"] not in bad_ids]
+            ok = [each for each in answer.get("Successful") or () if each["Id"] not in bad_ids]
+            code = "InternalError" if fate == "doubt-entries" else "ThrottlingException"
+            failed += [{"Id": id, "Code": code, "SenderFault": fate != "doubt-entries"} for id in sorted(bad_ids)]
+            return {"Successful": ok, "Failed": failed}
+        code = "InternalFailure" if fate == "doubt-entries" else "ThrottlingException"
+        entries = iter(answer.get(told) or ())
+        listed = []
+        for bad in struck:
+            entry = next(entries) if fate == "doubt-entries" or not bad else None
+            listed.append({"ErrorCode": code, "ErrorMessage": "simulated"} if bad else entry)
+        return {**answer, told: listed}
 
     def forget(self, client: Process) -> None:
         """Its connections are closed: its long polls must take no message."""
@@ -387,7 +440,7 @@ class RemoteEffects:
         return self._state.of(subscription)
 
     async def _step(self, do: Callable[..., Any], *args: Any) -> Any:
-        return await self._link.ask(f"store.{do.__name__}", lambda reply: reply(do(*args)))
+        return await self._link.ask(f"store.{do.__name__}", lambda reply, entries: reply(do(*args)))
 
 
 class Rows:
@@ -457,4 +510,4 @@ class RemoteLeases:
         return bool(await self._step(self._state.release, mine))
 
     async def _step(self, do: Callable[..., Any], *args: Any) -> Any:
-        return await self._link.ask(f"leases.{do.__name__}", lambda reply: reply(do(*args)))
+        return await self._link.ask(f"leases.{do.__name__}", lambda reply, entries: reply(do(*args)))

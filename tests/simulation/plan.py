@@ -22,7 +22,7 @@ QUEUES = ("sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge")
 # What strikes processes, and what strikes the network between them and what they talk to.
 ON_CONSUMERS = ("kill", "kill-in-write", "term", "pause", "crash-at", "stretch-processing", "fail-handler")
 ON_LOAD = ("lose-send-reply", "throttle-sends")
-ON_NETWORK = ("lose-request", "lose-answer", "late-request", "late-answer", "refuse")
+ON_NETWORK = ("lose-request", "lose-answer", "late-request", "late-answer", "refuse", "refuse-entries", "doubt-entries")
 # Whose operations a fault of the network strikes.
 PARTS = ("send", "receive", "settle", "store", "leases")
 
@@ -278,6 +278,8 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
         topology["replay"] = True
     if fifo and dice.random() < 0.2:
         load["dedup"] = "content"
+    if dice.random() < 0.1:
+        topology["settle"] = f"{dice.randint(1, 3)}s"
     if dice.random() < 0.15:
         # What is settled only when all is done must be done within a visibility timeout, or it never will be.
         consumers |= {"after_failure": "fail-batch", "processing_time": "5ms"}
@@ -409,9 +411,13 @@ def _fault(dice: random.Random, transport: str, duration_s: float, slots: int) -
             )
         case 6:
             return Fault(kind=dice.choice(ON_LOAD), at_s=at_s, for_s=for_s, share=dice.choice([0.1, 0.5, 1.0]))
+    kind = dice.choice(ON_NETWORK)
     parts = [part for part in PARTS if part != "leases" or transport == "kinesis"]
+    if kind.endswith("-entries"):
+        # Nothing else comes in batches; of a stream only what is sent.
+        parts = ["send"] if transport == "kinesis" else ["send", "settle"]
     return Fault(
-        kind=dice.choice(ON_NETWORK),
+        kind=kind,
         at_s=at_s,
         for_s=for_s,
         part=dice.choice(parts),

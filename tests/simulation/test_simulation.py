@@ -330,7 +330,7 @@ class TestFaults:
         moments: list[float] = []
         told: list[object] = []
 
-        def serve(reply: Callable[[object], object]) -> None:
+        def serve(reply: Callable[[object], object], entries: object) -> None:
             moments.append(round(world.passed_s, 3))
             reply("done")
 

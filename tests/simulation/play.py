@@ -196,6 +196,19 @@ class _Disturbances(Disturbances):
             self._process.crash()
 
 
+class _LoadDisturbances(LoadDisturbances):
+    """Tells each strike at once. `fired`, which the load reports at its end, goes by the same instances."""
+
+    def __init__(self, strikes: Mapping[str, Callable[[], object]]) -> None:
+        super().__init__()
+        self._strikes = strikes
+
+    def _struck(self, kind: str, key: str) -> str | None:
+        if (instance := super()._struck(kind, key)) is not None:
+            self._strikes[instance]()
+        return instance
+
+
 class _Slot:
     """A place for a consumer, and who stands there now."""
 
@@ -294,7 +307,7 @@ class _Game:
             writer.announce(name)
         start_ns = setting.clock.now_ns() + round(_LEAD_S * NS_PER_S)
         writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
-        self.load_disturbances = LoadDisturbances()
+        self.load_disturbances = _LoadDisturbances(self.fired)
         strikes = [self._strike(number, fault) for number, fault in enumerate(self.plan.faults)]
         await self._load(load_config, start_ns)
         scheduled = load_config.schedule().total
@@ -666,17 +679,9 @@ class _Strike:
         self._undo = lambda: troubles.remove(trouble)
 
     def _disturb_load(self) -> None:
-        disturbances, counts = self._game.load_disturbances, self._game.played.counts
+        disturbances = self._game.load_disturbances
         disturbances.arm(self._disturbance())
-        if self._fault.told:
-            self._told = True
-            self._write("start", {})
-
-        def undo() -> None:
-            self._struck = disturbances.disarm(self._instance)
-            counts.add(f"fault {self._fault.kind}", self._struck)
-
-        self._undo = undo
+        self._undo = lambda: disturbances.disarm(self._instance)
 
     def _disturb(self, slot: _Slot) -> None:
         disturbance = self._disturbance()

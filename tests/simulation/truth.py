@@ -28,6 +28,8 @@ from gameday.history.manifest import Subscription
 from tests.simulation.plan import HARMLESS
 from tests.simulation.play import Played, Written
 
+# Why a claim is unknown where nothing went wrong: a subscription got nothing that it speaks of.
+_IDLE = ("nothing there to check", "no message to judge")
 Pair = tuple[str, str]  # (subscription, message id)
 _MAX_LAG_NS = 3 * NS_PER_S
 # What else than a defect may bring a group out of its order.
@@ -530,7 +532,7 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
         if effect and played.drained and claim["verdict"] == "unknown" and want.must:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(want.must)}: {claim['why']}")
         undisturbed = not plan.faults and _correct(truth) and not plan.clock_error_ns
-        idle = any("nothing there to check" in why for why in claim["why"])
+        idle = any(why.partition(": ")[2].startswith(_IDLE) for why in claim["why"])
         if undisturbed and claim["verdict"] == "unknown" and claim["checked"] and not idle:
             found.append(f"nothing happened, and {claim['claim']} is unknown: {claim['why']}")
     found += _of_counts(truth, document)

@@ -381,7 +381,8 @@ def _claims(transport: str, topology: Mapping[str, Any], consumers: Mapping[str,
 def _faults(dice: random.Random, transport: str, duration_s: float, slots: int) -> list[Fault]:
     faults: list[Fault] = []
     if transport == "kinesis" and dice.random() < 0.4:
-        faults.append(Fault(kind=dice.choice(["split", "merge"]), at_s=dice.uniform(0, duration_s)))
+        kind = dice.choice(["split", "merge"])
+        faults.append(Fault(kind=kind, at_s=dice.uniform(0, duration_s), told=dice.random() < 0.5))
     for _ in range(dice.choice([0, 1, 1, 2, 3, 5])):
         faults.append(_fault(dice, transport, duration_s, slots))
     return faults

@@ -30,13 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes, for a range")
     parser.add_argument("--keep", type=Path, help="where the run directory of one seed stays")
     parser.add_argument("--shrink", action="store_true", help="make what fails as small as it gets")
+    parser.add_argument("--reference", action="store_true", help="the slow judge must say the same (a second a run)")
     parser.add_argument("--counts", action="store_true", help="after a range, tell what was reached how often")
     arguments = parser.parse_args(argv)
     if arguments.seeds:
         first, _, end = arguments.seeds.partition(":")
         return _range(range(int(first), int(end)), arguments)
     plan = draw(arguments.seed) if arguments.plan is None else Plan.from_json(arguments.plan.read_bytes())
-    (result,) = check([plan], keep=arguments.keep)
+    (result,) = check([plan], keep=arguments.keep, reference=arguments.reference)
     _tell(result)
     if arguments.shrink and result.complaints:
         _shrink(result)
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _range(seeds: range, arguments: argparse.Namespace) -> int:
     began, failed, counts = time.monotonic(), 0, Counts()
-    for number, result in enumerate(check_seeds(seeds, jobs=arguments.jobs), start=1):
+    for number, result in enumerate(check_seeds(seeds, jobs=arguments.jobs, reference=arguments.reference), start=1):
         for name, times in result.counts.items():
             counts.add(name, times)
         if result.complaints:

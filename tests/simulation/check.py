@@ -11,13 +11,16 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gameday.verify.judge import judge
+from tests.reference.judge import judge as judge_slowly
 from tests.simulation.plan import Counts, Plan, draw
 from tests.simulation.play import Played, play
 from tests.simulation.truth import Truth, complaints, failures_of_the_parts
+from tests.verify.test_agreement import shown
 
 BATCH = 50
 # Memory, where there is some: a run is a dozen small files, and none outlives its judgement.
@@ -47,10 +50,12 @@ def judged(directories: Sequence[Path]) -> list[dict[str, Any]]:
     return [judge(directory).document for directory in directories]
 
 
-def check(plans: Sequence[Plan], *, keep: Path | None = None, judging: bool = True) -> list[Result]:
+def check(
+    plans: Sequence[Plan], *, keep: Path | None = None, judging: bool = True, reference: bool = False
+) -> list[Result]:
     """Each plan played and judged. `keep`: where the run directories stay, each named for its seed.
 
-    Without `judging` only the parts are held to their promises.
+    Without `judging` only the parts are held to their promises. `reference`: the slow judge must say the same.
     """
     place = keep or Path(tempfile.mkdtemp(prefix="simulation-", dir=_SHM if _SHM.is_dir() else None))
     try:
@@ -59,7 +64,7 @@ def check(plans: Sequence[Plan], *, keep: Path | None = None, judging: bool = Tr
         done = [directory for directory, each in zip(directories, played, strict=True) if isinstance(each, Played)]
         documents = iter(judged(done) if judging else [None] * len(done))
         return [
-            _result(each, next(documents))
+            _result(each, next(documents), reference=reference)
             if isinstance(each, Played)
             else Result(plan=plan, complaints=[f"crashed: {each}"])
             for plan, each in zip(plans, played, strict=True)
@@ -69,20 +74,21 @@ def check(plans: Sequence[Plan], *, keep: Path | None = None, judging: bool = Tr
             shutil.rmtree(place, ignore_errors=True)
 
 
-def check_seeds(seeds: Sequence[int], *, jobs: int = 1) -> Iterator[Result]:
+def check_seeds(seeds: Sequence[int], *, jobs: int = 1, reference: bool = False) -> Iterator[Result]:
     """In the order of the seeds."""
+    check_batch = partial(_check_batch, reference=reference)
     batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]
     if jobs == 1:
         for batch in batches:
-            yield from _check_batch(batch)
+            yield from check_batch(batch)
         return
     with ProcessPoolExecutor(max_workers=jobs) as pool:
-        for results in pool.map(_check_batch, batches):
+        for results in pool.map(check_batch, batches):
             yield from results
 
 
-def _check_batch(seeds: Sequence[int]) -> list[Result]:
-    return check([draw(seed) for seed in seeds])
+def _check_batch(seeds: Sequence[int], *, reference: bool) -> list[Result]:
+    return check([draw(seed) for seed in seeds], reference=reference)
 
 
 def _played(plan: Plan, directory: Path) -> Played | str:
@@ -93,20 +99,31 @@ def _played(plan: Plan, directory: Path) -> Played | str:
         return traceback.format_exc()
 
 
-def _result(played: Played, document: Mapping[str, Any] | None) -> Result:
+def _result(played: Played, document: Mapping[str, Any] | None, *, reference: bool) -> Result:
     if document is None:
         wrong = [*played.failures, *failures_of_the_parts(Truth(played))]
         return Result(plan=played.plan, complaints=wrong, counts=reached(played, {}), said=played.said)
     claims = {claim["claim"]: claim["verdict"] for claim in document["claims"]}
     return Result(
         plan=played.plan,
-        complaints=complaints(Truth(played), document),
+        complaints=[
+            *complaints(Truth(played), document),
+            *(_differences(document, judge_slowly(played.directory)) if reference else ()),
+        ],
         verdict=document["verdict"],
         claims=claims,
         anomalies={name: told["count"] for name, told in document["anomalies"].items() if told["count"]},
         counts=reached(played, claims),
         said=played.said,
     )
+
+
+def _differences(document: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """Where the two judges differ."""
+    one, two = shown(dict(document)), shown(dict(other))
+    for name in one.keys() | two.keys():
+        if one.get(name) != two.get(name):
+            yield f"judges differ: {name}: {one.get(name)}, the reference judge: {two.get(name)}"
 
 
 def reached(played: Played, claims: Mapping[str, str]) -> dict[str, int]:

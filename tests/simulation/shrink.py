@@ -52,8 +52,10 @@ def _complaining(result: Result, tried: set[str]) -> Iterator[Result]:
         if written in tried or not _is_a_scenario(plan):
             continue
         tried.add(written)
+        kind = str(result.kind)
         # What the parts do wrong shows without a verdict.
-        (again,) = check([plan], judging=not str(result.kind).startswith(("parts", "failure")))
+        judging = not kind.startswith(("parts", "failure"))
+        (again,) = check([plan], judging=judging, reference=kind.startswith("judges"))
         if again.kind == result.kind:
             yield again
 

@@ -29,7 +29,7 @@ from tests.simulation.plan import HARMLESS
 from tests.simulation.play import Played, Written
 
 # Why a claim is unknown where nothing went wrong: a subscription got nothing that it speaks of.
-_IDLE = ("nothing there to check", "no message to judge")
+_IDLE = ("nothing there to check", "no message to judge", "nothing was received")
 Pair = tuple[str, str]  # (subscription, message id)
 _MAX_LAG_NS = 3 * NS_PER_S
 # What else than a defect may bring a group out of its order.
@@ -287,9 +287,15 @@ class Truth:
         for w in self.of["settling"]:
             if w.record["action"] == "delete":
                 deletes.setdefault(_pair(w.record), w)
+        # Only a delete that was done proves that it was there till then.
+        done = {
+            _pair(w.record)
+            for w in self.of["settled"]
+            if w.record["action"] == "delete" and w.record["outcome"] == "ok"
+        }
         found = []
         for s, a, b in self._to_be_in_order():
-            if self.subscriptions[s].ordered_by != "group" or (s, a) not in self.received or (s, a) not in deletes:
+            if self.subscriptions[s].ordered_by != "group" or (s, a) not in self.received or (s, a) not in done:
                 continue
             first = self.received[s, a][0]
             batches = {(w.by, w.record["batch"]): w.place for w in self.received[s, a]}

@@ -10,7 +10,6 @@ import io
 import re
 import sys
 import xml.etree.ElementTree as xml
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -265,10 +264,8 @@ def junit(document: Mapping[str, Any]) -> str:
     for key in ("run", "scenario", "seed", "target", "version", "verdict"):
         if document[key] is not None:
             xml.SubElement(properties, "property", name=key, value=str(document[key]))
-    names = Counter(map(_name, claims))
     for claim in claims:
-        # Only where a claim stands twice do its bounds belong to its name: a bound that is moved keeps its history.
-        name = _name(claim) if names[_name(claim)] == 1 else _title(claim)
+        name = _name(claim)
         case = xml.SubElement(suite, "testcase", classname=scenario, name=name, time="0.000")
         _outcome(case, document, claim)
     xml.SubElement(suite, "system-out").text = "\n".join([_amounts(document), *_notes(document)])

@@ -7,6 +7,7 @@ the end, each recorded before it is removed.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ from gameday.transports.carriers.boto import BotoCarrier, run_plan
 T = TypeVar("T")
 
 _MOVE_S = 60.0
+# A queue may give a message once more that was deleted, but not again and again.
+_AGAIN_MAX = 3
 # A short poll may come back empty from a queue that is not, but not so often in a row.
 _EMPTY_MAX = 6
 
@@ -85,12 +88,17 @@ class Queues(Backlog):
 
     async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
         drained = 0
+        deleted: Counter[str | None] = Counter()
         while True:
             if deliveries := await self._dead(name, source):
+                if any(deleted[delivery.broker_id] == _AGAIN_MAX for delivery in deliveries):
+                    raise TargetError(f"{name}: dead letters come again and again although they were deleted")
                 outcomes = source.settled(await self._answer(source.delete(deliveries)), deliveries)
                 if not any(outcome == "ok" for outcome, _ in outcomes):
                     # They would come again for ever.
                     raise TargetError(f"{name}: dead letters cannot be deleted: {outcomes[0][1]}")
+                answered = zip(deliveries, outcomes, strict=True)
+                deleted.update(delivery.broker_id for delivery, (outcome, _) in answered if outcome == "ok")
                 drained += sum(d.id is not None for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.

@@ -133,14 +133,6 @@ def test_a_claim_of_two_times_has_two_names(verdict: Verdict) -> None:
     assert [case.get("name") for case in suite.iter("testcase")] == ["lag", "lag during faults"]
 
 
-def test_the_same_claim_with_two_bounds_has_two_names(tmp_path: Path) -> None:
-    h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}, {"claim": "lag", "max_s": 3}])
-    h.send("a", at=1)
-    h.take("a", at=2)
-    suite = suite_of(junit(verdict_of(h, tmp_path)))
-    assert [case.get("name") for case in suite.iter("testcase")] == ["lag (max 2 s)", "lag (max 3 s)"]
-
-
 # Children and attributes of each element: what we use of Jenkins's junit-10.xsd, which GitLab reads too.
 SCHEMA: Mapping[str, tuple[set[str], set[str]]] = {
     "testsuites": ({"testsuite"}, {"name", "tests", "failures", "errors", "time"}),

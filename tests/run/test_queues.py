@@ -139,6 +139,17 @@ def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Wr
     }
 
 
+def test_dead_letters_that_come_again_after_every_delete_end_the_reading(writer: Writer) -> None:
+    class Undeleting(Broker):
+        def __call__(self, call: Call) -> Mapping[str, Any]:
+            if call.operation == "DeleteMessageBatch":
+                return {"Successful": call.params["Entries"]}
+            return super().__call__(call)
+
+    with pytest.raises(TargetError, match="again and again"):
+        asyncio.run(queues(Undeleting([], dead_letters(2)), writer).drain_dead_letters())
+
+
 def test_dead_letters_that_cannot_be_deleted_end_the_reading(writer: Writer) -> None:
     class Stubborn(Broker):
         def __call__(self, call: Call) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ from tests.reference.simulation import simulate
 _AT_ONCE = 400
 
 
-def _shown(document: dict[str, Any]) -> dict[str, Any]:
+def shown(document: dict[str, Any]) -> dict[str, Any]:
     """What both judges must say alike. Of a damaged history nothing is judged, so there only that it is damaged."""
     if document["damaged"]:
         return {"damaged": True, "claims": [claim["verdict"] for claim in document["claims"]]}
@@ -40,12 +40,12 @@ def _shown(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(verdict: Verdict | NotARun) -> dict[str, Any] | None:
-    return None if isinstance(verdict, NotARun) else _shown(verdict.document)
+    return None if isinstance(verdict, NotARun) else shown(verdict.document)
 
 
 def _expected(run: Path) -> dict[str, Any] | None:
     try:
-        return _shown(reference(run))
+        return shown(reference(run))
     except ValueError:
         return None
 

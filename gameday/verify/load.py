@@ -205,7 +205,7 @@ def load(
 
 def _connect(scratch: Path, *, small: bool) -> duckdb.DuckDBPyConnection:
     """A small history is judged in memory, which saves a database file's overhead; a large one would not fit."""
-    return duckdb.connect(
+    db = duckdb.connect(
         ":memory:" if small else str(scratch / "history.duckdb"),
         config={
             "memory_limit": MEMORY_LIMIT,
@@ -215,6 +215,9 @@ def _connect(scratch: Path, *, small: bool) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": False,
         },
     )
+    # What takes longer than two seconds would show on standard output, among what is printed there.
+    db.execute("SET enable_progress_bar = false")
+    return db
 
 
 def _found(

@@ -164,6 +164,7 @@ _NEEDS: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Sequence[Fault]]] = 
         {"consumers": {"processing_time": "300ms", "concurrency": 1}}, (Fault(kind="split", at_s=0.5),)
     ),
     "merge-forgets-adjacent": ({"topology": {"shards": 2}}, (Fault(kind="merge", at_s=0.5),)),
+    "topic-reverses-batch": ({"load": {"batch": 10, "groups": 8, "users": 1, "rate": "100/s", "duration": "1s"}}, ()),
     "throttled-loses-call": ({"load": {"batch": 10, "groups": 8, "users": 1, "rate": "40/s", "duration": "1s"}}, ()),
 }  # fmt: skip
 
@@ -221,8 +222,8 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
     named = (planted or "").partition(":")[0]
     subscriptions = _subscriptions(dice, transport, planted, broken)
     filtered = any("filter" in each or "pattern" in each for each in subscriptions)
-    duration_s = dice.choice([1, 2, 4, 8])
-    messages = dice.choice([4, 12, 25, 40])
+    duration_s = dice.choice([1, 1, 1, 2, 2, 4, 8])
+    messages = dice.choice([4, 12, 25, 40, 60])
     groups = dice.randint(1, 8)
     topology: dict[str, Any] = {"subscriptions": subscriptions}
     load: dict[str, Any] = {
@@ -237,7 +238,8 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
     }
     if load["users"] > 1 and dice.random() < 0.2:
         load["processes"] = 2
-    processing_ms = dice.choice([0, 0, 5, 50, 300])
+    # Mostly so long that something is in hand when a fault strikes.
+    processing_ms = dice.choice([0, 5, 50, 300, 300])
     consumers: dict[str, Any] = {
         "processes": dice.randint(1, 3),
         "concurrency": dice.randint(1, 4),

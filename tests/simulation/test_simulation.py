@@ -21,6 +21,8 @@ from typing import Any
 import pytest
 
 from gameday.consumers import guards, handlers, leases, stream
+from gameday.consumers.guards import GUARDS
+from gameday.consumers.handlers import HANDLERS
 from gameday.emulator.queues import Conduct
 from gameday.history.clock import NS_PER_S
 from gameday.loadgen.lanes import Lane
@@ -183,11 +185,12 @@ class TestParts:
         )
 
     def test_a_guard_that_guards_nothing(self, played: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(guards.GUARDS, "transaction", guards.none)
+        monkeypatch.setitem(GUARDS, "transaction", replace(GUARDS["transaction"], stand_around=guards.none))
         assert self.found(played, "applied twice")
 
     def test_a_worker_that_deletes_first(self, played: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(handlers.HANDLERS, "reference", handlers.delete_first)
+        wrong = replace(HANDLERS["reference"], handle=handlers.delete_first)
+        monkeypatch.setitem(HANDLERS, "reference", wrong)
         assert self.found(played, "never applied", "sqs", "sqs-fifo", "sns")
 
     def test_a_sender_whose_retries_keep_no_order(self, played: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +259,7 @@ class TestTruth:
 class TestShrinking:
     def test_what_fails_is_made_as_small_as_it_gets(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of a run with many faults what is left is the one crash that a guard which guards nothing cannot survive."""
-        monkeypatch.setitem(guards.GUARDS, "transaction", guards.none)
+        monkeypatch.setitem(GUARDS, "transaction", replace(GUARDS["transaction"], stand_around=guards.none))
         many = (plan for plan in correct("sqs") if len(plan.faults) >= 2)
         found = next(result for plan in many if self._doubles(result := check([plan], judging=False)[0]))
         smallest = shrink(found)

@@ -90,6 +90,8 @@ BROKEN = (
 class Fault:
     """`at_s` counts from the load's start. `slot` picks a consumer; `part` whose requests the network loses.
 
+    `holding`: of what strikes a consumer at one moment, that it waits until a message is in hand, and `seconds` more.
+
     `told`: whether the history has its records; nobody has to record a fault that he knows nothing of.
     """
 
@@ -104,6 +106,7 @@ class Fault:
     part: str | None = None
     slow: bool = True
     noticed: bool = True
+    holding: bool = False
     told: bool = True
 
 
@@ -163,6 +166,7 @@ _NEEDS: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Sequence[Fault]]] = 
         {"consumers": {"processing_time": "300ms", "concurrency": 1}}, (Fault(kind="split", at_s=0.5),)
     ),
     "merge-forgets-adjacent": ({"topology": {"shards": 2}}, (Fault(kind="merge", at_s=0.5),)),
+    "topic-reverses-batch": ({"load": {"batch": 10, "groups": 8, "users": 1, "rate": "100/s", "duration": "1s"}}, ()),
     "throttled-loses-call": ({"load": {"batch": 10, "groups": 8, "users": 1, "rate": "40/s", "duration": "1s"}}, ()),
 }  # fmt: skip
 
@@ -220,8 +224,8 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
     named = (planted or "").partition(":")[0]
     subscriptions = _subscriptions(dice, transport, planted, broken)
     filtered = any("filter" in each or "pattern" in each for each in subscriptions)
-    duration_s = dice.choice([1, 2, 4, 8])
-    messages = dice.choice([4, 12, 25, 40])
+    duration_s = dice.choice([1, 1, 1, 2, 2, 4, 8])
+    messages = dice.choice([4, 12, 25, 40, 60])
     groups = dice.randint(1, 8)
     topology: dict[str, Any] = {"subscriptions": subscriptions}
     load: dict[str, Any] = {
@@ -236,7 +240,8 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
     }
     if load["users"] > 1 and dice.random() < 0.2:
         load["processes"] = 2
-    processing_ms = dice.choice([0, 0, 5, 50, 300])
+    # Mostly so long that something is in hand when a fault strikes.
+    processing_ms = dice.choice([0, 5, 50, 300, 300])
     consumers: dict[str, Any] = {
         "processes": dice.randint(1, 3),
         "concurrency": dice.randint(1, 4),
@@ -265,6 +270,10 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
             "batch": dice.choice([1, 3, 10]),
             "wait": f"{dice.choice([0, 1, 1, 2, 5])}s",
         }
+        in_hand = consumers["batch"] * consumers["pollers"] + consumers["concurrency"]
+        if in_hand * processing_ms / consumers["concurrency"] > hidden_s * 1000:
+            # Else all that is in hand may be somebody else's before it is begun, and then nothing ever ends.
+            consumers |= {"batch": 1, "pollers": 1}
         if dice.random() < 0.3:
             consumers["heartbeat"] = f"{hidden_s * 300}ms"
         if dice.random() < 0.3:
@@ -400,9 +409,11 @@ def _drawn_fault(dice: random.Random, transport: str, duration_s: float, slots: 
     match dice.randrange(9):
         case 0 | 1:
             kind = dice.choice(["kill", "kill-in-write", "term"])
-            return Fault(kind=kind, at_s=at_s, slot=slot, noticed=dice.random() < 0.7)
+            noticed, holding, seconds = dice.random() < 0.7, dice.random() < 0.7, dice.choice([0.0, 0.02, 0.3])
+            return Fault(kind=kind, at_s=at_s, slot=slot, noticed=noticed, holding=holding, seconds=seconds)
         case 2:
-            return Fault(kind="pause", at_s=at_s, for_s=for_s, slot=slot)
+            holding, seconds = dice.random() < 0.7, dice.choice([0.0, 0.02, 0.3])
+            return Fault(kind="pause", at_s=at_s, for_s=for_s, slot=slot, holding=holding, seconds=seconds)
         case 3 | 4:
             nth, share = (dice.randint(1, 6), 1.0) if dice.random() < 0.7 else (None, dice.choice([0.05, 0.3]))
             return Fault(

@@ -91,6 +91,8 @@ BROKEN = (
 class Fault:
     """`at_s` counts from the load's start. `slot` picks a consumer; `part` whose requests the network loses.
 
+    `holding`: of what strikes a consumer at one moment, that it waits until a message is in hand, and `seconds` more.
+
     `told`: whether the history has its records; nobody has to record a fault that he knows nothing of.
     """
 
@@ -105,6 +107,7 @@ class Fault:
     part: str | None = None
     slow: bool = True
     noticed: bool = True
+    holding: bool = False
     told: bool = True
 
 
@@ -268,6 +271,10 @@ def _scenario(dice: random.Random, transport: str, planted: str | None, broken: 
             "batch": dice.choice([1, 3, 10]),
             "wait": f"{dice.choice([0, 1, 1, 2, 5])}s",
         }
+        in_hand = consumers["batch"] * consumers["pollers"] + consumers["concurrency"]
+        if in_hand * processing_ms / consumers["concurrency"] > hidden_s * 1000:
+            # Else all that is in hand may be somebody else's before it is begun, and then nothing ever ends.
+            consumers |= {"batch": 1, "pollers": 1}
         if dice.random() < 0.3:
             consumers["heartbeat"] = f"{hidden_s * 300}ms"
         if dice.random() < 0.3:
@@ -403,9 +410,11 @@ def _drawn_fault(dice: random.Random, transport: str, duration_s: float, slots: 
     match dice.randrange(9):
         case 0 | 1:
             kind = dice.choice(["kill", "kill-in-write", "term"])
-            return Fault(kind=kind, at_s=at_s, slot=slot, noticed=dice.random() < 0.7)
+            noticed, holding, seconds = dice.random() < 0.7, dice.random() < 0.7, dice.choice([0.0, 0.02, 0.3])
+            return Fault(kind=kind, at_s=at_s, slot=slot, noticed=noticed, holding=holding, seconds=seconds)
         case 2:
-            return Fault(kind="pause", at_s=at_s, for_s=for_s, slot=slot)
+            holding, seconds = dice.random() < 0.7, dice.choice([0.0, 0.02, 0.3])
+            return Fault(kind="pause", at_s=at_s, for_s=for_s, slot=slot, holding=holding, seconds=seconds)
         case 3 | 4:
             nth, share = (dice.randint(1, 6), 1.0) if dice.random() < 0.7 else (None, dice.choice([0.05, 0.3]))
             return Fault(

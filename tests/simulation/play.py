@@ -558,8 +558,21 @@ class _Strike:
         game, fault = self._game, self._fault
         if game.over or self._healed:
             return
-        self._begun = True
         slot = game.slots[fault.slot % len(game.slots)]
+        if fault.holding and slot.worker is not None:
+
+            def strike_soon(messages: int) -> None:
+                game.world.after(fault.seconds, lambda: self._strike(slot))
+
+            slot.worker.tell_when_holding(strike_soon)
+        else:
+            self._strike(slot)
+
+    def _strike(self, slot: _Slot) -> None:
+        game, fault = self._game, self._fault
+        if game.over or self._healed:
+            return
+        self._begun = True
         if fault.kind in ("kill", "kill-in-write", "term"):
             self._kill(slot)
             return

@@ -105,6 +105,7 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
             replace(fault, share=1.0),
             replace(fault, slow=False),
             replace(fault, noticed=True),
+            replace(fault, holding=False),
             replace(fault, for_s=min(fault.for_s, 1.0)),
             replace(fault, at_s=round(fault.at_s, 1)),
         ):

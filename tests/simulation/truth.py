@@ -537,7 +537,7 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
         effect = claim["claim"].endswith("-effect")
         if effect and played.drained and claim["verdict"] == "unknown" and want.must:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(want.must)}: {claim['why']}")
-        undisturbed = not plan.faults and _correct(truth) and not plan.clock_error_ns
+        undisturbed = not (plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused)
         idle = any(why.partition(": ")[2].startswith(_IDLE) for why in claim["why"])
         if undisturbed and claim["verdict"] == "unknown" and claim["checked"] and not idle:
             found.append(f"nothing happened, and {claim['claim']} is unknown: {claim['why']}")
@@ -584,7 +584,8 @@ def failures_of_the_parts(truth: Truth) -> Iterator[str]:
         return
     if not played.drained:
         # A send that the network held up may arrive when everybody has gone home.
-        if not any(fault.kind == "late-request" and fault.part == "send" for fault in played.plan.faults):
+        late = any(fault.kind == "late-request" and fault.part == "send" for fault in played.plan.faults)
+        if not late and played.plan.planted is None:
             yield "parts: the run did not drain"
         return
     for name, pairs in {

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from gameday.run.context import RunContext, RunRequest, new_id, new_seed
-from gameday.run.directory import RUNS, make_directory
+from gameday.run.directory import RUNS, free_directory, make_directory
 from gameday.run.endings import interruptible, recorded, watched
 from gameday.run.opening import open_run
 from gameday.run.phases.drain import drain
@@ -45,7 +45,7 @@ async def conduct(request: RunRequest, view: View) -> Path:
     signal.
     """
     run_id = new_id(request.scenario.name)
-    directory = make_directory(request.out or RUNS / run_id)
+    directory = free_directory(request.out or RUNS / run_id)
     seed = request.scenario.seed if request.seed is None else request.seed
     context = RunContext(
         scenario=request.scenario, id=run_id, directory=directory, seed=new_seed() if seed is None else seed
@@ -57,6 +57,8 @@ async def conduct(request: RunRequest, view: View) -> Path:
 
 async def _play(run: Run) -> None:
     async with run.stack:
+        # Only here, where an interruption is heard already and leaves nothing behind.
+        make_directory(run.context.directory)
         await open_run(run)
         with recorded(run):
             async with watched(run):

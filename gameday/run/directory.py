@@ -14,14 +14,21 @@ from gameday.history.writer import DIRECTORY
 RUNS = Path("runs")
 
 
-def make_directory(run: Path) -> Path:
-    """Errors: UsageError when a run, or anything else, is there already."""
+def free_directory(run: Path) -> Path:
+    """Where the run will be, not made yet. Errors: UsageError when a run, or anything else, is there already."""
     try:
         if run.exists() and (not run.is_dir() or any(run.iterdir())):
             what = "holds a run already" if (run / MANIFEST).exists() else "is there already and is not empty"
             raise UsageError(f"{run} {what}; name another directory with --out")
-        run.mkdir(parents=True, exist_ok=True)
         return run.resolve()
+    except OSError as error:
+        raise RunError(f"cannot look at {run}: {error.strerror}") from error
+
+
+def make_directory(run: Path) -> None:
+    """Errors: RunError."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"cannot make the run directory {run}: {error.strerror}") from error
 
@@ -34,7 +41,9 @@ def is_recorded(run: Path) -> bool:
 def remove_unrecorded(run: Path, *, with_runs: bool) -> None:
     """Remove what a run left in which nothing was recorded, and with `with_runs` the directory of all runs if empty."""
     for file in (run / MANIFEST, *(run / "logs").glob("*.log")):
-        file.unlink(missing_ok=True)
+        # It may never have been made.
+        with suppress(OSError):
+            file.unlink()
     for directory in (run / DIRECTORY, run / "logs", run, *([RUNS] if with_runs else [])):
         # One that holds something stays.
         with suppress(OSError):

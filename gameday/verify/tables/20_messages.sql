@@ -3,7 +3,7 @@
 -- with a line of the producer's file, which tells the order where the times are equal;
 -- `number`, `number_part`: the broker's number in the answer to an `ok` send, and the partition it is of;
 -- `unsure`: an attempt of unknown outcome may have stored a copy whose number no answer gave;
--- `one_call`: the call that all its attempts went in.
+-- `one_call`: the call that all its attempts went in, from `first_entry` to `last_entry` of it.
 
 CREATE TABLE messages AS
 WITH attempts AS (
@@ -29,6 +29,7 @@ WITH attempts AS (
            bool_or(coalesce(outcome, '') NOT IN ('ok', 'failed')) FILTER (event = 'sent') AS unsure,
            min(call) FILTER (event = 'sent') AS least_call, max(call) FILTER (event = 'sent') AS greatest_call,
            bool_and(call IS NOT NULL) FILTER (event = 'sent') AS called,
+           min(entry) FILTER (event = 'sent') AS first_entry, max(entry) FILTER (event = 'sent') AS last_entry,
            any_value(part) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
     FROM raw
     WHERE event IN ('intended', 'sent') AND id IS NOT NULL
@@ -47,7 +48,8 @@ SELECT id, any_value(run) AS run,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,
        coalesce(min(stored).part, any_value(sent_part)) AS number_part,
        CASE WHEN bool_and(answered AND coalesce(called, false)) AND min(least_call) = max(greatest_call)
-            THEN min(least_call) END AS one_call
+            THEN min(least_call) END AS one_call,
+       min(first_entry) AS first_entry, max(last_entry) AS last_entry
 FROM attempts
 GROUP BY id;
 

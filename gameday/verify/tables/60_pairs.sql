@@ -81,7 +81,7 @@ SELECT p.id, p.s, u.run,
        CASE WHEN w.producer IS NULL OR m.ended IS NULL THEN m.ended
             ELSE {'ns': m.ended.ns + clock_error(), 'line': 9223372036854775807} END AS ended,
        m.first_intended.file AS intended_file,
-       coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call,
+       coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.first_entry, m.last_entry,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        coalesce(g.first_hand, false) AS first_hand,
        g.first, g.last, g.first_call,

@@ -15,7 +15,7 @@
 
 CREATE TABLE moments AS
 WITH ordered AS (
-    SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked,
+    SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked,
            first, last, received, expected, dead, surely_dead, dead_letter, looked_ns, applied, applied_records,
            first_applied, least(first_apply_began, first_unhandled).file AS handling_file
     FROM pairs WHERE ordered_by IS NOT NULL AND grp IS NOT NULL
@@ -25,18 +25,18 @@ WITH ordered AS (
     SELECT DISTINCT s, grp FROM ordered WHERE dead
 )
 -- Who was received first, of all that were or should have been.
-SELECT 'received' AS asks, s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked,
+SELECT 'received' AS asks, s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked,
        first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
 FROM ordered WHERE received OR expected
 UNION ALL
 -- Whose effect was applied first.
-SELECT 'applied', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked,
+SELECT 'applied', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked,
        first_applied.at_ns, first_applied.line, first_applied.file, handling_file
 FROM ordered WHERE applied_records > 0
 UNION ALL
 -- Who was received last, in each file, before those of its group that died. Times are turned round, so that "the
 -- smallest after it" is the last.
-SELECT 'received last', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.kind, p.unsure, p.acked,
+SELECT 'received last', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.first_entry, p.last_entry, p.kind, p.unsure, p.acked,
        -l.at_ns, -l.line, l.file, CASE WHEN p.surely_dead AND l.file = p.last.file THEN l.file END
 FROM ordered p
 JOIN (SELECT s, id, file, max(at_ns) AS at_ns, max(line) AS line FROM rx GROUP BY s, id, file) l
@@ -45,7 +45,7 @@ SEMI JOIN dying d ON d.s = p.s AND d.grp = p.grp
 UNION ALL
 -- Whether anything that was received stands after a message that is missing; where there are dead letters it proves
 -- something only when they were looked at later: until then the missing one may be among them.
-SELECT 'missing', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.kind, p.unsure, p.acked,
+SELECT 'missing', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.first_entry, p.last_entry, p.kind, p.unsure, p.acked,
        CASE WHEN p.received AND (NOT p.dead_letter OR p.kind = 'stream'
                                  OR coalesce(p.first.at_ns + clock_error() < p.looked_ns, false)) THEN 0 END AS ns,
        CASE WHEN ns = 0 THEN p.first.line END, 0, CASE WHEN m.id IS NOT NULL THEN 0 END
@@ -54,7 +54,7 @@ SEMI JOIN gaps g ON g.s = p.s AND g.grp = p.grp
 LEFT JOIN missing m ON m.s = p.s AND m.id = p.id
 UNION ALL
 -- Whose effect stands, for what an order claim has looked at: any message may stand before them.
-SELECT 'stands', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, kind, unsure, acked, 0, 0, 0, CASE WHEN applied > 0 THEN 0 END
+SELECT 'stands', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked, 0, 0, 0, CASE WHEN applied > 0 THEN 0 END
 FROM ordered WHERE received OR expected;
 
 CREATE TABLE followers AS
@@ -155,6 +155,8 @@ WITH base AS MATERIALIZED (
     FROM unnumbered a
     JOIN unnumbered b ON b.asks = a.asks AND b.s = a.s AND b.one_call = a.one_call AND b.grp = a.grp AND b.producer = a.producer
                          AND a.seq < b.seq
+                         -- Entries that contradict `seq` say that the producer itself put b first.
+                         AND coalesce(a.last_entry < b.first_entry, true)
     WHERE a.asks_file IS NOT NULL AND b.ns IS NOT NULL AND a.kind = 'queue'
       AND NOT (a.has_1 AND b.has_1) AND NOT (a.has_2 AND b.has_2)
 ), lineage_1 AS (
@@ -228,7 +230,8 @@ WITH base AS MATERIALIZED (
     FROM in_lineage
     WINDOW earlier AS (PARTITION BY asks, s, grp, producer, lineage ORDER BY seq
                        GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-           in_call AS (PARTITION BY asks, s, grp, producer, one_call)
+           in_call AS (PARTITION BY asks, s, grp, producer, one_call ORDER BY coalesce(first_entry, seq)
+                       GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), ancestors AS (
     SELECT DISTINCT b.asks, b.s, b.id, true AS later
     FROM base b

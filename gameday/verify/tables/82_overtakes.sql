@@ -34,7 +34,7 @@ WITH elsewhere AS (
     JOIN heard h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND (clock_error() > 0 OR h.file = r.first.file)
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
-SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call,
+SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call, p.last_entry,
        least(w.until_ns, w.first_delete.at_ns) AS bound_ns, e.first_delete AS delete_elsewhere
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 LEFT JOIN elsewhere e ON e.s = w.s AND e.id = w.id
@@ -43,7 +43,7 @@ WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
 CREATE TABLE places AS
 SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
-       x.number AS copy_number, p.began, p.one_call,
+       x.number AS copy_number, p.began, p.one_call, p.first_entry,
        row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
 FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
 SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp;
@@ -83,6 +83,6 @@ WHERE a.id <> b.id AND mate.line IS NULL
            WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL
            THEN a.sent_number < b.sent_number AND NOT b.unsure
            ELSE a.producer = b.producer AND a.seq < b.seq
-                AND ((a.acked AND a.ended < b.began) OR a.one_call = b.one_call) END
+                AND ((a.acked AND a.ended < b.began) OR (a.one_call = b.one_call AND coalesce(a.last_entry < b.first_entry, true))) END
   AND NOT coalesce(a.copy_number >= b.copy_number, false)
 GROUP BY b.s, b.id, b.line, unread;

@@ -662,3 +662,14 @@ def test_a_stale_delete_counts_once_whenever_its_clock_was_read(tmp_path: Path, 
     h.record("c1", 8.1, "settled", **intent, started=ns(8 + clock_read), outcome="ok")
     h.drained(at=20)
     assert counts(verdict_of(h, tmp_path)) == {"stale-delete": 1}
+
+
+def test_entries_of_one_call_that_contradict_seq_blame_nobody(tmp_path: Path) -> None:
+    # The producer itself put b before a in the call; the broker keeps what it was given.
+    h = History({"orders": fifo(dead_letter=False)}, ["ordered-per-group"])
+    for id, entry in (("a", 1), ("b", 0)):
+        h.send(id, at=1, group="g", call="call-1", entry=entry)
+    h.take("b", at=3, group="g")
+    h.take("a", at=4, group="g")
+    h.drained(at=9)
+    assert counts(verdict_of(h, tmp_path)) == {}

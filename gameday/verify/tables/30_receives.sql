@@ -1,7 +1,7 @@
 -- One row per `received`. `copy`: on a queue the broker's id of the message, on a stream its place in its partition.
 -- `contradicts`: by the declared clocks it was received before it was intended.
--- On a queue it is a hold, whose two ends are here as no extension moved them (45_holds.sql has the extensions);
--- `told_end_ns` is the earliest end by the times as they were told, whatever the clocks' error.
+-- On a queue it is a hold. `ends`: its two ends as no extension moved them (45_holds.sql has the extensions). The earliest
+-- is the later of two moments on the clocks of two writers: by the call's start, and by the message's first intent.
 
 CREATE TABLE rx AS
 SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
@@ -11,12 +11,11 @@ SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
        r.replay, coalesce(record_before(r.at_ns, r.file, r.line, m.first_intended.ns, m.first_intended.file, m.first_intended.line),
                 false) AS contradicts,
        CASE WHEN u.kind = 'queue'
-            THEN greatest(r.started_ns, m.intended_ns - clock_error()) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
-       END AS earliest_end_ns,
-       CASE WHEN u.kind = 'queue'
-            THEN greatest(r.started_ns, m.intended_ns) + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick()
-       END AS told_end_ns,
-       CASE WHEN u.kind = 'queue' THEN r.at_ns + coalesce(ns(r.hidden_s), u.visibility_ns) END AS latest_end_ns
+            THEN {'started': r.started_ns + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick(),
+                  'intended': m.first_intended.ns + coalesce(ns(r.hidden_s), u.visibility_ns) - broker_tick(),
+                  'intended_file': m.first_intended.file,
+                  'latest': r.at_ns + coalesce(ns(r.hidden_s), u.visibility_ns)}
+       END AS ends
 FROM raw r
 JOIN subs u ON u.s = r.s
 LEFT JOIN messages m ON m.id = r.id

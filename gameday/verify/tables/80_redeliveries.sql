@@ -18,8 +18,8 @@ SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s WHERE u.kind = 'queue' AND u
 CREATE TABLE followed AS
 WITH held AS (
     SELECT r.line, r.at_ns, r.file, r.s, r.id, r.copy, h.file AS hold_file, h.batch AS hold_batch,
-           earliest_end(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file) AS earliest_ns,
-           earliest_end(h.told_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file) AS told_ns
+           earliest_end(h.ends, e.extends, h.file, r.at_ns, r.file) AS earliest_ns,
+           told_end(h.ends, e.extends, h.file, r.at_ns, r.file) AS told_ns
     FROM came_again r
     JOIN came_again h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
         AND NOT coalesce(before(r.at_ns, r.file, h.started_ns, h.file), false)
@@ -47,7 +47,7 @@ WITH twice AS (
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
     WHERE r.uncounted AND before(h.at_ns, h.file, r.started_ns, r.file)
       AND before(r.at_ns, r.file,
-                 earliest_end(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, r.at_ns, r.file), h.file)
+                 earliest_end(h.ends, e.extends, h.file, r.at_ns, r.file), h.file)
       AND NOT EXISTS (
           SELECT 1 FROM settles c
           WHERE c.s = r.s AND c.id = r.id AND c.action = 'release' AND c.may_work AND of_copy(c.broker_id, r.copy)
@@ -64,7 +64,7 @@ WITH twice AS (
     JOIN settles d ON d.s = h.s AND d.id = h.id AND d.batch = h.batch AND d.action = 'delete' AND d.ok
         AND of_copy(d.broker_id, h.copy)
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
-    WHERE d.answered_ns < earliest_end(h.earliest_end_ns, h.latest_end_ns, e.extends, h.file, d.began_ns, d.file)
+    WHERE d.answered_ns < earliest_end(h.ends, e.extends, h.file, d.began_ns, d.file)
     GROUP BY h.s, h.id, h.copy, d.file
 ), deleted AS (
     SELECT r.line

@@ -12,6 +12,14 @@ WITH elsewhere AS (
 ), heard AS (
     -- Each writer's first receive of a copy: what follows it in that writer's own file is later for certain.
     SELECT s, id, copy, file, min({'at_ns': at_ns, 'line': line}) AS first FROM rx GROUP BY s, id, copy, file
+), called AS (
+    -- Each writer's last call that received a copy again: what precedes it in that writer's own file was before it.
+    SELECT r.s, r.id, r.copy, r.file, max(r.started_ns) AS last_ns
+    FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
+    WHERE r.started_ns IS NOT NULL
+      AND (p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns, p.first_redrive.file,
+                                                    p.first_redrive.line))
+    GROUP BY r.s, r.id, r.copy, r.file
 ), waited AS (
     SELECT p.s, p.id, p.first_delete, NULL AS copy_number, p.dead_letter AS needs_look, p.looked_ns,
            h.first.at_ns AS from_ns, h.file AS from_file, h.first.line AS from_line,
@@ -22,16 +30,12 @@ WITH elsewhere AS (
       AND p.first_redrive IS NULL
     UNION ALL
     SELECT p.s, p.id, p.first_delete, r.number, false, p.looked_ns,
-           h.first.at_ns, h.file, h.first.line, r.last.at_ns, r.last.file
-    FROM (SELECT r.s, r.id, r.copy, max(r.number) AS number,
-                 min({'at_ns': r.at_ns, 'file': r.file, 'line': r.line}) AS first,
-                 max({'at_ns': r.started_ns, 'file': r.file}) FILTER (
-                     r.started_ns IS NOT NULL AND (p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns,
-                                                              p.first_redrive.file, p.first_redrive.line))) AS last
-          FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
-          GROUP BY r.s, r.id, r.copy) r
+           h.first.at_ns, h.file, h.first.line, c.last_ns, c.file
+    FROM (SELECT s, id, copy, max(number) AS number, min({'at_ns': at_ns, 'file': file, 'line': line}) AS first
+          FROM repeated GROUP BY s, id, copy) r
     JOIN pairs p ON p.s = r.s AND p.id = r.id
     JOIN heard h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND (clock_error() > 0 OR h.file = r.first.file)
+    JOIN called c ON c.s = r.s AND c.id = r.id AND c.copy = r.copy
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
 SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call, p.last_entry,

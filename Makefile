@@ -23,7 +23,7 @@ SIMULATION ?= 1000:21000
 soak: $(VENV)/.dev ## Run the long tests: random histories and simulated runs by the thousand, and every scenario
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
 	@$(VENV)/bin/python -m tests.simulation --seeds $(SIMULATION)
-	@$(VENV)/bin/python -m gameday.run.rehearsal --target=memory
+	@$(VENV)/bin/python -m gameday.run.rehearsal --target memory
 
 check: $(VENV)/.dev ## What CI runs: linters, types, tests
 	@$(VENV)/bin/ruff check .

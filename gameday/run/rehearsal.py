@@ -23,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from gameday.watch.live import differences
 from gameday.watch.observer import Observer
 
 _COMMAND = python("-c", "from gameday.cli import main; main()", "run")
+_PASSED_ON = {"--target": "where to run", "--endpoint-url": "the endpoint of --target", "--seed": "of every scenario"}
 
 
 def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:
@@ -63,7 +65,7 @@ class Refused(Exception):
     """The target cannot do what the scenario asks for; the message says what."""
 
 
-def rehearse(name: str, arguments: list[str], directory: Path) -> list[str]:
+def rehearse(name: str, arguments: Sequence[str], directory: Path) -> list[str]:
     """Run it once; what surprised, if anything. Errors: Refused."""
     expect = scenario.load(scenario.find(name)).expect
     if expect is None:
@@ -82,21 +84,42 @@ def rehearse(name: str, arguments: list[str], directory: Path) -> list[str]:
     return surprises(expect, verdict) + differences(observer.live.counts, verdict["anomalies"])
 
 
-def main() -> int:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a rehearsal is to run: names of scenarios, how often each, and what `gameday run` is told besides."""
+
+    names: tuple[str, ...]
+    times: int
+    arguments: tuple[str, ...]
+
+
+def asked(words: Sequence[str]) -> Asked:
     parser = argparse.ArgumentParser(
         prog="python -m gameday.run.rehearsal", description="Run scenarios; check verdicts."
     )
     parser.add_argument("names", nargs="*", metavar="SCENARIO", help="default: all of scenarios/")
-    parser.add_argument("--times", type=int, default=1)
-    chosen, arguments = parser.parse_known_args()
+    parser.add_argument("--times", type=int, default=1, help="how often each; 1 unless told")
+    for option, meaning in _PASSED_ON.items():
+        parser.add_argument(option, dest=option, help=f"{meaning}, as of `gameday run`")
+    chosen = vars(parser.parse_args(words))
+    told = [(option, chosen[option]) for option in _PASSED_ON if chosen[option] is not None]
+    return Asked(
+        names=tuple(chosen["names"] or scenario.names()),
+        times=chosen["times"],
+        arguments=tuple(word for pair in told for word in pair),
+    )
+
+
+def main() -> int:
+    chosen = asked(sys.argv[1:])
     runs = Path(tempfile.mkdtemp(prefix="gameday-rehearsal-"))
     surprised = ran = 0
-    for name in chosen.names or scenario.names():
+    for name in chosen.names:
         for turn in range(1, chosen.times + 1):
             directory = runs / f"{name}-{turn}"
             began = time.monotonic()
             try:
-                found = rehearse(name, arguments, directory)
+                found = rehearse(name, chosen.arguments, directory)
             except UsageError as error:
                 print(error, file=sys.stderr)
                 return error.exit_code

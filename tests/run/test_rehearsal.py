@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gameday.run.rehearsal import Refused, rehearse, surprises
+from gameday.run.rehearsal import Asked, Refused, asked, rehearse, surprises
 from gameday.scenario.model import ExpectSpec
 
 
@@ -52,6 +52,13 @@ def test_a_scenario_that_should_hold_holds_in_every_claim() -> None:
         "the verdict is unknown, not holds",
         "no-loss is unknown: no traffic",
     ]
+
+
+def test_what_an_option_takes_is_no_scenario() -> None:
+    assert asked(["--target", "memory", "quick", "--times", "3", "--seed", "7"]) == Asked(
+        names=("quick",), times=3, arguments=("--target", "memory", "--seed", "7")
+    )
+    assert len(asked(["--target", "memory"]).names) > 30
 
 
 @pytest.mark.live

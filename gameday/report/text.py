@@ -32,6 +32,7 @@ _EXPLAINED_MOST = 4
 _PLAIN_WIDTH = 132
 _WHY_MOST = 4
 _DAMAGES_MOST = 10
+_SIDES = {"counted": "this is counted", "other": "held against this"}
 # What a line of a timeline shows of a record, besides its event, time and writer.
 _DETAILS = (
     "subscription",
@@ -218,7 +219,8 @@ def _line(event: Mapping[str, Any], subscription: str | None) -> tuple[str, str,
     details = " ".join(f"{key}={_shown(value)}" for key, value in told.items())
     # The records of the message that it suffered from stand among its own.
     whose = f"{event['id']}: " if "id" in event else ""
-    return event["event"], event.get("consumer") or event.get("producer") or "", whose + details
+    side = f"  ◂ {_SIDES[event['side']]}" if "side" in event else ""
+    return event["event"], event.get("consumer") or event.get("producer") or "", whose + details + side
 
 
 def _damage(damage: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +49,11 @@ class _Fault:
 
 # Of each anomaly the first few messages that show it, one of each note before a second one.
 _FOUND = f"""
-SELECT run, anomaly, s, id, note, other, other_s FROM (
+SELECT run, anomaly, s, id, note, other, other_s, line, other_line FROM (
     SELECT *, row_number() OVER (PARTITION BY run, anomaly ORDER BY turn, id, s, note) AS nth FROM (
         SELECT *, row_number() OVER (PARTITION BY run, anomaly, note ORDER BY id, s) AS turn
-        FROM (SELECT run, anomaly, s, id, note, min(other) AS other, min(other_s) AS other_s
+        FROM (SELECT run, anomaly, s, id, note, min(other) AS other, min(other_s) AS other_s, min(line) AS line,
+                     arg_min(other_line, line) AS other_line
               FROM found WHERE n > 0 GROUP BY ALL)))
 WHERE nth <= {MOST} ORDER BY anomaly, nth
 """
@@ -63,8 +65,16 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     if anomaly == "vacuous":
         return [{"reason": note} for _, _, note, *_ in rows]
     return [
-        _example(loaded, anomaly, s, id, note, None if other is None else (other, other_s))
-        for s, id, note, other, other_s in rows
+        _example(
+            loaded,
+            anomaly,
+            s,
+            id,
+            note,
+            None if other is None else (other, other_s),
+            {at: side for side, at in (("counted", line), ("other", other_line)) if at is not None},
+        )
+        for s, id, note, other, other_s, line, other_line in rows
     ]
 
 
@@ -81,13 +91,21 @@ def noted(loaded: Loaded) -> dict[str, dict[str, Any]]:
 
 
 def _example(
-    loaded: Loaded, anomaly: str, s: str | None, id: str, note: str | None, other: tuple[str, str] | None
+    loaded: Loaded,
+    anomaly: str,
+    s: str | None,
+    id: str,
+    note: str | None,
+    other: tuple[str, str] | None,
+    sides: Mapping[int, str],
 ) -> dict[str, Any]:
     """`other`: the message that it suffered from, if that is another one, and its subscription. Its records stand among
-    those of the message, each with the id that it is of."""
-    events = _events(loaded, id)
+    those of the message, each with the id that it is of. `sides`: lines of records whose side is to be told."""
+    events = _events(loaded, id, sides)
     across = (
-        [] if other is None or other[0] == id else [{"id": other[0]} | event for event in _events(loaded, other[0])]
+        []
+        if other is None or other[0] == id
+        else [{"id": other[0]} | event for event in _events(loaded, other[0], sides)]
     )
     # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
     others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()
@@ -122,16 +140,17 @@ def _moment(event: dict[str, Any]) -> int:
     return at
 
 
-def _events(loaded: Loaded, id: str) -> list[dict[str, Any]]:
-    """Every record of the message, in the order of time."""
+def _events(loaded: Loaded, id: str, sides: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Every record of the message, in the order of time; with its `side` where that is told."""
     columns = ", ".join(column for _, column in _SHOWN)
     rows = loaded.db.execute(
-        f"SELECT event, at_ns, {columns} FROM raw WHERE id = ? ORDER BY at_ns, file, line", [id]
+        f"SELECT line, event, at_ns, {columns} FROM raw WHERE id = ? ORDER BY at_ns, file, line", [id]
     ).fetchall()
     return [
-        {"event": row[0], "at": row[1]}
-        | {field: value for (field, _), value in zip(_SHOWN, row[2:], strict=True) if value is not None}
-        for row in rows
+        {"event": event, "at": at}
+        | ({"side": sides[line]} if line in sides else {})
+        | {field: value for (field, _), value in zip(_SHOWN, told, strict=True) if value is not None}
+        for line, event, at, *told in rows
     ]
 
 
@@ -139,8 +158,10 @@ def _cut(timeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(timeline) <= _MOST_EVENTS:
         return timeline
     half = _MOST_EVENTS // 2
-    left_out = {"event": f"… {len(timeline) - 2 * half} more …", "at": timeline[half]["at"]}
-    return [*timeline[:half], left_out, *timeline[-half:]]
+    middle = timeline[half:-half]
+    shown = [event for event in middle if "side" in event]
+    left_out = {"event": f"… {len(middle) - len(shown)} more …", "at": middle[0]["at"]}
+    return [*timeline[:half], left_out, *shown, *timeline[-half:]]
 
 
 def _consumers(loaded: Loaded, s: str | None) -> set[str]:

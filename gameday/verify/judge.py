@@ -163,7 +163,7 @@ def _find(tables: Tables, tell: Progress) -> dict[str, str]:
     db, failed = tables.db, {}
     db.execute(
         "CREATE TABLE rows_found (anomaly VARCHAR, s VARCHAR, id VARCHAR, n BIGINT, note VARCHAR, other VARCHAR, "
-        "other_s VARCHAR)"
+        "other_s VARCHAR, line BIGINT, other_line BIGINT)"
     )
     for name, check in CHECKS.items():
         tell(f"checking {name}")
@@ -174,7 +174,7 @@ def _find(tables: Tables, tell: Progress) -> dict[str, str]:
     # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     db.execute(
         "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note, "
-        "f.other, coalesce(f.other_s, f.s) AS other_s "
+        "f.other, coalesce(f.other_s, f.s) AS other_s, f.line, f.other_line "
         "FROM rows_found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON f.s IS NULL AND m.id = f.id "
         "LEFT JOIN runs r ON f.s IS NULL AND r.tag = f.id"
     )

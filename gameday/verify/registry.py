@@ -1,8 +1,10 @@
 """Every check by the name of the anomaly that it finds: the files of `checks/`, and nothing else. Adding one is a file.
 
-A check is a query over the tables of `gameday/verify/tables/`. It gives rows (s, id, n, note, other, other_s):
-subscription, message, how many it counts there, a word that a claim may ask about; and the message that it suffered
-from, with its subscription where that is another one. The last two may be left out. Its file opens with one comment,
+A check is a query over the tables of `gameday/verify/tables/`. It gives rows (s, id, n, note, other, other_s, line,
+other_line): subscription, message, how many it counts there, a word that a claim may ask about; the message that it
+suffered from, with its subscription where that is another one; and the `line` of the first record that it counts, with
+that of the record that this one suffered from (the copy before, the hold that was still on). The last four may be left
+out. Its file opens with one comment,
 which is what it finds. One that ends with "legal" finds what AWS may do: it is counted and explained, and violates
 nothing by itself. Which claims an anomaly violates stands with the claims (gameday/verify/claims.py).
 """

@@ -3,7 +3,8 @@
 -- `note`: whether the copy before it was enqueued within the deduplication window ('within', 'outside'), or that nobody
 -- can tell ('unknown'; so too, counting nothing, where a receive names no copy).
 WITH copies AS (
-    SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, u.deduplicates, u.dedup_window_ns
+    SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, arg_min(x.line, x.at_ns) AS line,
+           u.deduplicates, u.dedup_window_ns
     FROM rx x
     JOIN subs u ON u.s = x.s
     JOIN pairs p ON p.s = x.s AND p.id = x.id
@@ -13,6 +14,7 @@ WITH copies AS (
     GROUP BY ALL
 ), several AS (
     SELECT *, row_number() OVER w AS nth, lag(enqueued_ns) OVER w AS before_ns,
+           lag(line) OVER w AS other_line,
            bool_or(enqueued_ns IS NULL) OVER (PARTITION BY s, id) AS untold
     FROM (SELECT * FROM copies QUALIFY count(*) OVER (PARTITION BY s, id) > 1)
     WINDOW w AS (PARTITION BY s, id ORDER BY enqueued_ns, copy)
@@ -21,7 +23,7 @@ SELECT s, id, 1 AS n,
        CASE WHEN NOT deduplicates THEN 'within'
             WHEN enqueued_ns IS NULL OR before_ns IS NULL THEN 'unknown'
             WHEN enqueued_ns - before_ns < dedup_window_ns THEN 'within'
-            ELSE 'outside' END AS note
+            ELSE 'outside' END AS note, line, other_line
 FROM several WHERE nth > 1
 UNION ALL
-SELECT s, id, 0, 'unknown' FROM rx WHERE replay IS NULL GROUP BY s, id HAVING count(*) > 1 AND bool_or(copy = '');
+SELECT s, id, 0, 'unknown', NULL, NULL FROM rx WHERE replay IS NULL GROUP BY s, id HAVING count(*) > 1 AND bool_or(copy = '');

@@ -1,6 +1,6 @@
 -- deleted by a consumer whose visibility timeout for it had run out before; one per delete
 WITH ended AS (
-    SELECT d.line, d.s, d.id, d.began_ns, d.file AS delete_file, x.file,
+    SELECT d.line, d.s, d.id, d.began_ns, d.file AS delete_file, x.file, x.line AS hold_line,
            latest_end(x.ends, e.extends, x.file, d.began_ns, d.file) AS latest_ns
     FROM settles d
     JOIN rx x ON x.id = d.id AND x.s = d.s AND x.batch = d.batch AND of_copy(d.broker_id, x.copy)
@@ -8,7 +8,7 @@ WITH ended AS (
         ON e.id = d.id AND e.s = d.s AND e.batch = d.batch AND of_copy(e.broker_id, x.copy)
     WHERE d.action = 'delete'
 )
-SELECT s, id, count(*) AS n, NULL AS note
-FROM (SELECT s, id, line FROM ended
+SELECT s, id, count(*) AS n, NULL AS note, min(line) AS line, arg_min(hold_line, line) AS other_line
+FROM (SELECT s, id, line, min(hold_line) AS hold_line FROM ended
       GROUP BY s, id, line HAVING bool_and(coalesce(before(latest_ns, file, began_ns, delete_file), false)))
 GROUP BY s, id;

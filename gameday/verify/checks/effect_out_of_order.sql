@@ -5,7 +5,7 @@ WITH elsewhere AS (
     SELECT h.s, h.id, min(h.at_ns) AS at_ns
     FROM (SELECT s, id, file, started_ns AS at_ns FROM effect_records WHERE outcome = 'applied'
           UNION ALL SELECT s, id, file, at_ns FROM unhandled) h
-    JOIN pairs p ON p.s = h.s AND p.id = h.id AND h.file <> least(p.first_apply_began, p.first_unhandled).file
+    JOIN pairs p ON p.s = h.s AND p.id = h.id AND h.file <> least(p.effects.first_began, p.effects.first_unhandled).file
     WHERE clock_error() > 0 GROUP BY h.s, h.id
 ), called_elsewhere AS (
     -- Another writer's call that received it may by its clock have been the first to begin.
@@ -16,12 +16,12 @@ WITH elsewhere AS (
     SELECT p.s, p.id, f.any_ns, f.same_line,
            NOT p.dead_letter OR coalesce(f.any_ns + clock_error() < p.looked_ns, false)
            -- An unanswered attempt of it may have stored another copy, which nobody saw die.
-           OR (NOT p.unsure AND (coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false)
+           OR (NOT p.sent.unsure AND (coalesce(f.any_ns + clock_error() < p.first_call.at_ns, false)
                                  OR (coalesce(f.same_ns < p.first_call.at_ns, false)
                                      AND p.first_call.file = p.handling.file
                                      AND coalesce(f.same_ns + clock_error() < c.at_ns, true)))) AS blamed
     FROM followers f
-    JOIN (SELECT *, least(first_apply_began, first_unhandled) AS handling FROM pairs) p ON p.s = f.s AND p.id = f.id
+    JOIN (SELECT *, least(effects.first_began, effects.first_unhandled) AS handling FROM pairs) p ON p.s = f.s AND p.id = f.id
     LEFT JOIN elsewhere e ON e.s = f.s AND e.id = f.id
     LEFT JOIN called_elsewhere c ON c.s = f.s AND c.id = f.id
     WHERE f.asks = 'applied' AND NOT p.ever_dead AND p.first_redrive IS NULL AND p.applied > 0

@@ -10,7 +10,7 @@ WITH elsewhere AS (
            NOT (p.ever_dead OR p.first_redrive IS NOT NULL
                 OR (p.dead_letter AND NOT coalesce(f.any_ns + clock_error() < p.looked_ns, false)))
            -- An unanswered attempt of it may have stored another copy, which nobody saw die.
-           OR (NOT p.unsure AND coalesce(f.any_ns + clock_error() < p.first_call.at_ns
+           OR (NOT p.sent.unsure AND coalesce(f.any_ns + clock_error() < p.first_call.at_ns
                         OR (f.same_ns < p.first_call.at_ns AND p.first_call.file = p.first.file), false)
                AND (p.first_redrive IS NULL
                     OR record_before(p.first.at_ns, p.first.file, p.first.line, p.first_redrive.at_ns,

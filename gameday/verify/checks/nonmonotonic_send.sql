@@ -2,7 +2,7 @@
 -- and the service numbered b first; one per message, by the number of its answer
 WITH sends AS (
     -- Once for each ordered subscription that expects it: two that share none may have gone to different services.
-    SELECT m.id, m.producer, m.grp, m.seq, m.began, p.ended, m.number, m.number_max, m.unsure,
+    SELECT m.id, m.producer, m.grp, m.seq, m.began, p.sent.ended, m.number, m.number_max, m.unsure,
            p.kind = 'stream' AS stream, p.s || '/' || CASE p.kind WHEN 'stream' THEN m.number_part ELSE '' END AS part, p.s
     FROM messages m JOIN pairs p ON p.id = m.id
     WHERE m.status = 'acked' AND m.number IS NOT NULL AND m.grp IS NOT NULL AND m.producer IS NOT NULL

@@ -4,11 +4,13 @@
 -- `unknown_effect`: nobody knows.
 -- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
 -- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
--- `number`, `part`: the smallest broker number under which it was received before any redrive, and its partition. Copies
--- in several partitions are not told apart by their numbers: there it is the copy in the ancestor of all the others.
--- `only_part`: the one partition of a stream that its receives and answers name; on a queue always ''.
-
--- `ended`: when its last attempt had ended for certain, by the clock of any file in which its producer began another.
+-- `sent`: its place in the order as its sends tell it (20_messages.sql). `ended`: when its last attempt had ended for
+-- certain, by the clock of any file in which its producer began another.
+-- `stored`: its place as its receives tell it. `number`, `part`: the smallest broker number under which it was received
+-- before any redrive, and its partition. Copies in several partitions are not told apart by their numbers: there it is
+-- the copy in the ancestor of all the others. `only_part`: the one partition of a stream that its receives and answers
+-- name; on a queue always ''.
+-- `effects`: what the records say of them, beside `applied`. `first_unhandled`: its first receive without one.
 
 CREATE TABLE pairs AS
 WITH wandering AS (
@@ -77,28 +79,28 @@ SELECT p.id, p.s, u.run,
        coalesce(list_contains(m.expect, p.s), false) AS expected,
        coalesce(m.status, 'unknown') AS status, coalesce(m.status = 'acked', false) AS acked,
        coalesce(m.poison, false) AS poison, m.due_ns, m.intended_ns,
-       m.producer, m.grp, m.seq, m.began,
-       CASE WHEN w.producer IS NULL OR m.ended IS NULL THEN m.ended
-            ELSE {'ns': m.ended.ns + clock_error(), 'line': 9223372036854775807} END AS ended,
-       m.first_intended.file AS intended_file,
-       coalesce(m.unsure, false) AS unsure, m.number AS sent_number, m.number_part AS sent_part, m.one_call, m.first_entry, m.last_entry,
+       m.grp, m.first_intended.file AS intended_file,
+       {'producer': m.producer, 'seq': m.seq, 'began': m.began,
+        'ended': CASE WHEN w.producer IS NULL OR m.ended IS NULL THEN m.ended
+                      ELSE {'ns': m.ended.ns + clock_error(), 'line': 9223372036854775807} END,
+        'number': m.number, 'part': m.number_part, 'unsure': coalesce(m.unsure, false),
+        'one_call': m.one_call, 'first_entry': m.first_entry, 'last_entry': m.last_entry} AS sent,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        coalesce(g.first_hand, false) AS first_hand,
        g.first, g.last, g.first_call,
-       CASE WHEN u.kind = 'stream' AND g.least_part <> g.greatest_part THEN f.number ELSE g.stored.number END AS number,
-       CASE WHEN u.kind <> 'stream' THEN ''
-            WHEN g.least_part <> g.greatest_part THEN f.part ELSE g.stored.part END AS part,
-       CASE WHEN u.kind <> 'stream' THEN ''
-            WHEN least(g.least_part, m.number_part) = greatest(g.greatest_part, m.number_part)
-            THEN least(g.least_part, m.number_part) END AS only_part,
+       {'number': CASE WHEN u.kind = 'stream' AND g.least_part <> g.greatest_part THEN f.number ELSE g.stored.number END,
+        'part': CASE WHEN u.kind <> 'stream' THEN ''
+                     WHEN g.least_part <> g.greatest_part THEN f.part ELSE g.stored.part END,
+        'only_part': CASE WHEN u.kind <> 'stream' THEN ''
+                          WHEN least(g.least_part, m.number_part) = greatest(g.greatest_part, m.number_part)
+                          THEN least(g.least_part, m.number_part) END} AS stored,
        coalesce(d.dead, false) AS dead, coalesce(d.surely_dead, false) AS surely_dead, d.id IS NOT NULL AS ever_dead,
        r.first_redrive, r.last_redrive,
        del.first_delete, coalesce(del.deleted, false) AS deleted,
        CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) ELSE coalesce(h.applied, 0) END AS applied,
-       b.s IS NOT NULL AS read_back,
-       coalesce(h.applied, 0) AS applied_records, coalesce(h.failed, 0) AS failures,
-       h.first_applied, h.first_apply_began, o.first_unhandled,
        b.s IS NULL AND o.id IS NOT NULL AS unknown_effect,
+       {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0),
+        'first_applied': h.first_applied, 'first_began': h.first_apply_began, 'first_unhandled': o.first_unhandled} AS effects,
        u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates,
        z.drained, z.looked, z.looked_ns
 FROM everyone p

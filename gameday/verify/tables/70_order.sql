@@ -15,9 +15,9 @@
 
 CREATE TABLE moments AS
 WITH ordered AS (
-    SELECT s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked,
-           first, last, received, expected, dead, surely_dead, dead_letter, looked_ns, applied, applied_records,
-           first_applied, least(first_apply_began, first_unhandled).file AS handling_file
+    SELECT s, id, grp, kind, acked, sent, stored,
+           first, last, received, expected, dead, surely_dead, dead_letter, looked_ns, applied, effects,
+           least(effects.first_began, effects.first_unhandled).file AS handling_file
     FROM pairs WHERE ordered_by IS NOT NULL AND grp IS NOT NULL
 ), gaps AS (
     SELECT DISTINCT s, grp FROM ordered SEMI JOIN missing USING (s, id)
@@ -25,18 +25,18 @@ WITH ordered AS (
     SELECT DISTINCT s, grp FROM ordered WHERE dead
 )
 -- Who was received first, of all that were or should have been.
-SELECT 'received' AS asks, s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked,
+SELECT 'received' AS asks, s, id, grp, kind, acked, sent, stored,
        first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
 FROM ordered WHERE received OR expected
 UNION ALL
 -- Whose effect was applied first.
-SELECT 'applied', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked,
-       first_applied.at_ns, first_applied.line, first_applied.file, handling_file
-FROM ordered WHERE applied_records > 0
+SELECT 'applied', s, id, grp, kind, acked, sent, stored,
+       effects.first_applied.at_ns, effects.first_applied.line, effects.first_applied.file, handling_file
+FROM ordered WHERE effects.applied > 0
 UNION ALL
 -- Who was received last, in each file, before those of its group that died. Times are turned round, so that "the
 -- smallest after it" is the last.
-SELECT 'received last', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.first_entry, p.last_entry, p.kind, p.unsure, p.acked,
+SELECT 'received last', p.s, p.id, p.grp, p.kind, p.acked, p.sent, p.stored,
        -l.at_ns, -l.line, l.file, CASE WHEN p.surely_dead AND l.file = p.last.file THEN l.file END
 FROM ordered p
 JOIN (SELECT s, id, file, max(at_ns) AS at_ns, max(line) AS line FROM rx GROUP BY s, id, file) l
@@ -45,7 +45,7 @@ SEMI JOIN dying d ON d.s = p.s AND d.grp = p.grp
 UNION ALL
 -- Whether anything that was received stands after a message that is missing; where there are dead letters it proves
 -- something only when they were looked at later: until then the missing one may be among them.
-SELECT 'missing', p.s, p.id, p.grp, p.producer, p.seq, p.number, p.part, p.only_part, p.sent_number, p.sent_part, p.began, p.ended, p.one_call, p.first_entry, p.last_entry, p.kind, p.unsure, p.acked,
+SELECT 'missing', p.s, p.id, p.grp, p.kind, p.acked, p.sent, p.stored,
        CASE WHEN p.received AND (NOT p.dead_letter OR p.kind = 'stream'
                                  OR coalesce(p.first.at_ns + clock_error() < p.looked_ns, false)) THEN 0 END AS ns,
        CASE WHEN ns = 0 THEN p.first.line END, 0, CASE WHEN m.id IS NOT NULL THEN 0 END
@@ -54,7 +54,7 @@ SEMI JOIN gaps g ON g.s = p.s AND g.grp = p.grp
 LEFT JOIN missing m ON m.s = p.s AND m.id = p.id
 UNION ALL
 -- Whose effect stands, for what an order claim has looked at: any message may stand before them.
-SELECT 'stands', s, id, grp, producer, seq, number, part, only_part, sent_number, sent_part, began, ended, one_call, first_entry, last_entry, kind, unsure, acked, 0, 0, 0, CASE WHEN applied > 0 THEN 0 END
+SELECT 'stands', s, id, grp, kind, acked, sent, stored, 0, 0, 0, CASE WHEN applied > 0 THEN 0 END
 FROM ordered WHERE received OR expected;
 
 CREATE TABLE followers AS
@@ -69,40 +69,42 @@ WITH base AS MATERIALIZED (
     UNION ALL
     SELECT * REPLACE (NULL AS asks_file) FROM base WHERE asks_file IS NOT NULL AND file <> asks_file
 ), lacking AS (
-    SELECT asks, s, grp, bool_or(sent_number IS NULL) AS rule_3
-    FROM base GROUP BY asks, s, grp HAVING bool_or(number IS NULL)
+    SELECT asks, s, grp, bool_or(sent.number IS NULL) AS rule_3
+    FROM base GROUP BY asks, s, grp HAVING bool_or(stored.number IS NULL)
 ), rule_1 AS (
     SELECT asks, s, id, asks_file, min(ns) OVER later AS any_ns,
            min(ns) OVER later_here AS same_ns, min(line) OVER later_here AS same_line
-    FROM every WHERE number IS NOT NULL
-    WINDOW later AS (PARTITION BY asks, s, grp, part ORDER BY number
+    FROM every WHERE stored.number IS NOT NULL
+    WINDOW later AS (PARTITION BY asks, s, grp, stored.part ORDER BY stored.number
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
-           later_here AS (PARTITION BY asks, s, grp, part, file ORDER BY number
+           later_here AS (PARTITION BY asks, s, grp, stored.part, file ORDER BY stored.number
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), rule_2 AS (
     SELECT asks, s, id, asks_file,
-           CASE WHEN number IS NULL THEN min(ns) FILTER (NOT unsure) OVER later
-                ELSE min(ns) FILTER (NOT unsure AND number IS NULL) OVER later END AS any_ns,
-           CASE WHEN number IS NULL THEN min(ns) FILTER (NOT unsure) OVER later_here
-                ELSE min(ns) FILTER (NOT unsure AND number IS NULL) OVER later_here END AS same_ns,
-           CASE WHEN number IS NULL THEN min(line) FILTER (NOT unsure) OVER later_here
-                ELSE min(line) FILTER (NOT unsure AND number IS NULL) OVER later_here END AS same_line
+           CASE WHEN stored.number IS NULL THEN min(ns) FILTER (NOT sent.unsure) OVER later
+                ELSE min(ns) FILTER (NOT sent.unsure AND stored.number IS NULL) OVER later END AS any_ns,
+           CASE WHEN stored.number IS NULL THEN min(ns) FILTER (NOT sent.unsure) OVER later_here
+                ELSE min(ns) FILTER (NOT sent.unsure AND stored.number IS NULL) OVER later_here END AS same_ns,
+           CASE WHEN stored.number IS NULL THEN min(line) FILTER (NOT sent.unsure) OVER later_here
+                ELSE min(line) FILTER (NOT sent.unsure AND stored.number IS NULL) OVER later_here END AS same_line
     FROM every SEMI JOIN lacking ON lacking.asks = every.asks AND lacking.s = every.s AND lacking.grp = every.grp
-    WHERE sent_number IS NOT NULL
-    WINDOW later AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent_part END ORDER BY sent_number
+    WHERE sent.number IS NOT NULL
+    WINDOW later AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent.part END ORDER BY sent.number
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING),
-           later_here AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent_part END, file ORDER BY sent_number
+           later_here AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent.part END, file ORDER BY sent.number
                           GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
 ), unnumbered AS MATERIALIZED (
-    SELECT e.*, e.number IS NOT NULL AS has_1, e.sent_number IS NOT NULL AS has_2, e.only_part AS lineage
+    SELECT e.asks, e.s, e.id, e.grp, e.kind, e.acked, e.asks_file, e.ns, e.line, e.file, e.sent.producer, e.sent.seq, e.sent.began,
+           e.sent.ended, e.sent.one_call, e.sent.first_entry, e.sent.last_entry, e.stored.number IS NOT NULL AS has_1,
+           e.sent.number IS NOT NULL AS has_2, e.stored.only_part AS lineage
     FROM every e SEMI JOIN (SELECT * FROM lacking WHERE rule_3) l ON l.asks = e.asks AND l.s = e.s AND l.grp = e.grp
-    WHERE e.producer IS NOT NULL AND e.seq IS NOT NULL AND e.only_part IS NOT NULL
+    WHERE e.sent.producer IS NOT NULL AND e.sent.seq IS NOT NULL AND e.stored.only_part IS NOT NULL
 ), in_lineage AS MATERIALIZED (
     -- Each in the lineage of its partition and, as one that may follow, in that of each ancestor.
     SELECT * FROM unnumbered
     UNION ALL
     SELECT e.* REPLACE (NULL AS asks_file, d.ancestor AS lineage)
-    FROM unnumbered e JOIN descendants d ON d.s = e.s AND d.descendant = e.only_part
+    FROM unnumbered e JOIN descendants d ON d.s = e.s AND d.descendant = e.lineage
     WHERE e.kind = 'stream' AND e.ns IS NOT NULL
 ), crooked AS (
     -- Producers that did not send in the order of `seq`: only there does "began later" not mean "seq is higher".
@@ -162,26 +164,26 @@ WITH base AS MATERIALIZED (
 ), lineage_1 AS (
     -- What the descendants of a partition offer: by the partition received from (rule 1), by that sent to (rule 2).
     SELECT e.asks, d.s, e.grp, d.ancestor, e.file, min(e.ns) AS ns, min(e.line) AS line
-    FROM descendants d JOIN every e ON e.s = d.s AND e.part = d.descendant
-    WHERE e.ns IS NOT NULL AND e.number IS NOT NULL
+    FROM descendants d JOIN every e ON e.s = d.s AND e.stored.part = d.descendant
+    WHERE e.ns IS NOT NULL AND e.stored.number IS NOT NULL
     GROUP BY ALL
 ), lineage_2 AS (
-    SELECT e.asks, d.s, e.grp, d.ancestor, e.file, e.number IS NOT NULL AS has_1, min(e.ns) AS ns, min(e.line) AS line
-    FROM descendants d JOIN every e ON e.s = d.s AND e.sent_part = d.descendant
-    WHERE e.ns IS NOT NULL AND e.sent_number IS NOT NULL AND NOT e.unsure AND e.kind = 'stream'
+    SELECT e.asks, d.s, e.grp, d.ancestor, e.file, e.stored.number IS NOT NULL AS has_1, min(e.ns) AS ns, min(e.line) AS line
+    FROM descendants d JOIN every e ON e.s = d.s AND e.sent.part = d.descendant
+    WHERE e.ns IS NOT NULL AND e.sent.number IS NOT NULL AND NOT e.sent.unsure AND e.kind = 'stream'
     GROUP BY ALL
 ), ancestors AS (
     SELECT a.asks, a.s, a.id, a.asks_file, l.ns AS any_ns,
            CASE WHEN l.file = a.asks_file THEN l.ns END AS same_ns,
            CASE WHEN l.file = a.asks_file THEN l.line END AS same_line
-    FROM base a JOIN lineage_1 l ON l.asks = a.asks AND l.s = a.s AND l.grp = a.grp AND l.ancestor = a.part
-    WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.number IS NOT NULL
+    FROM base a JOIN lineage_1 l ON l.asks = a.asks AND l.s = a.s AND l.grp = a.grp AND l.ancestor = a.stored.part
+    WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.stored.number IS NOT NULL
     UNION ALL
     SELECT a.asks, a.s, a.id, a.asks_file, l.ns,
            CASE WHEN l.file = a.asks_file THEN l.ns END, CASE WHEN l.file = a.asks_file THEN l.line END
-    FROM base a JOIN lineage_2 l ON l.asks = a.asks AND l.s = a.s AND l.grp = a.grp AND l.ancestor = a.sent_part
-    WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.sent_number IS NOT NULL
-      AND NOT (a.number IS NOT NULL AND l.has_1)
+    FROM base a JOIN lineage_2 l ON l.asks = a.asks AND l.s = a.s AND l.grp = a.grp AND l.ancestor = a.sent.part
+    WHERE a.asks_file IS NOT NULL AND a.kind = 'stream' AND a.sent.number IS NOT NULL
+      AND NOT (a.stored.number IS NOT NULL AND l.has_1)
 )
 SELECT asks, s, id, min(any_ns) AS any_ns, min(same_ns) AS same_ns, min(same_line) AS same_line
 FROM (
@@ -193,58 +195,58 @@ GROUP BY asks, s, id;
 
 CREATE TABLE preceded AS
 WITH base AS MATERIALIZED (
-    SELECT *, number IS NOT NULL AS has_1, sent_number IS NOT NULL AS has_2
+    SELECT *, stored.number IS NOT NULL AS has_1, sent.number IS NOT NULL AS has_2
     FROM moments WHERE asks IN ('received', 'stands')
 ), lacking AS (
-    SELECT asks, s, grp FROM base GROUP BY asks, s, grp HAVING bool_or(number IS NULL)
+    SELECT asks, s, grp FROM base GROUP BY asks, s, grp HAVING bool_or(stored.number IS NULL)
 ), rule_1 AS (
-    SELECT asks, s, id, number > min(number) OVER (PARTITION BY asks, s, grp, part) AS later FROM base WHERE has_1
+    SELECT asks, s, id, stored.number > min(stored.number) OVER (PARTITION BY asks, s, grp, stored.part) AS later FROM base WHERE has_1
 ), rule_2 AS (
     SELECT asks, s, id,
-           NOT unsure AND sent_number > CASE WHEN has_1 THEN min(sent_number) FILTER (NOT has_1) OVER here
-                              ELSE min(sent_number) OVER here END AS later
+           NOT sent.unsure AND sent.number > CASE WHEN has_1 THEN min(sent.number) FILTER (NOT has_1) OVER here
+                              ELSE min(sent.number) OVER here END AS later
     FROM base SEMI JOIN lacking ON lacking.asks = base.asks AND lacking.s = base.s AND lacking.grp = base.grp
     WHERE has_2
-    WINDOW here AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent_part END)
+    WINDOW here AS (PARTITION BY asks, s, grp, CASE kind WHEN 'stream' THEN sent.part END)
 ), in_lineage AS (
     -- Each in the lineage of its partition and, as one that may stand before, in that of each descendant.
-    SELECT b.*, only_part AS lineage, true AS asking
+    SELECT b.*, stored.only_part AS lineage, true AS asking
     FROM base b SEMI JOIN lacking ON lacking.asks = b.asks AND lacking.s = b.s AND lacking.grp = b.grp
-    WHERE producer IS NOT NULL AND seq IS NOT NULL AND only_part IS NOT NULL
+    WHERE sent.producer IS NOT NULL AND sent.seq IS NOT NULL AND stored.only_part IS NOT NULL
     UNION ALL
     SELECT b.*, d.descendant, false
     FROM base b SEMI JOIN lacking ON lacking.asks = b.asks AND lacking.s = b.s AND lacking.grp = b.grp
-    JOIN descendants d ON d.s = b.s AND d.ancestor = b.only_part
-    WHERE producer IS NOT NULL AND seq IS NOT NULL AND kind = 'stream'
+    JOIN descendants d ON d.s = b.s AND d.ancestor = b.stored.only_part
+    WHERE sent.producer IS NOT NULL AND sent.seq IS NOT NULL AND kind = 'stream'
 ), rule_3 AS (
     SELECT asks, s, id, asking AND (
-           began > CASE WHEN has_1 AND has_2 THEN min(ended) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
-                           WHEN has_1 THEN min(ended) FILTER (acked AND NOT has_1) OVER earlier
-                           WHEN has_2 THEN min(ended) FILTER (acked AND NOT has_2) OVER earlier
-                           ELSE min(ended) FILTER (acked) OVER earlier END
-           OR (kind = 'queue' AND one_call IS NOT NULL AND seq >
-               CASE WHEN has_1 AND has_2 THEN min(seq) FILTER (NOT has_1 AND NOT has_2) OVER in_call
-                    WHEN has_1 THEN min(seq) FILTER (NOT has_1) OVER in_call
-                    WHEN has_2 THEN min(seq) FILTER (NOT has_2) OVER in_call
-                    ELSE min(seq) OVER in_call END)) AS later
+           sent.began > CASE WHEN has_1 AND has_2 THEN min(sent.ended) FILTER (acked AND NOT has_1 AND NOT has_2) OVER earlier
+                           WHEN has_1 THEN min(sent.ended) FILTER (acked AND NOT has_1) OVER earlier
+                           WHEN has_2 THEN min(sent.ended) FILTER (acked AND NOT has_2) OVER earlier
+                           ELSE min(sent.ended) FILTER (acked) OVER earlier END
+           OR (kind = 'queue' AND sent.one_call IS NOT NULL AND sent.seq >
+               CASE WHEN has_1 AND has_2 THEN min(sent.seq) FILTER (NOT has_1 AND NOT has_2) OVER in_call
+                    WHEN has_1 THEN min(sent.seq) FILTER (NOT has_1) OVER in_call
+                    WHEN has_2 THEN min(sent.seq) FILTER (NOT has_2) OVER in_call
+                    ELSE min(sent.seq) OVER in_call END)) AS later
     FROM in_lineage
-    WINDOW earlier AS (PARTITION BY asks, s, grp, producer, lineage ORDER BY seq
+    WINDOW earlier AS (PARTITION BY asks, s, grp, sent.producer, lineage ORDER BY sent.seq
                        GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-           in_call AS (PARTITION BY asks, s, grp, producer, one_call ORDER BY coalesce(first_entry, seq)
+           in_call AS (PARTITION BY asks, s, grp, sent.producer, sent.one_call ORDER BY coalesce(sent.first_entry, sent.seq)
                        GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ), ancestors AS (
     SELECT DISTINCT b.asks, b.s, b.id, true AS later
     FROM base b
-    JOIN descendants d ON d.s = b.s AND d.descendant = b.part
-    JOIN (SELECT DISTINCT asks, s, grp, part FROM base WHERE has_1) a ON a.asks = b.asks AND a.s = b.s AND a.grp = b.grp AND a.part = d.ancestor
+    JOIN descendants d ON d.s = b.s AND d.descendant = b.stored.part
+    JOIN (SELECT DISTINCT asks, s, grp, stored.part AS part FROM base WHERE has_1) a ON a.asks = b.asks AND a.s = b.s AND a.grp = b.grp AND a.part = d.ancestor
     WHERE b.has_1 AND b.kind = 'stream'
     UNION
     SELECT DISTINCT b.asks, b.s, b.id, true
     FROM base b
-    JOIN descendants d ON d.s = b.s AND d.descendant = b.sent_part
-    JOIN (SELECT DISTINCT asks, s, grp, sent_part, has_1 FROM base WHERE has_2) a
-      ON a.asks = b.asks AND a.s = b.s AND a.grp = b.grp AND a.sent_part = d.ancestor
-    WHERE b.has_2 AND NOT b.unsure AND b.kind = 'stream' AND NOT (a.has_1 AND b.has_1)
+    JOIN descendants d ON d.s = b.s AND d.descendant = b.sent.part
+    JOIN (SELECT DISTINCT asks, s, grp, sent.part AS part, has_1 FROM base WHERE has_2) a
+      ON a.asks = b.asks AND a.s = b.s AND a.grp = b.grp AND a.part = d.ancestor
+    WHERE b.has_2 AND NOT b.sent.unsure AND b.kind = 'stream' AND NOT (a.has_1 AND b.has_1)
 )
 SELECT DISTINCT asks, s, id
 FROM (SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
@@ -265,11 +267,12 @@ WHERE before_file <> file AND ns - before_ns <= clock_error();
 CREATE MACRO overtaker(rows, what) AS TABLE
 SELECT l.s, l.id, arg_min(b.id, (b.ns, b.line)) AS other
 FROM query_table(rows) l
-JOIN (SELECT DISTINCT s, id, grp, number, part, seq, producer FROM moments WHERE asks = what) a ON a.s = l.s AND a.id = l.id
+JOIN (SELECT DISTINCT s, id, grp, sent, stored FROM moments WHERE asks = what) a ON a.s = l.s AND a.id = l.id
 JOIN moments b ON b.asks = what AND b.s = l.s AND b.grp = a.grp AND b.id <> l.id
               AND (b.ns = l.any_ns OR b.line = l.same_line)
-WHERE CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL AND a.part = b.part THEN a.number < b.number
-           WHEN a.producer = b.producer THEN a.seq < b.seq ELSE true END
+WHERE CASE WHEN a.stored.number IS NOT NULL AND b.stored.number IS NOT NULL AND a.stored.part = b.stored.part
+           THEN a.stored.number < b.stored.number
+           WHEN a.sent.producer = b.sent.producer THEN a.sent.seq < b.sent.seq ELSE true END
 GROUP BY l.s, l.id;
 
 -- Proven by a later message of its group that was received. A redrive puts a message behind those that came after it, so

@@ -38,7 +38,7 @@ WITH elsewhere AS (
     JOIN called c ON c.s = r.s AND c.id = r.id AND c.copy = r.copy
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
-SELECT w.*, p.acked, p.grp, p.producer, p.seq, p.number, p.sent_number, p.ended, p.one_call, p.last_entry,
+SELECT w.*, p.acked, p.grp, p.sent, p.stored,
        least(w.until_ns, w.first_delete.at_ns) AS bound_ns, e.first_delete AS delete_elsewhere
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 LEFT JOIN elsewhere e ON e.s = w.s AND e.id = w.id
@@ -46,8 +46,7 @@ WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
 CREATE TABLE places AS
-SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, p.producer, p.seq, p.number, p.sent_number, p.unsure,
-       x.number AS copy_number, p.began, p.one_call, p.first_entry,
+SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, x.number AS copy_number, p.sent, p.stored,
        row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
 FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
 SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp;
@@ -83,10 +82,11 @@ WHERE a.id <> b.id AND mate.line IS NULL
   AND before(b.at_ns, b.file, a.until_ns, a.until_file)
   AND (a.first_delete IS NULL OR before(b.at_ns, b.file, a.first_delete.at_ns, a.first_delete.file))
   AND (a.delete_elsewhere IS NULL OR before(b.at_ns, b.file, a.delete_elsewhere.at_ns, a.delete_elsewhere.file))
-  AND CASE WHEN a.number IS NOT NULL AND b.number IS NOT NULL THEN a.number < b.number
-           WHEN a.sent_number IS NOT NULL AND b.sent_number IS NOT NULL
-           THEN a.sent_number < b.sent_number AND NOT b.unsure
-           ELSE a.producer = b.producer AND a.seq < b.seq
-                AND ((a.acked AND a.ended < b.began) OR (a.one_call = b.one_call AND coalesce(a.last_entry < b.first_entry, true))) END
+  AND CASE WHEN a.stored.number IS NOT NULL AND b.stored.number IS NOT NULL THEN a.stored.number < b.stored.number
+           WHEN a.sent.number IS NOT NULL AND b.sent.number IS NOT NULL
+           THEN a.sent.number < b.sent.number AND NOT b.sent.unsure
+           ELSE a.sent.producer = b.sent.producer AND a.sent.seq < b.sent.seq
+                AND ((a.acked AND a.sent.ended < b.sent.began)
+                     OR (a.sent.one_call = b.sent.one_call AND coalesce(a.sent.last_entry < b.sent.first_entry, true))) END
   AND NOT coalesce(a.copy_number >= b.copy_number, false)
 GROUP BY b.s, b.id, b.line, unread;

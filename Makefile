@@ -29,6 +29,7 @@ check: $(VENV)/.dev ## What CI runs: linters, types, tests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy scripts benchmarks
 	@$(MAKE) --no-print-directory test
 
 $(VENV)/bin/python:

@@ -51,7 +51,7 @@ def write(run: Path, *, events: int, groups: int = 1000, consumers: int = 4, hot
     (run / "manifest.json").write_bytes(orjson.dumps(manifest))
     names = [f"orders-{n}.1" for n in range(1, consumers + 1)]
     files = {name: (run / "history" / f"{name}.jsonl").open("wb", buffering=1 << 20) for name in ("load", *names)}
-    lines = 0
+    lines, end = 0, EPOCH_NS
 
     def put(file: str, event: str, at: int, fields: str) -> None:
         nonlocal lines
@@ -98,7 +98,6 @@ def write(run: Path, *, events: int, groups: int = 1000, consumers: int = 4, hot
     put("conductor", "mark", EPOCH_NS, '"name":"load-started"')
     step = NS // 2000
     seqs: Counter[str] = Counter()
-    end = EPOCH_NS
     effects: list[str] = []
     held: dict[str, deque[tuple[int, Batch]]] = {name: deque() for name in names}
     for batch in range(0, messages, 10):

@@ -86,7 +86,8 @@ def run(target: str, rate: int, seconds: int) -> None:
 
 def received_while_loaded(run: Path) -> tuple[int, float]:
     """How many were received before the load stopped, and how many seconds after its start the last one was."""
-    marks, times = {}, []
+    marks: dict[str, int] = {}
+    times: list[int] = []
     for path in (run / "history").iterdir():
         for line in path.read_bytes().splitlines():
             record = json.loads(line)

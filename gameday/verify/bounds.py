@@ -50,7 +50,7 @@ class Window:
 
 
 @dataclass(kw_only=True, slots=True)
-class Outcome:
+class BoundRuling:
     """What a claim with a bound came to on one subscription. `covers`: how many messages it might have looked at."""
 
     ruling: Ruling = "holds"
@@ -165,18 +165,18 @@ def lag(
     *,
     grace_s: float,
     during: During = "calm",
-) -> Outcome:
+) -> BoundRuling:
     """Judge each bound given in `bounds` (p50_s, p99_s, max_s, in seconds) on subscription `s`."""
-    outcome = Outcome()
+    ruled = BoundRuling()
     limits = {name: nanoseconds(bounds[name]) for name in QUANTILES if name in bounds}
     if not limits:
-        outcome.unknown("lag has no bound: give p50_s, p99_s or max_s")
+        ruled.unknown("lag has no bound: give p50_s, p99_s or max_s")
     db.execute(_POPULATION, [s])
     db.execute(_GIVEN_UP, [s])
-    (outcome.covers,) = _one(db, "SELECT count(*) FROM population")
+    (ruled.covers,) = _one(db, "SELECT count(*) FROM population")
     for name, limit_ns in limits.items():
-        judge_bound(db, s, facts, name, limit_ns, nanoseconds(grace_s), during, outcome)
-    return outcome
+        judge_bound(db, s, facts, name, limit_ns, nanoseconds(grace_s), during, ruled)
+    return ruled
 
 
 def judge_bound(
@@ -187,7 +187,7 @@ def judge_bound(
     limit_ns: int,
     grace_ns: int,
     during: During,
-    outcome: Outcome,
+    ruled: BoundRuling,
 ) -> None:
     hundredths = QUANTILES[name]
     # The fault windows as they stand, and as wide as the clocks' error may make them: a ruling has to be the same.
@@ -204,13 +204,13 @@ def judge_bound(
         )
         given_up = max(given_up, unsent)
     count = min(reading.count for reading in readings)
-    outcome.checked = max(outcome.checked, count)
+    ruled.checked = max(ruled.checked, count)
     if not count:
-        why = _WHOM[during] if outcome.covers else " (none that was acked or received here has a `due`)"
-        outcome.unknown(f"{s}: no message to judge {name[:-2]} by{why}")
+        why = _WHOM[during] if ruled.covers else " (none that was acked or received here has a `due`)"
+        ruled.unknown(f"{s}: no message to judge {name[:-2]} by{why}")
         return
     if count < FEW and hundredths < 100:
-        outcome.unknown(f"{s}: {count} messages{_WHOM[during]} are too few to tell {name[:-2]} ({FEW} needed)")
+        ruled.unknown(f"{s}: {count} messages{_WHOM[during]} are too few to tell {name[:-2]} ({FEW} needed)")
     else:
         broken = [reading for reading in readings if reading.least_ns is not None and reading.least_ns > limit_ns]
         proven = [reading for reading in broken if reading.proven_ns is not None and reading.proven_ns > limit_ns]
@@ -218,19 +218,19 @@ def judge_bound(
         found_ns = max(reading.least_ns or 0 for reading in readings)
         text = f"{s}: {name[:-2]} of lag is {seconds(found_ns):.3f} s, more than {seconds(limit_ns):g} s"
         if len(proven) == len(readings):
-            outcome.violated(text)
+            ruled.violated(text)
             return
         if len(broken) == len(readings):
-            outcome.unknown(text + ", for messages that an at-most-once subscription may drop")
+            ruled.unknown(text + ", for messages that an at-most-once subscription may drop")
             return
         if len(kept) < len(readings):
             most_ns = max(reading.most_ns or 0 for reading in readings)
-            outcome.unknown(
+            ruled.unknown(
                 f"{s}: {name[:-2]} of lag is somewhere from {seconds(found_ns):.3f} to {seconds(most_ns):.3f} s, for "
                 f"clocks may differ by {seconds(facts.clock_error_ns):g} s: nothing tells whether it is more than "
                 f"{seconds(limit_ns):g} s"
             )
-    _judge_unsent(s, facts, name, hundredths, given_up, outcome)
+    _judge_unsent(s, facts, name, hundredths, given_up, ruled)
 
 
 _WHOM: Mapping[During, str] = {
@@ -240,15 +240,15 @@ _WHOM: Mapping[During, str] = {
 }
 
 
-def _judge_unsent(s: str, facts: Facts, name: str, hundredths: int, given_up: int, outcome: Outcome) -> None:
+def _judge_unsent(s: str, facts: Facts, name: str, hundredths: int, given_up: int, ruled: BoundRuling) -> None:
     """What nobody received because nobody sent it has no lag; where it is too much, the quantile says nothing."""
     if facts.load_started and not facts.load_ended:
-        outcome.unknown(f"{s}: the load did not come to its end, so nobody knows how many messages were never sent")
+        ruled.unknown(f"{s}: the load did not come to its end, so nobody knows how many messages were never sent")
     planned = facts.intended if facts.scheduled is None else facts.scheduled
     never = max(0, planned - facts.intended)
     if (never + given_up) * 100 > (100 - hundredths) * planned:
         parts = [f"{never} were never sent"] * bool(never) + [f"{given_up} were given up"] * bool(given_up)
-        outcome.unknown(f"{s}: of {planned} messages {' and '.join(parts)}: {name[:-2]} says nothing of them")
+        ruled.unknown(f"{s}: of {planned} messages {' and '.join(parts)}: {name[:-2]} says nothing of them")
 
 
 def _find_windows(db: duckdb.DuckDBPyConnection, facts: Facts, grace_ns: int, wider_ns: int) -> None:
@@ -308,21 +308,21 @@ def recovery(
     facts: Facts,
     within_s: float,
     bound_s: float | None,
-) -> tuple[Outcome, dict[str, Ruling]]:
-    """Judge every fault on subscription `s`; the outcome, and the ruling on each fault.
+) -> tuple[BoundRuling, dict[str, Ruling]]:
+    """Judge every fault on subscription `s`; the ruling, and that on each fault.
 
     `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
     """
-    outcome = Outcome()
+    ruled = BoundRuling()
     db.execute(_POPULATION, [s])
     bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
     if bound_ns is None:
-        outcome.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
-        return outcome, {fault.name: "unknown" for fault in facts.faults}
+        ruled.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
+        return ruled, {fault.name: "unknown" for fault in facts.faults}
     (traffic,) = _one(db, "SELECT count(*) FROM population")
     if not traffic:
-        outcome.unknown(f"{s}: no message to tell a recovery by")
-        return outcome, {fault.name: "unknown" for fault in facts.faults}
+        ruled.unknown(f"{s}: no message to tell a recovery by")
+        return ruled, {fault.name: "unknown" for fault in facts.faults}
     forever = facts.end_ns + 10**18
     error = facts.clock_error_ns
     rows = db.execute(
@@ -340,13 +340,13 @@ def recovery(
         ruling = recovered(fault, facts, perhaps_late, surely_late, quiet_ns=quiet_ns, within_ns=nanoseconds(within_s))
         rulings[fault.name] = ruling
         if ruling == "violated":
-            outcome.violated(f"{s}: still late {within_s:g} s after {fault.name} (late: {seconds(bound_ns):g} s)")
+            ruled.violated(f"{s}: still late {within_s:g} s after {fault.name} (late: {seconds(bound_ns):g} s)")
         elif ruling == "unknown":
-            outcome.unknown(
+            ruled.unknown(
                 f"{s}: nothing tells whether it recovered from {fault.name}: "
                 + ("it never stopped" if fault.stop_ns is None else "another fault or the end of the load came first")
             )
-    return outcome, rulings
+    return ruled, rulings
 
 
 def recovered(

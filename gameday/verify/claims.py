@@ -443,7 +443,7 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
         judgement.unknown("no fault to recover from")
 
 
-def _check_each(judgement: Judgement, evidence: Evidence, outcomes: Mapping[str, bounds.Outcome]) -> None:
+def _check_each(judgement: Judgement, evidence: Evidence, outcomes: Mapping[str, bounds.BoundRuling]) -> None:
     if not outcomes:
         judgement.unknown("the run has no subscription")
     for outcome in outcomes.values():

@@ -29,10 +29,11 @@ SELECT 'received' AS asks, s, id, grp, kind, acked, sent, stored,
        first.at_ns AS ns, first.line AS line, first.file AS file, first.file AS asks_file
 FROM ordered WHERE received OR expected
 UNION ALL
--- Whose effect was applied first.
+-- Whose effect was applied first. One that the store alone knows of, for its consumer died before writing that down,
+-- offers no moment.
 SELECT 'applied', s, id, grp, kind, acked, sent, stored,
        effects.first_applied.at_ns, effects.first_applied.line, effects.first_applied.file, handling_file
-FROM ordered WHERE effects.applied > 0
+FROM ordered WHERE applied > 0 OR effects.applied > 0
 UNION ALL
 -- Who was received last, in each file, before those of its group that died. Times are turned round, so that "the
 -- smallest after it" is the last.

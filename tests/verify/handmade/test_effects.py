@@ -406,6 +406,28 @@ def test_a_later_receive_that_may_have_applied_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_only_the_store_knows_that_it_was_applied(tmp_path: Path, late: bool) -> None:
+    """The consumer of a was killed after the write: it cannot have begun before a was received."""
+    h = History({"orders": fifo(dead_letter=False)}, ["ordered-effects"])
+    h.send("a", at=1, group="g", seq=1, broker_seq="1")
+    h.send("b", at=1.1, group="g", seq=2, broker_seq="2")
+    h.receive("b", at=2, consumer="c2", receives=1)
+    h.effect("b", at=2.5)
+    h.delete("b", at=2.6)
+    h.receive("a", at=3 if late else 2.2, receives=1, batch="killed")
+    h.receive("a", at=9, receives=2)
+    h.effect("a", at=9.1, outcome="skipped")
+    h.delete("a", at=9.2)
+    h.drained(at=19)
+    for id in "ab":
+        h.effects(id, at=20, applied=1)
+    h.effects_read(at=21)
+    verdict = "violated" if late else "holds"
+    found = {"effect-out-of-order": int(late), "nonmonotonic-delivery": 1, "redelivery": 1}
+    check(verdict_of(h, tmp_path), {"ordered-effects": (verdict, 1)}, found)
+
+
 def test_a_dead_message_may_be_applied_late(tmp_path: Path) -> None:
     # a died, was sent back and applied: it is not asked to come before b.
     h = History({"orders": fifo(dead_letter=True, max_receives=1)}, ["ordered-effects"])

@@ -20,6 +20,7 @@ NS_PER_S = 1_000_000_000
 DEFAULT_GRACE_S = 5.0
 QUIET_FLOOR_S = 3.0
 FEW = 100
+_NEVER_NS = 2**62
 # Each bound of `lag` with its quantile in hundredths.
 QUANTILES: Mapping[str, int] = {"p50_s": 50, "p99_s": 99, "max_s": 100}
 
@@ -109,9 +110,14 @@ class Facts:
             clock_error_ns=run.manifest.clock_error_ns,
         )
 
-    def windows(self, grace_ns: int) -> list[tuple[int, int]]:
-        """The fault windows lengthened by the grace, merged."""
-        return merged([(w.start_ns, (self.end_ns if w.stop_ns is None else w.stop_ns) + grace_ns) for w in self.faults])
+    def windows(self, grace_ns: int, wider_ns: int) -> list[tuple[int, int]]:
+        """The fault windows lengthened by the grace and moved out (in, where it is negative) by `wider_ns` at both
+        ends, merged; those of which nothing is left are left out."""
+        moved = [
+            (w.start_ns - wider_ns, _NEVER_NS if w.stop_ns is None else w.stop_ns + grace_ns + wider_ns)
+            for w in self.faults
+        ]
+        return merged([(start, stop) for start, stop in moved if start <= stop])
 
 
 def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -190,9 +196,10 @@ def judge_bound(
     ruled: BoundRuling,
 ) -> None:
     hundredths = QUANTILES[name]
-    # The fault windows as they stand, and as wide as the clocks' error may make them: a ruling has to be the same.
+    # The fault windows as they stand, and as wide and as narrow as the clocks' error may make them: a ruling has to be
+    # the same.
     readings, given_up = [], 0
-    for wider_ns in dict.fromkeys((0, facts.clock_error_ns)):
+    for wider_ns in dict.fromkeys((0, facts.clock_error_ns, -facts.clock_error_ns)):
         _find_windows(db, facts, grace_ns, wider_ns)
         readings.append(_quantile(db, facts, hundredths, limit_ns, during))
         (unsent,) = _one(
@@ -253,10 +260,8 @@ def _judge_unsent(s: str, facts: Facts, name: str, hundredths: int, given_up: in
 
 def _find_windows(db: duckdb.DuckDBPyConnection, facts: Facts, grace_ns: int, wider_ns: int) -> None:
     db.execute("CREATE OR REPLACE TEMP TABLE fault_windows (start_ns BIGINT, stop_ns BIGINT)")
-    if windows := facts.windows(grace_ns):
-        db.executemany(
-            "INSERT INTO fault_windows VALUES (?, ?)", merged([(a - wider_ns, b + wider_ns) for a, b in windows])
-        )
+    if windows := facts.windows(grace_ns, wider_ns):
+        db.executemany("INSERT INTO fault_windows VALUES (?, ?)", windows)
 
 
 def _during(messages: str, during: During) -> str:

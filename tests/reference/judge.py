@@ -139,11 +139,12 @@ from tests.reference.words import NEVER, Past, Sample
 # 36. They judge expected subscriptions only, and messages with a `due`. Windows and messages overlap by value, equal
 #     ends included; what was received before it was due counts by its `due` alone. The clock error moves the lag, not
 #     the time in which a message meets a fault; that of a message of one file is not moved at all, neither to hold nor
-#     to break. A bound is broken if the same bound on the same subscription is with both kinds of windows. A given-up
-#     message meets a fault as one that was never received does; without a `due` it counts for `all` only. Several
-#     `load-stopped` add up; a load never told how many were scheduled where fewer tell than started.
-# 37. `checked` of lag is per bound and subscription the fewer of both kinds of windows, of the bounds the most, added
-#     up. `latency_s`: the lag of all messages, none left out, never received ones included; null where there are none.
+#     to break. A bound is broken if the same bound on the same subscription is with all three kinds of windows. A
+#     given-up message meets a fault as one that was never received does; without a `due` it counts for `all` only.
+#     Several `load-stopped` add up; a load never told how many were scheduled where fewer tell than started.
+# 37. `checked` of lag is per bound and subscription the fewest of all three kinds of windows, of the bounds the most,
+#     added up. `latency_s`: the lag of all messages, none left out, never received ones included; null where there are
+#     none.
 # 38. recovery is judged per fault and subscription; a fault is judged if some subscription is violated or all hold,
 #     and `checked` counts those; without any message nothing is told (R2).
 #     "With another fault open" (at the stop) and "without a stop" come before all else.
@@ -543,7 +544,7 @@ PERCENT: Mapping[str, int] = {"p50_s": 50, "p99_s": 99, "max_s": 100}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Windows:
-    """The fault windows as the claim takes them: lengthened by its grace, and with their ends widened or as they
+    """The fault windows as the claim takes them: lengthened by its grace, and with their ends moved or as they
     stand."""
 
     spans: Sequence[tuple[int, int]]
@@ -557,16 +558,14 @@ class Windows:
 
 def windows_of(court: Court, promise: Promise, widened_by: int) -> Windows:
     grace = grace_of(court, promise)
-    return Windows(
-        spans=[
-            (
-                fault.start.time - widened_by,
-                NEVER.time if fault.stop is None else fault.stop.time + grace + widened_by,
-            )
-            for fault in court.past.facts.faults
-        ],
-        during=promise.during,
-    )
+    spans = [
+        (
+            fault.start.time - widened_by,
+            NEVER.time if fault.stop is None else fault.stop.time + grace + widened_by,
+        )
+        for fault in court.past.facts.faults
+    ]
+    return Windows(spans=[(start, stop) for start, stop in spans if start <= stop], during=promise.during)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -582,16 +581,16 @@ class Measure:
 
 def lag(court: Court, promise: Promise) -> Finding:
     """With a `clock_error_ns` it holds only if it holds with the error added to each lag, and is violated only if it is
-    with the error taken off; each with the fault windows as they stand and with both their ends widened by the error.
-    Between, it is unknown. `checked` counts the fewer of the two; of several bounds, the most."""
+    with the error taken off; each with the fault windows as they stand and with both their ends moved out, and in, by
+    the error. Between, it is unknown. `checked` counts the fewest of the three; of several bounds, the most."""
     past = court.past
-    both = [windows_of(court, promise, widened_by) for widened_by in (0, past.error)]
+    all_three = [windows_of(court, promise, widened_by) for widened_by in (0, past.error, -past.error)]
     violated = False
     unknown: list[str] = []
     checked: Counter[str] = Counter()
     for spec in court.all():
         for name in [name for name in PERCENT if name in promise.bounds_ns]:
-            measures = [measure(past, spec, name, promise.bounds_ns[name], windows) for windows in both]
+            measures = [measure(past, spec, name, promise.bounds_ns[name], windows) for windows in all_three]
             violated = violated or all(one.broken for one in measures)
             unknown += [why for one in measures for why in one.why]
             if any(one.slow for one in measures):

@@ -153,6 +153,15 @@ def test_where_one_receive_has_no_number_the_sends_decide(tmp_path: Path) -> Non
     ordered(h, tmp_path, 1)
 
 
+@pytest.mark.parametrize("without", ["a", "b"])
+def test_it_does_not_matter_which_receive_has_no_number(tmp_path: Path, without: str) -> None:
+    h = sent()
+    for at, id in enumerate("ba", start=3):
+        h.take(id, at=at, omit=["broker_seq"] if id == without else [])
+    h.drained(at=20)
+    ordered(h, tmp_path, 1, nonmonotonic_delivery=1)
+
+
 @pytest.mark.parametrize("received, late", [("ab", 0), ("ba", 1)])
 def test_without_numbers_the_order_of_sending(tmp_path: Path, received: str, late: int) -> None:
     # One producer, a's attempt ended before b's began.

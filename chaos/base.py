@@ -205,7 +205,8 @@ class TimelineError(UsageError):
 class PlannedStrike:
     """A strike as the timeline plans it.
 
-    `at_s` counts from the start of the load; `entry` is the number of its entry in the scenario.
+    `at_s` counts from the start of the load; `entry` is the number of its entry in the scenario. `by`: who asked for
+    it, where that is not the scenario.
     """
 
     at_s: float
@@ -213,6 +214,7 @@ class PlannedStrike:
     fault: Fault
     instance: str
     places: tuple[Place, ...] = ()
+    by: str | None = None
 
 
 def units(model: type[BaseModel]) -> dict[str, UnitKind]:

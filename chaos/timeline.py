@@ -2,14 +2,16 @@
 
 `plan` is pure: the same entries, load, consumers and seed give the same strikes at the same moments on the same
 consumers, and what cannot be carried out is an error before anything has started. `Runner` promises that every strike
-ends healed, on whichever way the run ends, and that each is accounted for: struck, or why not.
+ends healed, on whichever way the run ends, and that each is accounted for: struck, or why not. Besides those
+planned, an operator may begin strikes by hand and end those that are at work.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -49,6 +51,26 @@ def plan(
         )
         for at_s, number, places in sorted(dated)
     ]
+
+
+def by_hand(
+    entries: Sequence[Fault], number: int, *, nth: int, at_s: float, consumers: Mapping[str, int], seed: int
+) -> PlannedStrike:
+    """A strike of entry `number`, not at its own moment but now, at `at_s`; the operator's `nth` of it, from 1.
+
+    Errors: TimelineError.
+    """
+    entry = entries[number]
+    places = _places(entry, number, consumers)
+    dice = random.Random(f"{seed}:{number}:{entry.fault}:by hand:{nth}")
+    return PlannedStrike(
+        at_s=at_s,
+        entry=number,
+        fault=entry,
+        instance=f"{entry.fault}-by-hand-{number + 1}.{nth}",
+        places=tuple(sorted(dice.sample(places, _wanted(entry, number, len(places))))),
+        by="operator",
+    )
 
 
 def _moments(entry: Fault, number: int, duration_s: float, dice: random.Random) -> Iterator[float]:
@@ -129,14 +151,40 @@ class Runner:
     (so that the run cannot come out as holding) and its result says why.
     """
 
-    def __init__(self, strikes: Sequence[PlannedStrike], *, targets: FaultTargets) -> None:
-        self.strikes = strikes
+    def __init__(self, strikes: Sequence[PlannedStrike], *, targets: FaultTargets, by_hand: bool = False) -> None:
+        """`by_hand`: `run` takes strikes by hand, and so goes on until `heal_all`."""
+        self.strikes = list(strikes)
         self._targets = targets
+        self._by_hand = by_hand
         self._over = asyncio.Event()
+        # One for each strike that is not over: set, it heals.
+        self._ends: dict[str, asyncio.Event] = {}
+        self._begin: Callable[[PlannedStrike], None] | None = None
+
+    @property
+    def at_work(self) -> list[str]:
+        """The instances that are breaking something now."""
+        return list(self._ends)
 
     def heal_all(self) -> None:
         """The load has stopped: strikes that last end now, those that have not begun never do. `run` then returns."""
         self._over.set()
+        for end in self._ends.values():
+            end.set()
+
+    def begin(self, planned: PlannedStrike) -> None:
+        """Carry this one out, too, now. Errors: NotInjected when nothing more is broken."""
+        if self._begin is None or self._over.is_set():
+            raise NotInjected("the load does not run, so nothing is broken")
+        self.strikes.append(planned)
+        self._ends[planned.instance] = asyncio.Event()
+        self._begin(planned)
+
+    def heal(self, instance: str) -> None:
+        """End a strike that is at work; one that works until it has healed by itself goes on. Errors: NotInjected."""
+        if instance not in self._ends:
+            raise NotInjected(f"{instance} is not at work")
+        self._ends[instance].set()
 
     async def run(self, *, start_ns: int) -> list[StrikeResult]:
         """Give each strike's result when all have healed. `start_ns`: when the load began, on the run's clock.
@@ -146,30 +194,45 @@ class Runner:
         results: dict[str, StrikeResult] = {}
         try:
             async with asyncio.TaskGroup() as group:
-                for planned in self.strikes:
+
+                def begin(planned: PlannedStrike) -> None:
                     group.create_task(self._carry_out(planned, start_ns, results), name=planned.instance)
+
+                for planned in self.strikes:
+                    begin(planned)
+                if self._by_hand:
+                    self._begin = begin
+                    await self._over.wait()
         except BaseExceptionGroup as errors:
             # Whoever reads the message can act on one error at a time; the first is what ended the others.
             raise _first(errors) from None
+        finally:
+            self._begin = None
         return [results[planned.instance] for planned in self.strikes]
 
     async def _carry_out(self, planned: PlannedStrike, start_ns: int, results: dict[str, StrikeResult]) -> None:
+        end = self._ends.get(planned.instance, asyncio.Event())
         strike = Strike(
             fault=planned.fault.fault,
             instance=planned.instance,
-            params=planned.fault.params,
+            params=planned.fault.params | ({} if planned.by is None else {"by": planned.by}),
             places=planned.places,
             targets=self._targets,
-            over=self._over,
+            over=end,
         )
         due_ns = start_ns + round(planned.at_s * NS_PER_S)
         try:
-            await strike.lasts((due_ns - self._targets.writer.clock.now_ns()) / NS_PER_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout((due_ns - self._targets.writer.clock.now_ns()) / NS_PER_S):
+                    await self._over.wait()
             if self._over.is_set():
                 raise NotInjected(f"the load ended before its moment, {planned.at_s:g} s")
+            self._ends[planned.instance] = end
             await planned.fault.inject(strike)
         except NotInjected as error:
             strike.failed(str(error))
+        finally:
+            self._ends.pop(planned.instance, None)
         if not strike.fired and strike.error is None:
             strike.error = "was in place, but never struck"
         results[planned.instance] = StrikeResult(planned=planned, fired=strike.fired, error=strike.error)

@@ -41,6 +41,12 @@ def run(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Loopback port of /metrics. [default: any free one]")
     ] = None,
+    operator: Annotated[
+        bool,
+        typer.Option(
+            "--operator", help="Let keys of this terminal begin and end the scenario's faults: for who runs a game day."
+        ),
+    ] = False,
     format: Annotated[
         Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
     ] = Format.text,
@@ -68,6 +74,7 @@ def run(
         seed=seed,
         out=out,
         metrics_port=metrics_port,
+        operator=operator,
     )
     console = Console(stderr=format is not Format.text, highlight=False)
     with watching(console, request.scenario) as view:

@@ -6,8 +6,12 @@ that what was noted stays on the screen when the live part is gone.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import termios
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import tty
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +22,7 @@ from rich.text import Text
 
 from gameday.scenario.model import Scenario
 
+_INPUT = 0
 _LINE_EVERY_S = 5.0
 _REFRESH_PER_S = 4
 _DUPLICATES = {"send-duplicate": "sent twice", "effect-duplicate": "effect twice"}
@@ -33,6 +38,7 @@ class _View:
         self._seen: Mapping[str, Any] = {}
         self._began: float | None = None
         self._said: float = 0.0
+        self._restore: Callable[[], None] | None = None
         self.live: Live | None = None
 
     def note(self, text: str) -> None:
@@ -54,8 +60,35 @@ class _View:
         self._began = time.monotonic()
         self.phase("load and chaos")
 
+    @contextmanager
+    def keys(self, pressed: Callable[[str], None]) -> Iterator[bool]:
+        """While this lasts, `pressed` hears every key, on the running event loop. False where nobody sits at a terminal
+        that is ours to read from; then it hears none."""
+        if not self._console.is_terminal or not _is_ours(_INPUT):
+            yield False
+            return
+        loop, terminal = asyncio.get_running_loop(), _INPUT
+        before = termios.tcgetattr(terminal)
+
+        def read() -> None:
+            for key in os.read(terminal, 64).decode(errors="ignore"):
+                pressed(key)
+
+        # Keys come one by one and are not shown; Ctrl-C still is a signal.
+        tty.setcbreak(terminal)
+        self._restore = lambda: termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        loop.add_reader(terminal, read)
+        try:
+            yield True
+        finally:
+            loop.remove_reader(terminal)
+            self._restore()
+            self._restore = None
+
     def end(self) -> None:
         """Give the terminal back; for who ends without unwinding."""
+        if self._restore is not None:
+            self._restore()
         if self.live is not None:
             self.live.stop()
 
@@ -121,6 +154,11 @@ def watching(console: Console, scenario: Scenario) -> Iterator[_View]:
     with Live(console=console, refresh_per_second=_REFRESH_PER_S, transient=True) as live:
         view.live = live
         yield view
+
+
+def _is_ours(terminal: int) -> bool:
+    """Whether it is a terminal, and we are not in its background, where reading would stop us."""
+    return os.isatty(terminal) and os.tcgetpgrp(terminal) == os.getpgrp()
 
 
 def _counts(counts: Mapping[str, int], kinds: Iterable[str]) -> str:

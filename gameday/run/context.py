@@ -33,6 +33,7 @@ class RunRequest:
     seed: int | None = None
     out: Path | None = None
     metrics_port: int | None = None
+    operator: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

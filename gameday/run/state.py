@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,7 +40,14 @@ class View(Protocol):
     def phase(self, text: str) -> None: ...
     def started(self, start_ns: int) -> None: ...
     def snapshot(self, report: Report) -> None: ...
+    def keys(self, pressed: Callable[[str], None]) -> AbstractContextManager[bool]: ...
     def end(self) -> None: ...
+
+
+class Orders(Protocol):
+    """Who takes what an operator asks for: see gameday/run/operator.py."""
+
+    def take(self, order: Report) -> None: ...
 
 
 class Run:
@@ -80,6 +87,8 @@ class Run:
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
         self.ending: str | None = None
+        # While load and chaos run, where the run has an operator.
+        self.operator: Orders | None = None
         self._children: list[Child] = []
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from gameday.chaos.fault_targets import FaultTargets
 from gameday.chaos.timeline import Runner, StrikeResult, plan
@@ -10,6 +12,7 @@ from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import ProcessError
 from gameday.processes.child import Report, ending
+from gameday.run.operator import Operator
 from gameday.run.resharding import Resharder
 from gameday.run.state import HASTE_S, Run
 
@@ -21,20 +24,41 @@ _LOAD_SPARE_S = 60.0
 async def load_with_chaos(run: Run) -> None:
     """Errors: ProcessError."""
     chaos = _chaos(run)
+    run.operator = Operator(run, chaos) if run.request.operator else None
     run.start_ns = run.context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
     run.writer.write(events.mark("load-started", start=run.start_ns, schedule=run.scenario.shape.outline()))
     await run.load.command("start", at=run.start_ns)
     run.view.started(run.start_ns)
-    async with asyncio.TaskGroup() as playing:
+    async with _keys(run), asyncio.TaskGroup() as playing:
         depths = playing.create_task(run.backlog.watch(), name="depths")
         striking = playing.create_task(chaos.run(start_ns=run.start_ns), name="chaos")
         done = await _load_done(run)
         run.writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
         run.note_sent()
+        run.operator = None
         run.view.phase(f"load done ({_counted(done)}); healing what is still broken")
         chaos.heal_all()
         _tell_failures(run, await striking)
         depths.cancel()
+
+
+@asynccontextmanager
+async def _keys(run: Run) -> AsyncIterator[None]:
+    """An operator at the terminal: each fault of the scenario has a key that begins it and ends it."""
+    if run.operator is None:
+        yield
+        return
+    numbered = {str(number): entry.fault for number, entry in enumerate(run.scenario.chaos[:9], start=1)}
+
+    def pressed(key: str) -> None:
+        if key in numbered and run.operator is not None:
+            run.operator.take({"do": "switch", "entry": int(key) - 1})
+
+    with run.view.keys(pressed) as listening:
+        if listening and numbered:
+            told = ", ".join(f"{key} {fault}" for key, fault in numbered.items())
+            run.view.note(f"operator: keys begin and end faults: {told}")
+        yield
 
 
 def _chaos(run: Run) -> Runner:
@@ -55,7 +79,7 @@ def _chaos(run: Run) -> Runner:
         seed=run.context.seed,
         stream=Resharder(source, run.carrier) if source.kind == "stream" else None,
     )
-    return Runner(strikes, targets=targets)
+    return Runner(strikes, targets=targets, by_hand=run.request.operator)
 
 
 async def _load_done(run: Run) -> Report:

@@ -32,7 +32,16 @@ async def _start_observer(run: Run) -> None:
     observer = await run.start(
         "observer", "-m", "gameday.watch.observer", "--run", run.context.directory, "--port", run.metrics_port
     )
-    observer.on_report = run.view.snapshot
+
+    def hear(report: Report) -> None:
+        if report.get("report") != "order":
+            run.view.snapshot(report)
+        elif run.operator is None:
+            run.view.note("operator: faults begin and end only while the load runs, and with --operator")
+        else:
+            run.operator.take(report)
+
+    observer.on_report = hear
     ready = await observer.report("ready", timeout_s=START_S)
     if ready is None:
         run.view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")

@@ -14,10 +14,12 @@ FROM settles e JOIN subs u ON u.s = e.s
 WHERE e.action = 'extend' AND e.may_work
 GROUP BY e.id, e.s, e.batch, e.broker_id;
 
+-- Parameters of lambdas end with `_`: one that is named as a caller's table would stand for it in what the caller gives.
+
 -- An earliest end as a moment of the hold's writer that one of the writer `file` is to be compared with. Of the intent's
 -- own clock it is the other way: equal to it where that writer asks, apart by the error where the hold's does.
-CREATE MACRO earliest_of(e, hold_file, file) AS
-    greatest(e.earliest, e.intended + clock_error() * ((file = e.intended_file)::BIGINT - (file = hold_file)::BIGINT));
+CREATE MACRO earliest_of(end_, hold_file, file) AS
+    greatest(end_.earliest, end_.intended + clock_error() * ((file = end_.intended_file)::BIGINT - (file = hold_file)::BIGINT));
 
 -- The ends of a hold after the extensions begun before `moment` (of the writer `moment_file`). Several ends may stand: at
 -- first that of the receive. One answered `ok` before the earliest end that stands replaces that of the receive, and
@@ -25,21 +27,25 @@ CREATE MACRO earliest_of(e, hold_file, file) AS
 -- stands beside them, for nobody knows which of two calls at once the broker took last.
 CREATE MACRO ends_standing(ends_at_first, extends, hold_file, moment, moment_file) AS
     list_reduce(
-        list_filter(extends, lambda x: NOT before(moment, moment_file, x.began, hold_file)
-                                       AND (x.began <> moment OR moment_file <> hold_file)),
-        lambda ends, x: {
-            'began': x.began, 'file': x.file, 'line': x.line, 'answered': x.answered, 'answered_line': x.answered_line, 'ok': x.ok,
-            'hidden': x.hidden,
+        list_filter(extends, lambda extend_: NOT before(moment, moment_file, extend_.began, hold_file)
+                                       AND (extend_.began <> moment OR moment_file <> hold_file)),
+        lambda so_far_, extend_: {
+            'began': extend_.began, 'file': extend_.file, 'line': extend_.line, 'answered': extend_.answered,
+            'answered_line': extend_.answered_line, 'ok': extend_.ok, 'hidden': extend_.hidden,
             'standing': list_append(
-                CASE WHEN x.ok AND before(x.began, hold_file, moment, moment_file)
-                          AND before(x.answered, x.file, list_min(list_transform(ends.standing, lambda e: earliest_of(e, hold_file, x.file))), hold_file)
-                     THEN list_filter(ends.standing, lambda e: e.line IS NULL OR CASE WHEN e.line < 0 THEN false
-                                                                    WHEN e.file = x.file THEN e.line > x.line
-                                                                    ELSE e.answered + clock_error() >= x.began END)
-                     ELSE ends.standing END,
-                {'line': CASE WHEN x.ok THEN x.answered_line END, 'file': x.file, 'answered': x.answered,
-                 'earliest': x.began + x.hidden - broker_tick(), 'intended': NULL::BIGINT, 'intended_file': NULL::INTEGER,
-                 'latest': coalesce(x.answered + x.hidden, 9223372036854775807)})
+                CASE WHEN extend_.ok AND before(extend_.began, hold_file, moment, moment_file)
+                          AND before(extend_.answered, extend_.file,
+                                     list_min(list_transform(so_far_.standing,
+                                                             lambda end_: earliest_of(end_, hold_file, extend_.file))),
+                                     hold_file)
+                     THEN list_filter(so_far_.standing, lambda end_:
+                              end_.line IS NULL OR CASE WHEN end_.line < 0 THEN false
+                                                        WHEN end_.file = extend_.file THEN end_.line > extend_.line
+                                                        ELSE end_.answered + clock_error() >= extend_.began END)
+                     ELSE so_far_.standing END,
+                {'line': CASE WHEN extend_.ok THEN extend_.answered_line END, 'file': extend_.file, 'answered': extend_.answered,
+                 'earliest': extend_.began + extend_.hidden - broker_tick(), 'intended': NULL::BIGINT, 'intended_file': NULL::INTEGER,
+                 'latest': coalesce(extend_.answered + extend_.hidden, 9223372036854775807)})
         },
         {'began': 0::BIGINT, 'file': 0::INTEGER, 'line': 0::BIGINT, 'answered': 0::BIGINT, 'answered_line': 0::BIGINT, 'ok': false,
          'hidden': 0::BIGINT,
@@ -52,13 +58,13 @@ CREATE MACRO earliest_end(ends_at_first, extends, hold_file, moment, moment_file
          THEN earliest_of({'earliest': ends_at_first.started, 'intended': ends_at_first.intended,
                            'intended_file': ends_at_first.intended_file}, hold_file, moment_file)
          ELSE list_min(list_transform(ends_standing(ends_at_first, extends, hold_file, moment, moment_file),
-                                      lambda e: earliest_of(e, hold_file, moment_file))) END;
+                                      lambda end_: earliest_of(end_, hold_file, moment_file))) END;
 -- The same by the times as they were told, whatever the clocks' error.
 CREATE MACRO told_end(ends_at_first, extends, hold_file, moment, moment_file) AS
     CASE WHEN extends IS NULL THEN greatest(ends_at_first.started, ends_at_first.intended)
          ELSE list_min(list_transform(ends_standing(ends_at_first, extends, hold_file, moment, moment_file),
-                                      lambda e: greatest(e.earliest, e.intended))) END;
+                                      lambda end_: greatest(end_.earliest, end_.intended))) END;
 CREATE MACRO latest_end(ends_at_first, extends, hold_file, moment, moment_file) AS
     CASE WHEN extends IS NULL THEN ends_at_first.latest
          ELSE list_max(list_transform(ends_standing(ends_at_first, extends, hold_file, moment, moment_file),
-                                      lambda e: e.latest)) END;
+                                      lambda end_: end_.latest)) END;

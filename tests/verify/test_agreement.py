@@ -12,7 +12,21 @@ HISTORIES = 160
 # Several tests, so that they spread over the processes of a parallel run.
 SHARES = 2
 # Of these the judges once said different things.
-ONCE_DIFFERENT = (200733, 201089, 203112, 203466, 203494, 203634, 204214, 300095, 330144, 330573, 360084, 404845, 410887)
+ONCE_DIFFERENT = (
+    200733,
+    201089,
+    203112,
+    203466,
+    203494,
+    203634,
+    204214,
+    300095,
+    330144,
+    330573,
+    360084,
+    404845,
+    410887,
+)
 
 
 @pytest.mark.parametrize("share", range(SHARES))

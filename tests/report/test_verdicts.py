@@ -14,6 +14,7 @@ import pytest
 from gameday.report.text import junit, show
 from gameday.verify.judge import Verdict, judge
 from gameday.verify.notes import notes
+from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 from tests.verify.handmade.builder import BASE, History, Json, fifo, ns, queue, verdict_of
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from gameday.history import manifest as manifests
 from gameday.history.errors import NotARun
-from gameday.verify.judge import judge
-from tests.verify.handmade.builder import History, fifo, ns, queue
+from gameday.verify.judge import judge, judge_all
+from tests.verify.handmade.ahead import judged_ahead as judged_ahead
+from tests.verify.handmade.builder import History, fifo, judged_run, ns, queue
 
 
 def lossy() -> History:
@@ -25,14 +26,15 @@ def lossy() -> History:
     return h
 
 
-@pytest.mark.parametrize("name", ["outcome=failed", "event=received", "empty=true", "run[1]", "a*b?", "it's", "[a-z]"])
-def test_the_path_of_a_run_changes_nothing(tmp_path: Path, name: str) -> None:
-    run = tmp_path / name / "x"
-    run.parent.mkdir()
-    lossy().write(run)
-    document = judge(run).document
-    assert document["damaged"] == []
-    assert (document["verdict"], document["anomalies"]["lost"]["count"]) == ("violated", 1)
+def test_the_path_of_a_run_changes_nothing(tmp_path: Path) -> None:
+    names = ["outcome=failed", "event=received", "empty=true", "run[1]", "a*b?", "it's", "[a-z]"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        lossy().write(tmp_path / name / "x")
+    for name, verdict in zip(names, judge_all([tmp_path / name / "x" for name in names]), strict=True):
+        assert not isinstance(verdict, NotARun)
+        assert verdict.document["damaged"] == [], name
+        assert (verdict.verdict, verdict.document["anomalies"]["lost"]["count"]) == ("violated", 1), name
 
 
 def test_a_file_name_with_brackets_is_that_file_alone(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_a_record_that_no_check_could_read_is_damage(tmp_path: Path, record: dic
     lossy().write(tmp_path / "run")
     file = tmp_path / "run" / "history" / "more.jsonl"
     file.write_bytes(orjson.dumps({"at": ns(5)} | record) + b"\n")
-    document = judge(tmp_path / "run").document
+    document = judged_run(tmp_path / "run").document
     assert document["verdict"] == "unknown"
     assert [(damage["file"], damage["line"]) for damage in document["damaged"]] == [("more.jsonl", 1)]
 

@@ -13,8 +13,9 @@ setup: $(VENV)/.run ## Install the locked dependencies; the command then stands 
 run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 	@$(VENV)/bin/gameday run
 
+# More of them than cores: where a test waits for a live run, another works.
 test: $(VENV)/.dev ## Run the tests
-	@$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal
 
 # Seeds of the long series, FROM:TO.
 AGREEMENT ?= 1000:11000

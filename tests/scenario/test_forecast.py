@@ -17,7 +17,6 @@ from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import Note, forecast
 from gameday.scenario.model import Scenario
 from gameday.transports.registry import TRANSPORTS
-from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 from tests.verify.handmade.builder import History, fifo, verdict_of
 
 BASE = """\

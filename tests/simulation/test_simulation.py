@@ -174,20 +174,21 @@ class TestWhatIsReached:
 
 
 class TestDefects:
-    def test_each_that_breaks_a_claim_is_met_and_found(self, played: Play) -> None:
+    def test_each_that_breaks_a_claim_is_met_and_found(self, tmp_path: Path) -> None:
         """Met: what really happened says that some claim must not hold."""
-        met: dict[str, Plan] = {}
+        met: dict[str, Played] = {}
         for name in MUST_BE_FOUND:
-            for plan in with_defect(name):
-                one = played(plan)
+            for number, plan in enumerate(with_defect(name)):
+                one = play(plan, tmp_path / name / str(number))
                 claimed = {claim.claim for claim in one.manifest.claims} - {"lag"}
                 if one.struck and any(e.must for claim, e in expected(Truth(one)).items() if claim in claimed):
-                    met[name] = plan
+                    met[name] = one
                     break
         assert [name for name in MUST_BE_FOUND if name not in met] == []
-        results = check(list(met.values()))
-        assert {r.plan.planted: r.complaints for r in results if r.complaints} == {}
-        assert [r.plan.planted for r in results if r.verdict == "holds"] == []
+        documents = dict(zip(met, judged([one.directory for one in met.values()]), strict=True))
+        told = {name: complaints(Truth(one), documents[name]) for name, one in met.items()}
+        assert {name: wrong for name, wrong in told.items() if wrong} == {}
+        assert [name for name, document in documents.items() if document["verdict"] == "holds"] == []
 
     @pytest.mark.parametrize("name", [name for name in (*HARMLESS, *UNCLAIMED) if name != "dedup-never-forgets"])
     def test_one_that_breaks_no_claim_strikes_all_the_same(self, played: Play, name: str) -> None:

@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check soak localstack moto rehearse-localstack clean
+.PHONY: help setup run test check series soak localstack moto rehearse-localstack clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -13,16 +13,20 @@ setup: $(VENV)/.run ## Install the locked dependencies; the command then stands 
 run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 	@$(VENV)/bin/gameday run
 
+# More of them than cores: where a test waits for a live run, another works.
 test: $(VENV)/.dev ## Run the tests
-	@$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal
 
-# Seeds of the long tests, FROM:TO; CI takes a slice.
+# Seeds of the long series, FROM:TO.
 AGREEMENT ?= 1000:11000
 SIMULATION ?= 1000:21000
 
-soak: $(VENV)/.dev ## Run the long tests: random histories and simulated runs by the thousand, and every scenario
+series: $(VENV)/.dev ## Run the long series: random histories, simulated runs, and whole what `make test` cuts
+	@GAMEDAY_WHOLE_SERIES=1 $(VENV)/bin/python -m pytest -n 2 $(shell grep -rl 'import series' tests --include='test_*.py')
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
-	@$(VENV)/bin/python -m tests.simulation --seeds $(SIMULATION)
+	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
+
+soak: series ## Run the long series, and every scenario
 	@$(VENV)/bin/python -m gameday.run.rehearsal --target memory
 
 check: $(VENV)/.dev ## What CI runs: linters, types, tests

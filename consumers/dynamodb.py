@@ -14,7 +14,6 @@ from typing import Any
 from gameday.consumers.effects import Begun, Key
 from gameday.transports.aws_errors import is_throttle
 from gameday.transports.base import Answer, Call, CallFailed
-from gameday.transports.carriers.aio import AioCarrier
 from gameday.transports.endpoint import Endpoint
 
 SERVICE = "dynamodb"
@@ -30,6 +29,10 @@ class DynamoDBTable:
     """A table whose key is the string `pk`. One client carries the steps of all handlers of the process."""
 
     def __init__(self, table: str, endpoint: Endpoint) -> None:
+        # Here and not above: it takes longer to import than all else that the conductor of most runs needs, which
+        # have their effects in SQLite.
+        from gameday.transports.carriers.aio import AioCarrier
+
         self._table = table
         self._carry = AioCarrier(endpoint, read_timeout_s=_READ_TIMEOUT_S, connections=_CONNECTIONS)
 

@@ -106,6 +106,14 @@ class Gameday:
         self.process.communicate()
 
 
+def poison_and_dead(run: Path, subscription: str) -> tuple[set[str], set[str]]:
+    """The ids of what was sent as poison, and of what was found among the dead letters of a subscription."""
+    records = [json.loads(line) for path in run.glob("history/*.jsonl") for line in path.read_bytes().splitlines()]
+    poison = {record["id"] for record in records if record["event"] == "intended" and record.get("poison")}
+    found = [record for record in records if record["event"] == "dead" and record["subscription"] == subscription]
+    return poison, {record["id"] for record in found}
+
+
 def verify(run: Path) -> tuple[int, dict[str, Any]]:
     """What `gameday verify` says of a run directory."""
     done = subprocess.run(

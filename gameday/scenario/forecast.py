@@ -181,7 +181,7 @@ def _by_missing(outlook: Outlook, promise: Subscription) -> list[str]:
 
 def _absent_fields(outlook: Outlook, model: SubscriptionModel) -> Iterator[str]:
     """The fields that a filter or a pattern asks for and no event has, each with the nearest one that is there."""
-    event = next(outlook.events(1))
+    event = outlook.events()[0]
     body, attributes = set(leaves_of(orjson.loads(event))), set(attributes_of(event))
     if model.pattern is not None:
         asked, there, no = event_pattern.fields(model.pattern), body, "no message has `{}`"

@@ -7,9 +7,9 @@ got their part of the messages, and a replacement came up as fast as most do.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 
 from gameday.chaos.base import Arrivals, PlannedStrike
@@ -41,6 +41,17 @@ class Window:
 def _later(one: Window, other: Window) -> Window:
     """The one that stops later."""
     return max(one, other, key=lambda window: window.stop_s)
+
+
+@lru_cache(maxsize=4)
+def _sample(seed: int, payload_bytes: int) -> Sequence[str]:
+    """Events as a run with this seed sends them. Kept: they are asked for several times, and a megabyte at most."""
+    return [
+        envelope.pack(
+            id=f"sample-{n}", run="sample", group="g", timestamp_ns=0, payload_bytes=payload_bytes, seed=seed
+        ).decode()
+        for n in range(SAMPLE)
+    ]
 
 
 class Outlook:
@@ -83,18 +94,9 @@ class Outlook:
                 counts[name] += 1
         return {name: count / SAMPLE for name, count in counts.items()}
 
-    def events(self, many: int = SAMPLE) -> Iterator[str]:
+    def events(self) -> Sequence[str]:
         # A longer filler is of no interest to any filter.
-        payload_bytes = min(self.scenario.load.payload, 2048)
-        for n in range(many):
-            yield envelope.pack(
-                id=f"sample-{n}",
-                run="sample",
-                group="g",
-                timestamp_ns=0,
-                payload_bytes=payload_bytes,
-                seed=self._seed,
-            ).decode()
+        return _sample(self._seed, min(self.scenario.load.payload, 2048))
 
     @cached_property
     def windows(self) -> list[Window]:

@@ -26,10 +26,11 @@ from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Addresses, CallFailed, SubscriptionSpec, Topology
-from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.queue import SqsQueue
 from gameday.transports.registry import TRANSPORTS
+from tests.carriers import carrier
 from tests.consumers.scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
 
 
@@ -111,7 +112,7 @@ def emulator() -> Iterator[Endpoint]:
 @pytest.fixture
 def stage(config: ConsumerConfig, emulator: Endpoint, tmp_path: Path) -> Stage:
     """A FIFO queue of its own on the emulator, and consumers configured for it."""
-    carry = BotoCarrier(emulator)
+    carry = carrier(emulator)
     topology = Topology(subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=2)
     name = f"{os.getpid()}-{tmp_path.name}"[-40:].strip("-")
     addresses = run_plan(TRANSPORTS["sqs-fifo"].provision(topology, run=name, tags={}), carry)

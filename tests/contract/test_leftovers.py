@@ -9,10 +9,11 @@ import pytest
 
 from gameday.targets.sweep import SweepRequest, sweep
 from gameday.transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
-from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import SERVICES, Left
+from tests.carriers import carrier
 from tests.contract.aws_answers import complaints
 
 pytestmark = pytest.mark.live
@@ -33,7 +34,7 @@ def endpoint(request: pytest.FixtureRequest) -> Endpoint:
 @pytest.fixture
 def foreign(endpoint: Endpoint) -> Iterator[str]:
     """A queue that is named as ours are and carries no tag of a run."""
-    carry = BotoCarrier(endpoint)
+    carry = carrier(endpoint)
     url = carry(Call("sqs", "CreateQueue", {"QueueName": "gameday-of-somebody-else"}))["QueueUrl"]
     yield url
     carry(Call("sqs", "DeleteQueue", {"QueueUrl": url}))
@@ -41,7 +42,7 @@ def foreign(endpoint: Endpoint) -> Iterator[str]:
 
 def leave(run: str, endpoint: Endpoint, *, table: bool) -> None:
     """What a run of each transport has made when it is killed."""
-    carry = BotoCarrier(endpoint)
+    carry = carrier(endpoint)
     for transport, topology in LEFT_BY.items():
         # Their names are made of the run's, and must not meet.
         id = run if transport == "eventbridge" else f"{transport}-{run}"
@@ -60,7 +61,7 @@ def leave(run: str, endpoint: Endpoint, *, table: bool) -> None:
 
 def has_tables(endpoint: Endpoint) -> bool:
     try:
-        BotoCarrier(endpoint)(Call("dynamodb", "ListTables", {}))
+        carrier(endpoint)(Call("dynamodb", "ListTables", {}))
     except CallFailed:
         return False
     return True
@@ -68,11 +69,11 @@ def has_tables(endpoint: Endpoint) -> bool:
 
 def found(endpoint: Endpoint, *, table: bool) -> list[Left]:
     """Everything with one of our names, by questions that AWS's own models let through."""
-    carrier = BotoCarrier(endpoint)
+    to_the_endpoint = carrier(endpoint)
 
     def carry(call: Call) -> Answer:
         assert not complaints(call)
-        return carrier(call)
+        return to_the_endpoint(call)
 
     services = [service for service in SERVICES if table or service != "dynamodb"]
     return [left for service in services for left in run_plan(SERVICES[service].leftovers(), carry)]

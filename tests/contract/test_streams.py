@@ -11,10 +11,11 @@ import pytest
 
 from gameday.targets.products import PRODUCTS
 from gameday.transports.base import Delivery, Outgoing, Reading, SendOutcome, Shard, SubscriptionSpec
-from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
+from tests.carriers import carrier
 from tests.contract.test_transports import RUN, STREAMS, TAGS, TOPOLOGY, live, outgoing
 
 pytestmark = [pytest.mark.live, live(STREAMS)]
@@ -29,7 +30,7 @@ class Stage:
 
     def __init__(self, name: str, endpoint: Endpoint) -> None:
         self.transport = TRANSPORTS[name]
-        self.carry = BotoCarrier(endpoint)
+        self.carry = carrier(endpoint)
         both = [SubscriptionSpec(name="orders"), SubscriptionSpec(name="audit")]
         topology = replace(TOPOLOGY, subscriptions=both, shards=SHARDS)
         run = f"{RUN}-{time.time_ns()}"

@@ -30,10 +30,11 @@ from gameday.transports.base import (
     SubscriptionSpec,
     Topology,
 )
-from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
+from gameday.transports.carriers.boto import run_all_despite_failures, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
+from tests.carriers import carrier
 from tests.contract.aws_answers import answer, complaints
 
 RUN = "r7"
@@ -529,7 +530,7 @@ class OnEndpoint:
         if broken := BROKEN.get((product, test)) or BROKEN.get((f"{product}-{name}", test)):
             request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
         endpoint: Endpoint = request.getfixturevalue(product)
-        carry = BotoCarrier(endpoint)
+        carry = carrier(endpoint)
         stage = Stage(name, carry, time.sleep)
         yield stage
         run_plan(stage.transport.tear_down(stage.addresses), carry)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.live
 
 LIMIT_S = 120.0
 RUN = ["run", "quick", "--target", "memory", "--set", "load.duration=1s", "--set", "chaos=[]"]
+RUN += ["--set", "consumers.processes=1"]
 HOLDS = "claims=[no-loss, ordered-per-group]"
 # A single producer and calm consumers: no message can be out of reach of a bound of nothing.
 VIOLATED = "claims=[no-loss, {claim: lag, max: 0s}]"
@@ -47,27 +48,36 @@ def code_of(*arguments: str, gone: tuple[str, ...]) -> tuple[int, bytes]:
     return done.returncode, done.stderr or b""
 
 
-@pytest.fixture(scope="module", params=[(HOLDS, 0), (VIOLATED, 1)], ids=["holds", "violated"])
-def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
-    """A run whose printing nobody read, and the exit code of its verdict."""
-    claims, expected = request.param
-    run = tmp_path_factory.mktemp("recorded") / "run"
-    code, said = code_of(*RUN, "--set", claims, "--out", str(run), gone=("stdout",))
-    assert (code, said) == (expected, b"")
-    return run, code
+OUT, ERR = "stdout", "stderr"
 
 
-def test_a_run_goes_on_to_its_verdict(recorded: tuple[Path, int]) -> None:
-    run, code = recorded
-    assert json.loads((run / "verdict.json").read_bytes())["verdict"] == ("violated" if code else "holds")
+@pytest.fixture(scope="module")
+def holding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose progress nobody read."""
+    run = tmp_path_factory.mktemp("holding") / "run"
+    code, _ = code_of(*RUN, "--set", HOLDS, "--format", "json", "--out", str(run), gone=(ERR,))
+    assert code == 0
+    return run
 
 
-@pytest.mark.parametrize(
-    ("format", "gone"), [("json", ("stderr",)), ("text", ("stdout", "stderr")), ("junit", ("stdout", "stderr"))]
-)
-def test_a_run_goes_on_whatever_is_closed(tmp_path: Path, format: str, gone: tuple[str, ...]) -> None:
+@pytest.fixture(scope="module")
+def violated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose printing nobody read."""
+    run = tmp_path_factory.mktemp("violated") / "run"
+    assert code_of(*RUN, "--set", VIOLATED, "--out", str(run), gone=(OUT,)) == (1, b"")
+    return run
+
+
+@pytest.mark.parametrize(("recorded", "verdict"), [("holding", "holds"), ("violated", "violated")])
+def test_a_run_goes_on_to_its_verdict(request: pytest.FixtureRequest, recorded: str, verdict: str) -> None:
+    run: Path = request.getfixturevalue(recorded)
+    assert json.loads((run / "verdict.json").read_bytes())["verdict"] == verdict
+
+
+@pytest.mark.parametrize("format", ["text", "junit"])
+def test_a_run_goes_on_whatever_is_closed(tmp_path: Path, format: str) -> None:
     run = tmp_path / "run"
-    code, _ = code_of(*RUN, "--set", HOLDS, "--format", format, "--out", str(run), gone=gone)
+    code, _ = code_of(*RUN, "--set", HOLDS, "--format", format, "--out", str(run), gone=(OUT, ERR))
     assert code == 0
     assert (run / "verdict.json").exists()
 
@@ -90,21 +100,30 @@ def test_outputs_that_were_closed_before_it_began(tmp_path: Path) -> None:
     assert (run / "verdict.json").exists()
 
 
-@pytest.mark.parametrize("format", ["text", "json", "junit"])
-@pytest.mark.parametrize("gone", [("stdout",), ("stdout", "stderr")])
+@pytest.mark.parametrize(
+    ("format", "gone", "recorded", "expected"),
+    [
+        ("text", (OUT,), "violated", 1),
+        ("text", (OUT, ERR), "holding", 0),
+        ("json", (OUT,), "holding", 0),
+        ("json", (OUT, ERR), "violated", 1),
+        ("junit", (OUT,), "violated", 1),
+        ("junit", (OUT, ERR), "holding", 0),
+    ],
+)
 def test_judging_again_ends_with_the_verdicts_code(
-    recorded: tuple[Path, int], format: str, gone: tuple[str, ...]
+    request: pytest.FixtureRequest, format: str, gone: tuple[str, ...], recorded: str, expected: int
 ) -> None:
-    run, expected = recorded
+    run: Path = request.getfixturevalue(recorded)
     assert code_of("verify", str(run), "--format", format, gone=gone) == (expected, b"")
 
 
 def test_conformance_ends_with_the_code_of_its_cells() -> None:
     probing = ["conformance", "--services", "dynamodb"]
     read = subprocess.run([*COMMAND, *probing], capture_output=True, timeout=LIMIT_S, check=False)
-    assert code_of(*probing, gone=("stdout", "stderr"))[0] == read.returncode
+    assert code_of(*probing, gone=(OUT, ERR))[0] == read.returncode
 
 
 @pytest.mark.parametrize("command", [["list", "faults"], ["list", "scenarios"], ["schema"], ["--help"]])
 def test_what_is_only_printed_ends_with_0(command: list[str]) -> None:
-    assert code_of(*command, gone=("stdout",)) == (0, b"")
+    assert code_of(*command, gone=(OUT,)) == (0, b"")

@@ -262,16 +262,6 @@ def test_an_unreachable_broker_ends_the_load_in_order(tmp_path: Path, memory: En
     assert {line["outcome"] for line in records(tmp_path)["load"] if line["event"] == "sent"} == {"failed"}
 
 
-def test_alone_it_starts_by_itself_and_shows_locusts_statistics(tmp_path: Path, memory: Endpoint) -> None:
-    config = prepare(tmp_path, memory, transport="sqs-fifo")
-    ran = alone(tmp_path, "--processes", "2")
-    assert ran.returncode == 0, ran.stderr
-    assert "300 scheduled, 300 intended, 300 acked" in ran.stderr
-    assert "SendMessageBatch" in ran.stderr and "due to accepted" in ran.stderr
-    assert depth(config) == 300
-    assert sorted(records(tmp_path)) == ["load-0", "load-1"]
-
-
 def test_a_second_load_never_writes_into_the_history_of_the_first(tmp_path: Path, memory: Endpoint) -> None:
     config = prepare(tmp_path, memory, transport="sqs-fifo")
     history = tmp_path / DIRECTORY / "load.jsonl"
@@ -434,17 +424,23 @@ def test_a_pipe_as_input_is_no_conductor_where_a_queue_is_named(tmp_path: Path, 
     assert depth(config) == 50
 
 
-def test_locusts_total_counts_each_call_once_and_no_message_besides(tmp_path: Path, memory: Endpoint) -> None:
-    for processes in ([], ["--processes", "2"]):
-        run = tmp_path / f"run{len(processes)}"
-        run.mkdir()
-        prepare(run, memory, transport="sqs")
-        ran = alone(run, *processes)
-        assert ran.returncode == 0
-        rows = summary(ran)
-        calls = {line["call"] for lines in records(run).values() for line in lines if line["event"] == "sent"}
-        assert rows["message  due to accepted"] == 300
-        assert rows["sqs      SendMessageBatch"] == rows["Aggregated"] == len(calls)
+@pytest.mark.parametrize(
+    ("transport", "processes", "writers"), [("sqs", 1, ["load"]), ("sqs-fifo", 2, ["load-0", "load-1"])]
+)
+def test_alone_it_starts_by_itself_and_locust_counts_each_call_once_and_no_message_besides(
+    tmp_path: Path, memory: Endpoint, transport: str, processes: int, writers: list[str]
+) -> None:
+    config = prepare(tmp_path, memory, transport=transport)
+    ran = alone(tmp_path, *(["--processes", str(processes)] if processes > 1 else []))
+    assert ran.returncode == 0, ran.stderr
+    assert "300 scheduled, 300 intended, 300 acked" in ran.stderr
+    assert depth(config) == 300
+    found = records(tmp_path)
+    assert sorted(found) == writers
+    rows = summary(ran)
+    calls = {line["call"] for lines in found.values() for line in lines if line["event"] == "sent"}
+    assert rows["message  due to accepted"] == 300
+    assert rows["sqs      SendMessageBatch"] == rows["Aggregated"] == len(calls)
 
 
 def test_its_options_are_not_shown_on_locusts_web_page() -> None:

@@ -14,7 +14,8 @@ import pytest
 from gameday.report.text import junit, show
 from gameday.verify.judge import Verdict, judge
 from gameday.verify.notes import notes
-from tests.verify.handmade.builder import BASE, History, Json, fifo, ns, queue, verdict_of
+from tests.verify.handmade.ahead import judged_ahead as judged_ahead
+from tests.verify.handmade.builder import BASE, History, Json, fifo, judged_run, ns, queue, verdict_of
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +227,7 @@ def test_a_history_without_a_word_has_totals_too(tmp_path: Path) -> None:
     h = History({"orders": queue()}, ["no-loss"])
     run = h.write(tmp_path / "run")
     (run / "history" / "main.jsonl").write_bytes(b"")
-    document = judge(run).document
+    document = judged_run(run).document
     assert (document["started"], document["duration_s"], document["scenario"]) == (None, 0.0, None)
     assert document["totals"]["scheduled"] is None
     assert document["totals"]["intended"] == document["totals"]["subscriptions"]["orders"]["expected"] == 0

@@ -1,4 +1,5 @@
-"""Whole runs over SNS on MiniStack: several subscriptions, each with consumers of its own, and what was forgotten."""
+"""Whole runs over SNS on MiniStack: several subscriptions, each with consumers of its own, what was forgotten, and
+poison among it all."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.commanded import Gameday
+from tests.commanded import Gameday, poison_and_dead
 
 pytestmark = pytest.mark.live
 
@@ -17,28 +18,31 @@ FIFO = """\
 name: fifo
 transport: sns-fifo
 topology:
-  visibility_timeout: 2s
+  visibility_timeout: 1s
+  max_receives: 2
   subscriptions:
     - {name: all}
     - {name: raw, raw: true, filter: {detail: {currency: [EUR, USD]}}, filter_on: body}
     - {name: unordered, queue: standard}
-load: {rate: 60/s, duration: 3s, groups: 8, users: 3}
-consumers: {processes: 1, processing_time: 1ms}
+load: {rate: 60/s, duration: 3s, groups: 20, users: 3, batch: 4, poison: 5%}
+# One message at a time: in a batch, poison takes others with it.
+consumers: {processes: 1, processing_time: 1ms, batch: 1}
 claims: [no-loss, no-phantom, ordered-per-group, exactly-once-effect, ordered-effects,
-         fanout-complete, filter-correct]
+         fanout-complete, filter-correct, dead-letter]
 """
 WRONG = """\
 name: wrong
 transport: sns
 topology:
-  visibility_timeout: 2s
+  visibility_timeout: 1s
+  max_receives: 2
   subscriptions:
     - {name: all}
     - {name: forgotten, deployed: {missing: true}}
     - {name: euro, filter: {currency: [EUR]}, deployed: {filter: {currency: [USD]}}}
-load: {rate: 40/s, duration: 2s, groups: 8, users: 2}
+load: {rate: 40/s, duration: 2s, groups: 8, users: 2, batch: 4, poison: 10%}
 consumers: {processes: 1}
-claims: [no-phantom, fanout-complete, filter-correct]
+claims: [no-phantom, fanout-complete, filter-correct, dead-letter]
 """
 
 
@@ -60,6 +64,11 @@ def test_a_fifo_topic_keeps_its_promises_on_every_subscription(gameday: Callable
     # All of them on two subscriptions, and on the filtered one about two thirds.
     assert 2 * 180 < checked["fanout-complete"] < 3 * 180
     assert set(found["latency_s"]) == {"all", "raw", "unordered"}
+    # Each of them on two subscriptions at least.
+    poison, dead = poison_and_dead(tmp_path / "run0", "all")
+    assert len(poison) > 5
+    assert dead == poison
+    assert found["anomalies"]["redelivery"]["count"] >= checked["dead-letter"] > 2 * len(poison)
 
 
 def test_what_is_deployed_wrong_is_found(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
@@ -68,8 +77,14 @@ def test_what_is_deployed_wrong_is_found(gameday: Callable[..., Gameday], tmp_pa
         "no-phantom": "unknown",
         "fanout-complete": "violated",
         "filter-correct": "violated",
+        "dead-letter": "violated",
     }
     assert {example["subscription"] for example in found["anomalies"]["misrouted"]["examples"]} == {"euro"}
     # Every one on the forgotten subscription, and some more; all of them arrived elsewhere.
     assert found["anomalies"]["lost"]["count"] > 80
     assert found["anomalies"]["fanout-missing"]["count"] == found["anomalies"]["lost"]["count"]
+    # Where it was forgotten, poison cannot have died; where nothing is wrong, all of it did, and nothing else.
+    assert "all" not in {example["subscription"] for example in found["anomalies"]["poison-escaped"]["examples"]}
+    poison, dead = poison_and_dead(tmp_path / "run0", "all")
+    assert len(poison) > 5
+    assert dead == poison

@@ -11,8 +11,9 @@ import pytest
 
 from gameday.history import manifest as manifests
 from gameday.history.errors import NotARun
-from gameday.verify.judge import judge
-from tests.verify.handmade.builder import History, fifo, ns, queue
+from gameday.verify.judge import judge_all
+from tests.verify.handmade.ahead import judged_ahead as judged_ahead
+from tests.verify.handmade.builder import History, fifo, judged_run, ns, queue
 
 
 def lossy() -> History:
@@ -25,14 +26,15 @@ def lossy() -> History:
     return h
 
 
-@pytest.mark.parametrize("name", ["outcome=failed", "event=received", "empty=true", "run[1]", "a*b?", "it's", "[a-z]"])
-def test_the_path_of_a_run_changes_nothing(tmp_path: Path, name: str) -> None:
-    run = tmp_path / name / "x"
-    run.parent.mkdir()
-    lossy().write(run)
-    document = judge(run).document
-    assert document["damaged"] == []
-    assert (document["verdict"], document["anomalies"]["lost"]["count"]) == ("violated", 1)
+def test_the_path_of_a_run_changes_nothing(tmp_path: Path) -> None:
+    names = ["outcome=failed", "event=received", "empty=true", "run[1]", "a*b?", "it's", "[a-z]"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        lossy().write(tmp_path / name / "x")
+    for name, verdict in zip(names, judge_all([tmp_path / name / "x" for name in names]), strict=True):
+        assert not isinstance(verdict, NotARun)
+        assert verdict.document["damaged"] == [], name
+        assert (verdict.verdict, verdict.document["anomalies"]["lost"]["count"]) == ("violated", 1), name
 
 
 def test_a_file_name_with_brackets_is_that_file_alone(tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_a_file_name_with_brackets_is_that_file_alone(tmp_path: Path) -> None:
         + b"\n"
     )
     other.write_bytes(orjson.dumps({"event": "hiccup", "at": ns(3)}) + b"\n" + b'{"event":"hiccup","at":3}\n')
-    assert judge(tmp_path / "run").document["anomalies"]["lost"]["count"] == 2
+    assert judged_run(tmp_path / "run").document["anomalies"]["lost"]["count"] == 2
 
 
 INTENDED = {"event": "intended", "id": "c", "attempt": 1, "producer": "p", "expect": ["orders"]}
@@ -82,7 +84,7 @@ def test_a_record_that_no_check_could_read_is_damage(tmp_path: Path, record: dic
     lossy().write(tmp_path / "run")
     file = tmp_path / "run" / "history" / "more.jsonl"
     file.write_bytes(orjson.dumps({"at": ns(5)} | record) + b"\n")
-    document = judge(tmp_path / "run").document
+    document = judged_run(tmp_path / "run").document
     assert document["verdict"] == "unknown"
     assert [(damage["file"], damage["line"]) for damage in document["damaged"]] == [("more.jsonl", 1)]
 
@@ -93,10 +95,10 @@ def test_an_expected_subscription_that_the_manifest_lacks_leaves_claims_unknown(
     h.take("a", at=2)
     h.drained(at=10)
     h.write(tmp_path / "run")
-    assert judge(tmp_path / "run").verdict == "holds"
+    assert judged_run(tmp_path / "run").verdict == "holds"
     load = next(path for path in (tmp_path / "run" / "history").iterdir() if b'"intended"' in path.read_bytes())
     load.write_bytes(load.read_bytes().replace(b'["orders"]', b'["orders","audit"]'))
-    verdict = judge(tmp_path / "run")
+    verdict = judged_run(tmp_path / "run")
     assert verdict.verdict == "unknown"
     assert "audit is expected by messages" in json.dumps(verdict.document["claims"])
 
@@ -155,7 +157,7 @@ def test_a_broker_without_locks_is_judged_in_bounded_memory(tmp_path: Path) -> N
         ]
     events.sort(key=lambda event: int(event["at"]))
     (tmp_path / "run" / "history" / "c.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in events))
-    document = judge(tmp_path / "run").document
+    document = judged_run(tmp_path / "run").document
     # The first overtakes nobody; each later one overtakes those still held.
     assert document["anomalies"]["group-overtake"]["count"] == count - 1
     assert document["verdict"] == "violated"

@@ -14,7 +14,7 @@ from aiobotocore.session import get_session
 
 from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call
-from gameday.transports.carriers.boto import method_name
+from gameday.transports.carriers.methods import method_name
 from gameday.transports.endpoint import Endpoint, config_arguments
 
 

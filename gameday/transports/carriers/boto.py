@@ -5,10 +5,8 @@ It promises that a plan which fails half-way leaves behind nothing that its call
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import boto3
@@ -16,15 +14,10 @@ from botocore.config import Config
 
 from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call, CallFailed, Plan
+from gameday.transports.carriers.methods import method_name
 from gameday.transports.endpoint import Endpoint, config_arguments
 
 T = TypeVar("T")
-
-
-@lru_cache(maxsize=256)
-def method_name(operation: str) -> str:
-    """botocore's method for an operation: SendMessageBatch is send_message_batch."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
 
 
 class BotoCarrier:

@@ -390,7 +390,7 @@ class History:
         return f"{name}-{self._numbers[name]}"
 
 
-# Verdicts that are there before they are asked for, by what the run directory holds: see conftest.py.
+# Verdicts that are there before they are asked for, by what the run directory holds: see ahead.py.
 AHEAD: dict[bytes, Any] = {}
 _listening = False
 
@@ -430,7 +430,11 @@ def content(run: Path) -> bytes:
 
 def judged(history: History, tmp_path: Path) -> Any:
     """Write the run and judge it: an object with `document` and `exit_code`. Errors: NotARun."""
-    run = history.write(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
+    return judged_run(history.write(tmp_path / f"run-{len(list(tmp_path.iterdir()))}"))
+
+
+def judged_run(run: Path) -> Any:
+    """Judge a run that was written already, and perhaps changed since. Errors: NotARun."""
     if _listening:
         raise _Heard(run)
     return AHEAD.get(content(run)) or importlib.import_module("gameday.verify.judge").judge(run)

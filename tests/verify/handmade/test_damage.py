@@ -14,7 +14,7 @@ import pytest
 
 from gameday.history.errors import UsageError
 from gameday.verify.judge import judge
-from tests.verify.handmade.builder import History, check, counts, judged, ns, queue, verdict_of
+from tests.verify.handmade.builder import History, check, counts, judged, judged_run, ns, queue, verdict_of
 
 
 def whole(*, lost: bool = False) -> History:
@@ -365,14 +365,14 @@ def packed(h: History, tmp_path: Path, *, keep: bool = False, cut: int = 0) -> P
 
 def test_a_packed_file_is_read(tmp_path: Path) -> None:
     # Though it was listed by the name that it had before.
-    document = judge(packed(whole(), tmp_path)).document
+    document = judged_run(packed(whole(), tmp_path)).document
     check(document, {"no-loss": ("holds", 2)})
     assert not document["damaged"]
 
 
 @pytest.mark.parametrize("how", [{"keep": True}, {"cut": 20}])
 def test_a_packed_file_beside_itself_or_cut_short(tmp_path: Path, how: dict[str, Any]) -> None:
-    document = judge(packed(whole(), tmp_path, **how)).document
+    document = judged_run(packed(whole(), tmp_path, **how)).document
     assert document["verdict"] == "unknown"
     assert "c1.jsonl.gz" in json.dumps(document["damaged"])
 
@@ -395,7 +395,7 @@ def test_unknown_names_are_counted_and_named(tmp_path: Path) -> None:
     h = misspelt()
     run = h.write(tmp_path / "run")
     (run / "history" / "notes.txt").write_text("mine")
-    ignored = judge(run).document["ignored"]
+    ignored = judged_run(run).document["ignored"]
     assert {(each["kind"], each["name"], each["count"], each["near"]) for each in ignored} == {
         ("event", "recieved", 2, "received"),
         ("mark", "drainde", 1, "drained"),

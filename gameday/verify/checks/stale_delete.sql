@@ -4,8 +4,7 @@ WITH ended AS (
            latest_end(x.ends, e.extends, x.file, d.began_ns, d.file) AS latest_ns
     FROM settles d
     JOIN rx x ON x.id = d.id AND x.s = d.s AND x.batch = d.batch AND of_copy(d.broker_id, x.copy)
-    LEFT JOIN extensions e
-        ON e.id = d.id AND e.s = d.s AND e.batch = d.batch AND of_copy(e.broker_id, x.copy)
+    LEFT JOIN extensions e ON e.id = x.id AND e.s = x.s AND e.batch = x.batch AND e.copy = x.copy
     WHERE d.action = 'delete'
 )
 SELECT s, id, count(*) AS n, NULL AS note, min(line) AS line, arg_min(hold_line, line) AS other_line

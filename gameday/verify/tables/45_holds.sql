@@ -3,16 +3,20 @@
 -- Settling a message in a batch settles that copy of it; one that names no copy may mean any.
 CREATE MACRO of_copy(broker_id, copy) AS (broker_id IS NULL OR copy = '' OR broker_id = copy);
 
--- The extensions of each hold, in the order in which they began. `standing`: see `extended`.
+-- The extensions of each hold, of all copies that it may be, in the order in which they began. `standing`: see `extended`.
 CREATE TABLE extensions AS
-SELECT e.id, e.s, e.batch, e.broker_id, any_value(e.file) AS file,
+SELECT h.id, h.s, h.batch, h.copy,
        list({'began': e.began_ns, 'file': e.file, 'line': e.line, 'answered': e.answered_ns, 'answered_line': e.answered_line, 'ok': e.ok,
              'hidden': coalesce(e.hidden_ns, u.visibility_ns),
              'standing': []::STRUCT(line BIGINT, file INTEGER, answered BIGINT, earliest BIGINT, intended BIGINT,
                                     intended_file INTEGER, latest BIGINT)[]} ORDER BY e.began_ns, e.line) AS extends
-FROM settles e JOIN subs u ON u.s = e.s
+FROM settles e
+JOIN subs u ON u.s = e.s
+JOIN (SELECT DISTINCT r.id, r.s, r.batch, r.copy
+      FROM rx r SEMI JOIN settles x ON x.action = 'extend' AND x.id = r.id AND x.s = r.s AND x.batch = r.batch) h
+    ON h.id = e.id AND h.s = e.s AND h.batch = e.batch AND of_copy(e.broker_id, h.copy)
 WHERE e.action = 'extend' AND e.may_work
-GROUP BY e.id, e.s, e.batch, e.broker_id;
+GROUP BY h.id, h.s, h.batch, h.copy;
 
 -- Parameters of lambdas end with `_`: one that is named as a caller's table would stand for it in what the caller gives.
 

@@ -24,7 +24,7 @@ WITH held AS (
     FROM came_again r
     JOIN came_again h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.receives = r.receives - 1
         AND NOT coalesce(before(r.at_ns, r.file, h.started_ns, h.file), false)
-    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND e.copy = h.copy
     WHERE NOT r.uncounted
 )
 SELECT f.s, f.id, f.line, min(f.hold_line) AS hold_line,
@@ -46,7 +46,7 @@ WITH twice AS (
     SELECT r.line, h.line AS other_line
     FROM came_again r
     JOIN came_again h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND h.batch IS DISTINCT FROM r.batch
-    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND e.copy = h.copy
     WHERE r.uncounted AND before(h.at_ns, h.file, r.started_ns, r.file)
       AND before(r.at_ns, r.file,
                  earliest_end(h.ends, e.extends, h.file, r.at_ns, r.file), h.file)
@@ -65,7 +65,7 @@ WITH twice AS (
     FROM came_again h
     JOIN settles d ON d.s = h.s AND d.id = h.id AND d.batch = h.batch AND d.action = 'delete' AND d.ok
         AND of_copy(d.broker_id, h.copy)
-    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND of_copy(e.broker_id, h.copy)
+    LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND e.copy = h.copy
     WHERE d.answered_ns < earliest_end(h.ends, e.extends, h.file, d.began_ns, d.file)
     GROUP BY h.s, h.id, h.copy, d.file
 ), deleted AS (

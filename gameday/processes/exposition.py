@@ -30,8 +30,8 @@ _EXEMPLAR_CHARACTERS_MAX = 128
 
 # By label values, a tuple of as many as there are labels.
 Labelled = Mapping[Any, float]
-# Of a request: by which name or address the asker reached us. The answer: its content type, and itself.
-Page = Callable[[str], tuple[str, bytes]]
+# Given the name or address, and the port, at which the asker has reached us: the content type, and the page.
+Page = Callable[[str, int], tuple[str, bytes]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,10 @@ class Family:
         return metric
 
 
+def url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def exemplar(labels: Mapping[str, str], value: float, at_s: float) -> Exemplar | None:
     """None where the labels are longer than an exemplar may be. `at_s`: seconds since 1970."""
     if sum(len(name) + len(text) for name, text in labels.items()) > _EXEMPLAR_CHARACTERS_MAX:
@@ -101,7 +105,7 @@ class Server:
         self.host = host
         self._metrics = make_wsgi_app(registry)
         self._pages = pages or {}
-        family, address = _best_family(host, port)
+        family, address = resolve(host, port)
 
         class Here(_ManyThreads):
             address_family = family
@@ -126,7 +130,7 @@ class Server:
             status = "404 Not Found" if page is None else "405 Method Not Allowed"
             start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
             return [f"{status}; here are: {' '.join([METRICS, *self._pages])}\n".encode()]
-        content_type, body = page(_host_of(environ.get("HTTP_HOST", "")) or self.host)
+        content_type, body = page(_host_of(environ.get("HTTP_HOST", "")) or self.host, self.port)
         start_response("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
@@ -158,7 +162,8 @@ class _Asked(Collector):
         yield from self._collect()
 
 
-def _best_family(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+def resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+    """What a server binds to. Errors: OSError for a host that nobody knows."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     return family, str(address[0])
 

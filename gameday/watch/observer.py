@@ -1,6 +1,7 @@
 """`python -m gameday.watch.observer --run RUN --port N`: the live view of a run, for Prometheus and for the terminal.
 
-It follows the history files, serves `/metrics` on loopback and reports a snapshot twice a second:
+It follows the history files, serves `/metrics` and `/sd` on loopback, unless it is told another host, and reports a
+snapshot twice a second:
 
     {"report": "ready", "port": …}
     {"report": "snapshot", …, "final": false}     gameday/watch/live.py tells what is in it
@@ -12,7 +13,6 @@ at the end of its input, with a last snapshot of the whole history (`final` is t
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+import orjson
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -29,12 +29,13 @@ from gameday.history import manifest as manifests
 from gameday.history.errors import GamedayError, ProcessError
 from gameday.history.events import Record
 from gameday.history.writer import DIRECTORY
+from gameday.processes import discovery
 from gameday.processes.control import continue_when_orphaned, report, when_input_ends
+from gameday.processes.exposition import LOOPBACK, Server
 from gameday.watch.live import COUNTS, SEND_OUTCOMES, Live
 from gameday.watch.meters import LATENCY_BUCKETS_S, Histogram
 from gameday.watch.tail import Tail
 
-HOST = "127.0.0.1"
 POLL_S = 0.1
 SNAPSHOT_S = 0.5
 DUPLICATES = ("send-duplicate", "effect-duplicate")
@@ -189,18 +190,24 @@ def _histogram(name: str, help: str, values: Mapping[Any, Histogram], *labels: s
     return metric
 
 
-def observe(run: Path, port: int, over: threading.Event) -> None:
+def observe(run: Path, host: str, port: int, over: threading.Event) -> None:
     """Until `over` is set. Errors: NotARun; ProcessError when the port is not free."""
     observer = Observer(run)
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Metrics(observer))
+
+    def targets(reached_at: str, port: int) -> tuple[str, bytes]:
+        ours = discovery.Scraped(process="observer", role="observer", host=host, port=port, labels={})
+        listed = [ours, *discovery.found(run)]
+        name = observer.live.manifest.run
+        return "application/json", orjson.dumps([each.target(name, reached_at) for each in listed])
+
     try:
-        server, thread = start_http_server(port, addr=HOST, registry=registry)
+        server = Server(Metrics(observer).collect, host=host, port=port, pages={"/sd": targets})
     except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise ProcessError(f"cannot serve /metrics on {HOST}:{port}: {why}; --port 0 takes any free one") from error
+        raise ProcessError(
+            f"cannot serve /metrics on {host}:{port}: {error.strerror}; --port 0 takes any free one"
+        ) from error
     try:
-        report("ready", port=server.server_port)
+        report("ready", port=server.port)
         next_snapshot = time.monotonic()
         while not over.wait(0 if observer.tail.behind else POLL_S):
             observer.read()
@@ -210,14 +217,13 @@ def observe(run: Path, port: int, over: threading.Event) -> None:
         observer.finish()
         observer.report(final=True)
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m gameday.watch.observer", description="The live view of a run.")
     parser.add_argument("--run", type=Path, required=True, help="the run directory")
+    parser.add_argument("--host", default=LOOPBACK, help="address that /metrics and /sd are served at")
     parser.add_argument("--port", type=int, default=0, help="of /metrics; 0 takes any free one")
     arguments = parser.parse_args()
     over = threading.Event()
@@ -226,7 +232,7 @@ def main() -> int:
     continue_when_orphaned()
     when_input_ends(over.set)
     try:
-        observe(arguments.run, arguments.port, over)
+        observe(arguments.run, arguments.host, arguments.port, over)
     except GamedayError as error:
         print(error, file=sys.stderr)
         return error.exit_code

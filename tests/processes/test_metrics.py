@@ -49,7 +49,7 @@ def took() -> Iterator[Metric]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(took, pages={"/where": lambda host: ("text/plain", host.encode())})
+    server = Server(took, pages={"/where": lambda host, port: ("text/plain", host.encode())})
     yield server
     server.close()
 

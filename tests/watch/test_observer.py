@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gameday.processes.discovery import Announcement, Scraped
 from gameday.watch.observer import Metrics, Observer
 from gameday.watch.tail import Tail
 from tests.watch.story import Story, manifest
@@ -233,6 +234,27 @@ class TestProcess:
         listening = Path("/proc/net/tcp").read_text()
         addresses = re.findall(rf" ([0-9A-F]{{8}}):{port:04X} 00000000:0000 0A", listening)
         assert addresses == ["0100007F"]
+
+    def test_it_lists_itself_and_every_process_that_lives(self, run: Path, running: Running) -> None:
+        port = running.report("ready")["port"]
+
+        def listed() -> list[tuple[str, dict[str, str]]]:
+            with urllib.request.urlopen(f"http://localhost:{port}/sd", timeout=10) as answer:
+                assert answer.headers["Content-Type"] == "application/json"
+                return [
+                    (target, group["labels"]) for group in orjson.loads(answer.read()) for target in group["targets"]
+                ]
+
+        itself = (f"127.0.0.1:{port}", {"run": "r", "role": "observer", "process": "observer"})
+        assert listed() == [itself]
+        announcement = Announcement(
+            run,
+            Scraped(process="orders-1.1", role="consumer", host="0.0.0.0", port=9, labels={"subscription": "orders"}),
+        )
+        labels = {"run": "r", "role": "consumer", "process": "orders-1.1", "subscription": "orders"}
+        assert listed() == [itself, ("localhost:9", labels)]
+        announcement.withdraw()
+        assert listed() == [itself]
 
     def test_one_that_starts_later_sees_the_same(self, run: Path, running: Running) -> None:
         running.report("ready")

@@ -176,8 +176,8 @@ def one_round(endpoint: Endpoint, directory: Path, *, seconds: float, rate: floa
 
 
 def counting_us() -> float:
-    """CPU of the counting that a message which comes alone costs its consumer, and nothing else: the rest of the cost is
-    a scrape now and then."""
+    """CPU of the counting that a message which comes alone costs its consumer; what else metrics cost is a scrape now
+    and then."""
     meters, tally = Counted(), Calls()
     receive, delete = Call("sqs", "ReceiveMessage", {}), Call("sqs", "DeleteMessageBatch", {})
     began = time.process_time()

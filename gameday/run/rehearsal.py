@@ -81,7 +81,8 @@ def rehearse(name: str, arguments: Sequence[str], directory: Path) -> list[str]:
     verdict = json.loads(path.read_bytes())
     observer = Observer(directory)
     observer.finish()
-    return surprises(expect, verdict) + differences(observer.live.counts, verdict["anomalies"])
+    live = observer.live
+    return surprises(expect, verdict) + differences(live.counts, verdict["anomalies"], live.open_counts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,6 @@ class Observer:
         found = self.tail.read()
         with self.lock:
             self._take(found)
-            self.live.turn()
 
     def finish(self) -> None:
         """Read what there still is; the counts are then those of the whole history."""
@@ -70,17 +69,16 @@ class Observer:
             self.read()
         with self.lock:
             self._take(self.tail.rest())
-            self.live.finish()
 
     def report(self, *, final: bool) -> None:
         with self.lock:
             snapshot = self.live.snapshot()
         report("snapshot", final=final, records=self.records, unreadable=self.tail.unreadable, **snapshot)
 
-    def _take(self, found: list[tuple[str, Record]]) -> None:
+    def _take(self, found: list[Record]) -> None:
         self.records += len(found)
-        for name, record in found:
-            self.live.observe(record, file=name)
+        for record in found:
+            self.live.observe(record)
 
 
 class Metrics(Collector):
@@ -161,7 +159,7 @@ class Metrics(Collector):
         yield _counter("order_violations", help, disorder, "kind")
         yield _counter("over_received", told["over-received"], {(): counts["over-received"]})
         yield _counter("misrouted", told["misrouted"], {(): counts["misrouted"]})
-        forgotten = "Messages that were too many to remember: what is counted of them from then on is too low."
+        forgotten = "Messages and groups that were too many to remember: from then on no count need be the verdict's."
         yield _counter("messages_forgotten", forgotten, {(): self._observer.live.forgotten})
 
 

@@ -24,6 +24,9 @@ class Distribution:
         self.buckets = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
 
-    def add(self, value: float) -> None:
-        self.buckets[bisect_left(self.bounds, value)] += 1
+    def add(self, value: float) -> int:
+        """The number of its bucket."""
+        bucket = bisect_left(self.bounds, value)
+        self.buckets[bucket] += 1
         self.sum += value
+        return bucket

@@ -113,6 +113,7 @@ class Sub:
         self.settles: Counter[tuple[str, str]] = Counter()
         self.unsettled = Unsettled(promise.max_receives if promise.dead_letter else None)
         self.running = self.restarts = 0
+        self.redriven = False
         self.depth: dict[str, int] | None = None
         # By partition, as their readers tell it.
         self.behind_ms: dict[str, int] = {}
@@ -162,7 +163,9 @@ class Live:
         self.now = 0
         self.phase = "starting"
         self.intended = 0
-        self.scheduled_total: int | None = None
+        # Of the loads that are over; `_loading`: one is not.
+        self._scheduled: int | None = None
+        self._loading = False
         self._plan: Plan | None = None
         self.attempts = 0
         self.acked = 0
@@ -383,6 +386,7 @@ class Live:
         seen = self._seen_of(record)
         if seen is not None:
             seen.redriven = True
+            self._sub(record["subscription"]).redriven = True
             self._sub(record["subscription"]).order_open = True
 
     # The run itself.
@@ -401,9 +405,12 @@ class Live:
             case "load-started":
                 self.phase = "load"
                 self._plan = _plan(record)
+                self._loading = True
             case "load-stopped":
                 self.phase = "draining"
-                self.scheduled_total = record.get("scheduled")
+                if (scheduled := record.get("scheduled")) is not None:
+                    self._scheduled = (self._scheduled or 0) + int(scheduled)
+                    self._loading = False
             case "drained" if (name := record.get("subscription")) is not None:
                 self._sub(name).drained = bool(record.get("empty"))
                 self._sub(name).late_unread = False
@@ -493,10 +500,10 @@ class Live:
     @property
     def scheduled(self) -> int | None:
         """How many messages are due by now, sent or not; None where the history does not tell the schedule."""
-        if self.scheduled_total is not None:
-            return self.scheduled_total
-        if self._plan is not None:
-            return math.floor(self._plan.due_by(self.now) + 0.5)
+        if self._loading and self._plan is not None:
+            return (self._scheduled or 0) + math.floor(self._plan.due_by(self.now) + 0.5)
+        if self._scheduled is not None and not self._loading:
+            return self._scheduled
         return None if self.intended or self.phase != "starting" else 0
 
     def active_faults(self) -> dict[str, int]:

@@ -224,7 +224,8 @@ _histogram(
 
 _counter(
     "messages_received", "subscription",
-    help="Receives, redeliveries included.",
+    help="Receives, redeliveries included. Equal to the verdict's receives. When it stands still while the backlog "
+    "does not, nobody consumes.",
     values=_subs(lambda sub: sub.received),
 )  # fmt: skip
 _histogram(
@@ -261,8 +262,9 @@ _gauge(
 )  # fmt: skip
 _counter(
     "dead_letters", "subscription",
-    help="Messages found in the dead-letter queue, which is read when the consumers have stopped. More than were "
-    "meant to be poison: a handler fails good messages, or max_receives is too small for the faults.",
+    help="Messages found in the dead-letter queue, those that were then moved back included; the queue is read when "
+    "the consumers have stopped. More than were meant to be poison: a handler fails good messages, or max_receives is "
+    "too small for the faults.",
     values=_subs(lambda sub: sub.dead),
 )  # fmt: skip
 
@@ -431,3 +433,41 @@ def _active(live: Live) -> Values:
         for target in targets or ("",)
     }
     return {**idle, **struck}
+
+
+# Held to the verdict.
+
+
+def final_counts(observed: Observed) -> dict[str, int]:
+    """What the metrics say of each of `COUNTS`, all subscriptions together."""
+    found = dict.fromkeys(COUNTS, 0)
+    names = {"gameday_redeliveries_total": "redelivery", "gameday_over_received_total": "over-received"}
+    names["gameday_misrouted_total"] = "misrouted"
+    for metric in collect(observed):
+        for sample in metric.samples:
+            kind = names.get(sample.name) or sample.labels.get("kind")
+            if kind in found:
+                found[kind] += int(sample.value)
+    return found
+
+
+def differing_totals(observed: Observed, totals: Mapping[str, Any]) -> list[str]:
+    """Where the metrics of a run that is over differ from the totals of verdict.json: equal, but for dead letters where
+    some were moved back, which the verdict does not count."""
+    live = observed.live
+    told = {(s.name, s.labels.get("subscription")): int(s.value) for m in collect(observed) for s in m.samples}
+    wanted = {
+        (f"gameday_messages_{name}_total", None): totals[name]
+        for name in ("scheduled", "intended", "acked")
+        # Nobody knows how much was scheduled of a load that did not come to its end.
+        if totals[name] is not None
+    }
+    for name, of_sub in totals["subscriptions"].items():
+        wanted["gameday_messages_received_total", name] = of_sub["receives"]
+        if not live.subs[name].redriven:
+            wanted["gameday_dead_letters_total", name] = of_sub["dead"]
+    return [
+        f"{name} of {subscription or 'the run'} is {told[name, subscription]}, by the verdict it is {judged}"
+        for (name, subscription), judged in wanted.items()
+        if told[name, subscription] != judged
+    ]

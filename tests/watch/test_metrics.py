@@ -10,7 +10,7 @@ from prometheus_client.core import Exemplar
 
 from gameday.history.manifest import Claim, Manifest, Subscription
 from gameday.watch.live import Live
-from gameday.watch.metrics import METRICS, collect
+from gameday.watch.metrics import METRICS, collect, differing_totals
 from tests.watch.story import FIFO, Story, manifest, moment
 
 QUEUE = Subscription(visibility_timeout_s=10, max_receives=4, dead_letter=True)
@@ -251,6 +251,24 @@ def test_a_stream_has_its_iterator_age() -> None:
     assert there['iterator_age_milliseconds{shard="s1",subscription="events"}'] == 20
     assert not any(name.startswith("approximate_") for name in there)
     assert 'settles_total{action="checkpoint",outcome="ok",subscription="events"}' in there
+
+
+def test_a_total_that_is_not_the_verdicts_is_told() -> None:
+    story = Story().mark("load-stopped", 9, scheduled=2).acked("a", "b").received("a", 1)
+    seen = watch(story.tell("conductor", "dead", 8, id="b", subscription="orders"))
+    orders = {"receives": 1, "dead": 1}
+    totals = {"scheduled": 2, "intended": 2, "acked": 2, "subscriptions": {"orders": orders}}
+    assert differing_totals(seen, totals) == []
+    assert differing_totals(seen, totals | {"scheduled": None}) == []
+    assert differing_totals(seen, totals | {"acked": 1}) == [
+        "gameday_messages_acked_total of the run is 2, by the verdict it is 1"
+    ]
+    wrong = {"orders": {"receives": 1, "dead": 0}}
+    assert differing_totals(seen, totals | {"subscriptions": wrong}) == [
+        "gameday_dead_letters_total of orders is 1, by the verdict it is 0"
+    ]
+    moved = watch(story.tell("conductor", "redriven", 9, id="b", subscription="orders"))
+    assert differing_totals(moved, totals | {"subscriptions": wrong}) == []
 
 
 def test_names_and_help() -> None:

@@ -36,7 +36,8 @@ Page = Callable[[str, int], tuple[str, bytes]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """What a metric is, apart from its values. `name` is without the prefix and, of a counter, without `_total`."""
+    """What a metric is, apart from its values. `name` is without the prefix and, of a counter, without `_total`;
+    `full_name` is what Prometheus knows it by."""
 
     name: str
     kind: str
@@ -45,7 +46,7 @@ class Family:
 
     @property
     def full_name(self) -> str:
-        return f"gameday_{self.name}"
+        return f"gameday_{self.name}_total" if self.kind == "counter" else f"gameday_{self.name}"
 
     def counter(self, values: Labelled, exemplars: Mapping[Any, Exemplar] | None = None) -> Metric:
         metric = CounterMetricFamily(self.full_name, self.help, labels=self.labels)

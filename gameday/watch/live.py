@@ -111,7 +111,9 @@ class Sub:
         self.latest: dict[str, tuple[str, int]] = {}
         self.effects: Counter[str] = Counter(dict.fromkeys(EFFECT_OUTCOMES, 0))
         self.settles: Counter[tuple[str, str]] = Counter()
-        self.unsettled = Unsettled(promise.max_receives if promise.dead_letter else None)
+        self.unsettled = Unsettled(
+            promise.max_receives if promise.dead_letter else None, fifo=promise.ordered_by is not None
+        )
         self.running = self.restarts = 0
         self.redriven = False
         self.depth: dict[str, int] | None = None

@@ -177,8 +177,8 @@ _counter(
 )
 _counter(
     "messages_forgotten",
-    help="Messages that were too many to remember: what is counted of them from then on is too low here. The verdict "
-    "counts them all.",
+    help="Messages and groups that were too many to remember: from then on no count here need be the verdict's, which "
+    "forgets none.",
     values=lambda seen: {(): seen.live.forgotten},
 )
 
@@ -323,7 +323,7 @@ _counter(
 _counter(
     "duplicates", "subscription", "kind",
     help=" ".join(f"{kind}: {COUNTS[kind].told}" for kind in DUPLICATES)
-    + "An effect-duplicate says that the guard does not hold: its exemplar names the message, and the verdict what "
+    + " An effect-duplicate says that the guard does not hold: its exemplar names the message, and the verdict what "
     "led to it.",
     values=_kinds(DUPLICATES),
     exemplars=_latest_of(DUPLICATES),
@@ -384,8 +384,8 @@ _gauge(
 _gauge(
     "approximate_age_of_oldest_message_seconds", "subscription",
     help="What CloudWatch calls ApproximateAgeOfOldestMessage, reckoned from the history: the age of the oldest "
-    "message that is not deleted, but for those that were received three times or more. An alarm on it in production "
-    "should fire where this is high.",
+    "message that is not deleted; in a standard queue, one that was received three times or more does not count. An "
+    "alarm on it in production should fire where this is high.",
     values=lambda seen: {
         (name,): sub.cloudwatch_oldest_s(seen.live.now)
         for name, sub in seen.live.subs.items()

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from gameday.history.clock import NS_PER_S
 
-# CloudWatch leaves a message that was received so often and not deleted out of ApproximateAgeOfOldestMessage, as poison
+# A standard queue moves a message that was received so often and not deleted to its back, and CloudWatch leaves it out
+# of ApproximateAgeOfOldestMessage; a FIFO queue, which keeps its order, does not
 # (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html).
 CLOUDWATCH_POISON_RECEIVES = 3
 
@@ -22,8 +23,9 @@ class Unsettled:
     soon, or a dead letter, which nobody tells before the end.
     """
 
-    def __init__(self, max_receives: int | None) -> None:
+    def __init__(self, max_receives: int | None, *, fifo: bool) -> None:
         self._max_receives = max_receives
+        self._fifo = fifo
         self._since: dict[str, int] = {}
         # Without what CloudWatch would call poison.
         self._fresh: dict[str, int] = {}
@@ -36,7 +38,7 @@ class Unsettled:
             return
         if self._max_receives is not None and receives >= self._max_receives:
             self.over(id)
-        elif receives >= CLOUDWATCH_POISON_RECEIVES:
+        elif receives >= CLOUDWATCH_POISON_RECEIVES and not self._fifo:
             self._fresh.pop(id, None)
 
     def over(self, id: str) -> None:

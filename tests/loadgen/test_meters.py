@@ -33,4 +33,4 @@ def test_lag_counts_first_attempts_and_attempts_all() -> None:
         "gameday_load_schedule_lag_seconds_sum": 2.0,
     }
     assert {s.labels["outcome"]: s.value for s in attempts.samples} == {"ok": 2, "failed": 1, "unknown": 1}
-    assert [lag.name, attempts.name] == [family.full_name for family in FAMILIES]
+    assert [lag.name, attempts.name] == [family.full_name.removesuffix("_total") for family in FAMILIES]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from gameday.watch.unsettled import Hands, Unsettled
 
 class TestUnsettled:
     def test_the_oldest_is_the_first_accepted_that_is_not_over(self) -> None:
-        unsettled = Unsettled(None)
+        unsettled = Unsettled(None, fifo=False)
         assert unsettled.oldest_s(9 * NS_PER_S) == 0
         for second, id in enumerate("abc"):
             unsettled.accepted(id, second * NS_PER_S)
@@ -22,8 +23,9 @@ class TestUnsettled:
         assert unsettled.oldest_s(9 * NS_PER_S) == 7
         assert unsettled.cloudwatch_oldest_s(9 * NS_PER_S) == 7
 
-    def test_poison_is_left_out_sooner_by_cloudwatch(self) -> None:
-        unsettled = Unsettled(5)
+    @pytest.mark.parametrize("fifo", [False, True])
+    def test_poison_is_left_out_sooner_by_cloudwatch_but_for_a_fifo_queue(self, fifo: bool) -> None:
+        unsettled = Unsettled(5, fifo=fifo)
         unsettled.accepted("poison", 0)
         unsettled.accepted("good", NS_PER_S)
         ages = []
@@ -31,10 +33,11 @@ class TestUnsettled:
             unsettled.received("poison", receives)
             now = 10 * NS_PER_S
             ages.append((unsettled.oldest_s(now), unsettled.cloudwatch_oldest_s(now)))
-        assert ages == [(10, 10), (10, 10), (10, 9), (10, 9), (9, 9)]
+        third = 10 if fifo else 9
+        assert ages == [(10, 10), (10, 10), (10, third), (10, third), (9, 9)]
 
     def test_a_clock_that_is_behind_gives_no_negative_age(self) -> None:
-        unsettled = Unsettled(None)
+        unsettled = Unsettled(None, fifo=False)
         unsettled.accepted("a", NS_PER_S)
         assert unsettled.oldest_s(0) == 0
 

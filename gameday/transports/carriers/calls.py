@@ -32,6 +32,7 @@ ERRORS = Family(
     "Entries that fail inside a batch that was answered are no such call: see gameday_load_attempts_total and "
     "gameday_consumer_settle_failures_total.",
 )
+FAMILIES = (SECONDS, ERRORS)
 _ERRORS_MAX = 50
 
 

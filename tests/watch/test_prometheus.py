@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client import generate_latest
 
+from gameday.consumers.meters import Counted
+from gameday.loadgen.meters import Meters as LoadMeters
+from gameday.transports.carriers.calls import Calls
+from gameday.watch.live import Live
+from gameday.watch.metrics import collect
 from tests.commanded import Gameday, wait_until
 from tests.prometheus import Prometheus, installed
+from tests.watch.story import manifest
+from tests.watch.test_metrics import Seen
 
 pytestmark = pytest.mark.live
 
@@ -91,3 +101,12 @@ def test_every_process_is_found_and_those_that_end_are_gone(run: Gameday, promet
     run.process.terminate()
     run.end()
     run.assert_nothing_left()
+
+
+def test_promtool_finds_nothing_to_say_against_names_and_help() -> None:
+    installed()
+    meters = (Counted(), LoadMeters(), Calls())
+    metrics = [*collect(Seen(Live(manifest()))), *(metric for each in meters for metric in each.collect())]
+    text = generate_latest(SimpleNamespace(collect=lambda: metrics))  # type: ignore[arg-type]  # all that it uses
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

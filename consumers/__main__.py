@@ -23,6 +23,7 @@ from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
+from gameday.consumers.meters import Counted, Meters
 from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
 from gameday.consumers.work import BaseWorker, Tools
@@ -30,9 +31,11 @@ from gameday.consumers.worker import Worker
 from gameday.history.errors import GamedayError, ProcessError, UsageError
 from gameday.history.writer import Writer
 from gameday.processes import control
+from gameday.processes.discovery import Exposed
 from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.aio import AioCarrier
+from gameday.transports.carriers.calls import count_calls
 from gameday.transports.registry import TRANSPORTS
 
 # How much longer than its longest poll a call may take before it counts as lost.
@@ -70,6 +73,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         connections=(config.pollers if leases is None else _SHARDS) + config.concurrency,
     )
     writer = Writer(run=config.run_dir, name=name, clock=config.clock)
+    meters, exposed = _metered(config, name)
     try:
         tools = Tools(
             writer=writer,
@@ -78,6 +82,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             handler=HANDLERS[config.handler],
             guard=GUARDS[config.guard],
             disturbances=disturbances,
+            meters=meters,
         )
         worker, service = _make_worker(config, name, tools, leases)
         loop = asyncio.get_running_loop()
@@ -99,8 +104,25 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         if leases is not None:
             await leases.close()
         await carrier.close()
+        if exposed is not None:
+            exposed.withdraw()
     writer.close()
     return 0 if drained else 1
+
+
+def _metered(config: ConsumerConfig, name: str) -> tuple[Meters, Exposed | None]:
+    if config.metrics_host is None:
+        return Meters(), None
+    meters, calls = Counted(), count_calls()
+    exposed = Exposed(
+        config.run_dir,
+        lambda: (*meters.collect(), *calls.collect()),
+        process=name,
+        role="consumer",
+        host=config.metrics_host,
+        labels={"subscription": config.subscription},
+    )
+    return meters, exposed
 
 
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:

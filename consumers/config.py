@@ -35,6 +35,8 @@ class ConsumerConfig:
     Of a stream: `checkpoint` is "after" the effects of what it covers or, wrongly, "before" them; `children` "wait"
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
     may be taken over; `leases` says where they are kept, like `store`.
+
+    `metrics_host` is the address that the process serves metrics of its own at; None: it counts nothing.
     """
 
     run_dir: Path
@@ -65,6 +67,7 @@ class ConsumerConfig:
     lease_s: float = 2.0
     leases: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    metrics_host: str | None = None
 
     @property
     def hidden_s(self) -> int:

@@ -138,6 +138,7 @@ class StreamWorker(BaseWorker):
             await self.pause(every_s)
 
     async def _renew(self, reader: Reader) -> None:
+        self.tools.meters.heartbeat(1)
         if not await self.leases.renew(reader.lease):
             reader.lost = True
 
@@ -252,6 +253,7 @@ class Reader:
                     failures = _log_first_failure(f"reading {shard}", error, failures)
                     await worker.back_off(failures)
                 continue
+            worker.tools.meters.polled((worker.now() - started) / NS_PER_S)
             if self.over():
                 # It was read for somebody else.
                 break
@@ -345,6 +347,8 @@ class Reader:
             say(f"a checkpoint of {self.lease.shard} failed, so it is given back: {error}")
         for record in covered:
             worker.crash("after-delete", record)
+        if outcome != "ok":
+            worker.tools.meters.settle_failed("checkpoint")
         worker.tools.writer.write(events.settled(intent, started=started, outcome=outcome, error=why))
         return outcome == "ok"
 

@@ -15,14 +15,16 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
 from gameday.consumers.handlers import Handle, HandlerFailed
+from gameday.consumers.meters import Meters
 from gameday.history import events
+from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError
 from gameday.history.events import EffectResult, Record
 from gameday.history.writer import Writer
@@ -43,6 +45,7 @@ class Tools:
     handler: Handle
     guard: Guard
     disturbances: Disturbances
+    meters: Meters = field(default_factory=Meters)
 
 
 class InHand(ABC):
@@ -212,6 +215,7 @@ class BaseWorker(ABC):
     def _take(self, messages: Sequence[InHand], started: int, *, hidden_s: int | None = None) -> None:
         """Record the whole receive in one write; from here on its messages are in hand."""
         self.tools.writer.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
+        self.tools.meters.took(len(messages))
         self._hold(len(messages))
         if self._tell_holding is not None:
             self._tell_holding(self.holding)
@@ -224,6 +228,13 @@ class BaseWorker(ABC):
 
     async def _hand_over(self, message: InHand) -> Handling:
         """Hand a message of ours to the handler. Errors: HistoryError."""
+        began = self.now()
+        try:
+            return await self._handled(message)
+        finally:
+            self.tools.meters.handled((self.now() - began) / NS_PER_S)
+
+    async def _handled(self, message: InHand) -> Handling:
         try:
             outcome = await self.tools.handler(message)
         except HistoryError:

@@ -125,6 +125,7 @@ class Worker(BaseWorker):
                 await self.back_off(failures)
                 continue
             failures = 0
+            self.tools.meters.polled((self.now() - started) / NS_PER_S)
             if deliveries := source.received(answer):
                 tasks.create_task(self._work_through(self._batch(deliveries, started)))
                 await self._room.wait()
@@ -268,6 +269,7 @@ class Worker(BaseWorker):
         if messages:
             intents = [message.settling("extend", hidden_s=self.config.hidden_s) for message in messages]
             self.tools.writer.write(*intents)
+            self.tools.meters.heartbeat(len(messages))
             call = self._source.hide(_deliveries(messages), hidden_s=self.config.hidden_s)
             await self._call_and_record(call, messages, intents)
 
@@ -287,6 +289,9 @@ class Worker(BaseWorker):
         self._record(intents, started, outcomes)
 
     def _record(self, intents: Sequence[Record], started: int, outcomes: Sequence[SettleOutcome]) -> None:
+        for intent, (outcome, _) in zip(intents, outcomes, strict=True):
+            if outcome != "ok":
+                self.tools.meters.settle_failed(str(intent["action"]))
         self.tools.writer.write(
             *(
                 events.settled(intent, started=started, outcome=outcome, error=error)

@@ -42,6 +42,7 @@ class LoadConfig:
     "unordered" or "none": whether a message that was not accepted holds back what comes after it in its group, or is
     not sent again. `dedup_reuse` is the share of messages that go out under the deduplication id of an earlier one or,
     where the topology deduplicates by content, with its body. `delay_s` is each message's own, in place of the queue's.
+    `metrics_host` is the address that each process serves metrics of its own at; None: it counts nothing.
     """
 
     run_dir: str
@@ -66,6 +67,7 @@ class LoadConfig:
     retry: str = "ordered"
     dedup_reuse: float = 0.0
     delay_s: int | None = None
+    metrics_host: str | None = None
 
     @property
     def writers(self) -> list[str]:

@@ -25,8 +25,11 @@ from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.carriers import Carrier, carrier_for
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed, Lane, Tally
+from gameday.loadgen.meters import Meters
 from gameday.loadgen.sender import Sample, Sender
+from gameday.processes.discovery import Exposed
 from gameday.processes.disturbances import Disturbance, Disturbances
+from gameday.transports.carriers.calls import count_calls
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +40,7 @@ FINISH_WITHIN_S = 15.0
 class SharedByLanes:
     """What the lanes of one process share, made when the first of them is assigned. Errors: HistoryError."""
 
-    def __init__(self, config: LoadConfig, writer: str) -> None:
+    def __init__(self, config: LoadConfig, writer: str, count: Callable[[Sample], None]) -> None:
         self.config = config
         self.clock = Clock.parse(config.clock)
         directory = Path(config.run_dir) / DIRECTORY
@@ -46,6 +49,7 @@ class SharedByLanes:
         if path.exists() and path.stat().st_size:
             raise HistoryError(f"{path} holds a load already; one run directory is one run, so name another one")
         self.writer = Writer(run=Path(config.run_dir), name=writer, clock=self.clock)
+        self.count, self._exposed = _metered(config, writer, count)
         self.carrier: Carrier = carrier_for(config)
         self.lanes: dict[int, Lane] = {}
         self.feed: Feed | None = None
@@ -53,6 +57,35 @@ class SharedByLanes:
     def add_lane(self, number: int) -> Lane:
         lane = self.lanes[number] = self.config.lane()
         return lane
+
+    def close(self) -> None:
+        """Errors: HistoryError."""
+        if self._exposed is not None:
+            self._exposed.withdraw()
+        self.writer.close()
+
+
+def _metered(
+    config: LoadConfig, process: str, count: Callable[[Sample], None]
+) -> tuple[Callable[[Sample], None], Exposed | None]:
+    """`count`, and the metrics of this process with it."""
+    if config.metrics_host is None:
+        return count, None
+    meters, calls = Meters(), count_calls()
+
+    def both(sample: Sample) -> None:
+        meters.sent(sample)
+        count(sample)
+
+    exposed = Exposed(
+        Path(config.run_dir),
+        lambda: (*meters.collect(), *calls.collect()),
+        process=process,
+        role="load",
+        host=config.metrics_host,
+        labels={},
+    )
+    return both, exposed
 
 
 class Node:
@@ -102,7 +135,7 @@ class Node:
                     clock=self._shared.clock,
                     carry=carry,
                     disturbances=self._disturbances,
-                    count=self._count,
+                    count=self._shared.count,
                 )
                 sender.run(self._shared.feed, self._wait)
         except HistoryError as error:
@@ -132,7 +165,7 @@ class Node:
                 lane.stop()
                 tally.add(lane.tally)
             try:
-                self._shared.writer.close()
+                self._shared.close()
             except HistoryError as error:
                 self._say("failed", str(error))
         self._say("done", {"tally": asdict(tally), "fired": self._disturbances.fired})
@@ -156,7 +189,7 @@ class Node:
     def _make(self, config: str) -> str | None:
         """Why it cannot be made."""
         try:
-            self._shared = SharedByLanes(LoadConfig.from_json(orjson.loads(config)), self._writer())
+            self._shared = SharedByLanes(LoadConfig.from_json(orjson.loads(config)), self._writer(), self._count)
         except HistoryError as error:
             return str(error)
         except Exception as error:

@@ -18,22 +18,34 @@ from pydantic import BaseModel
 from gameday.chaos.base import Entry
 from gameday.chaos.base import units as fault_units
 from gameday.chaos.registry import FAULTS
+from gameday.consumers import meters as consumer
 from gameday.consumers.guards import GUARDS
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
 from gameday.history.schema import EVENTS, MARKS, OUR_MARKS, RecordKind
+from gameday.loadgen import meters as load
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
+from gameday.processes.exposition import Family
 from gameday.scenario import model
 from gameday.scenario import reading as scenario
 from gameday.scenario.catalogue import catalogue
 from gameday.scenario.claims import short_bound
 from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
+from gameday.transports.carriers import calls
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claim_texts import CLAIM_TEXTS, ClaimText
 from gameday.verify.claims import RULES, Rule
 from gameday.verify.registry import CHECKS
+from gameday.watch import metrics as observed
 
 ROOT = Path(__file__).resolve().parent.parent
+# By the mark on the page.
+_METRICS: Mapping[str, Iterable[Family]] = {
+    "observer": [shown.family for shown in observed.METRICS],
+    "consumer": consumer.FAMILIES,
+    "load": load.FAMILIES,
+    "calls": calls.FAMILIES,
+}
 # What a claim may speak of, each tried on its rule with a subscription that is nothing else.
 _COVERED: Mapping[str, Subscription] = {
     "ordered by group": Subscription(ordered_by="group"),
@@ -313,6 +325,11 @@ def _records(head: Sequence[str], kinds: Mapping[str, RecordKind]) -> str:
     return "\n".join(_table(head, rows)).rstrip("\n") + "\n"
 
 
+def _families(families: Iterable[Family]) -> str:
+    rows = [(f"`{each.full_name}`", each.kind, ", ".join(each.labels), each.help) for each in families]
+    return "\n".join(_table(("metric", "type", "labels", "what it says, and what to do"), rows)).rstrip("\n") + "\n"
+
+
 def _fields(kind: RecordKind) -> Iterator[str]:
     for name in kind.fields:
         shape = "/".join(kind.words.get(name, ())) or kind.shapes.get(name, "")
@@ -322,6 +339,10 @@ def _fields(kind: RecordKind) -> Iterator[str]:
 def written(root: Path) -> dict[Path, str]:
     """Every page with what is generated in it, as it should be."""
     readme, history = root / "README.md", root / "docs" / "history.md"
+    metrics = root / "docs" / "metrics.md"
+    shown = metrics.read_text(encoding="utf-8")
+    for name, families in _METRICS.items():
+        shown = _between(shown, name, _families(families))
     text = history.read_text(encoding="utf-8")
     text = _between(text, "events", _records(("event", "fields besides `event`, `at`, `by`", "written"), EVENTS))
     text = _between(text, "marks", _records(("mark", "fields besides `name`", "says"), MARKS))
@@ -332,6 +353,7 @@ def written(root: Path) -> dict[Path, str]:
             _between(readme.read_text(encoding="utf-8"), "refused", _refusals()), "scenarios", _scenarios()
         ),
         history: text,
+        metrics: shown,
     }
 
 

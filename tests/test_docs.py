@@ -23,7 +23,7 @@ from gameday.scenario import reading as scenario
 from gameday.scenario.document import parse
 from gameday.verify.judge import EXIT_CODES
 from gameday.verify.registry import CHECKS
-from gameday.watch.observer import Metrics, Observer
+from gameday.watch.observer import Observer
 from scripts import generate_docs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -180,7 +180,7 @@ def test_every_metric_of_the_readme_is_served(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(
         json.dumps({"schema": 1, "run": "r", "subscriptions": {"orders": {}}, "claims": [{"claim": "no-loss"}]})
     )
-    served = {f"{m.name}_total" if m.type == "counter" else m.name for m in Metrics(Observer(tmp_path)).collect()}
+    served = {f"{m.name}_total" if m.type == "counter" else m.name for m in Observer(tmp_path).metrics()}
     shown = set(re.findall(r"`(gameday_\w+)", README))
     assert shown and shown <= served
 

@@ -23,7 +23,7 @@ SIBLINGS = {"loadgen", "consumers", "chaos", "conformance", "targets", "verify",
 FLOORS: dict[str, set[str]] = {
     "history": set(),
     "processes": GROUND,
-    "transports": GROUND,
+    "transports": GROUND | {"processes"},
     "emulator": BELOW,
     "verify": GROUND,
     "watch": GROUND | {"processes"},
@@ -39,7 +39,7 @@ FLOORS: dict[str, set[str]] = {
     "gameday": BELOW | SIBLINGS | {"scenario", "report", "run"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
-FOREIGN = {"history": {"orjson"}, "processes": {"orjson"}, "chaos": {"pydantic"}}
+FOREIGN = {"history": {"orjson"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
 ENTRY_POINTS = {"gameday.loadgen.locustfile"}

@@ -39,7 +39,19 @@ def run(
         Path | None, typer.Option(help="The run directory; must not hold a run yet. [default: runs/NAME-TIME]")
     ] = None,
     metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Loopback port of /metrics. [default: any free one]")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of /metrics and of /sd, where Prometheus finds each process of the run. [default: any free one]",
+        ),
+    ] = None,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address that metrics are served at. For a Prometheus on another machine: an address of this one that "
+            "it can reach, or 0.0.0.0 for all; anybody who can reach it can read them. [default: 127.0.0.1]"
+        ),
     ] = None,
     operator: Annotated[
         bool,
@@ -59,7 +71,9 @@ def run(
       gameday run broken-no-guard --seed 7 --target memory
       gameday run standard-at-least-once --set load.rate=50/s --set 'chaos=[]' --out runs/calm
       gameday run my.yaml --endpoint-url http://127.0.0.1:4566
+      gameday run standard-at-least-once --metrics-port 9464 --metrics-host 0.0.0.0
     """
+    from gameday.processes.exposition import LOOPBACK
     from gameday.report.live import watching
     from gameday.run.conductor import conduct
     from gameday.run.context import RunRequest
@@ -74,6 +88,7 @@ def run(
         seed=seed,
         out=out,
         metrics_port=metrics_port,
+        metrics_host=metrics_host or LOOPBACK,
         operator=operator,
     )
     console = Console(stderr=format is not Format.text, highlight=False)

@@ -48,7 +48,11 @@ async def conduct(request: RunRequest, view: View) -> Path:
     directory = free_directory(request.out or RUNS / run_id)
     seed = request.scenario.seed if request.seed is None else request.seed
     context = RunContext(
-        scenario=request.scenario, id=run_id, directory=directory, seed=new_seed() if seed is None else seed
+        scenario=request.scenario,
+        id=run_id,
+        directory=directory,
+        seed=new_seed() if seed is None else seed,
+        metrics_host=request.metrics_host,
     )
     run = Run(request=request, context=context, view=view)
     await interruptible(run, _play(run))

@@ -15,6 +15,7 @@ from gameday.consumers.config import ConsumerConfig
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.manifest import Manifest
 from gameday.loadgen.config import LoadConfig
+from gameday.processes.exposition import LOOPBACK
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.model import Scenario, promises_of, topology_of
 from gameday.targets.target import Kind, Target
@@ -33,6 +34,7 @@ class RunRequest:
     seed: int | None = None
     out: Path | None = None
     metrics_port: int | None = None
+    metrics_host: str = LOOPBACK
     operator: bool = False
 
 
@@ -44,6 +46,7 @@ class RunContext:
     id: str
     directory: Path
     seed: int
+    metrics_host: str = LOOPBACK
     clock: Clock = field(default_factory=Clock.start)
 
     @property
@@ -129,6 +132,7 @@ class RunContext:
             lease_s=spec.lease,
             leases=self.leases or {},
             seed=self.seed,
+            metrics_host=self.metrics_host,
         )
 
     def load(self, *, endpoint: Endpoint, addresses: Addresses, topology: Topology) -> LoadConfig:
@@ -156,6 +160,7 @@ class RunContext:
             retry=spec.retry,
             dedup_reuse=spec.dedup_reuse,
             delay_s=None if spec.delay is None else int(spec.delay),
+            metrics_host=self.metrics_host,
         )
 
 

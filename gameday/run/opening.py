@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from contextlib import suppress
 
 from gameday.history.errors import HistoryError, RunError
 from gameday.history.writer import DIRECTORY, Writer
+from gameday.processes.exposition import resolve
 from gameday.run.directory import shown
 from gameday.run.state import Run
 from gameday.scenario.model import needs_of
@@ -31,17 +33,21 @@ async def open_run(run: Run) -> None:
 
 
 def _metrics_port(run: Run) -> int:
-    """Errors: RunError when the port that was asked for is taken."""
+    """Errors: RunError when the address or the port that was asked for cannot be had."""
     port = run.scenario.metrics_port if run.request.metrics_port is None else run.request.metrics_port
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise RunError(
-                f"the metrics port 127.0.0.1:{port} cannot be had: {error.strerror}. Free it, or name another with "
-                "--metrics-port (0 takes any free one)."
-            ) from error
+    host = run.request.metrics_host
+    try:
+        family, address = resolve(host, port)
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((address, port))
+    except OSError as error:
+        do = (
+            "Free it, or name another with --metrics-port (0 takes any free one)."
+            if error.errno in (errno.EADDRINUSE, errno.EACCES)
+            else "Name an address of this machine with --metrics-host (0.0.0.0 is all of them)."
+        )
+        raise RunError(f"the metrics port {host}:{port} cannot be had: {error.strerror}. {do}") from error
     return port
 
 

@@ -34,6 +34,7 @@ from gameday.report.printing import outlive_readers
 from gameday.scenario import reading as scenario
 from gameday.scenario.model import ExpectSpec
 from gameday.watch.live import differences
+from gameday.watch.metrics import differing_totals, final_counts
 from gameday.watch.observer import Observer
 
 _COMMAND = python("-c", "from gameday.cli import main; main()", "run")
@@ -81,8 +82,11 @@ def rehearse(name: str, arguments: Sequence[str], directory: Path) -> list[str]:
     verdict = json.loads(path.read_bytes())
     observer = Observer(directory)
     observer.finish()
-    live = observer.live
-    return surprises(expect, verdict) + differences(live.counts, verdict["anomalies"], live.open_counts)
+    return [
+        *surprises(expect, verdict),
+        *differences(final_counts(observer), verdict["anomalies"], observer.live.open_counts),
+        *differing_totals(observer, verdict["totals"]),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

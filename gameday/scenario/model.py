@@ -216,7 +216,7 @@ class Body(_Strict):
     )
     seed: int | None = Field(default=None, description="makes schedule, payloads, groups and chaos repeatable")
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        default=0, description="where /metrics is served; 0: any free port"
+        default=0, description="where /metrics and /sd are served; 0: any free port"
     )
     expect: ExpectSpec | None = Field(
         default=None, description="what the verdict should be; `python -m gameday.run.rehearsal` compares, no run does"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,14 @@ from gameday.history.events import Record
 from gameday.history.manifest import Manifest, Subscription
 from gameday.watch.meters import Histogram, Plan, Rate
 from gameday.watch.state import Message, Recent, Seen
+from gameday.watch.unsettled import Hands, Unsettled
 
 MESSAGES_MAX = 1_000_000
 _ERRORS_MAX = 50
+LAG_BOUNDS = ("p50_s", "p99_s", "max_s")
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
+PHASES = ("starting", "load", "draining", "drained", "aborted")
 Fields = dict[str, Any]
 
 
@@ -98,11 +101,21 @@ def differences(
 class Sub:
     """A subscription: its promises and what was counted on it."""
 
-    def __init__(self, promise: Subscription, *, groups_max: int) -> None:
+    def __init__(self, promise: Subscription, *, groups_max: int, latency_bounds: Sequence[float] = ()) -> None:
         self.promise = promise
         self.received = 0
         self.received_rate = Rate()
-        self.latency = Histogram()
+        self.latency = Histogram(latency_bounds)
+        # Of each count of `COUNTS` how many, and the latest message with its time.
+        self.counts: Counter[str] = Counter()
+        self.latest: dict[str, tuple[str, int]] = {}
+        self.effects: Counter[str] = Counter(dict.fromkeys(EFFECT_OUTCOMES, 0))
+        self.settles: Counter[tuple[str, str]] = Counter()
+        self.unsettled = Unsettled(
+            promise.max_receives if promise.dead_letter else None, fifo=promise.ordered_by is not None
+        )
+        self.running = self.restarts = 0
+        self.redriven = False
         self.depth: dict[str, int] | None = None
         # By partition, as their readers tell it.
         self.behind_ms: dict[str, int] = {}
@@ -122,6 +135,20 @@ class Sub:
         """As last measured at the broker; where nobody measures, acked and neither deleted nor dead."""
         return sum(self.depth.values()) if self.depth is not None else max(0, self.expected_acked - self.settled)
 
+    @property
+    def iterator_age_s(self) -> float | None:
+        """Of a stream's reader that is furthest behind."""
+        return max(self.behind_ms.values()) / 1_000 if self.behind_ms else None
+
+    def oldest_s(self, now: int) -> float:
+        """How old the oldest message is that nobody is done with; a stream's is its iterator age."""
+        return (self.iterator_age_s or 0.0) if self.promise.kind == "stream" else self.unsettled.oldest_s(now)
+
+    def cloudwatch_oldest_s(self, now: int) -> float:
+        """As SQS tells CloudWatch: nothing in an empty queue."""
+        empty = self.depth is not None and not any(self.depth.values())
+        return 0.0 if empty else self.unsettled.cloudwatch_oldest_s(now)
+
 
 class Live:
     """Feed it records with `observe`, in the order of their times."""
@@ -129,25 +156,33 @@ class Live:
     def __init__(self, manifest: Manifest, *, messages_max: int = MESSAGES_MAX) -> None:
         self.manifest = manifest
         self._messages_max = messages_max
-        self.subs = {name: Sub(promise, groups_max=messages_max) for name, promise in manifest.subscriptions.items()}
+        self._latency_bounds = _latency_bounds(manifest)
+        self.subs: dict[str, Sub] = {}
+        for name, promise in manifest.subscriptions.items():
+            self._add_sub(name, promise)
         self.messages: Recent[Message] = Recent(messages_max)
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.now = 0
         self.phase = "starting"
         self.intended = 0
-        self.scheduled_total: int | None = None
+        # Of the loads that are over; `_loading`: one is not.
+        self._scheduled: int | None = None
+        self._loading = False
         self._plan: Plan | None = None
         self.attempts = 0
         self.acked = 0
         self.sent: Counter[str] = Counter(dict.fromkeys(SEND_OUTCOMES, 0))
         self.sent_rate = Rate()
         self.send_lag = Histogram()
-        self.effects: Counter[str] = Counter(dict.fromkeys(EFFECT_OUTCOMES, 0))
-        self.settles: Counter[tuple[str, str]] = Counter()
-        self.errors: Counter[tuple[str, str]] = Counter()
-        self.faults: dict[str, set[str]] = {name: set() for name in _faults_of(manifest)}
-        self.consumers_started = self.consumers_exited = self.restarts = 0
-        self._slots: set[str] = set()
+        # By where, subscription (none for a send) and kind.
+        self.errors: Counter[tuple[str, str, str]] = Counter()
+        # Of each fault the strikes at work, with the slots that each has hit.
+        self.faults: dict[str, dict[str, list[str]]] = {name: {} for name in _faults_of(manifest)}
+        self.strikes: Counter[tuple[str, str]] = Counter()
+        self.hands = Hands()
+        # By consumer.
+        self._slots: dict[str, str] = {}
+        self._filled: set[str] = set()
         self._takers: dict[str, Callable[[Fields], None]] = {
             "intended": self._intended,
             "sent": self._sent,
@@ -190,36 +225,42 @@ class Live:
         if message.expect is None and (expect := record.get("expect")) is not None:
             message.expect = expect
             if message.acked:
-                self._expect(message)
-            self.counts["misrouted"] += sum(seen.received and name not in expect for name, seen in message.on.items())
+                self._expect(id, message, record["at"])
+            for name, seen in message.on.items():
+                if seen.received and name not in expect:
+                    self._found("misrouted", name, id, record["at"])
         if message.due is not None:
             for name, seen in message.on.items():
                 if seen.untimed is not None:
-                    self._sub(name).latency.add(max(0, seen.untimed - message.due) / NS_PER_S)
+                    self._sub(name).latency.add(max(0, seen.untimed - message.due) / NS_PER_S, id, seen.untimed)
                     seen.untimed = None
 
     def _sent(self, record: Fields) -> None:
         outcome = record.get("outcome")
         self.sent[outcome if outcome in SEND_OUTCOMES else "unknown"] += 1
         if outcome != "ok":
-            self._error("send", record.get("error"))
+            self._error("send", "", record.get("error"))
         id = record.get("id")
         if id is None:
             return
         message = self._message(id)
         if not message.tried and message.due is not None and (started := record.get("started")):
-            self.send_lag.add(max(0, started - message.due) / NS_PER_S)
+            self.send_lag.add(max(0, started - message.due) / NS_PER_S, id, started)
         message.tried = True
         if outcome == "ok":
             self.sent_rate.add(record["at"])
             if not message.acked:
                 message.acked = True
                 self.acked += 1
-                self._expect(message)
+                self._expect(id, message, record["at"])
 
-    def _expect(self, message: Message) -> None:
+    def _expect(self, id: str, message: Message, at: int) -> None:
         for name in message.expect or ():
-            self._sub(name).expected_acked += 1
+            sub, seen = self._sub(name), message.on.get(name)
+            sub.expected_acked += 1
+            # A fast consumer is done before the answer to the send is on record.
+            if sub.promise.kind == "queue" and not (seen is not None and seen.settled):
+                sub.unsettled.accepted(id, at)
 
     # Consumers.
 
@@ -233,17 +274,20 @@ class Live:
         sub.received_rate.add(record["at"])
         most = sub.promise.max_receives
         if sub.promise.dead_letter and most is not None and (record.get("receives") or 0) > most:
-            self.counts["over-received"] += 1
+            self._found("over-received", name, id, record["at"])
+        sub.unsettled.received(id, record.get("receives"))
+        if (consumer := record.get("consumer")) is not None:
+            self.hands.received(name, id, consumer, str(record.get("batch")))
         self._receive_copy(sub, seen, record)
         if seen.received:
             return
         seen.received = True
         if message.due is not None:
-            sub.latency.add(max(0, record["at"] - message.due) / NS_PER_S)
+            sub.latency.add(max(0, record["at"] - message.due) / NS_PER_S, id, record["at"])
         elif not message.intended:
             seen.untimed = record["at"]
         if message.expect is not None and name not in message.expect:
-            self.counts["misrouted"] += 1
+            self._found("misrouted", name, id, record["at"])
         if sub.promise.ordered_by is not None:
             self._receive_number(sub, message, record)
 
@@ -254,12 +298,13 @@ class Live:
             return  # A receive that names no copy proves nothing of any.
         sub.order_open = sub.order_open or bool(seen.copies and copy not in seen.copies)
         if copy in seen.copies:
-            self.counts["redelivery"] += 1
+            self._found("redelivery", record["subscription"], record["id"], record["at"])
         elif seen.redriven or record.get("replay") is not None:
             # Asked for, and no duplicate; what comes of it again is a redelivery all the same.
             seen.copies = (copy, *seen.copies)
         else:
-            self.counts["send-duplicate"] += seen.sent_copy
+            if seen.sent_copy:
+                self._found("send-duplicate", record["subscription"], record["id"], record["at"])
             seen.sent_copy = True
             seen.copies = (copy, *seen.copies)
 
@@ -273,43 +318,59 @@ class Live:
         if highest is None or number > highest[0]:
             sub.highest.put(key, (number, record["at"]))
         else:
-            self.counts["nonmonotonic-delivery"] += 1
+            self._found("nonmonotonic-delivery", record["subscription"], record["id"], record["at"])
             sub.late_unread = True
             # Of two at the same moment, in different files, nobody knows which was first.
             sub.order_open = sub.order_open or record["at"] == highest[1]
 
     def _effect(self, record: Fields) -> None:
-        outcome = record.get("outcome")
-        if outcome in EFFECT_OUTCOMES:
-            self.effects[outcome] += 1
+        outcome, name = record.get("outcome"), record.get("subscription")
         seen = self._seen_of(record)
-        if seen is not None and outcome == "applied":
+        if seen is None or name is None:
+            return
+        sub = self._sub(name)
+        if outcome in EFFECT_OUTCOMES:
+            sub.effects[outcome] += 1
+        # A message of a queue that failed is let go, one of a stream is tried again where it stands.
+        if (outcome == "failed") == (sub.promise.kind == "queue"):
+            self.hands.let_go(name, record["id"], consumer=record.get("consumer"))
+        if outcome == "applied":
             seen.applied += 1
-            self._applied(seen, seen.applied)
+            self._applied(record, seen, seen.applied)
 
     def _effects(self, record: Fields) -> None:
         seen = self._seen_of(record)
         if seen is not None:
-            self._applied(seen, record["applied"])
+            self._applied(record, seen, record["applied"])
 
-    def _applied(self, seen: Seen, times: int) -> None:
+    def _applied(self, record: Fields, seen: Seen, times: int) -> None:
         if times > seen.most_applied:
-            self.counts["effect-duplicate"] += times - max(1, seen.most_applied)
+            if (more := times - max(1, seen.most_applied)) > 0:
+                self._found("effect-duplicate", record["subscription"], record["id"], record["at"], more)
             seen.most_applied = times
 
     def _settled(self, record: Fields) -> None:
+        seen = self._seen_of(record)
+        if seen is None:
+            return
+        id, name = record["id"], record["subscription"]
         action, outcome = record.get("action", ""), record.get("outcome", "unknown")
-        self.settles[action, outcome] += 1
+        self._sub(name).settles[action, outcome] += 1
+        if action == "checkpoint":
+            self.hands.let_batch_go(str(record.get("consumer")), str(record.get("batch")))
+        elif action != "extend":
+            self.hands.let_go(name, id, consumer=record.get("consumer"))
         if outcome != "ok":
-            self._error("settle", record.get("error"))
-        elif action == "delete" and (seen := self._seen_of(record)) is not None:
-            self._over(record["subscription"], seen)
+            self._error("settle", name, record.get("error"))
+        elif action == "delete":
+            self._over(name, id, seen)
 
-    def _over(self, name: str, seen: Seen) -> None:
+    def _over(self, name: str, id: str, seen: Seen) -> None:
         """It leaves the backlog, once."""
         if not seen.settled:
             seen.settled = True
             self._sub(name).settled += 1
+            self._sub(name).unsettled.over(id)
 
     # Dead letters.
 
@@ -321,31 +382,37 @@ class Live:
         if not seen.dead:
             seen.dead = True
             self._sub(record["subscription"]).dead += 1
-        self._over(record["subscription"], seen)
+        self._over(record["subscription"], record["id"], seen)
 
     def _redriven(self, record: Fields) -> None:
         seen = self._seen_of(record)
         if seen is not None:
             seen.redriven = True
+            self._sub(record["subscription"]).redriven = True
             self._sub(record["subscription"]).order_open = True
 
     # The run itself.
 
     def _fault(self, record: Fields) -> None:
-        active = self.faults.setdefault(str(record.get("fault")), set())
+        fault, instance = str(record.get("fault")), str(record.get("instance"))
+        active = self.faults.setdefault(fault, {})
         if record.get("phase") == "start":
-            active.add(str(record.get("instance")))
+            active[instance] = [self._slots.get(target, target) for target in record.get("targets") or ()]
+            self.strikes.update((fault, slot) for slot in active[instance])
         else:
-            active.discard(str(record.get("instance")))
+            active.pop(instance, None)
 
     def _mark(self, record: Fields) -> None:
         match record.get("name"):
             case "load-started":
                 self.phase = "load"
                 self._plan = _plan(record)
+                self._loading = True
             case "load-stopped":
                 self.phase = "draining"
-                self.scheduled_total = record.get("scheduled")
+                if (scheduled := record.get("scheduled")) is not None:
+                    self._scheduled = (self._scheduled or 0) + int(scheduled)
+                    self._loading = False
             case "drained" if (name := record.get("subscription")) is not None:
                 self._sub(name).drained = bool(record.get("empty"))
                 self._sub(name).late_unread = False
@@ -357,12 +424,16 @@ class Live:
             case "iterator-age" if (name := record.get("subscription")) is not None:
                 self._sub(name).behind_ms[str(record.get("partition"))] = int(record.get("behind_ms") or 0)
             case "consumer-started":
-                self.consumers_started += 1
-                slot = str(record.get("slot"))
-                self.restarts += slot in self._slots
-                self._slots.add(slot)
+                consumer, slot = str(record.get("consumer")), str(record.get("slot"))
+                name = _subscription_of(slot)
+                self._sub(name).running += 1
+                self._sub(name).restarts += slot in self._filled
+                self._filled.add(slot)
+                self._slots[consumer] = slot
+                self.hands.began(name, consumer)
             case "consumer-exited":
-                self.consumers_exited += 1
+                self._sub(_subscription_of(str(record.get("slot")))).running -= 1
+                self.hands.ended(str(record.get("consumer")))
             case "partition" if record.get("parents") and (name := record.get("subscription")) is not None:
                 self._sub(name).order_open = True
 
@@ -379,7 +450,11 @@ class Live:
         sub = self.subs.get(name)
         if sub is None:
             # Only the history knows it: nothing is promised on it.
-            sub = self.subs[name] = Sub(Subscription(), groups_max=self._messages_max)
+            sub = self._add_sub(name, Subscription())
+        return sub
+
+    def _add_sub(self, name: str, promise: Subscription) -> Sub:
+        sub = self.subs[name] = Sub(promise, groups_max=self._messages_max, latency_bounds=self._latency_bounds)
         return sub
 
     def _seen(self, message: Message, name: str) -> Seen:
@@ -392,11 +467,18 @@ class Live:
         id, name = record.get("id"), record.get("subscription")
         return None if id is None or name is None else self._seen(self._message(id), name)
 
-    def _error(self, where: str, error: str | None) -> None:
+    def _found(self, count: str, name: str, id: str, at: int, times: int = 1) -> None:
+        """One more, or several, of what `COUNTS` tells of: this message on this subscription."""
+        sub = self._sub(name)
+        self.counts[count] += times
+        sub.counts[count] += times
+        sub.latest[count] = (id, at)
+
+    def _error(self, where: str, subscription: str, error: str | None) -> None:
         what = (error or "no reason given").partition(":")[0][:60]
-        key = (where, what)
+        key = (where, subscription, what)
         if key not in self.errors and len(self.errors) >= _ERRORS_MAX:
-            key = (where, "other")
+            key = (where, subscription, "other")
         self.errors[key] += 1
 
     # Telling.
@@ -420,10 +502,10 @@ class Live:
     @property
     def scheduled(self) -> int | None:
         """How many messages are due by now, sent or not; None where the history does not tell the schedule."""
-        if self.scheduled_total is not None:
-            return self.scheduled_total
-        if self._plan is not None:
-            return math.floor(self._plan.due_by(self.now) + 0.5)
+        if self._loading and self._plan is not None:
+            return (self._scheduled or 0) + math.floor(self._plan.due_by(self.now) + 0.5)
+        if self._scheduled is not None and not self._loading:
+            return self._scheduled
         return None if self.intended or self.phase != "starting" else 0
 
     def active_faults(self) -> dict[str, int]:
@@ -432,6 +514,10 @@ class Live:
 
     def snapshot(self) -> dict[str, Any]:
         """What the terminal shows, ready for JSON. Rates are a second's, over the last few seconds."""
+        subs = self.subs.values()
+        errors: Counter[str] = Counter()
+        for (where, _, what), count in self.errors.items():
+            errors[f"{where}: {what}"] += count
         return {
             "at": self.now,
             "phase": self.phase,
@@ -455,12 +541,15 @@ class Live:
                 }
                 for name, sub in self.subs.items()
             },
-            "effects": dict(self.effects),
+            "effects": {outcome: sum(sub.effects[outcome] for sub in subs) for outcome in EFFECT_OUTCOMES},
             "counts": dict(self.counts),
             "forgotten": self.forgotten,
-            "consumers": {"running": self.consumers_started - self.consumers_exited, "restarts": self.restarts},
+            "consumers": {
+                "running": sum(sub.running for sub in subs),
+                "restarts": sum(sub.restarts for sub in subs),
+            },
             "faults": {name: active for name, active in self.active_faults().items() if active},
-            "errors": {f"{where}: {what}": count for (where, what), count in self.errors.most_common()},
+            "errors": dict(errors.most_common()),
         }
 
 
@@ -485,6 +574,17 @@ def _copy(kind: str, record: Fields) -> str | None:
         return record.get("broker_id")
     partition, number = record.get("partition"), _number(record.get("broker_seq"))
     return None if partition is None or number is None else f"{partition}:{number}"
+
+
+def _subscription_of(slot: str) -> str:
+    """`orders-2` is a slot of `orders`."""
+    return slot.rpartition("-")[0]
+
+
+def _latency_bounds(manifest: Manifest) -> list[float]:
+    """Those that the scenario's claims speak of, so that a chart tells exactly how much is above them."""
+    bounds = (claim.seconds(bound) for claim in manifest.claims if claim.claim == "lag" for bound in LAG_BOUNDS)
+    return [bound for bound in bounds if bound]
 
 
 def _faults_of(manifest: Manifest) -> list[str]:

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gameday.history.clock import NS_PER_S
+from gameday.processes.meters import Distribution
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 RATE_WINDOW_S = 5
 _RECENT = 2_000
 
 
-class Histogram:
-    """Seconds counted by `LATENCY_BUCKETS_S`, the last bucket open, and the latest values for quantiles."""
+class Timed(NamedTuple):
+    """How long it was for a message; `at` is when that was known, in ns."""
 
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
-        self.sum_s = 0.0
+    id: str
+    seconds: float
+    at: int
+
+
+class Histogram:
+    """Seconds counted by `LATENCY_BUCKETS_S` and the bounds that are given besides, the latest message of each bucket,
+    and the latest values for quantiles."""
+
+    def __init__(self, more_bounds: Sequence[float] = ()) -> None:
+        self.distribution = Distribution(sorted({*LATENCY_BUCKETS_S, *more_bounds}))
+        self.latest: list[Timed | None] = [None] * len(self.distribution.buckets)
         self.max_s = 0.0
         self.recent: deque[float] = deque(maxlen=_RECENT)
 
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        self.sum_s += seconds
+    def add(self, seconds: float, id: str, at: int) -> None:
+        self.latest[self.distribution.add(seconds)] = Timed(id, seconds, at)
         self.max_s = max(self.max_s, seconds)
         self.recent.append(seconds)
 

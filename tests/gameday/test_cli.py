@@ -192,6 +192,13 @@ def test_a_metrics_port_that_is_taken(gameday: Gameday, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_metrics_address_that_is_not_of_this_machine(gameday: Gameday, tmp_path: Path) -> None:
+    code, _, err = gameday("run", "quick", "--metrics-host", "192.0.2.1", "--out", str(tmp_path / "run"))
+    assert code == 4
+    assert err.startswith("gameday: the metrics port 192.0.2.1:0 cannot be had: ")
+    assert "Name an address of this machine with --metrics-host" in err
+
+
 def test_a_directory_that_holds_a_run(gameday: Gameday, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     code, _, err = gameday("run", "quick", "--out", str(tmp_path))

@@ -101,7 +101,7 @@ def test_an_intent_that_is_read_late_still_tells_what_was_misrouted_and_how_long
         for record in files[file]:
             live.observe(record)
     assert live.counts["misrouted"] == 1
-    assert [sum(live.subs[name].latency.buckets) for name in ("audit", "orders")] == [1, 2]
+    assert [sum(live.subs[name].latency.distribution.buckets) for name in ("audit", "orders")] == [1, 2]
 
 
 def test_what_is_too_much_to_remember_is_forgotten_and_said() -> None:
@@ -275,8 +275,8 @@ class TestSnapshot:
 
     def test_effects_and_settles(self) -> None:
         live = lived(clean().effect("a", 4, "failed").effect("b", 4, "skipped").files)
-        assert live.effects == {"applied": 2, "skipped": 1, "failed": 1}
-        assert live.settles["delete", "ok"] == 2
+        assert live.snapshot()["effects"] == {"applied": 2, "skipped": 1, "failed": 1}
+        assert live.subs["orders"].settles["delete", "ok"] == 2
 
 
 def test_unknown_events_and_fields_are_ignored() -> None:

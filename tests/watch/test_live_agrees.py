@@ -7,6 +7,7 @@ from pathlib import Path
 from gameday.history.manifest import load
 from gameday.verify.judge import Verdict, judge_all
 from gameday.watch.live import COUNTS, differences
+from gameday.watch.metrics import differing_totals, final_counts
 from gameday.watch.observer import Observer
 from tests.reference.simulation import simulate
 
@@ -29,11 +30,14 @@ def test_the_counts_differ_only_as_they_say(tmp_path: Path) -> None:
             continue
         observer = Observer(run)
         observer.finish()
-        live = observer.live
+        live, document = observer.live, verdict.document
+        # As Prometheus is told them, by subscription and kind.
+        assert final_counts(observer) == live.counts
+        assert differing_totals(observer, document["totals"]) == [], run.name
         for name, count in live.counts.items():
             seen[name] += count
             held[name] += name not in live.open_counts and count > 0
-        found = differences(live.counts, verdict.document["anomalies"], live.open_counts)
+        found = differences(live.counts, document["anomalies"], live.open_counts)
         assert found == [], run.name
     assert min(seen.values()) > 0, seen
     # In a history or more the verdict was held to it.

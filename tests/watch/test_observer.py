@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gameday.watch.observer import Metrics, Observer
+from gameday.processes.discovery import Announcement, Scraped
 from gameday.watch.tail import Tail
 from tests.watch.story import Story, manifest
 
@@ -192,49 +192,18 @@ def eventually(port: int, holds: Callable[[dict[str, float]], bool]) -> dict[str
     return samples
 
 
-def test_iterator_age_is_that_of_the_shard_furthest_behind(run: Path) -> None:
-    story = Story()
-    for partition, behind_ms in [("a", 70_000), ("b", 1_500), ("a", 20)]:
-        story.mark("iterator-age", 9, subscription="orders", partition=partition, behind_ms=behind_ms)
-    for name, records in story.files.items():
-        (run / "history" / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
-    observer = Observer(run)
-    observer.finish()
-    samples = {s.name: (s.labels, s.value) for metric in Metrics(observer).collect() for s in metric.samples}
-    assert samples["gameday_iterator_age_seconds"] == ({"subscription": "orders"}, 1.5)
-
-
 @pytest.mark.live
 class TestProcess:
-    def test_every_label_value_that_is_known_is_there_from_the_start(self, running: Running) -> None:
-        samples = scrape(running.report("ready")["port"])
-        for name in (
-            *(f'gameday_messages_sent_total{{outcome="{o}"}}' for o in ("ok", "failed", "unknown")),
-            *(f'gameday_effects_total{{outcome="{o}"}}' for o in ("applied", "skipped", "failed")),
-            *(f'gameday_duplicates_total{{kind="{k}"}}' for k in ("send-duplicate", "effect-duplicate")),
-            "gameday_over_received_total",
-            "gameday_misrouted_total",
-            'gameday_messages_received_total{subscription="orders"}',
-            'gameday_backlog_messages{subscription="orders"}',
-            'gameday_order_violations_total{kind="nonmonotonic-delivery"}',
-            'gameday_fault_active{fault="kill-consumer"}',
-            'gameday_end_to_end_latency_seconds_bucket{le="+Inf",subscription="orders"}',
-            'gameday_end_to_end_latency_seconds_count{subscription="orders"}',
-            "gameday_redeliveries_total",
-            "gameday_consumer_restarts_total",
-            "gameday_messages_scheduled_total",
-        ):
-            assert samples[name] == 0, name
-        assert samples['gameday_run_info{run="r",seed="0",target=""}'] == 1
-
     def test_an_injected_duplicate_shows_though_nothing_follows_it(self, running: Running) -> None:
         port = running.report("ready")["port"]
         story = Story().acked("a").received("a", 1, broker_seq="1").effect("a", 1)
         running.tell(story)
         eventually(port, lambda s: s['gameday_messages_received_total{subscription="orders"}'] == 1)
         running.tell(Story().received("a", 2, copy="another", broker_seq="2").effect("a", 2))
-        samples = eventually(port, lambda s: s['gameday_duplicates_total{kind="send-duplicate"}'] == 1)
-        assert samples['gameday_duplicates_total{kind="effect-duplicate"}'] == 1
+        samples = eventually(
+            port, lambda s: s['gameday_duplicates_total{kind="send-duplicate",subscription="orders"}'] == 1
+        )
+        assert samples['gameday_duplicates_total{kind="effect-duplicate",subscription="orders"}'] == 1
         assert samples['gameday_messages_sent_total{outcome="ok"}'] == 1
         assert samples['gameday_end_to_end_latency_seconds_bucket{le="0.1",subscription="orders"}'] == 1
         assert samples['gameday_end_to_end_latency_seconds_count{subscription="orders"}'] == 1
@@ -248,7 +217,9 @@ class TestProcess:
             .received("secret-id", 1)
         )
         running.tell(story)
-        samples = eventually(port, lambda s: s.get('gameday_errors_total{error="Refused",where="send"}') == 1)
+        samples = eventually(
+            port, lambda s: s.get('gameday_errors_total{error="Refused",subscription="",where="send"}') == 1
+        )
         assert not any("secret-id" in name for name in samples)
 
     @pytest.mark.parametrize("how", ["SIGTERM", "end of input"])
@@ -272,6 +243,27 @@ class TestProcess:
         listening = Path("/proc/net/tcp").read_text()
         addresses = re.findall(rf" ([0-9A-F]{{8}}):{port:04X} 00000000:0000 0A", listening)
         assert addresses == ["0100007F"]
+
+    def test_it_lists_itself_and_every_process_that_lives(self, run: Path, running: Running) -> None:
+        port = running.report("ready")["port"]
+
+        def listed() -> list[tuple[str, dict[str, str]]]:
+            with urllib.request.urlopen(f"http://localhost:{port}/sd", timeout=10) as answer:
+                assert answer.headers["Content-Type"] == "application/json"
+                return [
+                    (target, group["labels"]) for group in orjson.loads(answer.read()) for target in group["targets"]
+                ]
+
+        itself = (f"127.0.0.1:{port}", {"run": "r", "role": "observer", "process": "observer"})
+        assert listed() == [itself]
+        announcement = Announcement(
+            run,
+            Scraped(process="orders-1.1", role="consumer", host="0.0.0.0", port=9, labels={"subscription": "orders"}),
+        )
+        labels = {"run": "r", "role": "consumer", "process": "orders-1.1", "subscription": "orders"}
+        assert listed() == [itself, ("localhost:9", labels)]
+        announcement.withdraw()
+        assert listed() == [itself]
 
     def test_one_that_starts_later_sees_the_same(self, run: Path, running: Running) -> None:
         running.report("ready")

@@ -10,6 +10,7 @@ from pathlib import Path
 from gameday.consumers.fleet import Fleet
 from gameday.history.errors import ProcessError
 from gameday.processes.child import Report, ending
+from gameday.processes.exposition import url
 from gameday.run.state import HASTE_S, START_S, Run
 
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen" / "locustfile.py"
@@ -30,7 +31,9 @@ async def start(run: Run) -> None:
 async def _start_observer(run: Run) -> None:
     """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
     observer = await run.start(
-        "observer", "-m", "gameday.watch.observer", "--run", run.context.directory, "--port", run.metrics_port
+        "observer",
+        *("-m", "gameday.watch.observer", "--run", run.context.directory),
+        *("--host", run.context.metrics_host, "--port", run.metrics_port),
     )
 
     def hear(report: Report) -> None:
@@ -46,7 +49,8 @@ async def _start_observer(run: Run) -> None:
     if ready is None:
         run.view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
         return
-    run.view.note(f"metrics at http://127.0.0.1:{ready['port']}/metrics")
+    at = url(run.context.metrics_host, ready["port"])
+    run.view.note(f"metrics at {at}/metrics; of each process, by service discovery, at {at}/sd")
 
     async def watch() -> None:
         code = await observer.wait()

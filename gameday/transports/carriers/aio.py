@@ -14,6 +14,7 @@ from aiobotocore.session import get_session
 
 from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call
+from gameday.transports.carriers import calls
 from gameday.transports.carriers.methods import method_name
 from gameday.transports.endpoint import Endpoint, config_arguments
 
@@ -40,10 +41,14 @@ class AioCarrier:
     async def __call__(self, call: Call) -> Answer:
         """Errors: CallFailed."""
         client = self._clients.get(call.service) or await self.client(call.service)
+        began = calls.began()
         try:
             answer: Answer = await getattr(client, method_name(call.operation))(**call.params)
         except Exception as error:
-            raise translate(error) from error
+            failed = translate(error)
+            calls.ended(call, began, failed)
+            raise failed from error
+        calls.ended(call, began)
         return answer
 
     async def close(self) -> None:

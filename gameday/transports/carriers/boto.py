@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call, CallFailed, Plan
+from gameday.transports.carriers import calls
 from gameday.transports.carriers.methods import method_name
 from gameday.transports.endpoint import Endpoint, config_arguments
 
@@ -38,10 +39,14 @@ class BotoCarrier:
     def __call__(self, call: Call) -> Answer:
         """Errors: CallFailed."""
         client = self.client(call.service)
+        began = calls.began()
         try:
             answer: Answer = getattr(client, method_name(call.operation))(**call.params)
         except Exception as error:
-            raise translate(error) from error
+            failed = translate(error)
+            calls.ended(call, began, failed)
+            raise failed from error
+        calls.ended(call, began)
         return answer
 
 

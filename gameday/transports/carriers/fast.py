@@ -33,6 +33,7 @@ from urllib3.util.wait import wait_for_read
 
 from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
+from gameday.transports.carriers import calls
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
 
@@ -253,7 +254,18 @@ class FastCarrier:
             except CallFailed:
                 # Warming up is a courtesy: the first call meets the same failure and records it.
                 continue
-        return lambda call: connections[call.service](call)
+
+        def carry(call: Call) -> Answer:
+            began = calls.began()
+            try:
+                answer = connections[call.service](call)
+            except CallFailed as failed:
+                calls.ended(call, began, failed)
+                raise
+            calls.ended(call, began)
+            return answer
+
+        return carry
 
     def _credentials(self) -> FrozenCredentials:
         if self._source is None:

@@ -1,0 +1,111 @@
+"""A real Prometheus, Debian's, that scrapes a run: on loopback, with its data in a temporary directory, never as a
+service.
+
+Whoever has none skips such a test; where `CI` is set it fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commanded import wait_until
+
+# Two scrapes a second, so that a short run has many.
+CONFIGURATION = """\
+global: {{scrape_interval: 500ms, scrape_timeout: 400ms, evaluation_interval: 500ms}}
+scrape_configs:
+  - job_name: gameday
+    honor_labels: true
+    http_sd_configs: [{{url: "{discovery}", refresh_interval: 500ms}}]
+"""
+
+
+def installed() -> str:
+    program = shutil.which("prometheus")
+    if program is None:
+        missing = "Prometheus is not installed; Debian and Ubuntu have it: apt-get install prometheus"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return program
+
+
+class Prometheus:
+    """Scrapes what service discovery lists. `configuration` may say more."""
+
+    def __init__(self, directory: Path, discovery: str, *, configuration: str = CONFIGURATION) -> None:
+        program = installed()
+        config = directory / "prometheus.yml"
+        config.write_text(configuration.format(discovery=discovery))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._log = directory / "prometheus.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    program,
+                    f"--config.file={config}",
+                    f"--storage.tsdb.path={directory / 'data'}",
+                    f"--web.listen-address=127.0.0.1:{self._port}",
+                    "--enable-feature=exemplar-storage",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(self._ready, f"Prometheus is ready ({self._log})")
+
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """Those that it knows now, by the name of the process."""
+        return {target["labels"]["process"]: target for target in self._ask("targets")["activeTargets"]}
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """An instant vector: labels and value of each series."""
+        result = self._ask("query", query=expression)["result"]
+        return [(each["metric"], float(each["value"][1])) for each in result]
+
+    def by(self, label: str, expression: str) -> dict[str, float]:
+        """The series that have something in them, summed by a label."""
+        return {
+            labels.get(label, ""): value for labels, value in self.query(f"sum by ({label}) ({expression})") if value
+        }
+
+    def exemplars(self, expression: str) -> list[dict[str, Any]]:
+        found = self._ask("query_exemplars", query=expression, start="0", end="9999999999")
+        return [exemplar for series in found for exemplar in series["exemplars"]]
+
+    def end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def _ready(self) -> bool:
+        assert self._process.poll() is None, self.log()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _ask(self, what: str, **parameters: str) -> Any:
+        url = f"http://127.0.0.1:{self._port}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            document = json.loads(answer.read())
+        assert document["status"] == "success", document
+        return document["data"]

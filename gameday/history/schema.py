@@ -117,6 +117,7 @@ FIELDS: Mapping[str, Field] = {
         _field("since", "number", "since_ns", time=True),
         _field("until", "number", "until_ns", time=True),
         _field("file", "any", not_judged="who looks for missing files"),
+        _field("text", "any", not_judged=_LIVE),
         _field("start", "any", not_judged=_LIVE),
         _field("schedule", "any", not_judged=_LIVE),
         _field("visible", "any", not_judged=_LIVE),
@@ -348,6 +349,11 @@ OUR_MARKS: Mapping[str, RecordKind] = {
         fields=("consumer", "slot", "code"),
         needed=None,
         told="it ended, with its exit code (negative: the signal)",
+    ),
+    "note": RecordKind(
+        fields=("text",),
+        needed=None,
+        told="what the run told people at that moment: the log of notes",
     ),
     "fault-unproven": RecordKind(
         fields=("instance",),

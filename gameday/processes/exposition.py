@@ -32,6 +32,9 @@ _EXEMPLAR_CHARACTERS_MAX = 128
 Labelled = Mapping[Any, float]
 # Given the name or address, and the port, at which the asker has reached us: the content type, and the page.
 Page = Callable[[str, int], tuple[str, bytes]]
+# Given the request as WSGI has it (PEP 3333) and its body: the status, and a sentence.
+Post = Callable[[Mapping[str, Any], bytes], tuple[str, str]]
+_BODY_MAX = 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,12 +103,17 @@ class Server:
         host: str = LOOPBACK,
         port: int = 0,
         pages: Mapping[str, Page] | None = None,
+        posts: Mapping[str, Post] | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
+        """`posts`: what takes a POST, by path. `headers`: of every page."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Asked(collect))
         self.host = host
         self._metrics = make_wsgi_app(registry)
         self._pages = pages or {}
+        self._posts = posts or {}
+        self._headers = list(headers)
         family, address = resolve(host, port)
 
         class Here(_ManyThreads):
@@ -126,13 +134,21 @@ class Server:
         if path == METRICS:
             answer: Iterable[bytes] = self._metrics(environ, start_response)
             return answer
+        post = self._posts.get(path)
+        if post is not None and environ["REQUEST_METHOD"] == "POST":
+            length = environ.get("CONTENT_LENGTH") or "0"
+            size = min(int(length), _BODY_MAX) if length.isdigit() else 0
+            status, told = post(environ, environ["wsgi.input"].read(size))
+            start_response(status, [("Content-Type", "text/plain; charset=utf-8"), *self._headers])
+            return [f"{told}\n".encode()]
         page = self._pages.get(path)
         if page is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             status = "404 Not Found" if page is None else "405 Method Not Allowed"
             start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
             return [f"{status}; here are: {' '.join([METRICS, *self._pages])}\n".encode()]
         content_type, body = page(_host_of(environ.get("HTTP_HOST", "")) or self.host, self.port)
-        start_response("200 OK", [("Content-Type", content_type), ("Content-Length", str(len(body)))])
+        told_headers = [("Content-Type", content_type), ("Content-Length", str(len(body))), *self._headers]
+        start_response("200 OK", told_headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
 

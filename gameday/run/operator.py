@@ -32,7 +32,7 @@ class Operator:
         try:
             self._take(order)
         except (NotInjected, TimelineError) as error:
-            self._run.view.note(f"operator: {error}")
+            self._run.note(f"operator: {error}")
 
     def _take(self, order: Report) -> None:
         match order:
@@ -48,12 +48,12 @@ class Operator:
                 if not at_work:
                     self._start(entry)
             case _:
-                self._run.view.note(f"operator: nobody knows what to do about {dict(order)}")
+                self._run.note(f"operator: nobody knows what to do about {dict(order)}")
 
     def _start(self, entry: int) -> None:
         scenario = self._run.scenario
         if not 0 <= entry < len(scenario.chaos):
-            self._run.view.note(f"operator: the scenario has no fault number {entry + 1}")
+            self._run.note(f"operator: the scenario has no fault number {entry + 1}")
             return
         self._begun[entry] += 1
         planned = by_hand(
@@ -65,8 +65,8 @@ class Operator:
             seed=self._run.context.seed,
         )
         self._chaos.begin(planned)
-        self._run.view.note(f"operator: {planned.instance} begins")
+        self._run.note(f"operator: {planned.instance} begins")
 
     def _stop(self, instance: str) -> None:
         self._chaos.heal(instance)
-        self._run.view.note(f"operator: {instance} is ended")
+        self._run.note(f"operator: {instance} is ended")

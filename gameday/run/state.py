@@ -17,7 +17,9 @@ from typing import Any, Protocol
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.leases import LeaseStore
+from gameday.history import events
 from gameday.history.clock import NS_PER_S
+from gameday.history.errors import HistoryError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.run.backlog import Backlog
@@ -94,6 +96,12 @@ class Run:
     @property
     def scenario(self) -> Scenario:
         return self.context.scenario
+
+    def note(self, text: str) -> None:
+        """Tell people, now and whoever reads the history later."""
+        self.view.note(text)
+        with suppress(HistoryError):  # of one that is closed, or cannot be written: that is told elsewhere
+            self.writer.write(events.mark("note", text=text))
 
     def note_sent(self) -> None:
         """What is sent until now counts as lost, where it is not received, once the target has settled."""

@@ -307,6 +307,12 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+def anomalies_against(claim: Claim) -> list[str]:
+    """What violates this claim; nothing for one with a clock (lag, recovery)."""
+    rule = RULES.get(claim.claim)
+    return [] if rule is None else [*rule.violated_by, *(rule.strict_adds if claim.bounds.get("strict") else ())]
+
+
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
     """Rule on one claim."""
     judgement = Judgement(claim=claim)
@@ -338,7 +344,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
 
 def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
     covered = {name: state for name, state in evidence.states.items() if rule.covers(state.promised)}
-    names = rule.violated_by + (rule.strict_adds if judgement.claim.bounds.get("strict") else ())
+    names = anomalies_against(judgement.claim)
     judgement.anomalies = dict.fromkeys(names, 0)
     for finding in evidence.findings:
         state = evidence.states.get(finding.subscription or "")

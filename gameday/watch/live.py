@@ -14,7 +14,7 @@ remembered: those that came up last. What is forgotten is counted in `forgotten`
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ from gameday.watch.unsettled import Hands, Unsettled
 
 MESSAGES_MAX = 1_000_000
 _ERRORS_MAX = 50
+_NOTES_MAX = 200
 LAG_BOUNDS = ("p50_s", "p99_s", "max_s")
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
@@ -176,6 +177,7 @@ class Live:
         self.send_lag = Histogram()
         # By where, subscription (none for a send) and kind.
         self.errors: Counter[tuple[str, str, str]] = Counter()
+        self.notes: deque[dict[str, Any]] = deque(maxlen=_NOTES_MAX)
         # Of each fault the strikes at work, with the slots that each has hit.
         self.faults: dict[str, dict[str, list[str]]] = {name: {} for name in _faults_of(manifest)}
         self.strikes: Counter[tuple[str, str]] = Counter()
@@ -419,6 +421,8 @@ class Live:
                 self.phase = "drained" if all(sub.drained for sub in self.subs.values()) else self.phase
             case "aborted":
                 self.phase = "aborted"
+            case "note":
+                self.notes.append({"at": record["at"], "text": str(record.get("text"))})
             case "depth" if (name := record.get("subscription")) is not None:
                 self._sub(name).depth = {key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")}
             case "iterator-age" if (name := record.get("subscription")) is not None:

@@ -1,10 +1,14 @@
-"""`python -m gameday.watch.observer --run RUN --port N`: the live view of a run, for Prometheus and for the terminal.
+"""`python -m gameday.watch.observer --run RUN --port N`: the live view of a run, for Prometheus, terminal and browser.
 
-It follows the history files, serves `/metrics` and `/sd` on loopback, unless it is told another host, and reports a
-snapshot twice a second:
+It follows the history files, serves `/metrics`, `/sd` and the live page on loopback, unless it is told another host,
+and reports a snapshot twice a second, and at once what an operator asks for on the page:
 
     {"report": "ready", "port": …}
     {"report": "snapshot", …, "final": false}     gameday/watch/live.py tells what is in it
+    {"report": "order", "do": …}                  gameday/run/operator.py takes it
+
+What it is told of the run besides the history stands in `observer.json` of the run directory, where there is one; an
+operator's token in the environment, which no other user can read.
 
 No process waits for it and nothing depends on it: it may die or start again at any time. It ends on SIGTERM, SIGINT and
 at the end of its input, with a last snapshot of the whole history (`final` is true), exit code 0.
@@ -13,12 +17,14 @@ at the end of its input, with a last snapshot of the whole history (`final` is t
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 from prometheus_client import Metric
@@ -29,11 +35,14 @@ from gameday.history.events import Record
 from gameday.history.writer import DIRECTORY
 from gameday.processes import discovery
 from gameday.processes.control import continue_when_orphaned, report, when_input_ends
-from gameday.processes.exposition import LOOPBACK, Server
+from gameday.processes.exposition import LOOPBACK, Page, Server
 from gameday.watch.live import Live
 from gameday.watch.metrics import collect
+from gameday.watch.page import HEADERS, HTML, Board, Request, Told, orders
 from gameday.watch.tail import Tail
 
+TOLD = "observer.json"
+TOKEN = "GAMEDAY_OPERATOR_TOKEN"
 POLL_S = 0.1
 SNAPSHOT_S = 0.5
 
@@ -47,6 +56,12 @@ class Observer:
         self.lock = threading.Lock()
         self.tail = Tail(run / DIRECTORY)
         self.records = 0
+        told = run / TOLD
+        self.board = Board(
+            Told.read(told.read_text(encoding="utf-8") if told.exists() else ""),
+            run=self.live.manifest.run,
+            target=self.live.manifest.target,
+        )
 
     def read(self) -> None:
         """One round. A file that was left behind is read on in the next one, which should follow at once."""
@@ -65,11 +80,16 @@ class Observer:
     def report(self, *, final: bool) -> None:
         with self.lock:
             snapshot = self.live.snapshot()
+            self.board.sample(snapshot, self.live.faults)
         report("snapshot", final=final, records=self.records, unreadable=self.unreadable, **snapshot)
 
     def metrics(self) -> Iterator[Metric]:
         with self.lock:
             yield from collect(self)
+
+    def state(self) -> bytes:
+        with self.lock:
+            return self.board.state(self.live.notes)
 
     @property
     def unreadable(self) -> int:
@@ -91,8 +111,32 @@ def observe(run: Path, host: str, port: int, over: threading.Event) -> None:
         name = observer.live.manifest.run
         return "application/json", orjson.dumps([each.target(name, reached_at) for each in listed])
 
+    token = os.environ.pop(TOKEN, None)
+
+    def take(environ: Mapping[str, Any], body: bytes) -> tuple[str, str]:
+        """An operator's order."""
+        asked = Request(
+            host=environ.get("HTTP_HOST", ""),
+            origin=environ.get("HTTP_ORIGIN"),
+            authorization=environ.get("HTTP_AUTHORIZATION", ""),
+            content_type=environ.get("CONTENT_TYPE", ""),
+            body=body,
+        )
+        # Who listens everywhere is called by names that nobody can list; there the token alone decides.
+        anywhere = host in discovery.WILDCARDS
+        hosts = [asked.host] if anywhere else [f"{name}:{server.port}" for name in (host, "localhost")]
+        answer = orders(asked, token=token, hosts=hosts)
+        if answer.order is not None:
+            report("order", **answer.order)
+        return answer.status, answer.text
+
+    pages: Mapping[str, Page] = {
+        "/": lambda reached_at, port: ("text/html; charset=utf-8", HTML),
+        "/state": lambda reached_at, port: ("application/json", observer.state()),
+        "/sd": targets,
+    }
     try:
-        server = Server(observer.metrics, host=host, port=port, pages={"/sd": targets})
+        server = Server(observer.metrics, host=host, port=port, pages=pages, posts={"/orders": take}, headers=HEADERS)
     except OSError as error:
         raise ProcessError(
             f"cannot serve /metrics on {host}:{port}: {error.strerror}; --port 0 takes any free one"

@@ -19,7 +19,7 @@ async def drain(run: Run) -> None:
     )
     run.drained = not any(depth.total for depth in depths.values())
     if not run.drained:
-        run.view.note(
+        run.note(
             f"not drained: {_in_words(depths)}, and no fewer for {patience_s:g} s. Claims that need "
             "everything drained are unknown; a longer `drain_timeout` or faster consumers would settle them."
         )

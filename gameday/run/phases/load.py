@@ -57,7 +57,7 @@ async def _keys(run: Run) -> AsyncIterator[None]:
     with run.view.keys(pressed) as listening:
         if listening and numbered:
             told = ", ".join(f"{key} {fault}" for key, fault in numbered.items())
-            run.view.note(f"operator: keys begin and end faults: {told}")
+            run.note(f"operator: keys begin and end faults: {told}")
         yield
 
 
@@ -105,4 +105,4 @@ def _counted(done: Report) -> str:
 def _tell_failures(run: Run, results: list[StrikeResult]) -> None:
     for result in results:
         if result.error is not None:
-            run.view.note(f"{result.planned.instance} failed: {result.error}")
+            run.note(f"{result.planned.instance} failed: {result.error}")

@@ -23,6 +23,6 @@ async def redrive(run: Run) -> None:
             "there is no dead letter to move back, so a redrive shows nothing; raise load.poison, or take "
             "topology.redrive out"
         )
-    run.view.note(f"{moved} dead letters moved back to their queues")
+    run.note(f"{moved} dead letters moved back to their queues")
     run.note_sent()
     await drain(run)

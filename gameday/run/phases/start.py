@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from gameday.history.errors import ProcessError
 from gameday.processes.child import Report, ending
 from gameday.processes.exposition import url
 from gameday.run.state import HASTE_S, START_S, Run
+from gameday.verify.claims import anomalies_against
+from gameday.watch import observer as observed
+from gameday.watch.page import Told
 
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen" / "locustfile.py"
 # What AWS's SDKs read, by a path that may begin at the current directory.
@@ -30,36 +34,59 @@ async def start(run: Run) -> None:
 
 async def _start_observer(run: Run) -> None:
     """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
+    (run.context.directory / observed.TOLD).write_text(str(_told(run)), encoding="utf-8")
+    token = secrets.token_urlsafe() if run.request.operator else None
     observer = await run.start(
         "observer",
         *("-m", "gameday.watch.observer", "--run", run.context.directory),
         *("--host", run.context.metrics_host, "--port", run.metrics_port),
+        env=None if token is None else {observed.TOKEN: token},
     )
 
     def hear(report: Report) -> None:
         if report.get("report") != "order":
             run.view.snapshot(report)
         elif run.operator is None:
-            run.view.note("operator: faults begin and end only while the load runs, and with --operator")
+            run.note("operator: faults begin and end only while the load runs, and with --operator")
         else:
             run.operator.take(report)
 
     observer.on_report = hear
     ready = await observer.report("ready", timeout_s=START_S)
     if ready is None:
-        run.view.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
+        run.note(f"the observer did not start, so there is nothing to watch: {observer.last_words()}")
         return
     at = url(run.context.metrics_host, ready["port"])
-    run.view.note(f"metrics at {at}/metrics; of each process, by service discovery, at {at}/sd")
+    run.note(f"live page at {at}/; metrics at {at}/metrics; of each process, by service discovery, at {at}/sd")
+    if token is not None:
+        # For the operator's eyes alone: it stands in no file.
+        run.view.note(f"operator: buttons at {at}/#token={token}")
 
     async def watch() -> None:
         code = await observer.wait()
-        run.view.note(
+        run.note(
             f"the observer ended ({ending(code)}), so there is nothing to watch any more; the run and its "
             f"verdict do not need it. Its last words: {observer.last_words()}"
         )
 
     run.watch_over(watch(), "the watch over the observer")
+
+
+def _told(run: Run) -> Told:
+    """What the live page shows besides the history."""
+    claims = run.scenario.claims
+    return Told(
+        against={claim.key: anomalies_against(claim) for claim in claims},
+        bounds={
+            claim.key: {name: value for name, value in claim.bounds.items() if isinstance(value, float)}
+            for claim in claims
+        },
+        faults=[
+            {"fault": entry.fault, "told": ", ".join(f"{key} {value}" for key, value in entry.params.items())}
+            for entry in run.scenario.chaos
+        ],
+        operator=run.request.operator,
+    )
 
 
 async def _start_fleets(run: Run) -> None:

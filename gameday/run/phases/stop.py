@@ -16,6 +16,6 @@ async def stop(run: Run) -> None:
     run.view.phase("stopping consumers")
     await run.stop_fleets(run.scenario.consumers.drain_timeout + HASTE_S)
     if dead := await run.backlog.drain_dead_letters():
-        run.view.note(f"{dead} dead letters")
+        run.note(f"{dead} dead letters")
     for name, depth in (await run.backlog.look()).items():
         run.writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))

@@ -82,8 +82,11 @@ def _told(run: Run) -> Told:
             for claim in claims
         },
         faults=[
-            {"fault": entry.fault, "told": ", ".join(f"{key} {value}" for key, value in entry.params.items())}
-            for entry in run.scenario.chaos
+            {
+                "fault": str(entry["fault"]),
+                "told": ", ".join(f"{key} {value}" for key, value in entry.items() if key != "fault"),
+            }
+            for entry in run.scenario.document.get("chaos", [])
         ],
         operator=run.request.operator,
     )

@@ -18,6 +18,7 @@ from gameday.commands.common import (
     interrupt_on_signals,
     show_verdict,
 )
+from gameday.commands.dashboards import TokenFileOption, grafana_of
 from gameday.history.errors import Interrupted
 
 
@@ -41,6 +42,11 @@ def run(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Loopback port of /metrics. [default: any free one]")
     ] = None,
+    grafana: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Write faults, phases and the verdict to this Grafana, as annotations."),
+    ] = None,
+    token_file: TokenFileOption = None,
     format: Annotated[
         Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
     ] = Format.text,
@@ -61,6 +67,12 @@ def run(
     from gameday.scenario import reading as scenarios
     from gameday.verify.judge import judge
 
+    annotating = None
+    if grafana is not None:
+        from gameday.run.annotating import Annotating
+
+        address, token = grafana_of(grafana, token_file)
+        annotating = Annotating(address=address, token=token)
     request = RunRequest(
         scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
         target=chosen_target(target, endpoint_url),
@@ -68,6 +80,7 @@ def run(
         seed=seed,
         out=out,
         metrics_port=metrics_port,
+        annotating=annotating,
     )
     console = Console(stderr=format is not Format.text, highlight=False)
     with watching(console, request.scenario) as view:
@@ -77,6 +90,9 @@ def run(
         try:
             verdict = judge(directory, progress=lambda text: view.phase(f"judging: {text}"))
             verdict.save(directory)
+            if annotating is not None:
+                view.phase("telling Grafana")
+                annotating.verdict(verdict.document, view.note)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"

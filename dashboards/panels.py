@@ -272,7 +272,9 @@ def board(uid: str, title: str, description: str) -> builders.Dashboard:
             .tooltip("The other dashboards, of the same run and time")
         )
         .annotation(
-            _annotations("Faults at work", ORANGE).datasource(_PROMETHEUS).expr(f"gameday_fault_active{{{RUN}}} > 0")
+            _annotations("Faults at work", ORANGE)
+            .datasource(_PROMETHEUS)
+            .expr(f"sum by (fault, instance) (gameday_fault_active{{{RUN}}}) > 0")
         )
         .annotation(_written("Faults, as the run wrote them", VERMILLION, "fault").enable(False))
         .annotation(_written("Phases", GREY, "phase"))
@@ -307,7 +309,7 @@ def board(uid: str, title: str, description: str) -> builders.Dashboard:
 
 # What the SDK's type of an annotation query lacks, by the query's name: what a region of Prometheus' says.
 ANNOTATION_TEXTS: Mapping[str, Mapping[str, str]] = {
-    "Faults at work": {"titleFormat": "{{fault}}", "textFormat": "{{target}}", "tagKeys": "fault", "step": "1s"}
+    "Faults at work": {"titleFormat": "{{fault}}", "textFormat": "{{instance}}", "tagKeys": "fault", "step": "1s"}
 }
 
 

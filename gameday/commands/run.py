@@ -77,10 +77,10 @@ def run(
         scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
         target=chosen_target(target, endpoint_url),
         url=endpoint_url,
+        annotating=annotating,
         seed=seed,
         out=out,
         metrics_port=metrics_port,
-        annotating=annotating,
     )
     console = Console(stderr=format is not Format.text, highlight=False)
     with watching(console, request.scenario) as view:

@@ -34,10 +34,10 @@ class RunRequest:
     scenario: Scenario
     target: Kind = "embedded"
     url: str | None = None
+    annotating: Annotating | None = None
     seed: int | None = None
     out: Path | None = None
     metrics_port: int | None = None
-    annotating: Annotating | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ def dashboard() -> Dashboard:
         p.number(
             "Faults at work",
             "How many faults strike now. While one does, late messages and redeliveries are what you asked for.",
-            p.total("gameday_fault_active", p.RUN),
+            f"{p.total('gameday_fault_active', p.RUN)} or vector(0)",
             notice_from=1,
         ),
         p.number(

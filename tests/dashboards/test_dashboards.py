@@ -19,8 +19,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from gameday.dashboards import __main__ as generator
 from gameday.dashboards import files
+from gameday.dashboards.aws import CLOUDWATCH_UID
 from gameday.dashboards.panels import ANNOTATION_TEXTS, PALETTE, PROMETHEUS_UID
-from gameday.dashboards.push import DATASOURCE_UID
+from gameday.dashboards.push import DATASOURCE_UID, FOLDER_UID
 from tests.dashboards.queries import metrics, panels, queries
 
 DASHBOARDS = {document["title"]: document for document in files.dashboards()}
@@ -250,3 +251,28 @@ def test_an_alert_that_means_another_thing_fails_its_test(promtool: str, tmp_pat
         if subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0:
             passed.append(old)
     assert passed == []
+
+
+# What Grafana is set up from, without a push.
+
+
+def test_provisioning_names_what_the_dashboards_name() -> None:
+    provisioning = files.DIRECTORY / "provisioning"
+    sources = yaml.safe_load((provisioning / "datasources" / "gameday.yml").read_text("utf-8"))["datasources"]
+    assert {source["uid"] for source in sources} == {PROMETHEUS_UID, CLOUDWATCH_UID}
+    chosen = {
+        variable["current"]["value"]
+        for document in DASHBOARDS.values()
+        for variable in document["templating"]["list"]
+        if variable["type"] == "datasource"
+    }
+    assert chosen == {source["uid"] for source in sources}
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "gameday.yml").read_text("utf-8"))["providers"]
+    assert provider["folderUid"] == FOLDER_UID
+
+
+def test_what_the_compose_file_mounts_is_there() -> None:
+    compose = yaml.safe_load((files.DIRECTORY / "compose.yaml").read_text("utf-8"))
+    mounted = [volume.split(":")[0] for each in compose["services"].values() for volume in each["volumes"]]
+    for path in [*mounted, *compose["include"]]:
+        assert (files.DIRECTORY.resolve() / path).exists(), path

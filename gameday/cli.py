@@ -17,6 +17,7 @@ import typer
 
 from gameday.commands.common import interrupt_on_signals
 from gameday.commands.conformance import conformance
+from gameday.commands.dashboards import dashboards
 from gameday.commands.list import list_
 from gameday.commands.run import run
 from gameday.commands.schema import schema
@@ -58,6 +59,7 @@ def options(
 for command in (run, validate, verify, conformance, sweep, schema):
     app.command()(command)
 app.command("list")(list_)
+app.add_typer(dashboards, name="dashboards")
 
 
 def main() -> None:

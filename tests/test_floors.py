@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Which other floors each floor may import.
 GROUND = {"history"}
 BELOW = GROUND | {"processes", "transports"}
-SIBLINGS = {"loadgen", "consumers", "chaos", "conformance", "targets", "verify", "watch"}
+SIBLINGS = {"loadgen", "consumers", "chaos", "dashboards", "conformance", "targets", "verify", "watch"}
 FLOORS: dict[str, set[str]] = {
     "history": set(),
     "processes": GROUND,
@@ -32,6 +32,7 @@ FLOORS: dict[str, set[str]] = {
     "loadgen": BELOW,
     "consumers": BELOW,
     "chaos": BELOW,
+    "dashboards": GROUND | {"processes"},
     "scenario": BELOW | SIBLINGS,
     "report": BELOW | SIBLINGS | {"scenario"},
     "run": BELOW | SIBLINGS | {"scenario", "report"},
@@ -46,7 +47,7 @@ ENTRY_POINTS = {"gameday.loadgen.locustfile"}
 
 
 def _modules() -> dict[str, Path]:
-    """Every module of ours by its dotted name; three of the packages are links to what stands at the root."""
+    """Every module of ours by its dotted name; four of the packages are links to what stands at the root."""
     found = {}
     places = [ROOT / "gameday", *(path for path in (ROOT / "gameday").iterdir() if path.is_symlink())]
     for place in places:
@@ -113,7 +114,7 @@ def test_an_import_of_a_sibling_is_seen(tmp_path: Path, line: str) -> None:
 def test_everything_of_ours_is_imported_by_its_one_name() -> None:
     """A directory at the root could be imported as a package of its own too; then each module would be there twice."""
     linked = {path.name for path in (ROOT / "gameday").iterdir() if path.is_symlink()}
-    assert {"loadgen", "consumers", "chaos"} <= linked
+    assert {"loadgen", "consumers", "chaos", "dashboards"} <= linked
     files = [*MODULES.values(), *sorted(ROOT.glob("tests/**/*.py")), *sorted(ROOT.glob("[bs]*/*.py"))]
     assert [str(path) for path in files if packages(path) & linked] == []
 

@@ -18,6 +18,7 @@ from gameday.commands.common import (
     interrupt_on_signals,
     show_verdict,
 )
+from gameday.commands.dashboards import TokenFileOption, grafana_of
 from gameday.history.errors import Interrupted
 
 
@@ -56,9 +57,16 @@ def run(
     operator: Annotated[
         bool,
         typer.Option(
-            "--operator", help="Let keys of this terminal begin and end the scenario's faults: for who runs a game day."
+            "--operator",
+            help="Let keys of this terminal, and buttons of the live page, begin and end the scenario's faults: for "
+            "who runs a game day.",
         ),
     ] = False,
+    grafana: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Write faults, phases and the verdict to this Grafana, as annotations."),
+    ] = None,
+    token_file: TokenFileOption = None,
     format: Annotated[
         Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
     ] = Format.text,
@@ -81,10 +89,17 @@ def run(
     from gameday.scenario import reading as scenarios
     from gameday.verify.judge import judge
 
+    annotating = None
+    if grafana is not None:
+        from gameday.run.annotating import Annotating
+
+        address, token = grafana_of(grafana, token_file)
+        annotating = Annotating(address=address, token=token)
     request = RunRequest(
         scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
         target=chosen_target(target, endpoint_url),
         url=endpoint_url,
+        annotating=annotating,
         seed=seed,
         out=out,
         metrics_port=metrics_port,
@@ -99,6 +114,9 @@ def run(
         try:
             verdict = judge(directory, progress=lambda text: view.phase(f"judging: {text}"))
             verdict.save(directory)
+            if annotating is not None:
+                view.phase("telling Grafana")
+                annotating.verdict(verdict.document, view.note)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"

@@ -23,8 +23,8 @@ from gameday.history.errors import ProcessError
 Report = dict[str, Any]
 _TAIL_BYTES = 2_000
 # Meant for programs of the user's own. PYTHONPATH may hold a module with the name of one of ours, and Locust takes its
-# options from LOCUST_….
-_NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_")
+# options from LOCUST_…. A token for Grafana is nobody's business but that of the process that is given it.
+_NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_", "GRAFANA_TOKEN")
 
 
 def python(*arguments: object) -> list[str]:

@@ -10,6 +10,7 @@ import secrets
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.history.clock import NS_PER_S, Clock
@@ -23,6 +24,9 @@ from gameday.transports.base import Addresses, Topology, Transport
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 
+if TYPE_CHECKING:
+    from gameday.run.annotating import Annotating
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRequest:
@@ -31,6 +35,7 @@ class RunRequest:
     scenario: Scenario
     target: Kind = "embedded"
     url: str | None = None
+    annotating: Annotating | None = None
     seed: int | None = None
     out: Path | None = None
     metrics_port: int | None = None

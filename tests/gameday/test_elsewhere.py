@@ -164,3 +164,9 @@ def test_an_installed_package_lists_and_runs_its_scenarios(installed: list[str],
     done = start(installed, "run", "quick", *SHORT, *MEMORY, cwd=project)
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert "verdict: holds" in done.stdout
+
+
+def test_an_installed_package_can_push_its_dashboards(installed: list[str], project: Path) -> None:
+    script = "from gameday.dashboards import files; print(len(files.dashboards()), len(files.rules()[1]))"
+    done = start([str(Path(installed[0]).with_name("python")), "-P", "-c", script], cwd=project)
+    assert done.stdout.split() == ["4", "8"], done.stderr

@@ -1,4 +1,5 @@
-"""Start the processes of the run: the observer, the consumers and the load, which then stand by."""
+"""Start the processes of the run: the observer, the consumers and the load, which then stand by; and who tells Grafana,
+if anybody."""
 
 from __future__ import annotations
 
@@ -30,6 +31,8 @@ async def start(run: Run) -> None:
         starting.create_task(_start_observer(run))
         starting.create_task(_start_fleets(run))
         starting.create_task(_start_load(run))
+        if run.request.annotating is not None:
+            starting.create_task(run.request.annotating.start(run))
 
 
 async def _start_observer(run: Run) -> None:

@@ -31,7 +31,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.transports.queue import SqsQueue
 from gameday.transports.registry import TRANSPORTS
 from tests.carriers import carrier
-from tests.consumers.scripted import DEADLINE_S, Bench, DictStore, ScriptedQueue, Stage, read_history
+from tests.consumers.scripted import DEADLINE_S, Bench, ConsumedQueue, DictStore, ScriptedQueue, read_history
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def emulator() -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def stage(config: ConsumerConfig, emulator: Endpoint, tmp_path: Path) -> Stage:
+def queue(config: ConsumerConfig, emulator: Endpoint, tmp_path: Path) -> ConsumedQueue:
     """A FIFO queue of its own on the emulator, and consumers configured for it."""
     carry = carrier(emulator)
     topology = Topology(subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=2)
@@ -119,4 +119,4 @@ def stage(config: ConsumerConfig, emulator: Endpoint, tmp_path: Path) -> Stage:
     # No long poll: a drain waits for its end, and most tests end in a drain.
     real = replace(config, endpoint=emulator, addresses=addresses, visibility_timeout_s=2, concurrency=2, wait_s=0)
     asyncio.run(make_store(real.store, emulator).create(tags={}))
-    return Stage(real, carry)
+    return ConsumedQueue(real, carry)

@@ -203,7 +203,7 @@ class Bench:
 
 
 @dataclass
-class Stage:
+class ConsumedQueue:
     """A real queue, and the configuration of consumers on it."""
 
     config: ConsumerConfig

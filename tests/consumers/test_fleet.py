@@ -18,16 +18,16 @@ from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child
 from gameday.processes.disturbances import Disturbance
-from tests.consumers.scripted import DEADLINE_S, Stage, brief, read_history
+from tests.consumers.scripted import DEADLINE_S, ConsumedQueue, brief, read_history
 
 pytestmark = pytest.mark.live
 
 
 @asynccontextmanager
-async def running(stage: Stage, *, size: int = 1) -> AsyncIterator[Fleet]:
-    run = stage.config.run_dir
-    writer = Writer(run=run, name="conductor", clock=stage.config.clock)
-    fleet = Fleet(config=stage.config, size=size, writer=writer, run=run, restart_delay_s=0.1)
+async def running(queue: ConsumedQueue, *, size: int = 1) -> AsyncIterator[Fleet]:
+    run = queue.config.run_dir
+    writer = Writer(run=run, name="conductor", clock=queue.config.clock)
+    fleet = Fleet(config=queue.config, size=size, writer=writer, run=run, restart_delay_s=0.1)
     try:
         await fleet.start(DEADLINE_S)
         yield fleet
@@ -43,28 +43,28 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.05)
 
 
-def history(stage: Stage, name: str) -> list[str]:
-    return brief(read_history(stage.config.run_dir, name))
+def history(queue: ConsumedQueue, name: str) -> list[str]:
+    return brief(read_history(queue.config.run_dir, name))
 
 
-async def applied(stage: Stage) -> dict[str, int]:
-    return dict(await make_store(stage.config.store, stage.config.endpoint).read_back("orders"))
+async def applied(queue: ConsumedQueue) -> dict[str, int]:
+    return dict(await make_store(queue.config.store, queue.config.endpoint).read_back("orders"))
 
 
-def test_a_fleet_works_drains_and_exits_zero(stage: Stage) -> None:
-    stage.config = replace(stage.config, wait_s=1)
+def test_a_fleet_works_drains_and_exits_zero(queue: ConsumedQueue) -> None:
+    queue.config = replace(queue.config, wait_s=1)
 
     async def scene() -> None:
-        async with running(stage, size=2) as fleet:
-            await asyncio.to_thread(stage.send, *(f"m{n}" for n in range(8)))
-            await until(lambda: stage.queued() == 0, "the queue is empty")
+        async with running(queue, size=2) as fleet:
+            await asyncio.to_thread(queue.send, *(f"m{n}" for n in range(8)))
+            await until(lambda: queue.queued() == 0, "the queue is empty")
             pids = [member.pid for member in fleet.members]
             assert all(pids) and len(set(pids)) == 2
         assert [member.alive for member in fleet.members] == [False, False]
-        assert await applied(stage) == {f"m{n}": 1 for n in range(8)}
+        assert await applied(queue) == {f"m{n}": 1 for n in range(8)}
 
     asyncio.run(scene())
-    marks = read_history(stage.config.run_dir, "conductor")
+    marks = read_history(queue.config.run_dir, "conductor")
     assert {(m["name"], m.get("file") or m.get("slot"), m.get("code")) for m in marks if m["name"] != "closed"} == {
         ("writer", "orders-1.1.jsonl", None),
         ("writer", "orders-2.1.jsonl", None),
@@ -74,43 +74,43 @@ def test_a_fleet_works_drains_and_exits_zero(stage: Stage) -> None:
         ("consumer-exited", "orders-2", 0),
     }
     for name in ("orders-1.1", "orders-2.1"):
-        assert history(stage, name)[-1] == "mark closed"
+        assert history(queue, name)[-1] == "mark closed"
 
 
-def test_a_term_finishes_what_is_in_hand(stage: Stage) -> None:
-    stage.config = replace(stage.config, processing_time_s=0.5, batch=2)
+def test_a_term_finishes_what_is_in_hand(queue: ConsumedQueue) -> None:
+    queue.config = replace(queue.config, processing_time_s=0.5, batch=2)
 
     async def scene() -> None:
-        async with running(stage) as fleet:
+        async with running(queue) as fleet:
             (member,) = fleet.members
-            await asyncio.to_thread(stage.send, "a", "b")
+            await asyncio.to_thread(queue.send, "a", "b")
             await member.command("tell-when-holding")
             assert await member.report("holding", timeout_s=DEADLINE_S) == {"report": "holding", "messages": 2}
             member.signal(signal.SIGTERM)
             assert await member.ready_after("orders-1.1", DEADLINE_S), "it was not asked to go, so it is replaced"
-            lines = history(stage, "orders-1.1")
+            lines = history(queue, "orders-1.1")
             assert lines[:4] == ["received a", "received b", "effect a applied", "settling a delete"]
             assert "settled a delete ok" in lines
             assert "settled b release ok" in lines, "it had not been begun"
             assert lines[-1] == "mark closed"
-            await until(lambda: stage.queued() == 0, "the replacement handles what was released")
+            await until(lambda: queue.queued() == 0, "the replacement handles what was released")
 
     asyncio.run(scene())
 
 
-def test_the_end_of_the_input_is_a_drain(stage: Stage) -> None:
+def test_the_end_of_the_input_is_a_drain(queue: ConsumedQueue) -> None:
     async def scene() -> None:
-        stage.config.save(stage.config.run_dir / "c.json")
+        queue.config.save(queue.config.run_dir / "c.json")
         argv = [
             sys.executable,
             "-m",
             "gameday.consumers",
             "--config",
-            str(stage.config.run_dir / "c.json"),
+            str(queue.config.run_dir / "c.json"),
             "--name",
             "x.1",
         ]
-        child = await Child.start(name="x.1", argv=argv, run=stage.config.run_dir)
+        child = await Child.start(name="x.1", argv=argv, run=queue.config.run_dir)
         try:
             assert await child.report("ready", timeout_s=DEADLINE_S)
             stdin = child._process.stdin
@@ -118,33 +118,33 @@ def test_the_end_of_the_input_is_a_drain(stage: Stage) -> None:
             stdin.close()
             async with asyncio.timeout(DEADLINE_S):
                 assert await child.wait() == 0
-            assert history(stage, "x.1") == ["mark closed"]
+            assert history(queue, "x.1") == ["mark closed"]
         finally:
             child.signal(signal.SIGKILL)
 
     asyncio.run(scene())
 
 
-def test_a_killed_consumer_leaves_a_judgeable_file_and_is_replaced(stage: Stage) -> None:
-    stage.config = replace(stage.config, processing_time_s=1.0)
+def test_a_killed_consumer_leaves_a_judgeable_file_and_is_replaced(queue: ConsumedQueue) -> None:
+    queue.config = replace(queue.config, processing_time_s=1.0)
 
     async def scene() -> None:
-        async with running(stage) as fleet:
+        async with running(queue) as fleet:
             (member,) = fleet.members
-            await asyncio.to_thread(stage.send, "a")
+            await asyncio.to_thread(queue.send, "a")
             await member.command("tell-when-holding")
             assert await member.report("holding", timeout_s=DEADLINE_S)
             member.signal(signal.SIGKILL)
             assert await member.ready_after("orders-1.1", DEADLINE_S)
             assert member.name == "orders-1.2"
-            assert history(stage, "orders-1.1") == ["received a"]
-            await until(lambda: stage.queued() == 0, "the replacement handles it after the visibility timeout")
-        assert "effect a applied" in history(stage, "orders-1.2")
-        assert await applied(stage) == {"a": 1}
+            assert history(queue, "orders-1.1") == ["received a"]
+            await until(lambda: queue.queued() == 0, "the replacement handles it after the visibility timeout")
+        assert "effect a applied" in history(queue, "orders-1.2")
+        assert await applied(queue) == {"a": 1}
 
     asyncio.run(scene())
-    assert "mark consumer-exited" in history(stage, "conductor")
-    exited = [m for m in read_history(stage.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
+    assert "mark consumer-exited" in history(queue, "conductor")
+    exited = [m for m in read_history(queue.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
     assert [(m["consumer"], m["code"]) for m in exited] == [("orders-1.1", -9), ("orders-1.2", 0)]
 
 
@@ -159,35 +159,35 @@ def test_a_killed_consumer_leaves_a_judgeable_file_and_is_replaced(stage: Stage)
     ],
 )
 def test_a_crash_leaves_exactly_the_records_up_to_its_point(
-    stage: Stage, point: str, left: list[str], applied_by_then: dict[str, int]
+    queue: ConsumedQueue, point: str, left: list[str], applied_by_then: dict[str, int]
 ) -> None:
     async def scene() -> None:
-        async with running(stage) as fleet:
+        async with running(queue) as fleet:
             await fleet.arm(Disturbance(kind="crash-at", instance="c", point=point, nth=1), ["orders-1"])
             (member,) = fleet.members
-            await asyncio.to_thread(stage.send, "a")
+            await asyncio.to_thread(queue.send, "a")
             assert await member.report("fired", timeout_s=DEADLINE_S, instance="c")
             await until(lambda: member.name == "orders-1.2" or not member.alive, "it dies")
-            assert history(stage, "orders-1.1") == left
-            assert await applied(stage) == applied_by_then
-            assert stage.queued() == (0 if point == "after-delete" else 1)
+            assert history(queue, "orders-1.1") == left
+            assert await applied(queue) == applied_by_then
+            assert queue.queued() == (0 if point == "after-delete" else 1)
             assert await member.ready_after("orders-1.1", DEADLINE_S)
             assert await fleet.disarm("c") == 1, "the replacement does not crash again, and the strike is not forgotten"
 
     asyncio.run(scene())
 
 
-def test_a_fault_that_stands_binds_the_replacement_before_its_first_receive(stage: Stage) -> None:
+def test_a_fault_that_stands_binds_the_replacement_before_its_first_receive(queue: ConsumedQueue) -> None:
     async def scene() -> None:
-        async with running(stage) as fleet:
+        async with running(queue) as fleet:
             (member,) = fleet.members
             await fleet.arm(Disturbance(kind="stretch-processing", instance="s", seconds=0.3), ["orders-1"])
             await fleet.arm(Disturbance(kind="lose-delete", instance="l"), ["orders-2"])
             member.signal(signal.SIGKILL)
-            await asyncio.to_thread(stage.send, "a")
+            await asyncio.to_thread(queue.send, "a")
             assert await member.ready_after("orders-1.1", DEADLINE_S)
-            await until(lambda: "settled a delete ok" in history(stage, "orders-1.2"), "a is handled")
-            received, effect = read_history(stage.config.run_dir, "orders-1.2")[:2]
+            await until(lambda: "settled a delete ok" in history(queue, "orders-1.2"), "a is handled")
+            received, effect = read_history(queue.config.run_dir, "orders-1.2")[:2]
             assert effect["started"] - received["at"] >= 300_000_000
             assert await fleet.disarm("s") == 1
             assert await fleet.disarm("s") == 0, "it is withdrawn"
@@ -196,14 +196,14 @@ def test_a_fault_that_stands_binds_the_replacement_before_its_first_receive(stag
     asyncio.run(scene())
 
 
-def test_a_consumer_that_cannot_start_is_an_error_with_its_last_words(stage: Stage) -> None:
-    stage.config = replace(stage.config, store={"kind": "sqlite", "path": "/nowhere/effects.sqlite"})
+def test_a_consumer_that_cannot_start_is_an_error_with_its_last_words(queue: ConsumedQueue) -> None:
+    queue.config = replace(queue.config, store={"kind": "sqlite", "path": "/nowhere/effects.sqlite"})
 
     async def scene() -> None:
-        async with running(stage):
+        async with running(queue):
             pytest.fail("it started")
 
     with pytest.raises(ProcessError, match=r"orders-1 died 3 times.*/nowhere/effects\.sqlite"):
         asyncio.run(scene())
-    exited = [m for m in read_history(stage.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
+    exited = [m for m in read_history(queue.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
     assert [m["code"] for m in exited] == [4, 4, 4]

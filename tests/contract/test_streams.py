@@ -25,7 +25,7 @@ SHARDS = 2
 KEYS = "abcdef"
 
 
-class Stage:
+class ProvisionedStream:
     """A stream of two shards and the few moves that the rules below are made of."""
 
     def __init__(self, name: str, endpoint: Endpoint) -> None:
@@ -81,27 +81,27 @@ RESHARDED = "test_what_was_in_the_parents_stays_readable_to_its_end"
 
 
 @pytest.fixture
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+def provisioned(request: pytest.FixtureRequest) -> Iterator[ProvisionedStream]:
     product, name = request.param
     test = request.node.originalname
     # A gap that a transport tells of is one that can be seen.
     gap = PRODUCTS[product].gaps_of(TRANSPORTS[name]).get("reshard") if test == RESHARDED else None
     if broken := gap or BROKEN.get((product, test)):
         request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
-    stage = Stage(name, request.getfixturevalue(product))
-    yield stage
-    run_plan(stage.transport.tear_down(stage.addresses), stage.carry)
+    provisioned = ProvisionedStream(name, request.getfixturevalue(product))
+    yield provisioned
+    run_plan(provisioned.transport.tear_down(provisioned.addresses), provisioned.carry)
 
 
 def ids(deliveries: list[Delivery]) -> list[str | None]:
     return [d.id for d in deliveries]
 
 
-def test_what_is_sent_arrives_whole(stage: Stage) -> None:
+def test_what_is_sent_arrives_whole(provisioned: ProvisionedStream) -> None:
     before_ns = time.time_ns()
-    (sent,) = stage.send("a1")
+    (sent,) = provisioned.send("a1")
     assert sent.partition is not None
-    (delivery,) = stage.all_of(sent.partition)
+    (delivery,) = provisioned.all_of(sent.partition)
     assert (delivery.id, delivery.group, delivery.intact, delivery.body) == ("a1", "a", True, outgoing("a1").body)
     assert (delivery.partition, delivery.broker_seq) == (sent.partition, sent.broker_seq)
     assert (delivery.broker_id, delivery.receives) == (None, None)
@@ -110,11 +110,11 @@ def test_what_is_sent_arrives_whole(stage: Stage) -> None:
     assert before_ns - 1_000_000 <= delivery.enqueued <= time.time_ns() + 1_000_000
 
 
-def test_a_key_stays_in_its_shard_and_in_its_order(stage: Stage) -> None:
+def test_a_key_stays_in_its_shard_and_in_its_order(provisioned: ProvisionedStream) -> None:
     sent = [f"{key}{n}" for n in range(1, 5) for key in KEYS]
-    outcomes = [outcome for id in sent for outcome in stage.send(id)]
-    assert {o.partition for o in outcomes} == {shard.id for shard in stage.shards()}
-    got = stage.everything()
+    outcomes = [outcome for id in sent for outcome in provisioned.send(id)]
+    assert {o.partition for o in outcomes} == {shard.id for shard in provisioned.shards()}
+    got = provisioned.everything()
     assert Counter(id for deliveries in got.values() for id in ids(deliveries)) == Counter(sent)
     for shard, deliveries in got.items():
         assert ids(deliveries) == [o.id for o in outcomes if o.partition == shard]
@@ -124,66 +124,66 @@ def test_a_key_stays_in_its_shard_and_in_its_order(stage: Stage) -> None:
     assert len(homes) == len(KEYS)
 
 
-def test_a_call_is_answered_entry_by_entry(stage: Stage) -> None:
-    outcomes = stage.send(*(f"{key}1" for key in KEYS))
-    for shard, deliveries in stage.everything().items():
+def test_a_call_is_answered_entry_by_entry(provisioned: ProvisionedStream) -> None:
+    outcomes = provisioned.send(*(f"{key}1" for key in KEYS))
+    for shard, deliveries in provisioned.everything().items():
         told = {(o.id, o.broker_seq) for o in outcomes if o.partition == shard}
         assert {(d.id, d.broker_seq) for d in deliveries} == told
 
 
-def test_a_consumer_goes_on_after_the_record_that_it_names(stage: Stage) -> None:
-    outcomes = [outcome for n in range(1, 6) for outcome in stage.send(f"a{n}")]
+def test_a_consumer_goes_on_after_the_record_that_it_names(provisioned: ProvisionedStream) -> None:
+    outcomes = [outcome for n in range(1, 6) for outcome in provisioned.send(f"a{n}")]
     shard = outcomes[0].partition
     assert shard is not None
-    assert ids(stage.all_of(shard, after=outcomes[2].broker_seq)) == ["a4", "a5"]
-    assert ids(stage.all_of(shard, after=outcomes[4].broker_seq)) == []
-    assert ids(stage.all_of(shard, most=2)) == ["a1", "a2", "a3", "a4", "a5"], "in pages, and from the oldest"
+    assert ids(provisioned.all_of(shard, after=outcomes[2].broker_seq)) == ["a4", "a5"]
+    assert ids(provisioned.all_of(shard, after=outcomes[4].broker_seq)) == []
+    assert ids(provisioned.all_of(shard, most=2)) == ["a1", "a2", "a3", "a4", "a5"], "in pages, and from the oldest"
 
 
-def test_reading_takes_nothing_from_the_other_subscription(stage: Stage) -> None:
-    (sent,) = stage.send("a1")
+def test_reading_takes_nothing_from_the_other_subscription(provisioned: ProvisionedStream) -> None:
+    (sent,) = provisioned.send("a1")
     assert sent.partition is not None
-    assert ids(stage.all_of(sent.partition)) == ["a1"]
-    stage.source = sources.stream(stage.transport, stage.addresses, "audit")
-    assert ids(stage.all_of(sent.partition)) == ["a1"]
+    assert ids(provisioned.all_of(sent.partition)) == ["a1"]
+    provisioned.source = sources.stream(provisioned.transport, provisioned.addresses, "audit")
+    assert ids(provisioned.all_of(sent.partition)) == ["a1"]
 
 
-def test_an_open_shard_goes_on_and_shows_what_comes_later(stage: Stage) -> None:
-    (first,) = stage.send("a1")
+def test_an_open_shard_goes_on_and_shows_what_comes_later(provisioned: ProvisionedStream) -> None:
+    (first,) = provisioned.send("a1")
     assert first.partition is not None
-    reading = stage.read(stage.iterator(first.partition), first.partition)
+    reading = provisioned.read(provisioned.iterator(first.partition), first.partition)
     assert (ids(list(reading.deliveries)), reading.behind_ms) == (["a1"], 0)
     assert reading.next is not None
-    stage.send("a2")
-    assert ids(list(stage.read(reading.next, first.partition).deliveries)) == ["a2"]
+    provisioned.send("a2")
+    assert ids(list(provisioned.read(reading.next, first.partition).deliveries)) == ["a2"]
 
 
-def test_a_split_and_a_merge_name_their_parents(stage: Stage) -> None:
-    before = stage.shards()
+def test_a_split_and_a_merge_name_their_parents(provisioned: ProvisionedStream) -> None:
+    before = provisioned.shards()
     assert [(shard.parents, shard.closed) for shard in before] == [((), False)] * SHARDS
-    split = run_plan(stage.source.reshard("split"), stage.carry)
+    split = run_plan(provisioned.source.reshard("split"), provisioned.carry)
     (parent,) = split.parents
-    found = {shard.id: shard for shard in stage.shards()}
+    found = {shard.id: shard for shard in provisioned.shards()}
     assert len(split.children) == 2
     assert [tuple(found[child].parents) for child in split.children] == [(parent,)] * 2
-    merged = run_plan(stage.source.reshard("merge"), stage.carry)
+    merged = run_plan(provisioned.source.reshard("merge"), provisioned.carry)
     (child,) = merged.children
-    found = {shard.id: shard for shard in stage.shards()}
+    found = {shard.id: shard for shard in provisioned.shards()}
     # The halves are the narrowest neighbours.
     assert set(found[child].parents) == set(merged.parents) == set(split.children)
     assert [shard.id for shard in found.values() if not shard.closed and not shard.parents] != []
-    stage.send(*(f"{key}1" for key in KEYS))
+    provisioned.send(*(f"{key}1" for key in KEYS))
 
 
-def test_what_was_in_the_parents_stays_readable_to_its_end(stage: Stage) -> None:
-    stage.send(*(f"{key}1" for key in KEYS))
-    held = stage.everything()
-    changes = [run_plan(stage.source.reshard(action), stage.carry) for action in ("split", "merge")]
-    outcomes = stage.send(*(f"{key}2" for key in KEYS))
-    shards = {shard.id: shard for shard in stage.shards()}
+def test_what_was_in_the_parents_stays_readable_to_its_end(provisioned: ProvisionedStream) -> None:
+    provisioned.send(*(f"{key}1" for key in KEYS))
+    held = provisioned.everything()
+    changes = [run_plan(provisioned.source.reshard(action), provisioned.carry) for action in ("split", "merge")]
+    outcomes = provisioned.send(*(f"{key}2" for key in KEYS))
+    shards = {shard.id: shard for shard in provisioned.shards()}
     for parent in {parent for change in changes for parent in change.parents}:
         assert shards[parent].closed
-        assert ids(stage.all_of(parent)) == ids(held.get(parent, []))
-        reading = stage.read(stage.iterator(parent), parent)
+        assert ids(provisioned.all_of(parent)) == ids(held.get(parent, []))
+        reading = provisioned.read(provisioned.iterator(parent), parent)
         assert (reading.next, reading.behind_ms) == (None, 0)
     assert {o.partition for o in outcomes} <= {shard.id for shard in shards.values() if not shard.closed}

@@ -300,7 +300,7 @@ class TestAsData:
         assert source.settled({}, [delivery]) == [("unknown", "entry missing from the answer")]
 
 
-class Stage:
+class Provisioned:
     """A provisioned transport and the few moves that the rules below are made of."""
 
     def __init__(self, name: str, carry: Callable[[Call], Answer], wait: Callable[[float], None]) -> None:
@@ -368,124 +368,128 @@ def order_in(body: str) -> object:
 
 
 class Rules:
-    """The rules of a queue, on whatever endpoint a subclass brings: see `stage`."""
+    """The rules of a queue, on whatever endpoint a subclass brings: see `provisioned`."""
 
-    def test_what_is_sent_arrives_whole(self, stage: Stage) -> None:
-        (broker_id,) = stage.send("a1")
-        (delivery,) = stage.collect(1)
+    def test_what_is_sent_arrives_whole(self, provisioned: Provisioned) -> None:
+        (broker_id,) = provisioned.send("a1")
+        (delivery,) = provisioned.collect(1)
         # What stands in front of a queue numbers a message apart from the queue.
         assert (delivery.id, delivery.upstream_id or delivery.broker_id) == ("a1", broker_id)
         assert (delivery.intact, delivery.receives) == (True, 1)
         assert order_in(delivery.body) == order_in(outgoing("a1").body)
         assert delivery.enqueued
-        if stage.transport.ordered:
+        if provisioned.transport.ordered:
             assert delivery.group == "a"
             # Behind a topic it may be missing (MiniStack): then the sends' numbers tell the order.
             assert delivery.broker_seq or delivery.upstream_id
-        assert stage.delete([delivery]) == ["ok"]
-        assert stage.source.depth_of(stage.carry(stage.source.depth())).total == 0
+        assert provisioned.delete([delivery]) == ["ok"]
+        assert provisioned.source.depth_of(provisioned.carry(provisioned.source.depth())).total == 0
 
-    def test_a_queue_with_a_delay_keeps_a_message_back(self, stage: Stage) -> None:
-        stage.build_anew(delay_s=1)
-        stage.send("a1")
-        assert stage.receive() == []
-        assert ids(stage.collect(1)) == ["a1"]
+    def test_a_queue_with_a_delay_keeps_a_message_back(self, provisioned: Provisioned) -> None:
+        provisioned.build_anew(delay_s=1)
+        provisioned.send("a1")
+        assert provisioned.receive() == []
+        assert ids(provisioned.collect(1)) == ["a1"]
 
-    def test_every_subscription_gets_its_own_copy(self, stage: Stage) -> None:
-        stage.send("a1", "b1")
-        for subscription in stage.topology.names:
-            source = sources.queue(stage.transport, stage.addresses, subscription)
+    def test_every_subscription_gets_its_own_copy(self, provisioned: Provisioned) -> None:
+        provisioned.send("a1", "b1")
+        for subscription in provisioned.topology.names:
+            source = sources.queue(provisioned.transport, provisioned.addresses, subscription)
             got = set[str | None]()
             while len(got) < 2:
-                got |= set(ids(stage.collect(1, source=source)))
+                got |= set(ids(provisioned.collect(1, source=source)))
             assert got == {"a1", "b1"}
 
-    def test_a_delete_that_fails_in_part_is_accounted_entry_by_entry(self, stage: Stage) -> None:
-        stage.send("a1", "b1")
-        first, second = stage.collect(2)
+    def test_a_delete_that_fails_in_part_is_accounted_entry_by_entry(self, provisioned: Provisioned) -> None:
+        provisioned.send("a1", "b1")
+        first, second = provisioned.collect(2)
         bogus = replace(first, receipt="bogus")
-        assert stage.delete([bogus, second]) == ["failed", "ok"]
+        assert provisioned.delete([bogus, second]) == ["failed", "ok"]
 
-    def test_a_message_comes_back_with_one_more_receive_then_goes_to_the_dead_letters(self, stage: Stage) -> None:
-        stage.send("a1")
-        assert [d.receives for d in stage.collect(1)] == [1]
-        assert [d.receives for d in stage.collect(1)] == [2]
-        dead = sources.queue(stage.transport, stage.addresses, "orders").dead_letters
+    def test_a_message_comes_back_with_one_more_receive_then_goes_to_the_dead_letters(
+        self, provisioned: Provisioned
+    ) -> None:
+        provisioned.send("a1")
+        assert [d.receives for d in provisioned.collect(1)] == [1]
+        assert [d.receives for d in provisioned.collect(1)] == [2]
+        dead = sources.queue(provisioned.transport, provisioned.addresses, "orders").dead_letters
         assert dead is not None
         deadline = time.monotonic() + 20
-        while not (buried := stage.receive(source=dead)):
+        while not (buried := provisioned.receive(source=dead)):
             assert time.monotonic() < deadline
-            assert ids(stage.receive()) == []
-            stage.wait(0.1)
+            assert ids(provisioned.receive()) == []
+            provisioned.wait(0.1)
         assert ids(buried) == ["a1"]
 
 
 class OrderedRules:
     """What an ordered queue promises besides."""
 
-    def test_a_group_arrives_in_order(self, stage: Stage) -> None:
+    def test_a_group_arrives_in_order(self, provisioned: Provisioned) -> None:
         sent = [f"a{n}" for n in range(1, 8)]
         for id in sent:
-            stage.send(id)
+            provisioned.send(id)
         got: list[Delivery] = []
         while len(got) < len(sent):
             # What a topic hands on late stays locked until what came before it is gone.
-            batch = stage.collect(1)
-            assert set(stage.delete(batch)) == {"ok"}
+            batch = provisioned.collect(1)
+            assert set(provisioned.delete(batch)) == {"ok"}
             got += batch
         assert ids(got) == sent
         numbers = [int(d.broker_seq) for d in got if d.broker_seq]
         assert numbers == sorted(set(numbers))
         assert len(numbers) in (0, 7)
 
-    def test_a_group_is_locked_while_one_of_it_is_in_flight_and_others_flow(self, stage: Stage) -> None:
-        stage.send("a1", "a2")
-        held = stage.collect(1, most=1)
-        stage.send("b1")
-        assert ids(stage.collect(1)) == ["b1"]
-        assert stage.delete(held) == ["ok"]
-        assert ids(stage.collect(1)) == ["a2"]
+    def test_a_group_is_locked_while_one_of_it_is_in_flight_and_others_flow(self, provisioned: Provisioned) -> None:
+        provisioned.send("a1", "a2")
+        held = provisioned.collect(1, most=1)
+        provisioned.send("b1")
+        assert ids(provisioned.collect(1)) == ["b1"]
+        assert provisioned.delete(held) == ["ok"]
+        assert ids(provisioned.collect(1)) == ["a2"]
 
-    def test_order_survives_the_end_of_the_visibility_timeout(self, stage: Stage) -> None:
-        stage.send("a1", "a2")
-        assert ids(stage.collect(1, most=1)) == ["a1"]
-        assert ids(stage.consume(2)) == ["a1", "a2"]
+    def test_order_survives_the_end_of_the_visibility_timeout(self, provisioned: Provisioned) -> None:
+        provisioned.send("a1", "a2")
+        assert ids(provisioned.collect(1, most=1)) == ["a1"]
+        assert ids(provisioned.consume(2)) == ["a1", "a2"]
 
-    def test_a_repeated_send_is_accepted_and_not_delivered_even_after_the_delete(self, stage: Stage) -> None:
-        first = stage.send("a1")
-        again = stage.send("a1")
-        (delivery,) = stage.collect(1)
-        assert stage.delete([delivery]) == ["ok"]
-        after_the_delete = stage.send("a1")
+    def test_a_repeated_send_is_accepted_and_not_delivered_even_after_the_delete(
+        self, provisioned: Provisioned
+    ) -> None:
+        first = provisioned.send("a1")
+        again = provisioned.send("a1")
+        (delivery,) = provisioned.collect(1)
+        assert provisioned.delete([delivery]) == ["ok"]
+        after_the_delete = provisioned.send("a1")
         if delivery.upstream_id is None:
             # A queue answers with the first one's id; of a topic AWS documents no such thing.
             assert again == after_the_delete == first
-        stage.send("b1")
-        assert ids(stage.collect(1)) == ["b1"]
-        assert stage.receive() == []
+        provisioned.send("b1")
+        assert ids(provisioned.collect(1)) == ["b1"]
+        assert provisioned.receive() == []
 
-    def test_by_content_a_body_is_delivered_once_whatever_it_is_the_body_of(self, stage: Stage) -> None:
-        stage.build_anew(dedup="content")
+    def test_by_content_a_body_is_delivered_once_whatever_it_is_the_body_of(self, provisioned: Provisioned) -> None:
+        provisioned.build_anew(dedup="content")
         first, other = (replace(outgoing(id), dedup_id=None) for id in ("a1", "a2"))
         for message in (first, first, other):
-            call = stage.transport.send(stage.addresses, [message])
-            assert [o.outcome for o in stage.transport.sent(stage.carry(call), [message])] == ["ok"]
-        assert ids(stage.consume(2)) == ["a1", "a2"]
-        assert stage.receive() == []
+            call = provisioned.transport.send(provisioned.addresses, [message])
+            assert [o.outcome for o in provisioned.transport.sent(provisioned.carry(call), [message])] == ["ok"]
+        assert ids(provisioned.consume(2)) == ["a1", "a2"]
+        assert provisioned.receive() == []
 
-    def test_a_stale_receipt_is_refused(self, stage: Stage) -> None:
-        stage.send("a1")
-        stale = stage.collect(1)
-        latest = stage.collect(1)
-        assert stage.delete(stale) == ["failed"]
-        assert stage.delete(latest) == ["ok"]
+    def test_a_stale_receipt_is_refused(self, provisioned: Provisioned) -> None:
+        provisioned.send("a1")
+        stale = provisioned.collect(1)
+        latest = provisioned.collect(1)
+        assert provisioned.delete(stale) == ["failed"]
+        assert provisioned.delete(latest) == ["ok"]
 
 
 class InProcess:
     """The broker's operations called as functions, on a clock that moves only when a test says so."""
 
     @pytest.fixture
-    def stage(self, request: pytest.FixtureRequest) -> Stage:
+    def provisioned(self, request: pytest.FixtureRequest) -> Provisioned:
         broker, now = Broker(url="http://here"), [1_000_000_000]
 
         def carry(call: Call) -> Answer:
@@ -496,7 +500,7 @@ class InProcess:
         def wait(seconds: float) -> None:
             now[0] += int(seconds * 1e9)
 
-        return Stage(request.param, recording([], carry), wait)
+        return Provisioned(request.param, recording([], carry), wait)
 
 
 # Where an emulator breaks a rule of AWS's: (product, or product and transport; test) to what it does instead.
@@ -517,31 +521,31 @@ BROKEN: Mapping[tuple[str, str], str] = {
 
 
 def live(names: Sequence[str]) -> pytest.MarkDecorator:
-    """Each transport on each product that could have it; the fixture `stage` gets both."""
+    """Each transport on each product that could have it; the fixture `provisioned` gets both."""
     pairs = [(product, name) for name in names for product in ("memory", "ministack", "localstack", "moto")]
-    return pytest.mark.parametrize("stage", pairs, ids=["-".join(pair) for pair in pairs], indirect=True)
+    return pytest.mark.parametrize("provisioned", pairs, ids=["-".join(pair) for pair in pairs], indirect=True)
 
 
 class OnEndpoint:
     @pytest.fixture
-    def stage(self, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    def provisioned(self, request: pytest.FixtureRequest) -> Iterator[Provisioned]:
         product, name = request.param
         test = request.node.originalname
         if broken := BROKEN.get((product, test)) or BROKEN.get((f"{product}-{name}", test)):
             request.applymarker(pytest.mark.xfail(strict=True, reason=broken))
         endpoint: Endpoint = request.getfixturevalue(product)
         carry = carrier(endpoint)
-        stage = Stage(name, carry, time.sleep)
-        yield stage
-        run_plan(stage.transport.tear_down(stage.addresses), carry)
+        provisioned = Provisioned(name, carry, time.sleep)
+        yield provisioned
+        run_plan(provisioned.transport.tear_down(provisioned.addresses), carry)
 
 
-@pytest.mark.parametrize("stage", ["sqs", "sqs-fifo"], indirect=True)
+@pytest.mark.parametrize("provisioned", ["sqs", "sqs-fifo"], indirect=True)
 class TestRulesInProcess(InProcess, Rules):
     pass
 
 
-@pytest.mark.parametrize("stage", ["sqs-fifo"], indirect=True)
+@pytest.mark.parametrize("provisioned", ["sqs-fifo"], indirect=True)
 class TestOrderedRulesInProcess(InProcess, OrderedRules):
     pass
 

@@ -92,7 +92,7 @@ def observe(run: Path, host: str, port: int, over: threading.Event) -> None:
         return "application/json", orjson.dumps([each.target(name, reached_at) for each in listed])
 
     try:
-        server = Server(observer.metrics, host=host, port=port, pages={"/sd": targets})
+        server = Server(observer.metrics, host=host, port=port, exemplars=True, pages={"/sd": targets})
     except OSError as error:
         raise ProcessError(
             f"cannot serve /metrics on {host}:{port}: {error.strerror}; --port 0 takes any free one"

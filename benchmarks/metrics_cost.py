@@ -4,10 +4,10 @@ queue at the same time.
 
     python benchmarks/metrics_cost.py [--rounds 4] [--seconds 20] [--rate 150]
 
-What else happens on the machine meets both, so the ratio of the two is what to quote; on a busy machine its noise is
-more than what it measures. So the two parts of a consumer's cost, counting and a scrape, are also timed alone and added
-up. CPU is what /proc says of a whole process (Linux), between two moments when all of them are at work, and its steps are
-a hundredth of a second.
+What else happens on the machine meets both, and who starts first changes from round to round, so the ratio is what to
+quote, over an even number of rounds; on a busy machine its noise is more than what it measures. So the two parts of a
+consumer's cost, counting and a scrape, are also timed alone and added up. CPU is what /proc says of a whole process
+(Linux), between two moments when all of them are at work, and its steps are a hundredth of a second.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def main() -> None:
             told = ", ".join(f"{role} {on:.0f} with, {off:.0f} without" for role, (on, off) in rounds[-1].items())
             print(f"round {n + 1}: µs of CPU per message: {told}", flush=True)
         for role in ROLES:
-            on, off = (statistics.median(each[role][side] for each in rounds) for side in (0, 1))
+            on, off = (statistics.geometric_mean(each[role][side] for each in rounds) for side in (0, 1))
             ratios = sorted(each[role][0] / each[role][1] for each in rounds)
             print(
                 f"{role}: {on:.0f} µs with metrics, {off:.0f} µs without: {100 * (on / off - 1):+.1f} % "

@@ -1,10 +1,13 @@
-"""What metrics cost: CPU per message of a consumer and of a sending process that count, serve and are scraped every
-second, beside a consumer and a sending process that do nothing of it, on one queue at the same time.
+"""What metrics cost: CPU per message of a consumer and of a sending process that count, serve and are scraped every two
+seconds, as docs/metrics.md sets Prometheus up, beside a consumer and a sending process that do nothing of it, on one
+queue at the same time.
 
     python benchmarks/metrics_cost.py [--rounds 4] [--seconds 20] [--rate 150]
 
-What else happens on the machine meets both, so the ratio of the two is what to quote. CPU is what /proc says of a whole
-process (Linux), between two moments when all of them are at work, and its steps are a hundredth of a second.
+What else happens on the machine meets both, and who starts first changes from round to round, so the ratio is what to
+quote, over an even number of rounds; on a busy machine its noise is more than what it measures. So the two parts of a
+consumer's cost, counting and a scrape, are also timed alone and added up. CPU is what /proc says of a whole process
+(Linux), between two moments when all of them are at work, and its steps are a hundredth of a second.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +36,7 @@ from gameday.history.clock import Clock
 from gameday.loadgen.config import LoadConfig
 from gameday.processes import discovery
 from gameday.processes.child import python
-from gameday.processes.exposition import LOOPBACK
+from gameday.processes.exposition import LOOPBACK, Server, url
 from gameday.run.phases.start import LOCUSTFILE
 from gameday.transports.base import Addresses, Call, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
@@ -42,9 +46,11 @@ from gameday.transports.registry import TRANSPORTS
 
 TRANSPORT = "sqs"
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+SCRAPE_EVERY_S = 2.0
 WARM_UP_S = 4.0
 DEADLINE_S = 60.0
 COUNTED = 200_000
+SCRAPED = 300
 ACCEPT = "application/openmetrics-text; version=1.0.0"
 ROLES = {"producer": ("load", b'"event":"sent"'), "consumer": ("orders-1.1", b'"event":"received"')}
 
@@ -128,7 +134,7 @@ def start_side(
 
 
 def scrape(run: Path, over: threading.Event, scrapes: list[int]) -> None:
-    while not over.wait(1.0):
+    while not over.wait(SCRAPE_EVERY_S):
         for scraped in discovery.found(run):
             request = urllib.request.Request(
                 f"http://{scraped.host}:{scraped.port}/metrics", headers={"Accept": ACCEPT, "Accept-Encoding": "gzip"}
@@ -146,16 +152,19 @@ def wait_for_traffic(sides: list[Side]) -> None:
         time.sleep(0.1)
 
 
-def one_round(endpoint: Endpoint, directory: Path, *, seconds: float, rate: float) -> dict[str, tuple[float, float]]:
-    """CPU in µs per message with metrics and without, by role."""
+def one_round(
+    endpoint: Endpoint, directory: Path, *, order: Sequence[str], seconds: float, rate: float
+) -> dict[str, tuple[float, float]]:
+    """CPU in µs per message with metrics and without, by role. `order` is who starts first."""
     carry = BotoCarrier(endpoint)
     topology = Topology(subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=30)
     addresses = run_plan(TRANSPORTS[TRANSPORT].provision(topology, run=directory.name, tags={}), carry)
     with ExitStack() as stack:
-        on, off = (
-            start_side(directory / name, endpoint, addresses, metrics=name == "with", rate=rate, stack=stack)
-            for name in ("with", "without")
-        )
+        sides = {
+            name: start_side(directory / name, endpoint, addresses, metrics=name == "with", rate=rate, stack=stack)
+            for name in order
+        }
+        on, off = sides["with"], sides["without"]
         wait_for_traffic([on, off])
         over, scrapes = threading.Event(), list[int]()
         scraper = threading.Thread(target=scrape, args=(on.run, over, scrapes))
@@ -166,7 +175,7 @@ def one_round(endpoint: Endpoint, directory: Path, *, seconds: float, rate: floa
         before = {(side.run, role): side.now(role) for side in (on, off) for role in ROLES}
         time.sleep(seconds)
         after = {(side.run, role): side.now(role) for side in (on, off) for role in ROLES}
-        assert len(scrapes) >= seconds, "both processes were to be scraped every second"
+        assert len(scrapes) >= seconds / SCRAPE_EVERY_S, "both processes were to be scraped all the time"
 
         def cost(side: Side, role: str) -> float:
             first, last = before[side.run, role], after[side.run, role]
@@ -175,9 +184,8 @@ def one_round(endpoint: Endpoint, directory: Path, *, seconds: float, rate: floa
         return {role: (cost(on, role), cost(off, role)) for role in ROLES}
 
 
-def counting_us() -> float:
-    """CPU of the counting that a message which comes alone costs its consumer; what else metrics cost is a scrape now
-    and then."""
+def parts_us() -> tuple[float, float]:
+    """CPU of the counting that a message which comes alone costs its consumer, and of a scrape of the consumer."""
     meters, tally = Counted(), Calls()
     receive, delete = Call("sqs", "ReceiveMessage", {}), Call("sqs", "DeleteMessageBatch", {})
     began = time.process_time()
@@ -187,7 +195,16 @@ def counting_us() -> float:
         meters.handled(0.002)
         tally.ended(receive, 0.01, None)
         tally.ended(delete, 0.003, None)
-    return (time.process_time() - began) / COUNTED * 1e6
+    counting = (time.process_time() - began) / COUNTED * 1e6
+    server = Server(lambda: (*meters.collect(), *tally.collect()))
+    ask = "import sys, urllib.request\nfor _ in range(int(sys.argv[2])): urllib.request.urlopen(sys.argv[1]).read()"
+    metrics = f"{url(server.host, server.port)}/metrics"
+    scraper = subprocess.Popen([sys.executable, "-c", ask, metrics, str(SCRAPED)])
+    began = time.process_time()
+    scraper.wait()
+    scrape = (time.process_time() - began) / SCRAPED * 1e6
+    server.close()
+    return counting, scrape
 
 
 def main() -> None:
@@ -203,18 +220,27 @@ def main() -> None:
         endpoint = Endpoint(urls={"*": url}, access_key="test", secret_key="test")
         rounds = []
         for n in range(arguments.rounds):
+            order = ("with", "without") if n % 2 else ("without", "with")
             with tempfile.TemporaryDirectory(prefix=f"gameday-metrics-cost-{n}-") as scratch:
-                rounds.append(one_round(endpoint, Path(scratch), seconds=arguments.seconds, rate=arguments.rate))
+                rounds.append(
+                    one_round(endpoint, Path(scratch), order=order, seconds=arguments.seconds, rate=arguments.rate)
+                )
             told = ", ".join(f"{role} {on:.0f} with, {off:.0f} without" for role, (on, off) in rounds[-1].items())
             print(f"round {n + 1}: µs of CPU per message: {told}", flush=True)
         for role in ROLES:
-            on, off = (statistics.median(each[role][side] for each in rounds) for side in (0, 1))
+            on, off = (statistics.geometric_mean(each[role][side] for each in rounds) for side in (0, 1))
             ratios = sorted(each[role][0] / each[role][1] for each in rounds)
             print(
                 f"{role}: {on:.0f} µs with metrics, {off:.0f} µs without: {100 * (on / off - 1):+.1f} % "
                 f"(rounds from {100 * (ratios[0] - 1):+.1f} to {100 * (ratios[-1] - 1):+.1f} %)"
             )
-        print(f"counting a consumer's message that comes alone: {counting_us():.1f} µs")
+        counting, scrape = parts_us()
+        reckoned = counting + scrape / (SCRAPE_EVERY_S * arguments.rate)
+        consumer = statistics.median(each["consumer"][1] for each in rounds)
+        print(
+            f"consumer, reckoned: {counting:.1f} µs to count a message that comes alone, {scrape:.0f} µs for a scrape: "
+            f"{reckoned:.1f} µs for each of {arguments.rate:g} messages a second, {100 * reckoned / consumer:+.1f} %"
+        )
     finally:
         broker.terminate()
         broker.wait()

@@ -20,9 +20,9 @@ import pytest
 
 from tests.commanded import wait_until
 
-# Two scrapes a second, so that a short run has many.
+# Often, so that a short run has many scrapes, and with as much patience as that leaves.
 CONFIGURATION = """\
-global: {{scrape_interval: 500ms, scrape_timeout: 400ms, evaluation_interval: 500ms}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 scrape_configs:
   - job_name: gameday
     honor_labels: true
@@ -79,6 +79,9 @@ class Prometheus:
         return {
             labels.get(label, ""): value for labels, value in self.query(f"sum by ({label}) ({expression})") if value
         }
+
+    def total(self, expression: str) -> float:
+        return sum(value for _, value in self.query(expression))
 
     def exemplars(self, expression: str) -> list[dict[str, Any]]:
         found = self._ask("query_exemplars", query=expression, start="0", end="9999999999")

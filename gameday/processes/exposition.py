@@ -1,7 +1,8 @@
 """What a process shows Prometheus: metrics made of plain numbers when they are asked for, on a port of its own.
 
-`/metrics` answers in OpenMetrics where the asker prefers it, which is the format that carries exemplars. It promises
-that a process serves nothing but its pages, and that it ends although somebody is still asking.
+`/metrics` of a server with exemplars answers in OpenMetrics where the asker prefers it, the format that carries them;
+writing it costs twice as much, so others answer in the plain format. It promises that a process serves nothing but its
+pages, and that it ends although somebody is still asking.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Server:
         *,
         host: str = LOOPBACK,
         port: int = 0,
+        exemplars: bool = False,
         pages: Mapping[str, Page] | None = None,
         posts: Mapping[str, Post] | None = None,
         headers: Sequence[tuple[str, str]] = (),
@@ -110,7 +112,9 @@ class Server:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Asked(collect))
         self.host = host
-        self._metrics = make_wsgi_app(registry)
+        # Compressing costs the process more than the way costs a scraper that is near.
+        self._metrics = make_wsgi_app(registry, disable_compression=True)
+        self._exemplars = exemplars
         self._pages = pages or {}
         self._posts = posts or {}
         self._headers = list(headers)
@@ -132,7 +136,8 @@ class Server:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == METRICS:
-            answer: Iterable[bytes] = self._metrics(environ, start_response)
+            asked = environ if self._exemplars else {**environ, "HTTP_ACCEPT": "text/plain"}
+            answer: Iterable[bytes] = self._metrics(asked, start_response)
             return answer
         post = self._posts.get(path)
         if post is not None and environ["REQUEST_METHOD"] == "POST":

@@ -136,7 +136,15 @@ def observe(run: Path, host: str, port: int, over: threading.Event) -> None:
         "/sd": targets,
     }
     try:
-        server = Server(observer.metrics, host=host, port=port, pages=pages, posts={"/orders": take}, headers=HEADERS)
+        server = Server(
+            observer.metrics,
+            host=host,
+            port=port,
+            exemplars=True,
+            pages=pages,
+            posts={"/orders": take},
+            headers=HEADERS,
+        )
     except OSError as error:
         raise ProcessError(
             f"cannot serve /metrics on {host}:{port}: {error.strerror}; --port 0 takes any free one"

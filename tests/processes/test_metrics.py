@@ -49,7 +49,7 @@ def took() -> Iterator[Metric]:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(took, pages={"/where": lambda host, port: ("text/plain", host.encode())})
+    server = Server(took, exemplars=True, pages={"/where": lambda host, port: ("text/plain", host.encode())})
     yield server
     server.close()
 
@@ -71,6 +71,16 @@ def test_both_formats_and_exemplars_in_the_one_that_has_them(server: Server) -> 
     assert values == {"0.5": 1, "2.0": 3, "+Inf": 4, "gameday_took_seconds_count": 4, "gameday_took_seconds_sum": 10.1}
     shown = {sample.labels["le"]: sample.exemplar for sample in family.samples if sample.exemplar}
     assert {le: (each.labels, each.value) for le, each in shown.items()} == {"2.0": ({"message_id": "m7"}, 1.0)}
+
+
+def test_without_exemplars_the_plain_format_is_all_there_is() -> None:
+    server = Server(took)
+    try:
+        content_type, text = get(server.port, "/metrics", Accept=OPENMETRICS)
+    finally:
+        server.close()
+    assert content_type.startswith("text/plain")
+    assert "m7" not in text
 
 
 def test_an_exemplar_that_is_too_long_is_left_out() -> None:

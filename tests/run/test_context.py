@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gameday.scenario import model
 from gameday.scenario import reading as scenario
 from gameday.targets.products import AWS, LOCALSTACK, MINISTACK, UNKNOWN, Product
 from gameday.targets.target import Target
+from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
 
 
@@ -84,3 +86,14 @@ def test_only_the_user_promises_more_than_aws(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(NotARun, match="promised_by is 'somebody'; it must be one of user"):
         load(tmp_path)
+
+
+def test_consumers_and_load_serve_metrics_where_the_run_does(tmp_path: Path) -> None:
+    there = context(tmp_path)
+    assert there.metrics_host == "127.0.0.1"
+    there = replace(there, metrics_host="0.0.0.0")
+    topology = there.topology(target(MINISTACK))
+    addresses = Addresses(send_to="t", queues={})
+    consumers = there.consumers("audit", endpoint=Endpoint(), addresses=addresses)
+    load = there.load(endpoint=Endpoint(), addresses=addresses, topology=topology)
+    assert consumers.metrics_host == load.metrics_host == "0.0.0.0"

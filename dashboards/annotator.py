@@ -4,6 +4,7 @@ A process of its own, which reads the conductor's history as it grows; the token
 that nothing waits for it, that each trouble is told once:
 
     {"report": "trouble", "why": …, "final": …}      final: it tries no more
+    {"report": "recovered"}                          what could not be written is there now
 
 and that no region is written twice: where an answer was lost it looks for the region by its tags first. What cannot be
 written now is tried again later. It ends on SIGTERM, SIGINT and at the end of its input, after a last round.
@@ -107,7 +108,7 @@ class Annotator:
         self._regions = Regions(manifest.run, manifest.subscriptions)
         self._writer = Writer(grafana)
         self._checked = False
-        self._told: set[str] = set()
+        self._told = self._away = False
         self._next = 0.0
         self.given_up = False
 
@@ -123,11 +124,15 @@ class Annotator:
                 self._grafana.check()
                 self._checked = True
             self._writer.write(self._regions)
+            if self._away:
+                self._away = False
+                report("recovered")
         except GrafanaError as error:
+            self._away = True
             self._next = time.monotonic() + RETRY_S
             self.given_up = not error.passing
             if self.given_up or not self._told:
-                self._told.add(str(error))
+                self._told = True
                 report("trouble", why=str(error), final=self.given_up)
 
 

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Annotating:
-    """Where the regions go; `told` is whether something went wrong that a person knows of."""
+    """Where the regions go; `away` is whether they cannot be written now, which a person has been told."""
 
     address: Address
     token: str = field(repr=False)
-    told: bool = False
+    away: bool = False
 
     async def start(self, run: Run) -> None:
         """Nobody waits until it is ready."""
@@ -39,6 +39,8 @@ class Annotating:
             return
 
         def hear(report: Report) -> None:
+            if report.get("report") == "recovered":
+                self.away = False
             if report.get("report") == "trouble":
                 later = "" if report.get("final") else ", if it cannot be reached later"
                 self._tell(run.view.note, f"{report.get('why')}. The run goes on without its regions there{later}.")
@@ -47,7 +49,7 @@ class Annotating:
 
     def verdict(self, document: Mapping[str, Any], note: Callable[[str], None]) -> None:
         """Write the verdict, unless there was trouble before: that has been said."""
-        if self.told:
+        if self.away:
             return
         try:
             Writer(Grafana(self.address, self.token)).write([verdict_region(document)])
@@ -55,5 +57,5 @@ class Annotating:
             self._tell(note, f"{error}. The verdict does not stand there.")
 
     def _tell(self, note: Callable[[str], None], text: str) -> None:
-        self.told = True
+        self.away = True
         note(text)

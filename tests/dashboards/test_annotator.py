@@ -95,9 +95,17 @@ class Story:
         manifest = {"schema": 1, "run": "r1", "subscriptions": {"orders": {}}, "claims": [{"claim": "no-loss"}]}
         (directory / "manifest.json").write_text(json.dumps(manifest))
         self.troubles: list[dict[str, Any]] = []
-        monkeypatch.setattr(annotator, "report", lambda kind, **fields: self.troubles.append(fields))
+        self.recovered = 0
+        monkeypatch.setattr(annotator, "report", self._hear)
         monkeypatch.setattr(annotator, "RETRY_S", 0.0)
         self._annotator = Annotator(directory, Grafana(Address.parse(url), TOKEN, timeout_s=0.3))
+
+    def _hear(self, kind: str, **fields: Any) -> None:
+        if kind == "trouble":
+            self.troubles.append(fields)
+        else:
+            assert kind == "recovered"
+            self.recovered += 1
 
     def tell(self, *records: dict[str, Any], last: bool = False) -> None:
         with self._history.open("a") as file:
@@ -157,10 +165,10 @@ def test_a_server_that_comes_back_gets_what_it_missed(story: Story, server: Fake
     server.before = away
     for record in STORY:
         story.tell(record)
-    assert not server.annotations and len(story.troubles) == 1
+    assert not server.annotations and len(story.troubles) == 1 and story.recovered == 0
     server.before = lambda method, path: None
     story.tell(last=True)
-    assert len(server.annotations) == 5 and len(story.troubles) == 1
+    assert len(server.annotations) == 5 and len(story.troubles) == 1 and story.recovered == 1
 
 
 @pytest.mark.parametrize(
@@ -258,9 +266,13 @@ def test_a_run_stands_in_grafana(gameday: Callable[..., Gameday], scenario: str,
     run.assert_nothing_left()
     id = json.loads((run.run / "manifest.json").read_bytes())["run"]
     assert len(server.with_tags("gameday", id)) == len(server.annotations)
-    told = {each["tags"][-1]: each["timeEnd"] - each["time"] for each in server.annotations.values()}
+    told = {each["tags"][-1]: (each["time"], each["timeEnd"]) for each in server.annotations.values()}
     assert told.keys() == {"starting", "load", "draining", "kill-consumer-1", "holds"}
-    assert told["load"] >= 3_900 and told["kill-consumer-1"] > 500 and told["holds"] == 0
+    marks = {mark["name"]: mark for mark in run.marks()}
+    assert told["load"] == (marks["load-started"]["start"] // 1_000_000, marks["load-stopped"]["at"] // 1_000_000)
+    assert told["kill-consumer-1"][0] < told["kill-consumer-1"][1]
+    # Where the run ended.
+    assert told["holds"][0] == told["holds"][1] >= told["draining"][1]
     files = [path.read_bytes() for path in run.run.rglob("*") if path.is_file()]
     assert TOKEN not in out + err and not any(TOKEN.encode() in content for content in files)
 

@@ -567,7 +567,8 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         wanted["lost-on-redrive"] = len(truth.lost_on_redrive)
         if truth.of["effects"] or truth.of["effect"]:
             wanted["effect-missing"] = len(truth.missing_effects)
-    if played.effects.applied:
+    # A run that ended badly may not have read the store, and what no consumer recorded is then known to nobody.
+    if any(written.record["name"] == "effects-read" for written in truth.of["mark"]):
         wanted["effect-duplicate"] = sum(truth.doubled_effects.values())
     for name, n in wanted.items():
         counted = document["anomalies"][name]["count"]

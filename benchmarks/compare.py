@@ -5,9 +5,10 @@
 
 Of the pairs of the same thing at most one in fifty may be called different (better or worse); of the slowed ones, whose
 handler takes 30 % longer, all must be called worse. It exits 1 if that is not so. `simulation`: whole runs on virtual
-time, the same on every machine. `memory`: real processes on the target memory, on this machine as it is, the two of a
-pair side by side: what a machine that is busy with other things does to a run as a whole, no bounds from within that
-run can know. `--in-turn` plays them one after the other, and shows how much that is.
+time, the same on every machine. `memory`: real processes on the target memory, on this machine as it is. In rounds: two
+runs of the same thing and now and then a slowed one are held against one baseline, and on `memory` the runs of a round
+are played side by side: what a machine that is busy with other things does to a run as a whole, no bounds from within
+that run can know. `--in-turn` plays them one after the other, and shows how much that is.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ from tests.simulation.play import play
 SLOWED = 1.3
 # A pair in fifty.
 _WRONG_MOST = 0.02
+# Pairs of the same thing with one baseline.
+_A_ROUND = 2
 
 
-def scenario(work_ms: float, *, rate: int, seconds: int) -> Mapping[str, Any]:
-    """Three consumers who are busy for about half of their time."""
+def scenario(transport: str, work_ms: float, *, rate: int, seconds: int, workers: int) -> Mapping[str, Any]:
+    """A consumer that is busy for about half of its time."""
     return {
         "name": "compared",
-        "transport": "sqs-fifo",
+        "transport": transport,
         "topology": {"subscriptions": [{"name": "orders"}], "visibility_timeout": "5s", "max_receives": 10},
         "load": {
             "shape": "constant",
@@ -48,32 +51,31 @@ def scenario(work_ms: float, *, rate: int, seconds: int) -> Mapping[str, Any]:
             "duration": f"{seconds}s",
             "groups": 100,
             "users": 4,
-            "batch": 10,
             "payload": "256B",
             "give_up": "30s",
         },
         "consumers": {
-            "processes": 3,
-            "concurrency": 4 if work_ms < 100 else 8,
+            "processes": 1,
+            "concurrency": workers,
             "handler": "reference",
             "processing_time": f"{work_ms:g}ms",
             "guard": "transaction",
         },
-        "claims": ["no-loss", "exactly-once-effect", "ordered-per-group"],
+        "claims": ["no-loss", "exactly-once-effect"],
         "drain_timeout": "60s",
     }
 
 
 def simulated(seed: int, slowdown: float, directory: Path) -> None:
-    plan = Plan(seed=seed, scenario=scenario(50 * slowdown, rate=100, seconds=15), latency_s=(0.001, 0.01))
-    played = play(plan, directory)
+    document = scenario("sqs-fifo", 50 * slowdown, rate=100, seconds=15, workers=10)
+    played = play(Plan(seed=seed, scenario=document, latency_s=(0.001, 0.01)), directory)
     assert not played.failures and played.refused is None, (played.failures, played.refused)
 
 
 def on_memory(seed: int, slowdown: float, directory: Path) -> None:
     file = directory.with_suffix(".yaml")
-    # Longer work than in the simulation, so that the work and not the machine's scheduler makes the delay.
-    file.write_bytes(orjson.dumps(scenario(200 * slowdown, rate=60, seconds=10)))
+    # Few messages and long work, so that the work and not the machine's scheduler makes the delay.
+    file.write_bytes(orjson.dumps(scenario("sqs", 400 * slowdown, rate=20, seconds=12, workers=16)))
     command = "from gameday.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", command, "run", str(file), "--target", "memory", "--seed", str(seed), "--out",
@@ -94,14 +96,19 @@ def differences(comparison: Comparison) -> list[str]:
     return rows + [f"{claim.claim} {claim.value}" for claim in comparison.claims if claim.call != "same"]
 
 
+def _part(of: int, number: int, parts: int) -> int:
+    """How many of them fall to one of so many parts."""
+    return (number + 1) * of // parts - number * of // parts
+
+
 def compared(where: str, *, pairs: int, slowed: int, in_turn: bool) -> Iterator[tuple[bool, Comparison]]:
     """Round by round, each comparison with whether its second run was slowed. A round has one baseline."""
     play_one = {"simulation": simulated, "memory": on_memory}[where]
     seeds = count(1)
-    for number in range(max(pairs, slowed)):
+    rounds = max(-(-pairs // _A_ROUND), slowed)
+    for number in range(rounds):
         # Spread over each other, so that both meet the same hours of the machine.
-        slowdowns = [1.0] * (number < pairs)
-        slowdowns += [SLOWED] * ((number + 1) * slowed // max(pairs, slowed) - number * slowed // max(pairs, slowed))
+        slowdowns = [1.0] * _part(pairs, number, rounds) + [SLOWED] * _part(slowed, number, rounds)
         # The simulation is one thread's work; who plays it in turn loses nothing.
         workers = 1 if in_turn or where == "simulation" else 1 + len(slowdowns)
         with (

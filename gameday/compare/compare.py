@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gameday.compare.measure import COUNTED, RESOLUTION, Delays, Measured, Recorded, Span, read
+from gameday.compare.measure import COUNTED, RESOLUTION, Delays, Measured, Recorded, Span, measure, read
 from gameday.compare.noise import ALL, BLOCKS, Weights, doubt, errors_at, holm, spread
 from gameday.history import manifest as manifests
 from gameday.history.errors import UsageError
@@ -132,10 +132,7 @@ def compare(
             place.mkdir()
             runs.append(read(directory, place, progress))
         span = _span(runs, warm_up_s)
-        measured = [Measured(run, span) for run in runs]
-    tests = [
-        test for number in range(1, len(runs)) for test in _tests(measured[0], measured[number], number, tolerance)
-    ]
+        measured = [measure(run, span) for run in runs]
     return Comparison(
         runs=[_told(run) for run in runs],
         confidence=confidence,
@@ -143,7 +140,7 @@ def compare(
         warm_up_s=span.start_ns / 1e9,
         compared_s=(span.end_ns - span.start_ns) / 1e9,
         block_s=span.block_s,
-        rows=_ruled(tests, 1 - confidence),
+        rows=rows(measured, tolerance=tolerance, confidence=confidence),
         claims=[row for number in range(1, len(runs)) for row in _claims(runs[0], runs[number], number)],
         differences=differences,
     )
@@ -212,11 +209,19 @@ class _Test:
         return min(1.0, 2 * min(self.worse, self.better))
 
 
+def rows(measured: Sequence[Measured], *, tolerance: float, confidence: float) -> list[Row]:
+    """Every number of every run beside the baseline's, the first, and all of them held to one confidence together."""
+    tests = [
+        test for number in range(1, len(measured)) for test in _tests(measured[0], measured[number], number, tolerance)
+    ]
+    return _ruled(tests, 1 - confidence)
+
+
 def _tests(baseline: Measured, run: Measured, number: int, tolerance: float) -> Iterator[_Test]:
     def row(metric: str, unit: Literal["s", "/s", "per 1,000"], subscription: str | None = None) -> Row:
         return Row(run=number, metric=metric, subscription=subscription, unit=unit, baseline=None, value=None)
 
-    seconds = run.span.block_s
+    seconds = run.block_s
     yield _rate(row("sent", "/s"), baseline.sent, run.sent, seconds, tolerance)
     for subscription, one in baseline.subscriptions.items():
         two = run.subscriptions.get(subscription)

@@ -8,7 +8,7 @@ All times are nanoseconds since the first message was due, so that runs of diffe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
@@ -48,11 +48,22 @@ class Recorded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delays:
-    """Delays by block: at most how many of each block lie at or below the upper end of a class."""
+    """Delays by block, in classes: `below` tells for each how many of each block lie in it or below it."""
 
     classes: Sequence[int]
-    # For each class, and then for each block.
     below: Sequence[Sequence[int]]
+
+    @classmethod
+    def of(cls, counted: Iterable[tuple[int, int, int]]) -> Delays:
+        """From (delay's class, block, how many)."""
+        by_class: dict[int, list[int]] = {}
+        for number, block, count in counted:
+            by_class.setdefault(number, [0] * BLOCKS)[block] += count
+        classes = sorted(by_class)
+        below = accumulate(
+            (by_class[number] for number in classes), lambda a, b: [x + y for x, y in zip(a, b, strict=True)]
+        )
+        return cls(classes=classes, below=[tuple(counts) for counts in below])
 
     @property
     def count(self) -> int:
@@ -154,66 +165,63 @@ def _export(loaded: Loaded, query: str, start_ns: int, path: Path) -> None:
     loaded.db.execute(f"COPY ({query.replace('?', str(int(start_ns)))}) TO '{path}' (FORMAT parquet)")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A run in blocks of time, within a span."""
+    """A run in blocks of time. `sent`: messages accepted, by when the answer came."""
 
-    def __init__(self, run: Recorded, span: Span) -> None:
-        self.span = span
-        with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
-            db.execute("SET enable_progress_bar = false")
-            self._db = db
-            messages, sends = f"'{run.messages}'", f"'{run.sends}'"
-            self.sent = self._counts(f"SELECT {self._block('sent_ns')}, count(*) FROM {sends} GROUP BY ALL")
-            names = db.execute(f"SELECT DISTINCT s FROM {messages} ORDER BY s").fetchall()
-            self.subscriptions = {name: self._subscription(messages, name) for (name,) in names}
+    block_s: float
+    sent: Sequence[int]
+    subscriptions: Mapping[str, Blocks]
 
-    def _subscription(self, messages: str, name: str) -> Blocks:
-        due = self._block("due_ns")
-        handled = self._delays(messages, name, "handled_ns")
-        return Blocks(
-            latency=self._delays(messages, name, "latency_ns"),
-            handled=handled if handled.count else None,
-            messages=self._counts(f"SELECT {due}, count(*) FROM {messages} WHERE s = ? GROUP BY ALL", name),
-            received=self._counts(
-                f"SELECT {self._block('received_ns')}, count(received_ns) FROM {messages} WHERE s = ? GROUP BY ALL",
-                name,
-            ),
-            counted={
-                what: self._counts(f'SELECT {due}, sum("{what}") FROM {messages} WHERE s = ? GROUP BY ALL', name)
-                for what in COUNTED
-            },
-        )
 
-    def _block(self, moment: str) -> str:
-        """The number of the block that a moment lies in; NULL outside the span."""
-        start, end = self.span.start_ns, self.span.end_ns
-        return (
-            f"CASE WHEN {moment} BETWEEN {start} AND {end} "
-            f"THEN least(({moment} - {start}) * {BLOCKS} // {end - start}, {BLOCKS - 1}) END AS block"
-        )
+def measure(run: Recorded, span: Span) -> Measured:
+    """Count what lies within the span."""
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
+        db.execute("SET enable_progress_bar = false")
+        db.execute(f"CREATE VIEW messages AS FROM '{run.messages}'")
+        sent = _counts(db, f"SELECT {_block('sent_ns', span)}, count(*) FROM '{run.sends}' GROUP BY ALL")
+        names = db.execute("SELECT DISTINCT s FROM messages ORDER BY s").fetchall()
+        subscriptions = {name: _subscription(db, name, span) for (name,) in names}
+    return Measured(block_s=span.block_s, sent=sent, subscriptions=subscriptions)
 
-    def _counts(self, query: str, *parameters: str) -> list[int]:
-        counts = [0] * BLOCKS
-        for block, count in self._db.execute(query, parameters).fetchall():
-            if block is not None:
-                counts[block] += int(count)
-        return counts
 
-    def _delays(self, messages: str, name: str, delay: str) -> Delays:
-        rows = self._db.execute(
-            f"SELECT floor(ln(greatest({delay}, {_LEAST_NS}) / {_LEAST_NS}) / {RESOLUTION})::INTEGER AS class, "
-            f"{self._block('due_ns')}, count(*) FROM {messages} WHERE s = ? AND {delay} IS NOT NULL GROUP BY ALL",
-            [name],
-        ).fetchall()
-        by_class: dict[int, list[int]] = {}
-        for number, block, count in rows:
-            if block is not None:
-                by_class.setdefault(number, [0] * BLOCKS)[block] += count
-        classes = sorted(by_class)
-        below = accumulate(
-            (by_class[number] for number in classes), lambda a, b: [x + y for x, y in zip(a, b, strict=True)]
-        )
-        return Delays(classes=classes, below=[tuple(counts) for counts in below])
+def _subscription(db: duckdb.DuckDBPyConnection, name: str, span: Span) -> Blocks:
+    due, received = _block("due_ns", span), _block("received_ns", span)
+    of_it = "FROM messages WHERE s = ? GROUP BY ALL"
+    handled = _delays(db, name, "handled_ns", span)
+    return Blocks(
+        latency=_delays(db, name, "latency_ns", span),
+        handled=handled if handled.count else None,
+        messages=_counts(db, f"SELECT {due}, count(*) {of_it}", name),
+        received=_counts(db, f"SELECT {received}, count(received_ns) {of_it}", name),
+        counted={what: _counts(db, f'SELECT {due}, sum("{what}") {of_it}', name) for what in COUNTED},
+    )
+
+
+def _block(moment: str, span: Span) -> str:
+    """The number of the block that a moment lies in; NULL outside the span."""
+    start, length = span.start_ns, span.end_ns - span.start_ns
+    return (
+        f"CASE WHEN {moment} BETWEEN {start} AND {span.end_ns} "
+        f"THEN least(({moment} - {start}) * {BLOCKS} // {length}, {BLOCKS - 1}) END AS block"
+    )
+
+
+def _counts(db: duckdb.DuckDBPyConnection, query: str, *parameters: str) -> list[int]:
+    counts = [0] * BLOCKS
+    for block, count in db.execute(query, parameters).fetchall():
+        if block is not None:
+            counts[block] += int(count)
+    return counts
+
+
+def _delays(db: duckdb.DuckDBPyConnection, name: str, delay: str, span: Span) -> Delays:
+    rows = db.execute(
+        f"SELECT floor(ln(greatest({delay}, {_LEAST_NS}) / {_LEAST_NS}) / {RESOLUTION})::INTEGER AS class, "
+        f"{_block('due_ns', span)}, count(*) FROM messages WHERE s = ? AND {delay} IS NOT NULL GROUP BY ALL",
+        [name],
+    ).fetchall()
+    return Delays.of(row for row in rows if row[1] is not None)
 
 
 def _dot(weights: Weights, counts: Sequence[int]) -> int:

@@ -366,7 +366,7 @@ def _worst(document: Mapping[str, Any]) -> Iterator[str]:
             where = f" on {example['subscription']}" if example.get("subscription") else ""
             title = f"{name}: message {example['id']}{where}, one of {entry['count']:,}"
             alone = {"anomalies": {name: {**entry, "count": 1, "examples": [example]}}}
-            yield from [*markdown.collapsed(title, _evidence(alone, [name])), ""]
+            yield from [*markdown.collapsed(title, _evidence(alone, [name]).rstrip()), ""]
             return
 
 

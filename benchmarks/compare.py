@@ -67,7 +67,7 @@ def scenario(transport: str, work_ms: float, *, rate: int, seconds: int, workers
 
 
 def simulated(seed: int, slowdown: float, directory: Path) -> None:
-    document = scenario("sqs-fifo", 50 * slowdown, rate=100, seconds=15, workers=10)
+    document = scenario("sqs-fifo", 50 * slowdown, rate=60, seconds=10, workers=6)
     played = play(Plan(seed=seed, scenario=document, latency_s=(0.001, 0.01)), directory)
     assert not played.failures and played.refused is None, (played.failures, played.refused)
 
@@ -101,10 +101,10 @@ def _part(of: int, number: int, parts: int) -> int:
     return (number + 1) * of // parts - number * of // parts
 
 
-def compared(where: str, *, pairs: int, slowed: int, in_turn: bool) -> Iterator[tuple[bool, Comparison]]:
+def compared(where: str, *, pairs: int, slowed: int, seed: int, in_turn: bool) -> Iterator[tuple[bool, Comparison]]:
     """Round by round, each comparison with whether its second run was slowed. A round has one baseline."""
     play_one = {"simulation": simulated, "memory": on_memory}[where]
-    seeds = count(1)
+    seeds = count(seed)
     rounds = max(-(-pairs // _A_ROUND), slowed)
     for number in range(rounds):
         # Spread over each other, so that both meet the same hours of the machine.
@@ -126,6 +126,7 @@ def main() -> int:
     parser.add_argument("where", choices=["simulation", "memory"])
     parser.add_argument("--pairs", type=int, default=50, help="of the same thing")
     parser.add_argument("--slowed", type=int, default=20, help="pairs whose second run is slowed")
+    parser.add_argument("--seed", type=int, default=1, help="of the first run; the next ones have the next")
     parser.add_argument("--in-turn", action="store_true", help="the runs of a round one after the other")
     arguments = parser.parse_args()
     print(
@@ -134,7 +135,9 @@ def main() -> int:
         flush=True,
     )
     same = called_different = slow = called_worse = 0
-    pairs = compared(arguments.where, pairs=arguments.pairs, slowed=arguments.slowed, in_turn=arguments.in_turn)
+    pairs = compared(
+        arguments.where, pairs=arguments.pairs, slowed=arguments.slowed, seed=arguments.seed, in_turn=arguments.in_turn
+    )
     for was_slowed, comparison in pairs:
         found = differences(comparison)
         if was_slowed:

@@ -161,8 +161,12 @@ _SENDS = "SELECT min(at_ns) - ? AS sent_ns FROM raw WHERE event = 'sent' AND out
 
 
 def _export(loaded: Loaded, query: str, start_ns: int, path: Path) -> None:
-    # A statement that copies takes no parameters; the moment is an integer of ours, and the path one of our making.
-    loaded.db.execute(f"COPY ({query.replace('?', str(int(start_ns)))}) TO '{path}' (FORMAT parquet)")
+    # A statement that copies takes no parameters.
+    loaded.db.execute(f"COPY ({query.replace('?', str(int(start_ns)))}) TO {_quoted(path)} (FORMAT parquet)")
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,8 +182,8 @@ def measure(run: Recorded, span: Span) -> Measured:
     """Count what lies within the span."""
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as db:
         db.execute("SET enable_progress_bar = false")
-        db.execute(f"CREATE VIEW messages AS FROM '{run.messages}'")
-        sent = _counts(db, f"SELECT {_block('sent_ns', span)}, count(*) FROM '{run.sends}' GROUP BY ALL")
+        db.execute(f"CREATE VIEW messages AS FROM {_quoted(run.messages)}")
+        sent = _counts(db, f"SELECT {_block('sent_ns', span)}, count(*) FROM {_quoted(run.sends)} GROUP BY ALL")
         names = db.execute("SELECT DISTINCT s FROM messages ORDER BY s").fetchall()
         subscriptions = {name: _subscription(db, name, span) for (name,) in names}
     return Measured(block_s=span.block_s, sent=sent, subscriptions=subscriptions)

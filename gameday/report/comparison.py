@@ -46,9 +46,11 @@ def text(comparison: Comparison, console: Console) -> None:
     for difference in comparison.differences:
         console.print(Text(f"not the same thing: {difference}", style="yellow"))
     for number, run in enumerate(comparison.runs[1:], start=1):
-        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=None)
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in _COLUMNS:
-            shown.add_column(column, justify="left" if column in ("what", "called") else "right", no_wrap=True)
+            shown.add_column(
+                column, justify="left" if column in ("what", "called") else "right", no_wrap=column != "called"
+            )
         for cells, call in _rows(comparison, number):
             shown.add_row(*cells[:-1], Text(cells[-1], style=_COLOURS[call]))
         if len(comparison.runs) > 2:

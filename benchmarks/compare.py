@@ -27,7 +27,7 @@ from typing import Any
 
 import orjson
 
-from gameday.compare.compare import CONFIDENCE, TOLERANCE, Comparison, compare
+from gameday.compare.compare import CONFIDENCE, TOLERANCE, Comparison, Row, compare
 from gameday.verify.judge import EXIT_CODES
 from tests.simulation.plan import Plan
 from tests.simulation.play import play
@@ -88,12 +88,18 @@ def on_memory(seed: int, slowdown: float, directory: Path) -> None:
 
 def differences(comparison: Comparison) -> list[str]:
     """What a comparison called different, with its bounds."""
-    rows = [
-        f"{row.metric} {row.call} ({row.change:.2f}, {row.low:.2f} to {row.high:.2f})"
-        for row in comparison.rows
-        if row.call in ("worse", "better")
-    ]
+    rows = [_told(row) for row in comparison.rows if row.call in ("worse", "better")]
     return rows + [f"{claim.claim} {claim.value}" for claim in comparison.claims if claim.call != "same"]
+
+
+def _shown(metric: str, comparison: Comparison) -> str:
+    return "; ".join(_told(row) for row in comparison.rows if row.metric == metric)
+
+
+def _told(row: Row) -> str:
+    if row.change is None:
+        return f"{row.metric} {row.call}: {row.why}"
+    return f"{row.metric} {row.call} ({row.change:.2f}, {row.low:.2f} to {row.high:.2f})"
 
 
 def _part(of: int, number: int, parts: int) -> int:
@@ -146,7 +152,8 @@ def main() -> int:
         else:
             same += 1
             called_different += bool(found)
-        print(f"{'slowed' if was_slowed else 'same':>6}: {'; '.join(found) or 'no difference'}", flush=True)
+        told = "; ".join(found) or f"no difference; {_shown('until done p50', comparison)}"
+        print(f"{'slowed' if was_slowed else 'same':>6}: {told}", flush=True)
     print(f"{called_different} of {same} pairs of the same thing called different")
     print(f"{called_worse} of {slow} slowed runs called worse")
     return 0 if called_different <= _WRONG_MOST * same and called_worse == slow else 1

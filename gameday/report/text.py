@@ -346,10 +346,12 @@ def summary(document: Mapping[str, Any]) -> str:
     rows = [[s, *(_seconds(latency[q]) for q in ("p50", "p99", "max"))] for s, latency in document["latency_s"].items()]
     if rows:
         lines += [*markdown.table(("latency, from due to received", "p50", "p99", "max"), rows), ""]
-    lines += [f"- {escaped(note)}" for note in _notes_of_all(document)]
-    lines += [f"- damaged: {escaped(damage)}" for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST)]
-    cannot = cannot_show(document["target"])
-    lines += ["", f"The target cannot show: {escaped('; '.join(cannot))}."]
+    remarks = [f"- {escaped(note)}" for note in _notes_of_all(document)]
+    remarks += [
+        f"- damaged: {escaped(damage)}" for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST)
+    ]
+    lines += [*remarks, ""] if remarks else []
+    lines.append(f"The target cannot show: {escaped('; '.join(cannot_show(document['target'])))}.")
     return "\n".join([*lines, "", ""])
 
 

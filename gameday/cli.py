@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from gameday.commands.common import interrupt_on_signals
+from gameday.commands.compare import compare
 from gameday.commands.conformance import conformance
 from gameday.commands.dashboards import dashboards
 from gameday.commands.list import list_
@@ -56,7 +57,7 @@ def options(
     """Load-test, break and judge event-driven systems on AWS."""
 
 
-for command in (run, validate, verify, conformance, sweep, schema):
+for command in (run, validate, verify, compare, conformance, sweep, schema):
     app.command()(command)
 app.command("list")(list_)
 app.add_typer(dashboards, name="dashboards")

@@ -34,10 +34,11 @@ FLOORS: dict[str, set[str]] = {
     "chaos": BELOW,
     "dashboards": GROUND | {"processes"},
     "scenario": BELOW | SIBLINGS,
-    "report": BELOW | SIBLINGS | {"scenario"},
+    "compare": GROUND | {"verify"},
+    "report": BELOW | SIBLINGS | {"scenario", "compare"},
     "run": BELOW | SIBLINGS | {"scenario", "report"},
     # The roof: the command line.
-    "gameday": BELOW | SIBLINGS | {"scenario", "report", "run"},
+    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "report", "run"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
 FOREIGN = {"history": {"orjson"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}

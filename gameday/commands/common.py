@@ -5,9 +5,12 @@ from __future__ import annotations
 import signal
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from gameday.history.errors import UsageError
 
 if TYPE_CHECKING:
     from gameday.targets.target import Kind
@@ -43,6 +46,25 @@ SetOption = Annotated[
 ]
 
 
+SummaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--summary",
+        metavar="FILE",
+        help="Append the verdict to this file as Markdown, as a CI job summary wants it ($GITHUB_STEP_SUMMARY).",
+    ),
+]
+
+
+def can_be_appended_to(summary: Path | None) -> None:
+    """Better before a run than after it. Errors: UsageError."""
+    if summary is not None:
+        try:
+            summary.open("ab").close()
+        except OSError as error:
+            raise UsageError(f"--summary {summary}: it cannot be written to: {error.strerror}") from error
+
+
 def chosen_target(target: TargetName | None, endpoint_url: str | None) -> Kind:
     """An endpoint goes with `localstack`; without one, the embedded target is the default."""
     return (target or (TargetName.localstack if endpoint_url else TargetName.embedded)).value
@@ -54,11 +76,18 @@ def interrupt_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def show_verdict(verdict: Verdict, format: Format, last_line: str = "") -> None:
+def show_verdict(verdict: Verdict, format: Format, last_line: str = "", summary: Path | None = None) -> None:
     """Print the verdict, a last line for people where there is one, and end with the verdict's exit code."""
-    from gameday.report.text import show
+    from gameday.report import text
 
-    show(verdict, format.value)
+    if summary is not None:
+        try:
+            with summary.open("a", encoding="utf-8", errors="replace") as file:
+                file.write(text.summary(verdict.document))
+        except OSError as error:
+            # The verdict stands; a file that is full takes nothing from it.
+            print(f"gameday: cannot write {summary}: {error.strerror}", file=sys.stderr)
+    text.show(verdict, format.value)
     if last_line:
         print(last_line, file=sys.stdout if format is Format.text else sys.stderr)
     raise typer.Exit(verdict.exit_code)

@@ -13,7 +13,9 @@ from gameday.commands.common import (
     Format,
     ScenarioArgument,
     SetOption,
+    SummaryOption,
     TargetOption,
+    can_be_appended_to,
     chosen_target,
     interrupt_on_signals,
     show_verdict,
@@ -70,6 +72,7 @@ def run(
     format: Annotated[
         Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
     ] = Format.text,
+    summary: SummaryOption = None,
 ) -> None:
     """Run a scenario: build, push load, break things, drain, and judge which claims held.
 
@@ -80,6 +83,7 @@ def run(
       gameday run standard-at-least-once --set load.rate=50/s --set 'chaos=[]' --out runs/calm
       gameday run my.yaml --endpoint-url http://127.0.0.1:4566
       gameday run standard-at-least-once --metrics-port 9464 --metrics-host 0.0.0.0
+      gameday run quick --summary "$GITHUB_STEP_SUMMARY"
     """
     from gameday.processes.exposition import LOOPBACK
     from gameday.report.live import watching
@@ -95,6 +99,7 @@ def run(
 
         address, token = grafana_of(grafana, token_file)
         annotating = Annotating(address=address, token=token)
+    can_be_appended_to(summary)
     request = RunRequest(
         scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
         target=chosen_target(target, endpoint_url),
@@ -122,4 +127,4 @@ def run(
                 f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
             ) from None
     recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
-    show_verdict(verdict, format, recorded)
+    show_verdict(verdict, format, recorded, summary=summary)

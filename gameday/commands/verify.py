@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from gameday.commands.common import Format, show_verdict
+from gameday.commands.common import Format, SummaryOption, can_be_appended_to, show_verdict
 from gameday.history.errors import HistoryError
 
 
@@ -22,6 +22,7 @@ def verify(
         bool,
         typer.Option("--strict", help="Refuse events and fields that the record format does not know (exit code 2)."),
     ] = False,
+    summary: SummaryOption = None,
 ) -> None:
     """Judge a recorded run again, from its history alone.
 
@@ -33,9 +34,11 @@ def verify(
       gameday verify runs/quick-20260101-120000-1a2b
       gameday verify runs/calm --format junit > verdict.xml
       gameday verify runs/mine --strict
+      gameday verify runs/calm --summary summary.md
     """
     from gameday.verify.judge import judge
 
+    can_be_appended_to(summary)
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status("judging") as status:
@@ -47,4 +50,4 @@ def verify(
     except HistoryError as error:
         # A run on read-only media is judged all the same.
         print(f"gameday: {error}", file=sys.stderr)
-    show_verdict(verdict, format)
+    show_verdict(verdict, format, summary=summary)

@@ -1,4 +1,4 @@
-"""A verdict for people and for machines: a table in the terminal, JSON, or JUnit XML for a CI server.
+"""A verdict for people and for machines: a table in the terminal, JSON, JUnit XML or Markdown for a CI server.
 
 It shows what verdict.json holds and decides nothing. An unknown claim is never green: JUnit gets an error for it. A
 list that is cut short says how much was left out.
@@ -22,12 +22,17 @@ from rich.table import Table
 from rich.text import Text
 
 from gameday.history.manifest import Subscription
+from gameday.report import markdown
+from gameday.report.markdown import escaped
+from gameday.targets.products import cannot_show
 from gameday.verify.claim_texts import CLAIM_TEXTS
 from gameday.verify.claims import RULES
 from gameday.verify.judge import Verdict
 from gameday.verify.registry import CHECKS
 
 COLOURS: Mapping[str, str] = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
+# Beside the word, for who looks for a colour; the word says it all.
+_SIGNS: Mapping[str, str] = {"holds": "✅", "violated": "❌", "unknown": "❔"}
 _EXPLAINED_MOST = 4
 _PLAIN_WIDTH = 132
 _WHY_MOST = 4
@@ -312,7 +317,67 @@ def _evidence(document: Mapping[str, Any], anomalies: Iterable[str]) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-# For both
+# For a page of a CI server
+
+
+def summary(document: Mapping[str, Any]) -> str:
+    """Markdown: the verdict first, the claims, how much there was, the worst example, what the target cannot show."""
+    told = [f"{key} {document[key]}" for key in ("scenario", "run", "seed", "target") if document[key] is not None]
+    lines = [f"## gameday: {_SIGNS[document['verdict']]} {document['verdict']}", ""]
+    lines += [escaped(f"{', '.join(told)}; it lasted {document['duration_s']:.0f} s"), ""]
+    rows = [
+        [
+            _title(claim),
+            f"{_SIGNS[claim['verdict']]} {claim['verdict']}",
+            f"{claim['checked']:,}",
+            _because(document, claim),
+        ]
+        for claim in document["claims"]
+    ]
+    lines += [*markdown.table(("claim", "verdict", "checked", "on what evidence"), rows), ""]
+    found = {name: entry["count"] for name, entry in document["anomalies"].items() if entry["count"]}
+    if found:
+        counts = [
+            [name, f"{count:,}", CHECKS[name].summary, _judged_by(document, name)] for name, count in found.items()
+        ]
+        lines += [*markdown.table(("found", "count", "what it is", "judged by"), counts), ""]
+    lines += _worst(document)
+    lines += [escaped(_amounts(document)), ""]
+    rows = [[s, *(_seconds(latency[q]) for q in ("p50", "p99", "max"))] for s, latency in document["latency_s"].items()]
+    if rows:
+        lines += [*markdown.table(("latency, from due to received", "p50", "p99", "max"), rows), ""]
+    remarks = [f"- {escaped(note)}" for note in _notes_of_all(document)]
+    remarks += [
+        f"- damaged: {escaped(damage)}" for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST)
+    ]
+    lines += [*remarks, ""] if remarks else []
+    lines.append(f"The target cannot show: {escaped('; '.join(cannot_show(document['target'])))}.")
+    return "\n".join([*lines, "", ""])
+
+
+def _because(document: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
+    return "; ".join(_told(document, claim, _some(claim["why"], _WHY_MOST)))
+
+
+def _worst(document: Mapping[str, Any]) -> Iterator[str]:
+    """The first example of the first anomaly that explains the verdict."""
+    for name in _explained(document):
+        entry = document["anomalies"][name]
+        if entry["examples"]:
+            example = entry["examples"][0]
+            where = f" on {example['subscription']}" if example.get("subscription") else ""
+            title = f"{name}: message {example['id']}{where}, one of {entry['count']:,}"
+            alone = {"anomalies": {name: {**entry, "count": 1, "examples": [example]}}}
+            yield from [*markdown.collapsed(title, _evidence(alone, [name]).rstrip()), ""]
+            return
+
+
+def _notes_of_all(document: Mapping[str, Any]) -> Iterator[str]:
+    for note in document["notes"]:
+        yield f"{', '.join(note['claims'])}: {note['text']}" if note["claims"] else note["text"]
+
+
+# For all of them
 
 
 def _told(document: Mapping[str, Any], claim: Mapping[str, Any], why: Sequence[str]) -> list[str]:

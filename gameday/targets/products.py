@@ -150,6 +150,13 @@ def recognise(url: str | None) -> Product:
     return next(signed, UNKNOWN)
 
 
+def cannot_show(target: str | None) -> Sequence[str]:
+    """What no run on a target says anything about, by the target's name as a manifest has it."""
+    # Behind `localstack` may stand any endpoint, and the history of a program of the user's may name any target.
+    of_targets = {"embedded": MINISTACK, "memory": MEMORY, "aws": AWS}
+    return of_targets.get(target or "", UNKNOWN).cannot_show
+
+
 def reckoned_with(product: Product, endpoint: Endpoint) -> Product:
     """Whose pace to reckon with: who says nothing of himself, and is elsewhere, may be AWS by another name."""
     return AWS if product is UNKNOWN and not endpoint.on_this_machine else product

@@ -28,6 +28,7 @@ from gameday.scenario.schema import schema
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claim_texts import CLAIM_TEXTS
 from gameday.verify.registry import CHECKS
+from tests.verify.handmade.builder import History, queue
 
 Gameday = Callable[..., tuple[int, str, str]]
 
@@ -65,6 +66,16 @@ def test_every_command_helps_with_an_example(gameday: Gameday, command: list[str
         (["validate", "quik"], "no scenario is called 'quik'; did you mean quick?"),
         (["validate", "quick", "--set", "load.rate=5"], "--set load.rate=5: load.rate: 5 has no unit"),
         (["verify", "/nowhere/at/all"], "/nowhere/at/all is not a run directory"),
+        (
+            ["verify", "/nowhere/at/all", "--summary", "/nowhere/summary.md"],
+            "--summary /nowhere/summary.md: it cannot be",
+        ),
+        (["run", "quick", "--summary", "/nowhere/summary.md"], "--summary /nowhere/summary.md: it cannot be"),
+        (["compare", "/nowhere"], "a comparison needs two runs or more"),
+        (["compare", "/nowhere", "/elsewhere"], "/nowhere is not a run directory"),
+        (["compare", "/nowhere", "/elsewhere", "--tolerance", "9x"], "--tolerance '9x' is not a share"),
+        (["compare", "/nowhere", "/elsewhere", "--confidence", "100%"], "--confidence 100%: a share from 50% to below"),
+        (["compare", "/nowhere", "/elsewhere", "--warm-up", "9"], "--warm-up '9' has no unit"),
         (["list", "stars"], "stars"),
         (["sweep", "--older-than", "5"], "--older-than '5' has no unit; a duration is written like 5s"),
         (["sweep", "--target", "embedded"], "the target embedded ends with its run and leaves nothing"),
@@ -220,13 +231,64 @@ def test_a_target_that_is_not_there(gameday: Gameday, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_judging_loads_no_aws_code(tmp_path: Path) -> None:
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Path, Path]:
+    """200 messages, a tenth of a second each; and the same at half the speed, with one lost."""
+
+    def made(name: str, delay_s: float, lost: str | None = None) -> Path:
+        h = History({"orders": queue()}, ["no-loss"])
+        for number in range(200):
+            id, at = f"m{number}", 1 + number / 20
+            h.send(id, at=at, group=None)
+            if id != lost:
+                h.take(id, at=at + delay_s * (1 + number % 7 / 100))
+        h.drained(at=60)
+        return h.write(tmp_path / name)
+
+    return made("before", 0.1), made("after", 0.2, lost="m77")
+
+
+def test_a_comparison_ends_with_what_it_found(gameday: Gameday, runs: tuple[Path, Path]) -> None:
+    before, after = map(str, runs)
+    code, out, err = gameday("compare", before, after, "--format", "json")
+    told = json.loads(out)
+    assert (code, told["verdict"], err) == (1, "regressed", "")
+    called = {row["metric"]: row["call"] for row in told["rows"]}
+    assert (called["latency p50"], called["received"]) == ("worse", "same")
+    assert [claim["call"] for claim in told["claims"]] == ["worse"]
+    code, out, _ = gameday("compare", after, before, "--format", "markdown")
+    assert (code, out.splitlines()[0]) == (0, "### gameday compare: no regression")
+    code, out, _ = gameday("compare", before, before)
+    assert (code, out.rstrip().splitlines()[-1]) == (0, "verdict: no regression")
+
+
+def test_a_summary_is_appended_and_the_verdict_is_printed_as_ever(
+    gameday: Gameday, runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("# what was there\n")
+    codes = [gameday("verify", str(run), "--summary", str(summary), "--format", "json")[0] for run in runs]
+    assert codes == [0, 1]
+    headings = [line for line in summary.read_text("utf-8").splitlines() if line.startswith("#")]
+    assert headings == ["# what was there", "## gameday: ✅ holds", "## gameday: ❌ violated"]
+
+
+def test_a_full_disk_takes_the_summary_and_not_the_verdict(gameday: Gameday, runs: tuple[Path, Path]) -> None:
+    code, out, err = gameday("verify", str(runs[0]), "--summary", "/dev/full")
+    assert code == 0
+    assert out.rstrip().endswith("verdict: holds")
+    assert err == "gameday: cannot write /dev/full: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["compare", "--anyway"]])
+def test_judging_loads_no_aws_code(runs: tuple[Path, Path], arguments: list[str]) -> None:
+    given = [*arguments, *map(str, runs[: 1 if arguments == ["verify"] else 2])]
     script = (
-        "import sys\nsys.argv = ['gameday', 'verify', sys.argv[1]]\nfrom gameday.cli import main\n"
+        "import sys\nsys.argv = ['gameday', *sys.argv[1:]]\nfrom gameday.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "print([n for n in sys.modules if n.partition('.')[0] in ('boto3', 'botocore', 'aiobotocore', 'locust')])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script, *given], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.splitlines()[-1] == "[]"

@@ -6,7 +6,8 @@ judged again with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -66,10 +67,22 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False) 
     not know. Errors: NotARun when there is no manifest that can be judged, HistoryError when a file cannot be read,
     UsageError for what `strict` refuses.
     """
+    with judging(run, progress=progress, strict=strict) as (_, verdict):
+        return verdict
+
+
+@contextmanager
+def judging(
+    run: Path, *, progress: Progress | None = None, strict: bool = False, with_examples: bool = True
+) -> Iterator[tuple[Loaded, Verdict]]:
+    """The run in its tables, with all that was found, and its verdict: for who asks more of it than `judge` tells.
+
+    Errors: those of `judge`.
+    """
     tell = progress or (lambda text: None)
     with load([(run, manifests.load(run))], tell, strict=strict) as loaded:
         failed = _find(loaded[0].tables, tell)
-        return _verdict(loaded[0], failed, with_examples=True)
+        yield loaded[0], _verdict(loaded[0], failed, with_examples=with_examples)
 
 
 def judge_all(runs: Sequence[Path], *, with_examples: bool = False) -> list[Verdict | NotARun]:

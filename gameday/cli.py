@@ -18,6 +18,7 @@ import typer
 from gameday.commands.common import interrupt_on_signals
 from gameday.commands.conformance import conformance
 from gameday.commands.list import list_
+from gameday.commands.report import report
 from gameday.commands.run import run
 from gameday.commands.schema import schema
 from gameday.commands.sweep import sweep
@@ -55,7 +56,7 @@ def options(
     """Load-test, break and judge event-driven systems on AWS."""
 
 
-for command in (run, validate, verify, conformance, sweep, schema):
+for command in (run, validate, verify, report, conformance, sweep, schema):
     app.command()(command)
 app.command("list")(list_)
 

@@ -141,6 +141,9 @@ PRODUCTS: Mapping[str, Product] = {
     product.name: product for product in (MEMORY, MINISTACK, LOCALSTACK, MOTO, AWS, UNKNOWN)
 }
 
+# What answers, as far as the kind of a target tells it: behind `localstack` may be any emulator.
+BY_TARGET: Mapping[str, Product] = {"memory": MEMORY, "embedded": MINISTACK, "localstack": LOCALSTACK, "aws": AWS}
+
 
 def recognise(url: str | None) -> Product:
     """Who answers at a URL, by the host or by its sign. None is where the SDKs go by themselves."""

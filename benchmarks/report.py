@@ -23,7 +23,7 @@ from pathlib import Path
 
 from synthetic_history import EVENTS_PER_MESSAGE, write
 
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking".split()
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 TIMES = 5
 SIZE_MOST_BYTES = 5_000_000
 OPEN_MOST_S = 2.0

@@ -105,7 +105,7 @@
   for (const each of all("[data-zoom]")) each.addEventListener("click", () => actions[each.dataset.zoom]());
   for (const each of all("[data-show]")) {
     each.addEventListener("click", () => {
-      const [start, stop] = each.dataset.show.split(" ").map(Number), spare = Math.max(stop - start, length / 40);
+      const [start, stop] = each.dataset.show.split(" ").map(Number), spare = Math.max((stop - start) / 4, length / 40);
       show(start - spare, stop + spare);
       document.getElementById("timeline").scrollIntoView();
     });

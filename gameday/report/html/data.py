@@ -481,20 +481,19 @@ def _orders(run: Loaded) -> tuple[list[OrderPicture], int]:
 
 
 def _order(run: Loaded, s: str, group: str) -> OrderPicture:
+    """Around the first violation: only what is shown leaves the tables, for one group may hold half of all messages."""
     found = run.db.execute(
-        "SELECT anomaly, sum(n)::BIGINT, list(id ORDER BY id), list(other ORDER BY other) FILTER (other IS NOT NULL) "
-        "FROM disordered WHERE s = ? AND grp = ? GROUP BY anomaly ORDER BY anomaly",
+        "SELECT anomaly, sum(n)::BIGINT FROM disordered WHERE s = ? AND grp = ? GROUP BY anomaly ORDER BY anomaly",
         [s, group],
     ).fetchall()
-    broken = {id for _, _, ids, _ in found for id in ids}
-    others = {id for *_, ids in found for id in ids or ()} - broken
-    what = "applied" if all(_OF_ORDER[anomaly] == "applied" for anomaly, *_ in found) else "received"
+    what = "applied" if all(_OF_ORDER[anomaly] == "applied" for anomaly, _ in found) else "received"
     moments = (
         "SELECT id, line, at_ns FROM rx WHERE s = $s"
         if what == "received"
         else "SELECT id, line, at_ns FROM effect_records WHERE s = $s AND outcome = 'applied'"
     )
-    rows = run.db.execute(
+    run.db.execute(
+        "CREATE OR REPLACE TEMP TABLE places_in_group AS "
         "WITH members AS ("
         # The order of one producer is its seq; where several wrote to the group, the order in which they meant to.
         "  SELECT id, row_number() OVER (ORDER BY CASE WHEN least_producer = greatest_producer THEN seq END, "
@@ -502,28 +501,33 @@ def _order(run: Loaded, s: str, group: str) -> OrderPicture:
         "  FROM (SELECT id, sent.seq AS seq, intended_ns, min(sent.producer) OVER () AS least_producer, "
         "               max(sent.producer) OVER () AS greatest_producer "
         "        FROM pairs WHERE s = $s AND grp = $g)"
-        ") SELECT m.id, m.sent, row_number() OVER (ORDER BY x.at_ns, x.line) AS received, "
-        "row_number() OVER (PARTITION BY m.id ORDER BY x.at_ns, x.line) > 1 AS again "
-        f"FROM members m JOIN ({moments}) x ON x.id = m.id ORDER BY received",
+        "), counted AS (SELECT DISTINCT id FROM disordered WHERE s = $s AND grp = $g"
+        "), against AS (SELECT DISTINCT other AS id FROM disordered WHERE s = $s AND grp = $g AND other IS NOT NULL) "
+        "SELECT m.id, m.sent, row_number() OVER (ORDER BY x.at_ns, x.line) AS received, "
+        "row_number() OVER (PARTITION BY m.id ORDER BY x.at_ns, x.line) > 1 AS again, "
+        "CASE WHEN c.id IS NOT NULL THEN 'broken' WHEN a.id IS NOT NULL THEN 'other' ELSE '' END AS mark "
+        f"FROM members m JOIN ({moments}) x ON x.id = m.id "
+        "LEFT JOIN counted c ON c.id = m.id LEFT JOIN against a ON a.id = m.id",
         {"s": s, "g": group},
+    )
+    row = run.db.execute(
+        "SELECT count(*), coalesce(min(received) FILTER (mark = 'broken'), 1) FROM places_in_group"
+    ).fetchone()
+    assert row is not None
+    total, first = row
+    begin = max(1, first - _ORDER_BEFORE) if total > _ORDER_POINTS_MOST else 1
+    rows = run.db.execute(
+        "SELECT id, sent, received, again, mark FROM places_in_group WHERE received BETWEEN ? AND ? ORDER BY received",
+        [begin, begin + _ORDER_POINTS_MOST - 1],
     ).fetchall()
-    first = next((n for n, row in enumerate(rows) if row[0] in broken), 0)
-    begin = max(0, first - _ORDER_BEFORE) if len(rows) > _ORDER_POINTS_MOST else 0
-    shown = rows[begin : begin + _ORDER_POINTS_MOST]
     return OrderPicture(
         s=s,
         group=group,
-        anomalies={anomaly: count for anomaly, count, *_ in found},
+        anomalies=dict(found),
         what=what,
         points=[
-            OrderPoint(
-                id=id,
-                sent=sent,
-                received=received,
-                again=again,
-                mark="broken" if id in broken else "other" if id in others else "",
-            )
-            for id, sent, received, again in shown
+            OrderPoint(id=id, sent=sent, received=received, again=again, mark=mark)
+            for id, sent, received, again, mark in rows
         ],
-        left_out=len(rows) - len(shown),
+        left_out=total - len(rows),
     )

@@ -28,7 +28,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-RUN_S = 180
+RUN_S = 300
 WIDE, PHONE = 1280, 360
 # Producers that overtake themselves, so that each example has a counterpart; and a correct consumer that is killed.
 RUNS = {

@@ -12,7 +12,7 @@ import pytest
 
 from gameday.cli import main
 from gameday.history.manifest import Manifest
-from gameday.report.html import page
+from gameday.report.html import figures, page
 from gameday.report.html.repeat import repeat
 from gameday.report.html.svg import path, tag
 from gameday.report.html.words import one_in, seconds
@@ -140,6 +140,15 @@ def test_numbers_as_people_read_them() -> None:
         "–", "0.4 ms", "40 ms", "0.2 s", "1.23 s", "75 s",
     ]  # fmt: skip
     assert one_in(3 / 840) == "below 1 in 280" and one_in(1.0) == "too few to tell"
+
+
+def test_lines_and_faults_differ_without_their_colours() -> None:
+    css = page._part("report.css")
+    dashes = [re.findall(r"stroke-dasharray: ([^;]*)", rule) for rule in re.findall(r"\.s[0-5] \{([^}]*)\}", css)]
+    assert len(dashes) == figures.DASHES and len({tuple(each) for each in dashes}) == figures.DASHES
+    hatches = re.findall(r"\.hatch-[0-5] \{([^}]*)\}", css)
+    assert len(set(hatches)) == figures.HATCHES
+    assert str(figures.hatches()).count("<pattern") == figures.HATCHES
 
 
 # The command

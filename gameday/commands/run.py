@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -21,7 +22,11 @@ from gameday.commands.common import (
     show_verdict,
 )
 from gameday.commands.dashboards import TokenFileOption, grafana_of
-from gameday.history.errors import Interrupted
+from gameday.history.errors import HistoryError, Interrupted
+
+if TYPE_CHECKING:
+    from gameday.verify.judge import Verdict
+    from gameday.verify.load import Loaded
 
 
 def run(
@@ -91,7 +96,7 @@ def run(
     from gameday.run.context import RunRequest
     from gameday.run.directory import shown
     from gameday.scenario import reading as scenarios
-    from gameday.verify.judge import judge
+    from gameday.verify.judge import judging
 
     annotating = None
     if grafana is not None:
@@ -117,8 +122,10 @@ def run(
         interrupt_on_signals()
         view.phase("judging")
         try:
-            verdict = judge(directory, progress=lambda text: view.phase(f"judging: {text}"))
-            verdict.save(directory)
+            with judging(directory, progress=lambda text: view.phase(f"judging: {text}")) as (judged, verdict):
+                verdict.save(directory)
+                view.phase("drawing the report")
+                report = _report(directory, judged, verdict)
             if annotating is not None:
                 view.phase("telling Grafana")
                 annotating.verdict(verdict.document, view.note)
@@ -127,4 +134,20 @@ def run(
                 f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
             ) from None
     recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    if isinstance(report, Path):
+        recorded = f"report: {shown(report)}\n{recorded}"
+    else:
+        # The verdict stands whatever becomes of its picture.
+        print(f"gameday: no report: {report}. Once more: gameday report {shown(directory)}", file=sys.stderr)
     show_verdict(verdict, format, recorded, summary=summary)
+
+
+def _report(directory: Path, judged: Loaded, verdict: Verdict) -> Path | str:
+    """Where the report was written, or in a line why there is none."""
+    try:
+        from gameday.report.html.page import save
+
+        return save(directory, judged, verdict)
+    except Exception as error:
+        told = " ".join(str(error).split()).rstrip(".")
+        return told if isinstance(error, HistoryError) else f"{type(error).__name__}: {told}"

@@ -90,12 +90,12 @@ def text(document: Mapping[str, Any], console: Console) -> None:
     found = {name: entry for name, entry in document["anomalies"].items() if entry["count"]}
     if found:
         console.print(_found(document, found))
-    explained = list(_explained(document))
+    explained = list(worth_showing(document))
     for name in explained[:_EXPLAINED_MOST]:
         _examples(name, found[name], console)
     if left := explained[_EXPLAINED_MOST:]:
         console.print(f"and {len(left):,} more, whose examples are in verdict.json: {', '.join(left)}")
-    console.print(_amounts(document))
+    console.print(amounts(document))
     for s, latency in document["latency_s"].items():
         console.print(
             f"latency {s}, from due to received: p50 {_seconds(latency['p50'])}, p99 {_seconds(latency['p99'])}, "
@@ -121,9 +121,9 @@ def _claims(document: Mapping[str, Any]) -> Table:
     for claim in document["claims"]:
         # The reasons stand below the table, all of them; where no anomaly says more, the first one stands here too.
         alone = claim["verdict"] != "holds" and not any(claim["anomalies"].values())
-        told = _told(document, claim, _some(claim["why"], 1) if alone else [])
+        told = evidence_of(document, claim, _some(claim["why"], 1) if alone else [])
         table.add_row(
-            _title(claim),
+            title_of(claim),
             Text(claim["verdict"], style=COLOURS[claim["verdict"]]),
             f"{claim['checked']:,}",
             ", ".join(told),
@@ -150,12 +150,12 @@ def _found(document: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
     table.add_column("judged by")
     for name, entry in found.items():
         style = "dim" if CHECKS[name].legal else "bold"
-        what = "\n".join([CHECKS[name].summary, *_kinds(entry)])
-        table.add_row(Text(name, style=style), f"{entry['count']:,}", what, _judged_by(document, name))
+        what = "\n".join([CHECKS[name].summary, *kinds_of(entry)])
+        table.add_row(Text(name, style=style), f"{entry['count']:,}", what, judged_by(document, name))
     return table
 
 
-def _kinds(entry: Mapping[str, Any]) -> Iterator[str]:
+def kinds_of(entry: Mapping[str, Any]) -> Iterator[str]:
     """How many there are of each note. A word for the judge that all of them share says nothing to a person."""
     notes = entry.get("notes", {})
     shared = len(notes) == 1 and sum(notes.values()) == entry["count"]
@@ -163,7 +163,7 @@ def _kinds(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{count:,}: {_NOTES.get(note, note)}" for note, count in notes.items())
 
 
-def _judged_by(document: Mapping[str, Any], anomaly: str) -> str:
+def judged_by(document: Mapping[str, Any], anomaly: str) -> str:
     """The claims of this run that it speaks against; where there are none, those that could have been claimed."""
     if anomaly == "vacuous":
         return "every claim"
@@ -179,7 +179,7 @@ def _judged_by(document: Mapping[str, Any], anomaly: str) -> str:
     return f"not claimed: {', '.join(able)}" if able else "legal" if CHECKS[anomaly].legal else "no claim"
 
 
-def _explained(document: Mapping[str, Any]) -> Iterator[str]:
+def worth_showing(document: Mapping[str, Any]) -> Iterator[str]:
     """The anomalies whose examples are worth the screen: those of violated claims first, then the losses for which a
     claim is unknown."""
     names: dict[str, None] = {}
@@ -195,7 +195,7 @@ def _explained(document: Mapping[str, Any]) -> Iterator[str]:
 def _examples(name: str, entry: Mapping[str, Any], console: Console) -> None:
     for example in entry["examples"]:
         where = f" on {example['subscription']}" if example.get("subscription") else ""
-        kind = example.get("note") if list(_kinds(entry)) else None
+        kind = example.get("note") if list(kinds_of(entry)) else None
         note = f" ({_NOTES.get(kind, kind)})" if kind else ""
         other = f", and message {example['other']['id']}" if "other" in example else ""
         told = f": message {example['id']}{where}{note}{other}. Cause: {example['cause']}"
@@ -207,14 +207,14 @@ def _examples(name: str, entry: Mapping[str, Any], console: Console) -> None:
         timeline.add_column()
         start = next((event["at"] for event in example["timeline"] if event["event"] != "fault"), 0)
         for event in example["timeline"]:
-            timeline.add_row(f"{(event['at'] - start) / 1e9:+.3f} s", *_line(event, example.get("subscription")))
+            timeline.add_row(f"{(event['at'] - start) / 1e9:+.3f} s", *record_line(event, example.get("subscription")))
         console.print(Padding(timeline, (0, 0, 1, 2)))
     shown = len({(example["id"], example.get("subscription")) for example in entry["examples"]})
     if entry["count"] > shown:
         console.print(f"{shown} shown of {entry['count']:,} {name}\n")
 
 
-def _line(event: Mapping[str, Any], subscription: str | None) -> tuple[str, str, str]:
+def record_line(event: Mapping[str, Any], subscription: str | None) -> tuple[str, str, str]:
     """What happened, who did it, and what the record says of it but for the `subscription` of the headline."""
     if event["event"] == "fault":
         return f"fault {event['phase']}", ", ".join(event.get("targets", ())), event.get("label") or event["fault"]
@@ -233,7 +233,7 @@ def _damage(damage: Mapping[str, Any]) -> str:
     return f"{where}: {damage['why']}"
 
 
-def _amounts(document: Mapping[str, Any]) -> str:
+def amounts(document: Mapping[str, Any]) -> str:
     """How many messages there were, which every count above is to be read beside."""
     totals = document["totals"]
     sent = [] if totals["scheduled"] is None else [f"{totals['scheduled']:,} scheduled"]
@@ -275,7 +275,7 @@ def junit(document: Mapping[str, Any]) -> str:
         name = _name(claim)
         case = xml.SubElement(suite, "testcase", classname=scenario, name=name, time="0.000")
         _outcome(case, document, claim)
-    xml.SubElement(suite, "system-out").text = "\n".join([_amounts(document), *_notes(document)])
+    xml.SubElement(suite, "system-out").text = "\n".join([amounts(document), *_notes(document)])
     for element in root.iter():
         element.text = element.text and _NOT_IN_XML.sub("\ufffd", element.text)
         element.attrib |= {key: _NOT_IN_XML.sub("\ufffd", value) for key, value in element.attrib.items()}
@@ -284,16 +284,16 @@ def junit(document: Mapping[str, Any]) -> str:
 
 
 def _outcome(case: xml.Element, document: Mapping[str, Any], claim: Mapping[str, Any]) -> None:
-    head = f"{_title(claim)}: {CLAIM_TEXTS[claim['claim']].summary}"
-    told = _told(document, claim, claim["why"])
+    head = f"{title_of(claim)}: {CLAIM_TEXTS[claim['claim']].summary}"
+    told = evidence_of(document, claim, claim["why"])
     notes = _notes(document, claim["key"])
     if claim["verdict"] == "holds":
         text = [head, f"checked {claim['checked']:,}: {', '.join(told)}", *notes]
         xml.SubElement(case, "system-out").text = "\n".join(text)
     else:
         kind = "failure" if claim["verdict"] == "violated" else "error"
-        message = f"{_title(claim)} is {claim['verdict']}: {'; '.join(told)}"
-        evidence = _evidence(document, _explained({**document, "claims": [claim]}))
+        message = f"{title_of(claim)} is {claim['verdict']}: {'; '.join(told)}"
+        evidence = _evidence(document, worth_showing({**document, "claims": [claim]}))
         element = xml.SubElement(case, kind, type=claim["verdict"], message=message)
         element.text = "\n".join([head, f"checked {claim['checked']:,}", *told, *notes, "", evidence]).rstrip()
 
@@ -327,7 +327,7 @@ def summary(document: Mapping[str, Any]) -> str:
     lines += [escaped(f"{', '.join(told)}; it lasted {document['duration_s']:.0f} s"), ""]
     rows = [
         [
-            _title(claim),
+            title_of(claim),
             f"{_SIGNS[claim['verdict']]} {claim['verdict']}",
             f"{claim['checked']:,}",
             _because(document, claim),
@@ -338,11 +338,11 @@ def summary(document: Mapping[str, Any]) -> str:
     found = {name: entry["count"] for name, entry in document["anomalies"].items() if entry["count"]}
     if found:
         counts = [
-            [name, f"{count:,}", CHECKS[name].summary, _judged_by(document, name)] for name, count in found.items()
+            [name, f"{count:,}", CHECKS[name].summary, judged_by(document, name)] for name, count in found.items()
         ]
         lines += [*markdown.table(("found", "count", "what it is", "judged by"), counts), ""]
     lines += _worst(document)
-    lines += [escaped(_amounts(document)), ""]
+    lines += [escaped(amounts(document)), ""]
     rows = [[s, *(_seconds(latency[q]) for q in ("p50", "p99", "max"))] for s, latency in document["latency_s"].items()]
     if rows:
         lines += [*markdown.table(("latency, from due to received", "p50", "p99", "max"), rows), ""]
@@ -356,12 +356,12 @@ def summary(document: Mapping[str, Any]) -> str:
 
 
 def _because(document: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
-    return "; ".join(_told(document, claim, _some(claim["why"], _WHY_MOST)))
+    return "; ".join(evidence_of(document, claim, _some(claim["why"], _WHY_MOST)))
 
 
 def _worst(document: Mapping[str, Any]) -> Iterator[str]:
     """The first example of the first anomaly that explains the verdict."""
-    for name in _explained(document):
+    for name in worth_showing(document):
         entry = document["anomalies"][name]
         if entry["examples"]:
             example = entry["examples"][0]
@@ -380,7 +380,7 @@ def _notes_of_all(document: Mapping[str, Any]) -> Iterator[str]:
 # For all of them
 
 
-def _told(document: Mapping[str, Any], claim: Mapping[str, Any], why: Sequence[str]) -> list[str]:
+def evidence_of(document: Mapping[str, Any], claim: Mapping[str, Any], why: Sequence[str]) -> list[str]:
     """What a claim's verdict rests on, in a few words each, with these of its reasons."""
     told = [_bound(claim)] if claim["verdict"] == "holds" else []
     told += why
@@ -419,7 +419,7 @@ def _name(claim: Mapping[str, Any]) -> str:
     return str(claim["key"])
 
 
-def _title(claim: Mapping[str, Any]) -> str:
+def title_of(claim: Mapping[str, Any]) -> str:
     """Its name with its bounds."""
     bounds = [
         name if value is True else f"{name.removesuffix('_s')} {value:g} s"

@@ -328,18 +328,8 @@ def recovery(
     if not traffic:
         ruled.unknown(f"{s}: no message to tell a recovery by")
         return ruled, {fault.name: "unknown" for fault in facts.faults}
-    forever = facts.end_ns + 10**18
-    error = facts.clock_error_ns
-    rows = db.execute(
-        "SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM population "
-        "WHERE coalesce(first_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
-        [bound_ns, forever, forever, bound_ns, bound_ns, facts.end_ns + error],
-    ).fetchall()
-    perhaps_late = merged([(start - error, stop + error) for start, stop, _ in rows])
-    surely_late = merged(
-        [(start + error, stop - error) for start, stop, excused in rows if not excused and start + error < stop - error]
-    )
-    quiet_ns = nanoseconds(max(QUIET_FLOOR_S, (visibility_s or 0) + 1))
+    perhaps_late, surely_late = _late(db, facts, bound_ns)
+    quiet_ns = _quiet_ns(visibility_s)
     rulings: dict[str, Ruling] = {}
     for fault in facts.faults:
         ruling = recovered(fault, facts, perhaps_late, surely_late, quiet_ns=quiet_ns, within_ns=nanoseconds(within_s))
@@ -352,6 +342,105 @@ def recovery(
                 + ("it never stopped" if fault.stop_ns is None else "another fault or the end of the load came first")
             )
     return ruled, rulings
+
+
+def _late(
+    db: duckdb.DuckDBPyConnection, facts: Facts, bound_ns: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """When some message of the population may have been late, and when one surely was: see `recovered`."""
+    forever = facts.end_ns + 10**18
+    error = facts.clock_error_ns
+    rows = db.execute(
+        "SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM population "
+        "WHERE coalesce(first_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
+        [bound_ns, forever, forever, bound_ns, bound_ns, facts.end_ns + error],
+    ).fetchall()
+    perhaps_late = merged([(start - error, stop + error) for start, stop, _ in rows])
+    surely_late = merged(
+        [(start + error, stop - error) for start, stop, excused in rows if not excused and start + error < stop - error]
+    )
+    return perhaps_late, surely_late
+
+
+def _quiet_ns(visibility_s: float | None) -> int:
+    """How long nothing must be late before it is over."""
+    return nanoseconds(max(QUIET_FLOOR_S, (visibility_s or 0) + 1))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """How long after its stop it took until nothing was late any more; None with the reason why nobody can tell."""
+
+    s: str
+    fault: str
+    bound_s: float | None
+    took_s: float | None
+    why: str = ""
+
+
+def recovery_times(
+    db: duckdb.DuckDBPyConnection, s: str, visibility_s: float | None, facts: Facts, bound_s: float | None
+) -> list[Recovery]:
+    """Of every fault on subscription `s`, by the same reading as the claim `recovery`; it judges nothing.
+
+    `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
+    """
+    db.execute(_POPULATION, [s])
+    bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
+    late = None if bound_ns is None else _late(db, facts, bound_ns)[0]
+    found = []
+    for fault in facts.faults:
+        took_s, why = None, f"fewer than {FEW} messages before the first fault, so nothing tells what is late"
+        if late is not None:
+            moment_ns, why = _recovered_at(fault, facts, late, quiet_ns=_quiet_ns(visibility_s))
+            took_s = None if moment_ns is None or fault.stop_ns is None else seconds(moment_ns - fault.stop_ns)
+        found.append(
+            Recovery(
+                s=s, fault=fault.name, bound_s=None if bound_ns is None else seconds(bound_ns), took_s=took_s, why=why
+            )
+        )
+    return found
+
+
+def _recovered_at(
+    fault: Window, facts: Facts, perhaps_late: Sequence[tuple[int, int]], *, quiet_ns: int
+) -> tuple[int | None, str]:
+    """The first moment from which nothing is late for `quiet_ns`, or why there is none."""
+    if fault.stop_ns is None:
+        return None, "it never stopped"
+    if _others_open(fault, facts):
+        return None, "another fault was still on when it stopped"
+    horizon_ns = _horizon_ns(fault, facts)
+    moment = _quiet_moment(perhaps_late, fault.stop_ns, horizon_ns - fault.stop_ns, horizon_ns, quiet_ns)
+    return moment, "" if moment is not None else "not before another fault or the end of the load"
+
+
+def _others_open(fault: Window, facts: Facts) -> bool:
+    """Whether another fault was on when this one stopped."""
+    stop_ns, error = fault.stop_ns, facts.clock_error_ns
+    assert stop_ns is not None
+    others = [other for other in facts.faults if other is not fault]
+    return any(o.start_ns - error <= stop_ns and (o.stop_ns is None or o.stop_ns > stop_ns + error) for o in others)
+
+
+def _horizon_ns(fault: Window, facts: Facts) -> int:
+    """Until when what is late can be laid to this fault: the next one's start, or the end of the load."""
+    stop_ns = fault.stop_ns
+    assert stop_ns is not None
+    ends = [o.start_ns for o in facts.faults if o is not fault and o.start_ns > stop_ns]
+    ends.append(facts.end_ns if facts.load_stopped_ns is None else facts.load_stopped_ns)
+    return min(ends) - facts.clock_error_ns
+
+
+def _quiet_moment(
+    late: Sequence[tuple[int, int]], stop_ns: int, within_ns: int, horizon_ns: int, quiet_ns: int
+) -> int | None:
+    """The first moment, at most `within_ns` after the stop, from which nothing is late for `quiet_ns`."""
+    starts = [start for start, _ in late]
+    for moment in _moments(late, stop_ns, within_ns):
+        if moment + quiet_ns <= horizon_ns and not _meets(late, starts, moment, moment + quiet_ns):
+            return moment
+    return None
 
 
 def recovered(
@@ -371,17 +460,11 @@ def recovered(
     if fault.stop_ns is None:
         return "unknown"
     stop_ns = fault.stop_ns
-    others = [other for other in facts.faults if other is not fault]
-    error = facts.clock_error_ns
-    if any(o.start_ns - error <= stop_ns and (o.stop_ns is None or o.stop_ns > stop_ns + error) for o in others):
+    if _others_open(fault, facts):
         return "unknown"
-    ends = [o.start_ns for o in others if o.start_ns > stop_ns]
-    ends.append(facts.end_ns if facts.load_stopped_ns is None else facts.load_stopped_ns)
-    horizon_ns = min(ends) - error
-    starts = [start for start, _ in perhaps_late]
-    for moment in _moments(perhaps_late, stop_ns, within_ns):
-        if moment + quiet_ns <= horizon_ns and not _meets(perhaps_late, starts, moment, moment + quiet_ns):
-            return "holds"
+    horizon_ns = _horizon_ns(fault, facts)
+    if _quiet_moment(perhaps_late, stop_ns, within_ns, horizon_ns, quiet_ns) is not None:
+        return "holds"
     # A moment is refuted only by what is late before the horizon: one that lies there or beyond stays open.
     starts = [start for start, _ in surely_late]
     refuted = stop_ns + within_ns < horizon_ns and all(

@@ -416,18 +416,23 @@ def _grace(claim: Claim, claims: Sequence[Claim]) -> tuple[float, str]:
     return bounds.DEFAULT_GRACE_S, "the default grace"
 
 
+def late_bound_s(claims: Sequence[Claim]) -> float | None:
+    """How late counts as late for `recovery`, where the claims say it: the largest bound of `lag` away from faults."""
+    given = [
+        float(value)
+        for claim in claims
+        if claim.claim == "lag" and claim.during == "calm"
+        for name, value in claim.bounds.items()
+        if name in bounds.QUANTILES
+    ]
+    return max(given, default=None)
+
+
 def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
     within_s = judgement.claim.bounds.get("within_s")
     if within_s is None:
         judgement.unknown("recovery has no bound: give within_s")
         return
-    given = [
-        float(value)
-        for claim in evidence.claims
-        if claim.claim == "lag" and claim.during == "calm"
-        for name, value in claim.bounds.items()
-        if name in bounds.QUANTILES
-    ]
     outcomes = {}
     rulings: dict[str, list[Ruling]] = {fault.name: [] for fault in evidence.facts.faults}
     for name, state in evidence.states.items():
@@ -437,7 +442,7 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
             state.promised.visibility_timeout_s,
             evidence.facts,
             float(within_s),
-            max(given, default=None),
+            late_bound_s(evidence.claims),
         )
         for fault, ruling in found.items():
             rulings[fault].append(ruling)

@@ -537,7 +537,8 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
         effect = claim["claim"].endswith("-effect")
         if effect and played.drained and claim["verdict"] == "unknown" and want.must:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(want.must)}: {claim['why']}")
-        undisturbed = not (plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused)
+        disturbed = plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused
+        undisturbed = not disturbed and not _never_fits(played)
         idle = any(why.partition(": ")[2].startswith(_IDLE) for why in claim["why"])
         if undisturbed and claim["verdict"] == "unknown" and claim["checked"] and not idle:
             found.append(f"nothing happened, and {claim['claim']} is unknown: {claim['why']}")
@@ -578,6 +579,12 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         yield f"count: the lanes say that {played.tally.failed} failed, the records {given_up}"
 
 
+def _never_fits(played: Played) -> bool:
+    """It did not drain because a batch that is settled as a whole may never be done within its visibility timeout,
+    where the store is slow."""
+    return not played.drained and played.scenario.after_failure == "fail-batch"
+
+
 def failures_of_the_parts(truth: Truth) -> Iterator[str]:
     """What correct parts promise whatever happens."""
     played = truth.played
@@ -586,9 +593,7 @@ def failures_of_the_parts(truth: Truth) -> Iterator[str]:
     if not played.drained:
         # A send that the network held up may arrive when everybody has gone home.
         late = any(fault.kind == "late-request" and fault.part == "send" for fault in played.plan.faults)
-        # A batch that is settled as a whole may never be done within its visibility timeout, where the store is slow.
-        whole = played.scenario.after_failure == "fail-batch"
-        if not late and not whole and played.plan.planted is None:
+        if not late and not _never_fits(played) and played.plan.planted is None:
             yield "parts: the run did not drain"
         return
     for name, pairs in {

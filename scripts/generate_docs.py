@@ -18,7 +18,10 @@ from pydantic import BaseModel
 from gameday.chaos.base import Entry
 from gameday.chaos.base import units as fault_units
 from gameday.chaos.registry import FAULTS
+from gameday.conformance.base import rule
+from gameday.conformance.registry import PROBES
 from gameday.consumers.guards import GUARDS
+from gameday.history.claim_texts import CLAIM_TEXTS, ClaimText
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
 from gameday.history.schema import EVENTS, MARKS, OUR_MARKS, RecordKind
 from gameday.loadgen.shapes import SHAPES, Shape
@@ -29,7 +32,6 @@ from gameday.scenario.catalogue import catalogue
 from gameday.scenario.claims import short_bound
 from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
 from gameday.transports.registry import TRANSPORTS
-from gameday.verify.claim_texts import CLAIM_TEXTS, ClaimText
 from gameday.verify.claims import RULES, Rule
 from gameday.verify.registry import CHECKS
 
@@ -299,6 +301,15 @@ def _scenarios() -> str:
     return "\n" + "\n".join(_table(("scenario", "verdict", "claims violated", "must be found"), rows))
 
 
+def _rules() -> str:
+    rows = [
+        (f"`{service}`", f"`{name}`", rule(probe))
+        for service, probes in PROBES.items()
+        for name, probe in probes.items()
+    ]
+    return "\n".join(_table(("service", "probe", "rule"), rows)).rstrip("\n") + "\n"
+
+
 def _between(text: str, name: str, content: str) -> str:
     """Errors: ValueError when the page has no such marks."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
@@ -326,12 +337,14 @@ def written(root: Path) -> dict[Path, str]:
     text = _between(text, "events", _records(("event", "fields besides `event`, `at`, `by`", "written"), EVENTS))
     text = _between(text, "marks", _records(("mark", "fields besides `name`", "says"), MARKS))
     text = _between(text, "our-marks", _records(("mark", "fields", "says"), OUR_MARKS))
+    conformance = root / "docs" / "conformance.md"
     return {
         root / "docs" / "claims.md": page(),
         readme: _between(
             _between(readme.read_text(encoding="utf-8"), "refused", _refusals()), "scenarios", _scenarios()
         ),
         history: text,
+        conformance: _between(conformance.read_text(encoding="utf-8"), "rules", _rules()),
     }
 
 

@@ -204,6 +204,8 @@ class TestAsData:
     @every_transport
     def test_only_an_entry_that_can_never_pass_is_final(self, name: str) -> None:
         transport, messages = TRANSPORTS[name], [outgoing("m0")]
+        if transport.batch_max == 1:
+            pytest.skip("what sends one message a call is told by the call's own failure")
         call = transport.send(built(name), messages)
         for code, outcome, final in [
             ("InvalidArgument", "failed", True),

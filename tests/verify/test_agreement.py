@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gameday.history.manifest import ALIASES, BOUNDS
+from gameday.verify.registry import CHECKS
+from tests.reference.anomalies import ANOMALIES
+from tests.reference.judge import CLAIMS
+from tests.reference.reading import CLAIMS as READ
 from tests.verify.agreement import differing
 
 HISTORIES = 160
@@ -13,6 +18,16 @@ HISTORIES = 160
 SHARES = 2
 # Of these the judges once said different things.
 ONCE_DIFFERENT = (200733, 201089, 203112, 203466, 203494, 203634, 204214, 300095, 330144)
+
+
+def test_the_reference_knows_every_anomaly_and_every_claim() -> None:
+    """What it does not know would never be compared."""
+    assert ANOMALIES.keys() == CHECKS.keys()
+    assert CLAIMS.keys() == BOUNDS.keys() | ALIASES.keys()
+    assert {name: set(bounds) for name, bounds in READ.items() if name not in ALIASES} == {
+        name: set(bounds) for name, bounds in BOUNDS.items()
+    }
+    assert READ.keys() == CLAIMS.keys()
 
 
 @pytest.mark.parametrize("share", range(SHARES))

@@ -116,13 +116,14 @@ def page() -> str:
 
 
 def _claims() -> Iterator[str]:
+    timeless = [f"`{name}`" for name in BOUNDS if name in RULES and RULES[name].timeless]
     yield "## Claims"
     yield ""
     yield (
         "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
         "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
         "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error "
-        "that the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in "
+        f"that the manifest declares, every claim but {' and '.join(timeless)}. Registered in "
         "`gameday/verify/claims.py`."
     )
     yield ""

@@ -324,8 +324,10 @@ class Stage:
 
     def send(self, *ids: str) -> list[str | None]:
         """a1 is of group a; the broker's ids."""
-        messages = [outgoing(id, group=id[0]) for id in ids]
-        outcomes = self.transport.sent(self.carry(self.transport.send(self.addresses, messages)), messages)
+        outcomes, most = [], self.transport.batch_max
+        for first in range(0, len(ids), most):
+            messages = [outgoing(id, group=id[0]) for id in ids[first : first + most]]
+            outcomes += self.transport.sent(self.carry(self.transport.send(self.addresses, messages)), messages)
         assert {o.outcome for o in outcomes} == {"ok"}
         return [o.broker_id for o in outcomes]
 

@@ -18,8 +18,11 @@ from pydantic import BaseModel
 from gameday.chaos.base import Entry
 from gameday.chaos.base import units as fault_units
 from gameday.chaos.registry import FAULTS
+from gameday.conformance.base import rule
+from gameday.conformance.registry import PROBES
 from gameday.consumers import meters as consumer
 from gameday.consumers.guards import GUARDS
+from gameday.history.claim_texts import CLAIM_TEXTS, ClaimText
 from gameday.history.manifest import ALIASES, BOUNDS, Subscription
 from gameday.history.schema import EVENTS, MARKS, OUR_MARKS, RecordKind
 from gameday.loadgen import meters as load
@@ -33,7 +36,6 @@ from gameday.scenario.claims import short_bound
 from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
 from gameday.transports.carriers import calls
 from gameday.transports.registry import TRANSPORTS
-from gameday.verify.claim_texts import CLAIM_TEXTS, ClaimText
 from gameday.verify.claims import RULES, Rule
 from gameday.verify.registry import CHECKS
 from gameday.watch import metrics as observed
@@ -126,13 +128,14 @@ def page() -> str:
 
 
 def _claims() -> Iterator[str]:
+    timeless = [f"`{name}`" for name in BOUNDS if name in RULES and RULES[name].timeless]
     yield "## Claims"
     yield ""
     yield (
         "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
         "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
         "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error "
-        "that the manifest declares, every claim but `no-phantom` and `all-accepted`. Registered in "
+        f"that the manifest declares, every claim but {' and '.join(timeless)}. Registered in "
         "`gameday/verify/claims.py`."
     )
     yield ""
@@ -311,6 +314,15 @@ def _scenarios() -> str:
     return "\n" + "\n".join(_table(("scenario", "verdict", "claims violated", "must be found"), rows))
 
 
+def _rules() -> str:
+    rows = [
+        (f"`{service}`", f"`{name}`", rule(probe))
+        for service, probes in PROBES.items()
+        for name, probe in probes.items()
+    ]
+    return "\n".join(_table(("service", "probe", "rule"), rows)).rstrip("\n") + "\n"
+
+
 def _between(text: str, name: str, content: str) -> str:
     """Errors: ValueError when the page has no such marks."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
@@ -347,6 +359,7 @@ def written(root: Path) -> dict[Path, str]:
     text = _between(text, "events", _records(("event", "fields besides `event`, `at`, `by`", "written"), EVENTS))
     text = _between(text, "marks", _records(("mark", "fields besides `name`", "says"), MARKS))
     text = _between(text, "our-marks", _records(("mark", "fields", "says"), OUR_MARKS))
+    conformance = root / "docs" / "conformance.md"
     return {
         root / "docs" / "claims.md": page(),
         readme: _between(
@@ -354,6 +367,7 @@ def written(root: Path) -> dict[Path, str]:
         ),
         history: text,
         metrics: shown,
+        conformance: _between(conformance.read_text(encoding="utf-8"), "rules", _rules()),
     }
 
 

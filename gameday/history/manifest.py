@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, get_args
 
 import orjson
 
+from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.clock import SECONDS_MAX, TIME_MAX, TIME_MIN, Clock
 from gameday.history.errors import NotARun
 
@@ -31,23 +32,7 @@ During = Literal["calm", "faults", "all"]
 PromisedBy = Literal["user"]
 
 ALIASES = {"at-least-once": "no-loss"}
-BOUNDS: Mapping[str, Mapping[str, type]] = {
-    "all-accepted": {},
-    "no-loss": {},
-    "no-phantom": {},
-    "exactly-once-delivery": {},
-    "at-least-once-effect": {},
-    "exactly-once-effect": {},
-    "ordered-per-group": {"strict": bool},
-    "ordered-per-partition": {"strict": bool},
-    "ordered-effects": {},
-    "fanout-complete": {},
-    "replay-complete": {},
-    "filter-correct": {},
-    "dead-letter": {"strict": bool},
-    "lag": {"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float, "during": str},
-    "recovery": {"within_s": float},
-}
+BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim in CLAIM_TEXTS.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

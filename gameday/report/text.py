@@ -21,11 +21,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.manifest import Subscription
 from gameday.report import markdown
 from gameday.report.markdown import escaped
 from gameday.targets.products import cannot_show
-from gameday.verify.claim_texts import CLAIM_TEXTS
 from gameday.verify.claims import RULES
 from gameday.verify.judge import Verdict
 from gameday.verify.registry import CHECKS

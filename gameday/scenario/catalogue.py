@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from gameday.history.manifest import ALIASES, BOUNDS, Subscription
+from gameday.history.claim_texts import CLAIM_TEXTS
+from gameday.history.manifest import ALIASES, Subscription
 from gameday.scenario import reading as scenario
 from gameday.scenario.claims import short_bound
 from gameday.transports.base import SubscriptionSpec, Topology, Transport
@@ -32,10 +33,8 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
         for name, fault in FAULTS.items():
             yield name, _first_line(fault)
     elif what == "claims":
-        from gameday.verify.claim_texts import CLAIM_TEXTS
-
-        for name, bounds in BOUNDS.items():
-            yield name, _claimed(name, CLAIM_TEXTS[name].summary, bounds)
+        for name, claim in CLAIM_TEXTS.items():
+            yield name, _claimed(name, claim.summary, claim.bounds)
     elif what == "checks":
         from gameday.verify.registry import CHECKS
 

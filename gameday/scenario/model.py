@@ -107,7 +107,10 @@ class LoadSpec(_Strict):
     duration: PositiveDuration = Field(description="how long the load lasts")
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
     payload: Size = Field(default=512, ge=0, description="least size of a body; how large it may be the service says")
-    batch: Count = Field(default=10, description="messages in one send call, at most as many as the transport takes")
+    batch: Count = Field(
+        default=10,
+        description="messages in one send call, at most as many as the transport takes; the default is cut to that",
+    )
     users: Count = Field(default=4, description="producers; at most as many as groups")
     poison: Share = Field(default=0.0, description="messages that no handler can do")
     processes: Count = Field(default=1, description="Locust processes")

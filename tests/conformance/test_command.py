@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from gameday.cli import main
-from gameday.conformance.base import rule
 from gameday.conformance.registry import PROBES
 from gameday.targets.endpoints import endpoint_of
 from gameday.transports.base import Call
@@ -24,19 +23,25 @@ SKIPPED = {("sqs-fifo", "dedup-after-window"): "unknown", ("kinesis", "iterator-
 UNTHROTTLED = {("kinesis", "put-records-partial-failure"): "unknown"}
 
 
-def documented(title: str) -> dict[tuple[str, str], str]:
-    """The cells that the page shows under a title which begins so, but for those that hold."""
+EVERY = {(service, name) for service, probes in PROBES.items() for name in probes}
+
+
+def cells(title: str) -> dict[tuple[str, str], str]:
+    """What the page shows under a title which begins so."""
     section = PAGE.partition(f"\n## {title}")[2].partition("\n## ")[0]
     lines = [[cell.strip(" `*") for cell in line[1:-1].split("|")] for line in section.splitlines() if line[:1] == "|"]
     (_, *services), _, *rows = lines
-    grid = {
+    return {
         (service, probe): result
         for probe, *results in rows
         for service, result in zip(services, results, strict=True)
         if result
     }
-    assert grid.keys() == {(service, name) for service, probes in PROBES.items() for name in probes}
-    return {cell: result for cell, result in grid.items() if result != "holds"}
+
+
+def documented(title: str) -> dict[tuple[str, str], str]:
+    """The same but for what holds."""
+    return {cell: result for cell, result in cells(title).items() if result != "holds"}
 
 
 def conformance(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -109,8 +114,9 @@ def test_a_text_for_people(memory: str) -> None:
     done = conformance("--endpoint-url", memory, "--services", "dynamodb")
     assert done.returncode == 0
     assert f"conformance of the endpoint {memory}" in done.stdout
-    assert "2 hold" in done.stdout
-    assert "1/2 dynamodb" in done.stderr
+    count = len(PROBES["dynamodb"])
+    assert f"{count} hold" in done.stdout
+    assert f"1/{count} dynamodb" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,8 @@ def test_every_violated_cell_of_the_page_is_explained(title: str) -> None:
         assert shown != "violated" or f"- `{service}` `{probe}`: " in section
 
 
-def test_the_page_has_every_rule() -> None:
-    for service, probes in PROBES.items():
-        for name, probe in probes.items():
-            assert f"| `{service}` | `{name}` | {rule(probe)} |" in PAGE
+def test_the_page_has_every_probe_of_what_is_always_at_hand_and_no_other() -> None:
+    """Another emulator may have been asked last before a probe was written."""
+    assert cells("MiniStack").keys() == EVERY
+    for title in ("LocalStack", "The moto server"):
+        assert cells(title) and cells(title).keys() <= EVERY

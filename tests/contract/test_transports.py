@@ -205,6 +205,8 @@ class TestAsData:
     @every_transport
     def test_only_an_entry_that_can_never_pass_is_final(self, name: str) -> None:
         transport, messages = TRANSPORTS[name], [outgoing("m0")]
+        if transport.batch_max == 1:
+            pytest.skip("what sends one message a call is told by the call's own failure")
         call = transport.send(built(name), messages)
         for code, outcome, final in [
             ("InvalidArgument", "failed", True),
@@ -323,8 +325,10 @@ class Provisioned:
 
     def send(self, *ids: str) -> list[str | None]:
         """a1 is of group a; the broker's ids."""
-        messages = [outgoing(id, group=id[0]) for id in ids]
-        outcomes = self.transport.sent(self.carry(self.transport.send(self.addresses, messages)), messages)
+        outcomes, most = [], self.transport.batch_max
+        for first in range(0, len(ids), most):
+            messages = [outgoing(id, group=id[0]) for id in ids[first : first + most]]
+            outcomes += self.transport.sent(self.carry(self.transport.send(self.addresses, messages)), messages)
         assert {o.outcome for o in outcomes} == {"ok"}
         return [o.broker_id for o in outcomes]
 

@@ -19,6 +19,7 @@ from gameday.cli import app, main
 from gameday.commands.list import What
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
+from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.manifest import BOUNDS
 from gameday.loadgen.shapes import SHAPES
 from gameday.scenario import model
@@ -26,7 +27,6 @@ from gameday.scenario import reading as scenario
 from gameday.scenario.catalogue import catalogue
 from gameday.scenario.schema import schema
 from gameday.transports.registry import TRANSPORTS
-from gameday.verify.claim_texts import CLAIM_TEXTS
 from gameday.verify.registry import CHECKS
 from tests.verify.handmade.builder import History, queue
 

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from tests.reference.broker import LEASE, Answer, Delivery, Letter, Mischief, Partition, Queue, Stored, Stream, Topic
+from tests.reference.reading import CLAIMS
 from tests.reference.world import EPOCH, MILLISECOND, SECOND, Call, Process, Script, Ticket, World
 
 # What may be planted, by the shape of the run that it needs. What is named twice is planted more often.
@@ -319,18 +320,11 @@ def _claims(chance: random.Random, *, crowd: bool) -> tuple[dict[str, Any], ...]
     strict = chance.random() < 0.3
     claims: list[dict[str, Any]] = [
         {"claim": chance.choice(("no-loss", "at-least-once"))},
-        {"claim": "all-accepted"},
-        {"claim": "no-phantom"},
-        {"claim": "exactly-once-delivery"},
-        {"claim": "at-least-once-effect"},
-        {"claim": "exactly-once-effect"},
-        {"claim": "ordered-per-group", **({"strict": True} if strict else {})},
-        {"claim": "ordered-per-partition", **({"strict": True} if strict else {})},
-        {"claim": "ordered-effects"},
-        {"claim": "fanout-complete"},
-        {"claim": "replay-complete"},
-        {"claim": "filter-correct"},
-        {"claim": "dead-letter", **({"strict": True} if strict else {})},
+        *(
+            {"claim": name, **({"strict": True} if strict and "strict" in bounds else {})}
+            for name, bounds in CLAIMS.items()
+            if name not in ("no-loss", "at-least-once") and bounds <= {"strict"}
+        ),
     ]
     claims += [_lag(chance, during, crowd=crowd) for during in ("calm", "faults", "all") if chance.random() < 0.6]
     claims.append({"claim": "recovery", "within_s": chance.choice((0.5, 3, 10))})

@@ -35,7 +35,8 @@ def start(
 ) -> Gameday:
     path = tmp_path / "scenario.yaml"
     path.write_text(POISON.format(transport=transport, redrive=str(redrive).lower(), poison=poison))
-    return gameday(str(path), "--seed", "7", *arguments)
+    batch = min(4, TRANSPORTS[transport].batch_max)
+    return gameday(str(path), "--seed", "7", "--set", f"load.batch={batch}", *arguments)
 
 
 def judged(run: Gameday) -> Any:

@@ -90,6 +90,14 @@ IN_PROGRESS = GOOD.replace(
 )
 
 
+def test_the_default_of_a_batch_is_no_more_than_a_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TRANSPORTS["sqs-fifo"], "batch_max", 1)
+    load = "load={rate: 20/s, duration: 40s}"
+    assert read(GOOD, load).load.rate == 20
+    (told,) = complaints(GOOD, load, "load.batch=2")
+    assert "load.batch: 2 is more than the 1 messages that one send call of sqs-fifo takes" in told
+
+
 @pytest.mark.parametrize("text", [GOOD, RESHARDED, IN_PROGRESS])
 def test_what_is_resolved_is_a_scenario_again(text: str) -> None:
     first = read(text)

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gameday.history.manifest import ALIASES, BOUNDS
+from gameday.verify.registry import CHECKS
+from tests.reference.anomalies import ANOMALIES
+from tests.reference.judge import CLAIMS
+from tests.reference.reading import CLAIMS as READ
 from tests.verify.agreement import differing
 
 HISTORIES = range(60)
@@ -24,6 +29,16 @@ ONCE_DIFFERENT = (
     410887,
     423747,
 )
+
+
+def test_the_reference_knows_every_anomaly_and_every_claim() -> None:
+    """What it does not know would never be compared."""
+    assert ANOMALIES.keys() == CHECKS.keys()
+    assert CLAIMS.keys() == BOUNDS.keys() | ALIASES.keys()
+    assert {name: set(bounds) for name, bounds in READ.items() if name not in ALIASES} == {
+        name: set(bounds) for name, bounds in BOUNDS.items()
+    }
+    assert READ.keys() == CLAIMS.keys()
 
 
 def test_both_judges_say_the_same(tmp_path: Path) -> None:

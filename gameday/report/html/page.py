@@ -22,6 +22,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from gameday.chaos.registry import FAULTS
+from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.errors import HistoryError
 from gameday.report import text
 from gameday.report.html import figures, picture
@@ -31,7 +32,6 @@ from gameday.report.html.svg import tag
 from gameday.report.html.words import amount, moment, one_in, seconds
 from gameday.targets.products import cannot_show
 from gameday.verify.bounds import Recovery
-from gameday.verify.claim_texts import CLAIM_TEXTS
 from gameday.verify.judge import Verdict
 from gameday.verify.load import Loaded
 from gameday.verify.registry import CHECKS

@@ -15,7 +15,7 @@ _SAMPLES = 50
 
 @with_transport
 def a_call_takes_the_batch(draft: Draft) -> Iterator[Complaint]:
-    batch, most = draft.body.load.batch, draft.transport.batch_max
+    batch, most = _batch(draft), draft.transport.batch_max
     if batch > most:
         yield (
             ("load", "batch"),
@@ -27,8 +27,8 @@ def a_call_takes_the_batch(draft: Draft) -> Iterator[Complaint]:
 def no_message_is_too_large(draft: Draft) -> Iterator[Complaint]:
     """What a service would refuse each time, and what it would accept and could put into no queue."""
     body, transport = draft.body, draft.transport
-    load, topology = body.load, topology_of(body, settle_s=0)
-    if load.batch > transport.batch_max:
+    load, topology, batch = body.load, topology_of(body, settle_s=0), _batch(draft)
+    if batch > transport.batch_max:
         # Of so many nobody knows the size that a call may have.
         return
     limits = transport.limits(topology)
@@ -41,10 +41,10 @@ def no_message_is_too_large(draft: Draft) -> Iterator[Complaint]:
             ("load", "payload"),
             f"a message would have {what}, and {body.transport} takes {limits.message}; lower load.payload{raised}",
         )
-    elif load.batch * size.sent > limits.call:
+    elif batch * size.sent > limits.call:
         yield (
             ("load", "payload"),
-            f"{load.batch} messages of {what} exceed the {limits.call} bytes that one send call of {body.transport} "
+            f"{batch} messages of {what} exceed the {limits.call} bytes that one send call of {body.transport} "
             f"takes; lower load.batch or load.payload{raised}",
         )
     elif size.arrives > QUEUE_BYTES_MAX:
@@ -53,6 +53,12 @@ def no_message_is_too_large(draft: Draft) -> Iterator[Complaint]:
             f"{body.transport} would take a message of {what}, but what it makes of it may have {size.arrives}, and a "
             f"queue takes {QUEUE_BYTES_MAX}, so that it would be lost; lower load.payload",
         )
+
+
+def _batch(draft: Draft) -> int:
+    """As it is written; the default is no more than a call takes, as the load has it (gameday/loadgen/config.py)."""
+    load = draft.body.load
+    return load.batch if "batch" in load.model_fields_set else min(load.batch, draft.transport.batch_max)
 
 
 def _longest(body: Body, payload_bytes: int) -> Outgoing:

@@ -1,18 +1,25 @@
-"""What each claim says, in plain words: the one place from which the catalogue and the reports take it.
+"""The claims by name: which bounds each has, and what it says in plain words.
 
-`summary` is one line. The other three answer what a reader of a verdict asks: what does it mean, when is it unknown,
-and what do I do. They are Markdown, written for somebody who has not read the record format; the definitions to the
-letter are in docs/history.md.
+This is the list of claims. The manifest takes names and bounds from it, the catalogue and the reports its words. How a
+claim is judged stands in gameday/verify/claims.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimText:
+    """`bounds`: what an entry may say besides the claim's name, and of which type; seconds are float.
+
+    `summary` is one line. The other three answer what a reader of a verdict asks: what does it mean, when is it
+    unknown, and what do I do. They are Markdown, written for somebody who has not read the record format; the
+    definitions to the letter are in docs/history.md.
+    """
+
+    bounds: Mapping[str, type] = field(default_factory=dict)
     summary: str
     means: str
     unknown: str
@@ -26,6 +33,24 @@ _EMPTY_IT = (
 )
 
 CLAIM_TEXTS: Mapping[str, ClaimText] = {
+    "all-accepted": ClaimText(
+        summary="Every message of the load was accepted by the service.",
+        means=(
+            "No message was given up. A message is given up (`given-up`) when each of its attempts was answered with a "
+            "failure: it never got in. The other claims speak of accepted messages only. A producer that loses "
+            "messages before the service has them breaks this claim and no other."
+        ),
+        unknown=(
+            "An attempt had no sure answer (a lost reply, a timeout) and the message was never received; or fewer "
+            "messages were attempted than the load had scheduled; or the load never came to its end."
+        ),
+        action=(
+            "Violated: let the producer try longer (`load.give_up`), send less, or find out what refuses the messages "
+            "(the `error` in the examples). Where a scenario means to lose sends, leave this claim out. Unknown "
+            "because too few were attempted: the load could not keep its rate; use more `load.processes` or a lower "
+            "rate."
+        ),
+    ),
     "no-loss": ClaimText(
         summary="Every message that the service accepted reached a consumer or the dead-letter queue.",
         means=(
@@ -44,24 +69,6 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
             "subscription, rule or filter that is missing or too narrow, for a retention period that is too short, and "
             f"for somebody else who reads from the queue. {_EMPTY_IT} Unknown behind an SNS FIFO topic with a filter: "
             "an emulator can be held to more than AWS promises, with `promises: at-least-once` on the subscription."
-        ),
-    ),
-    "all-accepted": ClaimText(
-        summary="Every message of the load was accepted by the service.",
-        means=(
-            "No message was given up. A message is given up (`given-up`) when each of its attempts was answered with a "
-            "failure: it never got in. The other claims speak of accepted messages only. A producer that loses "
-            "messages before the service has them breaks this claim and no other."
-        ),
-        unknown=(
-            "An attempt had no sure answer (a lost reply, a timeout) and the message was never received; or fewer "
-            "messages were attempted than the load had scheduled; or the load never came to its end."
-        ),
-        action=(
-            "Violated: let the producer try longer (`load.give_up`), send less, or find out what refuses the messages "
-            "(the `error` in the examples). Where a scenario means to lose sends, leave this claim out. Unknown "
-            "because too few were attempted: the load could not keep its rate; use more `load.processes` or a lower "
-            "rate."
         ),
     ),
     "no-phantom": ClaimText(
@@ -126,6 +133,7 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
     ),
     "ordered-per-group": ClaimText(
+        bounds={"strict": bool},
         summary="Messages of a group were received in the order in which they were sent.",
         means=(
             "It covers queues that promise an order by group (FIFO). The order is the one of the service's sequence "
@@ -145,6 +153,7 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
     ),
     "ordered-per-partition": ClaimText(
+        bounds={"strict": bool},
         summary="Records of a partition key were received in the order in which they were sent.",
         means=(
             "The same as `ordered-per-group`, for streams: the order holds within a partition (a shard), and what "
@@ -210,6 +219,7 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
     ),
     "dead-letter": ClaimText(
+        bounds={"strict": bool},
         summary="Poison messages ended in the dead-letter queue, and healthy ones that a handler failed did not.",
         means=(
             "Each message that no handler can do (`load.poison`) is among the dead letters, no message was received "
@@ -227,6 +237,7 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
     ),
     "lag": ClaimText(
+        bounds={"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float, "during": str},
         summary="Messages were received soon enough after the moment at which the load wanted them sent.",
         means=(
             "The lag of a message is the time from `due`, the moment in the schedule, to its first receive. A producer "
@@ -252,6 +263,7 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
     ),
     "recovery": ClaimText(
+        bounds={"within_s": float},
         summary="After each fault, messages were on time again soon enough.",
         means=(
             "After a fault has stopped, a quiet time must begin at most `within` later. In a quiet time no message is "

@@ -17,33 +17,23 @@ from grafana_foundation_sdk.cog import plugins
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from gameday.consumers import meters as consumer
 from gameday.dashboards import __main__ as generator
 from gameday.dashboards import files
 from gameday.dashboards.aws import CLOUDWATCH_UID
 from gameday.dashboards.panels import ANNOTATION_TEXTS, PALETTE, PROMETHEUS_UID
 from gameday.dashboards.push import DATASOURCE_UID, FOLDER_UID
+from gameday.loadgen import meters as load
+from gameday.transports.carriers import calls
+from gameday.watch.metrics import METRICS
 from tests.dashboards.queries import metrics, panels, queries
 
 DASHBOARDS = {document["title"]: document for document in files.dashboards()}
 each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 # What the observer and the processes of a run serve.
 SERVED = {
-    *("gameday_run_info", "gameday_run_phase", "gameday_claim_info", "gameday_claim_bound_seconds"),
-    *("gameday_messages_scheduled_total", "gameday_messages_intended_total", "gameday_messages_acked_total"),
-    *("gameday_send_attempts_total", "gameday_messages_sent_total", "gameday_send_lag_seconds"),
-    *("gameday_messages_received_total", "gameday_end_to_end_latency_seconds", "gameday_backlog_messages"),
-    *("gameday_queue_messages", "gameday_oldest_message_age_seconds", "gameday_iterator_age_seconds"),
-    *("gameday_dead_letters_total", "gameday_effects_total", "gameday_settles_total", "gameday_errors_total"),
-    *("gameday_redeliveries_total", "gameday_duplicates_total", "gameday_order_violations_total"),
-    *("gameday_over_received_total", "gameday_misrouted_total", "gameday_consumers_running"),
-    *("gameday_consumer_restarts_total", "gameday_messages_in_flight", "gameday_fault_active"),
-    *("gameday_fault_strikes_total", "gameday_approximate_age_of_oldest_message_seconds"),
-    *("gameday_approximate_number_of_messages_visible", "gameday_approximate_number_of_messages_not_visible"),
-    *("gameday_approximate_number_of_messages_delayed", "gameday_iterator_age_milliseconds"),
-    *("gameday_consumer_poll_seconds", "gameday_consumer_processing_seconds", "gameday_consumer_batch_size"),
-    *("gameday_consumer_settle_failures_total", "gameday_consumer_heartbeats_total"),
-    *("gameday_load_schedule_lag_seconds", "gameday_load_attempts_total"),
-    *("gameday_aws_call_seconds", "gameday_aws_call_errors_total"),
+    family.full_name
+    for family in (*(shown.family for shown in METRICS), *consumer.FAMILIES, *load.FAMILIES, *calls.FAMILIES)
 }
 
 

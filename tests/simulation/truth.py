@@ -618,7 +618,11 @@ def failures_of_the_parts(truth: Truth) -> Iterator[str]:
     }.items():
         if pairs:
             yield f"parts: {name}: {_brief(pairs)}"
-    if truth.effects_inverted and not truth.dead and all(s.ordered_by for s in truth.subscriptions.values()):
+    if (
+        truth.effects_inverted
+        and not (truth.dead or truth.redriven)
+        and all(s.ordered_by for s in truth.subscriptions.values())
+    ):
         yield "parts: effects of a group in the wrong order"
 
 

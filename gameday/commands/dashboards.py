@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gameday.dashboards.grafana import Address
 
 dashboards = typer.Typer(
-    help="Grafana dashboards and alert rules.",
+    help="Grafana dashboards and alert rules.\n\nExample: gameday dashboards push --grafana http://127.0.0.1:3000",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -64,7 +64,7 @@ def test_a_run_holds_and_leaves_nothing_behind_and_nobody_minds_that_the_observe
 
     records = [json.loads(line) for path in run.run.glob("history/*.jsonl") for line in path.read_bytes().splitlines()]
     marks = run.marks()
-    names = [mark["name"] for mark in marks if mark["name"] not in ("writer", "depth")]
+    names = [mark["name"] for mark in marks if mark["name"] not in ("writer", "depth", "note")]
     assert [n for n in names if not n.startswith("consumer-")] == [
         "load-started",
         "load-stopped",

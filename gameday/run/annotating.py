@@ -5,18 +5,16 @@ It promises that nothing here can fail or hold up a run: every trouble is one no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from gameday.dashboards.annotator import Writer
 from gameday.dashboards.grafana import TOKEN_VARIABLE, Address, Grafana, GrafanaError
 from gameday.dashboards.regions import verdict_region
 from gameday.history.errors import ProcessError
-from gameday.processes.child import Report
-
-if TYPE_CHECKING:
-    from gameday.run.state import Run
+from gameday.processes.child import Child, Report
 
 
 @dataclass(kw_only=True)
@@ -27,15 +25,17 @@ class Annotating:
     token: str = field(repr=False)
     away: bool = False
 
-    async def start(self, run: Run) -> None:
-        """Nobody waits until it is ready."""
-        arguments = ("--run", run.context.directory, "--grafana", str(self.address))
+    async def start(
+        self, directory: Path, *, program: Callable[..., Awaitable[Child]], note: Callable[[str], None]
+    ) -> None:
+        """Nobody waits until it is ready. `directory`: the run's; `program` starts what ends with the run."""
+        arguments = ("--run", directory, "--grafana", str(self.address))
         try:
-            child = await run.start(
+            child = await program(
                 "annotations", "-m", "gameday.dashboards.annotator", *arguments, env={TOKEN_VARIABLE: self.token}
             )
         except ProcessError as error:
-            self._tell(run.view.note, str(error))
+            self._tell(note, str(error))
             return
 
         def hear(report: Report) -> None:
@@ -43,7 +43,7 @@ class Annotating:
                 self.away = False
             if report.get("report") == "trouble":
                 later = "" if report.get("final") else ", if it cannot be reached later"
-                self._tell(run.view.note, f"{report.get('why')}. The run goes on without its regions there{later}.")
+                self._tell(note, f"{report.get('why')}. The run goes on without its regions there{later}.")
 
         child.on_report = hear
 

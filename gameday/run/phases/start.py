@@ -32,7 +32,9 @@ async def start(run: Run) -> None:
         starting.create_task(_start_fleets(run))
         starting.create_task(_start_load(run))
         if run.request.annotating is not None:
-            starting.create_task(run.request.annotating.start(run))
+            starting.create_task(
+                run.request.annotating.start(run.context.directory, program=run.start, note=run.view.note)
+            )
 
 
 async def _start_observer(run: Run) -> None:

@@ -17,7 +17,10 @@ class Resharder:
     def __init__(self, stream: StreamSource, carrier: BotoCarrier) -> None:
         self._stream = stream
         self._carrier = carrier
+        # One change at a time: a second one must see the shards that the first has left.
+        self._changing = asyncio.Lock()
 
     async def reshard(self, action: ReshardAction) -> Resharding:
         """Errors: CallFailed."""
-        return await asyncio.to_thread(run_plan, self._stream.reshard(action), self._carrier)
+        async with self._changing:
+            return await asyncio.to_thread(run_plan, self._stream.reshard(action), self._carrier)

@@ -235,7 +235,7 @@ def test_a_reshard_that_the_service_refuses_says_so(tmp_path: Path) -> None:
     async def strike() -> None:
         async with broker(tmp_path) as (process, endpoint):
             arena = Arena(tmp_path / "run", endpoint)
-            merges = [{"fault": "reshard", "at": at, "action": "merge"} for at in (0.0, 0.5)]
+            merges = [{"fault": "reshard", "at": at, "action": "merge"} for at in (0.0, 0.001)]
             first, second = await arena.strike(process, *merges, start_ns=arena.clock.now_ns())
             assert (first.fired, first.error) == (1, None)
             assert second.fired == 0

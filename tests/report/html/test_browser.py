@@ -5,29 +5,18 @@ Skipped where there is no Chromium (Debian: apt-get install chromium), a failure
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.chromium import chromium, serious
 from tests.commanded import COMMAND
 
 pytestmark = pytest.mark.live
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 RUN_S = 300
 WIDE, PHONE = 1280, 360
 # Producers that overtake themselves, so that each example has a counterpart; and a correct consumer that is killed.
@@ -41,15 +30,8 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("there is no chromium, and this is CI: .ci/run installs it")
-        pytest.skip("there is no chromium here (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +84,6 @@ def opened(browser: Browser, reports: dict[str, Path]) -> Iterator[Open]:
     for page in pages:
         page.context.close()
     assert complaints == []
-
-
-def serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{each['id']}: {node['html']}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("width", [WIDE, PHONE])

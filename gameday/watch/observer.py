@@ -38,11 +38,9 @@ from gameday.processes.control import continue_when_orphaned, report, when_input
 from gameday.processes.exposition import LOOPBACK, Page, Server
 from gameday.watch.live import Live
 from gameday.watch.metrics import collect
-from gameday.watch.page import HEADERS, HTML, Board, Request, Told, orders
+from gameday.watch.page import HEADERS, HTML, TOKEN, TOLD, Board, Request, Told, orders
 from gameday.watch.tail import Tail
 
-TOLD = "observer.json"
-TOKEN = "GAMEDAY_OPERATOR_TOKEN"
 POLL_S = 0.1
 SNAPSHOT_S = 0.5
 

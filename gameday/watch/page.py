@@ -19,6 +19,9 @@ import orjson
 
 from gameday.history.clock import NS_PER_S
 
+# In the run directory, what the observer is told of the run; in its environment, the token of its operator.
+TOLD = "observer.json"
+TOKEN = "GAMEDAY_OPERATOR_TOKEN"
 SAMPLES_MAX = 1_200
 _POINTS_MAX = 400
 _BANDS_MAX = 200
@@ -55,9 +58,7 @@ class Told:
         return cls(**orjson.loads(text)) if text else cls()
 
     def __str__(self) -> str:
-        return orjson.dumps(
-            {"against": self.against, "bounds": self.bounds, "faults": self.faults, "operator": self.operator}
-        ).decode()
+        return orjson.dumps(self).decode()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -141,10 +142,7 @@ class Board:
                     for key, names in self._told.against.items()
                 ],
                 "samples": samples,
-                "bands": [
-                    {"fault": b.fault, "instance": b.instance, "start_s": b.start_s, "stop_s": b.stop_s}
-                    for b in self._bands.values()
-                ],
+                "bands": list(self._bands.values()),
                 "faults": [{**entry, "at_work": self._at_work.get(entry["fault"], [])} for entry in self._told.faults],
                 "notes": [{"at_s": self._seconds(note["at"]), "text": note["text"]} for note in notes],
                 "operator": self._told.operator,

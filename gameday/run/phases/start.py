@@ -15,8 +15,7 @@ from gameday.processes.child import Report, ending
 from gameday.processes.exposition import url
 from gameday.run.state import HASTE_S, START_S, Run
 from gameday.verify.claims import anomalies_against
-from gameday.watch import observer as observed
-from gameday.watch.page import Told
+from gameday.watch.page import TOKEN, TOLD, Told
 
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen" / "locustfile.py"
 # What AWS's SDKs read, by a path that may begin at the current directory.
@@ -39,13 +38,13 @@ async def start(run: Run) -> None:
 
 async def _start_observer(run: Run) -> None:
     """Nothing depends on it: an observer that does not start or dies is a note and changes no verdict."""
-    (run.context.directory / observed.TOLD).write_text(str(_told(run)), encoding="utf-8")
+    (run.context.directory / TOLD).write_text(str(_told(run)), encoding="utf-8")
     token = secrets.token_urlsafe() if run.request.operator else None
     observer = await run.start(
         "observer",
         *("-m", "gameday.watch.observer", "--run", run.context.directory),
         *("--host", run.context.metrics_host, "--port", run.metrics_port),
-        env=None if token is None else {observed.TOKEN: token},
+        env=None if token is None else {TOKEN: token},
     )
 
     def hear(report: Report) -> None:

@@ -5,14 +5,13 @@ Skipped where there is no Chromium (Debian: apt-get install chromium), a failure
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.needed import installed
 
 FLAGS = [
     "--no-sandbox",
@@ -27,11 +26,7 @@ FLAGS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("there is no chromium, and this is CI: .ci/run installs it")
-        pytest.skip("there is no chromium here (Debian: apt-get install chromium)")
+    program = installed("chromium", package="chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser

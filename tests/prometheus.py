@@ -7,8 +7,6 @@ Whoever has none skips such a test; where `CI` is set it fails.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import socket
 import subprocess
 import urllib.parse
@@ -16,9 +14,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.commanded import wait_until
+from tests.needed import installed
 
 # Often, so that a short run has many scrapes, and with as much patience as that leaves.
 CONFIGURATION = """\
@@ -30,21 +27,11 @@ scrape_configs:
 """
 
 
-def installed() -> str:
-    program = shutil.which("prometheus")
-    if program is None:
-        missing = "Prometheus is not installed; Debian and Ubuntu have it: apt-get install prometheus"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return program
-
-
 class Prometheus:
     """Scrapes what service discovery lists. `configuration` may say more."""
 
     def __init__(self, directory: Path, discovery: str, *, configuration: str = CONFIGURATION) -> None:
-        program = installed()
+        program = installed("prometheus", package="prometheus")
         config = directory / "prometheus.yml"
         config.write_text(configuration.format(discovery=discovery))
         with socket.socket() as free:

@@ -21,6 +21,7 @@ import pytest
 from gameday.transports.base import Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
+from tests.needed import lacking
 
 _READY_S = 60.0
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -91,10 +92,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @contextmanager
 def _served(product: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
     if not (_ROOT / f".{product}/.ready").exists():
-        missing = f"{product} is not installed; get it with: make {product}"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        lacking(f"{product} is not installed; get it with: make {product}")
     log = tmp_path_factory.mktemp(product) / "log"
     with _process([sys.executable, "scripts/serve.py", product, "--port", "0"], log=log, cwd=_ROOT) as process:
         assert process.stdout is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from gameday.loadgen import meters as load
 from gameday.transports.carriers import calls
 from gameday.watch.metrics import METRICS
 from tests.dashboards.queries import metrics, panels, queries
+from tests.needed import installed
 
 DASHBOARDS = {document["title"]: document for document in files.dashboards()}
 each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
@@ -39,13 +39,7 @@ SERVED = {
 
 @pytest.fixture
 def promtool() -> str:
-    program = shutil.which("promtool")
-    if program is None:
-        missing = "promtool is not installed; Debian and Ubuntu have it: apt-get install prometheus"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return program
+    return installed("promtool", package="prometheus")
 
 
 def test_what_is_generated_is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from gameday.transports.carriers.calls import Calls
 from gameday.watch.live import Live
 from gameday.watch.metrics import collect
 from tests.commanded import Gameday, wait_until
-from tests.prometheus import Prometheus, installed
+from tests.needed import installed
+from tests.prometheus import Prometheus
 from tests.watch.story import manifest
 from tests.watch.test_metrics import Seen
 
@@ -38,7 +39,7 @@ LOADS = {"load-0", "load-1"}
 
 @pytest.fixture
 def run(gameday: Callable[..., Gameday], tmp_path: Path) -> Gameday:
-    installed()
+    installed("prometheus", package="prometheus")
     path = tmp_path / "scraped.yaml"
     path.write_text(SCENARIO)
     return gameday(str(path), "--target", "memory")
@@ -104,7 +105,7 @@ def test_every_process_is_found_and_those_that_end_are_gone(run: Gameday, promet
 
 
 def test_promtool_finds_nothing_to_say_against_names_and_help() -> None:
-    installed()
+    installed("prometheus", package="prometheus")
     meters = (Counted(), LoadMeters(), Calls())
     metrics = [*collect(Seen(Live(manifest()))), *(metric for each in meters for metric in each.collect())]
     text = generate_latest(SimpleNamespace(collect=lambda: metrics))  # type: ignore[arg-type]  # all that it uses

@@ -14,15 +14,17 @@ run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 	@$(VENV)/bin/gameday run
 
 # More of them than cores: where a test waits for a live run, another works.
+PYTEST := $(VENV)/bin/python -m pytest -n 4 --dist worksteal
+
 test: $(VENV)/.dev ## Run the tests
-	@$(VENV)/bin/python -m pytest -n 4 --dist worksteal
+	@$(PYTEST) -m "not series"
 
 # Seeds of the long series, FROM:TO.
 AGREEMENT ?= 1000:11000
 SIMULATION ?= 1000:21000
 
-series: $(VENV)/.dev ## Run the long series: random histories, simulated runs, and whole what `make test` cuts
-	@GAMEDAY_WHOLE_SERIES=1 $(VENV)/bin/python -m pytest -n 2 $(shell grep -rl 'import series' tests --include='test_*.py')
+series: $(VENV)/.dev ## Run the tests that `make test` leaves out, random histories, and simulated runs
+	@$(PYTEST) -m series
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
 

@@ -1,24 +1,25 @@
-"""Long series of cases and long searches, cut for `make test`; `make series` plays each series whole.
+"""What `make test` leaves out: searches that are long, and cases that are more of the same. `make series` runs them.
 
-It promises that a cut costs no power where it counts: what a slice leaves out runs in `make series`, of which `.ci/run`
-runs everything that is cut here; and a search that begins with what is known goes on through all the rest.
+It promises that nothing is given up: what is left out is marked, `make series` selects the mark, and CI runs both.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pytest
 
 T = TypeVar("T")
-_WHOLE = "GAMEDAY_WHOLE_SERIES"
+
+# Of a test that repeats what a shorter one shows, on more of the same.
+in_series = pytest.mark.series
 
 
-def series(part: Sequence[T], *, whole: Sequence[T]) -> Sequence[T]:
-    """`part` of a series, or under `make series` the whole of it."""
-    assert set(part) < set(whole), "a slice is a part of what it is cut from"
-    return whole if os.environ.get(_WHOLE) else part
+def series(*cases: Any) -> list[Any]:
+    """Cases of a `parametrize` that show once more what others show; a tuple is a case of several arguments."""
+    return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=in_series) for case in cases]
 
 
 def sooner(known: Iterable[T], every: Iterable[T]) -> Iterator[T]:

@@ -17,6 +17,7 @@ from gameday.targets.endpoints import endpoint_of
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from tests.commanded import COMMAND, DEADLINE_S
+from tests.series import in_series
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "conformance.md").read_text("utf-8")
 SKIPPED = {("sqs-fifo", "dedup-after-window"): "unknown", ("kinesis", "iterator-expires"): "unknown"}
@@ -78,6 +79,7 @@ def not_holding(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str],
     return {(c["service"], c["probe"]): c["result"] for c in cells if c["result"] != "holds"}
 
 
+@in_series
 @pytest.mark.live
 def test_the_broker_in_memory_keeps_everything_over_the_wire_too(memory: str) -> None:
     done = conformance("--endpoint-url", memory, "--dedup-window-s", "5", "--format", "json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,7 +14,7 @@ from gameday.conformance.run import ask
 from gameday.emulator.defects import DEFECTS
 from gameday.transports.base import Answer, Call, CallFailed
 from tests.conformance.in_memory import conditions
-from tests.series import series
+from tests.series import in_series
 
 # What each probe must find, by service and probe.
 CAUGHT: dict[tuple[str, str], str] = {
@@ -315,7 +315,7 @@ def _troubled(at: Conditions, nth: int, failure: CallFailed) -> Conditions:
     return replace(at, carry=carry)
 
 
-EVERY_NTH = series((2, 3, 4, 5, 7, 11, 16, 23), whole=range(2, 30))
+EVERY_NTH = (2, 3, 4, 5, 7, 11, 16, 23)
 THROTTLED = CallFailed("ThrottlingException", "Rate exceeded", definite=True)
 UNAVAILABLE = CallFailed("ServiceUnavailable", "try again", definite=False)
 TIMED_OUT = CallFailed("ReadTimeoutError", "no answer in time", definite=False)
@@ -326,19 +326,32 @@ every_trouble = pytest.mark.parametrize(
 
 @every_trouble
 @every_probe
-def test_it_blames_nobody_for_trouble_on_the_way(service: str, name: str, failure: CallFailed) -> None:
+def test_it_blames_nobody_for_trouble_on_the_way(
+    service: str, name: str, failure: CallFailed, every: Sequence[int] = EVERY_NTH
+) -> None:
     planted = RIGHT_BESIDE.get((service, name))
-    for nth in EVERY_NTH:
+    for nth in every:
         found, detail = result(service, name, _troubled(conditions(planted), nth, failure))
         assert found in ("holds", "unknown"), f"every {nth}th call failed: {detail}"
 
 
 @every_trouble
 @every_probe
-def test_trouble_on_the_way_excuses_nobody(service: str, name: str, failure: CallFailed) -> None:
-    for nth in EVERY_NTH:
+def test_trouble_on_the_way_excuses_nobody(
+    service: str, name: str, failure: CallFailed, every: Sequence[int] = EVERY_NTH
+) -> None:
+    for nth in every:
         found, detail = result(service, name, _troubled(conditions(CAUGHT[service, name]), nth, failure))
         assert found in ("violated", "unknown"), f"every {nth}th call failed: {detail}"
+
+
+@in_series
+@every_trouble
+def test_whichever_call_it_is_that_meets_with_trouble(failure: CallFailed) -> None:
+    others = [nth for nth in range(2, 30) if nth not in EVERY_NTH]
+    for service, name in CAUGHT:
+        test_it_blames_nobody_for_trouble_on_the_way(service, name, failure, others)
+        test_trouble_on_the_way_excuses_nobody(service, name, failure, others)
 
 
 # What they judge is the answer to a send, and not what is received.

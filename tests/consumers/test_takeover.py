@@ -35,6 +35,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests.consumers.scripted import DEADLINE_S, body, read_history
 from tests.consumers.streaming import World, checkpoints, virtually
+from tests.series import series
 from tests.transports.asked import served
 
 LEASE_S = 1.0
@@ -204,7 +205,7 @@ def broker() -> Iterator[Endpoint]:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize(("store", "end"), [("sqlite", signal.SIGKILL), ("dynamodb", signal.SIGSTOP)])
+@pytest.mark.parametrize(("store", "end"), [("dynamodb", signal.SIGSTOP), *series(("sqlite", signal.SIGKILL))])
 def test_a_holder_that_falls_silent_is_followed_and_fenced(
     store: str, end: signal.Signals, broker: Endpoint, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from gameday.scenario import reading as scenario
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
+from tests.series import series
 from tests.test_floors import FLOORS
 
 pytestmark = pytest.mark.live
@@ -76,7 +77,7 @@ POINTED = {"LOCUST_USERS": "77", "LOCUST_RUN_TIME": "1"}
 
 
 @pytest.mark.parametrize(
-    ("target", "pythonpath"), [(MEMORY, True), ([], False)], ids=["memory, on PYTHONPATH too", "embedded"]
+    ("target", "pythonpath"), [(MEMORY, True), *series(([], False))], ids=["memory, on PYTHONPATH too", "embedded"]
 )
 def test_no_module_of_the_current_directory_stands_in_for_ours(
     project: Path, target: list[str], pythonpath: bool
@@ -94,7 +95,7 @@ def test_a_namespace_of_directories_does_not_either(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("where", ["cwd", "PYTHONPATH"])
+@pytest.mark.parametrize("where", ["cwd", *series("PYTHONPATH")])
 def test_a_rehearsal_finds_ours(project: Path, tmp_path: Path, where: str) -> None:
     # `python -m` has found the package that it is told to run before anybody could see to it.
     shutil.rmtree(project / "gameday")
@@ -113,7 +114,7 @@ def broker() -> Iterator[str]:
         process.terminate()
 
 
-@pytest.mark.parametrize("where", ["cwd", "PYTHONPATH"])
+@pytest.mark.parametrize("where", ["cwd", *series("PYTHONPATH")])
 def test_the_load_alone_finds_ours(project: Path, tmp_path: Path, broker: str, where: str) -> None:
     # Locust itself is found as Python finds it, and its options are the project's: both is between them.
     for name in ("locust", "gevent", *MODULES):

@@ -29,6 +29,7 @@ from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
+from tests.series import in_series, series
 
 pytestmark = pytest.mark.live
 
@@ -183,7 +184,7 @@ async def until_something_was_sent(run: Path) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("transport", ["sqs-fifo", "sqs"])
+@pytest.mark.parametrize("transport", ["sqs-fifo", *series("sqs")])
 def test_what_is_recorded_is_what_the_queue_holds(tmp_path: Path, ministack: Endpoint, transport: str) -> None:
     config = prepare(tmp_path, ministack, transport=transport)
     done, _, code = asyncio.run(conducted(tmp_path, config))
@@ -228,7 +229,7 @@ def test_two_processes_share_the_lanes_and_the_master_sums_up(tmp_path: Path, me
     assert not set.intersection(*({line["producer"] for line in lines if "seq" in line} for lines in found.values()))
 
 
-@pytest.mark.parametrize("how", ["stop", "end of input", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("how", ["stop", "SIGTERM", *series("end of input", "SIGINT")])
 def test_ended_early_it_closes_its_history(tmp_path: Path, memory: Endpoint, how: str) -> None:
     config = prepare(tmp_path, memory, transport="sqs-fifo", duration_s=60.0)
 
@@ -316,14 +317,16 @@ def beside(
 @pytest.mark.parametrize(
     ("arguments", "others"),
     [
-        (["-u", "6"], {}),
         (["-u", "2"], {}),
         (["-u", "6", "--processes", "2"], {}),
-        (["-u", "6"], {"weight": 3}),
-        (["-u", "6"], {"fixed_count": 5}),
-        (["-u", "6", "GamedayUser", "WebUser"], {}),
+        *series(
+            (["-u", "6"], {}),
+            (["-u", "6"], {"weight": 3}),
+            (["-u", "6"], {"fixed_count": 5}),
+            (["-u", "6", "GamedayUser", "WebUser"], {}),
+        ),
     ],
-    ids=["more", "fewer", "processes", "weight", "fixed", "named"],
+    ids=["fewer", "processes", "more", "weight", "fixed", "named"],
 )
 def test_beside_other_users_the_whole_schedule_is_sent(
     tmp_path: Path, memory: Endpoint, arguments: list[str], others: dict[str, int]
@@ -347,7 +350,9 @@ class Until(LoadTestShape):
 """
 
 
-@pytest.mark.parametrize(("word", "duration_s"), [('"closed"', 0.5), ('"sent"', 600.0)], ids=["after", "before"])
+@pytest.mark.parametrize(
+    ("word", "duration_s"), [('"closed"', 0.5), *series(('"sent"', 600.0))], ids=["after", "before"]
+)
 def test_others_end_when_they_were_told_to_after_the_load_or_before(
     tmp_path: Path, memory: Endpoint, word: str, duration_s: float
 ) -> None:
@@ -364,6 +369,7 @@ def test_others_end_when_they_were_told_to_after_the_load_or_before(
     records(tmp_path)
 
 
+@in_series
 def test_without_a_time_of_theirs_the_others_end_with_the_load(tmp_path: Path, memory: Endpoint) -> None:
     prepare(tmp_path, memory, transport="sqs", rate_per_s=20.0, duration_s=0.5)
     ran, _ = beside(tmp_path, "-u", "4")
@@ -425,7 +431,7 @@ def test_a_pipe_as_input_is_no_conductor_where_a_queue_is_named(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("transport", "processes", "writers"), [("sqs", 1, ["load"]), ("sqs-fifo", 2, ["load-0", "load-1"])]
+    ("transport", "processes", "writers"), [("sqs", 1, ["load"]), *series(("sqs-fifo", 2, ["load-0", "load-1"]))]
 )
 def test_alone_it_starts_by_itself_and_locust_counts_each_call_once_and_no_message_besides(
     tmp_path: Path, memory: Endpoint, transport: str, processes: int, writers: list[str]
@@ -443,6 +449,7 @@ def test_alone_it_starts_by_itself_and_locust_counts_each_call_once_and_no_messa
     assert rows["sqs      SendMessageBatch"] == rows["Aggregated"] == len(calls)
 
 
+@in_series
 def test_its_options_are_not_shown_on_locusts_web_page() -> None:
     # In a process of its own: a locustfile patches the standard library.
     asked = (

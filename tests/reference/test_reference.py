@@ -77,7 +77,7 @@ def blame(run: Path, verdict: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("first", series(range(0, 100, 50), whole=range(0, 300, 50)))
+@pytest.mark.parametrize("first", [0, *series(50, 100, 150, 200, 250)])
 def test_a_legal_run_is_never_blamed(tmp_path: Path, first: int) -> None:
     for seed in range(first, first + 50):
         run = tmp_path / str(seed)

@@ -24,10 +24,10 @@ SCENARIO = """
 name: by-hand
 transport: sqs
 topology: {visibility_timeout: 5s, subscriptions: [{name: orders}]}
-load: {shape: constant, rate: 50/s, duration: 10s, payload: 64B}
+load: {shape: constant, rate: 20/s, duration: 7s, payload: 64B}
 consumers: {processes: 2, concurrency: 2, guard: transaction}
 chaos:
-  - {at: 9s, fault: lose-delete, share: 100%}
+  - {at: 6500ms, fault: lose-delete, share: 100%}
 claims: [no-loss, exactly-once-effect]
 """
 DEADLINE_S = 90.0

@@ -17,6 +17,7 @@ from gameday.targets.endpoints import endpoint_of
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from tests.commanded import Gameday, verify, wait_until
+from tests.series import in_series, series
 
 pytestmark = pytest.mark.live
 
@@ -24,7 +25,7 @@ CALM = """\
 name: calm
 transport: sqs-fifo
 topology: {visibility_timeout: 2s, max_receives: 5}
-load: {rate: 60/s, duration: 3s, groups: 8, users: 2}
+load: {rate: 30/s, duration: 3s, groups: 8, users: 2}
 consumers: {processes: 1, processing_time: 2ms}
 claims: [no-loss, no-phantom, exactly-once-delivery, ordered-per-group, exactly-once-effect, ordered-effects]
 """
@@ -75,13 +76,13 @@ def test_a_run_holds_and_leaves_nothing_behind_and_nobody_minds_that_the_observe
     drained = next(mark for mark in marks if mark["name"] == "drained")
     assert drained["empty"] is True
     assert drained["at"] > max(record["at"] for record in records if record["event"] in ("received", "effect"))
-    assert next(mark for mark in marks if mark["name"] == "load-stopped")["scheduled"] == 240
+    assert next(mark for mark in marks if mark["name"] == "load-stopped")["scheduled"] == 120
     listed = {mark["file"] for mark in marks if mark["name"] == "writer"}
     assert listed | {"conductor.jsonl"} == {path.name for path in run.run.glob("history/*.jsonl")}
     assert "orders-1.2.jsonl" in listed or "orders-2.2.jsonl" in listed
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, *series(signal.SIGTERM)])
 def test_interrupted_in_the_middle(gameday: Start, calm: str, number: signal.Signals) -> None:
     pause = "chaos=[{at: 200ms, fault: pause-consumer, for: 20s, while_holding: false}]"
     run = gameday(calm, *MEMORY, *TWO, "--set", pause, "--set", "load.duration=30s")
@@ -184,6 +185,7 @@ def test_one_seed_makes_one_schedule_and_json_is_all_there_is_on_standard_output
     assert queues(endpoint) == []
 
 
+@in_series
 def test_an_endpoint_of_somebody_elses_is_left_as_it_was_when_interrupted(
     gameday: Start, calm: str, endpoint: str
 ) -> None:

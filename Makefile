@@ -14,7 +14,7 @@ run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 	@$(VENV)/bin/gameday run
 
 # More of them than cores: where a test waits for a live run, another works.
-PYTEST := $(VENV)/bin/python -m pytest -n 4 --dist worksteal
+PYTEST := $(VENV)/bin/python -m pytest -n 6 --dist worksteal
 
 test: $(VENV)/.dev ## Run the tests
 	@$(PYTEST) -m "not series"

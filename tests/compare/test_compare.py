@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from benchmarks.compare import differences, simulated
 from gameday.compare.compare import Comparison, Row, compare, rows
-from gameday.compare.measure import RESOLUTION, Blocks, Delays, Measured
+from gameday.compare.measure import RESOLUTION, Blocks, Delays, Measured, Recorded, read
 from gameday.compare.noise import BLOCKS
 from gameday.history.errors import NotARun, UsageError
 from tests.series import in_series, series
@@ -112,29 +113,52 @@ def history(
     return h
 
 
+@pytest.fixture(scope="module", autouse=True)
+def judged_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Judging them is most of the time, and most of them are compared several times."""
+    place = tmp_path_factory.mktemp("tables")
+
+    @cache
+    def once(run: Path) -> Recorded:
+        scratch = place / str(len(list(place.iterdir())))
+        scratch.mkdir()
+        return read(run, scratch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gameday.compare.compare.read", lambda run, scratch, progress: once(run))
+        yield
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return history(noisy(1)).write(tmp_path_factory.mktemp("first") / "run")
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return history(noisy(2)).write(tmp_path_factory.mktemp("second") / "run")
+
+
 def noisy(seed: int, count: int = 600) -> list[float]:
     dice = random.Random(seed)
     return [0.1 * math.exp(dice.gauss(0, 0.2)) for _ in range(count)]
 
 
-def test_the_same_runs_always_get_the_same_answer(tmp_path: Path) -> None:
-    runs = [history(noisy(seed)).write(tmp_path / str(seed)) for seed in (1, 2)]
-    first, again = compare(runs), compare(runs)
-    assert first == again
-    assert (first.verdict, {row.call for row in first.rows}) == ("no regression", {"same"})
+def test_the_same_runs_always_get_the_same_answer(first: Path, second: Path) -> None:
+    once, again = compare([first, second]), compare([first, second])
+    assert once == again
+    assert (once.verdict, {row.call for row in once.rows}) == ("no regression", {"same"})
 
 
-def test_the_warm_up_is_left_out(tmp_path: Path) -> None:
-    run = history(noisy(1)).write(tmp_path / "run")
+def test_the_warm_up_is_left_out(first: Path, tmp_path: Path) -> None:
     cold = history([delay_s + (1.0 if n < 60 else 0.0) for n, delay_s in enumerate(noisy(2))]).write(tmp_path / "cold")
     # 60 messages are 1.2 s of 12.
-    assert compare([run, cold]).verdict == "no regression"
-    told = {row.metric: row for row in compare([run, cold], warm_up_s=0).rows}
+    assert compare([first, cold]).verdict == "no regression"
+    told = {row.metric: row for row in compare([first, cold], warm_up_s=0).rows}
     assert told["latency p99"].value == pytest.approx(1.1, rel=0.3)
 
 
-def test_several_runs_are_each_compared_with_the_first(tmp_path: Path) -> None:
-    first, second = (history(noisy(seed)).write(tmp_path / str(seed)) for seed in (1, 2))
+def test_several_runs_are_each_compared_with_the_first(first: Path, second: Path, tmp_path: Path) -> None:
     slow = history([2 * delay_s for delay_s in noisy(3)]).write(tmp_path / "slow")
     comparison = compare([first, second, slow])
     assert {(row.run, row.metric) for row in comparison.rows if row.call == "worse"} == {
@@ -143,8 +167,7 @@ def test_several_runs_are_each_compared_with_the_first(tmp_path: Path) -> None:
     assert comparison.verdict == "regressed"
 
 
-def test_what_never_came_makes_no_run_faster(tmp_path: Path) -> None:
-    first = history(noisy(1)).write(tmp_path / "first")
+def test_what_never_came_makes_no_run_faster(first: Path, tmp_path: Path) -> None:
     # A slow tail that is not received at all, and nobody knows why.
     lossy = history(noisy(2), lost=30).write(tmp_path / "lossy")
     comparison = compare([first, lossy])
@@ -155,8 +178,7 @@ def test_what_never_came_makes_no_run_faster(tmp_path: Path) -> None:
     assert comparison.verdict == "regressed"
 
 
-def test_a_claim_that_is_no_longer_settled_is_no_pass(tmp_path: Path) -> None:
-    first = history(noisy(1)).write(tmp_path / "first")
+def test_a_claim_that_is_no_longer_settled_is_no_pass(first: Path, tmp_path: Path) -> None:
     undrained = history(noisy(2), drained=False).write(tmp_path / "undrained")
     assert compare([first, undrained]).verdict == "unknown"
     assert compare([undrained, first]).verdict == "no regression"
@@ -176,8 +198,10 @@ def test_too_few_messages_say_nothing(tmp_path: Path) -> None:
         ({"target": "embedded"}, "target is embedded and was memory"),
     ],
 )
-def test_runs_of_different_things_are_compared_only_when_asked(tmp_path: Path, other: Json, named: str) -> None:
-    runs = [history(noisy(1)).write(tmp_path / "1"), history(noisy(2), **other).write(tmp_path / "2")]
+def test_runs_of_different_things_are_compared_only_when_asked(
+    first: Path, tmp_path: Path, other: Json, named: str
+) -> None:
+    runs = [first, history(noisy(2), **other).write(tmp_path / "2")]
     with pytest.raises(UsageError) as error:
         compare(runs)
     assert named in str(error.value) and "--anyway" in str(error.value)
@@ -186,17 +210,16 @@ def test_runs_of_different_things_are_compared_only_when_asked(tmp_path: Path, o
     assert comparison.differences == [f"{runs[1]}: {named}"]
 
 
-def test_bad_usage_is_told(tmp_path: Path) -> None:
-    run = history(noisy(1)).write(tmp_path / "run")
+def test_bad_usage_is_told(first: Path, tmp_path: Path) -> None:
     silent = History({"orders": queue()}, ["no-loss"], manifest={"scenario": {"name": "made"}, "target": "memory"})
     with pytest.raises(UsageError, match="two runs or more"):
-        compare([run])
+        compare([first])
     with pytest.raises(NotARun):
-        compare([run, tmp_path / "nowhere"])
+        compare([first, tmp_path / "nowhere"])
     with pytest.raises(UsageError, match="no message was sent"):
-        compare([run, silent.write(tmp_path / "silent")])
+        compare([first, silent.write(tmp_path / "silent")])
     with pytest.raises(UsageError, match="nothing is left to compare"):
-        compare([run, run], warm_up_s=60)
+        compare([first, first], warm_up_s=60)
 
 
 @in_series

@@ -19,7 +19,7 @@ from gameday.scenario import reading as scenario
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
-from tests.series import series
+from tests.series import in_series, series
 from tests.test_floors import FLOORS
 
 pytestmark = pytest.mark.live
@@ -76,8 +76,9 @@ def test_the_project_is_one_where_nothing_of_ours_works(project: Path) -> None:
 POINTED = {"LOCUST_USERS": "77", "LOCUST_RUN_TIME": "1"}
 
 
+@in_series
 @pytest.mark.parametrize(
-    ("target", "pythonpath"), [(MEMORY, True), *series(([], False))], ids=["memory, on PYTHONPATH too", "embedded"]
+    ("target", "pythonpath"), [(MEMORY, True), ([], False)], ids=["memory, on PYTHONPATH too", "embedded"]
 )
 def test_no_module_of_the_current_directory_stands_in_for_ours(
     project: Path, target: list[str], pythonpath: bool
@@ -157,7 +158,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(python.with_name("gameday"))]
 
 
-def test_an_installed_package_lists_and_runs_its_scenarios(installed: list[str], project: Path) -> None:
+def test_an_installed_package_lists_and_runs_its_scenarios_and_has_its_dashboards(
+    installed: list[str], project: Path
+) -> None:
     version = start(installed, "--version", cwd=project)
     assert version.stdout == f"gameday {metadata.version('gameday')}\n"
     listed = start(installed, "list", "scenarios", cwd=project)
@@ -165,9 +168,7 @@ def test_an_installed_package_lists_and_runs_its_scenarios(installed: list[str],
     done = start(installed, "run", "quick", *SHORT, *MEMORY, cwd=project)
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert "verdict: holds" in done.stdout
-
-
-def test_an_installed_package_can_push_its_dashboards(installed: list[str], project: Path) -> None:
+    # What `gameday dashboards push` takes there.
     script = "from gameday.dashboards import files; print(len(files.dashboards()), len(files.rules()[1]))"
     done = start([str(Path(installed[0]).with_name("python")), "-P", "-c", script], cwd=project)
     assert done.stdout.split() == ["4", "8"], done.stderr

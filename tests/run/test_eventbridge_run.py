@@ -19,6 +19,7 @@ from gameday.transports.base import Call, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.registry import TRANSPORTS
 from tests.commanded import Gameday
+from tests.series import in_series
 
 pytestmark = pytest.mark.live
 
@@ -62,6 +63,7 @@ def verdict(start: Start, tmp_path: Path, scenario: str, code: int, *arguments: 
     return json.loads((run.run / "verdict.json").read_bytes())
 
 
+@in_series
 def test_a_replay_is_complete_and_hurts_whoever_has_no_guard(gameday: Start, tmp_path: Path) -> None:
     found = verdict(gameday, tmp_path, REPLAY, 1)
     claims = {claim["claim"]: claim for claim in found["claims"]}

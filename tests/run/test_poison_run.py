@@ -11,7 +11,7 @@ import pytest
 
 from gameday.transports.registry import TRANSPORTS
 from tests.commanded import Gameday
-from tests.series import in_series, series
+from tests.series import in_series
 
 pytestmark = pytest.mark.live
 
@@ -26,7 +26,6 @@ claims: [no-loss, no-phantom, dead-letter]
 # They have poison in the runs of tests/run/test_sns_run.py: one run more of each would show nothing more.
 ELSEWHERE = ["sns", "sns-fifo"]
 PIPELINES = [name for name, transport in TRANSPORTS.items() if transport.kind == "queue" and name not in ELSEWHERE]
-HARDEST = "sqs-fifo"
 
 
 Start = Callable[..., Gameday]
@@ -47,7 +46,8 @@ def judged(run: Gameday) -> Any:
     return json.loads((run.run / "verdict.json").read_bytes())
 
 
-@pytest.mark.parametrize("transport", [HARDEST, *series(*(name for name in PIPELINES if name != HARDEST))])
+@in_series
+@pytest.mark.parametrize("transport", PIPELINES)
 def test_what_no_handler_can_do_ends_among_the_dead_letters(transport: str, gameday: Start, tmp_path: Path) -> None:
     verdict = judged(start(gameday, tmp_path, transport=transport))
     (dead_letter,) = [claim for claim in verdict["claims"] if claim["claim"] == "dead-letter"]
@@ -55,6 +55,7 @@ def test_what_no_handler_can_do_ends_among_the_dead_letters(transport: str, game
     assert verdict["anomalies"]["redelivery"]["count"] >= dead_letter["checked"]
 
 
+@in_series
 def test_dead_letters_that_are_moved_back_are_tried_again(gameday: Start, tmp_path: Path) -> None:
     run = start(gameday, tmp_path, "--target", "memory", transport="sqs", redrive=True)
     assert judged(run)["anomalies"]["lost-on-redrive"]["count"] == 0

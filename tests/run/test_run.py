@@ -118,6 +118,7 @@ def test_interrupted_before_there_is_anything(gameday: Start, calm: str) -> None
     run.assert_nothing_left()
 
 
+@in_series
 def test_a_second_interrupt_kills(gameday: Start, calm: str) -> None:
     # Messages that take very long keep the consumers busy, so that ending in good order takes its time.
     run = gameday(calm, *MEMORY, "--set", "consumers.processing_time=60s")
@@ -160,29 +161,36 @@ def queues(endpoint: str) -> list[str]:
     return list(answer.get("QueueUrls", ()))
 
 
-def test_one_seed_makes_one_schedule_and_json_is_all_there_is_on_standard_output(
+SHORT = ("--set", "load.duration=1s", "--seed", "3")
+
+
+@in_series
+def test_an_endpoint_of_somebody_elses_is_left_as_it_was_and_json_is_all_there_is_on_standard_output(
     gameday: Start, calm: str, endpoint: str
 ) -> None:
-    """On any target; and an endpoint of somebody else's is left as it was."""
+    run = gameday(calm, "--endpoint-url", endpoint, *SHORT, "--format", "json")
+    run.wait_for_traffic()
+    assert len(queues(endpoint)) == 2
+    code, out, err = run.end()
+    assert code in (0, 3), err
+    assert json.loads(out) == json.loads((run.run / "verdict.json").read_bytes())
+    assert "load and chaos" in err
+    assert err.splitlines()[-1] == f"recorded in {run.run}; judge again with: gameday verify {run.run}"
+    assert json.loads((run.run / "manifest.json").read_bytes())["target"] == "localstack"
+    assert queues(endpoint) == []
 
+
+@in_series
+def test_one_seed_makes_one_schedule_on_any_target(gameday: Start, calm: str) -> None:
     def planned(run: Gameday) -> list[tuple[object, ...]]:
-        code, out, err = run.end()
+        code, _, err = run.end()
         assert code in (0, 3), err
-        assert json.loads(out) == json.loads((run.run / "verdict.json").read_bytes())
-        assert "load and chaos" in err
-        assert err.splitlines()[-1] == f"recorded in {run.run}; judge again with: gameday verify {run.run}"
         lines = (run.run / "history" / "load.jsonl").read_bytes().splitlines()
         sent = [record for record in map(json.loads, lines) if record["event"] == "intended"]
         first_due = min(record["due"] for record in sent)
         return sorted((r["id"], r["group"], r["seq"], r["due"] - first_due, r["bytes"]) for r in sent)
 
-    short = ("--set", "load.duration=1s", "--seed", "3", "--format", "json")
-    ours, theirs = gameday(calm, *MEMORY, *short), gameday(calm, "--endpoint-url", endpoint, *short)
-    theirs.wait_for_traffic()
-    assert len(queues(endpoint)) == 2
-    assert planned(ours) == planned(theirs)
-    assert json.loads((theirs.run / "manifest.json").read_bytes())["target"] == "localstack"
-    assert queues(endpoint) == []
+    assert planned(gameday(calm, *MEMORY, *SHORT)) == planned(gameday(calm, *SHORT))
 
 
 @in_series
@@ -197,6 +205,7 @@ def test_an_endpoint_of_somebody_elses_is_left_as_it_was_when_interrupted(
     assert queues(endpoint) == []
 
 
+@in_series
 def test_the_load_dies(gameday: Start, calm: str) -> None:
     run = gameday(calm, *MEMORY, "--set", "load.duration=30s")
     run.wait_for_traffic()
@@ -235,6 +244,7 @@ def test_a_consumer_that_cannot_start(gameday: Start, calm: str) -> None:
     assert "Traceback" not in err
 
 
+@in_series
 def test_a_disk_that_is_full(gameday: Start, calm: str) -> None:
     def a_small_disk() -> None:
         # No file of the run may grow beyond this; the effect store, the broker and the logs stay below it.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.commanded import Gameday, poison_and_dead
+from tests.series import in_series
 
 pytestmark = pytest.mark.live
 
@@ -71,6 +72,7 @@ def test_a_fifo_topic_keeps_its_promises_on_every_subscription(gameday: Callable
     assert found["anomalies"]["redelivery"]["count"] >= checked["dead-letter"] > 2 * len(poison)
 
 
+@in_series
 def test_what_is_deployed_wrong_is_found(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
     found = verdict(gameday, tmp_path, WRONG, 1)
     assert {claim["claim"]: claim["verdict"] for claim in found["claims"]} == {

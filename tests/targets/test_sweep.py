@@ -22,6 +22,7 @@ from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import SERVICES, Left, queues, run_of, streams
 from tests.commanded import COMMAND, Gameday
+from tests.series import in_series
 
 HOUR_S = 3600.0
 BEGAN_S = 1_577_836_800.0  # 2020-01-01, at midnight
@@ -223,6 +224,7 @@ def broker() -> Iterator[str]:
 
 
 @pytest.mark.live
+@in_series
 def test_a_run_that_was_killed_leaves_queues_and_a_sweep_removes_them(
     gameday: Callable[..., Gameday], broker: str
 ) -> None:

@@ -67,6 +67,7 @@ class LoadConfig:
     retry: str = "ordered"
     dedup_reuse: float = 0.0
     delay_s: int | None = None
+    aws_trace_header: bool = False
     metrics_host: str | None = None
 
     @property

@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gameday.history import envelope, events
+from gameday.history import envelope, events, trace
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import Writer
 from gameday.loadgen.config import LoadConfig
@@ -168,6 +168,8 @@ class Sender:
         named = self._named(attempt)
         by_content = config.topology.dedup == "content"
         written = named if by_content else message
+        parent = trace.traceparent(config.run, message.id)
+        in_body = self._transport.traced_in == "body"
         body = envelope.pack(
             id=written.id,
             run=config.run,
@@ -176,6 +178,7 @@ class Sender:
             payload_bytes=config.payload_bytes,
             poison=written.poison,
             seed=config.seed,
+            traceparent=trace.traceparent(config.run, written.id) if in_body else None,
         )
         return Outgoing(
             id=message.id,
@@ -183,6 +186,8 @@ class Sender:
             group=message.group,
             dedup_id=None if by_content else f"{config.run}-{named.id}",
             delay_s=config.delay_s,
+            traceparent=None if in_body else parent,
+            aws_trace_header=trace.aws_header(parent) if config.aws_trace_header else None,
         )
 
     def _named(self, attempt: Attempt) -> Message:

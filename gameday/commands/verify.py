@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from gameday.commands.common import Format, SummaryOption, can_be_appended_to, show_verdict
 from gameday.history.errors import HistoryError
+
+if TYPE_CHECKING:
+    from gameday.verify.judge import Verdict
+    from gameday.verify.load import Loaded
 
 
 def verify(
@@ -23,6 +28,14 @@ def verify(
         typer.Option("--strict", help="Refuse events and fields that the record format does not know (exit code 2)."),
     ] = False,
     summary: SummaryOption = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Also send the traces of the messages that broke a claim to this OTLP endpoint, by HTTP "
+            "(gameday[otel]); headers come from OTEL_EXPORTER_OTLP_HEADERS.",
+        ),
+    ] = None,
 ) -> None:
     """Judge a recorded run again, from its history alone.
 
@@ -35,19 +48,42 @@ def verify(
       gameday verify runs/calm --format junit > verdict.xml
       gameday verify runs/mine --strict
       gameday verify runs/calm --summary summary.md
+      gameday verify runs/calm --otlp http://localhost:4318
     """
-    from gameday.verify.judge import judge
+    from gameday.report.traces.otlp import endpoint
+    from gameday.verify.judge import judging
 
     can_be_appended_to(summary)
+    to = None if otlp is None else endpoint(otlp)
     console = Console(stderr=True)
-    if console.is_terminal:
-        with console.status("judging") as status:
-            verdict = judge(directory, progress=lambda text: status.update(f"judging: {text}"), strict=strict)
-    else:
-        verdict = judge(directory, strict=strict)
+    with ExitStack() as stack:
+        progress = None
+        if console.is_terminal:
+            status = stack.enter_context(console.status("judging"))
+            progress = lambda text: status.update(f"judging: {text}")  # noqa: E731  # one that is there or not
+        loaded, verdict = stack.enter_context(judging(directory, progress=progress, strict=strict))
+        exported = None if to is None else _export(loaded, verdict, to)
     try:
         verdict.save(directory)
     except HistoryError as error:
         # A run on read-only media is judged all the same.
         print(f"gameday: {error}", file=sys.stderr)
+    if exported is not None:
+        print(exported, file=sys.stderr)
     show_verdict(verdict, format, summary=summary)
+
+
+def _export(loaded: Loaded, verdict: Verdict, url: str) -> str:
+    """What became of the traces, in a line: a collector that is away changes no verdict."""
+    from gameday.report.traces.otlp import NotExported, export
+    from gameday.report.traces.spans import traces
+
+    found = traces(loaded, verdict)
+    if not found.spans:
+        return "traces: no message broke a claim, so there is nothing to send"
+    try:
+        export(found.spans, url)
+    except NotExported as error:
+        return f"gameday: {error}"
+    more = f"; {found.left_out} more messages broke one and were left out" if found.left_out else ""
+    return f"traces of {found.messages} messages that broke a claim, {len(found.spans)} spans, are at {url}{more}"

@@ -238,6 +238,8 @@ class Broker:
         answer = {"MessageId": accepted.message_id, "MD5OfMessageBody": _md5(draft.body.encode())}
         if draft.attributes:
             answer["MD5OfMessageAttributes"] = _md5_of_attributes(draft.attributes)
+        if draft.system:
+            answer["MD5OfMessageSystemAttributes"] = _md5_of_attributes(draft.system)
         if accepted.sequence is not None:
             answer["SequenceNumber"] = accepted.sequence
         return answer
@@ -491,6 +493,7 @@ def _draft(hosted: Hosted, entry: Params) -> Draft:
         dedup_id=dedup_id,
         delay_ns=None if delay_s is None else _integer(entry, "DelaySeconds", 0, 900) * NS_PER_S,
         attributes=entry.get("MessageAttributes"),
+        system=entry.get("MessageSystemAttributes"),
     )
 
 
@@ -515,6 +518,7 @@ def _shown(queue: Queue, message: Message, system: frozenset[str], custom: Seque
         if queue.fifo:
             attributes["MessageDeduplicationId"] = draft.dedup_id or ""
             attributes["SequenceNumber"] = queue.conduct.told_sequence(message.accepted.sequence or "")
+        attributes |= {name: value["StringValue"] for name, value in (draft.system or {}).items()}
         if message.source_arn is not None:
             attributes["DeadLetterQueueSourceArn"] = message.source_arn
         if "All" not in system:

@@ -46,13 +46,14 @@ class State(IntEnum):
 
 
 class Draft(NamedTuple):
-    """What a producer sends. `attributes` are the message attributes, as the API spells them."""
+    """What a producer sends. `attributes` and `system` are the message's attributes, as the API spells them."""
 
     body: str
     group: str | None = None
     dedup_id: str | None = None
     delay_ns: int | None = None
     attributes: Mapping[str, Any] | None = None
+    system: Mapping[str, Any] | None = None
 
 
 class Accepted(NamedTuple):

@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from gameday.history import trace
+
 SOURCE = "gameday.orders"
 DETAIL_TYPE = "OrderPlaced"
 _PADDING_OVERHEAD = len(b',"note":""')
@@ -33,11 +35,20 @@ class Envelope:
 
 
 def pack(
-    *, id: str, run: str, group: str | None, timestamp_ns: int, payload_bytes: int, poison: bool = False, seed: int = 0
+    *,
+    id: str,
+    run: str,
+    group: str | None,
+    timestamp_ns: int,
+    payload_bytes: int,
+    poison: bool = False,
+    seed: int = 0,
+    traceparent: str | None = None,
 ) -> bytes:
     """An event of at least `payload_bytes` bytes (a shorter one is padded, a longer one stays as it is).
 
     The content is a function of `seed` and `id` alone; `timestamp_ns` is when the schedule wanted the message sent.
+    `traceparent` stands in it where the service has no place for it beside the body.
     """
     choice = random.Random(f"{seed}:{id}")
     items = [
@@ -55,10 +66,12 @@ def pack(
         "metadata": {"id": id, "run": run, "group": group, "poison": poison, "domain": "orders"},
     }
     event = {"source": SOURCE, "detail-type": DETAIL_TYPE, "detail": detail}
+    if traceparent is not None:
+        detail["metadata"][trace.ATTRIBUTE] = traceparent
     detail["metadata"]["checksum"] = "00000000"
-    missing = payload_bytes - len(orjson.dumps(event)) - _PADDING_OVERHEAD
+    missing = payload_bytes - len(orjson.dumps(event))
     if missing > 0:
-        detail["note"] = "x" * missing
+        detail["note"] = "x" * max(missing - _PADDING_OVERHEAD, 0)
     detail["metadata"]["checksum"] = _checksum(detail)
     return orjson.dumps(event)
 

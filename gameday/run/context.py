@@ -165,6 +165,7 @@ class RunContext:
             retry=spec.retry,
             dedup_reuse=spec.dedup_reuse,
             delay_s=None if spec.delay is None else int(spec.delay),
+            aws_trace_header=spec.aws_trace_header,
             metrics_host=self.metrics_host,
         )
 

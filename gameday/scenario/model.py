@@ -128,6 +128,10 @@ class LoadSpec(_Strict):
         description="by what a FIFO queue or topic deduplicates: an id that the producer names, or the body "
         "(ContentBasedDeduplication)",
     )
+    aws_trace_header: bool = Field(
+        default=False,
+        description="also send X-Ray's header of the trace that each message belongs to (SQS and EventBridge take it)",
+    )
     dedup_reuse: Share = Field(
         default=0.0,
         description="messages that go out, by mistake, as an earlier one of their group: under its deduplication id, "

@@ -140,7 +140,8 @@ class Addresses:
 class Outgoing:
     """A message to send: `body` is the envelope, `dedup_id` carries the run's id and is the same in every attempt.
 
-    `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back.
+    `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back. `traceparent`
+    goes beside the body where there is a place for it (`traced_in`); `aws_trace_header` is the same for X-Ray.
     """
 
     id: str
@@ -148,6 +149,8 @@ class Outgoing:
     group: str | None
     dedup_id: str | None
     delay_s: int | None = None
+    traceparent: str | None = None
+    aws_trace_header: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -377,6 +380,7 @@ class Transport(Protocol):
 
     `deduplicates`: producers name an id, or let the service make one of the body, and what repeats it is swallowed.
     `delays_messages`: a message may bring a delay of its own.
+    `traced_in`: where a message's `traceparent` travels. `takes_aws_trace_header`: one call may bring X-Ray's as well.
     `kind` tells what its subscriptions are consumed from.
     """
 
@@ -390,6 +394,10 @@ class Transport(Protocol):
     def deduplicates(self) -> bool: ...
     @property
     def delays_messages(self) -> bool: ...
+    @property
+    def traced_in(self) -> Literal["attribute", "body"]: ...
+    @property
+    def takes_aws_trace_header(self) -> bool: ...
     @property
     def batch_max(self) -> int: ...
     @property

@@ -101,6 +101,8 @@ class Eventbridge(EndsInQueues):
     ordered = False
     batch_max = BATCH_MAX
     services = (SERVICE, SQS)
+    traced_in = "body"
+    takes_aws_trace_header = True
     unwrap = staticmethod(unwrap)
     lacks: Mapping[Capability, str] = {need: why for need, why in EndsInQueues.lacks.items() if need != "replay"}
 
@@ -165,16 +167,17 @@ class Eventbridge(EndsInQueues):
         for message in messages:
             event = orjson.loads(message.body)
             detail = event["detail"]
-            entries.append(
-                {
-                    "EventBusName": addresses.send_to,
-                    "Source": event["source"],
-                    "DetailType": event["detail-type"],
-                    "Detail": orjson.dumps(detail).decode(),
-                    # In whole seconds, as EventBridge keeps it. A replay goes by this time.
-                    "Time": detail["timestamp"] // NS_PER_S,
-                }
-            )
+            entry = {
+                "EventBusName": addresses.send_to,
+                "Source": event["source"],
+                "DetailType": event["detail-type"],
+                "Detail": orjson.dumps(detail).decode(),
+                # In whole seconds, as EventBridge keeps it. A replay goes by this time.
+                "Time": detail["timestamp"] // NS_PER_S,
+            }
+            if message.aws_trace_header is not None:
+                entry["TraceHeader"] = message.aws_trace_header
+            entries.append(entry)
         return Call(SERVICE, "PutEvents", {"Entries": entries})
 
     def limits(self, topology: Topology) -> Limits:

@@ -67,6 +67,8 @@ class Kinesis:
     delays_messages = False
     batch_max = BATCH_MAX
     services = (SERVICE,)
+    traced_in: Literal["attribute", "body"] = "body"
+    takes_aws_trace_header = False
 
     def __init__(self, *, name: str) -> None:
         self.name = name

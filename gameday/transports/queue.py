@@ -252,6 +252,8 @@ class EndsInQueues:
     name: str
     deduplicates = False
     delays_messages = False
+    traced_in: Literal["attribute", "body"] = "attribute"
+    takes_aws_trace_header = False
     unwrap: Callable[[str], Unwrapped] = staticmethod(as_sent)
     lacks: Mapping[Capability, str] = {
         "reshard": "a queue has no shards",

@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from gameday.history.manifest import Subscription
+from gameday.history.trace import ATTRIBUTE
 from gameday.transports.base import (
     Addresses,
     Answer,
@@ -146,7 +147,7 @@ class Sns(EndsInQueues):
         for n, message in enumerate(messages):
             attributes = {
                 name: {"DataType": attribute.data_type, "StringValue": attribute.value}
-                for name, attribute in attributes_of(message.body).items()
+                for name, attribute in _beside(message).items()
             }
             entry = {"Id": str(n), "Message": message.body, "MessageAttributes": attributes}
             if self.ordered:
@@ -163,7 +164,7 @@ class Sns(EndsInQueues):
 
     def size(self, topology: Topology, message: Outgoing) -> Size:
         """Attributes count with their names and types, on the way in and, raw, in the queue."""
-        attributes = attributes_of(message.body).items()
+        attributes = _beside(message).items()
         beside = sum(len(name) + len(each.data_type) + len(str(each.value).encode()) for name, each in attributes)
         length = len(message.body.encode())
         raw = all(spec.raw for spec in topology.subscriptions)
@@ -182,6 +183,12 @@ class Sns(EndsInQueues):
             return topology.names
         event, attributes = orjson.loads(body), attributes_of(body)
         return [spec.name for spec in topology.subscriptions if _is_for(spec, event, attributes)]
+
+
+def _beside(message: Outgoing) -> dict[str, Attribute]:
+    """All attributes of a message."""
+    traced = {} if message.traceparent is None else {ATTRIBUTE: Attribute("String", message.traceparent)}
+    return attributes_of(message.body) | traced
 
 
 def attributes_of(body: str) -> dict[str, Attribute]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gameday.history.manifest import Subscription
+from gameday.history.trace import ATTRIBUTE
 from gameday.transports.base import (
     Addresses,
     Answer,
@@ -39,6 +40,7 @@ class Sqs(EndsInQueues):
 
     batch_max = BATCH_MAX
     services = (SERVICE,)
+    takes_aws_trace_header = True
 
     def __init__(self, *, name: str, fifo: bool) -> None:
         self.name = name
@@ -70,6 +72,11 @@ class Sqs(EndsInQueues):
             entry: dict[str, Any] = {"Id": str(n), "MessageBody": message.body}
             if message.delay_s is not None:
                 entry["DelaySeconds"] = message.delay_s
+            if message.traceparent is not None:
+                entry["MessageAttributes"] = {ATTRIBUTE: {"DataType": "String", "StringValue": message.traceparent}}
+            if message.aws_trace_header is not None:
+                header = {"DataType": "String", "StringValue": message.aws_trace_header}
+                entry["MessageSystemAttributes"] = {"AWSTraceHeader": header}
             if self.ordered:
                 entry["MessageGroupId"] = message.group or message.id
                 if message.dedup_id is not None:
@@ -81,8 +88,12 @@ class Sqs(EndsInQueues):
         return Limits(message=BYTES_MAX, call=BYTES_MAX)
 
     def size(self, topology: Topology, message: Outgoing) -> Size:
+        """An attribute counts with its name and type; X-Ray's header does not count (APIReference/API_SendMessage)."""
         length = len(message.body.encode())
-        return Size(sent=length, arrives=length)
+        if message.traceparent is None:
+            return Size(sent=length, arrives=length)
+        length += len(ATTRIBUTE) + len("String") + len(message.traceparent)
+        return Size(sent=length, arrives=length, beside=f"the attribute {ATTRIBUTE}")
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         return batch_outcomes(answer, messages)

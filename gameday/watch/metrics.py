@@ -17,6 +17,7 @@ from prometheus_client.core import Exemplar
 
 from gameday.history.clock import NS_PER_S
 from gameday.history.manifest import BOUNDS
+from gameday.history.trace import trace_id
 from gameday.processes.exposition import Family, exemplar
 from gameday.watch.live import COUNTS, EFFECT_OUTCOMES, PHASES, SEND_OUTCOMES, Live, Sub
 from gameday.watch.meters import Histogram
@@ -59,7 +60,9 @@ class Shown:
                 return self.family.gauge(values)
             case _:
                 distributions = {key: each.distribution for key, each in values.items()}
-                return self.family.histogram(distributions, {key: _of_buckets(each) for key, each in values.items()})
+                run = observed.live.manifest.run
+                exemplars = {key: _of_buckets(run, each) for key, each in values.items()}
+                return self.family.histogram(distributions, exemplars)
 
 
 METRICS: list[Shown] = []
@@ -133,22 +136,24 @@ def _latest_of(kinds: Iterable[str]) -> Callable[[Observed], Mapping[Any, Exempl
             for name, sub in observed.live.subs.items()
             for kind in kinds
             if (latest := sub.latest.get(kind)) is not None
-            and (shown := _exemplar(latest[0], 1, latest[1])) is not None
+            and (shown := _exemplar(observed.live.manifest.run, latest[0], 1, latest[1])) is not None
         }
 
     return exemplars
 
 
-def _of_buckets(histogram: Histogram) -> dict[int, Exemplar]:
+def _of_buckets(run: str, histogram: Histogram) -> dict[int, Exemplar]:
     return {
         n: shown
         for n, latest in enumerate(histogram.latest)
-        if latest is not None and (shown := _exemplar(latest.id, latest.seconds, latest.at)) is not None
+        if latest is not None and (shown := _exemplar(run, latest.id, latest.seconds, latest.at)) is not None
     }
 
 
-def _exemplar(id: str, value: float, at: int) -> Exemplar | None:
-    return exemplar({"message_id": id}, value, at / NS_PER_S)
+def _exemplar(run: str, id: str, value: float, at: int) -> Exemplar | None:
+    """With the trace of the message or, where both are longer than an exemplar may be, with the message alone."""
+    labels, at_s = {"message_id": id}, at / NS_PER_S
+    return exemplar(labels | {"trace_id": trace_id(run, id)}, value, at_s) or exemplar(labels, value, at_s)
 
 
 # The run.

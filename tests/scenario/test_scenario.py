@@ -144,7 +144,10 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("load.users=true", "load.users: True: input should be a valid integer"),
         ("topology.redrive=yes", "topology.redrive: 'yes' is neither true nor false"),
         ("load.shape=constnat", "load.shape: no shape is called 'constnat'; did you mean constant?"),
-        ("load.payload=2MiB", "load.payload: a message would have 2097152 bytes, and sqs-fifo takes 1048576"),
+        (
+            "load.payload=2MiB",
+            "load.payload: a message would have 2097224 bytes with the attribute traceparent, and sqs-fifo",
+        ),
         ("load.retry=nine", "load.retry: 'nine': input should be 'ordered', 'unordered' or 'none'"),
         ("load.dedup=body", "load.dedup: 'body': input should be 'id' or 'content'"),
         ("load.dedup_reuse=5", "load.dedup_reuse: 5 is not a share"),
@@ -155,7 +158,7 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
         ("topology.max_message=1MiB", "sqs-fifo has no topic whose size could be set; remove `max_message`"),
         (
             "load.payload=200KiB",
-            "load.payload: 10 messages of 204800 bytes exceed the 1048576 bytes that one send call of",
+            "load.payload: 10 messages of 204872 bytes with the attribute traceparent exceed the 1048576 bytes that",
         ),
         ("load.users=50", "load.users: 50 users for 40 groups"),
         ("load.processes=5", "load.processes: 5 processes for 4 users"),
@@ -464,18 +467,19 @@ claims: [no-loss]
     [
         (
             ("load.payload=300KiB", "load.batch=1"),
-            "a message would have 307353 bytes with its attributes, and sns takes",
+            "a message would have 307425 bytes with its attributes, and sns takes",
         ),
         (("load.payload=300KiB",), "takes 262144; lower load.payload, or raise topology.max_message, at most 1MiB"),
         (
             ("load.payload=26KiB",),
-            "10 messages of 26777 bytes with its attributes exceed the 262144 bytes that one send",
+            "10 messages of 26849 bytes with its attributes exceed the 262144 bytes that one send",
         ),
-        (("load.payload=256KiB", "load.batch=1"), "a message would have 262297 bytes with its attributes"),
+        (("load.payload=256KiB", "load.batch=1"), "a message would have 262369 bytes with its attributes"),
         (("load.payload=1023KiB", "load.batch=1", "topology.max_message=1MiB"), "so that it would be lost; lower"),
         (("load.dedup=content",), "load.dedup: sns deduplicates nothing; remove it, or use sns-fifo"),
         (("load.dedup_reuse=1%",), "load.dedup_reuse: sns deduplicates nothing"),
         (("load.delay=1s",), "load.delay: a message of sns brings no delay of its own"),
+        (("load.aws_trace_header=true",), "load.aws_trace_header: a call to sns brings no header of X-Ray's"),
         (("load.retry=none", "load.give_up=1s"), "load.give_up: nothing is sent again where load.retry is none"),
         (("topology.max_message=2MiB",), "topology.max_message: '2MiB': input should be less than or equal to 1048576"),
         (

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.core import Exemplar
 
 from gameday.history.manifest import Claim, Manifest, Subscription
+from gameday.history.trace import trace_id
 from gameday.watch.live import Live
 from gameday.watch.metrics import METRICS, collect, differing_totals
 from tests.watch.story import FIFO, Story, manifest, moment
@@ -139,7 +140,9 @@ def test_counts_are_of_their_subscription_and_exemplars_name_the_message() -> No
             'end_to_end_latency_seconds_bucket{le="0.5",subscription="orders"}',
         )
     )
-    assert [each.labels for each in (sent, effect, latency)] == [{"message_id": "a"}] * 3
+    assert [each.labels for each in (sent, effect, latency)] == [
+        {"message_id": "a", "trace_id": trace_id(told.run, "a")}
+    ] * 3
     assert sent.timestamp == pytest.approx(moment(5) / 1e9)
     assert latency.value == pytest.approx(0.3)
     assert 'redeliveries_total{subscription="orders"}' not in shown

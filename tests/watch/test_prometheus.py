@@ -93,7 +93,7 @@ def test_every_process_is_found_and_those_that_end_are_gone(run: Gameday, promet
 
     latency = 'gameday_end_to_end_latency_seconds_bucket{subscription="orders"}'
     wait_until(lambda: prometheus.exemplars(latency) != [], "exemplars are stored")
-    assert all(set(each["labels"]) == {"message_id"} for each in prometheus.exemplars(latency))
+    assert all(set(each["labels"]) == {"message_id", "trace_id"} for each in prometheus.exemplars(latency))
     # Without complaint; once the run is over, its service discovery answers no more.
     log = prometheus.log()
     assert "level=error" not in log

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.history import envelope
+from gameday.history import envelope, trace
 from gameday.scenario.model import Body, topology_of
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports.base import Outgoing
 from gameday.transports.queue import BYTES_MAX as QUEUE_BYTES_MAX
+from gameday.transports.registry import TRANSPORTS
 
 _SAMPLES = 50
 
@@ -66,14 +67,28 @@ def _longest(body: Body, payload_bytes: int) -> Outgoing:
     groups = body.load.groups
     id = f"g{groups - 1}-{10**9}"
 
+    run = f"{body.name}-YYYYmmdd-HHMMSS-0123"
+    parent, in_body = trace.traceparent(run, id), TRANSPORTS[body.transport].traced_in == "body"
+
     def packed(seed: int, least: int) -> bytes:
-        run = f"{body.name}-YYYYmmdd-HHMMSS-0123"
         return envelope.pack(
-            id=id, run=run, group=f"g{groups - 1}", timestamp_ns=10**18, payload_bytes=least, seed=seed
+            id=id,
+            run=run,
+            group=f"g{groups - 1}",
+            timestamp_ns=10**18,
+            payload_bytes=least,
+            seed=seed,
+            traceparent=parent if in_body else None,
         )
 
     largest = max(range(_SAMPLES), key=lambda seed: len(packed(seed, 0)))
-    return Outgoing(id=id, body=packed(largest, payload_bytes).decode(), group=f"g{groups - 1}", dedup_id=None)
+    return Outgoing(
+        id=id,
+        body=packed(largest, payload_bytes).decode(),
+        group=f"g{groups - 1}",
+        dedup_id=None,
+        traceparent=None if in_body else parent,
+    )
 
 
 @with_transport
@@ -93,6 +108,15 @@ def a_message_may_bring_a_delay(draft: Draft) -> Iterator[Complaint]:
             ("load", "delay"),
             f"a message of {draft.body.transport} brings no delay of its own: that takes a Standard queue which it is "
             "sent to. Remove it, or delay the whole queue with topology.delay",
+        )
+
+
+@with_transport
+def a_trace_header_has_a_place(draft: Draft) -> Iterator[Complaint]:
+    if draft.body.load.aws_trace_header and not draft.transport.takes_aws_trace_header:
+        yield (
+            ("load", "aws_trace_header"),
+            f"a call to {draft.body.transport} brings no header of X-Ray's; remove it: `traceparent` is sent anyway",
         )
 
 
@@ -129,6 +153,7 @@ RULES: Sequence[Rule] = (
     no_message_is_too_large,
     deduplication_is_there,
     a_message_may_bring_a_delay,
+    a_trace_header_has_a_place,
     a_retry_has_an_order_to_break,
     every_user_has_a_group,
     every_process_has_a_user,

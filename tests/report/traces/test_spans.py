@@ -1,0 +1,123 @@
+"""The traces of messages that broke a claim: whose spans, in which order, and what they are linked to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from gameday.history.trace import span_id, trace_id
+from gameday.report.traces import spans as module
+from gameday.report.traces.spans import Span, Traces, traces
+from gameday.verify.judge import judging
+from tests.verify.handmade.builder import History, fifo, ns
+
+RUN = "handmade"
+
+
+def traced(history: History, tmp_path: Path) -> Traces:
+    with judging(history.write(tmp_path / "run")) as (loaded, verdict):
+        return traces(loaded, verdict)
+
+
+def by_message(found: Traces) -> dict[str, list[Span]]:
+    spans: dict[str, list[Span]] = defaultdict(list)
+    for span in found.spans:
+        spans[span.trace].append(span)
+    return dict(spans)
+
+
+def doubled() -> History:
+    """`a` is applied twice, by two consumers; its first send got no answer; `b` is as it should be."""
+    h = History(
+        {"orders": fifo()}, ["exactly-once-effect", "no-loss"], manifest={"scenario": {"transport": "sqs-fifo"}}
+    )
+    h.send("a", at=1, ended=2, due=0.9, outcome="unknown")
+    h.send("a", at=2.5, ended=2.6)
+    h.fault(2.8, 4)
+    h.receive("a", at=3, consumer="orders-1.1")
+    h.effect("a", at=3.5, consumer="orders-1.1")
+    h.receive("a", at=9, consumer="orders-2.1")
+    h.effect("a", at=9.2, consumer="orders-2.1")
+    h.delete("a", at=9.5, consumer="orders-2.1")
+    h.send("b", at=10)
+    h.handle("b", at=11)
+    h.drained(at=30)
+    return h
+
+
+def test_a_message_that_broke_a_claim_has_a_trace_and_no_other(tmp_path: Path) -> None:
+    found = traced(doubled(), tmp_path)
+    assert (found.messages, found.left_out) == (1, 0)
+    assert list(by_message(found)) == [trace_id(RUN, "a")]
+
+
+def test_its_root_is_the_producers_that_travelled(tmp_path: Path) -> None:
+    root, *others = traced(doubled(), tmp_path).spans
+    assert (root.id, root.parent, root.kind) == (span_id(RUN, "a"), None, "producer")
+    assert {span.parent for span in others} == {root.id}
+    assert len({span.id for span in (root, *others)}) == 1 + len(others)
+    assert root.error == "exactly-once-effect: effect-duplicate at orders"
+    assert root.attributes["gameday.claims"] == ["exactly-once-effect"]
+    assert root.attributes["messaging.system"] == "aws_sqs"
+    # From its first attempt to its last answer, with the fault that was at work.
+    assert (root.start, root.end) == (ns(1), ns(2.6))
+    assert [(each.name, each.at) for each in root.happened] == [("fault begins", ns(2.8)), ("fault ends", ns(4))]
+
+
+def test_each_attempt_and_each_delivery_is_a_span(tmp_path: Path) -> None:
+    _, first, second, one, two = traced(doubled(), tmp_path).spans
+    assert [(span.name, span.start, span.end) for span in (first, second)] == [
+        ("send sqs-fifo", ns(1), ns(2)),
+        ("send sqs-fifo", ns(2.5), ns(2.6)),
+    ]
+    assert (first.error, second.error) == ("made up", None)
+    assert first.attributes["gameday.outcome"] == "unknown"
+    assert [(span.name, span.kind, span.start, span.end) for span in (one, two)] == [
+        ("process orders", "consumer", ns(3), ns(3.5)),
+        ("process orders", "consumer", ns(9), two.end),
+    ]
+    assert two.end >= ns(9.5)
+    assert [span.attributes["messaging.client.id"] for span in (one, two)] == ["orders-1.1", "orders-2.1"]
+    assert [each.name for each in two.happened] == ["effect", "settling", "settled"]
+
+
+def test_who_had_it_later_is_linked_to_who_had_it_before(tmp_path: Path) -> None:
+    *_, one, two = traced(doubled(), tmp_path).spans
+    assert one.links == []
+    (link,) = two.links
+    assert (link.trace, link.span, link.why) == (one.trace, one.id, "delivered before")
+
+
+def test_what_was_overtaken_is_linked_with_the_message_that_did_it(tmp_path: Path) -> None:
+    h = History({"orders": fifo()}, ["ordered-effects"])
+    h.send("a", at=1)
+    h.send("b", at=2)
+    h.handle("b", at=4)
+    h.handle("a", at=5)
+    h.drained(at=30)
+    found = by_message(traced(h, tmp_path))
+    links = {(trace, link.trace) for trace, spans in found.items() for span in spans for link in span.links}
+    one, other = trace_id(RUN, "a"), trace_id(RUN, "b")
+    assert links & {(one, other), (other, one)}
+
+
+def test_a_run_that_holds_has_no_traces(tmp_path: Path) -> None:
+    h = History({"orders": fifo()}, ["no-loss"])
+    h.send("a", at=1)
+    h.handle("a", at=2)
+    h.drained(at=30)
+    assert traced(h, tmp_path) == Traces(spans=[], messages=0, left_out=0)
+
+
+def test_of_many_messages_the_rest_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MESSAGES_MOST", 2)
+    h = History({"orders": fifo()}, ["no-loss"])
+    for n in range(5):
+        h.send(f"m{n}", at=1 + n)
+    h.drained(at=30)
+    found = traced(h, tmp_path)
+    assert (found.messages, found.left_out) == (2, 3)
+    # Nobody ever had them.
+    assert {span.kind for span in found.spans} == {"producer", "client"}

@@ -17,14 +17,15 @@ run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 PYTEST := $(VENV)/bin/python -m pytest -n 6 --dist worksteal
 
 test: $(VENV)/.dev ## Run the tests
-	@$(PYTEST) -m "not series"
+	@$(PYTEST) -m "not series and not alone"
 
 # Seeds of the long series, FROM:TO.
 AGREEMENT ?= 1000:11000
 SIMULATION ?= 1000:21000
 
 series: $(VENV)/.dev ## Run the tests that `make test` leaves out, random histories, and simulated runs
-	@$(PYTEST) -m series
+	@$(PYTEST) -m "series and not alone"
+	@$(VENV)/bin/python -m pytest -n 2 -m alone
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
 

@@ -46,9 +46,10 @@ def dashboard() -> Dashboard:
         ),
         p.number(
             "Dead letters",
-            "Messages found in the dead-letter queues; they are counted when the run ends. Poison belongs there, "
-            "healthy messages do not.",
-            p.total("gameday_dead_letters_total", p.SUB),
+            "Messages in the dead-letter queues, about once a second, and those found there when the run ends. Poison "
+            "belongs there, healthy messages do not.",
+            f"{p.total('gameday_dead_letter_queue_messages', p.SUB)} > 0 or "
+            f"{p.total('gameday_dead_letters_total', p.SUB)}",
             notice_from=1,
         ),
         p.number(

@@ -7,6 +7,7 @@ Whoever has none skips such a test; where `CI` is set it fails.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import urllib.parse
@@ -14,7 +15,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.commanded import wait_until
+from tests.commanded import Gameday, wait_until
 from tests.needed import installed
 
 # Often, so that a short run has many scrapes, and with as much patience as that leaves.
@@ -25,6 +26,15 @@ scrape_configs:
     honor_labels: true
     http_sd_configs: [{{url: "{discovery}", refresh_interval: 500ms}}]
 """
+
+
+def discovery(run: Gameday) -> str:
+    """The address of a run's service discovery, once it says it."""
+    assert run.process.stdout is not None
+    while line := run.process.stdout.readline():
+        if found := re.search(r"service discovery, at (\S+/sd)", line):
+            return found[1]
+    raise AssertionError(run.process.communicate())
 
 
 class Prometheus:
@@ -60,6 +70,11 @@ class Prometheus:
         """An instant vector: labels and value of each series."""
         result = self._ask("query", query=expression)["result"]
         return [(each["metric"], float(each["value"][1])) for each in result]
+
+    def ever(self, expression: str, since: float, until: float) -> list[dict[str, str]]:
+        """The labels of every series that there was at some second between two times, in seconds since 1970."""
+        result = self._ask("query_range", query=expression, start=str(since), end=str(until), step="1")["result"]
+        return [each["metric"] for each in result]
 
     def by(self, label: str, expression: str) -> dict[str, float]:
         """The series that have something in them, summed by a label."""

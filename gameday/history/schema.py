@@ -123,6 +123,7 @@ FIELDS: Mapping[str, Field] = {
         _field("visible", "any", not_judged=_LIVE),
         _field("hidden", "any", not_judged=_LIVE),
         _field("delayed", "any", not_judged=_LIVE),
+        _field("dead_letters", "any", not_judged=_LIVE),
         _field("behind_ms", "any", not_judged=_LIVE),
         _field("slot", "any", not_judged=_LIVE),
         _field("code", "any", not_judged=_LIVE),
@@ -328,11 +329,11 @@ OUR_MARKS: Mapping[str, RecordKind] = {
         told="`ok` if it ran to its end",
     ),
     "depth": RecordKind(
-        fields=("subscription", "visible", "hidden", "delayed"),
+        fields=("subscription", "visible", "hidden", "delayed", "dead_letters"),
         needed=None,
         told=(
-            "the queue as the broker counts it, about once a second; of a stream, what stands after the checkpoints, "
-            "up to 1,000 a shard"
+            "the queue as the broker counts it, about once a second, and how many stand in its dead-letter queue; of a "
+            "stream, what stands after the checkpoints, up to 1,000 a shard"
         ),
     ),
     "iterator-age": RecordKind(

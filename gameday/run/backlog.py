@@ -45,7 +45,8 @@ class Backlog(ABC):
     async def look(self) -> dict[str, Depth]:
         """The depth of each subscription, which is noted. Errors: TargetError after a long silence."""
         depths = {name: await self._depth(name) for name in self._subscriptions}
-        self._writer.write(*(_depth_mark(name, depth) for name, depth in depths.items()))
+        dead = {name: await self._dead_letters(name) for name in self._subscriptions}
+        self._writer.write(*(_depth_mark(name, depth, dead[name]) for name, depth in depths.items()))
         return depths
 
     async def drain(
@@ -92,6 +93,10 @@ class Backlog(ABC):
     @abstractmethod
     async def _depth(self, name: str) -> Depth: ...
 
+    async def _dead_letters(self, name: str) -> int | None:
+        """How many wait in the dead-letter queue; None where there is none."""
+        return None
+
     async def _answer(self, call: Call) -> Answer:
         """Errors: TargetError."""
         return await self._insist(lambda: asyncio.to_thread(self._carrier, call), call.operation)
@@ -109,5 +114,8 @@ class Backlog(ABC):
                 await asyncio.sleep(self.look_again_s)
 
 
-def _depth_mark(name: str, depth: Depth) -> Record:
-    return events.mark("depth", subscription=name, visible=depth.visible, hidden=depth.hidden, delayed=depth.delayed)
+def _depth_mark(name: str, depth: Depth, dead_letters: int | None) -> Record:
+    dead = {} if dead_letters is None else {"dead_letters": dead_letters}
+    return events.mark(
+        "depth", subscription=name, visible=depth.visible, hidden=depth.hidden, delayed=depth.delayed, **dead
+    )

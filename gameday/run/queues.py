@@ -121,6 +121,10 @@ class Queues(Backlog):
     async def _depth(self, name: str) -> Depth:
         return await self._depth_of(self._sources[name])
 
+    async def _dead_letters(self, name: str) -> int | None:
+        dead = self._sources[name].dead_letters
+        return None if dead is None else (await self._depth_of(dead)).total
+
     async def _depth_of(self, source: QueueSource) -> Depth:
         return source.depth_of(await self._answer(source.depth()))
 

@@ -118,6 +118,8 @@ class Sub:
         self.running = self.restarts = 0
         self.redriven = False
         self.depth: dict[str, int] | None = None
+        # In the dead-letter queue now, as the broker counts them.
+        self.dead_waiting: int | None = None
         # By partition, as their readers tell it.
         self.behind_ms: dict[str, int] = {}
         self.expected_acked = 0
@@ -425,6 +427,8 @@ class Live:
                 self.notes.append({"at": record["at"], "text": str(record.get("text"))})
             case "depth" if (name := record.get("subscription")) is not None:
                 self._sub(name).depth = {key: int(record.get(key) or 0) for key in ("visible", "hidden", "delayed")}
+                if "dead_letters" in record:
+                    self._sub(name).dead_waiting = int(record["dead_letters"] or 0)
             case "iterator-age" if (name := record.get("subscription")) is not None:
                 self._sub(name).behind_ms[str(record.get("partition"))] = int(record.get("behind_ms") or 0)
             case "consumer-started":

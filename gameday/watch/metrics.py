@@ -272,6 +272,12 @@ _counter(
     "too small for the faults.",
     values=_subs(lambda sub: sub.dead),
 )  # fmt: skip
+_gauge(
+    "dead_letter_queue_messages", "subscription",
+    help="What is in the dead-letter queue now as the broker counts it, about once a second. More than were meant to "
+    "be poison: look into the consumers' logs while the run goes on.",
+    values=_subs(lambda sub: sub.dead_waiting, kind="queue"),
+)  # fmt: skip
 
 # What consumers do.
 

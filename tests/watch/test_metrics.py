@@ -231,6 +231,9 @@ def test_the_oldest_message_and_cloudwatchs_own_words() -> None:
     )
     for word, count in (("visible", 1), ("not_visible", 2), ("delayed", 3)):
         assert there[f'approximate_number_of_messages_{word}{{subscription="orders"}}'] == count
+    assert 'dead_letter_queue_messages{subscription="orders"}' not in there, "nobody has looked"
+    story.mark("depth", 40.5, subscription="orders", visible=0, hidden=0, delayed=0, dead_letters=2)
+    assert samples(watch(story, told))['dead_letter_queue_messages{subscription="orders"}'] == 2
     story.received("stuck", 41, receives=4)
     assert samples(watch(story, told))['oldest_message_age_seconds{subscription="orders"}'] == 0, "a dead letter soon"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from gameday.watch.live import Live
 from gameday.watch.metrics import collect
 from tests.commanded import Gameday, wait_until
 from tests.needed import installed
-from tests.prometheus import Prometheus
+from tests.prometheus import Prometheus, discovery
 from tests.watch.story import manifest
 from tests.watch.test_metrics import Seen
 
@@ -47,13 +46,7 @@ def run(gameday: Callable[..., Gameday], tmp_path: Path) -> Gameday:
 
 @pytest.fixture
 def prometheus(run: Gameday, tmp_path: Path) -> Iterator[Prometheus]:
-    assert run.process.stdout is not None
-    found = None
-    while found is None:
-        line = run.process.stdout.readline()
-        assert line, run.process.communicate()
-        found = re.search(r"service discovery, at (\S+/sd)", line)
-    prometheus = Prometheus(tmp_path, found[1])
+    prometheus = Prometheus(tmp_path, discovery(run))
     yield prometheus
     prometheus.end()
 

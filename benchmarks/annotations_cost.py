@@ -1,4 +1,4 @@
-"""What annotations in Grafana cost a run: processor time of `quick` on the memory target with and without them, in turn.
+"""What annotations in Grafana cost: processor time of `quick` on the memory target with and without them, in turn.
 
     python -m benchmarks.annotations_cost [--rounds 3]
 

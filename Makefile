@@ -25,7 +25,7 @@ SIMULATION ?= 1000:21000
 
 series: $(VENV)/.dev ## Run the tests that `make test` leaves out, random histories, and simulated runs
 	@$(PYTEST) -m "series and not alone"
-	@$(VENV)/bin/python -m pytest -n 2 -m alone
+	@$(VENV)/bin/python -m pytest -m alone
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
 

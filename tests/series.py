@@ -1,4 +1,4 @@
-"""What `make test` leaves out: searches that are long, and cases that are more of the same. `make series` runs them.
+"""What `make test` leaves out, because it is slow and a faster test shows its main point. `make series` runs it.
 
 It promises that nothing is given up: what is left out is marked, `make series` selects the mark, and CI runs both.
 """
@@ -13,7 +13,7 @@ import pytest
 
 T = TypeVar("T")
 
-# Of a test that repeats what a shorter one shows, on more of the same.
+# Of a test.
 in_series = pytest.mark.series
 
 

@@ -14,8 +14,7 @@ from gameday.commands.common import Format, SummaryOption, can_be_appended_to, s
 from gameday.history.errors import HistoryError
 
 if TYPE_CHECKING:
-    from gameday.verify.judge import Verdict
-    from gameday.verify.load import Loaded
+    from gameday.report.traces.spans import Traces
 
 
 def verify(
@@ -51,6 +50,7 @@ def verify(
       gameday verify runs/calm --otlp http://localhost:4318
     """
     from gameday.report.traces.otlp import endpoint
+    from gameday.report.traces.spans import traces
     from gameday.verify.judge import judging
 
     can_be_appended_to(summary)
@@ -62,28 +62,29 @@ def verify(
             status = stack.enter_context(console.status("judging"))
             progress = lambda text: status.update(f"judging: {text}")  # noqa: E731  # one that is there or not
         loaded, verdict = stack.enter_context(judging(directory, progress=progress, strict=strict))
-        exported = None if to is None else _export(loaded, verdict, to)
+        found = None if to is None else traces(loaded, verdict)
     try:
         verdict.save(directory)
     except HistoryError as error:
         # A run on read-only media is judged all the same.
         print(f"gameday: {error}", file=sys.stderr)
-    if exported is not None:
-        print(exported, file=sys.stderr)
+    # Before the verdict, which ends the command.
+    if to is not None and found is not None:
+        print(_export(found, to), file=sys.stderr)
     show_verdict(verdict, format, summary=summary)
 
 
-def _export(loaded: Loaded, verdict: Verdict, url: str) -> str:
+def _export(found: Traces, url: str) -> str:
     """What became of the traces, in a line: a collector that is away changes no verdict."""
-    from gameday.report.traces.otlp import NotExported, export
-    from gameday.report.traces.spans import traces
+    from gameday.report.traces.otlp import NotExported, export, shown
 
-    found = traces(loaded, verdict)
     if not found.spans:
-        return "traces: no message broke a claim, so there is nothing to send"
+        return "traces: no single message broke a claim, so there is nothing to send"
     try:
         export(found.spans, url)
     except NotExported as error:
         return f"gameday: {error}"
     more = f"; {found.left_out} more messages broke one and were left out" if found.left_out else ""
-    return f"traces of {found.messages} messages that broke a claim, {len(found.spans)} spans, are at {url}{more}"
+    return (
+        f"traces of {found.messages} messages that broke a claim, {len(found.spans)} spans: sent to {shown(url)}{more}"
+    )

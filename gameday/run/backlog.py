@@ -44,9 +44,11 @@ class Backlog(ABC):
 
     async def look(self) -> dict[str, Depth]:
         """The depth of each subscription, which is noted. Errors: TargetError after a long silence."""
-        depths = {name: await self._depth(name) for name in self._subscriptions}
-        dead = {name: await self._dead_letters(name) for name in self._subscriptions}
-        self._writer.write(*(_depth_mark(name, depth, dead[name]) for name, depth in depths.items()))
+        depths = {}
+        for name in self._subscriptions:
+            dead_letters = await self._dead_letters(name)
+            depths[name] = await self._depth(name)
+            self._writer.write(_depth_mark(name, depths[name], dead_letters))
         return depths
 
     async def drain(
@@ -94,7 +96,7 @@ class Backlog(ABC):
     async def _depth(self, name: str) -> Depth: ...
 
     async def _dead_letters(self, name: str) -> int | None:
-        """How many wait in the dead-letter queue; None where there is none."""
+        """How many wait in the dead-letter queue; None where there is none, or nobody says."""
         return None
 
     async def _answer(self, call: Call) -> Answer:

@@ -123,7 +123,13 @@ class Queues(Backlog):
 
     async def _dead_letters(self, name: str) -> int | None:
         dead = self._sources[name].dead_letters
-        return None if dead is None else (await self._depth_of(dead)).total
+        if dead is None:
+            return None
+        try:
+            # Once: it is for who watches, and nobody waits for it.
+            return dead.depth_of(await asyncio.to_thread(self._carrier, dead.depth())).total
+        except CallFailed:
+            return None
 
     async def _depth_of(self, source: QueueSource) -> Depth:
         return source.depth_of(await self._answer(source.depth()))

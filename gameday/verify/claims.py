@@ -81,6 +81,8 @@ class Judgement:
     left_out: dict[str, int] = field(default_factory=dict)
     # What a reader of the row should know besides: said in the verdict's notes.
     notes: list[str] = field(default_factory=list)
+    # What violates it, as it was found: each message of these broke the claim.
+    broken_by: list[Finding] = field(default_factory=list)
 
     def unknown(self, why: str) -> None:
         self.why.append(why)
@@ -364,6 +366,7 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.unknown(f"{where}: {finding.count} never received, which an at-most-once subscription may do")
         else:
             judgement.violated()
+            judgement.broken_by.append(finding)
     for name in (*names, *(["unseen"] if "lost" in names else [])):
         if name in evidence.failed:
             judgement.unknown(f"the check {name} could not be carried out: {evidence.failed[name]}")

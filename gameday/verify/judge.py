@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -39,10 +39,14 @@ EXIT_CODES: Mapping[Ruling, int] = {"holds": 0, "violated": 1, "unknown": 3}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What a run came to. `document` is the object of verdict.json."""
+    """What a run came to. `document` is the object of verdict.json.
+
+    `broken_by`: of each violated claim that anomalies violate, by its key, those which do.
+    """
 
     verdict: Ruling
     document: dict[str, Any]
+    broken_by: Mapping[str, Sequence[Finding]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -152,7 +156,8 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
     document["notes"] = notes(document, judgements)
     if run.tag:
         document = orjson.loads(orjson.dumps(document).replace(run.tag.encode(), b""))
-    return Verdict(verdict=verdict, document=document)
+    broken_by = {each.claim.key: each.broken_by for each in judgements if each.verdict == "violated"}
+    return Verdict(verdict=verdict, document=document, broken_by=broken_by)
 
 
 @cache
@@ -194,12 +199,28 @@ def _find(tables: Tables, tell: Progress) -> dict[str, str]:
     return failed
 
 
-_FINDINGS = (
-    "SELECT f.run, f.anomaly, f.s, f.note, coalesce(m.intended_ns <= u.effective_from_ns + clock_error(), false), "
-    "NOT coalesce(p.received, true), sum(f.n)::BIGINT "
+# Each row that was found, with what tells whether it violates a claim.
+_FOUND = (
+    "SELECT f.run, f.anomaly, f.s, f.note, "
+    "coalesce(m.intended_ns <= u.effective_from_ns + clock_error(), false) AS premature, "
+    "NOT coalesce(p.received, true) AS never_received, f.n, f.id, f.other, m.intended_ns "
     "FROM found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON m.id = f.id "
-    "LEFT JOIN pairs p ON p.s = f.s AND p.id = f.id GROUP BY ALL ORDER BY ALL"
+    "LEFT JOIN pairs p ON p.s = f.s AND p.id = f.id"
 )
+_FINDINGS = (
+    f"SELECT run, anomaly, s, note, premature, never_received, sum(n)::BIGINT FROM ({_FOUND}) GROUP BY ALL ORDER BY ALL"
+)
+
+
+def broken_by_message(run: Loaded, finding: Finding) -> list[tuple[str, str | None]]:
+    """The messages that a finding is about, each with the other one that it suffered from; in the order of sending."""
+    rows = run.db.execute(
+        f"SELECT DISTINCT id, other, intended_ns FROM ({_FOUND}) WHERE run = ? AND anomaly = ? AND n > 0 "
+        "AND id IS NOT NULL AND s IS NOT DISTINCT FROM ? AND note IS NOT DISTINCT FROM ? AND premature = ? "
+        "AND never_received = ? ORDER BY intended_ns NULLS LAST, id, other",
+        [run.number, finding.anomaly, finding.subscription, finding.note, finding.premature, finding.never_received],
+    ).fetchall()
+    return [(id, other) for id, other, _ in rows]
 
 
 def _evidence(run: Loaded, failed: Mapping[str, str]) -> Evidence:

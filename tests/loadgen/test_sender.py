@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
+from gameday.history import trace
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.config import LoadConfig
@@ -312,3 +313,41 @@ def test_a_delay_of_its_own_goes_with_each_message(config: LoadConfig) -> None:
 
     send(replace(config, transport="sqs", delay_s=7), broker)
     assert seen == {7}
+
+
+def test_every_attempt_of_a_message_brings_the_same_trace(config: LoadConfig) -> None:
+    seen: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+
+    def broker(call: Call) -> Answer:
+        for entry in call.params["Entries"]:
+            brought = entry["MessageAttributes"]["traceparent"]["StringValue"]
+            header = entry["MessageSystemAttributes"]["AWSTraceHeader"]["StringValue"]
+            seen[entry["MessageDeduplicationId"].removeprefix("r1-")].append((brought, header))
+        if len(seen) < 6:
+            raise CallFailed("ServiceUnavailable", "try again", definite=False)
+        return accept(call)
+
+    send(replace(config, aws_trace_header=True), broker)
+    assert max(map(len, seen.values())) > 1, "nothing was sent again"
+    for id, brought in seen.items():
+        parent = trace.traceparent("r1", id)
+        assert set(brought) == {(parent, trace.aws_header(parent))}
+
+
+def test_a_record_of_a_stream_brings_its_trace_in_its_body_and_x_rays_header_is_asked_for(config: LoadConfig) -> None:
+    bodies: list[Any] = []
+
+    def stream(call: Call) -> Answer:
+        bodies.extend(orjson.loads(record["Data"]) for record in call.params["Records"])
+        return {"Records": [{"SequenceNumber": "1", "ShardId": "s"} for _ in call.params["Records"]]}
+
+    send(replace(config, transport="kinesis"), stream)
+    told = {body["detail"]["metadata"]["id"]: body["detail"]["metadata"]["traceparent"] for body in bodies}
+    assert told == {id: trace.traceparent("r1", id) for id in told} != {}
+
+    def queue(call: Call) -> Answer:
+        assert not any("MessageSystemAttributes" in entry for entry in call.params["Entries"])
+        return accept(call)
+
+    (Path(config.run_dir) / DIRECTORY / "load.jsonl").unlink()
+    send(config, queue)

@@ -95,6 +95,30 @@ def test_empty_once_is_not_drained(writer: Writer) -> None:
     assert broker.looks == 5
 
 
+def depth_marks(writer: Writer) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in writer.path.read_bytes().splitlines()]
+    return [record for record in records if record.get("name") == "depth"]
+
+
+def test_a_look_counts_the_dead_letters_too(writer: Writer) -> None:
+    dead = [{"ReceiptHandle": str(n)} for n in range(3)]
+    asyncio.run(queues(Broker([(2, 1, 0)], dead), writer).look())
+    (mark,) = depth_marks(writer)
+    assert (mark["visible"], mark["hidden"], mark["dead_letters"]) == (2, 1, 3)
+
+
+def test_a_dead_letter_queue_that_nobody_may_look_at_ends_nothing(writer: Writer) -> None:
+    class Denied(Broker):
+        def __call__(self, call: Call) -> Mapping[str, Any]:
+            if call.params["QueueUrl"] == "dlq":
+                raise CallFailed("AccessDenied", "not yours", definite=True)
+            return super().__call__(call)
+
+    assert drain(Denied([(2, 0, 0), (0, 0, 0)]), writer) == 0
+    marks = depth_marks(writer)
+    assert len(marks) > 1 and not any("dead_letters" in mark for mark in marks)
+
+
 @pytest.mark.parametrize("left", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_whatever_is_left_is_not_drained(writer: Writer, left: tuple[int, int, int]) -> None:
     assert drain(Broker([(5, 0, 0), left]), writer, patience_s=0.02) == 1

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from gameday.history import envelope, trace
-from gameday.transports.base import Call, Outgoing, SubscriptionSpec, Topology
+from gameday.transports.base import Addresses, Call, Outgoing, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.registry import TRANSPORTS
 from tests.conformance.in_memory import conditions
@@ -35,10 +35,10 @@ def message(transport: str) -> Outgoing:
     )
 
 
-def received(transport: str) -> dict[str, Any]:
-    """What ReceiveMessage tells of a message that was sent, its subscription raw where that can be."""
+def received(transport: str, *, raw: bool | None = None) -> dict[str, Any]:
+    """What ReceiveMessage tells of a message that was sent; its subscription is raw where that can be."""
     chosen, carry = TRANSPORTS[transport], conditions().carry
-    spec = SubscriptionSpec(name="orders", raw=transport.startswith("sns"))
+    spec = SubscriptionSpec(name="orders", raw=transport.startswith("sns") if raw is None else raw)
     addresses = run_plan(chosen.provision(Topology(subscriptions=[spec]), run="traced", tags={}), carry)
     call = chosen.send(addresses, [message(transport)])
     assert not complaints(call)
@@ -72,5 +72,10 @@ def test_on_an_event_bus_x_rays_header_stands_beside_the_event() -> None:
 
 
 def test_on_a_stream_it_stands_in_the_record() -> None:
-    transport = TRANSPORTS["kinesis"]
-    assert transport.traced_in == "body" and not transport.takes_aws_trace_header
+    (record,) = TRANSPORTS["kinesis"].send(Addresses(send_to="stream"), [message("kinesis")]).params["Records"]
+    assert orjson.loads(record["Data"])["detail"]["metadata"]["traceparent"] == PARENT
+
+
+def test_behind_a_topic_that_wraps_it_stands_among_the_attributes_of_the_body() -> None:
+    found = orjson.loads(received("sns", raw=False)["Body"])
+    assert found["MessageAttributes"]["traceparent"] == {"Type": "String", "Value": PARENT}

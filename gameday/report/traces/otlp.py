@@ -7,7 +7,8 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies
 
 from gameday.history.errors import UsageError
 from gameday.report.traces.spans import Span
@@ -24,16 +25,47 @@ class NotExported(Exception):
 
 def endpoint(url: str) -> str:
     """Where OTLP's traces go: an address without a path means OTLP's own. Errors: UsageError, without the extra too."""
-    if find_spec("opentelemetry") is None:
-        raise UsageError("--otlp needs OpenTelemetry, which is not installed: pip install 'gameday[otel]'")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
         raise UsageError(f"--otlp is {url!r}; it takes the address of an OTLP endpoint, as http://localhost:4318")
-    return url if parts.path.strip("/") else url.rstrip("/") + PATH
+    try:
+        there = find_spec("opentelemetry.exporter.otlp.proto.http") and find_spec("opentelemetry.sdk.trace")
+    except ModuleNotFoundError:
+        there = None
+    if there is None:
+        raise UsageError("--otlp needs OpenTelemetry, which is not installed: pip install 'gameday[otel]'")
+    return url if parts.path.strip("/") else urlunsplit(parts._replace(path=PATH))
+
+
+def shown(url: str) -> str:
+    """An address without what may be secret in it."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def export(spans: Sequence[Span], url: str) -> None:
-    """Send them all. `url` is from `endpoint`. Errors: NotExported."""
+    """Send them all. `url` is from `endpoint`. Errors: NotExported, whatever went wrong."""
+    sent = 0
+    try:
+        for arrived in _exported(spans, url):
+            sent = arrived
+    except NotExported as error:
+        raise NotExported(
+            f"{shown(url)} did not take the traces ({sent} of {len(spans)} spans arrived): {error}"
+        ) from None
+    except Exception as error:
+        # It reads a dozen variables of the environment, and names what it does not like by all kinds of exceptions.
+        raise NotExported(
+            f"OpenTelemetry's exporter failed ({type(error).__name__}); the traces are not sent"
+        ) from error
+
+
+def _exported(spans: Sequence[Span], url: str) -> Iterator[int]:
+    """How many have arrived so far. Errors: NotExported, and what the exporter raises."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -65,8 +97,8 @@ def export(spans: Sequence[Span], url: str) -> None:
             with _heard() as said:
                 result = exporter.export([readable(span) for span in spans[first : first + _AT_ONCE]])
             if result is not SpanExportResult.SUCCESS:
-                why = said[-1] if said else "no reason was given"
-                raise NotExported(f"{url} did not take the traces ({first} of {len(spans)} spans arrived): {why}")
+                raise NotExported("; ".join(dict.fromkeys([*said[:1], *said[-1:]])) or "no reason was given")
+            yield min(first + _AT_ONCE, len(spans))
     finally:
         exporter.shutdown()  # type: ignore[no-untyped-call]  # it has no types
 
@@ -74,11 +106,13 @@ def export(spans: Sequence[Span], url: str) -> None:
 def _reach(url: str) -> None:
     """The exporter would try for long and not say why. Errors: NotExported."""
     parts = urlsplit(url)
+    if parts.scheme in getproxies():
+        return  # Only the proxy may know the host.
     try:
         address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         socket.create_connection(address, timeout=TIMEOUT_S).close()
-    except (OSError, ValueError) as error:
-        raise NotExported(f"cannot reach {url}, so the traces are not sent: {error}") from error
+    except OSError as error:
+        raise NotExported(f"it cannot be reached: {error}") from error
 
 
 @contextmanager

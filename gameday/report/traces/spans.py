@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, Literal
 
 from gameday.history.trace import span_id, trace_id
-from gameday.verify.judge import Verdict
+from gameday.verify.judge import Verdict, broken_by_message
 from gameday.verify.load import COLUMNS, Loaded
 
 MESSAGES_MOST = 1_000
@@ -30,6 +30,9 @@ SYSTEMS = {
 }
 _SYSTEM_OF_KIND = {"queue": "aws_sqs", "stream": "aws.kinesis"}
 _PRODUCER = "producer"
+_LIFE = ("intended", "sent", "received", "effect", "settled")
+# What happens to a message in nobody's hands; when it is seen, which is at the end of a run.
+_ELSEWHERE = {"dead": "found dead", "redriven": "redriven"}
 
 Value = str | int | float | bool | Sequence[str]
 
@@ -93,9 +96,9 @@ class Traces:
 
 
 def traces(loaded: Loaded, verdict: Verdict) -> Traces:
-    """Of the first messages that broke a claim, at most `MESSAGES_MOST`. A lag breaks its claim without any one."""
+    """Of the first messages that broke a claim, at most `MESSAGES_MOST`. No single one breaks `lag` or `recovery`."""
     broken = _broken(loaded, verdict)
-    chosen = sorted(broken)[:MESSAGES_MOST]
+    chosen = list(broken)[:MESSAGES_MOST]
     found = {id: list(records) for id, records in groupby(_records(loaded, chosen), key=lambda record: record["id"])}
     faults = loaded.rows("SELECT run, fault, label, start_ns, stop_ns FROM faults ORDER BY start_ns")
     run, transport = loaded.manifest.run, loaded.manifest.scenario.get("transport")
@@ -127,21 +130,20 @@ class _Told:
 
 
 def _broken(loaded: Loaded, verdict: Verdict) -> dict[str, list[Broken]]:
-    """Of each message that broke a claim, how."""
-    claims: dict[str, list[str]] = defaultdict(list)
-    for claim in verdict.document["claims"]:
-        if claim["verdict"] == "violated":
-            for anomaly, count in claim["anomalies"].items():
-                if count:
-                    claims[anomaly].append(claim["key"])
-    rows = loaded.rows(
-        "SELECT DISTINCT run, anomaly, s, id, note, other FROM found WHERE n > 0 AND id IS NOT NULL ORDER BY ALL"
-    )
+    """Of each message that broke a claim, how; by claim in the order of sending."""
     broken: dict[str, list[Broken]] = defaultdict(list)
-    for anomaly, s, id, note, other in rows:
-        broken_by = other if other != id else None
-        for claim in claims.get(anomaly, ()):
-            broken[id].append(Broken(claim=claim, anomaly=anomaly, subscription=s, note=note, other=broken_by))
+    for claim, findings in verdict.broken_by.items():
+        for finding in findings:
+            for id, other in broken_by_message(loaded, finding):
+                broken[id].append(
+                    Broken(
+                        claim=claim,
+                        anomaly=finding.anomaly,
+                        subscription=finding.subscription,
+                        note=finding.note,
+                        other=other if other != id else None,
+                    )
+                )
     return broken
 
 
@@ -168,13 +170,17 @@ def _of_message(
     trace, root = trace_id(told.run, id), span_id(told.run, id)
     sends = list(_sends(told, id, records))
     takes = list(_takes(told, id, records, broken))
-    first, last = records[0]["at"], max([records[-1]["at"], *(span.end for span in takes)])
+    first = records[0]["at"]
+    # As docs/history.md has a message's life: what is read back at the end of the run is no part of it.
+    last = max([first, *(record["at"] for record in records if record["event"] in _LIFE)])
     happened = [
         Happened(
-            name="dead-letter", at=record["at"], attributes={"gameday.subscription": record.get("subscription", "")}
+            name=_ELSEWHERE[record["event"]],
+            at=record["at"],
+            attributes={"gameday.subscription": record.get("subscription", "")},
         )
         for record in records
-        if record["event"] == "dead"
+        if record["event"] in _ELSEWHERE
     ]
     for fault, label, start, stop in faults:
         if start <= last and (stop is None or stop >= first):
@@ -189,9 +195,9 @@ def _of_message(
         parent=None,
         name=f"create {told.transport or _PRODUCER}",
         kind="producer",
-        service=_PRODUCER,
-        start=sends[0].start if sends else first,
-        end=sends[-1].end if sends else first,
+        service=_PRODUCER if sends else "nobody (never intended)",
+        start=min([first, *(span.start for span in sends)]),
+        end=max([first, *(span.end for span in sends)]),
         attributes={
             "messaging.system": told.system(),
             "messaging.operation.name": "create",
@@ -220,19 +226,19 @@ def _group(records: Sequence[Mapping[str, Any]]) -> dict[str, Value]:
 
 
 def _sends(told: _Told, id: str, records: Sequence[Mapping[str, Any]]) -> Iterator[Span]:
-    """A span for each attempt; one without an answer has no length."""
-    answers = {record.get("attempt", 1): record for record in records if record["event"] == "sent"}
-    for record in records:
-        if record["event"] != "intended":
-            continue
+    """A span for each attempt, in their order; one without an answer has no length."""
+    answers = [record for record in records if record["event"] == "sent"]
+    for number, record in enumerate(record for record in records if record["event"] == "intended"):
         attempt = record.get("attempt", 1)
-        answer = answers.get(attempt, {})
+        # The first that is left of the same number: a producer that started anew may use one twice.
+        at = next((n for n, each in enumerate(answers) if each.get("attempt", 1) == attempt), None)
+        answer = {} if at is None else answers.pop(at)
         outcome = answer.get("outcome", "no answer")
         start = answer.get("started", record["at"])
         error = None if outcome == "ok" else str(answer.get("error") or outcome)
         yield Span(
             trace=trace_id(told.run, id),
-            id=span_id(told.run, id, "send", attempt),
+            id=span_id(told.run, id, "send", number),
             parent=span_id(told.run, id),
             name=f"send {told.transport or _PRODUCER}",
             kind="client",
@@ -256,18 +262,13 @@ def _sends(told: _Told, id: str, records: Sequence[Mapping[str, Any]]) -> Iterat
 
 def _takes(told: _Told, id: str, records: Sequence[Mapping[str, Any]], broken: Sequence[Broken]) -> Iterator[Span]:
     """A span for each time that a consumer had the message, until the last that it did with it."""
-    by: dict[tuple[str, str], list[list[Mapping[str, Any]]]] = defaultdict(list)
-    in_turn: list[list[Mapping[str, Any]]] = []
+    in_turn = [[record] for record in records if record["event"] == "received"]
     for record in records:
-        holder = (str(record.get("subscription")), str(record.get("consumer")))
-        if record["event"] == "received":
-            by[holder].append([record])
-            in_turn.append(by[holder][-1])
-        elif record["event"] in ("effect", "settling", "settled") and by[holder]:
-            by[holder][-1].append(record)
+        if record["event"] in ("effect", "settling", "settled") and (taken := _take_of(record, in_turn)):
+            taken.append(record)
     before: dict[str, str] = {}
     for number, (received, *done) in enumerate(in_turn):
-        s, consumer = str(received.get("subscription")), str(received.get("consumer"))
+        s = str(received.get("subscription"))
         span = span_id(told.run, id, "process", number)
         links = _others(told, [each for each in broken if each.subscription == s])
         if s in before:
@@ -288,7 +289,7 @@ def _takes(told: _Told, id: str, records: Sequence[Mapping[str, Any]], broken: S
                 "messaging.operation.name": "process",
                 "messaging.operation.type": "process",
                 "messaging.destination.name": s,
-                "messaging.client.id": consumer,
+                **({"messaging.client.id": received["consumer"]} if "consumer" in received else {}),
                 **({"messaging.message.id": received["broker_id"]} if "broker_id" in received else {}),
                 **({"messaging.destination.partition.id": received["partition"]} if "partition" in received else {}),
                 **({"gameday.receives": received["receives"]} if "receives" in received else {}),
@@ -308,10 +309,20 @@ def _takes(told: _Told, id: str, records: Sequence[Mapping[str, Any]], broken: S
         )
 
 
+def _take_of(record: Mapping[str, Any], takes: Sequence[list[Mapping[str, Any]]]) -> list[Mapping[str, Any]] | None:
+    """The delivery that a record is about: of its batch, or else the consumer's latest before it."""
+    there = [take for take in takes if take[0].get("subscription") == record.get("subscription")]
+    if "batch" in record:
+        there = [take for take in there if take[0].get("batch") == record["batch"]]
+        # A message may come twice in one batch; and its writer's clock may be behind.
+        return next((take for take in reversed(there) if take[0]["at"] <= record["at"]), there[0] if there else None)
+    by_it = [take for take in there if take[0].get("consumer") == record.get("consumer")]
+    return next((take for take in reversed(by_it) if take[0]["at"] <= record["at"]), None)
+
+
 def _others(told: _Told, broken: Iterable[Broken]) -> list[Link]:
     """To the messages that this one suffered from."""
-    others = {each.other: each.anomaly for each in broken if each.other is not None}
+    others = sorted({(each.other, each.anomaly) for each in broken if each.other is not None})
     return [
-        Link(trace=trace_id(told.run, other), span=span_id(told.run, other), why=anomaly)
-        for other, anomaly in sorted(others.items())
+        Link(trace=trace_id(told.run, other), span=span_id(told.run, other), why=anomaly) for other, anomaly in others
     ]

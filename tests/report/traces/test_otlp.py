@@ -77,9 +77,8 @@ def test_the_traces_arrive_as_otlp_has_them(
     run = doubled().write(tmp_path / "run")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20secret")
     assert verify(str(run), "--otlp", collector.url, monkeypatch=monkeypatch) == 1
-    assert (
-        f"traces of 1 messages that broke a claim, 5 spans, are at {collector.url}/v1/traces" in capsys.readouterr().err
-    )
+    said = f"traces of 1 messages that broke a claim, 5 spans: sent to {collector.url}/v1/traces"
+    assert said in capsys.readouterr().err
     assert collector.paths == ["/v1/traces"]
     assert collector.headers[0]["authorization"] == "Bearer secret"
     services = {}
@@ -124,7 +123,9 @@ def test_neither_does_one_that_is_not_there(
     run = doubled().write(tmp_path / "run")
     assert verify(str(run), "--otlp", f"http://127.0.0.1:{port}", monkeypatch=monkeypatch) == 1
     err = capsys.readouterr().err
-    assert f"cannot reach http://127.0.0.1:{port}/v1/traces" in err and "refused" in err and "Traceback" not in err
+    assert f"http://127.0.0.1:{port}/v1/traces did not take the traces" in err and "refused" in err
+    assert "Traceback" not in err
+    assert (run / "verdict.json").exists()
 
 
 def test_a_run_that_broke_nothing_sends_nothing(
@@ -135,18 +136,41 @@ def test_a_run_that_broke_nothing_sends_nothing(
     h.handle("a", at=2)
     h.drained(at=30)
     assert verify(str(h.write(tmp_path / "run")), "--otlp", collector.url, monkeypatch=monkeypatch) == 0
-    assert "no message broke a claim" in capsys.readouterr().err
+    assert "no single message broke a claim" in capsys.readouterr().err
     assert collector.requests == []
 
 
 def test_an_address_of_its_own_path_is_taken_as_it_is() -> None:
     assert otlp.endpoint("http://collector:4318") == "http://collector:4318/v1/traces"
     assert otlp.endpoint("https://host/otlp/v1/traces") == "https://host/otlp/v1/traces"
-    with pytest.raises(UsageError, match="as http://localhost:4318"):
-        otlp.endpoint("localhost:4318")
+    assert otlp.endpoint("http://h:4318?key=1") == "http://h:4318/v1/traces?key=1"
+    for wrong in ("localhost:4318", "http://[::1", "http://", "http://h:port"):
+        with pytest.raises(UsageError, match="as http://localhost:4318"):
+            otlp.endpoint(wrong)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(otlp, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'gameday\[otel\]'"):
         otlp.endpoint("http://collector:4318")
+
+
+def test_nothing_secret_of_the_address_is_printed(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = collector.url.replace("//", "//user:hush@") + "?api-key=hush"
+    assert verify(str(doubled().write(tmp_path / "run")), "--otlp", url, monkeypatch=monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert f"sent to {collector.url}/v1/traces\n" in err
+    assert "hush" not in out + err
+
+
+def test_what_the_exporter_does_not_like_costs_no_verdict(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER", "nosuch")
+    run = doubled().write(tmp_path / "run")
+    assert verify(str(run), "--otlp", collector.url, monkeypatch=monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert "verdict: violated" in out and "OpenTelemetry's exporter failed (RuntimeError)" in err
+    assert (run / "verdict.json").exists()

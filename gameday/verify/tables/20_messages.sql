@@ -7,7 +7,8 @@
 
 CREATE TABLE messages AS
 WITH attempts AS (
-    SELECT id, attempt, any_value(run) AS run, any_value(file) AS file,
+    -- Where records leave out which attempt they are of, they are of one, the first.
+    SELECT id, coalesce(attempt, 0) AS nth, any_value(run) AS run, any_value(file) AS file,
            -- Of one id that stands for two messages (damage, where nothing is judged) the first speaks.
            arg_min(producer, line) AS producer, arg_min(grp, line) AS grp, arg_min(seq, line) AS seq,
            arg_min(due_ns, line) AS due_ns, arg_min(expect, line) AS expect,
@@ -33,12 +34,12 @@ WITH attempts AS (
            any_value(part) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
     FROM raw
     WHERE event IN ('intended', 'sent') AND id IS NOT NULL
-    GROUP BY id, attempt
+    GROUP BY id, nth
 )
 SELECT id, any_value(run) AS run,
        any_value(file) AS file,
-       arg_min(producer, attempt) AS producer, arg_min(grp, attempt) AS grp, arg_min(seq, attempt) AS seq,
-       arg_min(due_ns, attempt) AS due_ns, arg_min(expect, attempt) AS expect, bool_or(poison) AS poison,
+       arg_min(producer, nth) AS producer, arg_min(grp, nth) AS grp, arg_min(seq, nth) AS seq,
+       arg_min(due_ns, nth) AS due_ns, arg_min(expect, nth) AS expect, bool_or(poison) AS poison,
        min(intended_ns) AS intended_ns, min(first_intended) AS first_intended,
        CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed AND answered) THEN 'failed' ELSE 'unknown' END AS status,
        min({'ns': CASE WHEN answered THEN coalesce(started_ns, intended_ns) ELSE least(started_ns, intended_ns) END,

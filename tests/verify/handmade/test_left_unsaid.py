@@ -67,3 +67,24 @@ def test_a_claim_is_made_once(tmp_path: Path) -> None:
     twice = [{"claim": "lag", "max_s": 1}, {"claim": "lag", "p99_s": 1, "during": "calm"}]
     with pytest.raises(NotARun, match=r"claims\[1\]: lag is claimed twice"):
         verdict_of(History({"orders": queue()}, twice), tmp_path)
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_message_is_known_though_nothing_says_which_attempt_a_record_is_of(tmp_path: Path, said: bool) -> None:
+    """Its group, place, time and audience stand in the first `intended` all the same."""
+    claims = ["no-loss", "ordered-per-group", {"claim": "lag", "max_s": 2, "during": "all"}]
+    h = History({"orders": fifo()}, claims)
+    for number, id in enumerate(("a", "b", "lost")):
+        h.send(id, at=1 + number, due=1 + number, broker_seq=None, outcome="failed")
+        h.send(id, at=1.5 + number, broker_seq=None)
+    h.take("b", at=4, omit=["broker_seq"])
+    h.take("a", at=5, omit=["broker_seq"])
+    h.drained(at=40)
+    if not said:
+        for record in h.files["p1"]:
+            record.pop("attempt", None)
+    check(
+        verdict_of(h, tmp_path),
+        {"no-loss": "violated", "ordered-per-group": "violated", "lag": "violated"},
+        {"lost": 1, "nonmonotonic-delivery": 1},
+    )

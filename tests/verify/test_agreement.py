@@ -50,3 +50,22 @@ def test_the_reference_knows_every_anomaly_and_every_claim() -> None:
 def test_both_judges_say_the_same(seeds: Sequence[int], tmp_path: Path) -> None:
     """All at once: most of the time goes into planning the queries, once for all histories with the same clocks."""
     assert differing(seeds, tmp_path) == [], "for each: python -m tests.verify.agreement SEED"
+
+
+# Of each field that a history may leave out, a history of which the judges once said different things without it.
+@pytest.mark.parametrize(
+    ("field", "seeds"),
+    [
+        ("attempt", range(500000, 500008)),
+        ("broker_seq", (500004, 500076, 500080, 500148)),
+        *series(
+            *(
+                (field, range(500000, 500060))
+                for field in ("attempt", "broker_seq", "started", "due", "group", "seq", "producer", "consumer")
+            ),
+            *((field, range(500000, 500060)) for field in ("broker_id", "call", "enqueued", "receives", "hidden_s")),
+        ),
+    ],
+)
+def test_they_say_the_same_where_a_field_is_left_out(field: str, seeds: Sequence[int], tmp_path: Path) -> None:
+    assert differing(seeds, tmp_path, without={field}) == []

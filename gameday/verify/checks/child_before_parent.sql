@@ -6,6 +6,8 @@ WITH firsts AS (
     JOIN subs u ON u.s = x.s AND u.kind = 'stream' AND u.ordered_by IS NOT NULL
     SEMI JOIN descendants d ON d.s = x.s
     LEFT JOIN messages m ON m.id = x.id
+    -- Receives that do not name their copy may be of several, in several partitions.
+    WHERE x.copy <> ''
     GROUP BY x.s, x.id, x.copy
 ), elsewhere AS (
     -- What another writer received of it may by its clock have been the first.

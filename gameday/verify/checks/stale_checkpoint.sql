@@ -1,7 +1,7 @@
 -- a checkpoint that worked, at a position below one that had worked before it began; one per checkpoint
 WITH done AS (
     SELECT s, part, id, number, began_ns, answered_ns, file, line
-    FROM settles WHERE action = 'checkpoint' AND ok AND number IS NOT NULL
+    FROM settles WHERE action = 'checkpoint' AND ok AND number IS NOT NULL AND part IS NOT NULL
 ), moments AS (
     SELECT s, part, answered_ns + clock_error() AS moment, number AS reached, NULL AS number, NULL AS line FROM done
     UNION ALL

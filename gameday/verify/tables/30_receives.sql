@@ -7,7 +7,9 @@ CREATE TABLE rx AS
 SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
        coalesce(CASE u.kind WHEN 'stream' THEN r.part || ':' || sequence_key(r.broker_seq) ELSE r.broker_id END, '')
            AS copy,
-       sequence_key(r.broker_seq) AS number, r.part, r.grp, r.receives, r.enqueued_ns, r.intact,
+       -- A number of a stream is one of its partition: where that is not told, it tells nothing.
+       CASE WHEN u.kind IS DISTINCT FROM 'stream' OR r.part IS NOT NULL THEN sequence_key(r.broker_seq) END AS number, r.part,
+       r.grp, r.receives, r.enqueued_ns, r.intact,
        r.replay, coalesce(record_before(r.at_ns, r.file, r.line, m.first_intended.ns, m.first_intended.file, m.first_intended.line),
                 false) AS contradicts,
        CASE WHEN u.kind = 'queue'

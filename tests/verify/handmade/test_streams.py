@@ -258,3 +258,30 @@ def test_every_stale_checkpoint_counts(tmp_path: Path) -> None:
 def test_a_checkpoint_below_one_that_failed(tmp_path: Path) -> None:
     h = checkpoints(("c3", 10, 10.1, "s1", "10", "failed"), ("c2", 11, 11.1, "s1", "9", "ok"))
     in_order(h, tmp_path, 1)
+
+
+# -- what a history may leave out
+
+
+def without(h: History, *fields: str) -> History:
+    for records in h.files.values():
+        for record in records:
+            if record["event"] in ("intended", "sent", "received", "settling", "settled"):
+                for field in fields:
+                    record.pop(field, None)
+    return h
+
+
+@pytest.mark.parametrize("order", ["abc", "cba"])
+def test_without_partitions_numbers_have_no_order(tmp_path: Path, order: str) -> None:
+    """They are numbers of their partitions: nothing is in order, and nobody is out of it."""
+    h = read({"a": ("s1", LONG + "7"), "b": ("s2", LONG + "8"), "c": ("s1", LONG + "9")}, order)
+    check(verdict_of(without(h, "partition"), tmp_path), {CLAIM: ("unknown", 0), "no-loss": "holds"}, {})
+
+
+def test_without_partitions_no_checkpoint_is_below_another(tmp_path: Path) -> None:
+    h = read({"a": ("s1", LONG + "7"), "b": ("s2", LONG + "8")}, "ba")
+    h.checkpoint("b", at=10, partition="s2", broker_seq=LONG + "8")
+    h.checkpoint("a", at=12, partition="s1", broker_seq=LONG + "7")
+    document = verdict_of(without(h, "partition"), tmp_path)
+    assert document["anomalies"]["stale-checkpoint"]["count"] == 0

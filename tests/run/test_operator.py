@@ -19,6 +19,7 @@ import pytest
 
 from gameday.processes.child import python
 from gameday.verify.judge import judge
+from tests.series import in_series
 
 SCENARIO = """
 name: by-hand
@@ -103,6 +104,7 @@ def wait_for(state: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@in_series
 @pytest.mark.live
 def test_a_key_and_a_button_begin_a_fault_and_end_it(tmp_path: Path) -> None:
     (tmp_path / "by-hand.yaml").write_text(SCENARIO)

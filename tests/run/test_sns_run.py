@@ -57,6 +57,7 @@ def verdict(start: Callable[..., Gameday], tmp_path: Path, scenario: str, code: 
     return json.loads((run.run / "verdict.json").read_bytes())
 
 
+@in_series
 def test_a_fifo_topic_keeps_its_promises_on_every_subscription(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
     # What it could not show was said, and did not stop it.
     found = verdict(gameday, tmp_path, FIFO, 0, said="behind a filter a FIFO topic promises raw at most once")

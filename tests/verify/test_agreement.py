@@ -56,7 +56,6 @@ def test_both_judges_say_the_same(seeds: Sequence[int], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "seeds"),
     [
-        ("attempt", range(500000, 500008)),
         ("broker_seq", (500004, 500076, 500080, 500148)),
         *series(
             *(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 import time
@@ -27,7 +26,7 @@ from gameday.history.errors import GamedayError
 from gameday.history.events import Record
 from gameday.history.reader import parse
 from gameday.history.writer import DIRECTORY
-from gameday.processes.control import continue_when_orphaned, report, when_input_ends
+from gameday.processes.control import report, told_to_end
 
 POLL_S = 0.25
 RETRY_S = 5.0
@@ -151,11 +150,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="the run directory")
     parser.add_argument("--grafana", required=True, help="where Grafana is")
     arguments = parser.parse_args()
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
-    continue_when_orphaned()
-    when_input_ends(over.set)
+    over = told_to_end()
     try:
         token = checked_token(os.environ.get(TOKEN_VARIABLE, ""), where=TOKEN_VARIABLE)
         annotate(arguments.run, Grafana(Address.parse(arguments.grafana), token), over)

@@ -168,8 +168,8 @@ class Sender:
         named = self._named(attempt)
         by_content = config.topology.dedup == "content"
         written = named if by_content else message
-        parent = trace.traceparent(config.run, message.id)
         in_body = self._transport.traced_in == "body"
+        parent = trace.traceparent(config.run, (written if in_body else message).id)
         body = envelope.pack(
             id=written.id,
             run=config.run,
@@ -178,7 +178,7 @@ class Sender:
             payload_bytes=config.payload_bytes,
             poison=written.poison,
             seed=config.seed,
-            traceparent=trace.traceparent(config.run, written.id) if in_body else None,
+            traceparent=parent if in_body else None,
         )
         return Outgoing(
             id=message.id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,19 +48,20 @@ def verify(
       gameday verify runs/calm --summary summary.md
       gameday verify runs/calm --otlp http://localhost:4318
     """
-    from gameday.report.traces.otlp import endpoint
-    from gameday.report.traces.spans import traces
     from gameday.verify.judge import judging
 
     can_be_appended_to(summary)
-    to = None if otlp is None else endpoint(otlp)
-    console = Console(stderr=True)
-    with ExitStack() as stack:
-        progress = None
-        if console.is_terminal:
-            status = stack.enter_context(console.status("judging"))
-            progress = lambda text: status.update(f"judging: {text}")  # noqa: E731  # one that is there or not
-        loaded, verdict = stack.enter_context(judging(directory, progress=progress, strict=strict))
+    to = None
+    if otlp is not None:
+        # Only where they are asked for.
+        from gameday.report.traces.otlp import endpoint
+        from gameday.report.traces.spans import traces
+
+        to = endpoint(otlp)
+    with (
+        Console(stderr=True).status("judging") as status,
+        judging(directory, progress=lambda text: status.update(f"judging: {text}"), strict=strict) as (loaded, verdict),
+    ):
         found = None if to is None else traces(loaded, verdict)
     try:
         verdict.save(directory)

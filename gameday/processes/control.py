@@ -52,6 +52,16 @@ def when_input_ends(call: Callable[[], object]) -> None:
     threading.Thread(target=wait, name="end of input", daemon=True).start()
 
 
+def told_to_end() -> threading.Event:
+    """Set by SIGTERM, SIGINT and the end of standard input: for processes that take no commands."""
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+    continue_when_orphaned()
+    when_input_ends(over.set)
+    return over
+
+
 def continue_when_orphaned() -> None:
     """Ask the kernel for SIGCONT when the parent dies (Linux only; elsewhere nothing happens)."""
     die_with_parent(signal.SIGCONT)

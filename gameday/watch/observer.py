@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 import time
@@ -34,7 +33,7 @@ from gameday.history.errors import GamedayError, ProcessError
 from gameday.history.events import Record
 from gameday.history.writer import DIRECTORY
 from gameday.processes import discovery
-from gameday.processes.control import continue_when_orphaned, report, when_input_ends
+from gameday.processes.control import report, told_to_end
 from gameday.processes.exposition import LOOPBACK, Page, Server
 from gameday.watch.live import Live
 from gameday.watch.metrics import collect
@@ -167,11 +166,7 @@ def main() -> int:
     parser.add_argument("--host", default=LOOPBACK, help="address that /metrics and /sd are served at")
     parser.add_argument("--port", type=int, default=0, help="of /metrics; 0 takes any free one")
     arguments = parser.parse_args()
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
-    continue_when_orphaned()
-    when_input_ends(over.set)
+    over = told_to_end()
     try:
         observe(arguments.run, arguments.host, arguments.port, over)
     except GamedayError as error:

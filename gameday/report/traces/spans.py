@@ -104,12 +104,7 @@ def traces(loaded: Loaded, verdict: Verdict) -> Traces:
     run, transport = loaded.manifest.run, loaded.manifest.scenario.get("transport")
     kinds = {name: subscription.kind for name, subscription in loaded.manifest.subscriptions.items()}
     told = _Told(run=run, transport=transport if isinstance(transport, str) else None, kinds=kinds)
-    spans = [
-        span
-        for id in chosen
-        if id in found
-        for span in _of_message(told, id, found[id], broken[id], [(name, *rest) for name, *rest in faults])
-    ]
+    spans = [span for id in chosen if id in found for span in _of_message(told, id, found[id], broken[id], faults)]
     return Traces(spans=spans, messages=len(found), left_out=len(broken) - len(chosen))
 
 

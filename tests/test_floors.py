@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Which other floors each floor may import.
 GROUND = {"history"}
 BELOW = GROUND | {"processes", "transports"}
-SIBLINGS = {"loadgen", "consumers", "chaos", "dashboards", "conformance", "targets", "verify", "watch"}
+SIBLINGS = {"loadgen", "consumers", "chaos", "dashboards", "conformance", "targets", "wire", "verify", "watch"}
 FLOORS: dict[str, set[str]] = {
     "history": set(),
     "processes": GROUND,
@@ -29,6 +29,7 @@ FLOORS: dict[str, set[str]] = {
     "watch": GROUND | {"processes"},
     "targets": BELOW,
     "conformance": BELOW,
+    "wire": BELOW,
     "loadgen": BELOW,
     "consumers": BELOW,
     "chaos": BELOW,

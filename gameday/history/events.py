@@ -61,7 +61,7 @@ def sent(
 
 def received(
     *,
-    id: str,
+    id: str | None = None,
     subscription: str,
     consumer: str,
     batch: str,
@@ -82,6 +82,11 @@ def received(
     return _record("received", locals())
 
 
+def delivered(*, subscription: str, consumer: str, batch: str, outcome: SendResult, error: str | None = None) -> Record:
+    """After an answer with messages was passed on to the consumer (ok), or was not and never will be (failed)."""
+    return _record("delivered", locals())
+
+
 def effect(*, id: str, subscription: str, consumer: str, batch: str, started: int, outcome: EffectResult) -> Record:
     """After the handler. `started` is when the write to the store began; `skipped`: a guard found it done."""
     return _record("effect", locals())
@@ -89,15 +94,16 @@ def effect(*, id: str, subscription: str, consumer: str, batch: str, started: in
 
 def settling(
     *,
-    id: str,
+    id: str | None = None,
     subscription: str,
     consumer: str,
-    batch: str,
+    batch: str | None = None,
     action: SettleAction,
     broker_id: str | None = None,
     hidden_s: float | None = None,
     partition: str | None = None,
     broker_seq: str | None = None,
+    call: str | None = None,
 ) -> Record:
     """Before the call that settles. `batch` is that of the receive."""
     return _record("settling", locals())

@@ -217,6 +217,15 @@ EVENTS: Mapping[str, RecordKind] = {
             "id. `intact` is the checksum's answer"
         ),
     ),
+    "delivered": RecordKind(
+        fields=("subscription", "consumer", "batch", "outcome", "error"),
+        needed=("subscription", "batch", "outcome"),
+        words={"outcome": _SENT},
+        told=(
+            "by who records a receive before the consumer has it: after the answer of that `batch` was passed on "
+            "(`ok`), was not and never will be (`failed`), or broke off on its way (`unknown`)"
+        ),
+    ),
     "effect": RecordKind(
         fields=("id", "subscription", "consumer", "batch", "started", "outcome"),
         needed=("id", "subscription", "outcome"),

@@ -25,7 +25,8 @@ class Disturbance:
 
     `share` (0 to 1) of what comes by is struck, chosen by `seed` and the key; with `nth` the n-th instead, once.
     `point` is where in the work it strikes, for a kind that can strike at several; `seconds` is how long what it does
-    takes, for a kind that does something that takes time.
+    takes, for a kind that does something that takes time. On the wire `operation` says which calls it strikes (None:
+    all), and `code` what a service is made to answer.
     """
 
     kind: str
@@ -35,6 +36,8 @@ class Disturbance:
     nth: int | None = None
     seconds: float = 0.0
     point: str | None = None
+    operation: str | None = None
+    code: str | None = None
 
     def in_share(self, key: str) -> bool:
         """Whether what is named `key` is in the share: the same answer in every process."""
@@ -72,12 +75,20 @@ class Disturbances:
         self._armed.pop(instance, None)
         return self.fired.get(instance, 0)
 
-    def struck(self, kind: str, key: str, *, point: str | None = None) -> Disturbance | None:
-        """The first disturbance of this kind, armed at this point, that strikes what is named `key`."""
+    def stands(self, instance: str) -> bool:
+        return instance in self._armed
+
+    def struck(
+        self, kind: str, key: str, *, point: str | None = None, operation: str | None = None
+    ) -> Disturbance | None:
+        """The first disturbance of this kind, armed at this point and for this operation, that strikes what is named
+        `key`."""
         if not self._armed:
             return None
         for instance, disturbance in self._armed.items():
             if disturbance.kind != kind or disturbance.point != point:
+                continue
+            if disturbance.operation not in (None, operation):
                 continue
             self._asked[instance] += 1
             nth = disturbance.nth

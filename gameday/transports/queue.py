@@ -8,7 +8,7 @@ with FIFO messages only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -202,14 +202,7 @@ class SqsQueue:
         )
 
     def settled(self, answer: Answer, deliveries: Sequence[Delivery]) -> list[tuple[SendResult, str | None]]:
-        return [
-            ("unknown", "entry missing from the answer")
-            if entry is None
-            else ("ok", None)
-            if ok
-            else (failure(entry), f"{entry.get('Code')}: {entry.get('Message', '')}")
-            for ok, entry in entries_by_id(answer, len(deliveries))
-        ]
+        return entries_of(answer, [str(n) for n in range(len(deliveries))])
 
     def depth(self) -> Call:
         return self._call("GetQueueAttributes", AttributeNames=list(_DEPTHS.values()))
@@ -269,20 +262,32 @@ class EndsInQueues:
         return SqsQueue(addresses.queues[name], self.unwrap, dead_letters=SqsQueue(dead, self.unwrap) if dead else None)
 
 
-def entries_by_id(answer: Answer, count: int) -> list[tuple[bool, Mapping[str, Any] | None]]:
-    """The answer of a batch call whose entry ids are "0", "1", …, in that order.
+def entries_by_id(answer: Answer, ids: Iterable[str]) -> list[tuple[bool, Mapping[str, Any] | None]]:
+    """The answer of a batch call to entries with these ids, in their order.
 
     Each is (succeeded, entry), the entry None where the answer does not mention it.
     """
     found: dict[str, tuple[bool, Mapping[str, Any]]] = {e["Id"]: (True, e) for e in answer.get("Successful") or ()}
     found |= {e["Id"]: (False, e) for e in answer.get("Failed") or ()}
-    return [found.get(str(n), (False, None)) for n in range(count)]
+    return [found.get(id, (False, None)) for id in ids]
+
+
+def entries_of(answer: Answer, ids: Iterable[str]) -> list[tuple[SendResult, str | None]]:
+    """Outcome and error of each of these entries of a batch call that settles."""
+    return [
+        ("unknown", "entry missing from the answer")
+        if entry is None
+        else ("ok", None)
+        if ok
+        else (failure(entry), f"{entry.get('Code')}: {entry.get('Message', '')}")
+        for ok, entry in entries_by_id(answer, ids)
+    ]
 
 
 def batch_outcomes(answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
     """What became of each message of a SendMessageBatch or a PublishBatch: SQS and SNS answer alike."""
     outcomes = []
-    for n, (ok, entry) in enumerate(entries_by_id(answer, len(messages))):
+    for n, (ok, entry) in enumerate(entries_by_id(answer, map(str, range(len(messages))))):
         if entry is None:
             outcome = SendOutcome(id=messages[n].id, entry=n, outcome="unknown", error="entry missing from the answer")
         elif ok:

@@ -1,0 +1,114 @@
+"""The wire of one subscription: `python -m gameday.wire --config FILE`.
+
+It opens its history file, reports `ready` and takes commands on standard input until that ends, or SIGTERM:
+
+    {"do": "listen", "consumer": NAME, "port": 0}     a port for a consumer, answered by
+                                                      {"report": "listening", "consumer": NAME, "port": n}
+    {"do": "born", "consumer": NAME, "pid": n}        it is this process (group)
+    {"do": "forget", "consumer": NAME}                it is gone: what it has open breaks off
+    {"do": "arm" | "disarm" | "tell-when-holding", "consumer": NAME, …}    as a consumer of ours obeys them
+
+It reports `polls` when a consumer asks for messages for the first time; every report names its `consumer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gameday.history.errors import GamedayError
+from gameday.history.writer import Writer
+from gameday.processes import control
+from gameday.processes.disturbances import Disturbance
+from gameday.wire.config import WireConfig
+from gameday.wire.proxy import Proxy
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gameday.wire", description="The wire of one subscription.")
+    parser.add_argument("--config", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    control.continue_when_orphaned()
+    try:
+        return asyncio.run(_serve(WireConfig.load(arguments.config)))
+    except GamedayError as error:
+        print(f"wire: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+async def _serve(config: WireConfig) -> int:
+    writer = Writer(run=config.run_dir, name=config.name, clock=config.clock) if config.records else None
+    proxy = Proxy(config=config, writer=writer, clock=config.clock)
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    await proxy.start()
+    try:
+        obeying = asyncio.create_task(_obey(proxy, over))
+        control.report("ready")
+        await over.wait()
+        obeying.cancel()
+    finally:
+        await proxy.close()
+    if writer is not None:
+        writer.close()
+    return 0
+
+
+async def _obey(proxy: Proxy, over: asyncio.Event) -> None:
+    """Take commands until the input ends, which is a command to end."""
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    async for line in lines:
+        try:
+            await _carry_out(orjson.loads(line), proxy)
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            print(f"cannot obey {line.decode().strip()}: {error}", file=sys.stderr, flush=True)
+    over.set()
+
+
+async def _carry_out(command: dict[str, Any], proxy: Proxy) -> None:
+    """Errors: ValueError, TypeError or KeyError for what is no command; OSError for a port that is taken."""
+    name = command["consumer"]
+    if command["do"] == "listen":
+        try:
+            client = await proxy.listen(name, port=command.get("port", 0))
+        except OSError as error:
+            control.report("refused", consumer=name, why=str(error))
+            raise
+        control.report("listening", consumer=name, port=client.port)
+        return
+    found = proxy.client(name)
+    if found is None:
+        if command["do"] == "disarm":
+            # It died and was forgotten; what its faults did is no longer known here.
+            control.report("disarmed", consumer=name, instance=command["instance"], fired=0)
+        return
+    match command["do"]:
+        case "born":
+            found.pid = command["pid"]
+        case "forget":
+            await proxy.forget(found.port)
+        case "arm":
+            disturbance = Disturbance(**command["disturbance"])
+            found.disturbances.arm(disturbance)
+            control.report("armed", consumer=name, instance=disturbance.instance)
+        case "disarm":
+            instance = command["instance"]
+            control.report("disarmed", consumer=name, instance=instance, fired=found.disturbances.disarm(instance))
+        case "tell-when-holding":
+            found.tell_when_holding()
+        case unknown:
+            raise ValueError(f"no command is called {unknown!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""What the wire of one subscription is told: written by the conductor as JSON, read by `python -m gameday.wire`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from gameday.history.clock import Clock
+from gameday.history.errors import UsageError
+from gameday.transports.base import Addresses
+from gameday.transports.endpoint import Endpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WireConfig:
+    """`endpoint` is the target behind it. `signs`: the target checks signatures, so what goes there is signed anew.
+
+    `records`: what passes is written into the history; else the wire only breaks. `visibility_timeout_s` is the
+    queue's own.
+    """
+
+    run_dir: Path
+    clock: Clock
+    endpoint: Endpoint
+    transport: str
+    addresses: Addresses
+    subscription: str
+    visibility_timeout_s: float
+    signs: bool = False
+    records: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the process, and its history file, are called."""
+        return f"wire-{self.subscription}"
+
+    def save(self, path: Path) -> None:
+        document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock)}
+        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> WireConfig:
+        """Errors: UsageError when the file cannot be read or is no such document."""
+        try:
+            document = orjson.loads(path.read_bytes())
+            return cls(
+                **{
+                    **document,
+                    "run_dir": Path(document["run_dir"]),
+                    "clock": Clock.parse(document["clock"]),
+                    "endpoint": Endpoint.from_json(document["endpoint"]),
+                    "addresses": Addresses.from_json(document["addresses"]),
+                }
+            )
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} is no configuration of a wire: {error}") from error

@@ -1,0 +1,330 @@
+"""What a request asks and how its protocol is written: AWS JSON, the older query protocol with its XML, and CBOR.
+
+It promises the same parameters and the same answer, as plain JSON-like values, whichever of them an SDK speaks; and to
+know nothing of a request that it cannot read, which is then passed on as it is.
+
+Sources: smithy.io/2.0/aws/protocols (awsJson1_0, awsQuery, rpcv2Cbor) and
+docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-xml.html.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlencode
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape, unescape
+
+import cbor2
+import orjson
+
+Params = dict[str, Any]
+
+
+class Unreadable(ValueError):
+    """Not what the protocol asks for; whoever sent it will be told by the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer of the wire's own: what a service would have said."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Dialect(Protocol):
+    """How requests and answers are written. Errors of all that read: Unreadable."""
+
+    def read(self, body: bytes) -> Params: ...
+    def write(self, params: Params, body: bytes) -> bytes:
+        """`body` again with these parameters, which began as those that were read from it."""
+        ...
+
+    def read_answer(self, body: bytes) -> Params: ...
+    def write_answer(self, answer: Params, body: bytes) -> bytes:
+        """`body` again where `answer`, which began as what was read from it, has fewer attributes or entries now."""
+        ...
+
+    def refusal(self, code: str, message: str, *, status: int) -> Reply: ...
+    def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
+        """The error code of an answer that is an error; empty where it tells none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """`error_header`: SQS tells the code of its older protocol beside."""
+
+    content_type: str = "application/x-amz-json-1.0"
+
+    def read(self, body: bytes) -> Params:
+        return _document(body)
+
+    def write(self, params: Params, body: bytes) -> bytes:
+        return orjson.dumps(params)
+
+    def read_answer(self, body: bytes) -> Params:
+        return _document(body)
+
+    def write_answer(self, answer: Params, body: bytes) -> bytes:
+        return orjson.dumps(answer)
+
+    def refusal(self, code: str, message: str, *, status: int) -> Reply:
+        headers = {"Content-Type": self.content_type, "x-amzn-ErrorType": code}
+        return Reply(status, orjson.dumps({"__type": code, "message": message}), headers)
+
+    def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
+        return _code_of(headers, _document_or_none(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Cbor:
+    """As JSON, but for bytes and times, which are what they are."""
+
+    content_type: str = "application/x-amz-cbor-1.1"
+
+    def read(self, body: bytes) -> Params:
+        return _cbor(body)
+
+    def write(self, params: Params, body: bytes) -> bytes:
+        return cbor2.dumps(params)
+
+    def read_answer(self, body: bytes) -> Params:
+        return _cbor(body)
+
+    def write_answer(self, answer: Params, body: bytes) -> bytes:
+        return cbor2.dumps(answer)
+
+    def refusal(self, code: str, message: str, *, status: int) -> Reply:
+        headers = {"Content-Type": self.content_type, "x-amzn-ErrorType": code}
+        if self.content_type == "application/cbor":
+            headers["smithy-protocol"] = "rpc-v2-cbor"
+        return Reply(status, cbor2.dumps({"__type": code, "message": message}), headers)
+
+    def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
+        try:
+            document: Params | None = _cbor(body)
+        except Unreadable:
+            document = None
+        return _code_of(headers, document)
+
+
+# Lists are called by their element in a form: AttributeName.1, SendMessageBatchRequestEntry.1.Id.
+_LISTS = {
+    "AttributeName": "AttributeNames",
+    "MessageAttributeName": "MessageAttributeNames",
+    "MessageSystemAttributeName": "MessageSystemAttributeNames",
+    "SendMessageBatchRequestEntry": "Entries",
+    "DeleteMessageBatchRequestEntry": "Entries",
+    "ChangeMessageVisibilityBatchRequestEntry": "Entries",
+    "PublishBatchRequestEntries": "PublishBatchRequestEntries",
+}
+_OUTCOMES = {"Successful": "BatchResultEntry", "Failed": "BatchResultErrorEntry"}
+_ATTRIBUTE = re.compile(rb"<Attribute>\s*<Name>([^<]*)</Name>\s*<Value>[^<]*</Value>\s*</Attribute>")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A form in, XML out: SQS's older protocol, and SNS's."""
+
+    def read(self, body: bytes) -> Params:
+        try:
+            fields = parse_qsl(body.decode(), keep_blank_values=True, strict_parsing=bool(body))
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
+        found: Params = {}
+        lists: dict[str, dict[int, Any]] = {}
+        for name, value in fields:
+            head, *path = name.split(".")
+            if head in _LISTS and path and path[0] in ("member", "entry"):
+                path = path[1:]
+            if head not in _LISTS or not path or not path[0].isdecimal():
+                found[name] = value
+                continue
+            at = lists.setdefault(_LISTS[head], {})
+            number = int(path[0])
+            if len(path) == 1:
+                at[number] = value
+            else:
+                entry = at.setdefault(number, {})
+                if not isinstance(entry, dict):
+                    raise Unreadable(f"{name} is a value and has members")
+                entry[".".join(path[1:])] = value
+        return found | {name: [at[number] for number in sorted(at)] for name, at in lists.items()}
+
+    def write(self, params: Params, body: bytes) -> bytes:
+        """Only parameters that are plain values or lists of those that `read` knows."""
+        fields: list[tuple[str, str]] = []
+        action = str(params.get("Action", ""))
+        for name, value in params.items():
+            if not isinstance(value, list):
+                fields.append((name, str(value)))
+                continue
+            element = _element(name, action)
+            for number, entry in enumerate(value, start=1):
+                if isinstance(entry, dict):
+                    fields += [(f"{element}.{number}.{key}", str(each)) for key, each in entry.items()]
+                else:
+                    fields.append((f"{element}.{number}", str(entry)))
+        return urlencode(fields).encode()
+
+    def read_answer(self, body: bytes) -> Params:
+        root = _xml(body)
+        answer: Params = {}
+        messages = [_message(each) for each in root.iter() if _name(each) == "Message" and len(each)]
+        if messages:
+            answer["Messages"] = messages
+        for element in root.iter():
+            for name, ending in _OUTCOMES.items():
+                if _name(element).endswith(ending):
+                    entry = {_name(part): part.text or "" for part in element}
+                    answer.setdefault(name, []).append(_with_flags(entry))
+        for each in root.iter():
+            if _name(each) in ("QueueUrl", "MessageId", "SequenceNumber") and each.text and not len(each):
+                answer.setdefault(_name(each), each.text)
+        return answer
+
+    def write_answer(self, answer: Params, body: bytes) -> bytes:
+        """Attributes that `answer` has no more are cut out, message by message; failed entries that it has besides are
+        put in."""
+        left = [set(message.get("Attributes") or ()) for message in answer.get("Messages") or ()]
+        first, *messages = re.split(rb"(?=<Message>)", body)
+        kept = [
+            _ATTRIBUTE.sub(lambda found, names=names: found[0] if found[1].decode() in names else b"", message)
+            for names, message in zip(left, messages, strict=True)
+        ]
+        was = len(self.read_answer(body).get("Failed") or ())
+        more = "".join(_failed(entry) for entry in (answer.get("Failed") or ())[was:]).encode()
+        return re.sub(rb"(?=</\w+BatchResult>)", lambda _: more, b"".join([first, *kept]), count=1)
+
+    def refusal(self, code: str, message: str, *, status: int) -> Reply:
+        fault = "Sender" if status < 500 else "Receiver"
+        text = (
+            f"<ErrorResponse><Error><Type>{fault}</Type><Code>{escape(code)}</Code>"
+            f"<Message>{escape(message)}</Message></Error><RequestId>gameday-wire</RequestId></ErrorResponse>"
+        )
+        return Reply(status, text.encode(), {"Content-Type": "text/xml"})
+
+    def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
+        found = re.search(rb"<Code>([^<]*)</Code>", body)
+        return unescape(found[1].decode(errors="replace")) if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks, as far as its head and form tell. `dialect` is None for what nobody here reads."""
+
+    service: str | None
+    operation: str | None
+    dialect: Dialect | None
+
+
+_TARGETS = {
+    "AmazonSQS": "sqs",
+    "Kinesis_20131202": "kinesis",
+    "AWSEvents": "events",
+    "DynamoDB_20120810": "dynamodb",
+    "DynamoDBStreams_20120810": "dynamodbstreams",
+    "AWSStepFunctions": "stepfunctions",
+}
+_VERSIONS = {"2012-11-05": "sqs", "2010-03-31": "sns"}
+# The name that a signature's scope has for a service, where boto3 has another.
+_SCOPES = {"states": "stepfunctions"}
+_SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/,\s]+/([^/,\s]+)/aws4_request")
+_RPC = re.compile(r"/service/([^/]+)/operation/([^/?]+)")
+FORM = "application/x-www-form-urlencoded"
+
+
+def asked(path: str, headers: Mapping[str, str], form: bytes | None = None) -> Asked:
+    """`headers` by name in any case; `form`: the body, where it is a form."""
+    content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    target, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
+    if target:
+        dialect: Dialect = Cbor(content_type) if "cbor" in content_type else Json(content_type)
+        return Asked(_TARGETS.get(target), operation, dialect)
+    if (rpc := _RPC.search(path)) and "cbor" in headers.get("smithy-protocol", ""):
+        return Asked(_TARGETS.get(rpc[1]), rpc[2], Cbor("application/cbor"))
+    if form is not None:
+        fields = dict(parse_qsl(form.decode(errors="replace")))
+        if (action := fields.get("Action")) and (service := _VERSIONS.get(fields.get("Version", ""))):
+            return Asked(service, action, Query())
+    scope = _SCOPE.search(headers.get("Authorization", ""))
+    name = scope[1].lower() if scope else None
+    return Asked(_SCOPES.get(name or "", name), None, None)
+
+
+def _element(name: str, action: str) -> str:
+    if name == "Entries":
+        return f"{action}RequestEntry"
+    return next((element for element, called in _LISTS.items() if called == name), name)
+
+
+def _document(body: bytes) -> Params:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Unreadable(str(error)) from error
+    if not isinstance(document, dict):
+        raise Unreadable("not a JSON object")
+    return document
+
+
+def _document_or_none(body: bytes) -> Params | None:
+    try:
+        return _document(body)
+    except Unreadable:
+        return None
+
+
+def _cbor(body: bytes) -> Params:
+    try:
+        document = cbor2.loads(body)
+    except (cbor2.CBORError, ValueError, OverflowError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+    if not isinstance(document, dict):
+        raise Unreadable("not a map")
+    return document
+
+
+def _code_of(headers: Mapping[str, str], document: Params | None) -> str:
+    named = headers.get("x-amzn-ErrorType") or str((document or {}).get("__type", ""))
+    return named.partition(":")[0].rpartition("#")[2]
+
+
+def _xml(body: bytes) -> ElementTree.Element:
+    try:
+        # Of the service that the run itself uses; entities that blow up are expat's to refuse.
+        return ElementTree.fromstring(body)
+    except ElementTree.ParseError as error:
+        raise Unreadable(str(error)) from error
+
+
+def _name(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _message(element: ElementTree.Element) -> Params:
+    message: Params = {}
+    for part in element:
+        if _name(part) == "Attribute":
+            pair = {_name(each): each.text or "" for each in part}
+            message.setdefault("Attributes", {})[pair.get("Name", "")] = pair.get("Value", "")
+        elif not len(part):
+            message[_name(part)] = part.text or ""
+    return message
+
+
+def _failed(entry: Params) -> str:
+    values = {**entry, "SenderFault": str(bool(entry.get("SenderFault"))).lower()}
+    parts = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in values.items())
+    return f"<BatchResultErrorEntry>{parts}</BatchResultErrorEntry>"
+
+
+def _with_flags(entry: Params) -> Params:
+    if "SenderFault" in entry:
+        entry["SenderFault"] = str(entry["SenderFault"]).lower() == "true"
+    return entry

@@ -1,0 +1,255 @@
+"""What the wire records of a queue, and what a consumer sees through it: on the broker in memory, with boto3."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+
+from gameday.transports.endpoint import Endpoint
+from tests.transports.asked import served
+from tests.wire.wired import Wired, sdk, wired
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Endpoint]:
+    with served() as url:
+        yield Endpoint(urls={"*": url}, access_key="test", secret_key="test")
+
+
+@pytest.fixture
+def wire(memory: Endpoint, tmp_path: Path) -> Iterator[Wired]:
+    direct = sdk("sqs", memory.urls["*"])
+    queue = direct.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    with wired(memory, tmp_path, queue=queue) as wire:
+        yield wire
+
+
+def send(wire: Wired, *bodies: str) -> list[str]:
+    """Past the wire; gives the ids that SQS gave them."""
+    direct = sdk("sqs", wire.queue.rpartition("/")[0])
+    return [direct.send_message(QueueUrl=wire.queue, MessageBody=body)["MessageId"] for body in bodies]
+
+
+def receive(wire: Wired, **more: Any) -> list[dict[str, Any]]:
+    answer = wire.sdk().receive_message(QueueUrl=wire.queue, MaxNumberOfMessages=10, **more)
+    return list(answer.get("Messages") or ())
+
+
+def test_a_message_is_recorded_on_its_way_and_back(wire: Wired) -> None:
+    (id,) = send(wire, "hello")
+    (message,) = receive(wire, VisibilityTimeout=7)
+    assert message["Body"] == "hello" and "Attributes" not in message, "nobody asked for attributes"
+    wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    received, delivered, settling, settled = wire.records
+    assert received["event"] == "received" and received["broker_id"] == id and "id" not in received
+    assert received["consumer"] == "orders-1.1" and received["subscription"] == "orders"
+    assert received["receives"] == 1 and received["hidden_s"] == 7 and received["enqueued"] > 0
+    assert received["started"] <= received["at"]
+    assert (delivered["event"], delivered["batch"], delivered["outcome"]) == ("delivered", received["batch"], "ok")
+    assert settling["event"] == "settling" and settling["action"] == "delete"
+    assert (settling["batch"], settling["broker_id"]) == (received["batch"], id)
+    assert settled["event"] == "settled" and settled["outcome"] == "ok" and settled["call"] == settling["call"]
+
+
+def test_what_a_consumer_asks_for_is_what_it_gets(wire: Wired) -> None:
+    send(wire, "hello")
+    (message,) = receive(wire, AttributeNames=["SentTimestamp"], VisibilityTimeout=0)
+    assert set(message["Attributes"]) == {"SentTimestamp"}
+    (message,) = receive(wire, MessageSystemAttributeNames=["All"], VisibilityTimeout=0)
+    direct = sdk("sqs", wire.queue.rpartition("/")[0])
+    answer = direct.receive_message(QueueUrl=wire.queue, MessageSystemAttributeNames=["All"], VisibilityTimeout=0)
+    assert set(message["Attributes"]) == set(answer["Messages"][0]["Attributes"])
+
+
+def test_a_batch_is_settled_entry_by_entry(wire: Wired) -> None:
+    send(wire, "a", "b")
+    first, second = receive(wire)
+    entries = [
+        {"Id": "x", "ReceiptHandle": first["ReceiptHandle"]},
+        {"Id": "y", "ReceiptHandle": "nonsense"},
+        {"Id": "z", "ReceiptHandle": second["ReceiptHandle"]},
+    ]
+    answer = wire.sdk().delete_message_batch(QueueUrl=wire.queue, Entries=entries)
+    outcomes = {record.get("broker_id"): record["outcome"] for record in wire.recorded("settled")}
+    assert {entry["Id"] for entry in answer["Successful"]} == {"x", "z"}
+    assert outcomes == {first["MessageId"]: "ok", second["MessageId"]: "ok", None: "failed"}
+
+
+def test_release_and_extension(wire: Wired) -> None:
+    send(wire, "a")
+    (message,) = receive(wire)
+    handle = message["ReceiptHandle"]
+    wire.sdk().change_message_visibility(QueueUrl=wire.queue, ReceiptHandle=handle, VisibilityTimeout=60)
+    assert wire.client.holding == 1
+    wire.sdk().change_message_visibility_batch(
+        QueueUrl=wire.queue, Entries=[{"Id": "1", "ReceiptHandle": handle, "VisibilityTimeout": 0}]
+    )
+    settled = wire.recorded("settled")
+    assert [(record["action"], record.get("hidden_s"), record["outcome"]) for record in settled] == [
+        ("extend", 60, "ok"),
+        ("release", None, "ok"),
+    ]
+    assert wire.client.holding == 0
+
+
+def test_a_queue_url_leads_to_the_wire_and_back(wire: Wired) -> None:
+    name = wire.queue.rpartition("/")[2]
+    url = wire.sdk().get_queue_url(QueueName=name)["QueueUrl"]
+    assert url.startswith(wire.client.origin) and url.endswith(name)
+    send(wire, "a")
+    assert wire.sdk().receive_message(QueueUrl=url)["Messages"]
+    assert len(wire.recorded("received")) == 1, "it is the same queue by either name"
+    other = wire.sdk().create_queue(QueueName=f"{name}-other")["QueueUrl"]
+    assert other.startswith(wire.client.origin)
+    wire.sdk().send_message(QueueUrl=other, MessageBody="to another queue")
+    assert wire.sdk().receive_message(QueueUrl=other)["Messages"][0]["Body"] == "to another queue"
+    assert len(wire.recorded("received")) == 1, "another queue is nobody's business here"
+
+
+def test_an_answer_that_a_dead_consumer_waited_for_is_taken_back(wire: Wired) -> None:
+    """It polls and dies; what is sent then goes to somebody else."""
+    with socket.create_connection(("127.0.0.1", wire.client.port)) as dying:
+        body = b'{"QueueUrl":"%b","WaitTimeSeconds":20}' % wire.queue.encode()
+        dying.sendall(
+            b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: AmazonSQS.ReceiveMessage\r\n"
+            b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
+        wire.do(until(lambda: wire.client.calls))
+    wire.do(until(lambda: not wire.proxy.working))
+    send(wire, "a")
+    assert [message["Body"] for message in receive(wire, WaitTimeSeconds=5)] == ["a"]
+    assert wire.recorded("received")[0]["receives"] == 1
+
+
+async def until(true: Callable[[], object]) -> None:
+    """A condition that another program brings about: there is no event to wait for."""
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class TestFaults:
+    def test_a_throttle_is_the_services_own_word(self, wire: Wired) -> None:
+        send(wire, "a")
+        wire.arm("throttle", operation="ReceiveMessage")
+        with pytest.raises(ClientError) as refused:
+            receive(wire)
+        assert refused.value.response["Error"]["Code"] == "RequestThrottled"
+        assert wire.client.disturbances.fired == {"throttle-1": 1}
+        assert wire.sdk().get_queue_attributes(QueueUrl=wire.queue, AttributeNames=["All"]), "no other call is struck"
+        assert wire.records == []
+
+    def test_a_lost_answer_was_received_and_never_delivered(self, wire: Wired) -> None:
+        send(wire, "a")
+        wire.arm("lose-answer", operation="ReceiveMessage")
+        with pytest.raises(ConnectionClosedError):
+            receive(wire)
+        received, delivered = wire.records
+        assert received["event"] == "received"
+        assert (delivered["outcome"], delivered["error"]) == ("failed", "lose-answer")
+
+    def test_a_lost_request_never_left(self, wire: Wired) -> None:
+        send(wire, "a")
+        (message,) = receive(wire, VisibilityTimeout=0)
+        wire.arm("lose-request", operation="DeleteMessage")
+        with pytest.raises(ConnectionClosedError):
+            wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+        (settled,) = wire.recorded("settled")
+        assert settled["outcome"] == "failed"
+        assert receive(wire), "it was not deleted"
+
+    def test_a_lost_answer_to_a_delete_was_deleted(self, wire: Wired) -> None:
+        send(wire, "a")
+        (message,) = receive(wire, VisibilityTimeout=0)
+        wire.arm("lose-answer", operation="DeleteMessage")
+        with pytest.raises(ConnectionClosedError):
+            wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+        assert wire.recorded("settled")[0]["outcome"] == "ok"
+        assert not receive(wire)
+
+    def test_a_partial_batch_leaves_entries_behind(self, wire: Wired) -> None:
+        send(wire, *"abcdef")
+        messages = receive(wire, VisibilityTimeout=0)
+        wire.arm("partial-batch", share=0.5, operation="DeleteMessageBatch", seed=2)
+        entries = [{"Id": m["Body"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
+        answer = wire.sdk().delete_message_batch(QueueUrl=wire.queue, Entries=entries)
+        failed = {entry["Id"] for entry in answer["Failed"]}
+        assert failed and {entry["Id"] for entry in answer["Successful"]} == set("abcdef") - failed
+        assert {m["Body"] for m in receive(wire)} == failed
+        assert [record["outcome"] for record in wire.recorded("settled")].count("failed") == len(failed)
+
+    def test_a_partial_batch_of_everything_sends_nothing(self, wire: Wired) -> None:
+        send(wire, "a")
+        (message,) = receive(wire, VisibilityTimeout=0)
+        wire.arm("partial-batch")
+        entries = [{"Id": "a", "ReceiptHandle": message["ReceiptHandle"]}]
+        answer = wire.sdk().delete_message_batch(QueueUrl=wire.queue, Entries=entries)
+        assert [entry["Id"] for entry in answer["Failed"]] == ["a"] and not answer.get("Successful")
+        assert receive(wire)
+
+    @pytest.mark.parametrize(
+        ("kind", "code", "status"), [("api-error", "InternalFailure", 500), ("deny", "AccessDeniedException", 403)]
+    )
+    def test_errors_are_told_as_the_service_would(self, wire: Wired, kind: str, code: str, status: int) -> None:
+        wire.arm(kind)
+        with pytest.raises(ClientError) as refused:
+            receive(wire)
+        assert refused.value.response["Error"]["Code"] == code
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+    def test_a_black_hole_gives_no_answer_until_it_is_over(self, wire: Wired) -> None:
+        wire.arm("blackhole")
+        with pytest.raises(ReadTimeoutError):
+            wire.sdk(read_timeout_s=0.3).get_queue_attributes(QueueUrl=wire.queue)
+        wire.loop.call_soon_threadsafe(wire.client.disturbances.disarm, "blackhole-1")
+        assert wire.sdk().get_queue_attributes(QueueUrl=wire.queue)
+
+    def test_nth_strikes_once(self, wire: Wired) -> None:
+        wire.arm("reset", nth=2)
+        wire.sdk().get_queue_attributes(QueueUrl=wire.queue)
+        with pytest.raises(ConnectionClosedError):
+            wire.sdk().get_queue_attributes(QueueUrl=wire.queue)
+        wire.sdk().get_queue_attributes(QueueUrl=wire.queue)
+
+
+def test_many_at_once(wire: Wired) -> None:
+    """Each message is given to one of many consumers that poll and delete at the same time."""
+    sent = send(wire, *(str(n) for n in range(60)))
+    client, got, lock = wire.sdk(), [], threading.Lock()
+
+    def work() -> None:
+        while messages := client.receive_message(QueueUrl=wire.queue, MaxNumberOfMessages=3).get("Messages"):
+            for message in messages:
+                client.delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+                with lock:
+                    got.append(message["MessageId"])
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(got) == sorted(sent)
+    assert sorted(record["broker_id"] for record in wire.recorded("settled")) == sorted(sent)
+    batches = {record["batch"] for record in wire.recorded("received")}
+    assert {record["batch"] for record in wire.recorded("delivered") if record["outcome"] == "ok"} == batches
+
+
+def test_it_is_no_open_proxy(wire: Wired) -> None:
+    def ask(head: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", wire.client.port)) as connection:
+            connection.sendall(head)
+            connection.settimeout(5)
+            return connection.recv(100)
+
+    assert b" 400 " in ask(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+    assert b" 421 " in ask(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
+    assert b" 40" in ask(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")

@@ -120,6 +120,8 @@ class Fault(Entry, ABC):
     needs_work: ClassVar[bool] = False
     # What the target must be able to do, where not every target is.
     needs: ClassVar[Capability | None] = None
+    # Where it strikes, if not from outside: within a consumer of ours, or on the wire before a program of the user's.
+    strikes: ClassVar[Literal["ours", "wire"] | None] = None
     # Consumers die of it. It is over when their replacements poll.
     kills: ClassVar[bool] = False
 
@@ -159,6 +161,11 @@ class Fault(Entry, ABC):
             f"about {share * fewest:.2g} messages are in its share, and in {chance:.1%} of all runs none. "
             "Raise its `share`, its `for`, or the rate."
         )
+
+    @property
+    def struck_at(self) -> Literal["ours", "wire"] | None:
+        """As `strikes`, where its fields decide."""
+        return self.strikes
 
     def reshape(self, shards: int) -> tuple[int, str | None]:
         """How many shards a stream of so many has after it, and why it cannot strike, if it cannot."""

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gameday.chaos.base import Fault
+from gameday.chaos.faults.api_error import ApiError
+from gameday.chaos.faults.blackhole import Blackhole
 from gameday.chaos.faults.crash_at import CrashAt
+from gameday.chaos.faults.deny import Deny
 from gameday.chaos.faults.fail_handler import FailHandler
 from gameday.chaos.faults.kill_consumer import KillConsumer
+from gameday.chaos.faults.latency import Latency
+from gameday.chaos.faults.lose_answer import LoseAnswer
 from gameday.chaos.faults.lose_delete import LoseDelete
+from gameday.chaos.faults.lose_request import LoseRequest
 from gameday.chaos.faults.lose_send_reply import LoseSendReply
+from gameday.chaos.faults.partial_batch import PartialBatch
 from gameday.chaos.faults.pause_consumer import PauseConsumer
+from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
+from gameday.chaos.faults.slow_body import SlowBody
 from gameday.chaos.faults.stretch_processing import StretchProcessing
+from gameday.chaos.faults.throttle import Throttle
 from gameday.chaos.faults.throttle_sends import ThrottleSends
 
 FAULTS: Mapping[str, type[Fault]] = {
@@ -25,4 +35,14 @@ FAULTS: Mapping[str, type[Fault]] = {
     "lose-delete": LoseDelete,
     "throttle-sends": ThrottleSends,
     "reshard": Reshard,
+    "throttle": Throttle,
+    "api-error": ApiError,
+    "deny": Deny,
+    "latency": Latency,
+    "blackhole": Blackhole,
+    "reset": Reset,
+    "lose-request": LoseRequest,
+    "lose-answer": LoseAnswer,
+    "partial-batch": PartialBatch,
+    "slow-body": SlowBody,
 }

@@ -13,15 +13,12 @@ import math
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import orjson
-
-from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.starters import Incarnation, Starter
 from gameday.history import events
 from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
-from gameday.processes.child import Child, Report, python
+from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
 
 # So often in a row may a consumer die before it is ready; then it cannot be started at all.
@@ -46,7 +43,7 @@ class Member:
         self.name = ""
         self.ready = False
         self._incarnations = 0
-        self._child: Child | None = None
+        self._child: Incarnation | None = None
         self._news = asyncio.Condition()
 
     @property
@@ -88,7 +85,7 @@ class Member:
         self._child = None
         return self.name
 
-    def fill(self, child: Child) -> None:
+    def fill(self, child: Incarnation) -> None:
         self._child = child
 
     async def tell(self, *, ready: bool) -> None:
@@ -107,13 +104,10 @@ class Fleet:
     Whoever calls `start` calls `stop` at the end, whatever happened.
     """
 
-    def __init__(
-        self, *, config: ConsumerConfig, size: int, writer: Writer, run: Path, restart_delay_s: float = 1.0
-    ) -> None:
-        self.config = config
-        self._run = run
-        self._config_path = run / f"consumers-{config.subscription}.json"
-        self.members = [Member(f"{config.subscription}-{n}") for n in range(1, size + 1)]
+    def __init__(self, *, starter: Starter, size: int, writer: Writer, restart_delay_s: float = 1.0) -> None:
+        self.subscription = starter.subscription
+        self._starter = starter
+        self.members = [Member(f"{self.subscription}-{n}") for n in range(1, size + 1)]
         self._writer = writer
         self._restart_delay_s = restart_delay_s
         self._standing: dict[str, StandingFault] = {}
@@ -123,7 +117,7 @@ class Fleet:
 
     async def start(self, timeout_s: float) -> None:
         """Returns once every slot polls. Errors: ProcessError, with the last words of a consumer that does not."""
-        self.config.save(self._config_path)
+        self._starter.prepare()
         self._keepers = {asyncio.create_task(self._keep(m), name=f"keeper of {m.slot}") for m in self.members}
         ready = asyncio.create_task(self._all_ready(timeout_s))
         await asyncio.wait({ready, *self._keepers}, return_when=asyncio.FIRST_COMPLETED)
@@ -199,14 +193,12 @@ class Fleet:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._restart_delay_s)
 
-    async def _launch(self, member: Member) -> Child:
+    async def _launch(self, member: Member) -> Incarnation:
         name = member.next_name()
-        self._writer.announce(name)
+        if self._starter.records:
+            self._writer.announce(name)
         armed = self._standing_in(member.slot)
-        argv = python("-m", "gameday.consumers", "--config", self._config_path, "--name", name)
-        for disturbance in armed:
-            argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
-        child = await Child.start(name=name, argv=argv, run=self._run)
+        child = await self._starter.start(name, armed)
         child.on_report = lambda report: self._note(name, report)
         member.fill(child)
         self._writer.write(events.mark("consumer-started", consumer=name, slot=member.slot))
@@ -216,7 +208,7 @@ class Fleet:
                 await child.command("arm", disturbance=disturbance.to_json())
         return child
 
-    async def _outlive(self, member: Member, child: Child) -> tuple[int, bool]:
+    async def _outlive(self, member: Member, child: Incarnation) -> tuple[int, bool]:
         """Its exit code, and whether it was ever ready; ends it when the fleet stops."""
         life = asyncio.create_task(self._live(member, child))
         stop = asyncio.create_task(self._stopping.wait())
@@ -231,7 +223,7 @@ class Fleet:
             child.signal(signal.SIGKILL)
             stop.cancel()
 
-    async def _live(self, member: Member, child: Child) -> bool:
+    async def _live(self, member: Member, child: Incarnation) -> bool:
         was_ready = await child.report("ready", timeout_s=math.inf) is not None
         if was_ready:
             await member.tell(ready=True)

@@ -254,7 +254,7 @@ def _keys(model: type[BaseModel], units: Mapping[str, str], without: set[str]) -
             continue
         key = field.alias or name
         kind = units.get(key, "").replace("-", " ")
-        choices = " | ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
+        choices = " | ".join(map(str, get_args(field.annotation))) if get_origin(field.annotation) is Literal else ""
         needed = "required" if field.is_required() else _default(field.default, kind)
         inside = ", ".join(filter(None, [kind, choices, needed]))
         told.append(f"`{key}`" + (f" ({inside})" if inside else ""))

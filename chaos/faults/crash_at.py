@@ -41,6 +41,10 @@ class CrashAt(Lasting, ConsumerFault):
     def leaves_hidden(self) -> bool:
         return self.point != "after-delete"
 
+    @property
+    def struck_at(self) -> Literal["ours", "wire"] | None:
+        return "ours" if self.point in ("before-effect", "after-effect") else None
+
     def harm_s(self, arrivals_per_s: float) -> float:
         longest_s = super().harm_s(arrivals_per_s)
         if self.nth is None:

@@ -17,6 +17,7 @@ class FailHandler(Lasting, ConsumerFault):
     """Let the handler fail a share of the messages, after its work and before the effect, each time anew."""
 
     colour: ClassVar[str] = "#b877d9"
+    strikes: ClassVar[Literal["ours", "wire"] | None] = "ours"
     needs_work: ClassVar[bool] = True
 
     fault: Literal["fail-handler"]

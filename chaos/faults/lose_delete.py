@@ -16,6 +16,7 @@ class LoseDelete(Lasting, ConsumerFault):
     """Lose a share of the deletes on their way to the broker: every such message comes again."""
 
     colour: ClassVar[str] = "#3274d9"
+    strikes: ClassVar[Literal["ours", "wire"] | None] = "ours"
     missing_on: ClassVar[Mapping[Kind, str]] = {"stream": "deletes"}
 
     fault: Literal["lose-delete"]

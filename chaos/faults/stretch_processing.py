@@ -18,6 +18,7 @@ class StretchProcessing(Lasting, ConsumerFault):
     """Make a share of the messages take longer to process, up to and beyond the visibility timeout."""
 
     colour: ClassVar[str] = "#e0b400"
+    strikes: ClassVar[Literal["ours", "wire"] | None] = "ours"
     needs_work: ClassVar[bool] = True
 
     fault: Literal["stretch-processing"]

@@ -57,19 +57,27 @@ class Child:
 
     @classmethod
     async def start(
-        cls, *, name: str, argv: Sequence[str], run: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        cls,
+        *,
+        name: str,
+        argv: Sequence[str],
+        run: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        ours: bool = True,
     ) -> Child:
-        """`env` is added to what it inherits. Errors: ProcessError when the program cannot be started at all."""
+        """`env` is added to what it inherits. Of a program that is not `ours` it is all of its environment, and what
+        that says on either output goes to its log. Errors: ProcessError when it cannot be started at all."""
         log = run / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
         try:
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
                     *argv,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
+                    stdin=asyncio.subprocess.PIPE if ours else asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE if ours else errors,
                     stderr=errors,
-                    env={**environment(), **(env or {})},
+                    env={**(environment() if ours else {}), **(env or {})},
                     cwd=cwd,
                     # A session of its own: Ctrl-C reaches the conductor alone, which then ends its children in order.
                     start_new_session=True,
@@ -94,7 +102,7 @@ class Child:
     async def command(self, do: str, **fields: object) -> None:
         """Send one command; a child that is gone hears nothing and that is no error."""
         stdin = self._process.stdin
-        assert stdin is not None
+        assert stdin is not None, "a program of the user's takes no commands"
         with contextlib.suppress(ConnectionError, RuntimeError):
             stdin.write(orjson.dumps({"do": do, **fields}) + b"\n")
             await stdin.drain()
@@ -152,8 +160,9 @@ class Child:
 
     async def _read(self) -> None:
         stdout = self._process.stdout
-        assert stdout is not None
         try:
+            if stdout is None:
+                return
             async for line in stdout:
                 try:
                     report = orjson.loads(line)

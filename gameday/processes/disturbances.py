@@ -12,7 +12,7 @@ comes of it: that evidence must survive a process that dies of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ class Disturbance:
 
     `share` (0 to 1) of what comes by is struck, chosen by `seed` and the key; with `nth` the n-th instead, once.
     `point` is where in the work it strikes, for a kind that can strike at several; `seconds` is how long what it does
-    takes, for a kind that does something that takes time. On the wire `operation` says which calls it strikes (None:
-    all), and `code` what a service is made to answer.
+    takes, for a kind that does something that takes time, and up to `more_s` longer. On the wire `operations` says
+    which calls it strikes (none named: all), and `code` what a service is made to answer.
     """
 
     kind: str
@@ -35,14 +35,22 @@ class Disturbance:
     share: float = 1.0
     nth: int | None = None
     seconds: float = 0.0
+    more_s: float = 0.0
     point: str | None = None
-    operation: str | None = None
+    operations: Sequence[str] = ()
     code: str | None = None
 
     def in_share(self, key: str) -> bool:
         """Whether what is named `key` is in the share: the same answer in every process."""
+        return self._number(key) < self.share * 2**64
+
+    def takes_s(self, key: str) -> float:
+        """How long what it does to that takes."""
+        return self.seconds + self.more_s * self._number(f"{key}:more") / 2**64
+
+    def _number(self, key: str) -> int:
         digest = hashlib.blake2b(f"{self.seed}:{self.instance}:{key}".encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") < self.share * 2**64
+        return int.from_bytes(digest, "big")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,7 +96,7 @@ class Disturbances:
         for instance, disturbance in self._armed.items():
             if disturbance.kind != kind or disturbance.point != point:
                 continue
-            if disturbance.operation not in (None, operation):
+            if disturbance.operations and operation not in disturbance.operations:
                 continue
             self._asked[instance] += 1
             nth = disturbance.nth

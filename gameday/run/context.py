@@ -5,6 +5,7 @@ Pure: nothing here starts, creates or waits for anything.
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import time
@@ -20,9 +21,11 @@ from gameday.processes.exposition import LOOPBACK
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.model import Scenario, promises_of, topology_of
 from gameday.targets.target import Kind, Target
+from gameday.transports import words
 from gameday.transports.base import Addresses, Topology, Transport
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from gameday.wire.config import WireConfig
 
 if TYPE_CHECKING:
     from gameday.run.annotating import Annotating
@@ -138,6 +141,35 @@ class RunContext:
             leases=self.leases or {},
             seed=self.seed,
             metrics_host=self.metrics_host,
+        )
+
+    @property
+    def effects(self) -> Path:
+        """A directory for what programs of the user's keep."""
+        return self.directory / "effects"
+
+    def wire(self, subscription: str, *, target: Target, addresses: Addresses) -> WireConfig:
+        return WireConfig(
+            run_dir=self.directory,
+            clock=self.clock,
+            endpoint=target.endpoint,
+            transport=self.scenario.transport,
+            addresses=addresses,
+            subscription=subscription,
+            visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
+            signs=target.checks_signatures,
+        )
+
+    def words(self, subscription: str, *, consumer: str, endpoint: Endpoint, addresses: Addresses) -> dict[str, str]:
+        """What a consumer that is a program of the user's is told."""
+        return words.words(
+            run=self.id,
+            effects=self.effects,
+            transport=self.transport,
+            addresses=addresses,
+            endpoint=endpoint,
+            subscription=subscription,
+            consumer=consumer,
         )
 
     def load(self, *, endpoint: Endpoint, addresses: Addresses, topology: Topology) -> LoadConfig:

@@ -39,6 +39,11 @@ class Document:
     data: dict[str, Any]
     places: dict[Route, str]
 
+    @property
+    def directory(self) -> Path:
+        """What it names by a relative path is looked for here."""
+        return Path(self.name).absolute().parent
+
     def where(self, path: Route) -> str:
         """The place of a path, or of the nearest thing around it that was written somewhere."""
         for length in range(len(path), -1, -1):

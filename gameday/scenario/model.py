@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gameday.chaos.base import Fault
 from gameday.history.manifest import Claim, Subscription
@@ -139,8 +139,40 @@ class LoadSpec(_Strict):
     )
 
 
+class ReadySpec(_Strict):
+    """When a program counts as ready; exactly one of these."""
+
+    polls: Literal[True] | None = Field(default=None, description="when it asks for messages for the first time")
+    log: str | None = Field(default=None, description="when it has written this text on one of its outputs")
+    http: str | None = Field(default=None, description="when this URL answers without an error")
+
+    @model_validator(mode="after")
+    def _one(self) -> ReadySpec:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("exactly one of polls, log, http says when a program is ready")
+        return self
+
+
 class ConsumersSpec(_Strict):
     """Who receives: each consumer is an OS process of its own."""
+
+    # Of these keys alone a program of the user's makes something.
+    OF_PROGRAMS: ClassVar[frozenset[str]] = frozenset(
+        {"command", "env", "cwd", "ready", "processes", "restart_delay", "drain_timeout"}
+    )
+
+    command: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="a program of yours that polls by itself, in place of our consumers: docs/consumers.md. Words like "
+        "{queue_url} are replaced in it",
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict, description="of `command`: what stands in its environment besides, with the same words"
+    )
+    cwd: str | None = Field(
+        default=None, description="of `command`: where it is started (default: where the scenario stands)"
+    )
+    ready: ReadySpec | None = Field(default=None, description="of `command`: when it counts as ready (default: polls)")
 
     processes: Count = Field(default=3, description="consumer processes, for each subscription")
     concurrency: Count = Field(default=4, description="messages in work at once in each process")
@@ -191,6 +223,11 @@ class ConsumersSpec(_Strict):
         default="wait", description="of a stream: shards wait for their parents to be read or, wrongly, do not"
     )
     lease: PositiveDuration = Field(default=2.0, description="of a stream: how long a silent holder keeps its shards")
+
+    @property
+    def is_program(self) -> bool:
+        """Whether the consumers are programs of the user's, behind the wire."""
+        return self.command is not None
 
 
 class ExpectSpec(_Strict):

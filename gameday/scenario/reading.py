@@ -26,7 +26,7 @@ from gameday.scenario import units
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
-from gameday.scenario.model import Body, LoadSpec, Scenario
+from gameday.scenario.model import Body, ConsumersSpec, LoadSpec, Scenario
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
 from gameday.scenario.rules.draft import Draft
@@ -80,7 +80,7 @@ def resolve(document: Document) -> Scenario:
     claims = _claims(claims_data, problems)
     problems.raise_if_any()
     assert body is not None and shape is not None
-    for path, message in complaints(Draft(body=body, chaos=chaos, claims=claims)):
+    for path, message in complaints(Draft(body=body, chaos=chaos, claims=claims, directory=document.directory)):
         problems.add(path, message)
     problems.raise_if_any()
     drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
@@ -245,6 +245,14 @@ def _written_back(
     written = body.model_dump(mode="json", by_alias=True)
     for part, unused in CONSUMPTION[TRANSPORTS[body.transport].kind].no_meaning.items():
         written[part] = {key: value for key, value in written[part].items() if key not in unused}
+    if body.consumers.is_program:
+        written["consumers"] = {
+            key: value for key, value in written["consumers"].items() if key in body.consumers.OF_PROGRAMS
+        }
+        consumers = {}
+    else:
+        for key in ConsumersSpec.OF_PROGRAMS - {"processes", "restart_delay", "drain_timeout"}:
+            del written["consumers"][key]
     written["load"] |= shape
     if body.load.retry == "none":
         del written["load"]["give_up"]

@@ -48,6 +48,10 @@ class Target:
         return self.product.tick_ns if self.endpoint.on_this_machine else _ELSEWHERE_TICK_NS
 
     @property
+    def checks_signatures(self) -> bool:
+        return self.product is AWS
+
+    @property
     def cannot_show(self) -> Sequence[str]:
         """What no run on it says anything about."""
         return self._pace.cannot_show

@@ -57,6 +57,8 @@ async def _serve(config: WireConfig) -> int:
         await over.wait()
         obeying.cancel()
     finally:
+        # Of a run that ends in good order none is left; of one whose conductor was killed they all are.
+        proxy.kill_clients()
         await proxy.close()
     if writer is not None:
         writer.close()

@@ -57,7 +57,7 @@ class Faults:
     async def before(self, exchange: Exchange) -> Broken | None:
         """Delay the call where it is to be delayed; gives what breaks it, if anything does."""
         if (latency := exchange.struck("latency")) is not None:
-            await asyncio.sleep(latency.seconds)
+            await asyncio.sleep(latency.takes_s(exchange.key))
         for kind in (*_REFUSALS, *_BREAKS):
             if (disturbance := exchange.struck(kind)) is not None:
                 return Broken(disturbance)

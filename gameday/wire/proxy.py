@@ -184,6 +184,10 @@ class Proxy:
     def client(self, name: str) -> Client | None:
         return next((client for client in self._clients.values() if client.name == name), None)
 
+    def kill_clients(self) -> None:
+        for client in self._clients.values():
+            client.kill()
+
     @property
     def working(self) -> int:
         """How many calls are on their way."""

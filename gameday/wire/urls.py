@@ -46,6 +46,11 @@ class QueueUrls:
         return body
 
     def at(self, url: str, origin: str) -> str:
-        parts = urlsplit(url)
-        self._by_path.setdefault(parts.path, url)
-        return urlunsplit((*urlsplit(origin)[:2], parts.path, parts.query, ""))
+        self._by_path.setdefault(urlsplit(url).path, url)
+        return moved(url, origin)
+
+
+def moved(url: str, origin: str) -> str:
+    """The same path at another origin (http://HOST:PORT)."""
+    parts = urlsplit(url)
+    return urlunsplit((*urlsplit(origin)[:2], parts.path, parts.query, ""))

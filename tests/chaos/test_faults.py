@@ -30,8 +30,8 @@ def entry(name: str, **fields: Any) -> dict[str, Any]:
 
 
 LASTING = [name for name, fault in FAULTS.items() if fault.model_validate(entry(name)).length_s != 0]
-ARMED = [name for name, fault in FAULTS.items() if "strike.disturbed(" in inspect.getsource(fault)]
-LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault)]
+ARMED = [name for name, fault in FAULTS.items() if "strike.disturbed(" in inspect.getsource(fault.inject)]
+LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault.inject)]
 ROOT = Path(__file__).resolve().parents[2]
 
 

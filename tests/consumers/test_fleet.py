@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from gameday.consumers.fleet import Fleet
+from gameday.consumers.starters import Ours
 from gameday.consumers.stores import make_store
 from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.live
 async def running(queue: ConsumedQueue, *, size: int = 1) -> AsyncIterator[Fleet]:
     run = queue.config.run_dir
     writer = Writer(run=run, name="conductor", clock=queue.config.clock)
-    fleet = Fleet(config=queue.config, size=size, writer=writer, run=run, restart_delay_s=0.1)
+    fleet = Fleet(starter=Ours(queue.config, run=run), size=size, writer=writer, restart_delay_s=0.1)
     try:
         await fleet.start(DEADLINE_S)
         yield fleet

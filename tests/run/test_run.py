@@ -233,8 +233,8 @@ def test_the_conductor_is_killed(gameday: Start, calm: str) -> None:
 def test_a_consumer_that_cannot_start(gameday: Start, calm: str) -> None:
     consumer = "import sys; sys.exit('this consumer has no licence')"
     command = (
-        "import gameday.consumers.fleet, sys; from gameday.cli import main\n"
-        f"gameday.consumers.fleet.python = lambda *_: [sys.executable, '-c', {consumer!r}]\n"
+        "import gameday.consumers.starters, sys; from gameday.cli import main\n"
+        f"gameday.consumers.starters.python = lambda *_: [sys.executable, '-c', {consumer!r}]\n"
         "main()"
     )
     run = gameday(calm, *MEMORY, command=[sys.executable, "-c", command])

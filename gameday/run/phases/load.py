@@ -72,7 +72,7 @@ def _chaos(run: Run) -> Runner:
     # All subscriptions read one stream, where they read any.
     source = run.sources[subscriptions[0]]
     targets = FaultTargets(
-        fleets={fleet.config.subscription: fleet for fleet in run.fleets},
+        fleets={fleet.subscription: fleet for fleet in run.fleets},
         visibility_timeout_s=dict.fromkeys(subscriptions, scenario.topology.visibility_timeout),
         load=run.load,
         writer=run.writer,

@@ -20,7 +20,8 @@ _EFFECTS_A_WRITE = 1000
 
 async def read_effects(run: Run) -> None:
     """Errors: CallFailed, HistoryError."""
-    if not HANDLERS[run.scenario.consumers.handler].has_effects:
+    consumers = run.scenario.consumers
+    if consumers.is_program or not HANDLERS[consumers.handler].has_effects:
         return
     run.view.phase("reading the effects back")
     for name in run.scenario.subscriptions:

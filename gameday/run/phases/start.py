@@ -7,15 +7,22 @@ import asyncio
 import os
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gameday.consumers.fleet import Fleet
+from gameday.consumers.readiness import Ready
+from gameday.consumers.starters import Ours, Programs, Starter
 from gameday.history.errors import ProcessError
-from gameday.processes.child import Report, ending
+from gameday.processes.child import Child, Report, ending
 from gameday.processes.exposition import url
 from gameday.run.state import HASTE_S, START_S, Run
+from gameday.transports.endpoint import Endpoint
+from gameday.transports.words import environment as environment_of
+from gameday.transports.words import replace as replaced
 from gameday.verify.claims import anomalies_against
 from gameday.watch.page import TOKEN, TOLD, Told
+from gameday.wire.urls import moved
 
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen" / "locustfile.py"
 # What AWS's SDKs read, by a path that may begin at the current directory.
@@ -98,20 +105,74 @@ def _told(run: Run) -> Told:
 
 async def _start_fleets(run: Run) -> None:
     spec = run.scenario.consumers
+    starters = [await _starter(run, name) for name in run.scenario.subscriptions]
     run.fleets = [
-        Fleet(
-            config=run.context.consumers(name, endpoint=run.target.endpoint, addresses=run.addresses),
-            size=spec.processes,
-            writer=run.writer,
-            run=run.context.directory,
-            restart_delay_s=spec.restart_delay,
-        )
-        for name in run.scenario.subscriptions
+        Fleet(starter=starter, size=spec.processes, writer=run.writer, restart_delay_s=spec.restart_delay)
+        for starter in starters
     ]
     run.stack.push_async_callback(run.stop_fleets, HASTE_S)
     await asyncio.gather(*(fleet.start(START_S) for fleet in run.fleets))
     for fleet in run.fleets:
-        run.watch_over(fleet.watch(), f"the watch over {fleet.config.subscription}'s consumers")
+        run.watch_over(fleet.watch(), f"the watch over {fleet.subscription}'s consumers")
+
+
+async def _starter(run: Run, subscription: str) -> Starter:
+    """What starts the consumers of a subscription. Errors: ProcessError."""
+    if run.scenario.consumers.is_program:
+        return _programs(run, subscription, await _start_wire(run, subscription))
+    config = run.context.consumers(subscription, endpoint=run.target.endpoint, addresses=run.addresses)
+    return Ours(config, run=run.context.directory)
+
+
+async def _start_wire(run: Run, subscription: str) -> Child:
+    config = run.context.wire(subscription, target=run.target, addresses=run.addresses)
+    path = run.context.directory / f"{config.name}.json"
+    config.save(path)
+    run.writer.announce(config.name)
+    wire = await run.start(config.name, "-m", "gameday.wire", "--config", path)
+    if await wire.report("ready", timeout_s=START_S) is None:
+        raise ProcessError(f"the wire of {subscription} did not start: {wire.last_words()}")
+
+    async def watch() -> None:
+        code = await wire.wait()
+        raise ProcessError(f"the wire of {subscription} died ({ending(code)}): {wire.last_words()}")
+
+    run.watch_over(watch(), f"the watch over the wire of {subscription}")
+    return wire
+
+
+def _programs(run: Run, subscription: str, wire: Child) -> Programs:
+    spec, context = run.scenario.consumers, run.context
+    context.effects.mkdir(exist_ok=True)
+
+    def told(consumer: str, url: str) -> tuple[Endpoint, dict[str, str]]:
+        """Each sees AWS at its own port of the wire, its queue too."""
+        endpoint = replace(run.target.endpoint, urls={"*": url})
+        addresses = replace(
+            run.addresses,
+            queues={name: moved(queue, url) for name, queue in run.addresses.queues.items()},
+            dead_letter_queues={name: moved(queue, url) for name, queue in run.addresses.dead_letter_queues.items()},
+        )
+        return endpoint, context.words(subscription, consumer=consumer, endpoint=endpoint, addresses=addresses)
+
+    def command(consumer: str, url: str) -> list[str]:
+        _, words = told(consumer, url)
+        return [replaced(word, words) for word in spec.command or ()]
+
+    def environment(consumer: str, url: str) -> dict[str, str]:
+        endpoint, words = told(consumer, url)
+        own = {name: replaced(value, words) for name, value in spec.env.items()}
+        return environment_of(words, endpoint, inherited=os.environ) | own
+
+    return Programs(
+        subscription=subscription,
+        run=context.directory,
+        wire=wire,
+        command=command,
+        environment=environment,
+        cwd=run.scenario.source.directory / (spec.cwd or ""),
+        ready=Ready(log=spec.ready.log, http=spec.ready.http) if spec.ready else Ready(),
+    )
 
 
 async def _start_load(run: Run) -> None:

@@ -39,8 +39,27 @@ def a_multiple_has_its_measure(draft: Draft) -> Iterator[Complaint]:
             )
 
 
+def it_meets_its_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
+    is_program = draft.body.consumers.is_program
+    for number, fault in enumerate(draft.chaos):
+        if fault.struck_at == "ours" and is_program:
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} strikes within a consumer of ours, and nobody can reach into a program of yours; "
+                "crash-at at after-receive, before-delete or after-delete, and the faults on the wire "
+                "(lose-request, latency, …) strike it from outside",
+            )
+        elif fault.struck_at == "wire" and not is_program:
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} strikes on the wire, which stands before programs of yours (consumers.command) alone",
+            )
+
+
 def the_handler_does_the_work(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
+        if draft.body.consumers.is_program:
+            return
         if fault.needs_work and draft.handler is not None and not draft.handler.has_effects:
             yield (
                 ("chaos", number, "fault"),
@@ -52,5 +71,6 @@ RULES: Sequence[Rule] = (
     the_timeline_can_be_carried_out,
     it_is_there_on_the_transport,
     a_multiple_has_its_measure,
+    it_meets_its_kind_of_consumer,
     the_handler_does_the_work,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 
 from gameday.consumers.guards import GUARDS
@@ -10,6 +11,7 @@ from gameday.scenario import units
 from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.scenario.rules.topology import VISIBILITY_MAX_S
+from gameday.transports import words
 
 
 @with_transport
@@ -123,7 +125,49 @@ def a_heartbeat_is_in_time(draft: Draft) -> Iterator[Complaint]:
         )
 
 
+def keys_belong_to_the_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
+    consumers = draft.body.consumers
+    for key in sorted(consumers.model_fields_set):
+        if consumers.is_program and key not in consumers.OF_PROGRAMS:
+            yield (
+                ("consumers", key),
+                "it tells our own consumers how to work, and `command` puts a program of yours in their place; "
+                "remove one of the two",
+            )
+        elif not consumers.is_program and key in ("env", "cwd", "ready"):
+            yield ("consumers", key), "it belongs to `command`, a program of yours; add one, or remove it"
+
+
+@with_transport
+def words_of_a_program_stand_for_something(draft: Draft) -> Iterator[Complaint]:
+    consumers = draft.body.consumers
+    known = words.names(draft.transport, dead_letters=draft.body.topology.max_receives is not None, consumer=True)
+    texts = [(("command",), text) for text in consumers.command or ()]
+    for key, text in [*texts, *((("env", name), value) for name, value in consumers.env.items())]:
+        try:
+            words.check(text, known)
+        except words.UnknownWord as error:
+            yield ("consumers", *key), str(error)
+
+
+def a_program_is_there(draft: Draft) -> Iterator[Complaint]:
+    consumers = draft.body.consumers
+    if consumers.command is None:
+        return
+    where = draft.directory / (consumers.cwd or "")
+    if not where.is_dir():
+        yield ("consumers", "cwd"), f"there is no directory {where}"
+        return
+    program = consumers.command[0]
+    found = shutil.which(program) if "/" not in program else (where / program).is_file()
+    if not found and "{" not in program:
+        yield ("consumers", "command"), f"there is no program {program} ({where if '/' in program else 'on the PATH'})"
+
+
 RULES: Sequence[Rule] = (
+    keys_belong_to_the_kind_of_consumer,
+    words_of_a_program_stand_for_something,
+    a_program_is_there,
     a_receive_takes_the_batch,
     what_stops_has_an_order,
     a_batch_that_fails_comes_again,

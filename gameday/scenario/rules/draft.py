@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from gameday.chaos.base import Fault
 from gameday.consumers.handlers import HANDLERS, Handler
@@ -29,6 +30,8 @@ class Draft:
     body: Body
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
+    # Where the scenario stands, and what it names by a relative path.
+    directory: Path
 
     @property
     def has_transport(self) -> bool:

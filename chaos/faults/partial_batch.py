@@ -1,0 +1,23 @@
+"""Fail entries of a batch, with a good answer around them: 200, some of it `Failed`.
+
+Whoever looks at the status alone takes the failed entries for done. They never reach the service. `share` and `nth`
+count entries.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from gameday.chaos.wire_fault import WireFault
+
+
+class PartialBatch(WireFault):
+    """Fail entries of a batch, with a good answer around them: 200, some of it `Failed`."""
+
+    colour: ClassVar[str] = "#508642"
+
+    fault: Literal["partial-batch"]
+
+    @property
+    def does(self) -> str:
+        return "have failed entries"

@@ -72,8 +72,9 @@ class RunContext:
 
     @property
     def leases(self) -> dict[str, str] | None:
-        """Where the leases of shards are, for all subscriptions; None where nothing is leased."""
-        return self._kept("leases") if CONSUMPTION[self.transport.kind].leased else None
+        """Where the leases of shards are, for all subscriptions; None where nothing is leased, or not by us."""
+        leased = CONSUMPTION[self.transport.kind].leased and not self.scenario.consumers.is_program
+        return self._kept("leases") if leased else None
 
     def _kept(self, what: str) -> dict[str, str]:
         if self.scenario.consumers.store == "dynamodb":

@@ -23,6 +23,7 @@ from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.run.backlog import Backlog
 from gameday.run.context import RunContext, RunRequest
+from gameday.run.wires import Wires
 from gameday.scenario.model import Scenario
 from gameday.targets.target import Target
 from gameday.transports.base import Addresses, Source, Topology
@@ -85,6 +86,7 @@ class Run:
         self.view = view
         self.stack = AsyncExitStack()
         self.fleets: list[Fleet] = []
+        self.wires = Wires()
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
         self.ending: str | None = None

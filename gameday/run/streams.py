@@ -7,8 +7,9 @@ stream counts as empty only when every shard that it lists has a lease, and noth
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
-from gameday.consumers.leases import Lease, LeaseStore
+from gameday.consumers.leases import Lease
 from gameday.history.writer import Writer
 from gameday.run.backlog import Backlog
 from gameday.transports.base import Depth, StreamSource
@@ -18,6 +19,14 @@ from gameday.transports.carriers.boto import BotoCarrier
 _COUNT_MAX = 1000
 
 
+class Positions(Protocol):
+    """Who knows how far the consumers have read."""
+
+    async def all(self, subscription: str) -> list[Lease]:
+        """Errors: CallFailed."""
+        ...
+
+
 class Streams(Backlog):
     def __init__(
         self,
@@ -25,7 +34,7 @@ class Streams(Backlog):
         sources: Mapping[str, StreamSource],
         carrier: BotoCarrier,
         writer: Writer,
-        leases: LeaseStore,
+        leases: Positions,
     ) -> None:
         super().__init__(subscriptions=list(sources), carrier=carrier, writer=writer)
         self._sources = sources

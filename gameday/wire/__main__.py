@@ -6,9 +6,11 @@ It opens its history file, reports `ready` and takes commands on standard input 
                                                       {"report": "listening", "consumer": NAME, "port": n}
     {"do": "born", "consumer": NAME, "pid": n}        it is this process (group)
     {"do": "forget", "consumer": NAME}                it is gone: what it has open breaks off
+    {"do": "positions"}                               how far each shard is read, answered by
+                                                      {"report": "positions", "positions": […]}
     {"do": "arm" | "disarm" | "tell-when-holding", "consumer": NAME, …}    as a consumer of ours obeys them
 
-It reports `polls` when a consumer asks for messages for the first time; every report names its `consumer`.
+It reports `polls` when a consumer asks for messages for the first time; a report about a consumer names it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,9 @@ async def _obey(proxy: Proxy, over: asyncio.Event) -> None:
 
 async def _carry_out(command: dict[str, Any], proxy: Proxy) -> None:
     """Errors: ValueError, TypeError or KeyError for what is no command; OSError for a port that is taken."""
+    if command["do"] == "positions":
+        control.report("positions", positions=[asdict(each) for each in proxy.stream.positions] if proxy.stream else [])
+        return
     name = command["consumer"]
     if command["do"] == "listen":
         try:

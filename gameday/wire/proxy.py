@@ -26,15 +26,16 @@ from yarl import URL
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
-from gameday.transports.base import QueueSource
 from gameday.transports.registry import TRANSPORTS
-from gameday.wire import queue
+from gameday.wire import queue, stream
 from gameday.wire.client import Client
 from gameday.wire.config import WireConfig
 from gameday.wire.faults import Broken, Faults
-from gameday.wire.queue import QueueTraffic, Receive
+from gameday.wire.queue import QueueTraffic
 from gameday.wire.signing import Signer
 from gameday.wire.spoken import FORM, Asked, Dialect, Params, Unreadable, asked
+from gameday.wire.stream import StreamTraffic
+from gameday.wire.taken import Receive
 from gameday.wire.urls import QueueUrls
 
 _HOP = frozenset(
@@ -102,11 +103,27 @@ class Proxy:
         self._config = config
         self._clock = clock
         source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription)
+        write = (lambda *_: None) if writer is None else writer.write
         self._queue: QueueTraffic | None = None
         self._queue_path = ""
+        self.stream: StreamTraffic | None = None
         if source.kind == "queue":
-            self._queue = self._traffic(source, writer)
+            self._queue = QueueTraffic(
+                subscription=config.subscription,
+                source=source,
+                hidden_s=config.visibility_timeout_s,
+                write=write,
+                now=clock.now_ns,
+            )
             self._queue_path = urlsplit(config.addresses.queues[config.subscription]).path
+        else:
+            self.stream = StreamTraffic(
+                subscription=config.subscription,
+                stream=config.addresses.send_to,
+                source=source,
+                write=write,
+                now=clock.now_ns,
+            )
         addresses = config.addresses
         self._urls = QueueUrls([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
         self._faults = Faults()
@@ -117,15 +134,6 @@ class Proxy:
         self._working: set[asyncio.Task[web.StreamResponse]] = set()
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
-
-    def _traffic(self, source: QueueSource, writer: Writer | None) -> QueueTraffic:
-        return QueueTraffic(
-            subscription=self._config.subscription,
-            source=source,
-            hidden_s=self._config.visibility_timeout_s,
-            write=(lambda *_: None) if writer is None else writer.write,
-            now=self._clock.now_ns,
-        )
 
     async def start(self) -> None:
         server = web.Server(
@@ -217,7 +225,7 @@ class Proxy:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             # The consumer is gone. What was sent on is followed to its answer; only a receive is taken back.
-            if exchange.asked.operation in (queue.RECEIVE, None):
+            if exchange.asked.operation in (queue.RECEIVE, stream.READ, None):
                 work.cancel()
             raise
 
@@ -251,6 +259,8 @@ class Proxy:
                     return await self._receive(exchange, self._queue, dialect, broken)
                 if operation in queue.SETTLES:
                     return await self._settle(exchange, self._queue, dialect, broken, rewrite=outward)
+            if self.stream is not None and exchange.asked.service == "kinesis":
+                return await self._of_stream(exchange, self.stream, dialect, broken)
             if outward:
                 self._rewrite(exchange, dialect)
             return await self._finish(exchange, broken, dialect)
@@ -349,6 +359,61 @@ class Proxy:
         if broken is not None and await self._faults.after(exchange, broken) is not None:
             return _break_off(exchange.request)
         return await self._pass_on(exchange, answered)
+
+    async def _of_stream(
+        self, exchange: Exchange, traffic: StreamTraffic, dialect: Dialect, broken: Broken | None
+    ) -> web.StreamResponse:
+        params, operation = exchange.params, exchange.asked.operation
+        assert params is not None
+        if operation == stream.READ and (iterator := traffic.iterator(params)) is not None:
+            return await self._read_stream(exchange, traffic, dialect, broken, iterator)
+        if operation not in (stream.OPEN, *stream.LISTS) or not traffic.is_ours(params):
+            return await self._finish(exchange, broken, dialect)
+        if broken is not None and not broken.forwards:
+            return await self._faults.answer(exchange, broken)
+        answered = await self._ask(exchange)
+        if answered.status == 200:
+            with suppress(Unreadable):
+                answer = dialect.read_answer(answered.body)
+                if operation == stream.OPEN:
+                    traffic.opened(params, answer)
+                else:
+                    traffic.listed(answer)
+        if broken is not None and await self._faults.after(exchange, broken) is not None:
+            return _break_off(exchange.request)
+        return await self._pass_on(exchange, answered)
+
+    async def _read_stream(
+        self,
+        exchange: Exchange,
+        traffic: StreamTraffic,
+        dialect: Dialect,
+        broken: Broken | None,
+        iterator: stream.Iterator,
+    ) -> web.StreamResponse:
+        client = exchange.client
+        client.polls()
+        traffic.asked(client, iterator)
+        if broken is not None and not broken.forwards:
+            return await self._faults.answer(exchange, broken)
+        started = self._clock.now_ns()
+        answered = await self._ask(exchange)
+        if answered.status != 200:
+            return await self._pass_on(exchange, answered)
+        read = traffic.received(client, iterator, dialect.read_answer(answered.body), started=started)
+        lost = None if broken is None else await self._faults.after(exchange, broken)
+        if lost is not None or _is_gone(exchange.request):
+            traffic.delivered(client, read, outcome="failed", error=lost or "the consumer was gone")
+            return _break_off(exchange.request)
+        try:
+            response = await self._pass_on(exchange, answered)
+        except BaseException as error:
+            traffic.delivered(client, read, outcome="unknown", error=type(error).__name__)
+            raise
+        traffic.delivered(client, read, outcome="ok")
+        if any(self._crashes(client, each.key, "after-receive") for each in read.receive.taken):
+            client.kill()
+        return response
 
     @staticmethod
     def _crashes(client: Client, key: str, point: str) -> bool:

@@ -17,10 +17,11 @@ from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import Record, SendResult, SettleAction
 from gameday.transports.aws_errors import is_definite
-from gameday.transports.base import Delivery, QueueSource
+from gameday.transports.base import QueueSource
 from gameday.transports.queue import entries_of
 from gameday.wire.client import Client
 from gameday.wire.spoken import Params
+from gameday.wire.taken import Receive, Taken
 
 RECEIVE = "ReceiveMessage"
 DELETES = ("DeleteMessage", "DeleteMessageBatch")
@@ -28,27 +29,6 @@ _HIDES = ("ChangeMessageVisibility", "ChangeMessageVisibilityBatch")
 SETTLES = (*DELETES, *_HIDES)
 # So many receipts are remembered; SQS lets no more messages be in flight in one queue.
 _RECEIPTS_MAX = 150_000
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A message that a receive gave: what settles it says so by its receipt."""
-
-    batch: str
-    delivery: Delivery
-
-    @property
-    def key(self) -> str:
-        """What a fault rolls its dice on; a redelivery rolls again."""
-        return f"{self.delivery.id or self.delivery.broker_id}:{self.delivery.receives}"
-
-
-@dataclass(frozen=True, slots=True)
-class Receive:
-    """The messages of one answer; `batch` is None of one that gave none."""
-
-    batch: str | None
-    taken: Sequence[Taken] = ()
 
 
 @dataclass(frozen=True, slots=True)

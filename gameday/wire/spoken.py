@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape, unescape
 
 import cbor2
 import orjson
+from cbor2 import CBORTag
 
 Params = dict[str, Any]
 
@@ -282,7 +283,8 @@ def _document_or_none(body: bytes) -> Params | None:
 
 def _cbor(body: bytes) -> Params:
     try:
-        document = cbor2.loads(body)
+        # A time stays a tagged number: Kinesis's are in milliseconds, which the tag does not mean.
+        document = cbor2.loads(body, semantic_decoders={1: lambda value, _: CBORTag(1, value)})
     except (cbor2.CBORError, ValueError, OverflowError, RecursionError) as error:
         raise Unreadable(str(error)) from error
     if not isinstance(document, dict):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
+from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
 from tests.transports.asked import served
-from tests.wire.wired import Wired, sdk, wired
+from tests.wire.wired import Wired, sdk, until, wired
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +28,13 @@ def memory() -> Iterator[Endpoint]:
 def wire(memory: Endpoint, tmp_path: Path) -> Iterator[Wired]:
     direct = sdk("sqs", memory.urls["*"])
     queue = direct.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
-    with wired(memory, tmp_path, queue=queue) as wire:
+    with wired(memory, tmp_path, addresses=Addresses(send_to=queue, queues={"orders": queue})) as wire:
         yield wire
 
 
 def send(wire: Wired, *bodies: str) -> list[str]:
     """Past the wire; gives the ids that SQS gave them."""
-    direct = sdk("sqs", wire.queue.rpartition("/")[0])
+    direct = sdk("sqs", wire.target)
     return [direct.send_message(QueueUrl=wire.queue, MessageBody=body)["MessageId"] for body in bodies]
 
 
@@ -64,7 +64,7 @@ def test_what_a_consumer_asks_for_is_what_it_gets(wire: Wired) -> None:
     (message,) = receive(wire, AttributeNames=["SentTimestamp"], VisibilityTimeout=0)
     assert set(message["Attributes"]) == {"SentTimestamp"}
     (message,) = receive(wire, MessageSystemAttributeNames=["All"], VisibilityTimeout=0)
-    direct = sdk("sqs", wire.queue.rpartition("/")[0])
+    direct = sdk("sqs", wire.target)
     answer = direct.receive_message(QueueUrl=wire.queue, MessageSystemAttributeNames=["All"], VisibilityTimeout=0)
     assert set(message["Attributes"]) == set(answer["Messages"][0]["Attributes"])
 
@@ -127,13 +127,6 @@ def test_an_answer_that_a_dead_consumer_waited_for_is_taken_back(wire: Wired) ->
     send(wire, "a")
     assert [message["Body"] for message in receive(wire, WaitTimeSeconds=5)] == ["a"]
     assert wire.recorded("received")[0]["receives"] == 1
-
-
-async def until(true: Callable[[], object]) -> None:
-    """A condition that another program brings about: there is no event to wait for."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 class TestFaults:

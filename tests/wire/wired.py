@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,12 @@ class Wired:
     client: Client
     loop: asyncio.AbstractEventLoop
     path: Path
-    queue: str
+    target: str
+    addresses: Addresses
+
+    @property
+    def queue(self) -> str:
+        return self.addresses.queues["orders"]
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
@@ -50,10 +55,19 @@ class Wired:
 
     @property
     def records(self) -> list[dict[str, Any]]:
+        """Once nothing is on its way: that an answer was passed on is written after it was."""
+        self.do(until(lambda: not self.proxy.working))
         return [orjson.loads(line) for line in self.path.read_bytes().splitlines()]
 
     def recorded(self, *events: str) -> list[dict[str, Any]]:
         return [record for record in self.records if record["event"] in events]
+
+
+async def until(true: Callable[[], object]) -> None:
+    """A condition that another program brings about: there is no event to wait for."""
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def sdk(service: str, url: str, *, retries: int = 1, read_timeout_s: float = 10) -> Any:
@@ -70,9 +84,15 @@ def sdk(service: str, url: str, *, retries: int = 1, read_timeout_s: float = 10)
 
 @contextmanager
 def wired(
-    target: Endpoint, tmp_path: Path, *, queue: str, visibility_timeout_s: float = 30, signs: bool = False
+    target: Endpoint,
+    tmp_path: Path,
+    *,
+    addresses: Addresses,
+    transport: str = "sqs",
+    visibility_timeout_s: float = 30,
+    signs: bool = False,
 ) -> Iterator[Wired]:
-    """`queue` is the URL of the subscription's queue, as the target tells it."""
+    """`addresses`: those of one subscription, orders, as the target tells them."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -83,8 +103,8 @@ def wired(
         run_dir=tmp_path,
         clock=clock,
         endpoint=target,
-        transport="sqs-fifo" if queue.endswith(".fifo") else "sqs",
-        addresses=Addresses(send_to=queue, queues={"orders": queue}),
+        transport=transport,
+        addresses=addresses,
         subscription="orders",
         visibility_timeout_s=visibility_timeout_s,
         signs=signs,
@@ -97,7 +117,7 @@ def wired(
     do(proxy.start())
     try:
         client = do(proxy.listen("orders-1.1"))
-        yield Wired(proxy, client, loop, writer.path, queue)
+        yield Wired(proxy, client, loop, writer.path, target.urls["*"], addresses)
     finally:
         do(proxy.close())
         loop.call_soon_threadsafe(loop.stop)

@@ -90,11 +90,11 @@ async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
 
 
 def _backlog(run: Run) -> Backlog:
-    if run.leases is None:
+    if run.context.transport.kind == "queue":
         queues = {name: source for name, source in run.sources.items() if source.kind == "queue"}
         return Queues(sources=queues, carrier=run.carrier, writer=run.writer)
     streams = {name: source for name, source in run.sources.items() if source.kind == "stream"}
-    return Streams(sources=streams, carrier=run.carrier, writer=run.writer, leases=run.leases)
+    return Streams(sources=streams, carrier=run.carrier, writer=run.writer, leases=run.leases or run.wires)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], object]) -> T:

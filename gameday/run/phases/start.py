@@ -132,6 +132,7 @@ async def _start_wire(run: Run, subscription: str) -> Child:
     wire = await run.start(config.name, "-m", "gameday.wire", "--config", path)
     if await wire.report("ready", timeout_s=START_S) is None:
         raise ProcessError(f"the wire of {subscription} did not start: {wire.last_words()}")
+    run.wires.children[subscription] = wire
 
     async def watch() -> None:
         code = await wire.wait()

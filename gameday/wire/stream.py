@@ -1,0 +1,211 @@
+"""What passes about the stream of a subscription, written down: records read, and how far each shard was read.
+
+A shard iterator is all that a read names, so the wire remembers which shard each of them is of. Who opens a new
+iterator reads on from there: where the shard is read now is told by the iterator that was opened last, and by those
+that came of it. A stream says nothing of its readers, so this is how the run knows that all was read.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from cbor2 import CBORTag
+
+from gameday.history import events
+from gameday.history.clock import TIME_MAX
+from gameday.history.events import Record, SendResult
+from gameday.transports.base import StreamSource
+from gameday.wire.client import Client
+from gameday.wire.spoken import Params
+from gameday.wire.taken import Receive, Taken
+
+READ = "GetRecords"
+OPEN = "GetShardIterator"
+LISTS = ("ListShards", "DescribeStream")
+# An iterator lives for five minutes; of one that is forgotten nothing could be told.
+_ITERATORS_MAX = 100_000
+# Kinesis speaks of seconds in JSON, and of milliseconds in CBOR.
+_MS_FROM = 100_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Iterator:
+    """A shard iterator. `lineage`: the opened iterator that it came of."""
+
+    shard: str
+    lineage: int
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a shard is read: up to the record `read_to` (None: nobody can tell), or to its end (`done`).
+
+    Records that were delivered count once their consumer asks for more of the shard: until then it may die with them
+    (`in_hand`: the last of them).
+    """
+
+    shard: str
+    lineage: int
+    read_to: str | None = None
+    done: bool = False
+    in_hand: str | None = None
+
+
+@dataclass(slots=True)
+class Read:
+    """One read of a shard, while it is on its way to who asked."""
+
+    receive: Receive
+    iterator: Iterator
+    last: str | None = None
+    next: str | None = None
+
+
+class StreamTraffic:
+    """`stream` is its name; `write` and `now` as in `QueueTraffic`."""
+
+    def __init__(
+        self,
+        *,
+        subscription: str,
+        stream: str,
+        source: StreamSource,
+        write: Callable[..., object],
+        now: Callable[[], int],
+    ) -> None:
+        self._subscription = subscription
+        self._stream = stream
+        self._source = source
+        self._write = write
+        self._now = now
+        self._iterators: OrderedDict[str, Iterator] = OrderedDict()
+        self._positions: dict[str, Position] = {}
+        self._told: set[str] = set()
+        self._batches = itertools.count(1)
+        self._lineages = itertools.count(1)
+
+    @property
+    def positions(self) -> list[Position]:
+        return list(self._positions.values())
+
+    def is_ours(self, params: Params) -> bool:
+        name = params.get("StreamName") or str(params.get("StreamARN", "")).rpartition("/")[2]
+        return bool(name == self._stream)
+
+    def listed(self, answer: Params) -> None:
+        """Tell the shards that a consumer is told, each once."""
+        shards = answer.get("Shards") or (answer.get("StreamDescription") or {}).get("Shards") or ()
+        new = [shard for shard in shards if shard.get("ShardId") not in self._told]
+        if new:
+            self._told.update(shard["ShardId"] for shard in new)
+            self._write(*(self._partition_mark(shard) for shard in new))
+
+    def opened(self, params: Params, answer: Params) -> None:
+        """A consumer has got a new iterator and reads on from there."""
+        shard, iterator = params.get("ShardId"), answer.get("ShardIterator")
+        if not isinstance(shard, str) or not isinstance(iterator, str):
+            return
+        lineage = next(self._lineages)
+        self._remember(iterator, Iterator(shard, lineage))
+        after = params.get("StartingSequenceNumber")
+        known = after if params.get("ShardIteratorType") == "AFTER_SEQUENCE_NUMBER" else None
+        self._positions[shard] = Position(shard, lineage, known if isinstance(known, str) else None)
+
+    def iterator(self, params: Params) -> Iterator | None:
+        """What a read reads; None where it is of another stream, or was opened by nobody here."""
+        named = params.get("ShardIterator")
+        return self._iterators.get(named) if isinstance(named, str) else None
+
+    def asked(self, client: Client, iterator: Iterator) -> None:
+        """A consumer asks for more of a shard: it is done with what it had."""
+        client.gave_back(iterator.shard)
+        position = self._positions.get(iterator.shard)
+        if position is not None and position.lineage == iterator.lineage and position.in_hand is not None:
+            self._positions[iterator.shard] = replace(position, read_to=position.in_hand, in_hand=None)
+
+    def received(self, client: Client, iterator: Iterator, answer: Params, *, started: int) -> Read:
+        """Record what was read, which is not passed on yet."""
+        reading = self._source.read_of(_as_sdk(answer), iterator.shard)
+        last = reading.deliveries[-1].broker_seq if reading.deliveries else None
+        if not reading.deliveries:
+            return Read(Receive(None), iterator, None, reading.next)
+        batch = f"{client.name}-{next(self._batches)}"
+        taken = [Taken(batch, delivery) for delivery in reading.deliveries]
+        self._write(*(self._received(client, each, started) for each in taken))
+        return Read(Receive(batch, taken), iterator, last, reading.next)
+
+    def delivered(self, client: Client, read: Read, *, outcome: SendResult, error: str | None = None) -> None:
+        """Record that the answer was passed on, or that it was not."""
+        if read.receive.batch is not None:
+            self._write(
+                events.delivered(
+                    subscription=self._subscription,
+                    consumer=client.name,
+                    batch=read.receive.batch,
+                    outcome=outcome,
+                    error=error,
+                )
+            )
+        if outcome != "ok":
+            return
+        shard, position = read.iterator.shard, self._positions.get(read.iterator.shard)
+        if read.next is not None:
+            self._remember(read.next, read.iterator)
+        if position is not None and position.lineage == read.iterator.lineage:
+            self._positions[shard] = replace(position, in_hand=read.last, done=read.next is None)
+        if read.receive.taken:
+            client.took([shard], TIME_MAX)
+
+    def _received(self, client: Client, taken: Taken, started: int) -> Record:
+        delivery = taken.delivery
+        return events.received(
+            id=delivery.id,
+            subscription=self._subscription,
+            consumer=client.name,
+            batch=taken.batch,
+            started=started,
+            broker_seq=delivery.broker_seq,
+            partition=delivery.partition,
+            group=delivery.group,
+            enqueued=delivery.enqueued,
+            intact=delivery.intact,
+        )
+
+    def _partition_mark(self, shard: Mapping[str, Any]) -> Record:
+        parents = [shard.get("ParentShardId"), shard.get("AdjacentParentShardId")]
+        return events.mark(
+            "partition",
+            subscription=self._subscription,
+            partition=shard["ShardId"],
+            parents=[parent for parent in parents if parent],
+        )
+
+    def _remember(self, iterator: str, of: Iterator) -> None:
+        self._iterators[iterator] = of
+        while len(self._iterators) > _ITERATORS_MAX:
+            self._iterators.popitem(last=False)
+
+
+def _as_sdk(answer: Params) -> Params:
+    """The answer with bytes and times as an SDK gives them, from JSON and from CBOR."""
+    return {**answer, "Records": [_record(record) for record in answer.get("Records") or ()]}
+
+
+def _record(record: Mapping[str, Any]) -> Params:
+    data, arrived = record.get("Data", b""), record.get("ApproximateArrivalTimestamp")
+    if isinstance(arrived, CBORTag):
+        arrived = arrived.value
+    if isinstance(arrived, (int, float)):
+        seconds = arrived / 1000 if arrived > _MS_FROM else arrived
+        arrived = datetime.fromtimestamp(seconds, UTC)
+    return {
+        **record,
+        "Data": base64.b64decode(data) if isinstance(data, str) else data,
+        "ApproximateArrivalTimestamp": arrived,
+    }

@@ -71,7 +71,7 @@ class WireFault(Lasting, ConsumerFault):
         called = " and ".join(self.operations) or "all calls"
         which = f"{self.share * 100:g}% of {called}" if self.nth is None else f"call {self.nth} of {called}"
         disturbance = strike.disturbance(
-            self.fault, operations=self.operations, share=self.share, nth=self.nth, **self.details
+            self.fault, on_wire=True, operations=self.operations, share=self.share, nth=self.nth, **self.details
         )
         async with strike.disturbed(lambda _: disturbance, label=f"{which} {self.does}"):
             await strike.lasts(self.for_)

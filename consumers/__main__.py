@@ -1,4 +1,4 @@
-"""One consumer process: `python -m gameday.consumers --config FILE --name NAME [--arm DISTURBANCE]…`.
+"""One consumer process: `python -m gameday.consumers --config FILE --name NAME [--endpoint URL] [--arm DISTURBANCE]…`.
 
 It opens its store, its client and its history file, takes commands on standard input and works until SIGTERM or the
 end of its input; then it drains and exits 0. A drain that took too long leaves its messages to expire and exits 1; a
@@ -13,6 +13,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m consumers", description="One consumer process of a run.")
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--name", required=True)
+    parser.add_argument("--endpoint", help="where it finds AWS, in place of the configuration's")
     parser.add_argument("--arm", type=orjson.loads, action="append", default=[])
     arguments = parser.parse_args(argv)
     control.continue_when_orphaned()
     try:
         config = ConsumerConfig.load(arguments.config)
+        if arguments.endpoint:
+            config = replace(config, endpoint=replace(config.endpoint, urls={"*": arguments.endpoint}))
         return asyncio.run(_serve(config, arguments.name, [Disturbance(**armed) for armed in arguments.arm]))
     except GamedayError as error:
         print(f"consumer {arguments.name}: {error}", file=sys.stderr, flush=True)

@@ -75,15 +75,18 @@ class Ours(Starter):
     def prepare(self) -> None:
         self._config.save(self._path)
 
-    async def start(self, name: str, armed: Sequence[Disturbance]) -> Incarnation:
+    async def start(self, name: str, armed: Sequence[Disturbance], *, endpoint: str | None = None) -> Child:
+        """`endpoint`: where it finds AWS, if not where its configuration says."""
         argv = python("-m", "gameday.consumers", "--config", self._path, "--name", name)
+        if endpoint is not None:
+            argv += ["--endpoint", endpoint]
         for disturbance in armed:
             argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
         return await Child.start(name=name, argv=argv, run=self._run)
 
 
 class Wire(Protocol):
-    """The process of the wire, as far as a program's starter speaks with it: see gameday/wire/__main__.py."""
+    """The process of the wire, as far as a starter speaks with it: see gameday/wire/__main__.py."""
 
     on_report: Callable[[Report], None] | None
 
@@ -92,17 +95,51 @@ class Wire(Protocol):
     def last_words(self) -> str: ...
 
 
+class Port:
+    """A consumer's port of the wire, by its name."""
+
+    def __init__(self, wire: Wire, consumer: str, url: str) -> None:
+        self.url = url
+        self._wire = wire
+        self._consumer = consumer
+        self._open = True
+
+    @classmethod
+    async def open(cls, wire: Wire, consumer: str, armed: Sequence[Disturbance]) -> Port:
+        """Errors: ProcessError."""
+        await wire.command("listen", consumer=consumer)
+        listening = await wire.report("listening", timeout_s=_LISTEN_S, consumer=consumer)
+        if listening is None:
+            raise ProcessError(f"the wire opened no port for {consumer}; it said: {wire.last_words()}")
+        port = cls(wire, consumer, f"http://127.0.0.1:{listening['port']}")
+        for disturbance in armed:
+            await port.command("arm", disturbance=disturbance.to_json())
+            await port.report("armed", timeout_s=_LISTEN_S, instance=disturbance.instance)
+        return port
+
+    async def command(self, do: str, **fields: object) -> None:
+        await self._wire.command(do, consumer=self._consumer, **fields)
+
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
+        return await self._wire.report(kind, timeout_s=timeout_s, consumer=self._consumer, **match)
+
+    async def close(self) -> None:
+        """Once the consumer is gone; closing twice does nothing."""
+        if self._open:
+            self._open = False
+            await self.command("forget")
+
+
 class Program:
     """An incarnation of a program of the user's; its process is the head of a process group, which ends with it."""
 
-    def __init__(self, child: Child, *, wire: Wire, ready: Ready) -> None:
+    def __init__(self, child: Child, *, port: Port, ready: Ready) -> None:
         self.name = child.name
         self.log = child.log
         self.on_report: Callable[[Report], None] | None = None
         self._child = child
-        self._wire = wire
+        self._port = port
         self._ready = ready
-        self._forgotten = False
 
     @property
     def pid(self) -> int:
@@ -120,14 +157,14 @@ class Program:
             self._signal_group(number)
 
     async def command(self, do: str, **fields: object) -> None:
-        await self._wire.command(do, consumer=self.name, **fields)
+        await self._port.command(do, **fields)
 
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
         """None when time runs out or it dies."""
         if kind == "ready":
             asking = asyncio.ensure_future(self._is_ready(timeout_s))
         else:
-            asking = asyncio.ensure_future(self._wire.report(kind, timeout_s=timeout_s, consumer=self.name, **match))
+            asking = asyncio.ensure_future(self._port.report(kind, timeout_s=timeout_s, **match))
         dying = asyncio.ensure_future(self._child.wait())
         try:
             # What was told before it died is told.
@@ -141,9 +178,7 @@ class Program:
         code = await self._child.wait()
         # What it has forked and left behind is no consumer any more.
         self._signal_group(SIGKILL)
-        if not self._forgotten:
-            self._forgotten = True
-            await self._wire.command("forget", consumer=self.name)
+        await self._port.close()
         return code
 
     async def end(self, *, timeout_s: float) -> int:
@@ -161,7 +196,7 @@ class Program:
 
     async def _is_ready(self, timeout_s: float) -> Report | None:
         async def polls(within_s: float) -> bool:
-            return await self._wire.report("polls", timeout_s=within_s, consumer=self.name) is not None
+            return await self._port.report("polls", timeout_s=within_s) is not None
 
         return {"report": "ready"} if await self._ready.wait(self.log, polls, timeout_s) else None
 
@@ -170,7 +205,108 @@ class Program:
             os.killpg(self._child.pid, number)
 
 
-class Programs(Starter):
+class OursBehindWire:
+    """An incarnation of a consumer of ours behind the wire, which does what strikes its calls."""
+
+    def __init__(self, child: Child, *, port: Port, on_wire: set[str]) -> None:
+        self.name = child.name
+        self.log = child.log
+        self._child = child
+        self._port = port
+        self._on_wire = on_wire
+
+    @property
+    def on_report(self) -> Callable[[Report], None] | None:
+        return self._child.on_report
+
+    @on_report.setter
+    def on_report(self, hear: Callable[[Report], None] | None) -> None:
+        self._child.on_report = hear
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._child.alive
+
+    def signal(self, number: Signals) -> None:
+        self._child.signal(number)
+
+    async def command(self, do: str, **fields: object) -> None:
+        disturbance = fields.get("disturbance")
+        if isinstance(disturbance, dict) and disturbance["on_wire"]:
+            self._on_wire.add(disturbance["instance"])
+        to = self._port if self._instance(fields) in self._on_wire else self._child
+        await to.command(do, **fields)
+
+    async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
+        of = self._port if match.get("instance") in self._on_wire else self._child
+        return await of.report(kind, timeout_s=timeout_s, **match)
+
+    async def wait(self) -> int:
+        code = await self._child.wait()
+        await self._port.close()
+        return code
+
+    async def end(self, *, timeout_s: float) -> int:
+        code = await self._child.end(timeout_s=timeout_s)
+        await self._port.close()
+        return code
+
+    def last_words(self) -> str:
+        return self._child.last_words()
+
+    @staticmethod
+    def _instance(fields: Mapping[str, object]) -> object:
+        disturbance = fields.get("disturbance")
+        return disturbance["instance"] if isinstance(disturbance, dict) else fields.get("instance")
+
+
+class _BehindWire(Starter):
+    """What the consumers behind one wire share: what it reports goes to the one that it is about."""
+
+    def __init__(self, *, subscription: str, run: Path, wire: Wire) -> None:
+        self.subscription = subscription
+        self._run = run
+        self._wire = wire
+        self._running: dict[str, Incarnation] = {}
+
+    def prepare(self) -> None:
+        self._wire.on_report = self._hear
+
+    def _hear(self, report: dict[str, Any]) -> None:
+        running = self._running.get(report.get("consumer", ""))
+        if running is not None and running.on_report is not None:
+            running.on_report(report)
+
+
+class WiredOurs(_BehindWire):
+    """Consumers of ours behind a wire."""
+
+    records = True
+
+    def __init__(self, ours: Ours, *, run: Path, wire: Wire) -> None:
+        super().__init__(subscription=ours.subscription, run=run, wire=wire)
+        self._ours = ours
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._ours.prepare()
+
+    async def start(self, name: str, armed: Sequence[Disturbance]) -> Incarnation:
+        on_wire = [disturbance for disturbance in armed if disturbance.on_wire]
+        port = await Port.open(self._wire, name, on_wire)
+        child = await self._ours.start(
+            name, [disturbance for disturbance in armed if not disturbance.on_wire], endpoint=port.url
+        )
+        consumer = OursBehindWire(child, port=port, on_wire={disturbance.instance for disturbance in on_wire})
+        self._running[name] = consumer
+        return consumer
+
+
+class Programs(_BehindWire):
     """Programs of the user's behind the wire of their subscription.
 
     `command` and `environment` say, given a consumer's name and the URL of its port, what is started and with what
@@ -190,40 +326,23 @@ class Programs(Starter):
         cwd: Path,
         ready: Ready,
     ) -> None:
-        self.subscription = subscription
-        self._run = run
-        self._wire = wire
+        super().__init__(subscription=subscription, run=run, wire=wire)
         self._command = command
         self._environment = environment
         self._cwd = cwd
         self._ready = ready
-        self._running: dict[str, Program] = {}
-
-    def prepare(self) -> None:
-        self._wire.on_report = self._hear
 
     async def start(self, name: str, armed: Sequence[Disturbance]) -> Incarnation:
-        await self._wire.command("listen", consumer=name)
-        listening = await self._wire.report("listening", timeout_s=_LISTEN_S, consumer=name)
-        if listening is None:
-            raise ProcessError(f"the wire opened no port for {name}; it said: {self._wire.last_words()}")
-        for disturbance in armed:
-            await self._wire.command("arm", consumer=name, disturbance=disturbance.to_json())
-            await self._wire.report("armed", timeout_s=_LISTEN_S, consumer=name, instance=disturbance.instance)
-        url = f"http://127.0.0.1:{listening['port']}"
+        port = await Port.open(self._wire, name, armed)
         child = await Child.start(
             name=name,
-            argv=self._command(name, url),
+            argv=self._command(name, port.url),
             run=self._run,
-            env=self._environment(name, url),
+            env=self._environment(name, port.url),
             cwd=self._cwd,
             ours=False,
         )
-        program = self._running[name] = Program(child, wire=self._wire, ready=self._ready)
-        await self._wire.command("born", consumer=name, pid=child.pid)
+        program = Program(child, port=port, ready=self._ready)
+        self._running[name] = program
+        await port.command("born", pid=child.pid)
         return program
-
-    def _hear(self, report: dict[str, Any]) -> None:
-        program = self._running.get(report.get("consumer", ""))
-        if program is not None and program.on_report is not None:
-            program.on_report(report)

@@ -26,7 +26,8 @@ class Disturbance:
     `share` (0 to 1) of what comes by is struck, chosen by `seed` and the key; with `nth` the n-th instead, once.
     `point` is where in the work it strikes, for a kind that can strike at several; `seconds` is how long what it does
     takes, for a kind that does something that takes time, and up to `more_s` longer. On the wire `operations` says
-    which calls it strikes (none named: all), and `code` what a service is made to answer.
+    which calls it strikes (none named: all), and `code` what a service is made to answer; it is armed there (`on_wire`)
+    and not in the process whose calls it strikes.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Disturbance:
     point: str | None = None
     operations: Sequence[str] = ()
     code: str | None = None
+    on_wire: bool = False
 
     def in_share(self, key: str) -> bool:
         """Whether what is named `key` is in the share: the same answer in every process."""

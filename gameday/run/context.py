@@ -159,6 +159,8 @@ class RunContext:
             subscription=subscription,
             visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
             signs=target.checks_signatures,
+            # Consumers of ours record by themselves, and more than can be seen from outside.
+            records=self.scenario.consumers.is_program,
         )
 
     def words(self, subscription: str, *, consumer: str, endpoint: Endpoint, addresses: Addresses) -> dict[str, str]:

@@ -290,6 +290,11 @@ class Scenario:
     source: Document = field(repr=False)
 
     @property
+    def behind_wire(self) -> bool:
+        """Whether a wire stands before the consumers: they are programs of the user's, or a fault strikes there."""
+        return self.consumers.is_program or any(fault.struck_at == "wire" for fault in self.chaos)
+
+    @property
     def subscriptions(self) -> list[str]:
         return [subscription.name for subscription in self.topology.subscriptions]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.readiness import Ready
-from gameday.consumers.starters import Ours, Programs, Starter
+from gameday.consumers.starters import Ours, Programs, Starter, WiredOurs
 from gameday.history.errors import ProcessError
 from gameday.processes.child import Child, Report, ending
 from gameday.processes.exposition import url
@@ -118,17 +118,22 @@ async def _start_fleets(run: Run) -> None:
 
 async def _starter(run: Run, subscription: str) -> Starter:
     """What starts the consumers of a subscription. Errors: ProcessError."""
-    if run.scenario.consumers.is_program:
-        return _programs(run, subscription, await _start_wire(run, subscription))
-    config = run.context.consumers(subscription, endpoint=run.target.endpoint, addresses=run.addresses)
-    return Ours(config, run=run.context.directory)
+    directory = run.context.directory
+    wire = await _start_wire(run, subscription) if run.scenario.behind_wire else None
+    if wire is not None and run.scenario.consumers.is_program:
+        return _programs(run, subscription, wire)
+    ours = Ours(
+        run.context.consumers(subscription, endpoint=run.target.endpoint, addresses=run.addresses), run=directory
+    )
+    return ours if wire is None else WiredOurs(ours, run=directory, wire=wire)
 
 
 async def _start_wire(run: Run, subscription: str) -> Child:
     config = run.context.wire(subscription, target=run.target, addresses=run.addresses)
     path = run.context.directory / f"{config.name}.json"
     config.save(path)
-    run.writer.announce(config.name)
+    if config.records:
+        run.writer.announce(config.name)
     wire = await run.start(config.name, "-m", "gameday.wire", "--config", path)
     if await wire.report("ready", timeout_s=START_S) is None:
         raise ProcessError(f"the wire of {subscription} did not start: {wire.last_words()}")

@@ -40,19 +40,13 @@ def a_multiple_has_its_measure(draft: Draft) -> Iterator[Complaint]:
 
 
 def it_meets_its_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
-    is_program = draft.body.consumers.is_program
     for number, fault in enumerate(draft.chaos):
-        if fault.struck_at == "ours" and is_program:
+        if fault.struck_at == "ours" and draft.body.consumers.is_program:
             yield (
                 ("chaos", number, "fault"),
                 f"{fault.fault} strikes within a consumer of ours, and nobody can reach into a program of yours; "
                 "crash-at at after-receive, before-delete or after-delete, and the faults on the wire "
                 "(lose-request, latency, …) strike it from outside",
-            )
-        elif fault.struck_at == "wire" and not is_program:
-            yield (
-                ("chaos", number, "fault"),
-                f"{fault.fault} strikes on the wire, which stands before programs of yours (consumers.command) alone",
             )
 
 

@@ -88,6 +88,7 @@ def test_the_broker_in_memory_keeps_everything_over_the_wire_too(memory: str) ->
     assert left_behind(memory) == []
 
 
+@in_series
 @pytest.mark.live
 def test_ministack_is_as_the_documentation_says() -> None:
     done = conformance("--format", "json")

@@ -249,6 +249,7 @@ def scenario(tmp_path: Path) -> str:
     return str(path)
 
 
+@in_series
 @pytest.mark.live
 def test_a_run_stands_in_grafana(gameday: Callable[..., Gameday], scenario: str, server: FakeGrafana) -> None:
     run = gameday(scenario, "--target", "memory", "--grafana", server.url, env={"GRAFANA_TOKEN": TOKEN})

@@ -158,6 +158,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [str(python.with_name("gameday"))]
 
 
+@in_series
 def test_an_installed_package_lists_and_runs_its_scenarios_and_has_its_dashboards(
     installed: list[str], project: Path
 ) -> None:

@@ -84,6 +84,7 @@ def forgetful() -> Iterator[str]:
         broker.terminate()
 
 
+@in_series
 def test_what_is_deployed_wrong_and_what_a_replay_leaves_out_is_found(
     gameday: Start, tmp_path: Path, forgetful: str
 ) -> None:

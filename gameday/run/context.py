@@ -151,7 +151,6 @@ class RunContext:
 
     def wire(self, subscription: str, *, target: Target, addresses: Addresses) -> WireConfig:
         return WireConfig(
-            run_dir=self.directory,
             clock=self.clock,
             endpoint=target.endpoint,
             transport=self.scenario.transport,
@@ -160,7 +159,7 @@ class RunContext:
             visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
             signs=target.checks_signatures,
             # Consumers of ours record by themselves, and more than can be seen from outside.
-            records=self.scenario.consumers.is_program,
+            records_in=self.directory if self.scenario.consumers.is_program else None,
         )
 
     def words(self, subscription: str, *, consumer: str, endpoint: Endpoint, addresses: Addresses) -> dict[str, str]:

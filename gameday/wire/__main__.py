@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(config: WireConfig) -> int:
-    writer = Writer(run=config.run_dir, name=config.name, clock=config.clock) if config.records else None
+    records_in = config.records_in
+    writer = None if records_in is None else Writer(run=records_in, name=config.name, clock=config.clock)
     proxy = Proxy(config=config, writer=writer, clock=config.clock)
     over = asyncio.Event()
     loop = asyncio.get_running_loop()

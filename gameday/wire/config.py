@@ -17,19 +17,18 @@ from gameday.transports.endpoint import Endpoint
 class WireConfig:
     """`endpoint` is the target behind it. `signs`: the target checks signatures, so what goes there is signed anew.
 
-    `records`: what passes is written into the history; else the wire only breaks. `visibility_timeout_s` is the
-    queue's own.
+    `records_in`: the run directory whose history says what passes; None: the wire only breaks. `visibility_timeout_s`
+    is the queue's own.
     """
 
-    run_dir: Path
     clock: Clock
     endpoint: Endpoint
     transport: str
     addresses: Addresses
     subscription: str
     visibility_timeout_s: float
+    records_in: Path | None
     signs: bool = False
-    records: bool = True
 
     @property
     def name(self) -> str:
@@ -37,7 +36,7 @@ class WireConfig:
         return f"wire-{self.subscription}"
 
     def save(self, path: Path) -> None:
-        document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock)}
+        document = {**asdict(self), "records_in": self.records_in and str(self.records_in), "clock": str(self.clock)}
         path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
@@ -48,7 +47,7 @@ class WireConfig:
             return cls(
                 **{
                     **document,
-                    "run_dir": Path(document["run_dir"]),
+                    "records_in": document["records_in"] and Path(document["records_in"]),
                     "clock": Clock.parse(document["clock"]),
                     "endpoint": Endpoint.from_json(document["endpoint"]),
                     "addresses": Addresses.from_json(document["addresses"]),

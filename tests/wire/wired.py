@@ -100,7 +100,7 @@ def wired(
     clock = Clock.start()
     writer = Writer(run=tmp_path, name="wire-orders", clock=clock)
     config = WireConfig(
-        run_dir=tmp_path,
+        records_in=tmp_path,
         clock=clock,
         endpoint=target,
         transport=transport,

@@ -132,7 +132,7 @@ async def _start_wire(run: Run, subscription: str) -> Child:
     config = run.context.wire(subscription, target=run.target, addresses=run.addresses)
     path = run.context.directory / f"{config.name}.json"
     config.save(path)
-    if config.records:
+    if config.records_in == run.context.directory:
         run.writer.announce(config.name)
     wire = await run.start(config.name, "-m", "gameday.wire", "--config", path)
     if await wire.report("ready", timeout_s=START_S) is None:

@@ -144,6 +144,12 @@ class Fleet:
         if self._keepers:
             await asyncio.wait(self._keepers)
 
+    def kill(self) -> None:
+        """Kill every process that was started here, now."""
+        if not self._starter.lasts:
+            for member in self.members:
+                member.signal(signal.SIGKILL)
+
     async def arm(self, disturbance: Disturbance, slots: Iterable[str]) -> None:
         """Let it stand in these slots. Returns once the consumers that run have it armed, or did not answer."""
         standing = StandingFault(disturbance, set(slots))
@@ -219,8 +225,9 @@ class Fleet:
             was_ready = await life
             return await child.wait(), was_ready
         finally:
-            # Only a cancelled keeper finds it alive here; no process may outlast its keeper.
-            child.signal(signal.SIGKILL)
+            # Only a cancelled keeper finds it alive here; no process that it started may outlast its keeper.
+            if not self._starter.lasts:
+                child.signal(signal.SIGKILL)
             stop.cancel()
 
     async def _live(self, member: Member, child: Incarnation) -> bool:

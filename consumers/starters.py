@@ -51,6 +51,8 @@ class Starter(Protocol):
     subscription: str
     # Whether a consumer writes a history file of its own, named after it.
     records: bool
+    # Whether what it gives was there before the run, and goes on after it.
+    lasts: bool = False
 
     def prepare(self) -> None:
         """Before the first one."""
@@ -105,12 +107,13 @@ class Port:
         self._open = True
 
     @classmethod
-    async def open(cls, wire: Wire, consumer: str, armed: Sequence[Disturbance]) -> Port:
-        """Errors: ProcessError."""
-        await wire.command("listen", consumer=consumer)
+    async def open(cls, wire: Wire, consumer: str, armed: Sequence[Disturbance], *, number: int = 0) -> Port:
+        """`number`: that port; 0 takes any free one. Errors: ProcessError."""
+        await wire.command("listen", consumer=consumer, port=number)
         listening = await wire.report("listening", timeout_s=_LISTEN_S, consumer=consumer)
         if listening is None:
-            raise ProcessError(f"the wire opened no port for {consumer}; it said: {wire.last_words()}")
+            where = f"port {number}" if number else "a port"
+            raise ProcessError(f"the wire could not open {where} for {consumer}; it said: {wire.last_words()}")
         port = cls(wire, consumer, f"http://127.0.0.1:{listening['port']}")
         for disturbance in armed:
             await port.command("arm", disturbance=disturbance.to_json())
@@ -264,7 +267,7 @@ class OursBehindWire:
         return disturbance["instance"] if isinstance(disturbance, dict) else fields.get("instance")
 
 
-class _BehindWire(Starter):
+class BehindWire(Starter):
     """What the consumers behind one wire share: what it reports goes to the one that it is about."""
 
     def __init__(self, *, subscription: str, run: Path, wire: Wire) -> None:
@@ -282,7 +285,7 @@ class _BehindWire(Starter):
             running.on_report(report)
 
 
-class WiredOurs(_BehindWire):
+class WiredOurs(BehindWire):
     """Consumers of ours behind a wire."""
 
     records = True
@@ -306,7 +309,7 @@ class WiredOurs(_BehindWire):
         return consumer
 
 
-class Programs(_BehindWire):
+class Programs(BehindWire):
     """Programs of the user's behind the wire of their subscription.
 
     `command` and `environment` say, given a consumer's name and the URL of its port, what is started and with what

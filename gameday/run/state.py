@@ -127,7 +127,6 @@ class Run:
     def kill(self) -> None:
         """Kill every process of the run, now."""
         for fleet in self.fleets:
-            for member in fleet.members:
-                member.signal(signal.SIGKILL)
+            fleet.kill()
         for child in self._children:
             child.signal(signal.SIGKILL)

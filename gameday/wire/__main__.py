@@ -4,7 +4,7 @@ It opens its history file, reports `ready` and takes commands on standard input 
 
     {"do": "listen", "consumer": NAME, "port": 0}     a port for a consumer, answered by
                                                       {"report": "listening", "consumer": NAME, "port": n}
-    {"do": "born", "consumer": NAME, "pid": n}        it is this process (group)
+    {"do": "born", "consumer": NAME, "pid": n}        it is this process (group), which ends with the run unless `lasts`
     {"do": "forget", "consumer": NAME}                it is gone: what it has open breaks off
     {"do": "positions"}                               how far each shard is read, answered by
                                                       {"report": "positions", "positions": […]}
@@ -103,7 +103,7 @@ async def _carry_out(command: dict[str, Any], proxy: Proxy) -> None:
         return
     match command["do"]:
         case "born":
-            found.pid = command["pid"]
+            found.pid, found.lasts = command["pid"], command.get("lasts", False)
         case "forget":
             await proxy.forget(found.port)
         case "arm":

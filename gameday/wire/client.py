@@ -12,12 +12,14 @@ from gameday.processes.disturbances import Disturbances
 
 
 class Client:
-    """`pid` is that of its process, once it is known; a program that forks is a process group of that number."""
+    """`pid` is that of its process, once it is known; a program that forks is a process group of that number. `lasts`:
+    it was there before the run and goes on after it."""
 
     def __init__(self, *, name: str, port: int, now: Callable[[], int]) -> None:
         self.name = name
         self.port = port
         self.pid: int | None = None
+        self.lasts = False
         self.disturbances = Disturbances(lambda instance: control.report("fired", consumer=name, instance=instance))
         self.calls = 0
         self._now = now
@@ -63,6 +65,11 @@ class Client:
 
     def kill(self) -> None:
         """End it as a power cut would, with all that it has forked."""
-        if self.pid is not None:
-            with suppress(ProcessLookupError):
+        if self.pid is None:
+            return
+        with suppress(ProcessLookupError):
+            if os.getpgid(self.pid) == self.pid:
                 os.killpg(self.pid, signal.SIGKILL)
+            else:
+                # In a group of somebody else's, a shell's for example.
+                os.kill(self.pid, signal.SIGKILL)

@@ -193,8 +193,10 @@ class Proxy:
         return next((client for client in self._clients.values() if client.name == name), None)
 
     def kill_clients(self) -> None:
+        """Those that are the run's own."""
         for client in self._clients.values():
-            client.kill()
+            if not client.lasts:
+                client.kill()
 
     @property
     def working(self) -> int:

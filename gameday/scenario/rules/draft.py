@@ -15,6 +15,7 @@ from gameday.consumers.handlers import HANDLERS, Handler
 from gameday.history.manifest import Claim, Subscription
 from gameday.scenario.consumption import CONSUMPTION, Consumption
 from gameday.scenario.document import Route
+from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.model import Body, promises_of
 from gameday.transports.base import Transport
 from gameday.transports.registry import TRANSPORTS
@@ -29,6 +30,7 @@ class Draft:
     body: Body
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
+    effects: Sequence[EffectsEntry] = ()
 
     @property
     def has_transport(self) -> bool:

@@ -76,6 +76,7 @@ FIELDS: Mapping[str, Field] = {
         _field("at", "number", "at_ns", time=True),
         _field("by", "any", not_judged="nobody: each file has one writer"),
         _field("id", "text", names=True),
+        _field("key", "text", "effect_key", names=True),
         _field("attempt", "number"),
         _field("producer", "text", names=True),
         _field("group", "text", "grp"),
@@ -251,9 +252,9 @@ EVENTS: Mapping[str, RecordKind] = {
         told="before a dead letter is sent back",
     ),
     "effects": RecordKind(
-        fields=("id", "subscription", "applied"),
-        needed=("id", "subscription", "applied"),
-        told="at the end, read back from the effect store",
+        fields=("id", "key", "subscription", "applied"),
+        needed=("subscription", "applied"),
+        told="at the end, read back from where effects stand; under the `id` of their message, or under its `key`",
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),
@@ -350,6 +351,11 @@ OUR_MARKS: Mapping[str, RecordKind] = {
         fields=("consumer", "slot", "code"),
         needed=None,
         told="it ended, with its exit code (negative: the signal)",
+    ),
+    "effects-unread": RecordKind(
+        fields=("subscription", "reason"),
+        needed=("subscription",),
+        told="the effects of this subscription could not be read back, and why",
     ),
     "note": RecordKind(
         fields=("text",),

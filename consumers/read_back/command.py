@@ -76,14 +76,15 @@ class _Reader(EffectReader):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
-            raise ReadFailed(f"`{called}` ended with exit code {process.returncode}: {self._last_words(began)}")
+            raise ReadFailed(f"`{called}` ended with exit code {process.returncode}; {self._last_words(began)}")
         return _counts(printed, called)
 
     def _last_words(self, began: int) -> str:
+        """The last line, which of a traceback is the one that tells; all of it stands in the log."""
         with suppress(OSError), self._place.log.open("rb") as log:
             log.seek(began)
             if said := log.read()[-_TAIL_BYTES:].decode(errors="replace").strip():
-                return said
+                return f"its last words, from logs/{self._place.log.name}: {said.splitlines()[-1]}"
         return "it said nothing on standard error"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -257,6 +258,11 @@ class Scenario:
     @property
     def subscriptions(self) -> list[str]:
         return [subscription.name for subscription in self.topology.subscriptions]
+
+    @property
+    def directory(self) -> Path:
+        """What its paths are relative to: where its file is."""
+        return Path(self.source.name).absolute().parent
 
 
 def needs_of(scenario: Scenario) -> list[Capability]:

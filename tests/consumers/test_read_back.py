@@ -279,7 +279,7 @@ def test_a_bad_line_is_an_error_that_names_it(place: Place, line: str, why: str)
 def test_a_program_that_fails_is_an_error_with_its_last_words_and_nothing_of_it_counts(place: Place) -> None:
     source = 'import sys; print(\'{"id": "a", "applied": 1}\'); sys.exit(\'no such table\')'
     for _ in range(2):
-        assert refused(program(place, source), place).endswith("ended with exit code 1: no such table")
+        assert refused(program(place, source), place).endswith("; its last words, from logs/effects.log: no such table")
     gone = settings("command", argv=["./count"])
     assert refused(gone, place) == "`./count` cannot be started: No such file or directory"
 

@@ -76,7 +76,6 @@ FIELDS: Mapping[str, Field] = {
         _field("at", "number", "at_ns", time=True),
         _field("by", "any", not_judged="nobody: each file has one writer"),
         _field("id", "text", names=True),
-        _field("key", "text", "effect_key", names=True),
         _field("attempt", "number"),
         _field("producer", "text", names=True),
         _field("group", "text", "grp"),
@@ -85,6 +84,7 @@ FIELDS: Mapping[str, Field] = {
         _field("expect", "texts", names=True),
         _field("bytes", "any", not_judged=_LIVE),
         _field("poison", "flag"),
+        _field("key", "text", "effects_key", names=True),
         _field("started", "number", "started_ns", time=True),
         _field("outcome", "text"),
         _field("error", "text"),
@@ -254,7 +254,7 @@ EVENTS: Mapping[str, RecordKind] = {
     "effects": RecordKind(
         fields=("id", "key", "subscription", "applied"),
         needed=("subscription", "applied"),
-        told="at the end, read back from where effects stand; under the `id` of their message, or under its `key`",
+        told="at the end, read back from where effects stand. With `key` in place of `id`: of the one with that key",
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),

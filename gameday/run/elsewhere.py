@@ -8,7 +8,7 @@ reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +35,11 @@ class Elsewhere:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """The messages of a run. `keys`: those of messages that have one; `unkeyed`: the ids of all others."""
+    """The messages of a run. `by_key`: their ids by the key that they were sent with, which is the id where there is
+    none; several may share one."""
 
     ids: Collection[str]
-    keys: Collection[str] = ()
-    unkeyed: Collection[str] = ()
+    by_key: Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +105,7 @@ async def settled(reader: EffectReader, *, settle_s: float, timeout_s: float) ->
 
 def told(counts: Counts, *, subscription: str, standing: Collection[str], known: Known) -> Told:
     """What the history is told of a reading. Errors: ReadFailed where nobody could tell whose effects they are."""
-    ours = known.ids if counts.of == "id" else {*known.keys, *known.unkeyed}
+    ours = known.ids if counts.of == "id" else known.by_key.keys()
     if older := sorted(name for name in standing if name in ours):
         raise ReadFailed(
             f"effects of {len(older)} messages of this run ({_some(older)}) stood there before the load, so nobody can "
@@ -118,22 +118,20 @@ def told(counts: Counts, *, subscription: str, standing: Collection[str], known:
             f"none of the {len(added)} effects there is of a message of this run: they are known as {_some(added)}, "
             f"messages as {_some(sorted(ours))}. What tells which message an effect is of must be the same in both"
         )
-    keyed = counts.of == "key"
-    records = [
-        events.effects(
-            **({"key": name} if keyed and name in known.keys else {"id": name}),
-            subscription=subscription,
-            applied=counts.applied[name],
-        )
-        for name in added
-        if name in ours
-    ]
+    records = []
+    for name in added:
+        times = counts.applied[name]
+        sharing = [name] if counts.of == "id" else known.by_key.get(name, ())
+        if len(sharing) > 1:
+            # Nobody knows whose effects these are, and the judge says so.
+            records.append(events.effects(key=name, subscription=subscription, applied=times))
+        elif name in ours:
+            records.append(events.effects(id=sharing[0], subscription=subscription, applied=times))
     return Told(records=records, strangers=strangers)
 
 
 def messages_of(run: Path) -> Known:
     """The messages that a run has intended to send, from its history."""
-    ids: set[str] = set()
     keys: dict[str, str] = {}
     for path in (run / DIRECTORY).glob("*.jsonl"):
         with path.open("rb") as lines:
@@ -144,10 +142,16 @@ def messages_of(run: Path) -> Known:
                 record = parse(line.rstrip(b"\n"))
                 if isinstance(record, str) or record["event"] != "intended":
                     continue
-                ids.add(str(record["id"]))
+                id = str(record["id"])
+                # Attempts after the first may leave it out.
                 if record.get("key") is not None:
-                    keys[str(record["id"])] = str(record["key"])
-    return Known(ids=ids, keys=set(keys.values()), unkeyed=ids - keys.keys())
+                    keys[id] = str(record["key"])
+                else:
+                    keys.setdefault(id, id)
+    by_key: dict[str, list[str]] = {}
+    for id, key in keys.items():
+        by_key.setdefault(key, []).append(id)
+    return Known(ids=keys.keys(), by_key=by_key)
 
 
 def _positive(counts: Counts) -> list[str]:

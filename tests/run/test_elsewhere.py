@@ -34,7 +34,7 @@ from tests.commanded import Gameday, verify
 from tests.series import in_series
 
 DEADLINE_S = 30.0
-OURS = Known(ids={"m1", "m2", "m3"}, unkeyed={"m1", "m2", "m3"})
+OURS = Known(ids={"m1", "m2", "m3"}, by_key={id: [id] for id in ("m1", "m2", "m3")})
 
 
 def counts(of: str = "key", **applied: int) -> Counts:
@@ -56,11 +56,16 @@ def lines(given: Counts, *, standing: Sequence[str] = (), known: Known = OURS) -
 def test_a_key_is_an_id_where_the_message_has_no_key_of_its_own() -> None:
     assert lines(counts(m1=1, m2=2, m3=0)) == [("id", "m1", 1), ("id", "m2", 2)]
     assert lines(counts("id", m1=1)) == [("id", "m1", 1)]
-    keyed = Known(ids={"m1", "m2"}, keys={"o-1"}, unkeyed={"m2"})
-    assert lines(counts(**{"o-1": 1, "m2": 1}), known=keyed) == [("id", "m2", 1), ("key", "o-1", 1)]
+    keyed = Known(ids={"m1", "m2"}, by_key={"o-1": ["m1"], "m2": ["m2"]})
+    assert lines(counts(**{"o-1": 3, "m2": 1}), known=keyed) == [("id", "m2", 1), ("id", "m1", 3)]
     # m1 has a key, so what stands under its id is somebody else's; unless ids were read.
     assert lines(counts(m1=1, m2=1), known=keyed) == [("id", "m2", 1)]
     assert lines(counts("id", m1=1), known=keyed) == [("id", "m1", 1)]
+
+
+def test_effects_under_a_key_that_several_messages_share_are_left_to_the_judge() -> None:
+    shared = Known(ids={"m1", "m2", "m3"}, by_key={"o-1": ["m1", "m2"], "m3": ["m3"]})
+    assert lines(counts(**{"o-1": 2, "m3": 1}), known=shared) == [("id", "m3", 1), ("key", "o-1", 2)]
 
 
 def test_what_is_of_no_message_counts_for_nothing_and_is_told() -> None:
@@ -97,7 +102,8 @@ def test_the_messages_of_a_run_are_those_that_it_intended(tmp_path: Path) -> Non
     other = {"event": "intended", "at": 1_700_000_000_000_000_003, "id": "m2", "attempt": 1, "expect": []}
     (history / "load-1.jsonl").write_text("".join(json.dumps(record) + "\n" for record in first))
     (history / "load-2.jsonl").write_text(json.dumps(other) + '\n{"event": "intended", "id": "torn')
-    assert messages_of(tmp_path) == Known(ids={"m1", "m2"}, keys={"o-1"}, unkeyed={"m2"})
+    found = messages_of(tmp_path)
+    assert (set(found.ids), found.by_key) == ({"m1", "m2"}, {"o-1": ["m1"], "m2": ["m2"]})
 
 
 # When they count
@@ -239,10 +245,15 @@ def test_effects_are_read_back_from_where_the_scenario_says(begun: Callable[[str
     ]
     view: Any = run.view
     assert view.notes == [
-        "orders: effects of 1 messages stood there before the load",
+        "orders: effects under 1 names, such as old, stood there before the load; if one of these is the id or key of a "
+        "message of this run, claims about effects are unknown",
         "orders: effects under 1 names, such as other, are of no message of this run and count for nothing",
     ]
     assert load_manifest(run.context.directory).subscriptions["orders"].effects_from == "read-back"
+
+
+def test_the_target_must_have_what_is_read(begun: Callable[[str], Run]) -> None:
+    assert begun("dynamodb: {table: t, key: k}").context.services == ["sqs", "dynamodb"]
 
 
 def test_what_cannot_be_read_after_the_load_is_told_and_ends_nothing(begun: Callable[[str], Run]) -> None:

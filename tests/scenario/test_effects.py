@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from gameday.consumers.read_back.registry import READERS
 from gameday.history.errors import UsageError
 from gameday.scenario import document
 from gameday.scenario import reading as scenario
-from gameday.scenario.effects import schema
+from gameday.scenario.effects import ReadingSpec, schema
 from gameday.scenario.model import Scenario, needs_of
+from gameday.scenario.problems import keys
 
 ONE = """\
 name: one
@@ -158,3 +161,21 @@ def test_every_key_of_every_reader_is_described() -> None:
     entries = [entry for entry in schema()["oneOf"] if entry["type"] == "object"]
     assert len(entries) == 5
     assert [name for entry in entries for name in undescribed(entry)] == []
+
+
+def test_every_key_of_every_reader_stands_on_its_page() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "effects.md").read_text(encoding="utf-8")
+    table = page[page.index("| place |") : page.index("**SQL.**")]
+    for kind, model in READERS.items():
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| `{kind}` |")]
+        written = [name for name in keys(model) if name != "argv"]
+        assert [name for name in written if f"`{name}`" not in row] == [], kind
+    assert [name for name in keys(ReadingSpec) if f"`{name}`" not in page and f"{name}: " not in page] == []
+
+
+def test_the_examples_of_the_page_are_scenarios() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "effects.md").read_text(encoding="utf-8")
+    one, several = page.split("```yaml\n")[1:3]
+    shown = one.partition("```")[0].splitlines()
+    assert [read(ONE, line.removeprefix("effects: ")).effects[0].kind for line in shown] == list(READERS)
+    assert len(read(TWO, several.partition("```")[0].removeprefix("effects:")).effects) == 2

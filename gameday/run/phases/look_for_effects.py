@@ -25,5 +25,9 @@ async def look_for_effects(run: Run) -> None:
                 "before the load, and nothing was sent"
             ) from error
         if found.standing:
-            run.note(f"{entry.subscription}: effects of {len(found.standing)} messages stood there before the load")
+            run.note(
+                f"{entry.subscription}: effects under {len(found.standing)} names, such as {min(found.standing)}, "
+                "stood there before the load; if one of these is the id or key of a message of this run, claims about "
+                "effects are unknown"
+            )
         run.elsewhere[entry.subscription] = found

@@ -245,8 +245,8 @@ def test_effects_are_read_back_from_where_the_scenario_says(begun: Callable[[str
     ]
     view: Any = run.view
     assert view.notes == [
-        "orders: effects under 1 names, such as old, stood there before the load; if one of these is the id or key of a "
-        "message of this run, claims about effects are unknown",
+        "orders: effects under 1 names, such as old, stood there before the load; if one of these is the id or key of "
+        "a message of this run, claims about effects are unknown",
         "orders: effects under 1 names, such as other, are of no message of this run and count for nothing",
     ]
     assert load_manifest(run.context.directory).subscriptions["orders"].effects_from == "read-back"

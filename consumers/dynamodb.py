@@ -26,7 +26,10 @@ _ACTIVE_LOOKS = 120
 
 
 class DynamoDBTable:
-    """A table whose key is the string `pk`. One client carries the steps of all handlers of the process."""
+    """A table; one of ours has the string `pk` for its key.
+
+    One client carries the steps of all handlers of the process.
+    """
 
     def __init__(self, table: str, endpoint: Endpoint) -> None:
         # Here and not above: it takes longer to import than all else that the conductor of most runs needs, which
@@ -72,22 +75,22 @@ class DynamoDBTable:
             raise
         return True
 
-    async def _items(self, prefix: str) -> list[Mapping[str, Any]]:
-        """Every item whose key begins so."""
+    async def scan(self, **params: Any) -> list[Mapping[str, Any]]:
+        """Every item, or every one that a filter lets through, page by page. Errors: CallFailed."""
         found: list[Mapping[str, Any]] = []
         page: dict[str, Any] = {}
         while True:
-            answer = await self._call(
-                "Scan",
-                ConsistentRead=True,
-                FilterExpression="begins_with(pk, :prefix)",
-                ExpressionAttributeValues={":prefix": {"S": prefix}},
-                **page,
-            )
+            answer = await self._call("Scan", ConsistentRead=True, **params, **page)
             found += answer.get("Items", ())
             if not answer.get("LastEvaluatedKey"):
                 return found
             page = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    async def _items(self, prefix: str) -> list[Mapping[str, Any]]:
+        """Every item whose key begins so."""
+        return await self.scan(
+            FilterExpression="begins_with(pk, :prefix)", ExpressionAttributeValues={":prefix": {"S": prefix}}
+        )
 
     async def _patiently(self, call: Call) -> Answer:
         pause_s = _FIRST_PAUSE_S

@@ -102,7 +102,7 @@ def test_the_scenario_shown_is_one() -> None:
 @pytest.mark.parametrize(
     ("before", "model", "others"),
     [
-        ("Of the file:", model.Body, {"chaos", "claims"}),
+        ("Of the file:", model.Body, {"effects", "chaos", "claims"}),
         ("`topology`:", model.TopologySpec, set()),
         ("`load`,", model.LoadSpec, set()),
         ("`consumers`:", model.ConsumersSpec, set()),

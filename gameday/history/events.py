@@ -124,8 +124,8 @@ def redriven(*, id: str, subscription: str) -> Record:
     return _record("redriven", locals())
 
 
-def effects(*, id: str, subscription: str, applied: int) -> Record:
-    """At the end, read back from the effect store: how often the message's effect stands in it."""
+def effects(*, id: str | None = None, key: str | None = None, subscription: str, applied: int) -> Record:
+    """At the end, read back from where effects stand: how often that of a message does, by its id or by its key."""
     return _record("effects", locals())
 
 

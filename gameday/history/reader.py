@@ -68,6 +68,8 @@ def _wrong(record: Record) -> str | None:
     for name, words in kind.words.items():
         if record[name] not in words:
             return f"`{name}` of {event} is {_brief(record[name])}; it must be one of {', '.join(sorted(words))}"
+    if event == "effects" and record.get("id") is None and record.get("key") is None:
+        return "effects without `id` or `key`"
     if event == "intended" and record.get("attempt") == 1 and record.get("expect") is None:
         return "the first intended of a message without `expect`"
     return None

@@ -84,6 +84,7 @@ FIELDS: Mapping[str, Field] = {
         _field("expect", "texts", names=True),
         _field("bytes", "any", not_judged=_LIVE),
         _field("poison", "flag"),
+        _field("key", "text", "effects_key", names=True),
         _field("started", "number", "started_ns", time=True),
         _field("outcome", "text"),
         _field("error", "text"),
@@ -260,9 +261,9 @@ EVENTS: Mapping[str, RecordKind] = {
         told="before a dead letter is sent back",
     ),
     "effects": RecordKind(
-        fields=("id", "subscription", "applied"),
-        needed=("id", "subscription", "applied"),
-        told="at the end, read back from the effect store",
+        fields=("id", "key", "subscription", "applied"),
+        needed=("subscription", "applied"),
+        told="at the end, read back from where effects stand. With `key` in place of `id`: of the one with that key",
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),
@@ -359,6 +360,11 @@ OUR_MARKS: Mapping[str, RecordKind] = {
         fields=("consumer", "slot", "code"),
         needed=None,
         told="it ended, with its exit code (negative: the signal)",
+    ),
+    "effects-unread": RecordKind(
+        fields=("subscription", "reason"),
+        needed=("subscription",),
+        told="the effects of this subscription could not be read back, and why",
     ),
     "note": RecordKind(
         fields=("text",),

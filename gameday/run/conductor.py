@@ -16,6 +16,7 @@ from gameday.run.endings import interruptible, recorded, watched
 from gameday.run.opening import open_run
 from gameday.run.phases.drain import drain
 from gameday.run.phases.load import load_with_chaos
+from gameday.run.phases.look_for_effects import look_for_effects
 from gameday.run.phases.provision import provision
 from gameday.run.phases.read_effects import read_effects
 from gameday.run.phases.redrive import redrive
@@ -29,6 +30,7 @@ from gameday.run.state import Run, View
 PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     provision,
     start,
+    look_for_effects,
     load_with_chaos,
     drain,
     redrive,

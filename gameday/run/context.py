@@ -71,6 +71,11 @@ class RunContext:
         return self._kept("effects")
 
     @property
+    def effects(self) -> Path:
+        """A directory for the own use of programs that others wrote."""
+        return self.directory / "effects"
+
+    @property
     def leases(self) -> dict[str, str] | None:
         """Where the leases of shards are, for all subscriptions; None where nothing is leased, or not by us."""
         leased = CONSUMPTION[self.transport.kind].leased and not self.scenario.consumers.is_program
@@ -85,13 +90,16 @@ class RunContext:
     def services(self) -> list[str]:
         """The AWS services that the target must have."""
         store = ["dynamodb"] if self.scenario.consumers.store == "dynamodb" else []
-        return list(dict.fromkeys([*self.transport.services, *store]))
+        read = [service for entry in self.scenario.effects for service in entry.settings.services]
+        return list(dict.fromkeys([*self.transport.services, *store, *read]))
 
     def topology(self, target: Target) -> Topology:
         return topology_of(self.scenario, settle_s=target.settle_s)
 
     def manifest(self, target: Target) -> Manifest:
         promised = promises_of(self.scenario, settle_s=target.settle_s)
+        for entry in self.scenario.effects:
+            promised[entry.subscription] = replace(promised[entry.subscription], effects_from="read-back")
         if target.effective_s:
             effective_from = self.clock.now_ns() + round(target.effective_s * NS_PER_S)
             promised |= {
@@ -143,11 +151,6 @@ class RunContext:
             seed=self.seed,
             metrics_host=self.metrics_host,
         )
-
-    @property
-    def effects(self) -> Path:
-        """A directory for what programs of the user's keep."""
-        return self.directory / "effects"
 
     def wire(self, subscription: str, *, target: Target, addresses: Addresses) -> WireConfig:
         return WireConfig(

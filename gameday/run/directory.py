@@ -44,7 +44,7 @@ def remove_unrecorded(run: Path, *, with_runs: bool) -> None:
         # It may never have been made.
         with suppress(OSError):
             file.unlink()
-    for directory in (run / DIRECTORY, run / "logs", run, *([RUNS] if with_runs else [])):
+    for directory in (run / DIRECTORY, run / "logs", run / "effects", run, *([RUNS] if with_runs else [])):
         # One that holds something stays.
         with suppress(OSError):
             directory.rmdir()

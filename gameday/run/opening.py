@@ -27,6 +27,8 @@ async def open_run(run: Run) -> None:
     run.target.refuse_promises(manifest.subscriptions)
     manifest.save(context.directory)
     (context.directory / DIRECTORY).mkdir()
+    if context.scenario.effects:
+        context.effects.mkdir()
     run.topology = context.topology(run.target)
     run.writer = Writer(run=context.directory, name="conductor", clock=context.clock)
     run.stack.callback(_close, run.writer)

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
@@ -28,6 +28,9 @@ from gameday.scenario.model import Scenario
 from gameday.targets.target import Target
 from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
+
+if TYPE_CHECKING:
+    from gameday.run.elsewhere import Elsewhere
 
 # How long a process may take to start.
 START_S = 60.0
@@ -89,6 +92,8 @@ class Run:
         self.wires = Wires()
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
+        # look_for_effects: by subscription, where there are any.
+        self.elsewhere: dict[str, Elsewhere] = {}
         self.ending: str | None = None
         # While load and chaos run, where the run has an operator.
         self.operator: Orders | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +17,7 @@ from gameday.chaos.base import Fault
 from gameday.history.manifest import Claim, Subscription
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
+from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
 from gameday.transports.base import Capability, Deployed, SubscriptionSpec, Topology
 from gameday.transports.registry import TRANSPORTS
@@ -242,7 +244,7 @@ class ExpectSpec(_Strict):
 
 
 class Body(_Strict):
-    """The document but for chaos and claims, whose forms the faults and the claims themselves tell."""
+    """The document but for effects, chaos and claims, whose forms the readers, faults and claims themselves tell."""
 
     name: str = Field(
         pattern=_NAME,
@@ -280,6 +282,7 @@ class Scenario:
     consumers: ConsumersSpec
     receive_batch: int
     after_failure: str
+    effects: Sequence[EffectsEntry]
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
     drain_timeout_s: float
@@ -298,6 +301,11 @@ class Scenario:
     def subscriptions(self) -> list[str]:
         return [subscription.name for subscription in self.topology.subscriptions]
 
+    @property
+    def directory(self) -> Path:
+        """What its paths are relative to: where its file is."""
+        return Path(self.source.name).absolute().parent
+
 
 def needs_of(scenario: Scenario) -> list[Capability]:
     """What its target must be able to do beyond sending and receiving."""
@@ -309,7 +317,8 @@ def needs_of(scenario: Scenario) -> list[Capability]:
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))
     faults = {fault.needs for fault in scenario.chaos if fault.needs is not None}
-    return [*(need for need, wanted in asked.items() if wanted), *sorted(faults), *sorted(filters)]
+    readers = {entry.settings.needs for entry in scenario.effects if entry.settings.needs is not None}
+    return [*(need for need, wanted in asked.items() if wanted), *sorted(faults), *sorted(filters), *sorted(readers)]
 
 
 def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subscription]:

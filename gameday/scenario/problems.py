@@ -54,10 +54,13 @@ class Problems:
             return None
 
     def _written(self, path: Route) -> object:
-        """The value as it stands in the document, before units were read."""
+        """The value as it stands in the document, before units were read; one that is written in short, as a whole."""
         here: Any = self._document.data
         for part in path:
-            here = here[part]
+            try:
+                here = here[part]
+            except (KeyError, IndexError, TypeError):
+                break
         return here
 
     def raise_if_any(self) -> None:

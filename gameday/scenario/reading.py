@@ -26,6 +26,9 @@ from gameday.scenario import units
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
+from gameday.scenario.effects import EffectsEntry
+from gameday.scenario.effects import read as read_effects
+from gameday.scenario.effects import written_back as effects_written_back
 from gameday.scenario.model import Body, ConsumersSpec, LoadSpec, Scenario
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
@@ -69,18 +72,22 @@ def resolve(document: Document) -> Scenario:
     problems = Problems(document)
     data = dict(document.data)
     chaos_data, claims_data = data.pop("chaos", None) or [], data.pop("claims", None)
+    effects_data = data.pop("effects", None)
     load_data = data.get("load")
     own: dict[str, Any] = {}
     if isinstance(load_data, dict):
         own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
         data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
-    body = problems.validated(Body, data, (), known=[*keys(Body), "chaos", "claims"])
+    body = problems.validated(Body, data, (), known=[*keys(Body), "effects", "chaos", "claims"])
     shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
+    named = [] if body is None else [subscription.name for subscription in body.topology.subscriptions]
+    effects = read_effects(effects_data, named[0] if len(named) == 1 else None, problems)
     chaos = _faults(chaos_data, problems)
     claims = _claims(claims_data, problems)
     problems.raise_if_any()
     assert body is not None and shape is not None
-    for path, message in complaints(Draft(body=body, chaos=chaos, claims=claims, directory=document.directory)):
+    draft = Draft(body=body, effects=effects, chaos=chaos, claims=claims, directory=document.directory)
+    for path, message in complaints(draft):
         problems.add(path, message)
     problems.raise_if_any()
     drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
@@ -97,13 +104,14 @@ def resolve(document: Document) -> Scenario:
         consumers=body.consumers,
         receive_batch=receive_batch,
         after_failure=after_failure,
+        effects=effects,
         chaos=chaos,
         claims=claims,
         drain_timeout_s=drain_timeout_s,
         seed=body.seed,
         metrics_port=body.metrics_port,
         expect=body.expect,
-        document=_written_back(body, own, chaos_data, claims_data, written, drain_timeout_s),
+        document=_written_back(body, own, effects, chaos_data, claims_data, written, drain_timeout_s),
         source=document,
     )
 
@@ -236,6 +244,7 @@ def _drain_timeout_s(body: Body) -> float:
 def _written_back(
     body: Body,
     shape: Mapping[str, Any],
+    effects: list[EffectsEntry],
     chaos: object,
     claims: object,
     consumers: Mapping[str, Any],
@@ -258,4 +267,6 @@ def _written_back(
         del written["load"]["give_up"]
     written["consumers"] |= consumers
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
+    if effects:
+        written["effects"] = effects_written_back(effects)
     return {**written, "chaos": chaos, "claims": claims}

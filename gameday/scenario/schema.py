@@ -16,7 +16,7 @@ from gameday.chaos.registry import FAULTS
 from gameday.history.manifest import ALIASES, BOUNDS, During
 from gameday.loadgen.shapes import SHAPES
 from gameday.loadgen.shapes import units as shape_units
-from gameday.scenario import units
+from gameday.scenario import effects, units
 from gameday.scenario.claims import needs_bound, short_bound
 from gameday.scenario.model import Body
 from gameday.transports.registry import TRANSPORTS
@@ -29,6 +29,7 @@ def schema() -> Schema:
     properties = root["properties"]
     properties["transport"] = {"enum": list(TRANSPORTS), **_description_of(properties["transport"])}
     properties["load"] = {**_load(root["$defs"].pop("LoadSpec")), **_description_of(properties["load"])}
+    properties["effects"] = effects.schema()
     properties["chaos"] = {
         "type": "array",
         "items": {"oneOf": [_fault(name) for name in FAULTS]},

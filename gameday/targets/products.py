@@ -25,7 +25,7 @@ class Product:
 
     `settle_s`: by service, how long an absence must last before it is loss. `effective_s`: how long a filter or a rule
     may take to apply; what is sent before is not judged by it. `gaps`: by service, what it does not do, and why that is
-    said. `cannot_show`: what no run on it says anything about.
+    said; `lacks`: the same of what no pipeline needs. `cannot_show`: what no run on it says anything about.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Product:
     settle_s: Mapping[str, float] = field(default_factory=dict)
     effective_s: float = 0.0
     gaps: Mapping[str, Mapping[Capability, str]] = field(default_factory=dict)
+    lacks: Mapping[Capability, str] = field(default_factory=dict)
     cannot_show: Sequence[str] = ()
 
     def settles_after_s(self, services: Sequence[str]) -> float:
@@ -42,7 +43,7 @@ class Product:
 
     def gaps_of(self, transport: Transport) -> Mapping[Capability, str]:
         """What the pipeline cannot do here, each with the reason: because there is nothing to do it to, or it fails."""
-        gaps = dict(transport.lacks)
+        gaps = {**self.lacks, **transport.lacks}
         for service in transport.services:
             gaps |= {need: why for need, why in self.gaps.get(service, {}).items() if need not in gaps}
         return gaps
@@ -84,6 +85,7 @@ MEMORY = Product(
     name="memory",
     sign="/_gameday/health",
     tick_ns=1_000_000,
+    lacks={"s3": "the broker in memory keeps no objects"},
     cannot_show=("anything about AWS: it is a broker of our own, for large or quick runs and for testing gameday",),
 )
 LOCALSTACK = Product(

@@ -111,7 +111,8 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
     target = given(services, url, environ)
     # LocalStack loads a service when it is first asked for; where nobody listens, the answer is there at once.
     carrier = BotoCarrier(target.endpoint, read_timeout_s=30)
-    for service in services:
+    # Where others keep their effects is read before the load, whichever service that is in.
+    for service in [service for service in services if service in SERVICES]:
         where = target.endpoint.url(service)
         try:
             await asyncio.to_thread(carrier, SERVICES[service].look)

@@ -43,6 +43,8 @@ class State:
     undrained_why: str
     read_back: bool
     effects: bool
+    # Of effects that stand elsewhere: why nobody knows them.
+    unread_why: str | None
     unknown_effects: int
     unknown_effects_unapplied: int
 
@@ -129,19 +131,21 @@ def _undrained(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str
 
 def _unrecorded(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     for name, state in covered.items():
-        if not state.effects:
+        if state.unread_why is not None:
+            yield f"{name}: its effects were not read back: {state.unread_why}"
+        elif not state.effects:
             yield f"{name}: no effects recorded"
 
 
 def _effects_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     for name, state in covered.items():
-        if state.unknown_effects:
+        if state.unknown_effects and state.unread_why is None:
             yield f"{name}: {state.unknown_effects} {_NOTHING_SAYS}"
 
 
 def _none_known_applied(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     for name, state in covered.items():
-        if state.unknown_effects_unapplied:
+        if state.unknown_effects_unapplied and state.unread_why is None:
             yield f"{name}: {state.unknown_effects_unapplied} {_NOTHING_SAYS}"
 
 

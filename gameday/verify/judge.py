@@ -275,20 +275,27 @@ def _contradictions(run: Loaded) -> list[str]:
     return told
 
 
+_NOT_READ = "nothing says that they were, after all that was received"
+
+
 def _states(run: Loaded) -> dict[str, State]:
     rows = run.rows(
         "SELECT d.run, d.s, d.looked, d.was_empty, d.sends_late, d.others_late, d.drained, "
         " (SELECT count(*) > 0 FROM read_back b WHERE b.s = d.s), "
         " (SELECT count(*) > 0 FROM effect_records e WHERE e.s = d.s), "
         " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect), "
-        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect AND p.applied = 0) "
+        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect AND p.applied = 0), "
+        " (SELECT arg_max(r.reason, r.at_ns) FROM raw r WHERE r.name = 'effects-unread' AND r.s = d.s) "
         "FROM drains d"
     )
     known = {row[0]: row[1:] for row in rows}
     states = {}
     for plain, promised in run.manifest.subscriptions.items():
         name = run.tag + plain
-        looked, was_empty, sends_late, others_late, drained, read_back, effects, unknown, unapplied = known[name]
+        looked, was_empty, sends_late, others_late, drained, read_back, effects, unknown, unapplied, unread = known[
+            name
+        ]
+        elsewhere = promised.effects_from == "read-back"
         if not looked:
             why = "nothing says that it was looked at after the load (no `drained` mark)"
         elif not was_empty:
@@ -302,7 +309,8 @@ def _states(run: Loaded) -> dict[str, State]:
             drained=drained,
             undrained_why=why,
             read_back=read_back,
-            effects=read_back or effects,
+            effects=read_back or (effects and not elsewhere),
+            unread_why=(unread or _NOT_READ) if elsewhere and not read_back else None,
             unknown_effects=unknown,
             unknown_effects_unapplied=unapplied,
         )

@@ -434,7 +434,7 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str,
     db.execute(
         "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
-        "effective_from_ns BIGINT, at_most_once BOOLEAN)"
+        "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN)"
     )
     rows = [
         (
@@ -450,12 +450,13 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str,
             s.settle_s,
             s.effective_from,
             s.promises == "at-most-once",
+            s.effects_from == "read-back",
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()
     ]
     if rows:
-        db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * 12)})", rows)
+        db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * 13)})", rows)
     failed: dict[str, str] = {}
     for name, script in _TABLES.items():
         try:

@@ -60,8 +60,8 @@ COUNTS: Mapping[str, Count] = {
     "effect-duplicate": Count(
         anomalies=("effect-duplicate",),
         told="Times that an effect was applied besides the first: by the consumers' records or by the store once it is "
-        "read back, whichever says more. Never lower than the verdict's, which believes the store even where it says "
-        "less.",
+        "read back, whichever says more; where effects stand elsewhere, by what was read back there. Never lower than "
+        "the verdict's, which believes the store even where it says less.",
         most=True,
     ),
     "nonmonotonic-delivery": Count(
@@ -340,7 +340,8 @@ class Live:
             self.hands.let_go(name, record["id"], consumer=record.get("consumer"))
         if outcome == "applied":
             seen.applied += 1
-            self._applied(record, seen, seen.applied)
+            if sub.promise.effects_from is None:
+                self._applied(record, seen, seen.applied)
 
     def _effects(self, record: Fields) -> None:
         seen = self._seen_of(record)

@@ -144,7 +144,7 @@ def test_every_scenario_is_listed_with_its_first_sentence() -> None:
 def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
     whole = schema()
     assert json.loads(json.dumps(whole)) == whole
-    assert set(model.Body.model_fields) | {"chaos", "claims"} == set(whole["properties"])
+    assert set(model.Body.model_fields) | {"effects", "chaos", "claims"} == set(whole["properties"])
     faults = {branch["title"]: branch for branch in whole["properties"]["chaos"]["items"]["oneOf"]}
     assert set(faults) == set(FAULTS)
     assert faults["pause-consumer"]["properties"]["for"]["examples"] == ["5s", "15ms", "2m"]

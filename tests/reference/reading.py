@@ -102,6 +102,7 @@ class Subscription:
     settle_ns: int
     effective_from: int | None
     promises: str
+    effects_elsewhere: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -392,6 +393,7 @@ def read_subscription(name: str, spec: object) -> Subscription:
         settle_ns=nanoseconds(spec.get("settle_s")) or 0,
         effective_from=start if isinstance(start, int) and not isinstance(start, bool) else None,
         promises=promises,
+        effects_elsewhere=spec.get("effects_from") == "read-back",
     )
 
 

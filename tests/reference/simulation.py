@@ -1083,6 +1083,11 @@ def in_another_unit(chance: random.Random, content: bytearray) -> bytearray:
     return lines
 
 
+def _effects_from(seed: int, name: str) -> dict[str, str]:
+    """A few have their effects elsewhere, by a die of its own: what else is rolled stays as it was."""
+    return {"effects_from": "read-back"} if random.Random(f"{seed}: {name}").random() < 0.15 else {}
+
+
 def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
     """Writes one small run directory, always the same for the same seed."""
     chance = random.Random(seed)
@@ -1102,7 +1107,7 @@ def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
         "clock_error_ns": rolled.declared_error,
         "broker_tick_ns": rolled.tick,
         "target": rolled.target,
-        "subscriptions": {spec.name: spec.manifest() for spec in rolled.specs},
+        "subscriptions": {spec.name: {**spec.manifest(), **_effects_from(seed, spec.name)} for spec in rolled.specs},
         "claims": list(rolled.claims),
         "scenario": {"planted": dict(rolled.planted), "files": list(rolled.file_defects)},
     }

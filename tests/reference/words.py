@@ -525,6 +525,8 @@ class Past:
         return self._truth[subscription]
 
     def effects_recorded(self, subscription: str) -> bool:
+        if self.subscription(subscription).effects_elsewhere:
+            return self.truth(subscription)
         return self.truth(subscription) or bool(self.effects_on.get(subscription))
 
     def applied_effects(self, id: str, subscription: str) -> list[Effect]:
@@ -533,7 +535,8 @@ class Past:
     def applied(self, id: str, subscription: str) -> int:
         """How often it was applied: by the store (no record means zero), else by the `applied` records."""
         if not self.truth(subscription):
-            return len(self.applied_effects(id, subscription))
+            elsewhere = self.subscription(subscription).effects_elsewhere
+            return 0 if elsewhere else len(self.applied_effects(id, subscription))
         found = self.read_back.get((id, subscription))
         return found.applied if found is not None else 0
 
@@ -543,8 +546,11 @@ class Past:
         return [received for received in self.receives_at(id, subscription) if received.batch not in batches]
 
     def unknown_effect(self, id: str, subscription: str) -> bool:
-        """Otherwise ... a `received` without an `effect` of its batch means that the effect is unknown."""
-        return not self.truth(subscription) and bool(self.without_effect(id, subscription))
+        """Otherwise ... a `received` without an `effect` of its batch means that the effect is unknown; that of every
+        message where `effects_from` is `read-back`."""
+        if self.truth(subscription):
+            return False
+        return self.subscription(subscription).effects_elsewhere or bool(self.without_effect(id, subscription))
 
     def concerned(self, id: str, subscription: str) -> bool:
         """acked or received on s."""
@@ -617,4 +623,5 @@ def _unnamed(name: str) -> Subscription:
         settle_ns=0,
         effective_from=None,
         promises="at-least-once",
+        effects_elsewhere=False,
     )

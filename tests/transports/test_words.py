@@ -127,3 +127,9 @@ def test_the_user_s_own_credentials_stay_where_the_run_has_none_of_its_own() -> 
     env = environment(told(), Endpoint(region="eu-west-1"), inherited=users)
     assert env["AWS_PROFILE"] == "staging" and env["AWS_SESSION_TOKEN"] == "t"
     assert "AWS_ENDPOINT_URL" not in env and "AWS_EC2_METADATA_DISABLED" not in env
+
+
+def test_every_word_stands_on_its_page() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "effects.md").read_text(encoding="utf-8")
+    known = {word for each in TRANSPORTS.values() for word in names(each, dead_letters=True, consumer=True)}
+    assert [word for word in sorted(known) if f"`{{{word}}}`" not in page] == []

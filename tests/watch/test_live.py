@@ -291,3 +291,11 @@ def test_a_stream_is_ordered_by_partition() -> None:
     assert lived(apart.files, manifest(orders=stream)).counts["nonmonotonic-delivery"] == 0
     together = clean().acked("x").received("x", 3, broker_seq="0")
     assert lived(together.files, manifest(orders=stream)).counts["nonmonotonic-delivery"] == 1
+
+
+def test_what_consumers_say_of_effects_that_stand_elsewhere_is_no_duplicate() -> None:
+    elsewhere = manifest(orders=Subscription(ordered_by="group", effects_from="read-back"))
+    said = clean().effect("b", 3)
+    assert lived(said.files, elsewhere).counts["effect-duplicate"] == 0
+    said.tell("conductor", "effects", 9, id="b", subscription="orders", applied=2)
+    assert lived(said.files, elsewhere).counts["effect-duplicate"] == 1

@@ -52,8 +52,6 @@ def it_meets_its_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
 
 def the_handler_does_the_work(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
-        if draft.body.consumers.is_program:
-            return
         if fault.needs_work and draft.handler is not None and not draft.handler.has_effects:
             yield (
                 ("chaos", number, "fault"),

@@ -61,7 +61,7 @@ def poison_has_an_end(draft: Draft) -> Iterator[Complaint]:
 
 
 def the_handler_exists(draft: Draft) -> Iterator[Complaint]:
-    if draft.handler is None:
+    if draft.handler is None and not draft.body.consumers.is_program:
         yield ("consumers", "handler"), no_such("handler", draft.body.consumers.handler, HANDLERS)
 
 

@@ -16,6 +16,7 @@ from gameday.consumers.handlers import HANDLERS, Handler
 from gameday.history.manifest import Claim, Subscription
 from gameday.scenario.consumption import CONSUMPTION, Consumption
 from gameday.scenario.document import Route
+from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.model import Body, promises_of
 from gameday.transports.base import Transport
 from gameday.transports.registry import TRANSPORTS
@@ -32,6 +33,7 @@ class Draft:
     claims: Sequence[Claim]
     # Where the scenario stands, and what it names by a relative path.
     directory: Path
+    effects: Sequence[EffectsEntry] = ()
 
     @property
     def has_transport(self) -> bool:
@@ -47,8 +49,9 @@ class Draft:
 
     @property
     def handler(self) -> Handler | None:
-        """None where there is none of that name."""
-        return HANDLERS.get(self.body.consumers.handler)
+        """None where there is none of that name, or a program of the user's works in its place."""
+        consumers = self.body.consumers
+        return None if consumers.is_program else HANDLERS.get(consumers.handler)
 
     @property
     def sibling(self) -> str | None:

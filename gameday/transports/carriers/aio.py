@@ -24,7 +24,10 @@ class AioCarrier:
 
     def __init__(self, endpoint: Endpoint, *, read_timeout_s: float, connections: int) -> None:
         self._endpoint = endpoint
-        self._config = AioConfig(**config_arguments(read_timeout_s=read_timeout_s, connections=connections))
+        # The other style puts a bucket into the name of the host, which an emulator on this machine has not.
+        style = {"addressing_style": "path" if endpoint.urls else "auto"}
+        arguments = config_arguments(read_timeout_s=read_timeout_s, connections=connections)
+        self._config = AioConfig(**arguments, s3=style)
         self._session = get_session()
         self._clients: dict[str, Any] = {}
         self._stack = AsyncExitStack()

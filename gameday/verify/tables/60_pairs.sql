@@ -1,7 +1,7 @@
 -- One row per (message, subscription) that the history speaks of: what most anomalies are counted in.
 -- `first`: the earliest `received`. `first_hand`: received, and not from replays alone. `dead`: a dead letter that no
--- redrive follows. `applied`: how often the effect stands, by the store where it was read back, else by the records;
--- `unknown_effect`: nobody knows.
+-- redrive follows. `applied`: how often the effect stands, by the store where it was read back, else by the records,
+-- which tell nothing of effects that stand elsewhere; `unknown_effect`: nobody knows.
 -- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
 -- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
 -- `sent`: its place in the order as its sends tell it (20_messages.sql). `ended`: when its last attempt had ended for
@@ -98,8 +98,9 @@ SELECT p.id, p.s, u.run,
        coalesce(d.dead, false) AS dead, coalesce(d.surely_dead, false) AS surely_dead, d.id IS NOT NULL AS ever_dead,
        r.first_redrive, r.last_redrive,
        del.first_delete, coalesce(del.deleted, false) AS deleted,
-       CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) ELSE coalesce(h.applied, 0) END AS applied,
-       b.s IS NULL AND o.id IS NOT NULL AS unknown_effect,
+       CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) WHEN u.effects_elsewhere THEN 0
+            ELSE coalesce(h.applied, 0) END AS applied,
+       b.s IS NULL AND (u.effects_elsewhere OR o.id IS NOT NULL) AS unknown_effect,
        {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0),
         'first_applied': h.first_applied, 'first_began': h.first_apply_began, 'first_unhandled': o.first_unhandled} AS effects,
        u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates,

@@ -307,6 +307,61 @@ def test_one_store_read_back_and_one_not(tmp_path: Path) -> None:
     effective(h, tmp_path, "unknown", "unknown")
 
 
+# -- from elsewhere: what is read back alone tells
+
+
+def elsewhere() -> History:
+    return with_a_handled(queue(effects_from="read-back"))
+
+
+def test_effects_that_stand_elsewhere_and_were_read(tmp_path: Path) -> None:
+    # A handler that worked twice says applied twice; what it writes is there once.
+    h = elsewhere()
+    h.handle("b", at=3)
+    h.handle("b", at=9)
+    read_back(h, 20, a=1, b=1)
+    effective(h, tmp_path, "holds", "holds", redelivery=1)
+
+
+@pytest.mark.parametrize("b", [{}, {"b": 2}])
+def test_effects_that_stand_elsewhere_may_be_missing_or_too_many(tmp_path: Path, b: dict[str, int]) -> None:
+    h = elsewhere()
+    h.take("b", at=3)
+    read_back(h, 20, a=1, **b)
+    found = {"effect_duplicate": 1} if b else {"effect_missing": 1}
+    effective(h, tmp_path, "holds" if b else "violated", "violated", **found)
+
+
+@pytest.mark.parametrize("how", ["not at all", "in vain", "too early"])
+def test_effects_that_stand_elsewhere_and_were_not_read(tmp_path: Path, how: str) -> None:
+    # What the records say is nobody's effect: neither the two of b, nor that c has none.
+    h = elsewhere()
+    if how == "too early":
+        for id in "ab":
+            h.effects(id, at=2.5, applied=1)
+        h.effects_read(at=2.5)
+    h.handle("b", at=3)
+    h.handle("b", at=9)
+    h.send("c", at=1.2)
+    h.handle("c", at=4, effect="failed")
+    h.drained(at=20)
+    if how == "in vain":
+        h.mark("effects-unread", at=21, subscription="orders", reason="there is no table ledger")
+    verdict = verdict_of(h, tmp_path)
+    check(verdict, {LEAST: ("unknown", 3), ONCE: ("unknown", 3), "no-loss": ("holds", 3)}, {"redelivery": 1})
+    why = "there is no table ledger" if how == "in vain" else "nothing says that they were, after all that was received"
+    for claim in verdict["claims"][:2]:
+        assert claim["why"] == [f"orders: its effects were not read back: {why}"]
+
+
+def test_the_order_of_effects_that_stand_elsewhere_is_unknown_while_nobody_has_read_them(tmp_path: Path) -> None:
+    h = ordered(fifo(effects_from="read-back"))
+    h.effect("b", at=4, started=3.5)
+    h.effect("a", at=5, started=4.5)
+    settle(h)
+    check(verdict_of(h, tmp_path), {"ordered-effects": "unknown", ONCE: "unknown"})
+
+
 # -- in which order
 
 

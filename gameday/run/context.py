@@ -78,7 +78,7 @@ class RunContext:
     @property
     def leases(self) -> dict[str, str] | None:
         """Where the leases of shards are, for all subscriptions; None where nothing is leased, or not by us."""
-        leased = CONSUMPTION[self.transport.kind].leased and not self.scenario.consumers.is_program
+        leased = CONSUMPTION[self.transport.kind].leased and not self.scenario.consumers.foreign
         return self._kept("leases") if leased else None
 
     def _kept(self, what: str) -> dict[str, str]:
@@ -162,7 +162,7 @@ class RunContext:
             visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
             signs=target.checks_signatures,
             # Consumers of ours record by themselves, and more than can be seen from outside.
-            records_in=self.directory if self.scenario.consumers.is_program else None,
+            records_in=self.directory if self.scenario.consumers.foreign else None,
         )
 
     def words(self, subscription: str, *, consumer: str, endpoint: Endpoint, addresses: Addresses) -> dict[str, str]:

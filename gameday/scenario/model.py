@@ -25,6 +25,8 @@ from gameday.transports.sns import BYTES_MAX as TOPIC_BYTES_MAX
 from gameday.transports.sns import MESSAGE_SIZE_MAX
 
 Verdict = Literal["holds", "violated", "unknown"]
+# Ours; programs of the user's that the run starts, or that run already; or somebody whom nobody here sees.
+ConsumerKind = Literal["ours", "program", "attached", "unseen"]
 Count = Annotated[int, Field(ge=1)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 # RUN is the name and 21 characters more. A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80
@@ -52,6 +54,11 @@ class SubscriptionModel(_Strict):
     name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX, description="letters, digits and hyphens")
     queue: Literal["fifo", "standard"] | None = Field(
         default=None, description="what it ends in (default: as ordered as the transport)"
+    )
+    existing: str | None = Field(
+        default=None,
+        description="of SQS: the name of a queue that is there already; it is not made, not removed, must be empty and "
+        "as the scenario says",
     )
     raw: bool = Field(default=False, description="SNS hands the body on as it is, without an envelope of its own")
     filter: dict[str, Any] | None = Field(default=None, description="an SNS filter policy")
@@ -155,13 +162,31 @@ class ReadySpec(_Strict):
         return self
 
 
+class AttachSpec(_Strict):
+    """A consumer that runs already: whose process it is, and the port of this machine that it takes for AWS."""
+
+    pid_file: str | None = Field(default=None, description="the file in which the number of its process stands")
+    compose_service: str | None = Field(default=None, description="the Docker Compose service that it is")
+    port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        description="where the wire waits for it: its AWS_ENDPOINT_URL is http://127.0.0.1:PORT"
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> AttachSpec:
+        if (self.pid_file is None) == (self.compose_service is None):
+            raise ValueError("either pid_file or compose_service says whose process it is")
+        return self
+
+
 class ConsumersSpec(_Strict):
     """Who receives: each consumer is an OS process of its own."""
 
-    # Of these keys alone a program of the user's makes something.
-    OF_PROGRAMS: ClassVar[frozenset[str]] = frozenset(
-        {"command", "env", "cwd", "ready", "processes", "restart_delay", "drain_timeout"}
-    )
+    # Of these keys alone each kind of consumer of the user's makes something.
+    OF_KINDS: ClassVar[Mapping[str, frozenset[str]]] = {
+        "program": frozenset({"command", "env", "cwd", "ready", "processes", "restart_delay", "drain_timeout"}),
+        "attached": frozenset({"attach"}),
+        "unseen": frozenset({"attach"}),
+    }
 
     command: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None,
@@ -175,6 +200,11 @@ class ConsumersSpec(_Strict):
         default=None, description="of `command`: where it is started (default: where the scenario stands)"
     )
     ready: ReadySpec | None = Field(default=None, description="of `command`: when it counts as ready (default: polls)")
+    attach: AttachSpec | Literal["none"] | None = Field(
+        default=None,
+        description="a consumer that runs already, in place of ours; `none`: nobody sees it, and what can be judged is "
+        "judged by its effects",
+    )
 
     processes: Count = Field(default=3, description="consumer processes, for each subscription")
     concurrency: Count = Field(default=4, description="messages in work at once in each process")
@@ -227,9 +257,22 @@ class ConsumersSpec(_Strict):
     lease: PositiveDuration = Field(default=2.0, description="of a stream: how long a silent holder keeps its shards")
 
     @property
-    def is_program(self) -> bool:
-        """Whether the consumers are programs of the user's, behind the wire."""
-        return self.command is not None
+    def kind(self) -> ConsumerKind:
+        if self.command is not None:
+            return "program"
+        if self.attach is not None:
+            return "unseen" if self.attach == "none" else "attached"
+        return "ours"
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the consumers are somebody else's."""
+        return self.kind != "ours"
+
+    @property
+    def count(self) -> int:
+        """How many there are for each subscription, as far as anybody here knows them."""
+        return {"unseen": 0, "attached": 1}.get(self.kind, self.processes)
 
 
 class ExpectSpec(_Strict):
@@ -294,8 +337,8 @@ class Scenario:
 
     @property
     def behind_wire(self) -> bool:
-        """Whether a wire stands before the consumers: they are programs of the user's, or a fault strikes there."""
-        return self.consumers.is_program or any(fault.struck_at == "wire" for fault in self.chaos)
+        """Whether a wire stands before the consumers: they are the user's, or a fault strikes there."""
+        return self.consumers.kind in ("program", "attached") or any(fault.struck_at == "wire" for fault in self.chaos)
 
     @property
     def subscriptions(self) -> list[str]:

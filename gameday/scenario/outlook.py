@@ -110,7 +110,7 @@ class Outlook:
 
     @cached_property
     def strikes(self) -> list[PlannedStrike]:
-        consumers = dict.fromkeys(self.scenario.subscriptions, self.scenario.consumers.processes)
+        consumers = dict.fromkeys(self.scenario.subscriptions, self.scenario.consumers.count)
         return plan_timeline(
             self.scenario.chaos, duration_s=self.scenario.load.duration, consumers=consumers, seed=self._seed
         )
@@ -139,7 +139,7 @@ class Outlook:
         due = self.due(from_s, to_s)
         if not strike.places:
             return Arrivals(messages=due, with_each=due)
-        come = due * sum(self.gets[name] for name, _ in strike.places) / self.scenario.consumers.processes
+        come = due * sum(self.gets[name] for name, _ in strike.places) / self.scenario.consumers.count
         return Arrivals(messages=come, with_each=come / len(strike.places))
 
     def judged(self, name: str) -> float:

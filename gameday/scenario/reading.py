@@ -29,7 +29,7 @@ from gameday.scenario.document import Document, Route
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.effects import read as read_effects
 from gameday.scenario.effects import written_back as effects_written_back
-from gameday.scenario.model import Body, ConsumersSpec, LoadSpec, Scenario
+from gameday.scenario.model import Body, LoadSpec, Scenario
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
 from gameday.scenario.rules.draft import Draft
@@ -254,13 +254,15 @@ def _written_back(
     written = body.model_dump(mode="json", by_alias=True)
     for part, unused in CONSUMPTION[TRANSPORTS[body.transport].kind].no_meaning.items():
         written[part] = {key: value for key, value in written[part].items() if key not in unused}
-    if body.consumers.is_program:
+    if body.consumers.foreign:
         written["consumers"] = {
-            key: value for key, value in written["consumers"].items() if key in body.consumers.OF_PROGRAMS
+            key: value
+            for key, value in written["consumers"].items()
+            if key in body.consumers.OF_KINDS[body.consumers.kind]
         }
         consumers = {}
     else:
-        for key in ConsumersSpec.OF_PROGRAMS - {"processes", "restart_delay", "drain_timeout"}:
+        for key in ("command", "env", "cwd", "ready", "attach"):
             del written["consumers"][key]
     written["load"] |= shape
     if body.load.retry == "none":

@@ -74,10 +74,12 @@ class SubscriptionSpec:
     """One subscription as it is meant.
 
     `queue`: of which kind it ends in (None: as ordered as the transport). `raw`: SNS hands the body on as it is.
-    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one.
+    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one. `existing` names a queue that is
+    there already, which is not made and not removed.
     """
 
     name: str
+    existing: str | None = None
     queue: Literal["fifo", "standard"] | None = None
     raw: bool = False
     filter: Document | None = None
@@ -123,13 +125,15 @@ class Topology:
 class Addresses:
     """Where the built things are: what producers send to, and each subscription's queue and dead-letter queue.
 
-    `extra` is whatever else the transport must find again, under names of its own. A stream has no queues.
+    `extra` is whatever else the transport must find again, under names of its own. A stream has no queues. `existing`:
+    the subscriptions whose queues were there before.
     """
 
     send_to: str
     queues: Mapping[str, str] = field(default_factory=dict)
     dead_letter_queues: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
+    existing: Sequence[str] = ()
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Addresses:
@@ -355,7 +359,7 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
     """
     nothing = SubscriptionSpec(name="")
     for spec in topology.subscriptions:
-        for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed"):
+        for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed", "existing"):
             if name not in takes and getattr(spec, name) != getattr(nothing, name):
                 raise ValueError(f"{transport} makes nothing of `{name}`, which {spec.name} has; remove it")
         for name in ("filter", "pattern"):

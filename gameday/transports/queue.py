@@ -22,6 +22,7 @@ from gameday.transports.base import (
     Addresses,
     Answer,
     Call,
+    CallFailed,
     Capability,
     Delivery,
     Depth,
@@ -110,6 +111,11 @@ def create_queues(
     dead_letter_urls: dict[str, str] = {}
     for spec in topology.subscriptions:
         fifo = is_fifo(spec, ordered=ordered)
+        if spec.existing is not None:
+            urls[spec.name], arns[spec.name], dead = yield from _found(spec.existing, topology, fifo=fifo)
+            if dead is not None:
+                dead_letter_urls[spec.name] = dead
+            continue
         name = f"gameday-{run}-{spec.name}"
         attributes = {
             "VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)),
@@ -131,9 +137,46 @@ def create_queues(
     return Queues(urls=urls, arns=arns, dead_letter_urls=dead_letter_urls)
 
 
+def _found(name: str, topology: Topology, *, fifo: bool) -> Plan[tuple[str, str, str | None]]:
+    """URL, ARN and dead-letter queue of a queue that is there already.
+
+    Errors: CallFailed where it is not as the scenario says, or holds messages: the verdict would rest on both.
+    """
+    url: str = (yield Call(SERVICE, "GetQueueUrl", {"QueueName": name}))["QueueUrl"]
+    answer = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]})
+    told: Mapping[str, str] = answer["Attributes"]
+    redrive = orjson.loads(told.get("RedrivePolicy") or "{}")
+    most = redrive.get("maxReceiveCount")
+    receives = None if most is None else int(most)
+    wanted = math.ceil(topology.visibility_timeout_s)
+    differs = [
+        f"{what} is {has}, in the scenario {says}; write {has} into {key}"
+        for what, key, has, says in (
+            ("its visibility timeout", "topology.visibility_timeout", f"{told['VisibilityTimeout']}s", f"{wanted}s"),
+            ("what it takes to be a dead letter", "topology.max_receives", receives, topology.max_receives),
+            ("whether it is FIFO", "transport", name.endswith(".fifo"), fifo),
+        )
+        if has != says
+    ]
+    if differs:
+        raise CallFailed("QueueDiffers", f"{name} is not as the scenario says: {'; '.join(differs)}", definite=True)
+    if standing := sum(int(told.get(depth) or 0) for depth in _DEPTHS.values()):
+        raise CallFailed(
+            "QueueNotEmpty", f"{name} holds {standing} messages, which are none of this run's; empty it", definite=True
+        )
+    dead = redrive.get("deadLetterTargetArn")
+    if dead is None:
+        return url, told["QueueArn"], None
+    where = yield Call(SERVICE, "GetQueueUrl", {"QueueName": dead.rpartition(":")[2]})
+    return url, told["QueueArn"], where["QueueUrl"]
+
+
 def delete_queues(addresses: Addresses) -> Plan[None]:
-    for queue in (*addresses.queues.values(), *addresses.dead_letter_queues.values()):
-        yield _deleted(queue)
+    """Those that the run has made."""
+    for queues in (addresses.queues, addresses.dead_letter_queues):
+        for name, queue in queues.items():
+            if name not in addresses.existing:
+                yield _deleted(queue)
 
 
 def _deleted(queue: str) -> Call:

@@ -50,7 +50,7 @@ class Sqs(EndsInQueues):
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """One subscription: a queue has one audience, however many consumers share it. Errors: ValueError for more."""
-        refuse_unknown(self.name, topology, takes=())
+        refuse_unknown(self.name, topology, takes=("existing",))
         if len(topology.subscriptions) != 1:
             raise ValueError(
                 f"{self.name} has exactly one subscription, its queue; {len(topology.subscriptions)} are named"
@@ -60,7 +60,10 @@ class Sqs(EndsInQueues):
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
         made = yield from create_queues(topology, ordered=self.ordered, run=run, tags=tags)
         return Addresses(
-            send_to=made.urls[topology.names[0]], queues=made.urls, dead_letter_queues=made.dead_letter_urls
+            send_to=made.urls[topology.names[0]],
+            queues=made.urls,
+            dead_letter_queues=made.dead_letter_urls,
+            existing=tuple(spec.name for spec in topology.subscriptions if spec.existing is not None),
         )
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:

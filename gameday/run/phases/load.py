@@ -66,7 +66,7 @@ def _chaos(run: Run) -> Runner:
     strikes = plan(
         scenario.chaos,
         duration_s=scenario.load.duration,
-        consumers=dict.fromkeys(subscriptions, scenario.consumers.processes),
+        consumers=dict.fromkeys(subscriptions, scenario.consumers.count),
         seed=run.context.seed,
     )
     # All subscriptions read one stream, where they read any.

@@ -39,7 +39,7 @@ async def read_effects(run: Run) -> None:
 
 async def _read_ours(run: Run) -> None:
     consumers = run.scenario.consumers
-    if consumers.is_program or not HANDLERS[consumers.handler].has_effects:
+    if consumers.foreign or not HANDLERS[consumers.handler].has_effects:
         return
     elsewhere = {entry.subscription for entry in run.scenario.effects}
     for name in run.scenario.subscriptions:

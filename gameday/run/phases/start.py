@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gameday.consumers.attached import Attached, by_compose_service, by_pid_file
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.readiness import Ready
 from gameday.consumers.starters import Ours, Programs, Starter, WiredOurs
@@ -17,6 +18,7 @@ from gameday.history.errors import ProcessError
 from gameday.processes.child import Child, Report, ending
 from gameday.processes.exposition import url
 from gameday.run.state import HASTE_S, START_S, Run
+from gameday.scenario.model import AttachSpec
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.words import environment as environment_of
 from gameday.transports.words import replace as replaced
@@ -105,9 +107,11 @@ def _told(run: Run) -> Told:
 
 async def _start_fleets(run: Run) -> None:
     spec = run.scenario.consumers
+    if spec.kind == "unseen":
+        return
     starters = [await _starter(run, name) for name in run.scenario.subscriptions]
     run.fleets = [
-        Fleet(starter=starter, size=spec.processes, writer=run.writer, restart_delay_s=spec.restart_delay)
+        Fleet(starter=starter, size=spec.count, writer=run.writer, restart_delay_s=spec.restart_delay)
         for starter in starters
     ]
     run.stack.push_async_callback(run.stop_fleets, HASTE_S)
@@ -120,8 +124,10 @@ async def _starter(run: Run, subscription: str) -> Starter:
     """What starts the consumers of a subscription. Errors: ProcessError."""
     directory = run.context.directory
     wire = await _start_wire(run, subscription) if run.scenario.behind_wire else None
-    if wire is not None and run.scenario.consumers.is_program:
+    if wire is not None and run.scenario.consumers.kind == "program":
         return _programs(run, subscription, wire)
+    if wire is not None and isinstance(attach := run.scenario.consumers.attach, AttachSpec):
+        return _attached(run, subscription, wire, attach)
     ours = Ours(
         run.context.consumers(subscription, endpoint=run.target.endpoint, addresses=run.addresses), run=directory
     )
@@ -178,6 +184,18 @@ def _programs(run: Run, subscription: str, wire: Child) -> Programs:
         environment=environment,
         cwd=run.scenario.source.directory / (spec.cwd or ""),
         ready=Ready(log=spec.ready.log, http=spec.ready.http) if spec.ready else Ready(),
+    )
+
+
+def _attached(run: Run, subscription: str, wire: Child, spec: AttachSpec) -> Attached:
+    here = run.scenario.source.directory
+    if spec.pid_file is not None:
+        find, what = by_pid_file(here / spec.pid_file), f"the pid file {here / spec.pid_file}"
+    else:
+        assert spec.compose_service is not None
+        find, what = by_compose_service(spec.compose_service, cwd=here), f"the service {spec.compose_service}"
+    return Attached(
+        subscription=subscription, run=run.context.directory, wire=wire, find=find, what=what, port=spec.port
     )
 
 

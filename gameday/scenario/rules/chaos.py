@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.chaos.base import TimelineError, TimesVisibilityTimeout
+from gameday.chaos.base import ConsumerFault, TimelineError, TimesVisibilityTimeout
 from gameday.chaos.timeline import plan
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 
 
 def the_timeline_can_be_carried_out(draft: Draft) -> Iterator[Complaint]:
-    processes = draft.body.consumers.processes
+    processes = draft.body.consumers.count
     consumers = {subscription.name: processes for subscription in draft.body.topology.subscriptions}
     try:
         plan(draft.chaos, duration_s=draft.body.load.duration, consumers=consumers, seed=0)
@@ -41,7 +41,12 @@ def a_multiple_has_its_measure(draft: Draft) -> Iterator[Complaint]:
 
 def it_meets_its_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
-        if fault.struck_at == "ours" and draft.body.consumers.is_program:
+        if draft.body.consumers.kind == "unseen" and isinstance(fault, ConsumerFault):
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} strikes a consumer, and with `attach: none` nobody sees one",
+            )
+        elif fault.struck_at == "ours" and draft.body.consumers.foreign:
             yield (
                 ("chaos", number, "fault"),
                 f"{fault.fault} strikes within a consumer of ours, and nobody can reach into a program of yours; "

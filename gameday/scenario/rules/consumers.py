@@ -61,7 +61,7 @@ def poison_has_an_end(draft: Draft) -> Iterator[Complaint]:
 
 
 def the_handler_exists(draft: Draft) -> Iterator[Complaint]:
-    if draft.handler is None and not draft.body.consumers.is_program:
+    if draft.handler is None and not draft.body.consumers.foreign:
         yield ("consumers", "handler"), no_such("handler", draft.body.consumers.handler, HANDLERS)
 
 
@@ -128,14 +128,28 @@ def a_heartbeat_is_in_time(draft: Draft) -> Iterator[Complaint]:
 def keys_belong_to_the_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
     consumers = draft.body.consumers
     for key in sorted(consumers.model_fields_set):
-        if consumers.is_program and key not in consumers.OF_PROGRAMS:
+        if consumers.foreign and key not in consumers.OF_KINDS[consumers.kind]:
+            instead = "command" if consumers.kind == "program" else "attach"
             yield (
                 ("consumers", key),
-                "it tells our own consumers how to work, and `command` puts a program of yours in their place; "
+                f"it tells consumers that this run starts how to work, and `{instead}` puts yours in their place; "
                 "remove one of the two",
             )
-        elif not consumers.is_program and key in ("env", "cwd", "ready"):
+        elif not consumers.foreign and key in ("env", "cwd", "ready"):
             yield ("consumers", key), "it belongs to `command`, a program of yours; add one, or remove it"
+
+
+def who_runs_already_consumes_what_is_there_already(draft: Draft) -> Iterator[Complaint]:
+    if draft.body.consumers.attach is None:
+        return
+    for number, subscription in enumerate(draft.body.topology.subscriptions):
+        if subscription.existing is None:
+            yield (
+                ("topology", "subscriptions", number),
+                "a consumer that runs already cannot consume a queue that the run makes; name its queue by `existing`",
+            )
+    if len(draft.body.topology.subscriptions) > 1:
+        yield ("consumers", "attach"), "it attaches one consumer, to one subscription"
 
 
 @with_transport
@@ -166,6 +180,7 @@ def a_program_is_there(draft: Draft) -> Iterator[Complaint]:
 
 RULES: Sequence[Rule] = (
     keys_belong_to_the_kind_of_consumer,
+    who_runs_already_consumes_what_is_there_already,
     words_of_a_program_stand_for_something,
     a_program_is_there,
     a_receive_takes_the_batch,

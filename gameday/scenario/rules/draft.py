@@ -51,7 +51,7 @@ class Draft:
     def handler(self) -> Handler | None:
         """None where there is none of that name, or a program of the user's works in its place."""
         consumers = self.body.consumers
-        return None if consumers.is_program else HANDLERS.get(consumers.handler)
+        return None if consumers.foreign else HANDLERS.get(consumers.handler)
 
     @property
     def sibling(self) -> str | None:

@@ -30,6 +30,7 @@ from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
 
 if TYPE_CHECKING:
+    from gameday.consumers.read_back.base import EffectReader
     from gameday.run.elsewhere import Elsewhere
 
 # How long a process may take to start.
@@ -91,8 +92,9 @@ class Run:
         self.fleets: list[Fleet] = []
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
-        # look_for_effects: by subscription, where there are any.
+        # look_for_effects: by subscription, where there are any, and all that may have started a program.
         self.elsewhere: dict[str, Elsewhere] = {}
+        self.readers: list[EffectReader] = []
         self.ending: str | None = None
         # While load and chaos run, where the run has an operator.
         self.operator: Orders | None = None
@@ -130,6 +132,8 @@ class Run:
 
     def kill(self) -> None:
         """Kill every process of the run, now."""
+        for reader in self.readers:
+            reader.kill()
         consumers = [member.pid for fleet in self.fleets for member in fleet.members if member.alive]
         for pid in [*consumers, *(child.pid for child in self._children if child.alive)]:
             if pid is not None:

@@ -67,6 +67,9 @@ class EffectReader(ABC):
     async def read(self) -> Counts:
         """All that stands there now."""
 
+    def kill(self) -> None:  # noqa: B027 (most have started nothing)
+        """End at once what it has started, if anything: nobody waits for it any more."""
+
     async def close(self) -> None:  # noqa: B027 (most have nothing to close)
         """Whatever happened."""
 

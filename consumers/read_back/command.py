@@ -50,6 +50,8 @@ class _Reader(EffectReader):
     def __init__(self, argv: list[str], place: Place) -> None:
         self._argv = argv
         self._place = place
+        # Its process group, while it runs.
+        self._pid: int | None = None
 
     async def read(self) -> Counts:
         called = shlex.join(self._argv)
@@ -68,16 +70,22 @@ class _Reader(EffectReader):
                 )
             except OSError as error:
                 raise ReadFailed(f"`{called}` cannot be started: {error.strerror}") from error
+            self._pid = process.pid
             try:
                 printed, _ = await process.communicate()
             finally:
                 # Also what it left behind, and all of it where there was no more time.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                self.kill()
                 await process.wait()
+                self._pid = None
         if process.returncode:
             raise ReadFailed(f"`{called}` ended with exit code {process.returncode}; {self._last_words(began)}")
         return _counts(printed, called)
+
+    def kill(self) -> None:
+        if self._pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
 
     def _last_words(self, began: int) -> str:
         """The last line, which of a traceback is the one that tells; all of it stands in the log."""

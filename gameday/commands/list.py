@@ -18,6 +18,7 @@ class What(StrEnum):
     checks = "checks"
     handlers = "handlers"
     guards = "guards"
+    effects = "effects"
     shapes = "shapes"
     scenarios = "scenarios"
 

@@ -62,17 +62,20 @@ async def before(run: Run, entry: EffectsEntry) -> Elsewhere:
         subscription=entry.subscription,
     )
     urls = (*addresses.queues.values(), *addresses.dead_letter_queues.values())
+    log = run.context.directory / "logs" / f"effects-{entry.subscription}.log"
+    log.parent.mkdir(exist_ok=True)
     place = Place(
         words=known,
         endpoint=run.target.endpoint,
         directory=run.scenario.directory,
-        log=run.context.directory / "logs" / f"effects-{entry.subscription}.log",
+        log=log,
         own=[url.rpartition("/")[2] for url in urls],
     )
     try:
         reader = entry.settings.told(known).reader(place)
     except UnknownWord as error:
         raise ReadFailed(str(error)) from error
+    run.readers.append(reader)
     run.stack.push_async_callback(reader.close)
     try:
         async with asyncio.timeout(entry.timeout_s):
@@ -84,21 +87,22 @@ async def before(run: Run, entry: EffectsEntry) -> Elsewhere:
 
 async def settled(reader: EffectReader, *, settle_s: float, timeout_s: float) -> Counts:
     """What stands there, once two readings so far apart agree. Errors: ReadFailed."""
-    readings: list[Counts] = []
+    changed: str | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            readings.append(await reader.read())
+            last = await reader.read()
             while True:
                 await asyncio.sleep(settle_s)
-                readings.append(await reader.read())
-                if readings[-1] == readings.pop(0):
-                    return readings[-1]
+                again = await reader.read()
+                if again == last:
+                    return again
+                changed = f"{_total(last)} effects, then {_total(again)}"
+                last = again
     except TimeoutError:
-        if not readings:
-            raise ReadFailed(f"reading took longer than {timeout_s:g} s; raise `timeout`") from None
-        total = sum(readings[-1].applied.values())
+        if changed is None:
+            raise ReadFailed(f"reading it twice took longer than {timeout_s:g} s; raise `timeout`") from None
         raise ReadFailed(
-            f"after {timeout_s:g} s what stands there ({total} effects) had not stayed the same for {settle_s:g} s: "
+            f"what stands there did not stay the same for {settle_s:g} s within {timeout_s:g} s (at last {changed}): "
             "somebody still writes; raise `timeout`"
         ) from None
 
@@ -152,6 +156,10 @@ def messages_of(run: Path) -> Known:
     for id, key in keys.items():
         by_key.setdefault(key, []).append(id)
     return Known(ids=keys.keys(), by_key=by_key)
+
+
+def _total(counts: Counts) -> int:
+    return sum(counts.applied.values())
 
 
 def _positive(counts: Counts) -> list[str]:

@@ -30,6 +30,7 @@ from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
 
 if TYPE_CHECKING:
+    from gameday.consumers.read_back.base import EffectReader
     from gameday.run.elsewhere import Elsewhere
 
 # How long a process may take to start.
@@ -92,8 +93,9 @@ class Run:
         self.wires = Wires()
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
-        # look_for_effects: by subscription, where there are any.
+        # look_for_effects: by subscription, where there are any, and all that may have started a program.
         self.elsewhere: dict[str, Elsewhere] = {}
+        self.readers: list[EffectReader] = []
         self.ending: str | None = None
         # While load and chaos run, where the run has an operator.
         self.operator: Orders | None = None
@@ -131,6 +133,8 @@ class Run:
 
     def kill(self) -> None:
         """Kill every process of the run, now."""
+        for reader in self.readers:
+            reader.kill()
         for fleet in self.fleets:
             fleet.kill()
         for child in self._children:

@@ -50,6 +50,11 @@ def catalogue(what: str) -> Iterator[tuple[str, str]]:
 
         for name, guard in GUARDS.items():
             yield name, _first_line(guard.stand_around)
+    elif what == "effects":
+        from gameday.consumers.read_back.registry import READERS
+
+        for name, reader in READERS.items():
+            yield name, _first_line(reader)
     elif what == "shapes":
         from gameday.loadgen.shapes import SHAPES
 

@@ -294,7 +294,8 @@ print(json.dumps({"key": "|".join(told), "applied": 1}))
     assert asked(made, place).applied == {f"--run=r|r|us-east-1|count.py|{place.directory}": 1}
 
 
-def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(place: Place) -> None:
+@pytest.mark.parametrize("how", ["cancelled", "killed"])
+def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(place: Place, how: str) -> None:
     source = """\
 import os, subprocess, sys
 child = subprocess.Popen(["sleep", "600"])
@@ -304,11 +305,17 @@ child.wait()
     pids = place.directory / "pids"
 
     async def scene() -> None:
-        reading = asyncio.create_task(program(place, source).reader(place).read())
+        reader = program(place, source).reader(place)
+        reading = asyncio.create_task(reader.read())
         await asyncio.to_thread(wait_until, lambda: pids.exists() and pids.read_text().endswith("\n"), "the program")
-        reading.cancel()
-        await asyncio.wait([reading])
-        assert reading.cancelled()
+        if how == "cancelled":
+            reading.cancel()
+            await asyncio.wait([reading])
+            assert reading.cancelled()
+        else:
+            reader.kill()
+            with pytest.raises(ReadFailed, match="ended with exit code -9"):
+                await reading
 
     asyncio.run(scene())
     for pid in map(int, pids.read_text().split()):

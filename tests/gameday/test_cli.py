@@ -19,6 +19,7 @@ from gameday.cli import app, main
 from gameday.commands.list import What
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.read_back.registry import READERS
 from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.manifest import BOUNDS
 from gameday.loadgen.shapes import SHAPES
@@ -95,6 +96,7 @@ def test_bad_usage_is_exit_code_2_and_no_traceback(gameday: Gameday, arguments: 
         ("faults", FAULTS),
         ("handlers", HANDLERS),
         ("guards", GUARDS),
+        ("effects", READERS),
         ("shapes", SHAPES),
         ("checks", CHECKS),
         ("claims", BOUNDS),

@@ -51,17 +51,19 @@ class Tools:
 class InHand(ABC):
     """A message from its receive to its end: what a handler sees as its `Work`.
 
-    `id` names it in the history, also where it is not ours; `key` is what a disturbance rolls its dice on. `applied`:
-    the effect is in the store, whatever comes after it.
+    `id` names it in the history, None where nothing in it does; `name` does so for people, and `key` is what a
+    disturbance rolls its dice on. `applied`: the effect is in the store, whatever comes after it.
     """
 
-    __slots__ = ("_tries", "_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key")
+    __slots__ = ("_tries", "_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key", "name")
 
-    def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, id: str, key: str) -> None:
+    def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, name: str, again: object) -> None:
         self.delivery = delivery
         self.batch_name = batch_name
-        self.id = id
-        self.key = key
+        self.id = delivery.id
+        self.name = delivery.id or name
+        # What comes again rolls the dice again.
+        self.key = f"{self.name}:{again}"
         self.applied = False
         self.effect_started = 0
         self._tries = 0
@@ -73,13 +75,14 @@ class InHand(ABC):
         if seconds > 0:
             await asyncio.sleep(seconds)
         if self.delivery.poison:
-            raise HandlerFailed(f"{self.id} is poison")
+            raise HandlerFailed(f"{self.name} is poison")
         self._tries += 1
         if self._worker.tools.disturbances.struck("fail-handler", f"{self.key}:{self._tries}"):
-            raise HandlerFailed(f"{self.id} fails this time (fail-handler)")
+            raise HandlerFailed(f"{self.name} fails this time (fail-handler)")
 
     async def effect(self, work: Callable[[], Awaitable[None]] | None = None) -> EffectResult:
         worker = self._worker
+        assert self.id is not None, "a handler whose effects are kept by id is refused where nothing tells one"
         # Where nothing comes to be written, this stands: the moment when the guard was asked.
         self.effect_started = worker.now()
         job = Job(
@@ -122,19 +125,24 @@ class InHand(ABC):
             replay=delivery.replay,
         )
 
-    def effect_record(self, outcome: EffectResult) -> Record:
-        return events.effect(
-            id=self.id,
-            subscription=self._worker.config.subscription,
-            consumer=self._worker.name,
-            batch=self.batch_name,
-            started=self.effect_started or self._worker.now(),
-            outcome=outcome,
-        )
+    def effect_records(self, outcome: EffectResult) -> list[Record]:
+        """One, or none where nothing tells the message's id: an effect is known by that alone."""
+        if self.id is None:
+            return []
+        return [
+            events.effect(
+                id=self.id,
+                subscription=self._worker.config.subscription,
+                consumer=self._worker.name,
+                batch=self.batch_name,
+                started=self.effect_started or self._worker.now(),
+                outcome=outcome,
+            )
+        ]
 
-    def failure_record(self) -> Record:
+    def failure_records(self) -> list[Record]:
         """A handler that fails after its effect (check-then-act can, at its last write) has had the effect."""
-        return self.effect_record("applied" if self.applied else "failed")
+        return self.effect_records("applied" if self.applied else "failed")
 
 
 async def _nothing() -> None: ...
@@ -240,15 +248,15 @@ class BaseWorker(ABC):
         except HistoryError:
             raise
         except CallFailed as error:
-            say(f"the effect store failed on {message.id}: {error}")
+            say(f"the effect store failed on {message.name}: {error}")
             # Not definite means that the effect may be there: no record of an effect says exactly that.
             told = error.definite or message.applied
-            return Handling(False, [message.failure_record()] if told else [], store_failed=True)
+            return Handling(False, message.failure_records() if told else [], store_failed=True)
         except Exception as error:
             if not isinstance(error, HandlerFailed):
-                say(f"the handler failed on {message.id}:\n{traceback.format_exc()}")
-            return Handling(False, [message.failure_record()])
-        return Handling(True, [] if outcome is None else [message.effect_record(outcome)])
+                say(f"the handler failed on {message.name}:\n{traceback.format_exc()}")
+            return Handling(False, message.failure_records())
+        return Handling(True, [] if outcome is None else message.effect_records(outcome))
 
     def crash(self, point: str, message: InHand) -> None:
         """End this process, as a power cut would, if a crash at this point of the work strikes the message."""

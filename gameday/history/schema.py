@@ -84,6 +84,7 @@ FIELDS: Mapping[str, Field] = {
         _field("expect", "texts", names=True),
         _field("bytes", "any", not_judged=_LIVE),
         _field("poison", "flag"),
+        _field("key", "text", "effects_key", names=True),
         _field("started", "number", "started_ns", time=True),
         _field("outcome", "text"),
         _field("error", "text"),
@@ -163,13 +164,13 @@ _SETTLING = (
 )
 EVENTS: Mapping[str, RecordKind] = {
     "intended": RecordKind(
-        fields=("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison"),
+        fields=("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison", "key"),
         needed=("id",),
         shapes={"expect": "[subscription…]"},
         told=(
             "before **every** attempt; from the second on `id`, `attempt`, `producer` are enough. `id` names the "
             "logical message: retries keep it. `seq` counts 1, 2, … per (producer, group). `due` is when the schedule "
-            "wanted it sent"
+            "wanted it sent. `key` is what its effects are read back under, where that is not its `id`"
         ),
     ),
     "sent": RecordKind(
@@ -210,7 +211,7 @@ EVENTS: Mapping[str, RecordKind] = {
             "intact",
             "replay",
         ),
-        needed=("id", "subscription"),
+        needed=("subscription",),
         told=(
             "before the handler sees it. `batch` names the receive call, unique in the run; `started` is when that "
             "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
@@ -240,14 +241,14 @@ EVENTS: Mapping[str, RecordKind] = {
         told="after the answer. `call`, on both, names the call where several of one message may be open at once",
     ),
     "dead": RecordKind(
-        fields=("id", "subscription", "receives"),
-        needed=("id", "subscription"),
+        fields=("id", "subscription", "broker_id", "partition", "broker_seq", "receives"),
+        needed=("subscription",),
         shapes={"receives": "(without the dead-letter queue's own reads)"},
         told="for each message found in the dead-letter queue",
     ),
     "redriven": RecordKind(
-        fields=("id", "subscription"),
-        needed=("id", "subscription"),
+        fields=("id", "subscription", "broker_id", "partition", "broker_seq"),
+        needed=("subscription",),
         told="before a dead letter is sent back",
     ),
     "effects": RecordKind(

@@ -31,6 +31,10 @@ def event(id: str = "m", **detail: Any) -> str:
     return orjson.dumps(event).decode()
 
 
+def outgoing(body: str) -> Outgoing:
+    return Outgoing(id="m", body=body, group="a", dedup_id="r-m")
+
+
 def provisioned(*subscriptions: SubscriptionSpec, fifo: bool = False) -> tuple[list[Call], Addresses]:
     calls: list[Call] = []
 
@@ -195,7 +199,7 @@ class TestWhoIsMeant:
             SubscriptionSpec(name="some", filter=filter, filter_on=on, deployed=Deployed(missing=True)),
             SubscriptionSpec(name="all", deployed=Deployed(filter=EURO)),
         )
-        expected = {id: SNS.expect(subscriptions, body) for id, body in orders.items()}
+        expected = {id: SNS.expect(subscriptions, outgoing(body)) for id, body in orders.items()}
         assert [id for id, names in expected.items() if "some" in names] == meant
         assert all("all" in names for names in expected.values())
 

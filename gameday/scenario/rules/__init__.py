@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.scenario.rules import chaos, claims, consumers, expect, load, topology
+from gameday.scenario.rules import chaos, claims, consumers, expect, load, messages, topology
 from gameday.scenario.rules.draft import Complaint, Draft, Rule
 
 RULES: Sequence[Rule] = (
     *topology.RULES,
     *consumers.RULES,
     *load.RULES,
+    *messages.RULES,
     *chaos.RULES,
     *claims.RULES,
     *expect.RULES,

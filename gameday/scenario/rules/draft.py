@@ -13,6 +13,7 @@ from functools import cached_property
 from gameday.chaos.base import Fault
 from gameday.consumers.handlers import HANDLERS, Handler
 from gameday.history.manifest import Claim, Subscription
+from gameday.loadgen.shapes import Shape
 from gameday.scenario.consumption import CONSUMPTION, Consumption
 from gameday.scenario.document import Route
 from gameday.scenario.model import Body, promises_of
@@ -27,6 +28,7 @@ class Draft:
     """`transport` and what follows from it is there where `has_transport`: see `with_transport`."""
 
     body: Body
+    shape: Shape
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
 

@@ -328,7 +328,7 @@ def written(made: Made, *, group: str | None, id: str | None) -> bytes:
         "id": id,
         "dedup_id": made.dedup_id,
         "key": made.key,
-        "attributes": dict(made.attributes) or None,
+        "attributes": {name: list(attribute) for name, attribute in made.attributes.items()} or None,
         "body": made.body,
     }
     return orjson.dumps({name: value for name, value in fields.items() if value is not None}) + b"\n"

@@ -135,8 +135,8 @@ class MessageSpec(_Strict):
     def _one_kind(self) -> Self:
         kinds = [kind for kind in ("file", "template", "python") if getattr(self, kind) is not None]
         if len(kinds) != 1:
-            what = " and ".join(kinds) or "nothing"
-            raise ValueError(f"{what} says what the messages are; exactly one of file, template, python does")
+            what = f"{' and '.join(kinds)} say" if kinds else "nothing says"
+            raise ValueError(f"{what} what the messages are; exactly one of file, template, python does")
         for key, kind in (("repeat", "file"), ("interpreter", "python"), ("cwd", "python")):
             if getattr(self, key) is not None and kinds != [kind]:
                 raise ValueError(f"`{key}` belongs to `{kind}`; remove it")

@@ -74,7 +74,7 @@ def unwrap(body: str) -> Unwrapped:
                 upstream_id=document["MessageId"],
                 attributes={name: each["Value"] for name, each in beside.items()},
             )
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         # Not SNS's form, so it is what the producer wrote, or nothing of ours.
         pass
     return Unwrapped(body=body)

@@ -50,7 +50,7 @@ def test_each_line_is_answered_and_what_they_print_goes_elsewhere(tmp_path: Path
         (
             "{'body': {'a': 1}, 'group': 'g', 'attributes': {'n': 1}}",
             {"body": '{"a": 1}', "group": "g", "attributes": {"n": 1}},
-        ),  # fmt: skip
+        ),
         ("{'body': 'x', 'id': 7, 'dedup_id': 'd', 'key': 'k'}", {"body": "x", "id": 7, "dedup_id": "d", "key": "k"}),
     ],
 )

@@ -96,7 +96,7 @@ TEXTS = st.lists(
             "é",
             "{{",
             '"',
-        ]  # fmt: skip
+        ]
     ),
     max_size=4,
 ).map("".join)

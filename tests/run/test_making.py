@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,14 @@ import psutil  # type: ignore[import-untyped]  # comes with Locust, without type
 import pytest
 
 from gameday.history.errors import GamedayError, ProcessError, UsageError
+from gameday.loadgen.sender import ask_for
 from gameday.run import making
 from gameday.run.context import RunContext, RunRequest
 from gameday.run.making import make_messages
 from gameday.run.state import Run
 from gameday.scenario import document
 from gameday.scenario import reading as scenario
-from gameday.scenario.sending import load_config
-from gameday.transports.base import Addresses
-from gameday.transports.endpoint import Endpoint
+from gameday.scenario.sending import imagined
 
 OWN = """\
 name: own
@@ -52,24 +52,15 @@ def run(tmp_path: Path) -> Any:
 def sent(run: Run) -> list[dict[str, Any]]:
     """What a load would send of them, by the file that they were written to."""
     context = run.context
-    config = load_config(
-        context.scenario, context.scenario.shape, run=context.id, run_dir=str(context.directory), clock=str(context.clock),
-        endpoint=Endpoint(), addresses=Addresses(send_to=""), topology=context.topology(NO_TARGET), seed=context.seed,
-        own=context.own_messages, metrics_host=None,
-    )  # fmt: skip
+    config = replace(
+        imagined(context.scenario, context.scenario.shape, seed=5, run=context.id), own=context.own_messages
+    )
     source = config.source()
     assert source is not None
     return [
-        {**message._asdict(), "made": source.make(making.ask_for(message))}
-        for message in config.schedule(source).messages(0)
+        {**message._asdict(), "made": source.make(ask_for(message))} for message in config.schedule(source).messages(0)
     ]
 
-
-class _NoTarget:
-    settle_s = 0.0
-
-
-NO_TARGET: Any = _NoTarget()
 
 GOOD = """
 import random
@@ -142,7 +133,7 @@ def test_what_is_wrong_is_said_with_the_message_and_no_process_is_left(
 
 def test_what_their_code_said_last_is_quoted(run: Any) -> None:
     wrong = run("import sys\nprint('so it goes', file=sys.stderr)\ndef make(ask): raise ValueError('no')")
-    with pytest.raises(ProcessError, match="(?s)failed on message 1: ValueError: no.*so it goes"):
+    with pytest.raises(ProcessError, match=r"(?s)failed on message 1: ValueError: no.*so it goes"):
         asyncio.run(make_messages(wrong))
 
 
@@ -150,7 +141,7 @@ def test_one_that_takes_too_long_is_given_up(run: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(making, "_ANSWER_S", 0.3)
     slow = run("import time\ndef make(ask): time.sleep(600)")
     began = time.monotonic()
-    with pytest.raises(ProcessError, match="took longer than 0.3 s with message 1"):
+    with pytest.raises(ProcessError, match=r"took longer than 0\.3 s with message 1"):
         asyncio.run(make_messages(slow))
     assert time.monotonic() - began < 30
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from gameday.history import envelope
+from gameday.history.identity import Identification
 from gameday.transports.base import Addresses, Answer, Call, Deployed, Outgoing, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.registry import TRANSPORTS
@@ -244,6 +245,18 @@ class TestReceiving:
         delivery = self.received(self.ENVELOPE)
         assert (delivery.id, delivery.intact, delivery.body) == ("m1", True, event("m1"))
         assert (delivery.broker_id, delivery.upstream_id) == ("queue-id", "topic-id")
+
+    def test_an_attribute_tells_the_message_within_the_envelope_and_beside_a_raw_body(self) -> None:
+        attributes = {"gameday-id": {"Type": "String", "Value": "m1"}}
+        wrapped = {**orjson.loads(self.ENVELOPE), "Message": "hello", "MessageAttributes": attributes}
+        beside = {"gameday-id": {"DataType": "String", "StringValue": "m2"}}
+        source = SNS.subscription(Addresses(send_to="arn", queues={"a": "url"}), "a", Identification(by="attribute"))
+        messages = [
+            {"MessageId": "q1", "ReceiptHandle": "r", "Body": orjson.dumps(wrapped).decode()},
+            {"MessageId": "q2", "ReceiptHandle": "r", "Body": "hello", "MessageAttributes": beside},
+        ]
+        got = source.received({"Messages": messages})
+        assert [(d.id, d.body, d.intact) for d in got] == [("m1", "hello", None), ("m2", "hello", None)]
 
     def test_a_raw_delivery_has_none(self) -> None:
         delivery = self.received(event("m1"))

@@ -60,8 +60,10 @@ class InHand(ABC):
     def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, name: str, again: object) -> None:
         self.delivery = delivery
         self.batch_name = batch_name
-        self.id = delivery.id
         self.name = delivery.id or name
+        # Every order of ours names itself: what does not is none of them, and that is on record under the only name
+        # that there is. Of others nobody knows so much.
+        self.id = self.name if worker.config.identification.by == "envelope" else delivery.id
         # What comes again rolls the dice again.
         self.key = f"{self.name}:{again}"
         self.applied = False

@@ -120,6 +120,8 @@ class Fault(Entry, ABC):
     needs_work: ClassVar[bool] = False
     # What the target must be able to do, where not every target is.
     needs: ClassVar[Capability | None] = None
+    # Sends are answered, and the answer never arrives.
+    loses_answers: ClassVar[bool] = False
     # Consumers die of it. It is over when their replacements poll.
     kills: ClassVar[bool] = False
 

@@ -71,7 +71,7 @@ def _refuse(wrong: Iterable[str], where: str) -> None:
 
 
 async def _by_function(directory: Path, message: MessageSpec, config: LoadConfig, path: Path) -> None:
-    schedule = config.schedule()
+    schedule, own = config.schedule(), message.own
     checks = Checks(config=config, where=lambda number: f"message {number}")
     log = directory / "logs" / "messages.log"
     log.parent.mkdir(exist_ok=True)
@@ -91,7 +91,7 @@ async def _by_function(directory: Path, message: MessageSpec, config: LoadConfig
                             f"load.message: {message.python} failed on {what}: {answer['error']}{_tail(log)}"
                         )
                     try:
-                        group, id, ask, made = _read(answer, message.own, planned)
+                        group, id, ask, made = _read(answer, own, planned)
                     except ValueError as error:
                         raise UsageError(f"load.message: {what}, from {message.python}: {error}") from None
                     _refuse(checks.wrong(made, ask), f"{what}, from {message.python}")

@@ -53,6 +53,7 @@ def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> 
     parts = (
         _faults_that_cannot_strike,
         _faults_unlikely_to_strike,
+        _answers_that_alone_would_tell,
         _subscriptions_matching_nothing,
         _subscriptions_that_nothing_reaches,
         _filters_that_pass_everything,
@@ -95,6 +96,22 @@ def _faults_unlikely_to_strike(outlook: Outlook) -> Iterator[Note]:
         if why := fault.may_strike_nothing(arrivals, rarely=RARELY):
             text = f"{fault.fault} may strike nothing, and the run prove nothing: {why}"
             yield _note(outlook.scenario, ("chaos", number), text)
+
+
+def _answers_that_alone_would_tell(outlook: Outlook) -> Iterator[Note]:
+    """Of a message that tells no id the answer to its send does, and a lost one tells nothing."""
+    if outlook.scenario.identification.by != "broker":
+        return
+    claims = [called(claim) for claim in outlook.scenario.claims if CLAIMS[claim.claim].looks_at is not None]
+    for number, fault in enumerate(outlook.scenario.chaos):
+        if fault.loses_answers and claims:
+            yield _note(
+                outlook.scenario,
+                ("chaos", number),
+                "a message whose send gets no answer cannot be told when it is received, and leaves unknown what it "
+                "could decide; add load.message.id: a place in the body (/order/id), or `attribute` on SQS",
+                claims,
+            )
 
 
 # Subscriptions

@@ -243,6 +243,13 @@ claims: [no-loss, filter-correct]
         told = [str(note) for note in forecast(read(text=self.FILTERED.replace("filter: {total:", "filter: {totl:")))]
         assert any("no message has `totl`; did you mean `total`?" in note for note in told)
 
+    def test_where_answers_alone_would_tell_a_lost_one_is_noted(self) -> None:
+        lost = ["chaos=[{at: 1s, fault: lose-send-reply, for: 1s}]", "claims=[no-loss, all-accepted]"]
+        broker = ["load.message={template: 'hello {n}'}", "consumers.handler=no-op"]
+        (note,) = [note for note in forecast(read(*lost, *broker)) if "cannot be told" in note.text]
+        assert (note.key, note.claims) == ("chaos.0", ["no-loss"])
+        assert not [note for note in forecast(read(*lost)) if "cannot be told" in note.text]
+
     def test_of_what_a_function_will_make_nothing_is_reckoned(self) -> None:
         text = self.FILTERED.replace(
             'template: {id: "{n}", total: "{int:1:100}", kind: "{choice:new|old}"}', "python: 'm:f'"

@@ -7,12 +7,12 @@ called (its group, its id) can be had without making the rest of it.
 
 from __future__ import annotations
 
-import mmap
+import os
+import weakref
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
@@ -177,16 +177,17 @@ class _File:
         self._starts = array("Q")
         self._numbers = array("Q")
         try:
-            with Path(path).open("rb") as file:
-                start = 0
+            # Not mapped into memory: to read what somebody has cut off meanwhile would end the process.
+            self._descriptor = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._descriptor)
+            start = 0
+            with open(self._descriptor, "rb", closefd=False) as file:
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         self._starts.append(start)
                         self._numbers.append(number)
                     start += len(line)
-                self._starts.append(start)
-                # An empty file cannot be mapped.
-                self._text: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if start else b""
+            self._starts.append(start)
         except OSError as error:
             raise UsageError(f"cannot read the messages in {path}: {error.strerror}") from None
 
@@ -197,7 +198,7 @@ class _File:
         """Errors: UsageError."""
         start, end = self._starts[place], self._starts[place + 1]
         # Blank lines lie between.
-        text, _, _ = self._text[start:end].partition(b"\n")
+        text, _, _ = os.pread(self._descriptor, end - start, start).partition(b"\n")
         try:
             return text.removesuffix(b"\r").decode()
         except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
@@ -127,24 +127,19 @@ class InHand(ABC):
             replay=delivery.replay,
         )
 
-    def effect_records(self, outcome: EffectResult) -> list[Record]:
-        """One, or none where nothing tells the message's id: an effect is known by that alone."""
-        if self.id is None:
-            return []
-        return [
-            events.effect(
-                id=self.id,
-                subscription=self._worker.config.subscription,
-                consumer=self._worker.name,
-                batch=self.batch_name,
-                started=self.effect_started or self._worker.now(),
-                outcome=outcome,
-            )
-        ]
+    def effect_record(self, outcome: EffectResult) -> Record:
+        return events.effect(
+            id=self.name,
+            subscription=self._worker.config.subscription,
+            consumer=self._worker.name,
+            batch=self.batch_name,
+            started=self.effect_started or self._worker.now(),
+            outcome=outcome,
+        )
 
-    def failure_records(self) -> list[Record]:
+    def failure_record(self) -> Record:
         """A handler that fails after its effect (check-then-act can, at its last write) has had the effect."""
-        return self.effect_records("applied" if self.applied else "failed")
+        return self.effect_record("applied" if self.applied else "failed")
 
 
 async def _nothing() -> None: ...
@@ -240,7 +235,9 @@ class BaseWorker(ABC):
         """Hand a message of ours to the handler. Errors: HistoryError."""
         began = self.now()
         try:
-            return await self._handled(message)
+            handling = await self._handled(message)
+            # An effect is known by its message's id alone, so what tells none leaves none on record.
+            return handling if message.id is not None else replace(handling, records=())
         finally:
             self.tools.meters.handled((self.now() - began) / NS_PER_S)
 
@@ -253,12 +250,12 @@ class BaseWorker(ABC):
             say(f"the effect store failed on {message.name}: {error}")
             # Not definite means that the effect may be there: no record of an effect says exactly that.
             told = error.definite or message.applied
-            return Handling(False, message.failure_records() if told else [], store_failed=True)
+            return Handling(False, [message.failure_record()] if told else [], store_failed=True)
         except Exception as error:
             if not isinstance(error, HandlerFailed):
                 say(f"the handler failed on {message.name}:\n{traceback.format_exc()}")
-            return Handling(False, message.failure_records())
-        return Handling(True, [] if outcome is None else message.effect_records(outcome))
+            return Handling(False, [message.failure_record()])
+        return Handling(True, [] if outcome is None else [message.effect_record(outcome)])
 
     def crash(self, point: str, message: InHand) -> None:
         """End this process, as a power cut would, if a crash at this point of the work strikes the message."""

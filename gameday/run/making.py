@@ -34,6 +34,8 @@ SHIM = Path(__file__).resolve().parents[1] / "loadgen" / "message_shim.py"
 # How long a function may take for one message, and its process to end.
 _ANSWER_S = 60.0
 _END_S = 5.0
+# Of messages that are looked at: so many at a time.
+_BREATH = 1000
 # More than any service takes as a body, in JSON.
 _LINE_BYTES = 64 * 1024**2
 _TAIL_BYTES = 2_000
@@ -51,10 +53,10 @@ async def make_messages(run: Run) -> None:
         await _by_function(run.context.directory, message, config, Path(own.path if own else ""))
     elif message.template is not None and (message.own.id_pointer or message.dedup_id):
         run.view.phase("looking at the messages")
-        await asyncio.to_thread(_look_at_all, config)
+        await _look_at_all(config)
 
 
-def _look_at_all(config: LoadConfig) -> None:
+async def _look_at_all(config: LoadConfig) -> None:
     """With this seed: what is drawn anew for each message may come twice. Errors: UsageError."""
     source = config.source()
     assert source is not None
@@ -62,6 +64,9 @@ def _look_at_all(config: LoadConfig) -> None:
     for planned in config.schedule(source).messages(0):
         ask = ask_for(planned)
         _refuse(checks.wrong(source.make(ask), ask), source.where(ask.number))
+        if not planned.number % _BREATH:
+            # For a signal to be heard.
+            await asyncio.sleep(0)
 
 
 def _refuse(wrong: Iterable[str], where: str) -> None:

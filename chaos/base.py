@@ -122,6 +122,8 @@ class Fault(Entry, ABC):
     needs: ClassVar[Capability | None] = None
     # Where it strikes, if not from outside: within a consumer of ours, or on the wire before a program of the user's.
     strikes: ClassVar[Literal["ours", "wire"] | None] = None
+    # Sends are answered, and the answer never arrives.
+    loses_answers: ClassVar[bool] = False
     # Consumers die of it. It is over when their replacements poll.
     kills: ClassVar[bool] = False
 

@@ -131,7 +131,7 @@ def _metered(config: ConsumerConfig, name: str) -> tuple[Meters, Exposed | None]
 
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
     """The worker for what the subscription is consumed from, and the service that it will call."""
-    source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription)
+    source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
     if source.kind == "queue":
         return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:

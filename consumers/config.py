@@ -15,7 +15,8 @@ import orjson
 
 from gameday.history.clock import Clock
 from gameday.history.errors import UsageError
-from gameday.transports.base import Addresses
+from gameday.history.identity import Identification
+from gameday.transports.base import ENVELOPE, Addresses
 from gameday.transports.endpoint import Endpoint
 
 
@@ -35,6 +36,8 @@ class ConsumerConfig:
     Of a stream: `checkpoint` is "after" the effects of what it covers or, wrongly, "before" them; `children` "wait"
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
     may be taken over; `leases` says where they are kept, like `store`.
+
+    `identification` says how a message is told from another.
 
     `metrics_host` is the address that the process serves metrics of its own at; None: it counts nothing.
     """
@@ -66,6 +69,7 @@ class ConsumerConfig:
     children: str = "wait"
     lease_s: float = 2.0
     leases: Mapping[str, Any] = field(default_factory=dict)
+    identification: Identification = ENVELOPE
     seed: int = 0
     metrics_host: str | None = None
 
@@ -99,6 +103,7 @@ class ConsumerConfig:
                     "clock": Clock.parse(document["clock"]),
                     "endpoint": Endpoint.from_json(document["endpoint"]),
                     "addresses": Addresses.from_json(document["addresses"]),
+                    "identification": Identification.from_json(document.get("identification") or {}),
                 }
             )
         except OSError as error:

@@ -50,11 +50,10 @@ class StreamRecord(InHand):
     __slots__ = ("handled",)
 
     def __init__(self, worker: BaseWorker, batch: str, delivery: Delivery) -> None:
-        id = delivery.id or f"{delivery.partition}:{delivery.broker_seq}"
-        # A stream does not count receives, but what comes again comes in another batch: it rolls the dice again.
-        super().__init__(worker, batch, delivery, id=id, key=f"{id}:{batch}")
+        # A stream does not count receives, but what comes again comes in another batch.
+        super().__init__(worker, batch, delivery, name=f"{delivery.partition}:{delivery.broker_seq}", again=batch)
         # What is not ours needs nothing but its `received` record.
-        self.handled = delivery.id is None
+        self.handled = not delivery.ours
 
     async def delete(self) -> None:
         raise NotImplementedError("a record of a stream cannot be deleted")

@@ -15,7 +15,7 @@ import sys
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
@@ -51,17 +51,21 @@ class Tools:
 class InHand(ABC):
     """A message from its receive to its end: what a handler sees as its `Work`.
 
-    `id` names it in the history, also where it is not ours; `key` is what a disturbance rolls its dice on. `applied`:
-    the effect is in the store, whatever comes after it.
+    `id` names it in the history, None where nothing in it does; `name` does so for people, and `key` is what a
+    disturbance rolls its dice on. `applied`: the effect is in the store, whatever comes after it.
     """
 
-    __slots__ = ("_tries", "_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key")
+    __slots__ = ("_tries", "_worker", "applied", "batch_name", "delivery", "effect_started", "id", "key", "name")
 
-    def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, id: str, key: str) -> None:
+    def __init__(self, worker: BaseWorker, batch_name: str, delivery: Delivery, *, name: str, again: object) -> None:
         self.delivery = delivery
         self.batch_name = batch_name
-        self.id = id
-        self.key = key
+        self.name = delivery.id or name
+        # Every order of ours names itself: what does not is none of them, and that is on record under the only name
+        # that there is. Of others nobody knows so much.
+        self.id = self.name if worker.config.identification.by == "envelope" else delivery.id
+        # What comes again rolls the dice again.
+        self.key = f"{self.name}:{again}"
         self.applied = False
         self.effect_started = 0
         self._tries = 0
@@ -73,13 +77,14 @@ class InHand(ABC):
         if seconds > 0:
             await asyncio.sleep(seconds)
         if self.delivery.poison:
-            raise HandlerFailed(f"{self.id} is poison")
+            raise HandlerFailed(f"{self.name} is poison")
         self._tries += 1
         if self._worker.tools.disturbances.struck("fail-handler", f"{self.key}:{self._tries}"):
-            raise HandlerFailed(f"{self.id} fails this time (fail-handler)")
+            raise HandlerFailed(f"{self.name} fails this time (fail-handler)")
 
     async def effect(self, work: Callable[[], Awaitable[None]] | None = None) -> EffectResult:
         worker = self._worker
+        assert self.id is not None, "a handler whose effects are kept by id is refused where nothing tells one"
         # Where nothing comes to be written, this stands: the moment when the guard was asked.
         self.effect_started = worker.now()
         job = Job(
@@ -124,7 +129,7 @@ class InHand(ABC):
 
     def effect_record(self, outcome: EffectResult) -> Record:
         return events.effect(
-            id=self.id,
+            id=self.name,
             subscription=self._worker.config.subscription,
             consumer=self._worker.name,
             batch=self.batch_name,
@@ -230,7 +235,9 @@ class BaseWorker(ABC):
         """Hand a message of ours to the handler. Errors: HistoryError."""
         began = self.now()
         try:
-            return await self._handled(message)
+            handling = await self._handled(message)
+            # An effect is known by its message's id alone, so what tells none leaves none on record.
+            return handling if message.id is not None else replace(handling, records=())
         finally:
             self.tools.meters.handled((self.now() - began) / NS_PER_S)
 
@@ -240,13 +247,13 @@ class BaseWorker(ABC):
         except HistoryError:
             raise
         except CallFailed as error:
-            say(f"the effect store failed on {message.id}: {error}")
+            say(f"the effect store failed on {message.name}: {error}")
             # Not definite means that the effect may be there: no record of an effect says exactly that.
             told = error.definite or message.applied
             return Handling(False, [message.failure_record()] if told else [], store_failed=True)
         except Exception as error:
             if not isinstance(error, HandlerFailed):
-                say(f"the handler failed on {message.id}:\n{traceback.format_exc()}")
+                say(f"the handler failed on {message.name}:\n{traceback.format_exc()}")
             return Handling(False, [message.failure_record()])
         return Handling(True, [] if outcome is None else [message.effect_record(outcome)])
 

@@ -56,10 +56,7 @@ class QueueMessage(InHand):
     __slots__ = ("_queue", "abandoned", "batch", "done", "intent")
 
     def __init__(self, worker: Worker, batch: Batch, delivery: Delivery) -> None:
-        # The history needs a name for a message that is not ours as well; the broker's is the only one it has.
-        id = delivery.id or delivery.broker_id or ""
-        # A redelivery rolls the dice again.
-        super().__init__(worker, batch.name, delivery, id=id, key=f"{id}:{delivery.receives}")
+        super().__init__(worker, batch.name, delivery, name=delivery.broker_id or "", again=delivery.receives)
         self.intent: Record | None = None
         self.abandoned = self.done = False
         self._queue = worker
@@ -194,7 +191,7 @@ class Worker(BaseWorker):
     async def _handle(self, message: QueueMessage) -> None:
         # Of a message that is not ours nothing is to be done, and in the queue it would only come back. Its `received`
         # record is what the claims need to see.
-        handling = Handling(True) if message.delivery.id is None else await self._hand_over(message)
+        handling = await self._hand_over(message) if message.delivery.ours else Handling(True)
         message.done = handling.done
         message.batch.failed |= not handling.done
         if handling.store_failed:

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.errors import UsageError
 from gameday.loadgen.lanes import Lane
+from gameday.loadgen.messages import OwnMessages, Source
 from gameday.loadgen.schedule import Schedule
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.transports.base import Addresses, SubscriptionSpec, Topology
@@ -42,6 +43,7 @@ class LoadConfig:
     "unordered" or "none": whether a message that was not accepted holds back what comes after it in its group, or is
     not sent again. `dedup_reuse` is the share of messages that go out under the deduplication id of an earlier one or,
     where the topology deduplicates by content, with its body. `delay_s` is each message's own, in place of the queue's.
+    `own` are messages of the user's, sent in place of ours.
     `metrics_host` is the address that each process serves metrics of its own at; None: it counts nothing.
     """
 
@@ -68,6 +70,7 @@ class LoadConfig:
     dedup_reuse: float = 0.0
     delay_s: int | None = None
     aws_trace_header: bool = False
+    own: OwnMessages | None = None
     metrics_host: str | None = None
 
     @property
@@ -87,20 +90,31 @@ class LoadConfig:
             where = ".".join(map(str, first["loc"])) or "parameters"
             raise UsageError(f"shape {self.shape}: {where}: {first['msg']}") from error
 
-    def schedule(self) -> Schedule:
+    def source(self) -> Source | None:
+        """Where the user's own messages are had from. Errors: UsageError."""
+        return None if self.own is None else self.own.open(seed=self.seed, run=self.run)
+
+    def schedule(self, source: Source | None = None) -> Schedule:
+        """`source`: what names groups and ids, where there is one; without it the times and the numbers alone hold."""
         return Schedule(
             shape=self.curve(),
             seed=self.seed,
             groups=self.groups,
             lanes=self.users,
             poison_share=self.poison_share,
+            source=source,
         )
+
+    @property
+    def lane_batch(self) -> int:
+        """The most messages of one call."""
+        return min(self.batch, TRANSPORTS[self.transport].batch_max)
 
     def lane(self) -> Lane:
         """What one user may send: a group's messages one after another where somebody keeps their order."""
         transport = TRANSPORTS[self.transport]
         return Lane(
-            batch=min(self.batch, transport.batch_max),
+            batch=self.lane_batch,
             ordered=transport.ordered and self.retry != "unordered",
             retries=self.retry != "none",
             give_up_ns=round(self.give_up_s * NS_PER_S),
@@ -120,6 +134,7 @@ class LoadConfig:
                 "endpoint": Endpoint.from_json(document["endpoint"]),
                 "addresses": Addresses.from_json(document["addresses"]),
                 "topology": Topology.from_json(document["topology"]),
+                "own": OwnMessages(**document["own"]) if document.get("own") else None,
             }
         )
 

@@ -203,7 +203,7 @@ class Lead:
             self.stop()
         else:
             self._config = replace(self._config, users=lanes)
-            if lanes > self._config.groups:
+            if lanes > self._config.groups and (self._config.own is None or self._config.own.group is None):
                 logger.warning(
                     "%d users but %d groups: a group belongs to one user, so some users have nothing to send",
                     lanes,

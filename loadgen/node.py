@@ -20,7 +20,7 @@ from gevent.lock import BoundedSemaphore
 from gevent.queue import SimpleQueue
 
 from gameday.history.clock import Clock
-from gameday.history.errors import HistoryError
+from gameday.history.errors import HistoryError, UsageError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.carriers import Carrier, carrier_for
 from gameday.loadgen.config import LoadConfig
@@ -51,6 +51,7 @@ class SharedByLanes:
         self.writer = Writer(run=Path(config.run_dir), name=writer, clock=self.clock)
         self.count, self._exposed = _metered(config, writer, count)
         self.carrier: Carrier = carrier_for(config)
+        self.source = config.source()
         self.lanes: dict[int, Lane] = {}
         self.feed: Feed | None = None
 
@@ -136,9 +137,10 @@ class Node:
                     carry=carry,
                     disturbances=self._disturbances,
                     count=self._shared.count,
+                    source=self._shared.source,
                 )
                 sender.run(self._shared.feed, self._wait)
-        except HistoryError as error:
+        except (HistoryError, UsageError) as error:
             self._say("failed", str(error))
         except Exception as error:
             logger.exception("a user of the load failed")
@@ -190,7 +192,7 @@ class Node:
         """Why it cannot be made."""
         try:
             self._shared = SharedByLanes(LoadConfig.from_json(orjson.loads(config)), self._writer(), self._count)
-        except HistoryError as error:
+        except (HistoryError, UsageError) as error:
             return str(error)
         except Exception as error:
             logger.exception("the load cannot begin")
@@ -199,7 +201,8 @@ class Node:
 
     def _on_start(self, msg: Any, **_: object) -> None:
         if self._shared is not None:
-            self._shared.feed = Feed(self._shared.config.schedule().messages(msg.data), self._shared.lanes)
+            schedule = self._shared.config.schedule(self._shared.source)
+            self._shared.feed = Feed(schedule.messages(msg.data), self._shared.lanes)
         self._start.set(msg.data)
 
     def _on_stop(self, **_: object) -> None:

@@ -3,6 +3,10 @@
 It promises that a run's messages are a function of shape, seed, groups and lanes alone; that ids are unique in the
 run; that a group belongs to one lane, so that `seq` (1, 2, … per group, in the order of due times) is the order of one
 producer. Messages are made as they are asked for: a million of them take no memory but one counter a group.
+
+Messages of the user's own may name their group and their id themselves. Whoever walks through the schedule asks each
+for both, and deals the groups to the lanes in the order in which they come first: so every process of a load deals
+them alike, whatever they are called. One that names no id is called by its number.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gameday.history.clock import NS_PER_S
+from gameday.loadgen.messages import Ask, Source
 from gameday.loadgen.shapes import Shape
 
 
@@ -30,20 +35,30 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
-    """`lanes`: how many users share the groups. A lane beyond the number of groups has nothing to send."""
+    """`lanes`: how many users share the groups. A lane beyond the number of groups has nothing to send. `source`: of
+    messages of the user's own, which may name groups of their own.
+    """
 
     shape: Shape
     seed: int
     groups: int
     lanes: int
     poison_share: float = 0.0
+    source: Source | None = None
 
     @property
     def total(self) -> int:
         return self.shape.total
 
     def messages(self, start_ns: int) -> Iterator[Message]:
-        """All messages of a run that starts at `start_ns`, in the order of their due times."""
+        """All messages of a run that starts at `start_ns`, in the order of their due times.
+
+        Errors: UsageError for one of the user's own that does not tell what it should.
+        """
+        drawn = self._drawn(start_ns)
+        return drawn if self.source is None else self._named(self.source, drawn)
+
+    def _drawn(self, start_ns: int) -> Iterator[Message]:
         choice = random.Random(f"{self.seed}:schedule")
         width = len(str(self.groups - 1))
         names = [f"g{group:0{width}d}" for group in range(self.groups)]
@@ -56,6 +71,20 @@ class Schedule:
             seqs[group] = seq = seqs[group] + 1
             due = start_ns + round(due_at(number) * NS_PER_S)
             yield Message(number, f"{names[group]}-{seq}", names[group], seq, due, poison, group % self.lanes)
+
+    def _named(self, source: Source, drawn: Iterator[Message]) -> Iterator[Message]:
+        lanes: dict[str, int] = {}
+        seqs: dict[str, int] = {}
+        for message in drawn:
+            group = source.group(message.number)
+            if group is None:
+                group, seq, lane = message.group, message.seq, message.lane
+            else:
+                seqs[group] = seq = seqs.get(group, 0) + 1
+                lane = lanes.setdefault(group, len(lanes) % self.lanes)
+            own = f"m{message.number}"
+            id = source.id(Ask(message.number, group, seq, own, message.due)) or own
+            yield message._replace(id=id, group=group, seq=seq, lane=lane)
 
 
 def producer(lane: int) -> str:

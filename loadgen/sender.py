@@ -10,12 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gameday.history import envelope, events, trace
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import Writer
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Attempt, Feed, Lane
+from gameday.loadgen.messages import Ask, Made, Source
 from gameday.loadgen.schedule import Message, producer
 from gameday.processes.disturbances import Disturbances
 from gameday.transports.aws_errors import is_permanent
@@ -37,8 +39,15 @@ class Sample:
     outcomes: Sequence[SendOutcome]
 
 
+class Packed(NamedTuple):
+    """A message to send, and what its effects are read back under where that is not its id."""
+
+    message: Outgoing
+    key: str | None
+
+
 class Sender:
-    """`carry` makes a call or raises CallFailed; `number` is the lane's."""
+    """`carry` makes a call or raises CallFailed; `number` is the lane's; `source` has the user's own messages."""
 
     def __init__(
         self,
@@ -51,8 +60,10 @@ class Sender:
         carry: Callable[[Call], Answer],
         disturbances: Disturbances,
         count: Callable[[Sample], None],
+        source: Source | None = None,
     ) -> None:
         self.lane = lane
+        self._source = source
         self._config = config
         self._producer = producer(number)
         self._transport = TRANSPORTS[config.transport]
@@ -83,10 +94,11 @@ class Sender:
                 return
 
     def _send(self, attempts: list[Attempt]) -> None:
-        messages = [self._outgoing(attempt) for attempt in attempts]
+        packed = [self._packed(attempt) for attempt in attempts]
+        messages = [each.message for each in packed]
         self._calls += 1
         name = f"{self._producer}-call-{self._calls}"
-        self._writer.write(*map(self._intended, attempts, messages))
+        self._writer.write(*map(self._intended, attempts, packed))
         refused = [self._throttled(attempt) for attempt in attempts]
         going = [message for message, error in zip(messages, refused, strict=True) if error is None]
         # One of which nothing is left is refused as a whole, and counted as the call that it would have been.
@@ -162,12 +174,31 @@ class Sender:
         if struck := self._disturbances.struck("lose-send-reply", call):
             raise CallFailed("ReadTimeoutError", f"the answer of {call} was lost ({struck.instance})", definite=False)
 
-    def _outgoing(self, attempt: Attempt) -> Outgoing:
+    def _packed(self, attempt: Attempt) -> Packed:
         """The same for every attempt: the body is a function of the seed and the message."""
-        config, message = self._config, attempt.message
         named = self._named(attempt)
-        by_content = config.topology.dedup == "content"
-        written = named if by_content else message
+        by_content = self._config.topology.dedup == "content"
+        written = named if by_content else attempt.message
+        if self._source is None:
+            return Packed(self._order(attempt.message, written, None if by_content else named), None)
+        return self._own(attempt.message, written, None if by_content else named, self._source)
+
+    def _own(self, message: Message, written: Message, named: Message | None, source: Source) -> Packed:
+        """A message of the user's own: with the body of `written`, and the deduplication id of `named`."""
+        made = source.make(ask_for(written))
+        dedup_id = None
+        if named is not None:
+            other = made if named is written else source.make(ask_for(named))
+            # An id of theirs may be anything, so the number stands for it.
+            dedup_id = other.dedup_id or f"{self._config.run}-{named.number}"
+        return Packed(
+            own_outgoing(self._config, made, id=message.id, group=message.group, dedup_id=dedup_id, due=message.due),
+            made.key,
+        )
+
+    def _order(self, message: Message, written: Message, named: Message | None) -> Outgoing:
+        """An order of ours, likewise."""
+        config = self._config
         in_body = self._transport.traced_in == "body"
         parent = trace.traceparent(config.run, (written if in_body else message).id)
         body = envelope.pack(
@@ -184,10 +215,11 @@ class Sender:
             id=message.id,
             body=body.decode(),
             group=message.group,
-            dedup_id=None if by_content else f"{config.run}-{named.id}",
+            dedup_id=None if named is None else f"{config.run}-{named.id}",
             delay_s=config.delay_s,
             traceparent=None if in_body else parent,
             aws_trace_header=trace.aws_header(parent) if config.aws_trace_header else None,
+            due=written.due,
         )
 
     def _named(self, attempt: Attempt) -> Message:
@@ -203,7 +235,7 @@ class Sender:
         self._latest[message.group] = message
         return message
 
-    def _intended(self, attempt: Attempt, outgoing: Outgoing) -> events.Record:
+    def _intended(self, attempt: Attempt, packed: Packed) -> events.Record:
         message = attempt.message
         if attempt.number > 1:
             return events.intended(id=message.id, attempt=attempt.number, producer=self._producer)
@@ -214,7 +246,29 @@ class Sender:
             group=message.group,
             seq=message.seq,
             due=message.due,
-            expect=self._transport.expect(self._config.topology, outgoing.body),
-            bytes=len(outgoing.body),
+            expect=self._transport.expect(self._config.topology, packed.message),
+            bytes=len(packed.message.body.encode()),
             poison=message.poison,
+            key=packed.key,
         )
+
+
+def ask_for(message: Message) -> Ask:
+    """What a source is asked for, to make a message that is scheduled."""
+    return Ask(message.number, message.group, message.seq, message.id, message.due)
+
+
+def own_outgoing(config: LoadConfig, made: Made, *, id: str, group: str, dedup_id: str | None, due: int) -> Outgoing:
+    """A message of the user's own as it goes out. Its body is theirs: what travels in it is not touched."""
+    parent = trace.traceparent(config.run, id)
+    return Outgoing(
+        id=id,
+        body=made.body,
+        group=group,
+        dedup_id=dedup_id,
+        delay_s=config.delay_s,
+        traceparent=parent if TRANSPORTS[config.transport].traced_in == "attribute" else None,
+        aws_trace_header=trace.aws_header(parent) if config.aws_trace_header else None,
+        attributes=made.attributes,
+        due=due,
+    )

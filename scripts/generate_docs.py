@@ -28,6 +28,7 @@ from gameday.history.schema import EVENTS, MARKS, OUR_MARKS, RecordKind
 from gameday.loadgen import meters as load
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
+from gameday.loadgen.templates import PLACEHOLDERS
 from gameday.processes.exposition import Family
 from gameday.scenario import model
 from gameday.scenario import reading as scenario
@@ -342,6 +343,13 @@ def _families(families: Iterable[Family]) -> str:
     return "\n".join(_table(("metric", "type", "labels", "what it says, and what to do"), rows)).rstrip("\n") + "\n"
 
 
+def _placeholders() -> str:
+    rows = [
+        (", ".join(f"`{each}`" for each in known.written.split(", ")), known.told) for known in PLACEHOLDERS.values()
+    ]
+    return "\n".join(_table(("placeholder", "what stands there"), rows)).rstrip("\n") + "\n"
+
+
 def _fields(kind: RecordKind) -> Iterator[str]:
     for name in kind.fields:
         shape = "/".join(kind.words.get(name, ())) or kind.shapes.get(name, "")
@@ -360,6 +368,7 @@ def written(root: Path) -> dict[Path, str]:
     text = _between(text, "marks", _records(("mark", "fields besides `name`", "says"), MARKS))
     text = _between(text, "our-marks", _records(("mark", "fields", "says"), OUR_MARKS))
     conformance = root / "docs" / "conformance.md"
+    messages = root / "docs" / "messages.md"
     return {
         root / "docs" / "claims.md": page(),
         readme: _between(
@@ -367,6 +376,7 @@ def written(root: Path) -> dict[Path, str]:
         ),
         history: text,
         metrics: shown,
+        messages: _between(messages.read_text(encoding="utf-8"), "placeholders", _placeholders()),
         conformance: _between(conformance.read_text(encoding="utf-8"), "rules", _rules()),
     }
 

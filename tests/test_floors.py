@@ -45,7 +45,7 @@ FLOORS: dict[str, set[str]] = {
 FOREIGN = {"history": {"orjson"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
-ENTRY_POINTS = {"gameday.loadgen.locustfile"}
+ENTRY_POINTS = {"gameday.loadgen.locustfile", "gameday.loadgen.message_shim"}
 
 
 def _modules() -> dict[str, Path]:

@@ -17,6 +17,7 @@ class LoseSendReply(Lasting, Fault):
     """Lose the broker's reply to a share of the send calls: the producer cannot know what was stored."""
 
     colour: ClassVar[str] = "#ff9830"
+    loses_answers: ClassVar[bool] = True
 
     fault: Literal["lose-send-reply"]
     share: Share = Field(default=1.0, description="the share of the send calls whose reply is lost (default: all)")

@@ -21,6 +21,7 @@ import orjson
 from gameday.emulator.broker import ACCOUNT, BYTES_MAX, DEDUP_WINDOW_S, Broker, each, entries_of, size
 from gameday.emulator.wire import Answer, Params, Refused, known
 from gameday.history.clock import NS_PER_S
+from gameday.transports.base import Attribute
 from gameday.transports.filters import sns_filter
 
 # What a topic takes unless its MaximumMessageSize says otherwise; that may be as much as a queue takes.
@@ -314,8 +315,7 @@ class Sns:
                 return isinstance(body, dict) and self.conduct.matches_body(read, body)
             given = entry.get("MessageAttributes") or {}
             attributes = {
-                name: sns_filter.Attribute(attribute["DataType"], _value(attribute))
-                for name, attribute in given.items()
+                name: Attribute(attribute["DataType"], _value(attribute)) for name, attribute in given.items()
             }
             return sns_filter.matches_attributes(read, attributes)
         except (

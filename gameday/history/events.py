@@ -37,8 +37,10 @@ def intended(
     expect: Sequence[str] | None = None,
     bytes: int | None = None,
     poison: bool | None = None,
+    key: str | None = None,
 ) -> Record:
-    """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough."""
+    """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough. `key`: what its
+    effects are read back under, where that is not its `id`."""
     return _record("intended", locals())
 
 
@@ -78,7 +80,8 @@ def received(
     replay: str | None = None,
 ) -> Record:
     """Before the handler sees the message. `started` is when the receive call began; `replay` names the replay of an
-    archive that it came from."""
+    archive that it came from. Without `id` it is known by what its send was answered with: `broker_id` of a queue,
+    `partition` and `broker_seq` of a stream; so in all that follows about it."""
     return _record("received", locals())
 
 
@@ -114,12 +117,27 @@ def settled(intent: Record, *, started: int, outcome: SendResult, error: str | N
     return _record("settled", {**intent, "started": started, "outcome": outcome, "error": error})
 
 
-def dead(*, id: str, subscription: str, receives: int | None = None) -> Record:
+def dead(
+    *,
+    id: str | None,
+    subscription: str,
+    broker_id: str | None = None,
+    partition: str | None = None,
+    broker_seq: str | None = None,
+    receives: int | None = None,
+) -> Record:
     """A message found in the dead-letter queue. `receives` leaves out the dead-letter queue's own reads."""
     return _record("dead", locals())
 
 
-def redriven(*, id: str, subscription: str) -> Record:
+def redriven(
+    *,
+    id: str | None,
+    subscription: str,
+    broker_id: str | None = None,
+    partition: str | None = None,
+    broker_seq: str | None = None,
+) -> Record:
     """Before a dead letter is sent back."""
     return _record("redriven", locals())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from gameday.run.context import RunContext, RunRequest, new_id, new_seed
 from gameday.run.directory import RUNS, free_directory, make_directory
 from gameday.run.endings import interruptible, recorded, watched
+from gameday.run.making import make_messages
 from gameday.run.opening import open_run
 from gameday.run.phases.drain import drain
 from gameday.run.phases.load import load_with_chaos
@@ -65,6 +66,7 @@ async def _play(run: Run) -> None:
     async with run.stack:
         # Only here, where an interruption is heard already and leaves nothing behind.
         make_directory(run.context.directory)
+        await make_messages(run)
         await open_run(run)
         with recorded(run):
             async with watched(run):

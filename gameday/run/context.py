@@ -17,9 +17,12 @@ from gameday.consumers.config import ConsumerConfig
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.manifest import Manifest
 from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.messages import OwnMessages
 from gameday.processes.exposition import LOOPBACK
+from gameday.run.directory import MADE
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.model import Scenario, promises_of, topology_of
+from gameday.scenario.sending import load_config
 from gameday.targets.target import Kind, Target
 from gameday.transports import words
 from gameday.transports.base import Addresses, Topology, Transport
@@ -148,6 +151,7 @@ class RunContext:
             children=spec.children,
             lease_s=spec.lease,
             leases=self.leases or {},
+            identification=self.scenario.identification,
             seed=self.seed,
             metrics_host=self.metrics_host,
         )
@@ -161,6 +165,7 @@ class RunContext:
             subscription=subscription,
             visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
             signs=target.checks_signatures,
+            identification=self.scenario.identification,
             # Consumers of ours record by themselves, and more than can be seen from outside.
             records_in=self.directory if self.scenario.consumers.foreign else None,
         )
@@ -178,33 +183,27 @@ class RunContext:
         )
 
     def load(self, *, endpoint: Endpoint, addresses: Addresses, topology: Topology) -> LoadConfig:
-        spec = self.scenario.load
-        return LoadConfig(
-            run_dir=str(self.directory),
+        return load_config(
+            self.scenario,
+            self.scenario.shape,
             run=self.id,
+            run_dir=str(self.directory),
             clock=str(self.clock),
             endpoint=endpoint,
-            transport=self.scenario.transport,
             addresses=addresses,
             topology=topology,
             seed=self.seed,
-            shape=spec.shape,
-            rate_per_s=spec.rate,
-            duration_s=spec.duration,
-            params=self.scenario.shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
-            groups=spec.groups,
-            payload_bytes=spec.payload,
-            batch=spec.batch,
-            users=spec.users,
-            poison_share=spec.poison,
-            processes=spec.processes,
-            give_up_s=spec.give_up,
-            retry=spec.retry,
-            dedup_reuse=spec.dedup_reuse,
-            delay_s=None if spec.delay is None else int(spec.delay),
-            aws_trace_header=spec.aws_trace_header,
+            own=self.own_messages,
             metrics_host=self.metrics_host,
         )
+
+    @property
+    def own_messages(self) -> OwnMessages | None:
+        """The user's own, those that a function makes from where they are written before the run."""
+        message = self.scenario.load.message
+        if message is None:
+            return None
+        return message.own if message.python is None else replace(message.own, path=str(self.directory / MADE))
 
 
 def new_id(scenario: str) -> str:

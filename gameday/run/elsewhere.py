@@ -67,7 +67,7 @@ async def before(run: Run, entry: EffectsEntry) -> Elsewhere:
     place = Place(
         words=known,
         endpoint=run.target.endpoint,
-        directory=run.scenario.directory,
+        directory=run.scenario.source.directory,
         log=log,
         own=[url.rpartition("/")[2] for url in urls],
     )

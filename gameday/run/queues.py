@@ -74,7 +74,9 @@ class Queues(Backlog):
             await self._answer(source.hide(held[first : first + source.batch_max], hidden_s=0))
         if not held:
             return 0
-        self._writer.write(*(events.redriven(id=d.id, subscription=name) for d in held if d.id is not None))
+        self._writer.write(
+            *(events.redriven(id=d.id, subscription=name, broker_id=_known_by(d)) for d in held if d.ours)
+        )
         state = await self._carried_out(source.move_back())
         deadline = asyncio.get_running_loop().time() + _MOVE_S
         while not state.over:
@@ -99,7 +101,7 @@ class Queues(Backlog):
                     raise TargetError(f"{name}: dead letters cannot be deleted: {outcomes[0][1]}")
                 answered = zip(deliveries, outcomes, strict=True)
                 deleted.update(delivery.broker_id for delivery, (outcome, _) in answered if outcome == "ok")
-                drained += sum(d.id is not None for d in deliveries)
+                drained += sum(d.ours for d in deliveries)
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.
             if (await self._depth_of(source)).total == 0:
@@ -110,9 +112,9 @@ class Queues(Backlog):
         """Receive some dead letters, and record them."""
         deliveries = source.received(await self._answer(source.receive(most=source.batch_max, wait_s=0)))
         records: list[Record] = [
-            events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives))
+            events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives), broker_id=_known_by(d))
             for d in deliveries
-            if d.id is not None
+            if d.ours
         ]
         if records:
             self._writer.write(*records)
@@ -140,6 +142,11 @@ class Queues(Backlog):
             return await asyncio.to_thread(run_plan, plan, self._carrier)
         except CallFailed as error:
             raise TargetError(f"the target does not move dead letters back: {error}") from error
+
+
+def _known_by(delivery: Delivery) -> str | None:
+    """The broker's id, where that alone tells which message it is."""
+    return delivery.broker_id if delivery.id is None else None
 
 
 def _own_receives(receives: int | None) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -20,10 +21,10 @@ from gameday.scenario.claims import CLAIMS
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Route
 from gameday.scenario.model import Scenario, SubscriptionModel
-from gameday.scenario.outlook import RARELY, SAMPLE, Outlook, called
+from gameday.scenario.outlook import RARELY, Outlook, called
 from gameday.transports.filters import event_pattern, sns_filter
 from gameday.transports.filters.rules import leaves_of
-from gameday.transports.sns import attributes_of
+from gameday.transports.sns import attributes_beside
 from gameday.verify.claims import DRAINED, RULES
 
 # What a claim that a message is missing from violates by, where the promise lets it: see Finding.never_received.
@@ -52,6 +53,7 @@ def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> 
     parts = (
         _faults_that_cannot_strike,
         _faults_unlikely_to_strike,
+        _answers_that_alone_would_tell,
         _subscriptions_matching_nothing,
         _subscriptions_that_nothing_reaches,
         _filters_that_pass_everything,
@@ -96,6 +98,22 @@ def _faults_unlikely_to_strike(outlook: Outlook) -> Iterator[Note]:
             yield _note(outlook.scenario, ("chaos", number), text)
 
 
+def _answers_that_alone_would_tell(outlook: Outlook) -> Iterator[Note]:
+    """Of a message that tells no id the answer to its send does, and a lost one tells nothing."""
+    if outlook.scenario.identification.by != "broker":
+        return
+    claims = [called(claim) for claim in outlook.scenario.claims if CLAIMS[claim.claim].looks_at is not None]
+    for number, fault in enumerate(outlook.scenario.chaos):
+        if fault.loses_answers and claims:
+            yield _note(
+                outlook.scenario,
+                ("chaos", number),
+                "a message whose send gets no answer cannot be told when it is received, and leaves unknown what it "
+                "could decide; add load.message.id: a place in the body (/order/id), or `attribute` on SQS",
+                claims,
+            )
+
+
 # Subscriptions
 
 
@@ -110,7 +128,9 @@ def _subscriptions_matching_nothing(outlook: Outlook) -> Iterator[Note]:
     for path, key, model in _subscriptions(outlook):
         said = list(_absent_fields(outlook, model))
         if not outlook.meant[model.name]:
-            said = said or [f"none of {SAMPLE} sample events passes it. docs/scenario.md tells what an event holds."]
+            said = said or [
+                f"none of {len(outlook.events)} sample events passes it. docs/scenario.md tells what an event holds."
+            ]
             said = [f"{text} No event is then meant for {model.name}, and nothing is there to check" for text in said]
         for text in said:
             yield _note(outlook.scenario, (*path, key), text, _empty(outlook, model.name) or None)
@@ -131,8 +151,8 @@ def _filters_that_pass_everything(outlook: Outlook) -> Iterator[Note]:
             yield _note(
                 outlook.scenario,
                 (*path, key),
-                f"each of {SAMPLE} sample events passes it, so nothing could come to {model.name} that should not; "
-                "filter-correct can only find what is missing there",
+                f"each of {len(outlook.events)} sample events passes it, so nothing could come to {model.name} that "
+                "should not; filter-correct can only find what is missing there",
                 ["filter-correct"],
             )
 
@@ -181,8 +201,9 @@ def _by_missing(outlook: Outlook, promise: Subscription) -> list[str]:
 
 def _absent_fields(outlook: Outlook, model: SubscriptionModel) -> Iterator[str]:
     """The fields that a filter or a pattern asks for and no event has, each with the nearest one that is there."""
-    event = outlook.events()[0]
-    body, attributes = set(leaves_of(orjson.loads(event))), set(attributes_of(event))
+    if not outlook.events:
+        return
+    body, attributes = _fields(outlook)
     if model.pattern is not None:
         asked, there, no = event_pattern.fields(model.pattern), body, "no message has `{}`"
     elif model.filter is not None and model.filter_on == "body":
@@ -198,6 +219,17 @@ def _absent_fields(outlook: Outlook, model: SubscriptionModel) -> Iterator[str]:
             yield f"{no.format(field)}; its body has `{near}`, which `filter_on: body` looks at."
         else:
             yield f"{no.format(field)}; there are {', '.join(sorted(there))}."
+
+
+def _fields(outlook: Outlook) -> tuple[set[str], set[str]]:
+    """What sample events have: places in their bodies, and attributes. All of ours have the same."""
+    body: set[str] = set()
+    attributes: set[str] = set()
+    for event in outlook.events[:1] if outlook.scenario.load.message is None else outlook.events:
+        attributes |= set(attributes_beside(event))
+        with suppress(orjson.JSONDecodeError):
+            body |= set(leaves_of(orjson.loads(event.body)))
+    return body, attributes
 
 
 def _nearest(field: str, there: Iterable[str]) -> str | None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gameday.chaos.base import Fault
+from gameday.history.identity import Identification
 from gameday.history.manifest import Claim, Subscription
+from gameday.loadgen.messages import BY_ATTRIBUTE, OwnMessages
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
-from gameday.transports.base import Capability, Deployed, SubscriptionSpec, Topology
+from gameday.transports.base import ENVELOPE, Capability, Deployed, SubscriptionSpec, Topology
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import BYTES_MAX as TOPIC_BYTES_MAX
 from gameday.transports.sns import MESSAGE_SIZE_MAX
@@ -105,6 +106,74 @@ class TopologySpec(_Strict):
     )
 
 
+class MessageSpec(_Strict):
+    """Messages of the user's own, in place of ours: docs/messages.md. Pointers are JSON Pointers into the body."""
+
+    file: str | None = Field(default=None, description="a file, in which each line is the body of a message")
+    repeat: bool | None = Field(
+        default=None, description="of a file: begin again at its end (default), or end with an error before the run"
+    )
+    template: dict[str, Any] | list[Any] | str | None = Field(
+        default=None, description="a body, JSON or text, in which {n}, {uuid}, {choice:a|b} … stand for what changes"
+    )
+    python: str | None = Field(default=None, description="a function that makes each message, as module:function")
+    interpreter: str | None = Field(
+        default=None, description="of `python`: the Python that it runs in (default: python3)"
+    )
+    cwd: str | None = Field(
+        default=None, description="of `python`: where it runs and is looked for (default: where the scenario stands)"
+    )
+    group: str | None = Field(
+        default=None, description="where in a body its group stands (default: one of load.groups)"
+    )
+    dedup_id: str | None = Field(
+        default=None, description="where its deduplication id stands (default: one of the run's own)"
+    )
+    key: str | None = Field(default=None, description="where that stands which its effects are read back under")
+    id: str | None = Field(
+        default=None,
+        description="what tells a receiver which message it is: a place in the body, unique in the run; `attribute`, "
+        "one that is added; or nothing, where the broker's own id tells",
+    )
+    attributes: dict[str, str] = Field(
+        default_factory=dict, description="message attributes: a text, or a place in the body where it begins with /"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        kinds = [kind for kind in ("file", "template", "python") if getattr(self, kind) is not None]
+        if len(kinds) != 1:
+            what = f"{' and '.join(kinds)} say" if kinds else "nothing says"
+            raise ValueError(f"{what} what the messages are; exactly one of file, template, python does")
+        for key, kind in (("repeat", "file"), ("interpreter", "python"), ("cwd", "python")):
+            if getattr(self, key) is not None and kinds != [kind]:
+                raise ValueError(f"`{key}` belongs to `{kind}`; remove it")
+        return self
+
+    @property
+    def own(self) -> OwnMessages:
+        """What the load is told; of a function, once it has made them, with the file that they are in."""
+        return OwnMessages(
+            kind="file" if self.file is not None else "template" if self.template is not None else "made",
+            path=self.file or "",
+            repeat=self.repeat is not False,
+            template=self.template,
+            group=self.group,
+            dedup_id=self.dedup_id,
+            key=self.key,
+            id=self.id,
+            attributes=self.attributes,
+        )
+
+    @property
+    def identification(self) -> Identification:
+        if self.id == BY_ATTRIBUTE:
+            return Identification(by="attribute", group=self.group)
+        if self.id is not None:
+            return Identification(by="pointer", id=self.id, group=self.group)
+        return Identification(by="broker", group=self.group)
+
+
 class LoadSpec(_Strict):
     """What is sent. A shape adds keys of its own (`gameday list shapes`)."""
 
@@ -115,6 +184,9 @@ class LoadSpec(_Strict):
     )
     duration: PositiveDuration = Field(description="how long the load lasts")
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
+    message: MessageSpec | None = Field(
+        default=None, description="messages of your own, in place of our orders: docs/messages.md"
+    )
     payload: Size = Field(default=512, ge=0, description="least size of a body; how large it may be the service says")
     batch: Count = Field(
         default=10,
@@ -345,9 +417,9 @@ class Scenario:
         return [subscription.name for subscription in self.topology.subscriptions]
 
     @property
-    def directory(self) -> Path:
-        """What its paths are relative to: where its file is."""
-        return Path(self.source.name).absolute().parent
+    def identification(self) -> Identification:
+        """How whoever receives a message knows which one it is."""
+        return ENVELOPE if self.load.message is None else self.load.message.identification
 
 
 def needs_of(scenario: Scenario) -> list[Capability]:
@@ -390,6 +462,7 @@ def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
         max_message_bytes=spec.max_message,
         delay_s=spec.delay,
         dedup=scenario.load.dedup,
+        own_messages=scenario.load.message is not None,
     )
 
 

@@ -10,14 +10,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from gameday.chaos.base import Arrivals, PlannedStrike
 from gameday.chaos.timeline import plan as plan_timeline
 from gameday.history import envelope
 from gameday.history.manifest import Claim
+from gameday.loadgen.checks import Checks
+from gameday.loadgen.sender import ask_for
 from gameday.scenario.model import Scenario, promises_of, topology_of
-from gameday.transports.base import SubscriptionSpec, Topology
+from gameday.scenario.sending import imagined
+from gameday.transports.base import Outgoing, SubscriptionSpec, Topology
 from gameday.transports.registry import TRANSPORTS
 
 # A run in a thousand that proves nothing is nobody's trouble.
@@ -44,12 +47,17 @@ def _later(one: Window, other: Window) -> Window:
 
 
 @lru_cache(maxsize=4)
-def _sample(seed: int, payload_bytes: int) -> Sequence[str]:
+def _sample(seed: int, payload_bytes: int) -> Sequence[Outgoing]:
     """Events as a run with this seed sends them. Kept: they are asked for several times, and a megabyte at most."""
     return [
-        envelope.pack(
-            id=f"sample-{n}", run="sample", group="g", timestamp_ns=0, payload_bytes=payload_bytes, seed=seed
-        ).decode()
+        Outgoing(
+            id=f"sample-{n}",
+            body=envelope.pack(
+                id=f"sample-{n}", run="sample", group="g", timestamp_ns=0, payload_bytes=payload_bytes, seed=seed
+            ).decode(),
+            group="g",
+            dedup_id=None,
+        )
         for n in range(SAMPLE)
     ]
 
@@ -87,16 +95,30 @@ class Outlook:
         return {name: 0.0 if name in missing else share for name, share in self._shares(deployed).items()}
 
     def _shares(self, topology: Topology) -> dict[str, float]:
-        """By sample events."""
+        """By sample events; without any, all is taken for meant for all."""
+        if not self.events:
+            return dict.fromkeys(topology.names, 1.0)
         counts = dict.fromkeys(topology.names, 0)
-        for body in self.events():
-            for name in self.transport.expect(topology, body):
+        for event in self.events:
+            for name in self.transport.expect(topology, event):
                 counts[name] += 1
-        return {name: count / SAMPLE for name, count in counts.items()}
+        return {name: count / len(self.events) for name, count in counts.items()}
 
-    def events(self) -> Sequence[str]:
-        # A longer filler is of no interest to any filter.
-        return _sample(self._seed, min(self.scenario.load.payload, 2048))
+    @cached_property
+    def events(self) -> Sequence[Outgoing]:
+        """The first of the user's own messages, or orders of ours; none where a function of theirs makes them."""
+        scenario = self.scenario
+        message = scenario.load.message
+        if message is None:
+            # A longer filler is of no interest to any filter.
+            return _sample(self._seed, min(scenario.load.payload, 2048))
+        if message.python is not None:
+            return []
+        config = imagined(scenario, scenario.shape, seed=self._seed)
+        source = message.own.open(seed=self._seed, run=config.run)
+        checks = Checks(config=config, where=source.where)
+        asks = map(ask_for, islice(config.schedule(source).messages(0), SAMPLE))
+        return [checks.outgoing(source.make(ask), ask) for ask in asks]
 
     @cached_property
     def windows(self) -> list[Window]:

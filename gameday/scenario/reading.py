@@ -33,6 +33,7 @@ from gameday.scenario.model import Body, LoadSpec, Scenario
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
 from gameday.scenario.rules.draft import Draft
+from gameday.scenario.rules.messages import refused_beside
 from gameday.transports.registry import TRANSPORTS
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
@@ -86,7 +87,8 @@ def resolve(document: Document) -> Scenario:
     claims = _claims(claims_data, problems)
     problems.raise_if_any()
     assert body is not None and shape is not None
-    draft = Draft(body=body, effects=effects, chaos=chaos, claims=claims, directory=document.directory)
+    body = _placed(body, document)
+    draft = Draft(body=body, shape=shape, effects=effects, chaos=chaos, claims=claims, directory=document.directory)
     for path, message in complaints(draft):
         problems.add(path, message)
     problems.raise_if_any()
@@ -229,6 +231,30 @@ def _claims(data: object, problems: Problems) -> list[Claim]:
     return claims
 
 
+def _placed(body: Body, document: Document) -> Body:
+    """With the user's files as absolute paths: they are relative to the scenario, and one of the command line to where
+    that is given. So what is written back holds elsewhere, too."""
+    message = body.load.message
+    if message is None:
+        return body
+
+    def place(key: str, given: str) -> str:
+        own = document.where(("load", "message", key)).startswith("--set")
+        base = Path.cwd() if own else document.directory
+        return str(base / Path(given).expanduser())
+
+    placed: dict[str, str] = {}
+    if message.file is not None:
+        placed["file"] = place("file", message.file)
+    if message.python is not None:
+        placed["cwd"] = place("cwd", message.cwd or ".")
+        # A bare name is looked for on PATH.
+        if message.interpreter is not None and "/" in message.interpreter:
+            placed["interpreter"] = place("interpreter", message.interpreter)
+    load = body.load.model_copy(update={"message": message.model_copy(update=placed)})
+    return body.model_copy(update={"load": load})
+
+
 # Defaults that other parts tell
 
 
@@ -267,6 +293,8 @@ def _written_back(
     written["load"] |= shape
     if body.load.retry == "none":
         del written["load"]["give_up"]
+    for key in () if body.load.message is None else refused_beside(body.load.message):
+        del written["load"][key]
     written["consumers"] |= consumers
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     if effects:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from gameday.history.events import SendResult
+from gameday.history.identity import Identification
 from gameday.history.manifest import Kind, Subscription
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class Topology:
     `shards`: of a stream, when it is made. `archive`: keep what was published, so that it can be replayed.
     `max_message_bytes`: what a topic takes, where it shall be another size than its default. `delay_s`: how long a
     queue keeps a new message back. `dedup`: by which of the two the first service deduplicates, where it does.
+    `own_messages`: what is sent is of the user's making, and nobody else knows what is in it.
     """
 
     subscriptions: Sequence[SubscriptionSpec]
@@ -107,6 +109,7 @@ class Topology:
     max_message_bytes: int | None = None
     delay_s: float = 0.0
     dedup: Literal["id", "content"] = "id"
+    own_messages: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -140,12 +143,21 @@ class Addresses:
         return cls(**document)
 
 
+class Attribute(NamedTuple):
+    """A message attribute as SNS has it: `String`, `Number`, `String.Array` (JSON) or `Binary`, and its value."""
+
+    data_type: str
+    value: str | bytes
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outgoing:
-    """A message to send: `body` is the envelope, `dedup_id` carries the run's id and is the same in every attempt.
+    """A message to send: `body` is the envelope, or the user's own; `dedup_id` is the same in every attempt.
 
     `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back. `traceparent`
     goes beside the body where there is a place for it (`traced_in`); `aws_trace_header` is the same for X-Ray.
+    `attributes` are those of a message of the user's own; None: the body is our envelope, which they are made of.
+    `due` is when it should go out, in ns.
     """
 
     id: str
@@ -155,18 +167,28 @@ class Outgoing:
     delay_s: int | None = None
     traceparent: str | None = None
     aws_trace_header: str | None = None
+    attributes: Mapping[str, Attribute] | None = None
+    due: int | None = None
+
+
+# What a FIFO queue or topic takes for a group and for a deduplication id, as a regular expression
+# (docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html).
+FIFO_NAME = r"[!-~]{1,128}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What a service takes, in bytes as it counts them: of one message, and of all messages of one send call.
 
-    `raised_by` says what would let it take more, if anything does.
+    `raised_by` says what would let it take more, if anything does. `group` is what a group may be, as a regular
+    expression; None where the service is told no group. `text`: whether it takes no body with control characters.
     """
 
     message: int
     call: int
     raised_by: str = ""
+    group: str | None = None
+    text: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,8 +224,9 @@ class SendOutcome:
 class Delivery:
     """One received message. `receipt` settles it on a queue; `enqueued` is the broker's own time in ns.
 
-    `id` is None for a body that is not ours. A record of a stream has no `broker_id` but a `partition`. `replay` names
-    the replay that sent it once more.
+    `id` is None where nothing in it tells it; `ours`: it may be the run's all the same. `intact` is None where nobody
+    can tell. A record of a stream has no `broker_id` but a `partition`. `replay` names the replay that sent it once
+    more.
     """
 
     id: str | None
@@ -214,11 +237,12 @@ class Delivery:
     group: str | None
     receives: int | None
     enqueued: int | None
-    intact: bool
+    intact: bool | None
     poison: bool
     body: str
     partition: str | None = None
     replay: str | None = None
+    ours: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -371,6 +395,8 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
         raise ValueError(f"{transport} has no topic whose size could be set; remove `max_message`")
 
 
+ENVELOPE = Identification()
+
 Capability = Literal[
     "redrive", "reshard", "replay", "max_message", "filter-arrays", "filter-arrays-together", "filter-dots", "s3"
 ]
@@ -382,6 +408,7 @@ array, for several fields of one such object together, and for a field by a key 
 class Transport(Protocol):
     """One pipeline. `batch_max`: entries in one send call; `services`: the boto3 services it needs.
 
+    `keeps_ids`: what a send is answered with is what a receiver sees, the broker's id or partition and number.
     `deduplicates`: producers name an id, or let the service make one of the body, and what repeats it is swallowed.
     `delays_messages`: a message may bring a delay of its own.
     `traced_in`: where a message's `traceparent` travels. `takes_aws_trace_header`: one call may bring X-Ray's as well.
@@ -394,6 +421,8 @@ class Transport(Protocol):
     def kind(self) -> Kind: ...
     @property
     def ordered(self) -> bool: ...
+    @property
+    def keeps_ids(self) -> bool: ...
     @property
     def deduplicates(self) -> bool: ...
     @property
@@ -429,7 +458,7 @@ class Transport(Protocol):
         """The outcome of each entry, in the order of `messages`."""
         ...
 
-    def expect(self, topology: Topology, body: str) -> list[str]:
+    def expect(self, topology: Topology, message: Outgoing) -> list[str]:
         """The subscriptions that must get this message."""
         ...
 
@@ -442,7 +471,7 @@ class Transport(Protocol):
         """What this pipeline cannot do anywhere, each with the reason; what a product does not do stands with it."""
         ...
 
-    def subscription(self, addresses: Addresses, name: str) -> Source:
+    def subscription(self, addresses: Addresses, name: str, identification: Identification = ENVELOPE) -> Source:
         """What a subscription is consumed from; all of a transport's are of its kind."""
         ...
 

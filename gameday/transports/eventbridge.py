@@ -57,6 +57,8 @@ _TIME_BYTES = 14
 _ADDED_BYTES = 1024
 _TARGET = "queue"
 _EVERYTHING: Document = {"source": [envelope.SOURCE]}
+# Of messages whose source the user names (userguide/eb-create-pattern-operators.html, "Prefix matching").
+_ANY_SOURCE: Document = {"source": [{"prefix": ""}]}
 # What an event has when a producer makes it. The rest (id, time, account, …) EventBridge adds, so that nobody could
 # say beforehand what a pattern on it matches.
 _OF_THE_PRODUCER = ("source", "detail-type", "detail")
@@ -134,7 +136,7 @@ class Eventbridge(EndsInQueues):
                 # EventBridge names no deduplication id, and SQS then asks for one made of the content.
                 by_content = {"ContentBasedDeduplication": "true"}
                 yield Call(SQS, "SetQueueAttributes", {"QueueUrl": made.urls[spec.name], "Attributes": by_content})
-            pattern = _deployed(spec)
+            pattern = _deployed(topology, spec)
             if pattern is None:
                 continue
             rule = {"Name": spec.name, "EventBusName": bus, "EventPattern": orjson.dumps(pattern).decode()}
@@ -166,39 +168,39 @@ class Eventbridge(EndsInQueues):
         entries = []
         for message in messages:
             event = orjson.loads(message.body)
-            detail = event["detail"]
             entry = {
                 "EventBusName": addresses.send_to,
                 "Source": event["source"],
                 "DetailType": event["detail-type"],
-                "Detail": orjson.dumps(detail).decode(),
-                # In whole seconds, as EventBridge keeps it. A replay goes by this time.
-                "Time": detail["timestamp"] // NS_PER_S,
+                "Detail": orjson.dumps(event["detail"]).decode(),
             }
+            if message.due is not None:
+                # In whole seconds, as EventBridge keeps it. A replay goes by this time.
+                entry["Time"] = message.due // NS_PER_S
             if message.aws_trace_header is not None:
                 entry["TraceHeader"] = message.aws_trace_header
             entries.append(entry)
         return Call(SERVICE, "PutEvents", {"Entries": entries})
 
     def limits(self, topology: Topology) -> Limits:
-        return Limits(message=BYTES_MAX, call=BYTES_MAX)
+        return Limits(message=BYTES_MAX, call=BYTES_MAX, text=False)
 
     def size(self, topology: Topology, message: Outgoing) -> Size:
-        """An entry's measure is source, detail-type, detail and 14 bytes for the time; the event has names as well."""
+        """An entry's measure is source, detail-type, detail and 14 bytes for a time; the event has names as well."""
         event = orjson.loads(message.body)
         texts = (event["source"].encode(), event["detail-type"].encode(), orjson.dumps(event["detail"]))
         return Size(
-            sent=sum(map(len, texts)) + _TIME_BYTES,
+            sent=sum(map(len, texts)) + (0 if message.due is None else _TIME_BYTES),
             arrives=len(message.body.encode()) + _ADDED_BYTES,
-            beside="its time",
+            beside="" if message.due is None else "its time",
         )
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         entries = list(answer.get("Entries") or ())
         return [_outcome(message.id, n, entries[n] if n < len(entries) else None) for n, message in enumerate(messages)]
 
-    def expect(self, topology: Topology, body: str) -> list[str]:
-        event = orjson.loads(body)
+    def expect(self, topology: Topology, message: Outgoing) -> list[str]:
+        event = orjson.loads(message.body)
         return [
             spec.name
             for spec in topology.subscriptions
@@ -206,7 +208,7 @@ class Eventbridge(EndsInQueues):
         ]
 
     def needs(self, topology: Topology) -> Collection[Capability]:
-        carried_out = [_deployed(spec) for spec in topology.subscriptions]
+        carried_out = [_deployed(topology, spec) for spec in topology.subscriptions]
         return set().union(*(asks(pattern, EVENTBRIDGE) for pattern in carried_out if pattern))
 
     def start_replay(self, addresses: Addresses, *, name: str, since_s: int, until_s: int) -> Call:
@@ -263,13 +265,15 @@ def _outcome(id: str, n: int, entry: Mapping[str, Any] | None) -> SendOutcome:
     return SendOutcome(id=id, entry=n, outcome=outcome, final=final, error=f"{code}: {entry.get('ErrorMessage', '')}")
 
 
-def _deployed(spec: SubscriptionSpec) -> Document | None:
+def _deployed(topology: Topology, spec: SubscriptionSpec) -> Document | None:
     """The pattern of the rule that is really made; None: none is made."""
     if spec.deployed is not None and spec.deployed.missing:
         return None
     if spec.deployed is not None and spec.deployed.pattern is not None:
         return spec.deployed.pattern
-    return _EVERYTHING if spec.pattern is None else spec.pattern
+    if spec.pattern is not None:
+        return spec.pattern
+    return _ANY_SOURCE if topology.own_messages else _EVERYTHING
 
 
 def _check(spec: SubscriptionSpec) -> None:

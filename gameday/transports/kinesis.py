@@ -17,10 +17,11 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from gameday.history import envelope
+from gameday.history.identity import Identification
 from gameday.history.manifest import Subscription
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import (
+    ENVELOPE,
     Addresses,
     Answer,
     Call,
@@ -46,6 +47,8 @@ BATCH_MAX = 500
 # A stream takes records of up to 1 MiB unless it is told otherwise, and a call of up to 10 MiB; partition keys count.
 RECORD_BYTES_MAX = 1024 * 1024
 CALL_BYTES_MAX = 10 * 1024 * 1024
+# What a partition key may be (APIReference/API_PutRecordsRequestEntry).
+_KEY = r"(?s:.{1,256})"
 READ_MAX = 10_000
 NS_PER_MS = 1_000_000
 # AWS makes and reshards a stream in some tens of seconds, and answers DescribeStreamSummary 20 times a second.
@@ -63,6 +66,7 @@ class Kinesis:
         "max_message": "a stream has no topic",
     }
     ordered = True
+    keeps_ids = True
     deduplicates = False
     delays_messages = False
     batch_max = BATCH_MAX
@@ -97,7 +101,7 @@ class Kinesis:
         return Call(SERVICE, "PutRecords", {"StreamName": addresses.send_to, "Records": records})
 
     def limits(self, topology: Topology) -> Limits:
-        return Limits(message=RECORD_BYTES_MAX, call=CALL_BYTES_MAX)
+        return Limits(message=RECORD_BYTES_MAX, call=CALL_BYTES_MAX, group=_KEY, text=False)
 
     def size(self, topology: Topology, message: Outgoing) -> Size:
         key = message.group or message.id
@@ -107,15 +111,15 @@ class Kinesis:
         records: Sequence[Mapping[str, Any]] = answer.get("Records") or ()
         return [_sent(message, n, records[n] if n < len(records) else {}) for n, message in enumerate(messages)]
 
-    def expect(self, topology: Topology, body: str) -> list[str]:
+    def expect(self, topology: Topology, message: Outgoing) -> list[str]:
         return topology.names
 
     def needs(self, topology: Topology) -> Collection[Capability]:
         return ()
 
-    def subscription(self, addresses: Addresses, name: str) -> StreamSource:
+    def subscription(self, addresses: Addresses, name: str, identification: Identification = ENVELOPE) -> StreamSource:
         """All read the one stream."""
-        return KinesisStream(addresses.send_to)
+        return KinesisStream(addresses.send_to, identification)
 
 
 class KinesisStream:
@@ -124,8 +128,9 @@ class KinesisStream:
     kind: Literal["stream"] = "stream"
     batch_max = READ_MAX
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, identification: Identification = ENVELOPE) -> None:
         self._stream = stream
+        self._identification = identification
 
     def shards(self, *, page: str | None = None) -> Call:
         # The last shard of the page before: unlike the answer's token it does not expire while somebody pauses.
@@ -155,7 +160,7 @@ class KinesisStream:
 
     def read_of(self, answer: Answer, shard: str) -> Reading:
         return Reading(
-            deliveries=[_delivery(record, shard) for record in answer.get("Records") or ()],
+            deliveries=[_delivery(record, shard, self._identification) for record in answer.get("Records") or ()],
             next=answer.get("NextShardIterator"),
             behind_ms=answer.get("MillisBehindLatest") or 0,
         )
@@ -262,12 +267,12 @@ def _shard(shard: Mapping[str, Any]) -> Shard:
     )
 
 
-def _delivery(record: Mapping[str, Any], shard: str) -> Delivery:
+def _delivery(record: Mapping[str, Any], shard: str, identification: Identification) -> Delivery:
     body = record["Data"].decode(errors="replace")
-    read = envelope.unpack(body)
+    read = identification.identify(body, {})
     arrived = record.get("ApproximateArrivalTimestamp")
     return Delivery(
-        id=read.id if read else None,
+        id=read.id,
         receipt="",
         broker_id=None,
         broker_seq=record["SequenceNumber"],
@@ -276,8 +281,9 @@ def _delivery(record: Mapping[str, Any], shard: str) -> Delivery:
         receives=None,
         # AWS tells it in whole milliseconds; more digits would be the float's.
         enqueued=round(arrived.timestamp() * 1_000) * NS_PER_MS if arrived else None,
-        intact=bool(read and read.intact),
-        poison=bool(read and read.poison),
+        intact=read.intact,
+        poison=read.poison,
         body=body,
         partition=shard,
+        ours=read.ours,
     )

@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 import orjson
 
-from gameday.history import envelope
 from gameday.history.events import SendResult
+from gameday.history.identity import Identification
 from gameday.history.manifest import Subscription
 from gameday.transports.aws_errors import is_permanent, is_throttle
 from gameday.transports.base import (
+    ENVELOPE,
     Addresses,
     Answer,
+    Attribute,
     Call,
     CallFailed,
     Capability,
@@ -54,13 +56,15 @@ _DEPTHS = {
 class Unwrapped:
     """What a service in front of the queue put into a body: the producer's own body, and the service's id for it.
 
-    `regrouped`: the queue's message groups are that service's, not the producers'.
+    `regrouped`: the queue's message groups are that service's, not the producers'. `attributes`: those that stand in
+    it and not beside it.
     """
 
     body: str
     upstream_id: str | None = None
     replay: str | None = None
     regrouped: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def as_sent(body: str) -> Unwrapped:
@@ -206,28 +210,37 @@ def sending_policy(sender: str, arn: str) -> str:
 
 
 class SqsQueue:
-    """The `QueueSource` of one queue URL. `unwrap` takes off what a service in front of it put around a body."""
+    """The `QueueSource` of one queue URL. `unwrap` takes off what a service in front of it put around a body;
+    `identification` tells which message it is."""
 
     kind: Literal["queue"] = "queue"
     batch_max = BATCH_MAX
 
     def __init__(
-        self, queue: str, unwrap: Callable[[str], Unwrapped] = as_sent, *, dead_letters: QueueSource | None = None
+        self,
+        queue: str,
+        unwrap: Callable[[str], Unwrapped] = as_sent,
+        *,
+        identification: Identification = ENVELOPE,
+        dead_letters: QueueSource | None = None,
     ) -> None:
         self.queue = queue
         self.dead_letters = dead_letters
         self._unwrap = unwrap
+        self._identification = identification
 
     def receive(self, *, most: int, wait_s: int) -> Call:
+        names = list(self._identification.attributes)
         return self._call(
             "ReceiveMessage",
             MaxNumberOfMessages=min(most, BATCH_MAX),
             WaitTimeSeconds=wait_s,
             MessageSystemAttributeNames=["All"],
+            **({"MessageAttributeNames": names} if names else {}),
         )
 
     def received(self, answer: Answer) -> list[Delivery]:
-        return [_delivery(message, self._unwrap) for message in answer.get("Messages") or ()]
+        return [_delivery(message, self._unwrap, self._identification) for message in answer.get("Messages") or ()]
 
     def delete(self, deliveries: Sequence[Delivery]) -> Call:
         return self._call(
@@ -286,6 +299,8 @@ class EndsInQueues:
 
     kind: Literal["queue"] = "queue"
     name: str
+    # A service in front of a queue names messages itself, and the queue anew.
+    keeps_ids = False
     deduplicates = False
     delays_messages = False
     traced_in: Literal["attribute", "body"] = "attribute"
@@ -300,9 +315,21 @@ class EndsInQueues:
     def needs(self, topology: Topology) -> Collection[Capability]:
         return ()
 
-    def subscription(self, addresses: Addresses, name: str) -> QueueSource:
+    def subscription(self, addresses: Addresses, name: str, identification: Identification = ENVELOPE) -> QueueSource:
         dead = addresses.dead_letter_queues.get(name)
-        return SqsQueue(addresses.queues[name], self.unwrap, dead_letters=SqsQueue(dead, self.unwrap) if dead else None)
+        return SqsQueue(
+            addresses.queues[name],
+            self.unwrap,
+            identification=identification,
+            dead_letters=SqsQueue(dead, self.unwrap, identification=identification) if dead else None,
+        )
+
+
+def bytes_of(attributes: Mapping[str, Attribute]) -> int:
+    """What they count for: their names, types and values."""
+    return sum(
+        len(name.encode()) + len(each.data_type) + len(str(each.value).encode()) for name, each in attributes.items()
+    )
 
 
 def entries_by_id(answer: Answer, ids: Iterable[str]) -> list[tuple[bool, Mapping[str, Any] | None]]:
@@ -362,24 +389,32 @@ def failure(entry: Mapping[str, Any]) -> SendResult:
     return "unknown" if internal else "failed"
 
 
-def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) -> Delivery:
+def _delivery(
+    message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped], identification: Identification
+) -> Delivery:
     attributes = message.get("Attributes") or {}
     unwrapped = unwrap(message.get("Body", ""))
-    read = envelope.unpack(unwrapped.body)
+    beside = {
+        name: each["StringValue"]
+        for name, each in (message.get("MessageAttributes") or {}).items()
+        if "StringValue" in each
+    }
+    read = identification.identify(unwrapped.body, {**beside, **unwrapped.attributes})
     group = None if unwrapped.regrouped else attributes.get("MessageGroupId")
     receives = attributes.get("ApproximateReceiveCount")
     enqueued = attributes.get("SentTimestamp")
     return Delivery(
-        id=read.id if read else None,
+        id=read.id,
         receipt=message["ReceiptHandle"],
         broker_id=message["MessageId"],
         broker_seq=attributes.get("SequenceNumber"),
         upstream_id=unwrapped.upstream_id,
-        group=group or (read.group if read else None),
+        group=group or read.group,
         receives=int(receives) if receives else None,
         enqueued=int(enqueued) * NS_PER_MS if enqueued else None,
-        intact=bool(read and read.intact),
-        poison=bool(read and read.poison),
+        intact=read.intact,
+        poison=read.poison,
         body=unwrapped.body,
         replay=unwrapped.replay,
+        ours=read.ours,
     )

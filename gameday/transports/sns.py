@@ -22,8 +22,10 @@ import orjson
 from gameday.history.manifest import Subscription
 from gameday.history.trace import ATTRIBUTE
 from gameday.transports.base import (
+    FIFO_NAME,
     Addresses,
     Answer,
+    Attribute,
     Call,
     Capability,
     Document,
@@ -37,12 +39,13 @@ from gameday.transports.base import (
     refuse_unknown,
 )
 from gameday.transports.filters.reach import asks
-from gameday.transports.filters.sns_filter import SNS, Attribute, check, matches_attributes, matches_body
+from gameday.transports.filters.sns_filter import SNS, check, matches_attributes, matches_body
 from gameday.transports.queue import SERVICE as SQS
 from gameday.transports.queue import (
     EndsInQueues,
     Unwrapped,
     batch_outcomes,
+    bytes_of,
     create_queues,
     delete_queues,
     is_fifo,
@@ -65,8 +68,13 @@ def unwrap(body: str) -> Unwrapped:
     try:
         document = orjson.loads(body)
         if document["Type"] == "Notification":
-            return Unwrapped(body=document["Message"], upstream_id=document["MessageId"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+            beside = document.get("MessageAttributes") or {}
+            return Unwrapped(
+                body=document["Message"],
+                upstream_id=document["MessageId"],
+                attributes={name: each["Value"] for name, each in beside.items()},
+            )
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         # Not SNS's form, so it is what the producer wrote, or nothing of ours.
         pass
     return Unwrapped(body=body)
@@ -147,7 +155,7 @@ class Sns(EndsInQueues):
         for n, message in enumerate(messages):
             attributes = {
                 name: {"DataType": attribute.data_type, "StringValue": attribute.value}
-                for name, attribute in _beside(message).items()
+                for name, attribute in attributes_beside(message).items()
             }
             entry = {"Id": str(n), "Message": message.body, "MessageAttributes": attributes}
             if self.ordered:
@@ -160,15 +168,16 @@ class Sns(EndsInQueues):
     def limits(self, topology: Topology) -> Limits:
         most = topology.max_message_bytes or BYTES_MAX
         raised_by = "topology.max_message, at most 1MiB" if most < MESSAGE_SIZE_MAX else ""
-        return Limits(message=most, call=most, raised_by=raised_by)
+        return Limits(message=most, call=most, raised_by=raised_by, group=FIFO_NAME if self.ordered else None)
 
     def size(self, topology: Topology, message: Outgoing) -> Size:
         """Attributes count with their names and types, on the way in and, raw, in the queue."""
-        attributes = _beside(message).items()
-        beside = sum(len(name) + len(each.data_type) + len(str(each.value).encode()) for name, each in attributes)
+        attributes = attributes_beside(message)
+        beside = bytes_of(attributes)
         length = len(message.body.encode())
         raw = all(spec.raw for spec in topology.subscriptions)
-        wrapped = len(orjson.dumps(message.body)) + len(orjson.dumps({name: each.value for name, each in attributes}))
+        values = orjson.dumps({name: each.value for name, each in attributes.items()})
+        wrapped = len(orjson.dumps(message.body)) + len(values)
         return Size(
             sent=length + beside,
             arrives=length + beside if raw else wrapped + beside + _ADDED_BYTES,
@@ -178,17 +187,17 @@ class Sns(EndsInQueues):
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         return batch_outcomes(answer, messages)
 
-    def expect(self, topology: Topology, body: str) -> list[str]:
+    def expect(self, topology: Topology, message: Outgoing) -> list[str]:
         if all(spec.filter is None for spec in topology.subscriptions):
             return topology.names
-        event, attributes = orjson.loads(body), attributes_of(body)
-        return [spec.name for spec in topology.subscriptions if _is_for(spec, event, attributes)]
+        return [spec.name for spec in topology.subscriptions if _is_for(spec, message.body, attributes_beside(message))]
 
 
-def _beside(message: Outgoing) -> dict[str, Attribute]:
-    """All attributes of a message."""
+def attributes_beside(message: Outgoing) -> dict[str, Attribute]:
+    """All attributes of a message, which a filter policy can ask for."""
     traced = {} if message.traceparent is None else {ATTRIBUTE: Attribute("String", message.traceparent)}
-    return attributes_of(message.body) | traced
+    own = attributes_of(message.body) if message.attributes is None else message.attributes
+    return {**own, **traced}
 
 
 def attributes_of(body: str) -> dict[str, Attribute]:
@@ -213,13 +222,23 @@ def _deleted(topic: str) -> Call:
     return Call(SERVICE, "DeleteTopic", {"TopicArn": topic})
 
 
-def _is_for(spec: SubscriptionSpec, event: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> bool:
+def _is_for(spec: SubscriptionSpec, body: str, attributes: Mapping[str, Attribute]) -> bool:
     """Whether the subscription is meant to get a message with this body and these attributes."""
     if spec.filter is None:
         return True
     if spec.filter_on == "body":
-        return matches_body(spec.filter, event)
+        event = _object(body)
+        return event is not None and matches_body(spec.filter, event)
     return matches_attributes(spec.filter, attributes)
+
+
+def _object(body: str) -> Mapping[str, Any] | None:
+    """What a policy on the body looks at; a body that is no JSON object satisfies none (page "message-filtering")."""
+    try:
+        event = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _subscription_attributes(spec: SubscriptionSpec) -> dict[str, str]:

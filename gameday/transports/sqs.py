@@ -12,8 +12,10 @@ from typing import Any
 from gameday.history.manifest import Subscription
 from gameday.history.trace import ATTRIBUTE
 from gameday.transports.base import (
+    FIFO_NAME,
     Addresses,
     Answer,
+    Attribute,
     Call,
     Limits,
     Outgoing,
@@ -29,6 +31,7 @@ from gameday.transports.queue import (
     SERVICE,
     EndsInQueues,
     batch_outcomes,
+    bytes_of,
     create_queues,
     delete_queues,
     promise,
@@ -40,6 +43,7 @@ class Sqs(EndsInQueues):
 
     batch_max = BATCH_MAX
     services = (SERVICE,)
+    keeps_ids = True
     takes_aws_trace_header = True
 
     def __init__(self, *, name: str, fifo: bool) -> None:
@@ -75,8 +79,11 @@ class Sqs(EndsInQueues):
             entry: dict[str, Any] = {"Id": str(n), "MessageBody": message.body}
             if message.delay_s is not None:
                 entry["DelaySeconds"] = message.delay_s
-            if message.traceparent is not None:
-                entry["MessageAttributes"] = {ATTRIBUTE: {"DataType": "String", "StringValue": message.traceparent}}
+            if beside := _beside(message):
+                entry["MessageAttributes"] = {
+                    name: {"DataType": attribute.data_type, "StringValue": attribute.value}
+                    for name, attribute in beside.items()
+                }
             if message.aws_trace_header is not None:
                 header = {"DataType": "String", "StringValue": message.aws_trace_header}
                 entry["MessageSystemAttributes"] = {"AWSTraceHeader": header}
@@ -88,18 +95,23 @@ class Sqs(EndsInQueues):
         return Call(SERVICE, "SendMessageBatch", {"QueueUrl": addresses.send_to, "Entries": entries})
 
     def limits(self, topology: Topology) -> Limits:
-        return Limits(message=BYTES_MAX, call=BYTES_MAX)
+        return Limits(message=BYTES_MAX, call=BYTES_MAX, group=FIFO_NAME if self.ordered else None)
 
     def size(self, topology: Topology, message: Outgoing) -> Size:
         """An attribute counts with its name and type; X-Ray's header does not count (APIReference/API_SendMessage)."""
-        length = len(message.body.encode())
-        if message.traceparent is None:
-            return Size(sent=length, arrives=length)
-        length += len(ATTRIBUTE) + len("String") + len(message.traceparent)
-        return Size(sent=length, arrives=length, beside=f"the attribute {ATTRIBUTE}")
+        beside = _beside(message)
+        length = len(message.body.encode()) + bytes_of(beside)
+        told = f"the attribute{'s' if len(beside) > 1 else ''} {', '.join(beside)}" if beside else ""
+        return Size(sent=length, arrives=length, beside=told)
 
     def sent(self, answer: Answer, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         return batch_outcomes(answer, messages)
 
-    def expect(self, topology: Topology, body: str) -> list[str]:
+    def expect(self, topology: Topology, message: Outgoing) -> list[str]:
         return topology.names
+
+
+def _beside(message: Outgoing) -> dict[str, Attribute]:
+    """All attributes of a message; an order of ours has none of its own."""
+    traced = {} if message.traceparent is None else {ATTRIBUTE: Attribute("String", message.traceparent)}
+    return {**(message.attributes or {}), **traced}

@@ -164,6 +164,9 @@ class Live:
         for name, promise in manifest.subscriptions.items():
             self._add_sub(name, promise)
         self.messages: Recent[Message] = Recent(messages_max)
+        # By copy the name that its receives go by, where they tell no id: the message's, or the copy itself where it
+        # was received before the answer to its send was on record.
+        self._names: Recent[str] | None = Recent(messages_max) if _nameless(manifest) else None
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.now = 0
         self.phase = "starting"
@@ -205,6 +208,8 @@ class Live:
     def observe(self, record: Record) -> None:
         """Count a record, as the reader gives it."""
         fields: Fields = record
+        if self._names is not None and fields.get("id") is None:
+            fields = self._named(fields, self._names)
         if fields["at"] > self.now:
             self.now = fields["at"]
         taker = self._takers.get(fields["event"])
@@ -233,11 +238,16 @@ class Live:
             for name, seen in message.on.items():
                 if seen.received and name not in expect:
                     self._found("misrouted", name, id, record["at"])
-        if message.due is not None:
-            for name, seen in message.on.items():
-                if seen.untimed is not None:
-                    self._sub(name).latency.add(max(0, seen.untimed - message.due) / NS_PER_S, id, seen.untimed)
-                    seen.untimed = None
+        self._time_what_was_early(id, message)
+
+    def _time_what_was_early(self, id: str, message: Message) -> None:
+        """What was received before anybody knew when it was due."""
+        if message.due is None:
+            return
+        for name, seen in message.on.items():
+            if seen.untimed is not None:
+                self._sub(name).latency.add(max(0, seen.untimed - message.due) / NS_PER_S, id, seen.untimed)
+                seen.untimed = None
 
     def _sent(self, record: Fields) -> None:
         outcome = record.get("outcome")
@@ -256,7 +266,34 @@ class Live:
             if not message.acked:
                 message.acked = True
                 self.acked += 1
-                self._expect(id, message, record["at"])
+                name = id if self._names is None else self._name_of(id, message, record, self._names)
+                self._expect(name, message, record["at"])
+
+    def _named(self, record: Fields, names: Recent[str]) -> Fields:
+        """A record that tells no id, with the name that its copy goes by."""
+        sub = self.subs.get(record.get("subscription") or "")
+        copy = None if sub is None else _copy(sub.promise.kind, record)
+        if copy is None:
+            return record
+        name = names.get(copy)
+        if name is None:
+            names.put(copy, name := copy)
+        return {**record, "id": name}
+
+    def _name_of(self, id: str, message: Message, record: Fields, names: Recent[str]) -> str:
+        """The name by which the message goes where it is received, now that the answer to its send tells its copy."""
+        copy = _copy("queue", record) or _copy("stream", record)
+        if copy is None:
+            return id
+        if names.get(copy) is None:
+            names.put(copy, id)
+            return id
+        early = self.messages.get(copy)
+        if early is not None and early is not message:
+            message.on = early.on
+            self.messages.put(copy, message)
+            self._time_what_was_early(id, message)
+        return copy
 
     def _expect(self, id: str, message: Message, at: int) -> None:
         for name in message.expect or ():
@@ -575,6 +612,13 @@ def _plan(mark: Fields) -> Plan | None:
         return Plan(start, [(float(seconds), float(due)) for seconds, due in points])
     except (TypeError, ValueError):
         return None
+
+
+def _nameless(manifest: Manifest) -> bool:
+    """Whether the run's messages are the user's own and tell no id."""
+    load = manifest.scenario.get("load")
+    message = load.get("message") if isinstance(load, Mapping) else None
+    return isinstance(message, Mapping) and message.get("id") is None
 
 
 def _copy(kind: str, record: Fields) -> str | None:

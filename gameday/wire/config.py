@@ -9,7 +9,8 @@ import orjson
 
 from gameday.history.clock import Clock
 from gameday.history.errors import UsageError
-from gameday.transports.base import Addresses
+from gameday.history.identity import Identification
+from gameday.transports.base import ENVELOPE, Addresses
 from gameday.transports.endpoint import Endpoint
 
 
@@ -18,7 +19,7 @@ class WireConfig:
     """`endpoint` is the target behind it. `signs`: the target checks signatures, so what goes there is signed anew.
 
     `records_in`: the run directory whose history says what passes; None: the wire only breaks. `visibility_timeout_s`
-    is the queue's own.
+    is the queue's own. `identification` says how a message is told from another.
     """
 
     clock: Clock
@@ -29,6 +30,7 @@ class WireConfig:
     visibility_timeout_s: float
     records_in: Path | None
     signs: bool = False
+    identification: Identification = ENVELOPE
 
     @property
     def name(self) -> str:
@@ -50,6 +52,7 @@ class WireConfig:
                     "records_in": document["records_in"] and Path(document["records_in"]),
                     "clock": Clock.parse(document["clock"]),
                     "endpoint": Endpoint.from_json(document["endpoint"]),
+                    "identification": Identification.from_json(document["identification"]),
                     "addresses": Addresses.from_json(document["addresses"]),
                 }
             )

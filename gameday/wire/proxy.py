@@ -102,7 +102,7 @@ class Proxy:
     def __init__(self, *, config: WireConfig, writer: Writer | None, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription)
+        source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
         write = (lambda *_: None) if writer is None else writer.write
         self._queue: QueueTraffic | None = None
         self._queue_path = ""
@@ -112,6 +112,7 @@ class Proxy:
                 subscription=config.subscription,
                 source=source,
                 hidden_s=config.visibility_timeout_s,
+                identification=config.identification,
                 write=write,
                 now=clock.now_ns,
             )
@@ -121,6 +122,7 @@ class Proxy:
                 subscription=config.subscription,
                 stream=config.addresses.send_to,
                 source=source,
+                identification=config.identification,
                 write=write,
                 now=clock.now_ns,
             )
@@ -289,7 +291,7 @@ class Proxy:
         client, params = exchange.client, exchange.params
         assert params is not None
         client.polls()
-        wanted = traffic.ask_for_all(params)
+        wanted = traffic.ask_for_more(params)
         self._rewrite(exchange, dialect)
         if broken is not None and not broken.forwards:
             return await self._faults.answer(exchange, broken)
@@ -300,7 +302,7 @@ class Proxy:
             with suppress(Unreadable):
                 read = dialect.read_answer(answered.body)
                 receive = traffic.received(client, params, read, started=started)
-                if wanted is not None and receive.batch is not None:
+                if receive.batch is not None:
                     traffic.leave_out(read, wanted)
                     answer = Answered(200, answered.headers, dialect.write_answer(read, answered.body))
         outcome = None if broken is None else await self._faults.after(exchange, broken)

@@ -7,6 +7,8 @@ its receipt, whichever consumer makes it.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +18,14 @@ from typing import Any
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import Record, SendResult, SettleAction
+from gameday.history.identity import Identification
 from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import QueueSource
 from gameday.transports.queue import entries_of
 from gameday.wire.client import Client
 from gameday.wire.spoken import Params
 from gameday.wire.taken import Receive, Taken
+from gameday.wire.taken import taken as named
 
 RECEIVE = "ReceiveMessage"
 DELETES = ("DeleteMessage", "DeleteMessageBatch")
@@ -45,6 +49,14 @@ class Settle:
         return self.receipt if self.taken is None else self.taken.key
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which attributes of messages a consumer asks for: the service's, and the sender's."""
+
+    system: frozenset[str]
+    own: frozenset[str]
+
+
 class QueueTraffic:
     """`write` puts records into the history, and gives when; `now` is the run's clock."""
 
@@ -54,11 +66,13 @@ class QueueTraffic:
         subscription: str,
         source: QueueSource,
         hidden_s: float,
+        identification: Identification,
         write: Callable[..., object],
         now: Callable[[], int],
     ) -> None:
         self._subscription = subscription
         self._source = source
+        self._identification = identification
         self._hidden_s = hidden_s
         self._write = write
         self._now = now
@@ -68,31 +82,33 @@ class QueueTraffic:
 
     # Receiving
 
-    @staticmethod
-    def ask_for_all(params: Params) -> frozenset[str] | None:
-        """Have the service tell all of a message's attributes; gives those that the consumer asked for, None where it
-        asked for all."""
-        asked = frozenset(
-            str(name)
-            for member in ("AttributeNames", "MessageSystemAttributeNames")
-            for name in params.get(member) or ()
-        )
-        if "All" in asked:
-            return None
-        # Of the two members that mean the same a service may read the newer alone, so that one is asked which is there.
-        member = "MessageSystemAttributeNames" if params.get("MessageSystemAttributeNames") else "AttributeNames"
-        params[member] = ["All"]
-        return asked
+    def ask_for_more(self, params: Params) -> Asked:
+        """Have the service tell all that the record needs of a message; gives what the consumer itself asked for."""
+        system = _names(params, "AttributeNames") | _names(params, "MessageSystemAttributeNames")
+        own = _names(params, "MessageAttributeNames")
+        if "All" not in system:
+            # Of two members that mean the same a service may read the newer alone: so that one which is there.
+            member = "MessageSystemAttributeNames" if params.get("MessageSystemAttributeNames") else "AttributeNames"
+            params[member] = ["All"]
+        if more := [name for name in self._identification.attributes if not _asks(own, name)]:
+            params["MessageAttributeNames"] = [*sorted(own), *more]
+        return Asked(system, own)
 
     @staticmethod
-    def leave_out(answer: Params, wanted: frozenset[str]) -> None:
-        """Take out of the answer the attributes that the consumer did not ask for."""
+    def leave_out(answer: Params, asked: Asked) -> None:
+        """Take out of the answer what the consumer did not ask for."""
         for message in answer.get("Messages") or ():
-            attributes = message.get("Attributes")
-            if attributes is not None:
-                message["Attributes"] = {name: value for name, value in attributes.items() if name in wanted}
-                if not message["Attributes"]:
-                    del message["Attributes"]
+            system, own = message.get("Attributes"), message.get("MessageAttributes")
+            if system and "All" not in asked.system:
+                message["Attributes"] = {name: value for name, value in system.items() if name in asked.system}
+            if own and (left := {name: value for name, value in own.items() if _asks(asked.own, name)}) != own:
+                message["MessageAttributes"] = left
+                message["MD5OfMessageAttributes"] = digest(left)
+            for member in ("Attributes", "MessageAttributes"):
+                if message.get(member) == {}:
+                    del message[member]
+            if "MessageAttributes" not in message:
+                message.pop("MD5OfMessageAttributes", None)
 
     def received(self, client: Client, params: Params, answer: Params, *, started: int) -> Receive:
         """Record the messages of an answer, which is not passed on yet."""
@@ -102,7 +118,7 @@ class QueueTraffic:
         batch = f"{client.name}-{next(self._batches)}"
         asked = params.get("VisibilityTimeout")
         hidden_s = self._hidden_s if asked is None else float(asked)
-        taken = [Taken(batch, delivery) for delivery in deliveries]
+        taken = [named(batch, delivery, self._identification) for delivery in deliveries]
         self._write(*(self._received(client, each, started, hidden_s) for each in taken))
         for each in taken:
             self._receipts[each.delivery.receipt] = each
@@ -134,7 +150,7 @@ class QueueTraffic:
     def _received(self, client: Client, taken: Taken, started: int, hidden_s: float) -> Record:
         delivery = taken.delivery
         return events.received(
-            id=delivery.id,
+            id=taken.id,
             subscription=self._subscription,
             consumer=client.name,
             batch=taken.batch,
@@ -206,7 +222,7 @@ class QueueTraffic:
             hidden_s = _seconds(entry.get("VisibilityTimeout"))
             action = "release" if hidden_s == 0 else "extend"
         record = events.settling(
-            id=None if taken is None else taken.delivery.id,
+            id=None if taken is None else taken.id,
             subscription=self._subscription,
             consumer=client.name,
             batch=None if taken is None else taken.batch,
@@ -226,6 +242,40 @@ def outcomes(settles: Sequence[Settle], status: int, answer: Params, code: str) 
     if not settles or settles[0].entry is None:
         return [("ok", None)] * len(settles)
     return entries_of(answer, [settle.entry or "" for settle in settles])
+
+
+def digest(attributes: Mapping[str, Mapping[str, Any]]) -> str:
+    """What SQS tells of attributes, for consumers to check.
+
+    docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-message-metadata.html, "Calculating the MD5
+    message digest for message attributes".
+    """
+    told = hashlib.md5(usedforsecurity=False)
+    for name, attribute in sorted(attributes.items()):
+        binary = attribute.get("BinaryValue")
+        value = base64.b64decode(binary) if isinstance(binary, str) else binary
+        for text in (name.encode(), str(attribute.get("DataType", "")).encode()):
+            told.update(len(text).to_bytes(4, "big") + text)
+        if value is None:
+            value = str(attribute.get("StringValue", "")).encode()
+            told.update(b"\x01")
+        else:
+            told.update(b"\x02")
+        told.update(len(value).to_bytes(4, "big") + value)
+    return told.hexdigest()
+
+
+def _names(params: Params, member: str) -> frozenset[str]:
+    return frozenset(str(name) for name in params.get(member) or ())
+
+
+def _asks(names: frozenset[str], name: str) -> bool:
+    """Whether somebody who asks for these attributes gets this one (APIReference/API_ReceiveMessage)."""
+    return (
+        name in names
+        or "All" in names
+        or any(name.startswith(prefix.removesuffix(".*")) for prefix in names if prefix.endswith(".*"))
+    )
 
 
 def _seconds(value: object) -> float | None:

@@ -10,7 +10,7 @@ docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-ap
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -125,6 +125,10 @@ _LISTS = {
     "PublishBatchRequestEntries": "PublishBatchRequestEntries",
 }
 _OUTCOMES = {"Successful": "BatchResultEntry", "Failed": "BatchResultErrorEntry"}
+_MESSAGE_ATTRIBUTE = re.compile(
+    rb"<MessageAttribute>\s*<Name>([^<]*)</Name>\s*<Value>.*?</Value>\s*</MessageAttribute>", re.DOTALL
+)
+_DIGEST = re.compile(rb"<MD5OfMessageAttributes>[^<]*</MD5OfMessageAttributes>")
 _ATTRIBUTE = re.compile(rb"<Attribute>\s*<Name>([^<]*)</Name>\s*<Value>[^<]*</Value>\s*</Attribute>")
 
 
@@ -192,12 +196,8 @@ class Query:
     def write_answer(self, answer: Params, body: bytes) -> bytes:
         """Attributes that `answer` has no more are cut out, message by message; failed entries that it has besides are
         put in."""
-        left = [set(message.get("Attributes") or ()) for message in answer.get("Messages") or ()]
         first, *messages = re.split(rb"(?=<Message>)", body)
-        kept = [
-            _ATTRIBUTE.sub(lambda found, names=names: found[0] if found[1].decode() in names else b"", message)
-            for names, message in zip(left, messages, strict=True)
-        ]
+        kept = [_cut(told, message) for told, message in zip(answer.get("Messages") or (), messages, strict=True)]
         was = len(self.read_answer(body).get("Failed") or ())
         more = "".join(_failed(entry) for entry in (answer.get("Failed") or ())[was:]).encode()
         return re.sub(rb"(?=</\w+BatchResult>)", lambda _: more, b"".join([first, *kept]), count=1)
@@ -309,12 +309,37 @@ def _name(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
+def _cut(told: Params, message: bytes) -> bytes:
+    """A message's XML without the attributes that `told` has no more."""
+    for pattern, member in ((_ATTRIBUTE, "Attributes"), (_MESSAGE_ATTRIBUTE, "MessageAttributes")):
+        names = {name.encode() for name in told.get(member) or ()}
+        message = b"".join(_kept(pattern, message, names))
+    digest = str(told.get("MD5OfMessageAttributes", "")).encode()
+    wanted = b"<MD5OfMessageAttributes>%b</MD5OfMessageAttributes>" % digest if digest else b""
+    return _DIGEST.sub(wanted, message)
+
+
+def _kept(pattern: re.Pattern[bytes], message: bytes, names: Collection[bytes]) -> Iterator[bytes]:
+    at = 0
+    for found in pattern.finditer(message):
+        yield message[at : found.start()]
+        if found[1] in names:
+            yield found[0]
+        at = found.end()
+    yield message[at:]
+
+
 def _message(element: ElementTree.Element) -> Params:
     message: Params = {}
     for part in element:
         if _name(part) == "Attribute":
             pair = {_name(each): each.text or "" for each in part}
             message.setdefault("Attributes", {})[pair.get("Name", "")] = pair.get("Value", "")
+        elif _name(part) == "MessageAttribute":
+            named = {_name(each): each for each in part}
+            if "Name" in named and "Value" in named:
+                values = {_name(each): each.text or "" for each in named["Value"]}
+                message.setdefault("MessageAttributes", {})[named["Name"].text or ""] = values
         elif not len(part):
             message[_name(part)] = part.text or ""
     return message

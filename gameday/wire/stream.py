@@ -20,10 +20,12 @@ from cbor2 import CBORTag
 from gameday.history import events
 from gameday.history.clock import TIME_MAX
 from gameday.history.events import Record, SendResult
+from gameday.history.identity import Identification
 from gameday.transports.base import StreamSource
 from gameday.wire.client import Client
 from gameday.wire.spoken import Params
 from gameday.wire.taken import Receive, Taken
+from gameday.wire.taken import taken as named
 
 READ = "GetRecords"
 OPEN = "GetShardIterator"
@@ -76,12 +78,14 @@ class StreamTraffic:
         subscription: str,
         stream: str,
         source: StreamSource,
+        identification: Identification,
         write: Callable[..., object],
         now: Callable[[], int],
     ) -> None:
         self._subscription = subscription
         self._stream = stream
         self._source = source
+        self._identification = identification
         self._write = write
         self._now = now
         self._iterators: OrderedDict[str, Iterator] = OrderedDict()
@@ -136,7 +140,7 @@ class StreamTraffic:
         if not reading.deliveries:
             return Read(Receive(None), iterator, None, reading.next)
         batch = f"{client.name}-{next(self._batches)}"
-        taken = [Taken(batch, delivery) for delivery in reading.deliveries]
+        taken = [named(batch, delivery, self._identification) for delivery in reading.deliveries]
         self._write(*(self._received(client, each, started) for each in taken))
         return Read(Receive(batch, taken), iterator, last, reading.next)
 
@@ -165,7 +169,7 @@ class StreamTraffic:
     def _received(self, client: Client, taken: Taken, started: int) -> Record:
         delivery = taken.delivery
         return events.received(
-            id=delivery.id,
+            id=taken.id,
             subscription=self._subscription,
             consumer=client.name,
             batch=taken.batch,

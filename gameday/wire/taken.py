@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gameday.history.identity import Identification
 from gameday.transports.base import Delivery
 
 
@@ -14,12 +15,22 @@ class Taken:
 
     batch: str
     delivery: Delivery
+    # Its name in the history; None where nothing in it tells one.
+    id: str | None
 
     @property
     def key(self) -> str:
         """What a fault rolls its dice on; a redelivery rolls again."""
         delivery = self.delivery
-        return f"{delivery.id or delivery.broker_id or delivery.broker_seq}:{delivery.receives}"
+        return f"{self.id or delivery.broker_id or delivery.broker_seq}:{delivery.receives}"
+
+
+def taken(batch: str, delivery: Delivery, identification: Identification) -> Taken:
+    id = delivery.id
+    if id is None and identification.by == "envelope":
+        # Every order of ours names itself: what does not is none of them, and has the broker's name on record.
+        id = delivery.broker_id or f"{delivery.partition}:{delivery.broker_seq}"
+    return Taken(batch, delivery, id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
             guard=GUARDS[changed.guard],
             disturbances=Disturbances(),
         )
-        worker = Worker(config=changed, name="orders-1.1", tools=tools, source=SqsQueue("q"))
+        source = SqsQueue("q", identification=changed.identification)
+        worker = Worker(config=changed, name="orders-1.1", tools=tools, source=source)
         queue.when_empty = lambda: None if worker.holding else worker.stop()
         return Bench(worker, queue, store, run)
 

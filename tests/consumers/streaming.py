@@ -178,7 +178,8 @@ class World:
             guard=GUARDS[config.guard],
             disturbances=Disturbances(),
         )
-        return StreamWorker(config=config, name=name, tools=tools, source=self.source, leases=leases or self.leases)
+        source = KinesisStream(STREAM, config.identification)
+        return StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases or self.leases)
 
     def records(self, *names: str) -> list[Record]:
         """What those (or all) wrote, in the order of time."""

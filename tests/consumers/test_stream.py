@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from gameday.consumers.effects import Key
 from gameday.consumers.handlers import HandlerFailed
 from gameday.history.clock import NS_PER_S
+from gameday.history.identity import Identification
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Answer, Call, CallFailed
 from tests.consumers.scripted import brief
@@ -193,6 +195,41 @@ def test_what_is_not_ours_is_recorded_and_passed_over(world: Make) -> None:
         assert foreign.startswith("received shardId-000000000000:")
         assert rest == ["received a1", "effect a1 applied", "settling a1 checkpoint", "settled a1 checkpoint ok"]
         assert worker.holding == 0
+
+    virtually(scene())
+
+
+def test_a_record_of_the_users_own_is_known_by_a_place_in_it_or_by_where_it_stands(world: Make) -> None:
+    async def scene() -> None:
+        there = world()
+        for body in (b'{"id": "o-1"}', b"hello", b'{"id": "o-2"}'):
+            data = base64.b64encode(body).decode()
+            there.call(Call("kinesis", "PutRecord", {"StreamName": "s", "PartitionKey": "a", "Data": data}))
+        pointed = there.worker("orders-1.1", identification=Identification(by="pointer", id="/id"))
+        await there.until_read(pointed)
+        received = [record for record in there.records() if record["event"] == "received"]
+        assert [record.get("id") for record in received] == ["o-1", None, "o-2"]
+        assert there.store.applied == {("orders", "o-1"): 1, ("orders", "o-2"): 1}
+        assert pointed.holding == 0
+
+    virtually(scene())
+
+
+def test_where_its_place_alone_tells_a_record_it_is_handled_and_checkpointed_without_an_id(world: Make) -> None:
+    async def scene() -> None:
+        there = world()
+        there.send("a1", "a2")
+        seen = []
+
+        async def handler(work: Any) -> Any:
+            seen.append(work.delivery.body)
+
+        worker = there.worker("orders-1.1", handler=handler, identification=Identification(by="broker"))
+        await there.until_read(worker)
+        assert len(seen) == 2
+        assert set(there.brief()) == {"received", "settling checkpoint", "settled checkpoint ok"}
+        records = [record for record in there.records() if record["event"] != "mark"]
+        assert all(record["partition"] and record["broker_seq"] and "id" not in record for record in records)
 
     virtually(scene())
 

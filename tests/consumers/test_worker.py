@@ -13,9 +13,11 @@ import pytest
 from gameday.consumers.effects import Key
 from gameday.consumers.handlers import HandlerFailed
 from gameday.history.errors import HistoryError
+from gameday.history.identity import Identification
 from gameday.processes import control
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Call, CallFailed
+from gameday.transports.queue import SqsQueue
 from tests.consumers.scripted import Bench, brief, message
 
 Make = Callable[..., Bench]
@@ -525,6 +527,65 @@ def test_a_message_that_is_not_ours_is_recorded_under_the_brokers_id_and_deleted
     assert made.brief() == ["received b-x", "settling b-x delete", "settled b-x delete ok"]
     assert made.records()[0]["intact"] is False
     assert made.store.applied == {}
+
+
+def own(name: str, body: str, **attributes: str) -> dict[str, Any]:
+    """A message of somebody else's making, as SQS answers it."""
+    beside = {key: {"DataType": "String", "StringValue": value} for key, value in attributes.items()}
+    return {**message(name), "Body": body, "MessageAttributes": beside}
+
+
+def test_a_message_of_the_users_own_is_known_by_what_it_tells(bench: Make) -> None:
+    told = Identification(by="pointer", id="/id", group="/who")
+    made = bench([own("a", '{"id": 7, "who": "c1"}'), own("x", '{"no": 1}'), own("y", "hello")], identification=told)
+    asyncio.run(made.work())
+    received = [record for record in made.records() if record["event"] == "received"]
+    assert [(r.get("id"), r.get("group"), r["broker_id"]) for r in received] == [
+        ("7", "c1", "b-a"),
+        (None, None, "b-x"),
+        (None, None, "b-y"),
+    ]
+    # Nothing that nobody can tell is of any use, and whether a body was changed nobody knows.
+    assert all("intact" not in record for record in received)
+    assert made.store.applied == {("orders", "7"): 1}
+    assert sorted(line for line in made.brief() if line.startswith("settled")) == [
+        "settled 7 delete ok",
+        "settled delete ok",
+        "settled delete ok",
+    ]
+
+
+def test_an_attribute_is_asked_for_where_it_tells_the_message(bench: Make) -> None:
+    told = Identification(by="attribute")
+    made = bench([own("a", "hello", **{"gameday-id": "m1"}), own("x", "hello")], identification=told)
+    asyncio.run(made.work())
+    assert made.store.applied == {("orders", "m1"): 1}
+    source = SqsQueue("q", identification=told)
+    assert source.receive(most=1, wait_s=0).params["MessageAttributeNames"] == ["gameday-id"]
+    assert "MessageAttributeNames" not in SqsQueue("q").receive(most=1, wait_s=0).params
+
+
+def test_where_the_broker_alone_tells_a_message_is_handled_and_recorded_without_an_id(bench: Make) -> None:
+    seen = []
+
+    async def handler(work: Any) -> None:
+        seen.append(work.delivery.body)
+        if work.delivery.body == "bad":
+            raise HandlerFailed("it is bad")
+
+    made = bench(
+        [own("a", "good"), own("b", "bad")],
+        handler=handler,
+        identification=Identification(by="broker"),
+        after_failure="continue",
+    )
+    asyncio.run(made.work())
+    assert sorted(seen) == ["bad", "good"]
+    assert all("id" not in record for record in made.records())
+    assert [(r["event"], r["broker_id"], r["action"]) for r in made.records() if r["event"] == "settling"] == [
+        ("settling", "b-a", "delete"),
+        ("settling", "b-b", "release"),
+    ]
 
 
 def test_delete_first_settles_before_it_works(bench: Make) -> None:

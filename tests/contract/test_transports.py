@@ -172,7 +172,7 @@ class TestAsData:
 
     @every_transport
     def test_a_message_is_expected_where_there_is_no_filter(self, name: str) -> None:
-        assert TRANSPORTS[name].expect(TOPOLOGY, outgoing("m").body) == TOPOLOGY.names
+        assert TRANSPORTS[name].expect(TOPOLOGY, outgoing("m")) == TOPOLOGY.names
 
     @every_transport
     @pytest.mark.parametrize("size", [1, "most"])

@@ -11,6 +11,7 @@ import pytest
 from gameday.history.clock import Clock
 from gameday.history.errors import UsageError
 from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.messages import OwnMessages
 from gameday.transports.base import Addresses, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
 
@@ -40,6 +41,17 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     loaded = LoadConfig.load(path)
     assert loaded == config(clock=loaded.clock)
     assert loaded.schedule().total == 3300
+
+
+def test_messages_of_the_users_own_are_saved_with_it(tmp_path: Path) -> None:
+    own = OwnMessages(kind="template", template={"id": ["{n}"]}, id="/id/0", attributes={"a": "b"})
+    path = tmp_path / "load.json"
+    config(own=own).save(path)
+    loaded = LoadConfig.load(path)
+    assert loaded.own == own
+    source = loaded.source()
+    assert source is not None
+    assert [message.id for message in loaded.schedule(source).messages(0)][:2] == ["1", "2"]
 
 
 def test_a_queue_alone_is_enough() -> None:

@@ -17,6 +17,7 @@ from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed, Lane
+from gameday.loadgen.messages import OwnMessages
 from gameday.loadgen.sender import Sample, Sender
 from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
@@ -62,6 +63,7 @@ def send(
     clock = Clock.parse(config.clock)
     writer = Writer(run=Path(config.run_dir), name="load", clock=clock)
     lane = config.lane()
+    source = config.source()
     samples: list[Sample] = []
     sender = Sender(
         config=config,
@@ -72,8 +74,9 @@ def send(
         carry=broker,
         disturbances=disturbances or Disturbances(),
         count=samples.append,
+        source=source,
     )
-    messages = config.schedule().messages(clock.now_ns() - NS_PER_S)
+    messages = config.schedule(source).messages(clock.now_ns() - NS_PER_S)
     sender.run(Feed(messages, {0: lane}), wait=wait)
     writer.close()
     return [orjson.loads(line) for line in writer.path.read_bytes().splitlines()], lane, samples
@@ -351,3 +354,75 @@ def test_a_record_of_a_stream_brings_its_trace_in_its_body_and_x_rays_header_is_
 
     (Path(config.run_dir) / DIRECTORY / "load.jsonl").unlink()
     send(config, queue)
+
+
+def own_orders(config: LoadConfig, **more: Any) -> LoadConfig:
+    """The same load of somebody else's orders."""
+    path = Path(config.run_dir) / "orders.jsonl"
+    path.write_text("".join(f'{{"id": "o-{n}", "who": "c{n % 3}", "no": {n}}}\n' for n in range(40)))
+    return replace(config, poison_share=0.0, own=OwnMessages(kind="file", path=str(path), **more))
+
+
+def test_messages_of_the_users_own_go_out_as_they_are(config: LoadConfig) -> None:
+    own = own_orders(config, id="/id", group="/who", dedup_id="/id", key="/no", attributes={"a": "b", "no": "/no"})
+    entries: list[dict[str, Any]] = []
+
+    def broker(call: Call) -> Answer:
+        entries.extend(call.params["Entries"])
+        return accept(call)
+
+    records, lane, _ = send(own, broker)
+    assert lane.tally.acked == 40
+    intended = {r["id"]: r for r in records if r["event"] == "intended"}
+    assert intended.keys() == {f"o-{n}" for n in range(40)}
+    for entry in entries:
+        body = orjson.loads(entry["MessageBody"])
+        record = intended[body["id"]]
+        assert (record["group"], record["key"]) == (body["who"], str(body["no"]))
+        assert record["bytes"] == len(entry["MessageBody"])
+        assert (entry["MessageGroupId"], entry["MessageDeduplicationId"]) == (body["who"], body["id"])
+        assert entry["MessageAttributes"] == {
+            "a": {"DataType": "String", "StringValue": "b"},
+            "no": {"DataType": "Number", "StringValue": str(body["no"])},
+            "traceparent": {"DataType": "String", "StringValue": trace.traceparent("r1", body["id"])},
+        }
+    for who in ("c0", "c1", "c2"):
+        members = [r for r in intended.values() if r["group"] == who]
+        assert [r["seq"] for r in members] == list(range(1, len(members) + 1))
+
+
+@pytest.mark.parametrize("id", [None, "attribute"])
+def test_a_message_without_an_id_of_its_own_is_called_by_its_number_and_may_carry_that(
+    config: LoadConfig, id: str | None
+) -> None:
+    entries: list[dict[str, Any]] = []
+
+    def broker(call: Call) -> Answer:
+        entries.extend(call.params["Entries"])
+        return accept(call)
+
+    records, *_ = send(own_orders(config, id=id), broker)
+    intended = [r for r in records if r["event"] == "intended"]
+    assert {r["id"] for r in intended} == {f"m{n}" for n in range(1, 41)}
+    assert all("key" not in r for r in intended)
+    for record, entry in zip(intended, entries, strict=True):
+        assert entry["MessageDeduplicationId"] == f"r1-{record['id'].removeprefix('m')}"
+        told = entry["MessageAttributes"].get("gameday-id", {}).get("StringValue")
+        assert told == (record["id"] if id else None)
+
+
+def test_a_retry_of_a_message_of_the_users_own_is_the_same(config: LoadConfig) -> None:
+    template = {"id": "o-{n}", "u": "{uuid}", "t": "{time}"}
+    own = replace(config, poison_share=0.0, own=OwnMessages(kind="template", template=template, id="/id"))
+    tries: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def broker(call: Call) -> Answer:
+        for entry in call.params["Entries"]:
+            tries[orjson.loads(entry["MessageBody"])["id"]].append({**entry, "Id": ""})
+        if any(len(tries[orjson.loads(e["MessageBody"])["id"]]) == 1 for e in call.params["Entries"]):
+            raise CallFailed("ReadTimeoutError", "lost", definite=False)
+        return accept(call)
+
+    _, lane, _ = send(own, broker)
+    assert lane.tally.acked == 40
+    assert all(len(same) > 1 and all(each == same[0] for each in same) for same in tries.values())

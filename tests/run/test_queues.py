@@ -13,6 +13,7 @@ import pytest
 from gameday.history import envelope
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.errors import TargetError
+from gameday.history.identity import Identification
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.run import backlog
 from gameday.run.backlog import Backlog
@@ -161,6 +162,30 @@ def test_every_dead_letter_is_recorded_without_the_read_that_found_it(writer: Wr
     assert {(record["event"], record["subscription"], record["receives"]) for record in records} == {
         ("dead", "orders", 3)
     }
+
+
+@pytest.mark.parametrize(
+    ("identification", "known"),
+    [
+        (Identification(by="pointer", id="/no"), {"id": "7"}),
+        (Identification(by="attribute"), {"id": "m7"}),
+        (Identification(by="broker"), {"broker_id": "b7"}),
+        (Identification(by="pointer", id="/id"), None),
+    ],
+)
+def test_dead_letters_of_the_users_own_are_known_as_their_receives_are(
+    writer: Writer, identification: Identification, known: dict[str, str] | None
+) -> None:
+    attributes = {"gameday-id": {"DataType": "String", "StringValue": "m7"}}
+    dead = {"MessageId": "b7", "ReceiptHandle": "r7", "Body": '{"no": 7}', "MessageAttributes": attributes}
+    broker = Broker([(0, 0, 0)], [dead])
+    source = TRANSPORTS["sqs"].subscription(ADDRESSES, "orders", identification)
+    assert source.kind == "queue"
+    made = Queues(sources={"orders": source}, carrier=cast(BotoCarrier, broker), writer=writer)
+    assert asyncio.run(made.drain_dead_letters()) == (0 if known is None else 1)
+    assert broker.dead == [], "what is nobody's goes, too"
+    told = [{key: record[key] for key in ("id", "broker_id") if key in record} for record in recorded(writer)]
+    assert told == ([] if known is None else [known])
 
 
 def test_dead_letters_that_come_again_after_every_delete_end_the_reading(writer: Writer) -> None:

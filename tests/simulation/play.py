@@ -352,7 +352,10 @@ class _Game:
     def _backlog(self, addresses: Addresses) -> Backlog:
         carrier: Any = blocking(self.network, self.broker, "conductor")
         transport = self.context.transport
-        sources = {name: transport.subscription(addresses, name) for name in self.scenario.subscriptions}
+        sources = {
+            name: transport.subscription(addresses, name, self.scenario.identification)
+            for name in self.scenario.subscriptions
+        }
         if transport.kind == "queue":
             queues = {name: source for name, source in sources.items() if source.kind == "queue"}
             return Queues(sources=queues, carrier=carrier, writer=self.writer)
@@ -401,7 +404,8 @@ class _Game:
         # A loop in name only: what works in it are greenlets.
         self.world.processes.remove(process)
         offset_ns = process.clock.now_ns() - self.world.now_ns
-        feed = Feed(config.schedule().messages(start_ns), lanes)
+        source = config.source()
+        feed = Feed(config.schedule(source).messages(start_ns), lanes)
         working = len(lanes)
 
         def wait(seconds: float) -> bool:
@@ -420,6 +424,7 @@ class _Game:
                 carry=blocking(self.network, self.broker, name),
                 disturbances=self.load_disturbances,
                 count=lambda sample: None,
+                source=source,
             )
             try:
                 sender.run(feed, wait)
@@ -489,7 +494,7 @@ class _Game:
         self.conductor.call_soon(self._exited, slot, process.name, code)
 
     def _worker(self, config: ConsumerConfig, name: str, tools: Tools, link: Link) -> BaseWorker:
-        source = self.context.transport.subscription(config.addresses, config.subscription)
+        source = self.context.transport.subscription(config.addresses, config.subscription, config.identification)
         if source.kind == "queue":
             return Worker(config=config, name=name, tools=tools, source=source)
         leases = RemoteLeases(link, self.leases)

@@ -22,7 +22,8 @@ RAISED = replace(TOPOLOGY, max_message_bytes=1024 * 1024)
 def message(least: int) -> Outgoing:
     """As a load sends it: its trace is counted where it stands beside the body."""
     body = envelope.pack(id="g1-1", run="r", group="g1", timestamp_ns=10**18, payload_bytes=least).decode()
-    return Outgoing(id="g1-1", body=body, group="g1", dedup_id="r-g1-1", traceparent=trace.traceparent("r", "g1-1"))
+    parent = trace.traceparent("r", "g1-1")
+    return Outgoing(id="g1-1", body=body, group="g1", dedup_id="r-g1-1", traceparent=parent, due=10**18)
 
 
 def of_size(transport: str, topology: Topology, bytes: int) -> Outgoing:

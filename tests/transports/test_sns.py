@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from gameday.history import envelope
+from gameday.history.identity import Identification
 from gameday.transports.base import Addresses, Answer, Call, Deployed, Outgoing, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.registry import TRANSPORTS
@@ -29,6 +30,10 @@ def event(id: str = "m", **detail: Any) -> str:
     event = orjson.loads(envelope.pack(id=id, run="r", group="a", timestamp_ns=1, payload_bytes=0))
     event["detail"] |= detail
     return orjson.dumps(event).decode()
+
+
+def outgoing(body: str) -> Outgoing:
+    return Outgoing(id="m", body=body, group="a", dedup_id="r-m")
 
 
 def provisioned(*subscriptions: SubscriptionSpec, fifo: bool = False) -> tuple[list[Call], Addresses]:
@@ -195,7 +200,7 @@ class TestWhoIsMeant:
             SubscriptionSpec(name="some", filter=filter, filter_on=on, deployed=Deployed(missing=True)),
             SubscriptionSpec(name="all", deployed=Deployed(filter=EURO)),
         )
-        expected = {id: SNS.expect(subscriptions, body) for id, body in orders.items()}
+        expected = {id: SNS.expect(subscriptions, outgoing(body)) for id, body in orders.items()}
         assert [id for id, names in expected.items() if "some" in names] == meant
         assert all("all" in names for names in expected.values())
 
@@ -240,6 +245,18 @@ class TestReceiving:
         delivery = self.received(self.ENVELOPE)
         assert (delivery.id, delivery.intact, delivery.body) == ("m1", True, event("m1"))
         assert (delivery.broker_id, delivery.upstream_id) == ("queue-id", "topic-id")
+
+    def test_an_attribute_tells_the_message_within_the_envelope_and_beside_a_raw_body(self) -> None:
+        attributes = {"gameday-id": {"Type": "String", "Value": "m1"}}
+        wrapped = {**orjson.loads(self.ENVELOPE), "Message": "hello", "MessageAttributes": attributes}
+        beside = {"gameday-id": {"DataType": "String", "StringValue": "m2"}}
+        source = SNS.subscription(Addresses(send_to="arn", queues={"a": "url"}), "a", Identification(by="attribute"))
+        messages = [
+            {"MessageId": "q1", "ReceiptHandle": "r", "Body": orjson.dumps(wrapped).decode()},
+            {"MessageId": "q2", "ReceiptHandle": "r", "Body": "hello", "MessageAttributes": beside},
+        ]
+        got = source.received({"Messages": messages})
+        assert [(d.id, d.body, d.intact) for d in got] == [("m1", "hello", None), ("m2", "hello", None)]
 
     def test_a_raw_delivery_has_none(self) -> None:
         delivery = self.received(event("m1"))

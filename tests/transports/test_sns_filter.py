@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameday.transports.filters.sns_filter import Attribute, check, matches_attributes, matches_body
+from gameday.transports.base import Attribute
+from gameday.transports.filters.sns_filter import check, matches_attributes, matches_body
 
 Policy = dict[str, Any]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,6 +151,32 @@ def test_the_order_is_promised_where_nothing_excuses_it(tell: Callable[[], Story
     live = lived(tell().files)
     assert live.counts["nonmonotonic-delivery"] == 1
     assert live.open_counts == (set() if promised else {"nonmonotonic-delivery"})
+
+
+def without_ids(story: Story) -> Story:
+    """As consumers record it where only the broker's id tells a message."""
+    for file, records in story.files.items():
+        if file != "load":
+            story.files[file] = [{k: v for k, v in record.items() if k != "id"} for record in records]
+    return story
+
+
+NAMELESS = replace(manifest(), scenario={"load": {"message": {"template": "x", "id": None}}})
+
+
+@pytest.mark.parametrize("answered", [0.0, 1.5, 2.5])
+def test_messages_that_tell_no_id_are_counted_by_the_brokers(answered: float) -> None:
+    """Whether the answer to the send is on record before the receive, the settling, or after both."""
+    story = Story().intended("a").sent("a", answered, broker_id="copy of a")
+    story.received("a", 1).settle("a", 2, "delete", batch="c1-1")
+    story.intended("b").sent("b", 0, broker_id="copy of b").received("b", 1).received("b", 102, by="c2", receives=2)
+    live = lived(without_ids(story).files, NAMELESS)
+    sub = live.subs["orders"]
+    assert (live.intended, live.acked, sub.received, sub.settled, sub.expected_acked) == (2, 2, 3, 1, 2)
+    assert (live.counts["redelivery"], live.counts["misrouted"], live.counts["send-duplicate"]) == (1, 0, 0)
+    assert len(sub.latency.recent) == 2
+    assert [count for _, count in live.hands.counts()] == [0, 1]
+    assert sub.oldest_s(moment(110)) == pytest.approx(11.0)
 
 
 def test_with_several_clocks_no_order_is_promised() -> None:

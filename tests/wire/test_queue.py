@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
+from gameday.history.identity import Identification
 from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
 from tests.transports.asked import served
@@ -246,3 +247,36 @@ def test_it_is_no_open_proxy(wire: Wired) -> None:
     assert b" 400 " in ask(b"GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
     assert b" 421 " in ask(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
     assert b" 40" in ask(b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+
+
+class TestIdentity:
+    """Which message it is, told by an attribute that the consumer did not ask for."""
+
+    @pytest.fixture
+    def wire(self, memory: Endpoint, tmp_path: Path) -> Iterator[Wired]:
+        queue = sdk("sqs", memory.urls["*"]).create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+        addresses, by = Addresses(send_to=queue, queues={"orders": queue}), Identification(by="attribute")
+        with wired(memory, tmp_path, addresses=addresses, identification=by) as wire:
+            texts = {"gameday-id": "m1", "tenant": "blue"}
+            attributes = {name: {"DataType": "String", "StringValue": text} for name, text in texts.items()}
+            sdk("sqs", wire.target).send_message(QueueUrl=queue, MessageBody="x", MessageAttributes=attributes)
+            yield wire
+
+    @pytest.mark.parametrize(
+        ("asked", "gets"), [([], set()), (["tenant"], {"tenant"}), (["All"], {"tenant", "gameday-id"})]
+    )
+    def test_it_is_known_and_the_consumer_sees_what_it_asked_for(
+        self, wire: Wired, asked: list[str], gets: set[str]
+    ) -> None:
+        """boto3 checks the digest of the attributes against those that it gets."""
+        (message,) = receive(wire, MessageAttributeNames=asked)
+        assert set(message.get("MessageAttributes") or ()) == gets
+        assert ("MD5OfMessageAttributes" in message) == bool(gets)
+        if gets:
+            direct = sdk("sqs", wire.target)
+            direct.change_message_visibility(
+                QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+            (plain,) = direct.receive_message(QueueUrl=wire.queue, MessageAttributeNames=asked)["Messages"]
+            assert plain["MD5OfMessageAttributes"] == message["MD5OfMessageAttributes"]
+        assert wire.recorded("received")[0]["id"] == "m1"

@@ -18,7 +18,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.wire.spoken import Cbor
 from gameday.wire.stream import Position, StreamTraffic
 from tests.transports.asked import served
-from tests.wire.wired import Wired, sdk, until, wired
+from tests.wire.wired import BY_BROKER, Wired, sdk, until, wired
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,7 @@ def test_cbor_says_the_same(wire: Wired, memory: Endpoint) -> None:
         subscription="orders",
         stream="s",
         source=wire.proxy.stream._source,  # type: ignore[union-attr]
+        identification=BY_BROKER,
         write=lambda *records: written.extend(records),
         now=lambda: 0,
     )

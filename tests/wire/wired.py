@@ -15,6 +15,7 @@ import orjson
 from botocore.config import Config
 
 from gameday.history.clock import Clock
+from gameday.history.identity import Identification
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Addresses
@@ -24,6 +25,7 @@ from gameday.wire.config import WireConfig
 from gameday.wire.proxy import Proxy
 
 T = TypeVar("T")
+BY_BROKER = Identification(by="broker")
 
 
 @dataclass
@@ -91,6 +93,7 @@ def wired(
     transport: str = "sqs",
     visibility_timeout_s: float = 30,
     signs: bool = False,
+    identification: Identification = BY_BROKER,
 ) -> Iterator[Wired]:
     """`addresses`: those of one subscription, orders, as the target tells them."""
     loop = asyncio.new_event_loop()
@@ -108,6 +111,7 @@ def wired(
         subscription="orders",
         visibility_timeout_s=visibility_timeout_s,
         signs=signs,
+        identification=identification,
     )
     proxy = Proxy(config=config, writer=writer, clock=clock)
 

@@ -34,7 +34,10 @@ async def provision(run: Run) -> None:
     run.carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
     run.addresses = await _create_pipeline(run)
     transport = run.context.transport
-    run.sources = {name: transport.subscription(run.addresses, name) for name in run.scenario.subscriptions}
+    run.sources = {
+        name: transport.subscription(run.addresses, name, run.scenario.identification)
+        for name in run.scenario.subscriptions
+    }
     run.store = make_store(run.context.store, run.target.endpoint)
     await _create(run, run.store, f"effect store ({run.context.store['kind']})")
     run.leases = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.scenario.rules import chaos, claims, consumers, effects, expect, load, topology
+from gameday.scenario.rules import chaos, claims, consumers, effects, expect, load, messages, topology
 from gameday.scenario.rules.draft import Complaint, Draft, Rule
 
 RULES: Sequence[Rule] = (
@@ -15,6 +15,7 @@ RULES: Sequence[Rule] = (
     *consumers.RULES,
     *effects.RULES,
     *load.RULES,
+    *messages.RULES,
     *chaos.RULES,
     *claims.RULES,
     *expect.RULES,

@@ -50,6 +50,17 @@ def the_handler_fits_what_it_consumes(draft: Draft) -> Iterator[Complaint]:
         yield ("consumers", "handler"), why
 
 
+def the_handler_knows_the_message(draft: Draft) -> Iterator[Complaint]:
+    message = draft.body.load.message
+    if message is not None and message.id is None and draft.handler is not None and draft.handler.has_effects:
+        yield (
+            ("consumers", "handler"),
+            f"the effects of {draft.body.consumers.handler} are kept under a message's id, and nothing in the messages "
+            "tells one; add load.message.id: a place in the body (/order/id), or `attribute` on SQS and SNS; or use a "
+            "handler without effects (no-op)",
+        )
+
+
 @with_transport
 def poison_has_an_end(draft: Draft) -> Iterator[Complaint]:
     if draft.body.load.poison and not draft.consumption.has_dead_letters:
@@ -187,6 +198,7 @@ RULES: Sequence[Rule] = (
     what_stops_has_an_order,
     a_batch_that_fails_comes_again,
     the_handler_fits_what_it_consumes,
+    the_handler_knows_the_message,
     poison_has_an_end,
     the_handler_exists,
     the_guard_exists,

@@ -14,6 +14,7 @@ from pathlib import Path
 from gameday.chaos.base import Fault
 from gameday.consumers.handlers import HANDLERS, Handler
 from gameday.history.manifest import Claim, Subscription
+from gameday.loadgen.shapes import Shape
 from gameday.scenario.consumption import CONSUMPTION, Consumption
 from gameday.scenario.document import Route
 from gameday.scenario.effects import EffectsEntry
@@ -29,6 +30,7 @@ class Draft:
     """`transport` and what follows from it is there where `has_transport`: see `with_transport`."""
 
     body: Body
+    shape: Shape
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
     # Where the scenario stands, and what it names by a relative path.

@@ -29,8 +29,8 @@ def no_message_is_too_large(draft: Draft) -> Iterator[Complaint]:
     """What a service would refuse each time, and what it would accept and could put into no queue."""
     body, transport = draft.body, draft.transport
     load, topology, batch = body.load, topology_of(body, settle_s=0), _batch(draft)
-    if batch > transport.batch_max:
-        # Of so many nobody knows the size that a call may have.
+    if batch > transport.batch_max or load.message is not None:
+        # Of so many nobody knows the size that a call may have; of the user's own each is looked at.
         return
     limits = transport.limits(topology)
     # More than any call takes: a body of a terabyte is not made to see that it is too large.
@@ -88,6 +88,7 @@ def _longest(body: Body, payload_bytes: int) -> Outgoing:
         group=f"g{groups - 1}",
         dedup_id=None,
         traceparent=None if in_body else parent,
+        due=10**18,
     )
 
 
@@ -128,7 +129,8 @@ def a_retry_has_an_order_to_break(draft: Draft) -> Iterator[Complaint]:
 
 def every_user_has_a_group(draft: Draft) -> Iterator[Complaint]:
     load = draft.body.load
-    if load.users > load.groups:
+    # How many groups messages of the user's own have they say themselves.
+    if load.users > load.groups and (load.message is None or load.message.group is None):
         yield (
             ("load", "users"),
             f"{load.users} users for {load.groups} groups: a group belongs to one user, so some would send nothing; "

@@ -10,8 +10,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from gameday.transports.base import Attribute
 from gameday.transports.filters import rules
 from gameday.transports.filters.rules import OR, Language, Leaf, Rule, Scalar
 
@@ -35,13 +36,6 @@ SNS = Language(
     exists=lambda value: value is not None and value != "",
 )
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-class Attribute(NamedTuple):
-    """A message attribute as SNS has it: `String`, `Number`, `String.Array` (JSON) or `Binary`, and its value."""
-
-    data_type: str
-    value: str | bytes
 
 
 def matches_attributes(policy: Mapping[str, Any], attributes: Mapping[str, Attribute]) -> bool:

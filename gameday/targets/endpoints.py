@@ -6,12 +6,10 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 
 from gameday.history.errors import UsageError
-from gameday.transports.endpoint import Endpoint
+from gameday.transports.endpoint import Endpoint, variable
 
 DEFAULT_URL = "http://127.0.0.1:4566"
 REGION = "us-east-1"
-# The SDKs name a service's variable by its id, which is not always what boto3 calls it.
-_VARIABLES: Mapping[str, str] = {"events": "eventbridge"}
 
 
 def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Endpoint:
@@ -23,8 +21,7 @@ def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, 
     urls = {"*": _checked(general, "--endpoint-url" if url else "AWS_ENDPOINT_URL")}
     if url is None:
         for service in services:
-            name = f"AWS_ENDPOINT_URL_{_VARIABLES.get(service, service).upper()}"
-            if own := environ.get(name):
+            if own := environ.get(name := variable(service)):
                 urls[service] = _checked(own, name)
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION
     return Endpoint.emulated(urls, region=region, environ=environ)

@@ -12,6 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _LOOPBACK = re.compile(r"127(\.\d+){3}|::1|(.+\.)?localhost(\.localstack\.cloud)?")
+# The SDKs name a service's variable by its id, which is not always what boto3 calls it.
+_IDS: Mapping[str, str] = {"events": "eventbridge"}
+
+
+def variable(service: str) -> str:
+    """The variable by which the SDKs are told where a service is; "*" is all that have none of their own."""
+    return "AWS_ENDPOINT_URL" if service == "*" else f"AWS_ENDPOINT_URL_{_IDS.get(service, service).upper()}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

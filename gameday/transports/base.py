@@ -199,7 +199,7 @@ class Delivery:
     """One received message. `receipt` settles it on a queue; `enqueued` is the broker's own time in ns.
 
     `id` is None for a body that is not ours. A record of a stream has no `broker_id` but a `partition`. `replay` names
-    the replay that sent it once more.
+    the replay that sent it once more. `original` is the message or record as the service answered it.
     """
 
     id: str | None
@@ -215,6 +215,7 @@ class Delivery:
     body: str
     partition: str | None = None
     replay: str | None = None
+    original: Answer = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,7 +294,10 @@ class QueueSource(Protocol):
     @property
     def batch_max(self) -> int: ...
 
-    def receive(self, *, most: int, wait_s: int) -> Call: ...
+    def receive(self, *, most: int, wait_s: int, attributes: bool = False) -> Call:
+        """`attributes`: with those of the messages, which a handler of somebody else's may want to see."""
+        ...
+
     def received(self, answer: Answer) -> list[Delivery]: ...
     def delete(self, deliveries: Sequence[Delivery]) -> Call: ...
     def hide(self, deliveries: Sequence[Delivery], *, hidden_s: int) -> Call:

@@ -280,4 +280,5 @@ def _delivery(record: Mapping[str, Any], shard: str) -> Delivery:
         poison=bool(read and read.poison),
         body=body,
         partition=shard,
+        original=record,
     )

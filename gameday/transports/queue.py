@@ -175,12 +175,13 @@ class SqsQueue:
         self.dead_letters = dead_letters
         self._unwrap = unwrap
 
-    def receive(self, *, most: int, wait_s: int) -> Call:
+    def receive(self, *, most: int, wait_s: int, attributes: bool = False) -> Call:
         return self._call(
             "ReceiveMessage",
             MaxNumberOfMessages=min(most, BATCH_MAX),
             WaitTimeSeconds=wait_s,
             MessageSystemAttributeNames=["All"],
+            **({"MessageAttributeNames": ["All"]} if attributes else {}),
         )
 
     def received(self, answer: Answer) -> list[Delivery]:
@@ -334,4 +335,5 @@ def _delivery(message: Mapping[str, Any], unwrap: Callable[[str], Unwrapped]) ->
         poison=bool(read and read.poison),
         body=unwrapped.body,
         replay=unwrapped.replay,
+        original=message,
     )

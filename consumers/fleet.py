@@ -229,6 +229,7 @@ class Fleet:
         finally:
             # Only a cancelled keeper finds it alive here; no process may outlast its keeper.
             child.signal(signal.SIGKILL)
+            child.sweep()
             stop.cancel()
 
     async def _live(self, member: Member, child: Child) -> bool:

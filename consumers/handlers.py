@@ -98,3 +98,9 @@ HANDLERS: Mapping[str, Handler] = {
     ),
     "no-op": Handler(handle=no_op, has_effects=False, poison_returns=False),
 }
+
+
+def facts_of(handler: object) -> HandlerFacts | None:
+    """Of a handler of ours by its name, None where there is none of that name; of anything else those of somebody
+    else's, which is taken to do what a handler is there for."""
+    return HANDLERS.get(handler) if isinstance(handler, str) else HandlerFacts()

@@ -7,7 +7,6 @@ that no process of the run is unknown to `kill`.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
@@ -68,7 +67,7 @@ class Run:
     # provision
     carrier: BotoCarrier
     addresses: Addresses
-    store: EffectStore
+    store: EffectStore | None
     leases: LeaseStore | None
     sources: Mapping[str, Source]
     backlog: Backlog
@@ -125,8 +124,8 @@ class Run:
 
     def kill(self) -> None:
         """Kill every process of the run, now."""
-        consumers = [member.pid for fleet in self.fleets for member in fleet.members if member.alive]
-        for pid in [*consumers, *(child.pid for child in self._children if child.alive)]:
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for fleet in self.fleets:
+            for member in fleet.members:
+                member.signal(signal.SIGKILL)
+        for child in self._children:
+            child.signal(signal.SIGKILL)

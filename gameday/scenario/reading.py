@@ -26,7 +26,8 @@ from gameday.scenario import units
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
-from gameday.scenario.model import Body, LoadSpec, Scenario
+from gameday.scenario.model import Body, HandlerModel, LoadSpec, Scenario
+from gameday.scenario.own_handler import no_meaning
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
 from gameday.scenario.rules.draft import Draft
@@ -80,7 +81,7 @@ def resolve(document: Document) -> Scenario:
     claims = _claims(claims_data, problems)
     problems.raise_if_any()
     assert body is not None and shape is not None
-    for path, message in complaints(Draft(body=body, chaos=chaos, claims=claims)):
+    for path, message in complaints(Draft(body=body, chaos=chaos, claims=claims, base=Path(document.name).parent)):
         problems.add(path, message)
     problems.raise_if_any()
     drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
@@ -249,5 +250,11 @@ def _written_back(
     if body.load.retry == "none":
         del written["load"]["give_up"]
     written["consumers"] |= consumers
+    handler = body.consumers.handler
+    if isinstance(handler, HandlerModel):
+        unused = no_meaning(handler, TRANSPORTS[body.transport].kind)
+        told = handler.model_dump(mode="json", exclude_none=True)
+        written["consumers"] = {key: value for key, value in written["consumers"].items() if key not in unused}
+        written["consumers"]["handler"] = told
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     return {**written, "chaos": chaos, "claims": claims}

@@ -35,8 +35,10 @@ async def provision(run: Run) -> None:
     run.addresses = await _create_pipeline(run)
     transport = run.context.transport
     run.sources = {name: transport.subscription(run.addresses, name) for name in run.scenario.subscriptions}
-    run.store = make_store(run.context.store, run.target.endpoint)
-    await _create(run, run.store, f"effect store ({run.context.store['kind']})")
+    run.store = None
+    if (settings := run.context.store) is not None:
+        run.store = make_store(settings, run.target.endpoint)
+        await _create(run, run.store, f"effect store ({settings['kind']})")
     run.leases = None
     if (settings := run.context.leases) is not None:
         run.leases = make_leases(settings, run.target.endpoint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.handlers import facts_of
 from gameday.history import events
 from gameday.history.errors import HistoryError
 from gameday.run.state import HASTE_S, Run
@@ -20,7 +20,8 @@ _EFFECTS_A_WRITE = 1000
 
 async def read_effects(run: Run) -> None:
     """Errors: CallFailed, HistoryError."""
-    if not HANDLERS[run.scenario.consumers.handler].has_effects:
+    facts = facts_of(run.scenario.consumers.handler)
+    if run.store is None or facts is None or not facts.has_effects:
         return
     run.view.phase("reading the effects back")
     for name in run.scenario.subscriptions:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.scenario.rules import chaos, claims, consumers, expect, load, topology
+from gameday.scenario.rules import chaos, claims, consumers, expect, load, own_handler, topology
 from gameday.scenario.rules.draft import Complaint, Draft, Rule
 
 RULES: Sequence[Rule] = (
     *topology.RULES,
     *consumers.RULES,
+    *own_handler.RULES,
     *load.RULES,
     *chaos.RULES,
     *claims.RULES,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from gameday.chaos.base import Fault
-from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.handlers import HandlerFacts, facts_of
 from gameday.history.manifest import Claim, Subscription
 from gameday.scenario.consumption import CONSUMPTION, Consumption
 from gameday.scenario.document import Route
@@ -24,11 +25,15 @@ Complaint = tuple[Route, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """`transport` and what follows from it is there where `has_transport`: see `with_transport`."""
+    """`transport` and what follows from it is there where `has_transport`: see `with_transport`.
+
+    `base`: the directory that files of the scenario's author are named from.
+    """
 
     body: Body
     chaos: Sequence[Fault]
     claims: Sequence[Claim]
+    base: Path
 
     @property
     def has_transport(self) -> bool:
@@ -43,9 +48,9 @@ class Draft:
         return CONSUMPTION[self.transport.kind]
 
     @property
-    def handler(self) -> Handler | None:
+    def handler(self) -> HandlerFacts | None:
         """None where there is none of that name."""
-        return HANDLERS.get(self.body.consumers.handler)
+        return facts_of(self.body.consumers.handler)
 
     @property
     def sibling(self) -> str | None:

@@ -67,15 +67,17 @@ class HandlerProcess:
             async with asyncio.timeout(limit_s):
                 await asyncio.shield(started._awaited)
         except TimeoutError:
-            await started.end()
-            raise ProcessError(f'the handler {argv[0]} did not say {{"ready": true}} within {limit_s:g} s') from None
+            why = f'it did not say {{"ready": true}} within {limit_s:g} s'
         except Unanswered as error:
-            await started.end()
-            raise ProcessError(f"the handler {argv[0]} did not become ready: {error}") from None
+            why = str(error)
         except asyncio.CancelledError:
             started.kill()
             raise
-        return started
+        else:
+            return started
+        started.kill()
+        await started.end()
+        raise ProcessError(f"the handler {argv[0]} did not become ready: {why}")
 
     async def ask(self, document: Mapping[str, Any], *, timeout_s: float) -> object:
         """The result that it answers with. Errors: EffectUnknown where it failed, Unanswered."""

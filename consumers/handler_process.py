@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ class HandlerProcess:
                 process_group=0,
             )
         except OSError as error:
-            raise ProcessError(f"cannot start the handler {argv[0]}: {error.strerror}") from error
+            raise ProcessError(f"cannot start the handler {shlex.join(argv)}: {error.strerror}") from error
         started = cls(name, process, say)
         try:
             async with asyncio.timeout(limit_s):
@@ -77,7 +78,7 @@ class HandlerProcess:
             return started
         started.kill()
         await started.end()
-        raise ProcessError(f"the handler {argv[0]} did not become ready: {why}")
+        raise ProcessError(f"the handler {shlex.join(argv)} did not become ready: {why}")
 
     async def ask(self, document: Mapping[str, Any], *, timeout_s: float) -> object:
         """The result that it answers with. Errors: EffectUnknown where it failed, Unanswered."""

@@ -143,6 +143,11 @@ class Fault(Entry, ABC):
         """Whether no message is accepted while it lasts."""
         return False
 
+    @property
+    def only_in_ours(self) -> str | None:
+        """Why it cannot strike a handler that is not ours, if it cannot."""
+        return None
+
     def harm_s(self, arrivals_per_s: float) -> float:
         """About how long its harm lasts, without the time that replacements need; infinite: until the load ends.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,21 +20,25 @@ from typing import Any
 
 import orjson
 
-from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.consumers.guards import GUARDS
+from gameday.consumers.handler_process import HandlerPool
 from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.lambda_events import EVENTS, Origin
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.meters import Counted, Meters
+from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
-from gameday.consumers.work import BaseWorker, Tools
+from gameday.consumers.work import BaseWorker, Tools, say
 from gameday.consumers.worker import Worker
 from gameday.history.errors import GamedayError, ProcessError, UsageError
 from gameday.history.writer import Writer
 from gameday.processes import control
 from gameday.processes.discovery import Exposed
 from gameday.processes.disturbances import Disturbance, Disturbances
+from gameday.transports import words
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.aio import AioCarrier
 from gameday.transports.carriers.calls import count_calls
@@ -67,7 +72,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     disturbances = Disturbances()
     for disturbance in armed:
         disturbances.arm(disturbance)
-    store = make_store(config.store, config.endpoint)
+    store = None if config.program is not None else make_store(config.store, config.endpoint)
     leases = make_leases(config.leases, config.endpoint) if config.leases else None
     carrier = AioCarrier(
         config.endpoint,
@@ -78,12 +83,13 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     )
     writer = Writer(run=config.run_dir, name=name, clock=config.clock)
     meters, exposed = _metered(config, name)
+    own = None if config.program is None else _own_handler(config, name, config.program)
     try:
         tools = Tools(
             writer=writer,
             carry=carrier,
             store=store,
-            handler=HANDLERS[config.handler],
+            handler=own or HANDLERS[config.handler],
             guard=GUARDS[config.guard],
             disturbances=disturbances,
             meters=meters,
@@ -94,7 +100,10 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             loop.add_signal_handler(number, worker.stop)
         obeying = asyncio.create_task(_obey(worker))
         try:
-            await store.open()
+            if store is not None:
+                await store.open()
+            if own is not None:
+                await own.pool.open()
             if leases is not None:
                 await leases.open()
             await carrier.client(service)
@@ -104,7 +113,10 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         drained = await _run_until_drained(worker, config.drain_timeout_s)
         obeying.cancel()
     finally:
-        await store.close()
+        if own is not None:
+            await own.pool.close()
+        if store is not None:
+            await store.close()
         if leases is not None:
             await leases.close()
         await carrier.close()
@@ -112,6 +124,41 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             exposed.withdraw()
     writer.close()
     return 0 if drained else 1
+
+
+def _own_handler(config: ConsumerConfig, name: str, program: HandlerProgram) -> OwnHandler:
+    """Errors: UsageError for a word that stands for nothing in this run."""
+    transport, effects = TRANSPORTS[config.transport], config.run_dir / "effects"
+    effects.mkdir(exist_ok=True)
+    told = words.words(
+        run=config.run,
+        effects=effects,
+        transport=transport,
+        addresses=config.addresses,
+        endpoint=config.endpoint,
+        subscription=config.subscription,
+        consumer=name,
+    )
+    try:
+        argv = [words.replace(word, told) for word in program.argv]
+        env = {variable: words.replace(value, told) for variable, value in program.env.items()}
+    except words.UnknownWord as error:
+        raise UsageError(f"consumers.handler: {error}") from error
+    pool = HandlerPool(
+        argv,
+        name=name,
+        cwd=program.cwd,
+        env={**words.environment(told, config.endpoint, inherited=os.environ), **env},
+        size=config.concurrency,
+        say=say,
+    )
+    return OwnHandler(
+        pool,
+        subscription=config.subscription,
+        event=None if program.event is None else EVENTS[program.event],
+        origin=Origin.of(transport, config.addresses, config.subscription, config.endpoint.region),
+        timeout_s=program.timeout_s,
+    )
 
 
 def _metered(config: ConsumerConfig, name: str) -> tuple[Meters, Exposed | None]:

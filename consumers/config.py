@@ -6,7 +6,7 @@ All incarnations of all slots of a subscription share one file; only the name di
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,26 @@ from gameday.history.errors import UsageError
 from gameday.history.identity import Identification
 from gameday.transports.base import ENVELOPE, Addresses
 from gameday.transports.endpoint import Endpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandlerProgram:
+    """A handler of somebody else's: the command line that starts it and where, what it finds in its environment beside
+    what every program does, which event it is asked with (None: a plain message), and how long an answer may take.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    event: str | None = None
+    timeout_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "cwd": str(self.cwd)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> HandlerProgram:
+        return cls(**{**document, "cwd": Path(document["cwd"])})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +58,7 @@ class ConsumerConfig:
     may be taken over; `leases` says where they are kept, like `store`.
 
     `identification` says how a message is told from another.
+    `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`.
 
     `metrics_host` is the address that the process serves metrics of its own at; None: it counts nothing.
     """
@@ -71,6 +92,7 @@ class ConsumerConfig:
     leases: Mapping[str, Any] = field(default_factory=dict)
     identification: Identification = ENVELOPE
     seed: int = 0
+    program: HandlerProgram | None = None
     metrics_host: str | None = None
 
     @property
@@ -88,7 +110,8 @@ class ConsumerConfig:
         return min(self.retry_delay_max_s, self.retry_delay_s << min(max(receives, 1) - 1, 31))
 
     def save(self, path: Path) -> None:
-        document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock)}
+        program = None if self.program is None else self.program.to_json()
+        document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock), "program": program}
         path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
@@ -104,6 +127,7 @@ class ConsumerConfig:
                     "endpoint": Endpoint.from_json(document["endpoint"]),
                     "addresses": Addresses.from_json(document["addresses"]),
                     "identification": Identification.from_json(document.get("identification") or {}),
+                    "program": HandlerProgram.from_json(document["program"]) if document["program"] else None,
                 }
             )
         except OSError as error:

@@ -228,6 +228,7 @@ class Fleet:
             # Only a cancelled keeper finds it alive here; no process that it started may outlast its keeper.
             if not self._starter.lasts:
                 child.signal(signal.SIGKILL)
+                child.sweep()
             stop.cancel()
 
     async def _live(self, member: Member, child: Incarnation) -> bool:

@@ -20,6 +20,14 @@ class HandlerFailed(Exception):
     """The handler cannot do this message: never if it is poison, else this time."""
 
 
+class EffectUnknown(HandlerFailed):
+    """A handler of somebody else's had the message and failed: nobody knows what it did before."""
+
+
+class Unanswered(EffectUnknown):
+    """Its process said nothing that would be an answer: the message may be good, and the handler is in trouble."""
+
+
 class Work(Protocol):
     """One message in hand, and what a handler may do with it."""
 
@@ -43,17 +51,23 @@ Handle = Callable[[Work], Awaitable[EffectResult | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Handler:
-    """A handler of ours, called as its function is, and what a scenario is checked by.
+class HandlerFacts:
+    """What a scenario is checked by.
 
     `has_effects`: it works and applies effects; one that does not does neither. `poison_returns`: poison fails it, so
     that the message comes again. `wrong_on`: why it makes no sense on subscriptions of a kind, and what does.
     """
 
-    handle: Handle
     has_effects: bool = True
     poison_returns: bool = True
     wrong_on: Mapping[Kind, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Handler(HandlerFacts):
+    """A handler of ours, called as its function is."""
+
+    handle: Handle
 
     async def __call__(self, work: Work) -> EffectResult | None:
         return await self.handle(work)
@@ -84,3 +98,9 @@ HANDLERS: Mapping[str, Handler] = {
     ),
     "no-op": Handler(handle=no_op, has_effects=False, poison_returns=False),
 }
+
+
+def facts_of(handler: object) -> HandlerFacts | None:
+    """Of a handler of ours by its name, None where there is none of that name; of anything else those of somebody
+    else's, which is taken to do what a handler is there for."""
+    return HANDLERS.get(handler) if isinstance(handler, str) else HandlerFacts()

@@ -7,11 +7,9 @@ answers none of them itself: the wire, which all its calls to AWS go through, an
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from signal import Signals
 from typing import Any, Protocol
 
 import orjson
@@ -42,6 +40,10 @@ class Incarnation(Protocol):
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
     async def wait(self) -> int: ...
     async def end(self, *, timeout_s: float) -> int: ...
+    def sweep(self) -> None:
+        """Kill what it has left behind, once it has ended."""
+        ...
+
     def last_words(self) -> str: ...
 
 
@@ -134,7 +136,7 @@ class Port:
 
 
 class Program:
-    """An incarnation of a program of the user's; its process is the head of a process group, which ends with it."""
+    """An incarnation of a program of the user's, with all that it has started."""
 
     def __init__(self, child: Child, *, port: Port, ready: Ready) -> None:
         self.name = child.name
@@ -153,11 +155,7 @@ class Program:
         return self._child.alive
 
     def signal(self, number: Signals) -> None:
-        """SIGTERM goes to the program alone, which knows how to end what it has forked; any other to all of it."""
-        if number == SIGTERM:
-            self._child.signal(number)
-        elif self.alive:
-            self._signal_group(number)
+        self._child.signal(number)
 
     async def command(self, do: str, **fields: object) -> None:
         await self._port.command(do, **fields)
@@ -179,20 +177,17 @@ class Program:
 
     async def wait(self) -> int:
         code = await self._child.wait()
-        # What it has forked and left behind is no consumer any more.
-        self._signal_group(SIGKILL)
+        # What it has started and left behind is no consumer any more.
+        self._child.sweep()
         await self._port.close()
         return code
 
     async def end(self, *, timeout_s: float) -> int:
-        self.signal(SIGCONT)
-        self.signal(SIGTERM)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.wait()
-        except TimeoutError:
-            self.signal(SIGKILL)
-            return await self.wait()
+        await self._child.end(timeout_s=timeout_s)
+        return await self.wait()
+
+    def sweep(self) -> None:
+        self._child.sweep()
 
     def last_words(self) -> str:
         return self._child.last_words()
@@ -202,10 +197,6 @@ class Program:
             return await self._port.report("polls", timeout_s=within_s) is not None
 
         return {"report": "ready"} if await self._ready.wait(self.log, polls, timeout_s) else None
-
-    def _signal_group(self, number: Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.killpg(self._child.pid, number)
 
 
 class OursBehindWire:
@@ -257,6 +248,9 @@ class OursBehindWire:
         code = await self._child.end(timeout_s=timeout_s)
         await self._port.close()
         return code
+
+    def sweep(self) -> None:
+        self._child.sweep()
 
     def last_words(self) -> str:
         return self._child.last_words()

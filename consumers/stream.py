@@ -11,7 +11,9 @@ the token. A record whose handler failed is handled again, after a pause, until 
 queue, and what went on without it would lose it. A running handler is never cut off by the loss of a lease.
 
 What comes after it in its group waits for it (`after_failure: stop`) or, wrongly, does not (`continue`). With
-`fail-batch` no more of the batch is begun; nothing of it is checkpointed, and all of it is read again.
+`fail-batch` no more of the batch is begun; nothing of it is checkpointed, and all of it is read again. A handler of
+somebody else's that takes events of a stream is handed the whole batch, and what its answer says to have failed first
+is where the shard is read again from.
 
 A drain begins no handler, unless `on_term` is `finish`; it checkpoints what is done and gives the shards back, or
 (`abandon`) leaves their leases to expire.
@@ -28,6 +30,7 @@ from typing import Any
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.leases import Lease, LeaseStore, Watch, plan
+from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.work import BaseWorker, InHand, Tools, lanes, say
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
@@ -49,11 +52,11 @@ class StreamRecord(InHand):
 
     __slots__ = ("handled",)
 
-    def __init__(self, worker: BaseWorker, batch: str, delivery: Delivery) -> None:
+    def __init__(self, worker: StreamWorker, batch: str, delivery: Delivery) -> None:
         # A stream does not count receives, but what comes again comes in another batch.
         super().__init__(worker, batch, delivery, name=f"{delivery.partition}:{delivery.broker_seq}", again=batch)
-        # What is not ours needs nothing but its `received` record.
-        self.handled = not delivery.ours
+        # What is not ours needs nothing but its `received` record, unless the handler is not ours either.
+        self.handled = not delivery.ours and worker.own is None
 
     async def delete(self) -> None:
         raise NotImplementedError("a record of a stream cannot be deleted")
@@ -68,6 +71,7 @@ class StreamWorker(BaseWorker):
         super().__init__(config=config, name=name, tools=tools)
         self.source = source
         self.leases = leases
+        self.own = tools.handler if isinstance(tools.handler, OwnHandler) else None
         self._watch = Watch(config.lease_s)
         self._known: set[str] = set()
         self._readers: dict[str, Reader] = {}
@@ -189,6 +193,16 @@ class StreamWorker(BaseWorker):
             record.handled = True
             self.let_go(1)
 
+    async def handle_batch(self, batch: Sequence[StreamRecord]) -> None:
+        """One request for all of it: what stands before the first that failed is done."""
+        handling = await self.hand_over_batch(batch, ordered=True)
+        if handling.records:
+            self.tools.writer.write(*handling.records)
+        done = min(handling.failed, default=len(batch))
+        for record in batch[:done]:
+            record.handled = True
+        self.let_go(done)
+
     async def _tell_ages(self) -> None:
         """How far behind each shard is that is read here, once a second: what Lambda and the KCL call iterator age."""
         while not self.stopping:
@@ -222,7 +236,7 @@ class Reader:
         self._behind_ms = 0
         # When what is in hand was read; None with nothing in hand.
         self._read_ns: int | None = None
-        # A batch failed as a whole, and is to be read again.
+        # A batch failed, and is to be read again: from its beginning, or from what failed first in it.
         self._again = False
 
     def over(self) -> bool:
@@ -281,16 +295,28 @@ class Reader:
         refused = before and not await self._checkpoint(batch)
         if not refused:
             async with asyncio.TaskGroup() as tasks:
-                for lane in lanes(batch, ordered=True):
-                    tasks.create_task(self._work_lane(lane))
+                if worker.own is not None and worker.own.takes_batches:
+                    tasks.create_task(self._work_whole(batch))
+                else:
+                    for lane in lanes(batch, ordered=True):
+                        tasks.create_task(self._work_lane(lane))
         worker.let_go(sum(not record.handled for record in batch))
         self._read_ns = None
-        if self._again:
+        if self._again and self._worker.config.after_failure == "fail-batch":
             return False
         done = list(takewhile(lambda record: record.handled, batch))
         if not before and done:
             refused = not await self._checkpoint(done)
+        self._again &= not refused
         return not refused and len(done) == len(batch)
+
+    async def _work_whole(self, batch: Sequence[StreamRecord]) -> None:
+        """The batch is one request to a handler of somebody else's. From the first record that failed it is read again,
+        as Lambda does it (docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html)."""
+        async with self._worker.slots:
+            if self._may_begin():
+                await self._worker.handle_batch(batch)
+                self._again = not all(record.handled for record in batch)
 
     async def _work_lane(self, lane: Sequence[StreamRecord]) -> None:
         """In rounds: each goes on from the first record that is not handled yet."""

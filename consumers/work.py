@@ -14,18 +14,19 @@ import signal
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
-from gameday.consumers.handlers import Handle, HandlerFailed
+from gameday.consumers.handlers import EffectUnknown, Handle, HandlerFailed, Unanswered
 from gameday.consumers.meters import Meters
+from gameday.consumers.own_handler import OwnHandler
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import HistoryError
+from gameday.history.errors import HistoryError, ProcessError
 from gameday.history.events import EffectResult, Record
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbances
@@ -37,14 +38,14 @@ _BACKOFF_MAX_S = 5.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """What a worker works with, besides what it consumes from."""
+    """What a worker works with, besides what it consumes from. An `OwnHandler` has neither store nor guard of ours."""
 
     writer: Writer
     carry: Callable[[Call], Awaitable[Answer]]
-    store: EffectStore
-    handler: Handle
-    guard: Guard
+    handler: Handle | OwnHandler
     disturbances: Disturbances
+    store: EffectStore | None = None
+    guard: Guard | None = None
     meters: Meters = field(default_factory=Meters)
 
 
@@ -72,12 +73,18 @@ class InHand(ABC):
         self._worker = worker
 
     async def process(self) -> None:
-        stretch = self._worker.tools.disturbances.struck("stretch-processing", self.key)
-        seconds = self._worker.config.processing_time_s if stretch is None else stretch.seconds
-        if seconds > 0:
+        if (seconds := self.processing_time_s()) > 0:
             await asyncio.sleep(seconds)
         if self.delivery.poison:
             raise HandlerFailed(f"{self.name} is poison")
+        self.fail_if_struck()
+
+    def processing_time_s(self) -> float:
+        stretch = self._worker.tools.disturbances.struck("stretch-processing", self.key)
+        return self._worker.config.processing_time_s if stretch is None else stretch.seconds
+
+    def fail_if_struck(self) -> None:
+        """Errors: HandlerFailed."""
         self._tries += 1
         if self._worker.tools.disturbances.struck("fail-handler", f"{self.key}:{self._tries}"):
             raise HandlerFailed(f"{self.name} fails this time (fail-handler)")
@@ -85,6 +92,7 @@ class InHand(ABC):
     async def effect(self, work: Callable[[], Awaitable[None]] | None = None) -> EffectResult:
         worker = self._worker
         assert self.id is not None, "a handler whose effects are kept by id is refused where nothing tells one"
+        assert worker.tools.store is not None and worker.tools.guard is not None, "a handler of ours has both"
         # Where nothing comes to be written, this stands: the moment when the guard was asked.
         self.effect_started = worker.now()
         job = Job(
@@ -127,19 +135,22 @@ class InHand(ABC):
             replay=delivery.replay,
         )
 
-    def effect_record(self, outcome: EffectResult) -> Record:
+    def effect_record(self, outcome: EffectResult, *, of_batch: bool = True) -> Record:
         return events.effect(
             id=self.name,
             subscription=self._worker.config.subscription,
             consumer=self._worker.name,
-            batch=self.batch_name,
+            batch=self.batch_name if of_batch else None,
             started=self.effect_started or self._worker.now(),
             outcome=outcome,
         )
 
-    def failure_record(self) -> Record:
-        """A handler that fails after its effect (check-then-act can, at its last write) has had the effect."""
-        return self.effect_record("applied" if self.applied else "failed")
+    def failure_record(self, *, effect_known: bool = True) -> Record:
+        """A handler that fails after its effect (check-then-act can, at its last write) has had the effect.
+
+        Where its effect is not known, the record leaves out the batch: the receive is then one without an effect.
+        """
+        return self.effect_record("applied" if self.applied else "failed", of_batch=effect_known)
 
 
 async def _nothing() -> None: ...
@@ -152,12 +163,21 @@ M = TypeVar("M", bound=InHand)
 class Handling:
     """What came of handing a message over, with the records that tell it.
 
-    `store_failed`: the message itself may be good, the effect store is in trouble.
+    `in_trouble`: the message itself may be good; the effect store is in trouble, or a handler of somebody else's.
     """
 
     done: bool
     records: Sequence[Record] = ()
-    store_failed: bool = False
+    in_trouble: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatchHandling:
+    """The same of a whole batch. `failed`: the places of the messages that failed in it."""
+
+    failed: Collection[int]
+    records: Sequence[Record] = ()
+    in_trouble: bool = False
 
 
 class BaseWorker(ABC):
@@ -242,20 +262,64 @@ class BaseWorker(ABC):
             self.tools.meters.handled((self.now() - began) / NS_PER_S)
 
     async def _handled(self, message: InHand) -> Handling:
+        handler = self.tools.handler
         try:
-            outcome = await self.tools.handler(message)
-        except HistoryError:
+            if isinstance(handler, OwnHandler):
+                await self._be_disturbed([message])
+                await handler.one(message.delivery)
+                # What it did, only its own store can tell.
+                return Handling(True)
+            outcome = await handler(message)
+        except (HistoryError, ProcessError):
             raise
+        except EffectUnknown as error:
+            say(f"the handler failed on {message.id}: {error}")
+            return Handling(False, [message.failure_record(effect_known=False)], isinstance(error, Unanswered))
         except CallFailed as error:
             say(f"the effect store failed on {message.name}: {error}")
             # Not definite means that the effect may be there: no record of an effect says exactly that.
             told = error.definite or message.applied
-            return Handling(False, [message.failure_record()] if told else [], store_failed=True)
+            return Handling(False, [message.failure_record()] if told else [], in_trouble=True)
         except Exception as error:
             if not isinstance(error, HandlerFailed):
                 say(f"the handler failed on {message.name}:\n{traceback.format_exc()}")
             return Handling(False, [message.failure_record()])
         return Handling(True, [] if outcome is None else [message.effect_record(outcome)])
+
+    async def hand_over_batch(self, messages: Sequence[InHand], *, ordered: bool) -> BatchHandling:
+        """Hand a whole batch to a handler of somebody else's that takes batches. Errors: HistoryError, ProcessError.
+
+        Who is told to have failed must have: in a batch that fails as a whole it may have been any, and where there is
+        an order the first, for a function may stop there and give the rest back
+        (docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html asks it to).
+        """
+        handler = self.tools.handler
+        assert isinstance(handler, OwnHandler)
+        began = self.now()
+        try:
+            await self._be_disturbed(messages)
+            failed = await handler.batch([message.delivery for message in messages])
+        except EffectUnknown as error:
+            say(f"the handler failed on the batch {messages[0].batch_name}: {error}")
+            told = [] if len(messages) > 1 else [messages[0].failure_record(effect_known=False)]
+            return BatchHandling(range(len(messages)), told, isinstance(error, Unanswered))
+        except HandlerFailed as error:
+            # It was never asked.
+            say(f"the batch {messages[0].batch_name} failed: {error}")
+            return BatchHandling(range(len(messages)), [message.failure_record() for message in messages])
+        finally:
+            self.tools.meters.handled((self.now() - began) / NS_PER_S)
+        surely = failed[:1] if ordered else failed
+        return BatchHandling(failed, [messages[place].failure_record(effect_known=False) for place in surely])
+
+    async def _be_disturbed(self, messages: Sequence[InHand]) -> None:
+        """What faults do to the work of a handler that is not ours: they strike what it is asked, before it is asked.
+
+        Errors: HandlerFailed.
+        """
+        if (seconds := max(message.processing_time_s() for message in messages)) > 0:
+            await asyncio.sleep(seconds)
+        messages[0].fail_if_struck()
 
     def crash(self, point: str, message: InHand) -> None:
         """End this process, as a power cut would, if a crash at this point of the work strikes the message."""

@@ -11,13 +11,17 @@ each other. Where it keeps none, every message stands alone.
 What becomes of a message whose handler failed: it is released when the failure is the message's own; at once
 (visibility 0), so that a poison message comes to its dead-letter queue in moments rather than blocking its group for
 `max_receives` visibility timeouts, or hidden for a `retry_delay`, which is recorded as what it is, an extension to that
-time. When the effect store failed it is left to expire: the visibility timeout is the pause that a store in trouble
-needs, and trying again at once would only burn receives.
+time. When the effect store failed, or a handler of somebody else's died or said nothing, it is left to expire: the
+visibility timeout is the pause that a store in trouble needs, and trying again at once would only burn receives.
 
 What becomes of the others of its batch says `after_failure`. `stop`: the rest of its group is released, for handling it
 would overtake the one that failed. `continue`: the rest of its group is handled, which on a queue with an order is that
 mistake. `fail-batch`: nothing of a batch is settled before all of it is handled, and if one fails, the handlers at work
 end, no other begins, and all are released, those that were handled as well.
+
+A handler of somebody else's that takes events of a queue is handed a whole batch, as one lane, and as many batches are
+received as it has processes; its answer says what failed, and nothing else of the batch does (`after_failure` has no
+say).
 
 A drain begins no handler, unless `on_term` is `finish`; what was received and not begun is then released, or left to
 expire (`abandon`).
@@ -31,6 +35,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.work import BaseWorker, Handling, InHand, Tools, lanes, say
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
@@ -99,6 +104,9 @@ class Worker(BaseWorker):
         self._source = source
         self._ordered = TRANSPORTS[config.transport].ordered
         self._whole = config.after_failure == "fail-batch"
+        self._own = tools.handler if isinstance(tools.handler, OwnHandler) else None
+        self._takes_batches = self._own is not None and self._own.takes_batches
+        self._open_batches = 0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -109,7 +117,8 @@ class Worker(BaseWorker):
 
     async def _poll(self, tasks: asyncio.TaskGroup) -> None:
         source = self._source
-        receive = source.receive(most=min(self.config.batch, source.batch_max), wait_s=self.config.wait_s)
+        most = min(self.config.batch, source.batch_max)
+        receive = source.receive(most=most, wait_s=self.config.wait_s, attributes=self._own is not None)
         failures = 0
         while not self._stopping.is_set():
             started = self.now()
@@ -132,12 +141,21 @@ class Worker(BaseWorker):
     def _batch(self, deliveries: Sequence[Delivery], started: int) -> Batch:
         batch = Batch(name=self._next_batch())
         batch.messages = [QueueMessage(self, batch, delivery) for delivery in deliveries]
+        self._open_batches += 1
         self._take(batch.messages, started, hidden_s=self.config.hidden_s)
         return batch
 
     def _hold(self, more: int) -> None:
         super()._hold(more)
-        if self.holding <= self.config.concurrency:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        if self._takes_batches:
+            # A batch that waited for a handler would only lose of its visibility timeout.
+            has_room = self._open_batches < self.config.concurrency
+        else:
+            has_room = self.holding <= self.config.concurrency
+        if has_room:
             self._room.set()
         else:
             self._room.clear()
@@ -152,7 +170,11 @@ class Worker(BaseWorker):
         every_s = self.config.heartbeat_s
         extended = self.now()
         async with asyncio.TaskGroup() as tasks:
-            work = {tasks.create_task(self._work_lane(lane)) for lane in lanes(batch.messages, ordered=self._ordered)}
+            if self._takes_batches:
+                work = {tasks.create_task(self._work_whole(batch))}
+            else:
+                lanes_of = lanes(batch.messages, ordered=self._ordered)
+                work = {tasks.create_task(self._work_lane(lane)) for lane in lanes_of}
             while work:
                 _, work = await asyncio.wait(work, timeout=_LINGER_S)
                 await self.settle(batch)
@@ -162,6 +184,23 @@ class Worker(BaseWorker):
         if self._whole:
             self._end(batch)
             await self.settle(batch)
+        self._open_batches -= 1
+        self._make_room()
+
+    async def _work_whole(self, batch: Batch) -> None:
+        """The batch is one request to a handler of somebody else's."""
+        async with self.slots:
+            if self._stopping.is_set() and self.config.on_term != "finish":
+                self._leave(batch.messages)
+                return
+            handling = await self.hand_over_batch(batch.messages, ordered=self._ordered)
+            if handling.in_trouble:
+                self._abandon(batch.messages)
+                self.announce(*handling.records)
+                return
+            failed = [batch.messages[place] for place in handling.failed]
+            done = [message for place, message in enumerate(batch.messages) if place not in handling.failed]
+            self.announce(*handling.records, deletes=done, releases=failed, failed=True)
 
     async def _work_lane(self, lane: Sequence[QueueMessage]) -> None:
         async with self.slots:
@@ -189,14 +228,15 @@ class Worker(BaseWorker):
         self._hold(-len(messages))
 
     async def _handle(self, message: QueueMessage) -> None:
-        # Of a message that is not ours nothing is to be done, and in the queue it would only come back. Its `received`
-        # record is what the claims need to see.
-        handling = await self._hand_over(message) if message.delivery.ours else Handling(True)
+        # Of a message that is not ours our handlers have nothing to do, and in the queue it would only come back. Its
+        # `received` record is what the claims need to see.
+        nothing = not message.delivery.ours and self._own is None
+        handling = Handling(True) if nothing else await self._hand_over(message)
         message.done = handling.done
         message.batch.failed |= not handling.done
-        if handling.store_failed:
+        if handling.in_trouble:
             self._abandon([message])
-        if self._whole or handling.store_failed:
+        if self._whole or handling.in_trouble:
             self.announce(*handling.records)
         elif handling.done:
             self.announce(*handling.records, deletes=[message])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,6 +116,25 @@ def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel
     assert found
     told = {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])}
     assert told == set(model.model_fields) | others
+
+
+def test_every_key_of_a_handler_is_explained() -> None:
+    text = (ROOT / "docs" / "handlers.md").read_text("utf-8")
+    _, found, after = text.partition("\nKeys of `handler`:")
+    assert found
+    assert {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])} == set(
+        model.HandlerModel.model_fields
+    )
+
+
+def test_every_run_of_a_handler_that_is_shown_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(shutil, "which", lambda program, path=None: program)
+    shown = list(commands((ROOT / "docs" / "handlers.md").read_text("utf-8")))
+    assert len(shown) == 3
+    for _, _, path, *words in shown:
+        sets = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
+        assert isinstance(scenario.load(ROOT / path, sets).consumers.handler, model.HandlerModel)
 
 
 def test_every_key_of_a_subscription_is_explained() -> None:

@@ -45,6 +45,15 @@ class CrashAt(Lasting, ConsumerFault):
     def struck_at(self) -> Literal["ours", "wire"] | None:
         return "ours" if self.point in ("before-effect", "after-effect") else None
 
+    @property
+    def only_in_ours(self) -> str | None:
+        if self.point not in ("before-effect", "after-effect"):
+            return None
+        return (
+            "nobody sees from outside when a handler of your own has its effect; crash it after-receive or "
+            "before-delete, or use kill-consumer, which waits until it holds a message"
+        )
+
     def harm_s(self, arrivals_per_s: float) -> float:
         longest_s = super().harm_s(arrivals_per_s)
         if self.nth is None:

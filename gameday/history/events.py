@@ -90,8 +90,13 @@ def delivered(*, subscription: str, consumer: str, batch: str, outcome: SendResu
     return _record("delivered", locals())
 
 
-def effect(*, id: str, subscription: str, consumer: str, batch: str, started: int, outcome: EffectResult) -> Record:
-    """After the handler. `started` is when the write to the store began; `skipped`: a guard found it done."""
+def effect(
+    *, id: str, subscription: str, consumer: str, batch: str | None, started: int, outcome: EffectResult
+) -> Record:
+    """After the handler. `started` is when the write to the store began; `skipped`: a guard found it done.
+
+    `failed` without a `batch`: a handler failed it, and nobody knows what it did before.
+    """
     return _record("effect", locals())
 
 

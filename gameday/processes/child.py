@@ -22,9 +22,24 @@ from gameday.history.errors import ProcessError
 
 Report = dict[str, Any]
 _TAIL_BYTES = 2_000
+_FOR_ALL = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 # Meant for programs of the user's own. PYTHONPATH may hold a module with the name of one of ours, and Locust takes its
 # options from LOCUST_…. A token for Grafana is nobody's business but that of the process that is given it.
 _NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_", "GRAFANA_TOKEN")
+
+
+def _signal_session(leader: int, number: signal.Signals) -> None:
+    """To whoever is in the session that a process of ours leads, in whatever group of it, but the leader (Linux).
+
+    What has left the session is not found.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for pid in [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]:
+            with contextlib.suppress(OSError):
+                # State, parent, group and session follow the name, which stands in parentheses and may hold anything.
+                session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3]
+                if pid != leader and int(session) == leader:
+                    os.kill(pid, number)
 
 
 def python(*arguments: object) -> list[str]:
@@ -128,11 +143,20 @@ class Child:
             return None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; a process that is gone is no error."""
+        """Send a signal; a process that is gone is no error.
+
+        What it has started is killed, stopped and woken with it. Any other signal it gets alone: it tells them itself.
+        """
         if self.alive:
             # Not `send_signal`: it looks whether the process has ended, and so takes its exit code away from `wait`.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+            if number in _FOR_ALL:
+                _signal_session(self.pid, number)
+
+    def sweep(self) -> None:
+        """Kill what it has left behind, once it has ended."""
+        _signal_session(self.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         code = await self._process.wait()

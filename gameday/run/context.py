@@ -10,18 +10,21 @@ import random
 import secrets
 import time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.errors import UsageError
 from gameday.history.manifest import Manifest
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.messages import OwnMessages
 from gameday.processes.exposition import LOOPBACK
 from gameday.run.directory import MADE
 from gameday.scenario.consumption import CONSUMPTION
-from gameday.scenario.model import Scenario, promises_of, topology_of
+from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
+from gameday.scenario.own_handler import NoProgram, program_of
 from gameday.scenario.sending import load_config
 from gameday.targets.target import Kind, Target
 from gameday.transports import words
@@ -69,9 +72,27 @@ class RunContext:
         return {"gameday:run": self.id}
 
     @property
-    def store(self) -> dict[str, str]:
-        """The effect store, which all subscriptions share."""
-        return self._kept("effects")
+    def store(self) -> dict[str, str] | None:
+        """The effect store, which all subscriptions share; None where somebody else keeps the effects."""
+        elsewhere = self.scenario.consumers.foreign or self.program is not None
+        return None if elsewhere else self._kept("effects")
+
+    @cached_property
+    def program(self) -> HandlerProgram | None:
+        """The handler, where it is somebody else's. Errors: UsageError where it cannot be started."""
+        handler = self.scenario.consumers.handler
+        if not isinstance(handler, HandlerModel):
+            return None
+        hides = CONSUMPTION[self.transport.kind].hides
+        try:
+            return program_of(
+                handler,
+                base=self.scenario.source.directory,
+                visibility_timeout_s=self.scenario.topology.visibility_timeout if hides else None,
+            )
+        except NoProgram as error:
+            # It was there when the scenario was read.
+            raise UsageError(f"consumers.handler.{error.key}: {error}") from error
 
     @property
     def effects(self) -> Path:
@@ -136,11 +157,11 @@ class RunContext:
             pollers=spec.pollers,
             batch=self.scenario.receive_batch,
             wait_s=int(spec.wait),
-            handler=spec.handler,
+            handler=spec.handler if isinstance(spec.handler, str) else "",
             processing_time_s=spec.processing_time,
             guard=spec.guard,
             guard_expiry_s=spec.guard_expiry,
-            store=self.store,
+            store=self.store or {},
             heartbeat_s=spec.heartbeat,
             drain_timeout_s=spec.drain_timeout,
             on_term=spec.on_term,
@@ -153,6 +174,7 @@ class RunContext:
             leases=self.leases or {},
             identification=self.scenario.identification,
             seed=self.seed,
+            program=self.program,
             metrics_host=self.metrics_host,
         )
 

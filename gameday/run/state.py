@@ -72,7 +72,6 @@ class Run:
     # provision
     carrier: BotoCarrier
     addresses: Addresses
-    store: EffectStore
     leases: LeaseStore | None
     sources: Mapping[str, Source]
     backlog: Backlog
@@ -91,6 +90,8 @@ class Run:
         self.stack = AsyncExitStack()
         self.fleets: list[Fleet] = []
         self.wires = Wires()
+        # provision, where the effects are kept by us.
+        self.store: EffectStore | None = None
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
         # look_for_effects: by subscription, where there are any, and all that may have started a program.

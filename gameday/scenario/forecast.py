@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.handlers import facts_of
 from gameday.history.manifest import Claim, Subscription
 from gameday.scenario.claims import CLAIMS
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Route
-from gameday.scenario.model import Scenario, SubscriptionModel
+from gameday.scenario.model import HandlerModel, Scenario, SubscriptionModel
 from gameday.scenario.outlook import RARELY, Outlook, called
 from gameday.transports.filters import event_pattern, sns_filter
 from gameday.transports.filters.rules import leaves_of
@@ -61,6 +61,7 @@ def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> 
         _poison_that_comes_back,
         _drains_that_end_early,
         _redrives_of_nothing,
+        _effects_that_nobody_tells,
         _claims,
     )
     return [note for part in parts for note in part(outlook)]
@@ -253,7 +254,8 @@ def _claims_that_need_a_drain(outlook: Outlook) -> list[str]:
 def _poison_that_comes_back(outlook: Outlook) -> Iterator[Note]:
     scenario = outlook.scenario
     drained = _claims_that_need_a_drain(outlook)
-    returns = scenario.load.poison and HANDLERS[scenario.consumers.handler].poison_returns
+    facts = facts_of(scenario.consumers.handler)
+    returns = scenario.load.poison and facts is not None and facts.poison_returns
     if drained and returns and scenario.topology.max_receives is None:
         yield _note(
             scenario,
@@ -285,6 +287,21 @@ def _redrives_of_nothing(outlook: Outlook) -> Iterator[Note]:
             ("topology", "redrive"),
             f"{outlook.poison_in_words(1.0, none)}, and a run with no dead letter to move back ends with an error; "
             "raise load.poison, or take redrive out",
+        )
+
+
+def _effects_that_nobody_tells(outlook: Outlook) -> Iterator[Note]:
+    scenario, consumers = outlook.scenario, outlook.scenario.consumers
+    about = [called(claim) for claim in scenario.claims if CLAIMS[claim.claim].of_effects]
+    read = {entry.subscription for entry in scenario.effects}
+    unread = [name for name in scenario.subscriptions if name not in read]
+    if about and unread and (consumers.foreign or isinstance(consumers.handler, HandlerModel)):
+        yield _note(
+            scenario,
+            ("consumers", "handler") if consumers.kind == "ours" else ("consumers",),
+            f"yours keeps its effects to itself, and nothing reads those of {', '.join(unread)} back: no record "
+            "tells how often each was applied; say in `effects` where they stand (docs/effects.md)",
+            about,
         )
 
 

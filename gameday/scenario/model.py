@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gameday.chaos.base import Fault
 from gameday.history.identity import Identification
@@ -250,6 +250,29 @@ class AttachSpec(_Strict):
         return self
 
 
+class HandlerModel(_Strict):
+    """A handler of your own: docs/handlers.md."""
+
+    python: str | None = Field(default=None, description="a function of Python's, MODULE:FUNCTION; or `command`")
+    interpreter: str | None = Field(
+        default=None, description="which Python runs it (default: the python3 on PATH, never gameday's own)"
+    )
+    command: list[str] | None = Field(default=None, description="a program that speaks the line protocol; or `python`")
+    protocol: Literal["lines"] | None = Field(default=None, description="how a command is spoken to (default: lines)")
+    event: Literal["sqs", "kinesis", "sns", "eventbridge"] | None = Field(
+        default=None, description="ask it with the event that Lambda gets from there (default: a plain message)"
+    )
+    cwd: str = Field(default=".", description="where it runs; counts from the scenario's directory")
+    env: dict[str, str] = Field(default_factory=dict, description="variables of its environment")
+    timeout: PositiveDuration | None = Field(
+        default=None, description="how long an answer may take (default: the visibility timeout; of a stream 60s)"
+    )
+
+
+def _kind_of_handler(written: object) -> str:
+    return "name" if isinstance(written, str) else "own"
+
+
 class ConsumersSpec(_Strict):
     """Who receives: each consumer is an OS process of its own."""
 
@@ -285,7 +308,11 @@ class ConsumersSpec(_Strict):
         default=None, description="messages in one receive (default: of a queue 10, its most; of a stream 100 of 1000)"
     )
     wait: Annotated[Duration, Field(ge=0, le=20)] = Field(default=1.0, description="long polling")
-    handler: str = Field(default="reference", description="what is done with a message: `gameday list handlers`")
+    handler: Annotated[HandlerModel, Tag("own")] | Annotated[str, Tag("name")] = Field(
+        default="reference",
+        discriminator=Discriminator(_kind_of_handler),
+        description="what is done with a message: `gameday list handlers`, or one of your own",
+    )
     processing_time: Annotated[Duration, Field(ge=0)] = Field(
         default=0.0, description="how long the work of one message takes"
     )

@@ -71,9 +71,12 @@ class Problems:
 def _without_tags(loc: Iterable[str | int], data: object) -> Iterator[str | int]:
     """Pydantic puts the branches of a union into the path; what stands in no document is left out."""
     here = data
-    for part in loc:
+    loc = list(loc)
+    for place, part in enumerate(loc):
         if isinstance(here, dict):
             # A key that is not there is a missing one, and then the last of its path.
+            if part not in here and place < len(loc) - 1:
+                continue
             yield part
             here = here.get(part)
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):

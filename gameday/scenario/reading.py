@@ -29,7 +29,8 @@ from gameday.scenario.document import Document, Route
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.effects import read as read_effects
 from gameday.scenario.effects import written_back as effects_written_back
-from gameday.scenario.model import Body, LoadSpec, Scenario
+from gameday.scenario.model import Body, HandlerModel, LoadSpec, Scenario
+from gameday.scenario.own_handler import no_meaning
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
 from gameday.scenario.rules.draft import Draft
@@ -296,6 +297,12 @@ def _written_back(
     for key in () if body.load.message is None else refused_beside(body.load.message):
         del written["load"][key]
     written["consumers"] |= consumers
+    handler = body.consumers.handler
+    if isinstance(handler, HandlerModel):
+        unused = no_meaning(handler, TRANSPORTS[body.transport].kind)
+        told = handler.model_dump(mode="json", exclude_none=True)
+        written["consumers"] = {key: value for key, value in written["consumers"].items() if key not in unused}
+        written["consumers"]["handler"] = told
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     if effects:
         written["effects"] = effects_written_back(effects)

@@ -140,7 +140,7 @@ class Addresses:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Addresses:
-        return cls(**document)
+        return cls(**{**document, "existing": tuple(document.get("existing") or ())})
 
 
 class Attribute(NamedTuple):
@@ -226,7 +226,7 @@ class Delivery:
 
     `id` is None where nothing in it tells it; `ours`: it may be the run's all the same. `intact` is None where nobody
     can tell. A record of a stream has no `broker_id` but a `partition`. `replay` names the replay that sent it once
-    more.
+    more. `original` is the message or record as the service answered it.
     """
 
     id: str | None
@@ -243,6 +243,7 @@ class Delivery:
     partition: str | None = None
     replay: str | None = None
     ours: bool = True
+    original: Answer = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -321,7 +322,10 @@ class QueueSource(Protocol):
     @property
     def batch_max(self) -> int: ...
 
-    def receive(self, *, most: int, wait_s: int) -> Call: ...
+    def receive(self, *, most: int, wait_s: int, attributes: bool = False) -> Call:
+        """`attributes`: with those of the messages, which a handler of somebody else's may want to see."""
+        ...
+
     def received(self, answer: Answer) -> list[Delivery]: ...
     def delete(self, deliveries: Sequence[Delivery]) -> Call: ...
     def hide(self, deliveries: Sequence[Delivery], *, hidden_s: int) -> Call:

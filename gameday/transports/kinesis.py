@@ -286,4 +286,5 @@ def _delivery(record: Mapping[str, Any], shard: str, identification: Identificat
         body=body,
         partition=shard,
         ours=read.ours,
+        original=record,
     )

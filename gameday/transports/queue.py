@@ -229,8 +229,8 @@ class SqsQueue:
         self._unwrap = unwrap
         self._identification = identification
 
-    def receive(self, *, most: int, wait_s: int) -> Call:
-        names = list(self._identification.attributes)
+    def receive(self, *, most: int, wait_s: int, attributes: bool = False) -> Call:
+        names = ["All"] if attributes else list(self._identification.attributes)
         return self._call(
             "ReceiveMessage",
             MaxNumberOfMessages=min(most, BATCH_MAX),
@@ -417,4 +417,5 @@ def _delivery(
         body=unwrapped.body,
         replay=unwrapped.replay,
         ours=read.ours,
+        original=message,
     )

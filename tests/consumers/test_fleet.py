@@ -6,12 +6,15 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
 import pytest
 
+from gameday.consumers.config import HandlerProgram
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.starters import Ours
 from gameday.consumers.stores import make_store
@@ -211,3 +214,31 @@ def test_a_consumer_that_cannot_start_is_an_error_with_its_last_words(queue: Con
         asyncio.run(scene())
     exited = [m for m in read_history(queue.config.run_dir, "conductor") if m["name"] == "consumer-exited"]
     assert [m["code"] for m in exited] == [4, 4, 4]
+
+
+def test_a_consumer_s_handlers_die_with_it_and_end_with_it(queue: ConsumedQueue, tmp_path: Path) -> None:
+    """Each handling tells its process and never ends: no SIGKILL of a consumer may leave one at work."""
+    script = 'echo "{\\"ready\\": true}"; read -r line && echo $$ >> handling; sleep 60; echo done >> done'
+    program = HandlerProgram(argv=["/bin/sh", "-c", script], cwd=tmp_path, timeout_s=30)
+    queue.config = replace(queue.config, program=program, concurrency=2, drain_timeout_s=0.1)
+
+    def handling() -> list[int]:
+        path = tmp_path / "handling"
+        return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+    def gone(pids: Iterable[int]) -> bool:
+        return not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+
+    async def scene() -> None:
+        async with running(queue) as fleet:
+            await asyncio.to_thread(queue.send, "m1")
+            await until(lambda: len(handling()) == 1, "a message is handled")
+            fleet.members[0].signal(signal.SIGKILL)
+            await until(lambda: gone(handling()), "the handler is gone")
+            assert await fleet.members[0].ready_after("orders-1.1", DEADLINE_S)
+            await until(lambda: len(handling()) == 2, "it came again and is handled")
+
+    asyncio.run(scene())
+    assert gone(handling())
+    assert not (tmp_path / "done").exists()
+    assert history(queue, "orders-1.1") == ["received m1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers.__main__ import _carry_out, _run_until_drained, main
-from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.__main__ import _carry_out, _own_handler, _run_until_drained, main
+from gameday.consumers.config import ConsumerConfig, HandlerProgram
+from gameday.consumers.own_handler import OwnHandler
+from gameday.history.errors import UsageError
 from gameday.processes import control
+from gameday.processes.child import python
 from gameday.processes.disturbances import Disturbance
 from tests.consumers.scripted import Bench, message
 
@@ -65,6 +69,55 @@ def test_configuration_survives_the_file(config: ConsumerConfig) -> None:
     path = config.run_dir / "c.json"
     config.save(path)
     assert ConsumerConfig.load(path) == config
+
+
+def test_a_handler_of_somebody_else_s_survives_the_file(config: ConsumerConfig) -> None:
+    program = HandlerProgram(argv=["sh", "{run}"], cwd=config.run_dir, env={"A": "b"}, event="sqs", timeout_s=5)
+    path = config.run_dir / "c.json"
+    own = replace(config, program=program)
+    own.save(path)
+    assert ConsumerConfig.load(path) == own
+
+
+def handler_of(config: ConsumerConfig, argv: list[str], env: dict[str, str] | None = None) -> OwnHandler:
+    program = HandlerProgram(argv=argv, cwd=config.run_dir, env=env or {}, timeout_s=5)
+    return _own_handler(config, "orders-1.1", program)
+
+
+def test_a_handler_is_told_of_the_run(config: ConsumerConfig) -> None:
+    """By the words of its command line, and by its environment; its own variables go before ours."""
+    script = """echo '{"ready": true}'; read -r line; printf '{"request": 1, "outcome": "ok", "result": "%s"}\\n' """
+    script += '"$1 $GAMEDAY_CONSUMER $OWN $AWS_REGION $GAMEDAY_EFFECTS"'
+    env = {"OWN": "{queue_name}", "AWS_REGION": "eu-west-1"}
+    config = replace(config, concurrency=1)
+
+    async def scene() -> object:
+        own = handler_of(config, ["/bin/sh", "-c", script, "sh", "{consumer}"], env)
+        try:
+            await own.pool.open()
+            return await own.pool.ask({"message": {}}, timeout_s=30)
+        finally:
+            await own.pool.close()
+
+    effects = config.run_dir / "effects"
+    assert asyncio.run(scene()) == f"orders-1.1 orders-1.1 q eu-west-1 {effects}"
+    assert effects.is_dir()
+
+
+def test_a_word_that_stands_for_nothing_is_an_error(config: ConsumerConfig) -> None:
+    with pytest.raises(UsageError, match=r"consumers\.handler: \{topic_arn\} stands for nothing here"):
+        handler_of(config, ["sh", "{topic_arn}"])
+
+
+def test_a_handler_that_does_not_start_ends_its_consumer(config: ConsumerConfig, tmp_path: Path) -> None:
+    program = HandlerProgram(argv=["/bin/sh", "-c", "echo no database >&2; exit 3"], cwd=tmp_path, timeout_s=5)
+    replace(config, program=program).save(tmp_path / "c.json")
+    command = python("-m", "gameday.consumers", "--config", tmp_path / "c.json", "--name", "orders-1.1")
+    ended = subprocess.run(command, input="", capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 4
+    assert "no database" in ended.stderr
+    assert "consumer orders-1.1: the handler /bin/sh -c" in ended.stderr
+    assert "did not become ready: it ended (exit code 3)" in ended.stderr
 
 
 @pytest.mark.parametrize(

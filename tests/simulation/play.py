@@ -24,7 +24,7 @@ from greenlet import greenlet  # type: ignore[import-untyped]
 
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.guards import GUARDS
-from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.handlers import HANDLERS, facts_of
 from gameday.consumers.stream import StreamWorker
 from gameday.consumers.work import BaseWorker, Tools
 from gameday.consumers.worker import Worker
@@ -333,7 +333,8 @@ class _Game:
         for name, depth in depths.items():
             writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
         played.drained = not any(depth.total for depth in depths.values())
-        if HANDLERS[scenario.consumers.handler].has_effects:
+        facts = facts_of(scenario.consumers.handler)
+        if facts is not None and facts.has_effects:
             for name in scenario.subscriptions:
                 applied = self.played.effects.of(name)
                 writer.write(

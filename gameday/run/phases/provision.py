@@ -38,8 +38,9 @@ async def provision(run: Run) -> None:
         name: transport.subscription(run.addresses, name, run.scenario.identification)
         for name in run.scenario.subscriptions
     }
-    run.store = make_store(run.context.store, run.target.endpoint)
-    await _create(run, run.store, f"effect store ({run.context.store['kind']})")
+    if (settings := run.context.store) is not None:
+        run.store = make_store(settings, run.target.endpoint)
+        await _create(run, run.store, f"effect store ({settings['kind']})")
     run.leases = None
     if (settings := run.context.leases) is not None:
         run.leases = make_leases(settings, run.target.endpoint)

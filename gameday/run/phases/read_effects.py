@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gameday.consumers.handlers import HANDLERS
+from gameday.consumers.handlers import facts_of
 from gameday.consumers.read_back.base import ReadFailed
 from gameday.history import events
 from gameday.history.errors import HistoryError
@@ -39,7 +39,8 @@ async def read_effects(run: Run) -> None:
 
 async def _read_ours(run: Run) -> None:
     consumers = run.scenario.consumers
-    if consumers.foreign or not HANDLERS[consumers.handler].has_effects:
+    facts = facts_of(consumers.handler)
+    if run.store is None or consumers.foreign or facts is None or not facts.has_effects:
         return
     elsewhere = {entry.subscription for entry in run.scenario.effects}
     for name in run.scenario.subscriptions:

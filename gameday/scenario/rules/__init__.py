@@ -7,12 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.scenario.rules import chaos, claims, consumers, effects, expect, load, messages, topology
+from gameday.scenario.rules import (
+    chaos,
+    claims,
+    consumers,
+    effects,
+    expect,
+    load,
+    messages,
+    own_handler,
+    topology,
+)
 from gameday.scenario.rules.draft import Complaint, Draft, Rule
 
 RULES: Sequence[Rule] = (
     *topology.RULES,
     *consumers.RULES,
+    *own_handler.RULES,
     *effects.RULES,
     *load.RULES,
     *messages.RULES,

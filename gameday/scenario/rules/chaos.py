@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gameday.chaos.base import ConsumerFault, TimelineError, TimesVisibilityTimeout
 from gameday.chaos.timeline import plan
+from gameday.scenario.model import HandlerModel
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 
 
@@ -64,10 +65,17 @@ def the_handler_does_the_work(draft: Draft) -> Iterator[Complaint]:
             )
 
 
+def it_finds_its_place_in_the_handler(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if isinstance(draft.body.consumers.handler, HandlerModel) and (why := fault.only_in_ours):
+            yield ("chaos", number), why
+
+
 RULES: Sequence[Rule] = (
     the_timeline_can_be_carried_out,
     it_is_there_on_the_transport,
     a_multiple_has_its_measure,
     it_meets_its_kind_of_consumer,
     the_handler_does_the_work,
+    it_finds_its_place_in_the_handler,
 )

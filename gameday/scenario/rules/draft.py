@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gameday.chaos.base import Fault
-from gameday.consumers.handlers import HANDLERS, Handler
+from gameday.consumers.handlers import HandlerFacts, facts_of
 from gameday.history.manifest import Claim, Subscription
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.consumption import CONSUMPTION, Consumption
@@ -27,7 +27,10 @@ Complaint = tuple[Route, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """`transport` and what follows from it is there where `has_transport`: see `with_transport`."""
+    """`transport` and what follows from it is there where `has_transport`: see `with_transport`.
+
+    `base`: the directory that files of the scenario's author are named from.
+    """
 
     body: Body
     shape: Shape
@@ -50,10 +53,10 @@ class Draft:
         return CONSUMPTION[self.transport.kind]
 
     @property
-    def handler(self) -> Handler | None:
+    def handler(self) -> HandlerFacts | None:
         """None where there is none of that name, or a program of the user's works in its place."""
         consumers = self.body.consumers
-        return None if consumers.foreign else HANDLERS.get(consumers.handler)
+        return None if consumers.foreign else facts_of(consumers.handler)
 
     @property
     def sibling(self) -> str | None:

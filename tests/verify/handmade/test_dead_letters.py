@@ -186,6 +186,24 @@ def test_healthy_dead(tmp_path: Path) -> None:
     )
 
 
+def test_healthy_dead_of_a_handler_whose_effects_nobody_knows(tmp_path: Path) -> None:
+    # What failed b and p says so, and leaves out the batch: they may have had their effect, so none is missing, and
+    # nobody knows of one that was applied.
+    h = sent(others=("b",), effects=False)
+    h.manifest["claims"].append({"claim": "at-least-once-effect"})
+    for id in "pb":
+        for at in (3, 9):
+            h.receive(id, at=at)
+            h.record("c", at + 0.1, "effect", id=id, subscription="orders", consumer="c", outcome="failed")
+        h.dead(id, at=50, receives=2)
+    h.drained(at=60)
+    check(
+        verdict_of(h, tmp_path),
+        {"dead-letter": ("violated", 1), "no-loss": ("holds", 3), "at-least-once-effect": ("unknown", 3)},
+        {"healthy-dead": 1, "redelivery": 2},
+    )
+
+
 def test_healthy_dead_though_it_failed_once_only(tmp_path: Path) -> None:
     # Failed at 3, in a batch given up at 9: at least once is enough. The effect of the second receive is unknown.
     h = sent(others=("b",))

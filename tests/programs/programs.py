@@ -1,6 +1,6 @@
 """The programs: how each is started, what it consumes, which mistakes it can be made to have, what it wants to be sent.
 
-`Program.environment` is all that they learn of where they are: AWS's own variables, a queue's URL or a stream's name,
+`environment` is all that they learn of where they are: AWS's own variables, a queue's URL or a stream's name,
 and a directory for their effects. `scripts/programs.sh` installs them; `ready` says whether it did.
 """
 
@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 INSTALLED = HERE.parent.parent / ".programs"
+PYTHON = str(INSTALLED / "python/bin/python")
 
 
 class Order(NamedTuple):
@@ -31,10 +32,29 @@ def plain(count: int, queue_url: str) -> Sequence[Order]:
 
 
 def in_celerys_words(count: int, queue_url: str) -> Sequence[Order]:
-    argv = [str(INSTALLED / "python/bin/python"), str(HERE / "python/celery_messages.py"), str(count)]
+    argv = [PYTHON, str(HERE / "python/celery_messages.py"), str(count)]
     env = {**os.environ, "GAMEDAY_QUEUE_URL": queue_url}
     made = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60).stdout
     return [Order(line["body"], line["key"]) for line in map(json.loads, made.splitlines())]
+
+
+def ready(part: str) -> bool:
+    return (INSTALLED / part / ".ready").exists()
+
+
+def environment(*, endpoint: str, effects: Path) -> Mapping[str, str]:
+    """Whole, so that nothing of the caller's own set-up reaches a program."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(effects.parent),
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "EFFECTS": str(effects),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,28 +70,12 @@ class Program:
 
     @property
     def ready(self) -> bool:
-        return (INSTALLED / self.needs / ".ready").exists()
+        return ready(self.needs)
 
     def environment(self, *, endpoint: str, effects: Path, queue_url: str = "", stream: str = "") -> Mapping[str, str]:
-        """Whole, so that nothing of the caller's own set-up reaches it."""
         where = {"QUEUE_URL": queue_url} if self.consumes == "queue" else {"STREAM_NAME": stream}
-        return {
-            "PATH": os.environ["PATH"],
-            "HOME": str(effects),
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_REGION": "us-east-1",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "EFFECTS": str(effects),
-            "WAIT_S": "1",
-            **where,
-            **self.settings,
-        }
+        return {**environment(endpoint=endpoint, effects=effects), "WAIT_S": "1", **where, **self.settings}
 
-
-_PYTHON = str(INSTALLED / "python/bin/python")
 
 PROGRAMS: Mapping[str, Program] = {
     "sqs-consumer": Program(
@@ -82,7 +86,7 @@ PROGRAMS: Mapping[str, Program] = {
     "celery": Program(
         # Two processes below the one that polls: Celery's own way, and what a kill of the one must not leave behind.
         argv=[
-            *(_PYTHON, "-m", "celery", "--workdir", str(HERE / "python"), "--app", "celery_worker", "worker"),
+            *(PYTHON, "-m", "celery", "--workdir", str(HERE / "python"), "--app", "celery_worker", "worker"),
             *("--concurrency", "2", "--loglevel", "INFO", "--without-gossip", "--without-mingle"),
         ],
         needs="python",
@@ -90,7 +94,7 @@ PROGRAMS: Mapping[str, Program] = {
         orders=in_celerys_words,
     ),
     "boto3": Program(
-        argv=[_PYTHON, str(HERE / "python/boto3_loop.py")],
+        argv=[PYTHON, str(HERE / "python/boto3_loop.py")],
         needs="python",
         variants=("correct", "delete-first", "no-guard", "ignores-failed"),
     ),

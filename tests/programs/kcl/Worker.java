@@ -74,7 +74,7 @@ public final class Worker implements ShardRecordProcessor {
     private static void handle(KinesisClientRecord record) throws InterruptedException {
         try {
             JsonNode body = JSON.readTree(StandardCharsets.UTF_8.decode(record.data()).toString());
-            JsonNode key = body.has("orderId") ? body.get("orderId") : body.at("/detail/metadata/id");
+            JsonNode key = body.hasNonNull("orderId") ? body.get("orderId") : body.at("/detail/metadata/id");
             Thread.sleep(WORK_MS / 2);
             apply(key.asText());
             Thread.sleep(WORK_MS / 2);

@@ -23,7 +23,8 @@ def variant(*known: str) -> str:
 
 def key_of(text: str) -> str:
     body = json.loads(text)
-    return str(body["orderId"] if "orderId" in body else body["detail"]["metadata"]["id"])
+    order = body.get("orderId")
+    return str(body["detail"]["metadata"]["id"] if order is None else order)
 
 
 def work(key: str, *, guarded: bool) -> None:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ DEADLINE_S = 90.0
 class Tap:
     """Forwards what connects to it. An exchange begins when the client speaks after the server did."""
 
-    def __init__(self, to: str, host: str, port: int) -> None:
-        self.to, self.host, self.port = to, host, port
+    def __init__(self, to: str, endpoint: str) -> None:
+        self.to = to
+        self.host, self.port = endpoint.removeprefix("http://").split(":")
         self.exchanges: list[dict[str, Any]] = []
         self.connections = 0
 
@@ -44,7 +46,7 @@ class Tap:
         self.connections += 1
         mine: list[dict[str, Any]] = []
         number = self.connections
-        upstream, away = await asyncio.open_connection(self.host, self.port)
+        upstream, away = await asyncio.open_connection(self.host, int(self.port))
 
         async def asked() -> None:
             while data := await reader.read(65536):
@@ -73,7 +75,7 @@ def operation(request: bytes) -> str:
 def _shows(exchange: Mapping[str, Any]) -> tuple[object, ...]:
     """What makes it worth keeping: no second one with the same."""
     request, answer = exchange["request"], exchange["answer"]
-    filled = re.search(rb'"(Messages|Records|Item|Items)": *\[?\{', answer) is not None
+    filled = any(word in answer for word in (b"ReceiptHandle", b"PartitionKey", b'"Item":'))
     return exchange["to"], operation(request), answer[9:12], filled
 
 
@@ -84,10 +86,13 @@ async def _until(condition: Callable[[], bool], deadline: float) -> None:
         await asyncio.sleep(0.1)
 
 
-async def capture(program: Program, endpoint: str) -> list[dict[str, Any]]:
-    host, _, port = endpoint.removeprefix("http://").partition(":")
-    taps = [Tap(to, host, int(port)) for to in ("AWS_ENDPOINT_URL", "QUEUE_URL")]
+async def capture(program: Program, endpoint: str, kinesis_at: str | None) -> list[dict[str, Any]]:
+    taps = [Tap("AWS_ENDPOINT_URL", endpoint), Tap("QUEUE_URL", endpoint)]
     to_endpoint, to_queue = [await tap.listen() for tap in taps]
+    settings = {}
+    if kinesis_at:
+        taps.append(Tap("AWS_ENDPOINT_URL_KINESIS", kinesis_at))
+        settings = {"AWS_ENDPOINT_URL_KINESIS": await taps[-1].listen(), "CBOR_ENABLED": "true"}
     orders = program.orders(ORDERS, "")
     queue_url = stream = ""
     if program.consumes == "queue":
@@ -97,18 +102,15 @@ async def capture(program: Program, endpoint: str) -> list[dict[str, Any]]:
             sqs.send_message(QueueUrl=real, MessageBody=order.body)
         queue_url = re.sub(r"^http://[^/]+", to_queue, real)
     else:
-        stream, kinesis = "orders", client("kinesis", endpoint)
+        stream, kinesis = "orders", client("kinesis", kinesis_at or endpoint)
         kinesis.create_stream(StreamName=stream, ShardCount=1)
         kinesis.get_waiter("stream_exists").wait(StreamName=stream)
         for order in orders:
             kinesis.put_record(StreamName=stream, Data=order.body.encode(), PartitionKey=order.key)
     with tempfile.TemporaryDirectory() as place:
         effects = Path(place)
-        process = await asyncio.create_subprocess_exec(
-            *program.argv,
-            env=program.environment(endpoint=to_endpoint, effects=effects, queue_url=queue_url, stream=stream),
-            stdout=sys.stderr,
-        )
+        env = program.environment(endpoint=to_endpoint, effects=effects, queue_url=queue_url, stream=stream)
+        process = await asyncio.create_subprocess_exec(*program.argv, env={**env, **settings}, stdout=sys.stderr)
         deadline = time.monotonic() + DEADLINE_S
         await _until(lambda: all((effects / order.key).exists() for order in orders), deadline)
         # One poll more, which brings nothing.
@@ -116,21 +118,27 @@ async def capture(program: Program, endpoint: str) -> list[dict[str, Any]]:
         await _until(lambda: sum(len(tap.exchanges) for tap in taps) >= seen + 3, deadline)
         process.send_signal(signal.SIGTERM)
         print("exit code", await process.wait(), "connections", [(tap.to, tap.connections) for tap in taps])
-    return [exchange for tap in taps for exchange in tap.exchanges]
+    return [exchange for tap in (taps[2:] or taps) for exchange in tap.exchanges]
 
 
-def main(name: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Record what a program says to AWS.")
+    parser.add_argument("name", choices=PROGRAMS)
+    parser.add_argument("--kinesis", metavar="URL", help="Kinesis alone at another endpoint, which reads CBOR: only it")
+    parser.add_argument("--python", help="run a Python program with the packages of another environment")
+    parser.add_argument("--into", help="the fixture's name, where it is not the program's")
+    chosen = parser.parse_args()
+    program = PROGRAMS[chosen.name]
+    if chosen.python:
+        program = replace(program, argv=[chosen.python, *program.argv[1:]])
     with ministack() as endpoint:
-        exchanges = asyncio.run(capture(PROGRAMS[name], endpoint))
+        exchanges = asyncio.run(capture(program, endpoint, chosen.kinesis))
     kept = {_shows(exchange): exchange for exchange in reversed(exchanges)}
-    FIXTURES.mkdir(exist_ok=True)
-    with (FIXTURES / f"{name}.jsonl").open("w") as file:
+    with (FIXTURES / f"{chosen.into or chosen.name}.jsonl").open("w") as file:
         for exchange in sorted(kept.values(), key=exchanges.index):
             as_text = {k: v.decode("latin-1") if isinstance(v, bytes) else v for k, v in exchange.items()}
             file.write(json.dumps(as_text) + "\n")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Record what a program says to AWS.")
-    parser.add_argument("name", choices=PROGRAMS)
-    main(parser.parse_args().name)
+    main()

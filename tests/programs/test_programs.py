@@ -24,7 +24,7 @@ from tests.series import in_series
 
 pytestmark = [in_series, pytest.mark.live]
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 CONSUME_QUEUES = [name for name, program in PROGRAMS.items() if program.consumes == "queue"]
 
 
@@ -130,22 +130,62 @@ def test_it_consumes_a_queue_and_ends(running: Any, queues: str, name: str, suff
     assert run.applied() == dict.fromkeys((order.key for order in orders), 1)
 
 
+class Stream:
+    def __init__(self, endpoint: str, name: str, shards: int) -> None:
+        self.name = name
+        self.kinesis, self.dynamodb = client("kinesis", endpoint), client("dynamodb", endpoint)
+        self.kinesis.create_stream(StreamName=name, ShardCount=shards)
+        self.kinesis.get_waiter("stream_exists").wait(StreamName=name)
+        self.where = {"endpoint": endpoint, "stream": name}
+
+    def send(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            self.kinesis.put_record(StreamName=self.name, Data=order.body.encode(), PartitionKey=order.key)
+
+    def checkpoints(self) -> Sequence[str]:
+        """Of the shards that have one."""
+        table = f"{self.name}-worker"
+        if table not in self.dynamodb.list_tables()["TableNames"]:
+            return []
+        leases = [item for item in self.dynamodb.scan(TableName=table)["Items"] if "checkpoint" in item]
+        return [lease["checkpoint"]["S"] for lease in leases if lease["checkpoint"]["S"].isdigit()]
+
+
 def test_kcl_consumes_a_stream_and_ends(running: Any, streams: str) -> None:
-    run = running("kcl")
-    kinesis = client("kinesis", streams)
-    kinesis.create_stream(StreamName="orders", ShardCount=2)
-    kinesis.get_waiter("stream_exists").wait(StreamName="orders")
+    run, stream = running("kcl"), Stream(streams, "orders", shards=2)
     orders = run.program.orders(20, "")
-    for order in orders:
-        kinesis.put_record(StreamName="orders", Data=order.body.encode(), PartitionKey=order.key)
-    process = run.start({"endpoint": streams, "stream": "orders"})
+    stream.send(orders)
+    process = run.start(stream.where)
     wait_until(lambda: len(run.applied()) == len(orders), f"20 effects; see {run.log}")
     assert run.end(process) == 0
     assert run.applied() == dict.fromkeys((order.key for order in orders), 1)
-    leases = client("dynamodb", streams).scan(TableName="orders-worker")["Items"]
-    marks = [lease["checkpoint"]["S"] for lease in leases if "checkpoint" in lease]
-    assert len(marks) == 2, "a lease for each shard"
-    assert not {"TRIM_HORIZON", "LATEST"} & set(marks), "both with a checkpoint"
+    assert len(stream.checkpoints()) == 2
+
+
+@pytest.mark.parametrize(("variant", "applied"), [("correct", 1), ("no-guard", 2), ("delete-first", 0)])
+def test_kcl_killed_in_the_midst_of_its_work(running: Any, streams: str, variant: str, applied: int) -> None:
+    run, stream = running("kcl"), Stream(streams, variant, shards=1)
+    order, another = run.program.orders(2, "")
+    stream.send([order])
+    process = run.start(stream.where, VARIANT=variant, WORK_MS=6000)
+    wait_until(lambda: bool(stream.checkpoints() if variant == "delete-first" else run.applied()), f"see {run.log}")
+    run.kill(process)
+    stream.send([another])
+    process = run.start(stream.where, VARIANT=variant)
+    wait_until(lambda: another.key in run.applied(), f"the rest done; see {run.log}")
+    assert run.end(process) == 0
+    assert run.applied().get(order.key, 0) == applied
+
+
+@pytest.mark.parametrize("name", CONSUME_QUEUES)
+def test_told_to_end_in_the_midst_of_its_work_it_finishes_it(running: Any, queues: str, name: str) -> None:
+    run, queue = running(name), Queue(queues, f"{name}-finishes")
+    orders = run.program.orders(1, queue.url)
+    queue.send(orders)
+    process = run.start(queue.where, WORK_MS=3000)
+    wait_until(lambda: bool(run.applied()), f"the effect; see {run.log}")
+    assert run.end(process) == 0
+    assert queue.empty()
 
 
 def mistakes(mistake: str) -> list[str]:

@@ -147,6 +147,9 @@ public final class Worker implements ShardRecordProcessor {
                 configs.coordinatorConfig(),
                 configs.leaseManagementConfig()
                         .failoverTimeMillis(failoverMs)
+                        // Only a leader assigns leases, and one that was killed leads for two minutes by itself.
+                        .dynamoDbLockBasedLeaderLeaseDurationInMillis(3 * failoverMs)
+                        .dynamoDbLockBasedLeaderHeartbeatPeriodInMillis(failoverMs)
                         .shardSyncIntervalMillis(shardSyncMs),
                 configs.lifecycleConfig(),
                 configs.metricsConfig().metricsFactory(new NullMetricsFactory()),

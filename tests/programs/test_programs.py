@@ -215,7 +215,7 @@ def test_killed_after_its_effect_a_correct_one_has_it_once(running: Any, queues:
 @pytest.mark.parametrize("name", mistakes("no-guard"))
 def test_killed_after_its_effect_one_without_guard_has_it_more_than_once(running: Any, queues: str, name: str) -> None:
     run, queue = running(name), Queue(queues, f"{name}-no-guard", VisibilityTimeout="2")
-    assert killed(run, queue, lambda: bool(run.applied()), "no-guard") == 2
+    assert killed(run, queue, lambda: bool(run.applied()), "no-guard") > 1
 
 
 @pytest.mark.parametrize("name", mistakes("delete-first"))

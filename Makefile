@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check series soak localstack moto rehearse-localstack clean
+.PHONY: help setup run test check series soak localstack moto programs rehearse-localstack clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -58,6 +58,16 @@ moto: .moto/.ready ## Install the moto server beside it, for the same
 .moto/.ready: locks/moto.txt scripts/moto.sh
 	@sh scripts/moto.sh $(PYTHON) .moto && touch $@
 
+programs: $(patsubst %,.programs/%/.ready,python sqs_consumer go_loop kcl) ## Install the programs of tests/programs, for their tests
+
+.programs/%/.ready: scripts/programs.sh
+	@sh scripts/programs.sh $(PYTHON) $* .programs/$*
+
+.programs/python/.ready: tests/programs/python/requirements.txt
+.programs/sqs_consumer/.ready: $(wildcard tests/programs/sqs_consumer/*)
+.programs/go_loop/.ready: $(wildcard tests/programs/go_loop/*)
+.programs/kcl/.ready: $(wildcard tests/programs/kcl/*)
+
 # Short ones, one for each service, and two that must be violated.
 ON_LOCALSTACK := quick sns-fanout eventbridge kinesis broken-no-guard broken-rule-too-wide
 
@@ -67,4 +77,4 @@ rehearse-localstack: $(VENV)/.run .localstack/.ready ## Run the short scenarios 
 	    || { tail -n 40 .localstack/log >&2; exit 1; }
 
 clean: ## Remove the environment and caches (run directories stay)
-	rm -rf $(VENV) .localstack .moto .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .localstack .moto .programs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,1 @@
+"""Consumers as people have them in production, which know nothing of gameday."""

@@ -37,8 +37,10 @@ def intended(
     expect: Sequence[str] | None = None,
     bytes: int | None = None,
     poison: bool | None = None,
+    key: str | None = None,
 ) -> Record:
-    """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough."""
+    """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough. `key`: what its
+    effects are read back under, where that is not its `id`."""
     return _record("intended", locals())
 
 
@@ -61,7 +63,7 @@ def sent(
 
 def received(
     *,
-    id: str,
+    id: str | None,
     subscription: str,
     consumer: str,
     batch: str,
@@ -78,8 +80,15 @@ def received(
     replay: str | None = None,
 ) -> Record:
     """Before the handler sees the message. `started` is when the receive call began; `replay` names the replay of an
-    archive that it came from."""
+    archive that it came from. Without `id` it is known by what its send was answered with: `broker_id` of a queue,
+    `partition` and `broker_seq` of a stream; so in all that follows about it."""
     return _record("received", locals())
+
+
+def delivered(*, subscription: str, consumer: str, batch: str, outcome: SendResult, error: str | None = None) -> Record:
+    """By who records a receive before the consumer has it: `ok` once the answer was passed on, `failed` if it never was
+    nor will be, `unknown` if it broke in the middle."""
+    return _record("delivered", locals())
 
 
 def effect(*, id: str, subscription: str, consumer: str, batch: str, started: int, outcome: EffectResult) -> Record:
@@ -89,7 +98,7 @@ def effect(*, id: str, subscription: str, consumer: str, batch: str, started: in
 
 def settling(
     *,
-    id: str,
+    id: str | None,
     subscription: str,
     consumer: str,
     batch: str,
@@ -98,8 +107,10 @@ def settling(
     hidden_s: float | None = None,
     partition: str | None = None,
     broker_seq: str | None = None,
+    call: str | None = None,
 ) -> Record:
-    """Before the call that settles. `batch` is that of the receive."""
+    """Before the call that settles. `batch` is that of the receive; `call` names the call where several of one message
+    may be open at once."""
     return _record("settling", locals())
 
 
@@ -108,18 +119,34 @@ def settled(intent: Record, *, started: int, outcome: SendResult, error: str | N
     return _record("settled", {**intent, "started": started, "outcome": outcome, "error": error})
 
 
-def dead(*, id: str, subscription: str, receives: int | None = None) -> Record:
+def dead(
+    *,
+    id: str | None,
+    subscription: str,
+    broker_id: str | None = None,
+    partition: str | None = None,
+    broker_seq: str | None = None,
+    receives: int | None = None,
+) -> Record:
     """A message found in the dead-letter queue. `receives` leaves out the dead-letter queue's own reads."""
     return _record("dead", locals())
 
 
-def redriven(*, id: str, subscription: str) -> Record:
+def redriven(
+    *,
+    id: str | None,
+    subscription: str,
+    broker_id: str | None = None,
+    partition: str | None = None,
+    broker_seq: str | None = None,
+) -> Record:
     """Before a dead letter is sent back."""
     return _record("redriven", locals())
 
 
-def effects(*, id: str, subscription: str, applied: int) -> Record:
-    """At the end, read back from the effect store: how often the message's effect stands in it."""
+def effects(*, id: str | None = None, key: str | None = None, subscription: str, applied: int) -> Record:
+    """At the end, read back from the effect store: how often the message's effect stands in it, known by its `id` or by
+    the `key` that it was intended with."""
     return _record("effects", locals())
 
 

@@ -30,6 +30,7 @@ OrderedBy = Literal["group", "partition"]
 Promise = Literal["at-least-once", "at-most-once"]
 During = Literal["calm", "faults", "all"]
 PromisedBy = Literal["user"]
+SeenFrom = Literal["consumer", "wire", "nobody"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim in CLAIM_TEXTS.items()}
@@ -39,7 +40,8 @@ BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim i
 class Subscription:
     """What a transport promises on one subscription; durations in seconds, `effective_from` in ns of our clock.
 
-    `promised_by` is `user` where the scenario holds the target to more than AWS promises.
+    `promised_by` is `user` where the scenario holds the target to more than AWS promises. `seen_from` says who records
+    the receives: the consumer, a proxy before it (`wire`), or nobody.
     """
 
     kind: Kind = "queue"
@@ -53,6 +55,7 @@ class Subscription:
     effective_from: int | None = None
     promises: Promise = "at-least-once"
     promised_by: PromisedBy | None = None
+    seen_from: SeenFrom = "consumer"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,6 +202,7 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         ("ordered_by", ("group", "partition")),
         ("promises", ("at-least-once", "at-most-once")),
         ("promised_by", get_args(PromisedBy)),
+        ("seen_from", get_args(SeenFrom)),
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")

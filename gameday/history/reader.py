@@ -51,6 +51,9 @@ def _wrong(record: Record) -> str | None:
     for name in kind.needed:
         if record.get(name) is None:
             return f"{event} without `{name}`"
+    if kind.known_by and not any(all(record.get(name) is not None for name in names) for names in kind.known_by):
+        ways = (" with ".join(f"`{name}`" for name in names) for names in kind.known_by)
+        return f"{event} without {', or '.join(ways)}"
     for name, value in record.items():
         known = FIELDS.get(name)
         if known is None or (allowed := known.json) is None:

@@ -84,6 +84,7 @@ FIELDS: Mapping[str, Field] = {
         _field("expect", "texts", names=True),
         _field("bytes", "any", not_judged=_LIVE),
         _field("poison", "flag"),
+        _field("key", "text", "effects_key", names=True),
         _field("started", "number", "started_ns", time=True),
         _field("outcome", "text"),
         _field("error", "text"),
@@ -135,20 +136,23 @@ FIELDS: Mapping[str, Field] = {
 class RecordKind:
     """An event or a mark: its fields besides `event`, `at` and `by` (a mark's `name`).
 
-    `needed`: those without which it says nothing, None where no check reads any of it; `words`: those whose values are
-    one of some words; `shapes`: what stands behind a field's name in the documents; `told`: when it is written, or what
-    it says.
+    `needed`: those without which it says nothing, None where no check reads any of it; `known_by`: what tells the
+    message that it is of, one of these; `words`: those whose values are one of some words; `shapes`: what stands behind
+    a field's name in the documents; `told`: when it is written, or what it says.
     """
 
     fields: tuple[str, ...]
     told: str
     needed: tuple[str, ...] | None = ()
+    known_by: tuple[tuple[str, ...], ...] = ()
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     shapes: Mapping[str, str] = field(default_factory=dict)
 
 
 _SENT = ("ok", "failed", "unknown")
 _ACTIONS = ("delete", "release", "extend", "checkpoint")
+# A message's own id, or what the answer to its send named: a queue's id of it, or its place in a partition of a stream.
+_ID_OR_COPY = (("id",), ("broker_id",), ("partition", "broker_seq"))
 _SETTLING = (
     "id",
     "subscription",
@@ -163,13 +167,13 @@ _SETTLING = (
 )
 EVENTS: Mapping[str, RecordKind] = {
     "intended": RecordKind(
-        fields=("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison"),
+        fields=("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison", "key"),
         needed=("id",),
         shapes={"expect": "[subscription…]"},
         told=(
             "before **every** attempt; from the second on `id`, `attempt`, `producer` are enough. `id` names the "
             "logical message: retries keep it. `seq` counts 1, 2, … per (producer, group). `due` is when the schedule "
-            "wanted it sent"
+            "wanted it sent. `key` is what its effects are read back under, where that is not its `id`"
         ),
     ),
     "sent": RecordKind(
@@ -210,11 +214,23 @@ EVENTS: Mapping[str, RecordKind] = {
             "intact",
             "replay",
         ),
-        needed=("id", "subscription"),
+        needed=("subscription",),
+        known_by=_ID_OR_COPY,
         told=(
             "before the handler sees it. `batch` names the receive call, unique in the run; `started` is when that "
             "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
-            "id. `intact` is the checksum's answer"
+            "id. `intact` is the checksum's answer. `id` may be left out here, and of what follows about a message but "
+            "of `effect`: see [*which message*](#words)"
+        ),
+    ),
+    "delivered": RecordKind(
+        fields=("subscription", "consumer", "batch", "outcome", "error"),
+        needed=("subscription", "batch", "outcome"),
+        words={"outcome": _SENT},
+        told=(
+            "by who records a receive before the consumer has it (a proxy), for the whole `batch`: `ok` once the "
+            "answer was passed on (`at` is that moment), `failed` where it was not and never will be, `unknown` where "
+            "it broke in the middle"
         ),
     ),
     "effect": RecordKind(
@@ -240,20 +256,23 @@ EVENTS: Mapping[str, RecordKind] = {
         told="after the answer. `call`, on both, names the call where several of one message may be open at once",
     ),
     "dead": RecordKind(
-        fields=("id", "subscription", "receives"),
-        needed=("id", "subscription"),
+        fields=("id", "subscription", "broker_id", "partition", "broker_seq", "receives"),
+        needed=("subscription",),
+        known_by=_ID_OR_COPY,
         shapes={"receives": "(without the dead-letter queue's own reads)"},
         told="for each message found in the dead-letter queue",
     ),
     "redriven": RecordKind(
-        fields=("id", "subscription"),
-        needed=("id", "subscription"),
+        fields=("id", "subscription", "broker_id", "partition", "broker_seq"),
+        needed=("subscription",),
+        known_by=_ID_OR_COPY,
         told="before a dead letter is sent back",
     ),
     "effects": RecordKind(
-        fields=("id", "subscription", "applied"),
-        needed=("id", "subscription", "applied"),
-        told="at the end, read back from the effect store",
+        fields=("id", "key", "subscription", "applied"),
+        needed=("subscription", "applied"),
+        known_by=(("id",), ("key",)),
+        told="at the end, read back from the effect store. With `key` in place of `id`: of the message with that key",
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),

@@ -99,6 +99,8 @@ def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
     names += [f"lag {during}" for during in ("calm", "faults", "all")]
     missing = set(ANOMALIES) | {(name, verdict) for name in names for verdict in (HOLDS, VIOLATED, UNKNOWN)}
     missing |= {"torn", "damaged"}
+    # No simulated process leaves out which message a record is of: see test_what_is_retold_has_all_that_is_told_less.
+    missing -= {"unidentified"}
     for number, seed in enumerate(sooner(RICH, range(1500))):
         run = tmp_path / str(number)
         simulate(seed, run=run)

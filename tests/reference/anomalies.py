@@ -443,7 +443,13 @@ def nonmonotonic_send(past: Past) -> list[Case]:
     service's fault"""
     late: dict[str, Case] = {}
     for a, b in _twins(past):
-        ordered = [past.subscription(name) for name in a.expect & b.expect if past.subscription(name).ordered_by]
+        placed = all(sent.partition is not None for sent in (*a.sends, *b.sends) if sent.outcome == "ok")
+        ordered = [
+            spec
+            for spec in (past.subscription(name) for name in a.expect & b.expect)
+            # A number of a stream is one of its partition.
+            if spec.ordered_by and (spec.kind == "queue" or placed)
+        ]
         if not ordered or not _numbered_before(b, a):
             continue
         in_turn = past.ended_before_began(a, b)

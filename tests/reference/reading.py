@@ -214,6 +214,7 @@ class Unidentified:
 
     event: str
     subscription: str
+    moment: Moment
     copy: Copy | None
 
 
@@ -681,7 +682,9 @@ def _told(records: Sequence[Record], manifest: Manifest) -> tuple[list[Record], 
             # It is still a call of which answers are owed.
             told.append(record)
         if message is None and not (settles and (copy is None or record.text("action") == "checkpoint")):
-            unidentified.append(Unidentified(event=record.event, subscription=subscription, copy=copy))
+            unidentified.append(
+                Unidentified(event=record.event, subscription=subscription, moment=record.moment, copy=copy)
+            )
     return told, unidentified
 
 

@@ -130,6 +130,13 @@ class Past:
             self.delivered[one.subscription, one.batch].append(one)
         self.telling = {(one.subscription, one.moment.file) for one in facts.delivered}
         self.unidentified = {one.subscription for one in facts.unidentified}
+        # Of every `received` and `redriven`, whoever it is of.
+        self.received_at: dict[str, list[Moment]] = defaultdict(list)
+        self.redriven_at: dict[str, list[Moment]] = defaultdict(list)
+        for record in (*facts.receives, *(each for each in facts.unidentified if each.event == "received")):
+            self.received_at[record.subscription].append(record.moment)
+        for back in (*facts.redriven, *(each for each in facts.unidentified if each.event == "redriven")):
+            self.redriven_at[back.subscription].append(back.moment)
         self.owners: dict[str, set[str]] = defaultdict(set)
         for message in facts.messages.values():
             if message.attempts:
@@ -620,9 +627,9 @@ class Past:
         marks = [moment for replay in self.facts.replays for moment in replay.marks]
         if not all(self._settled_by(moment, mark.moment, settle) for moment in marks):
             return False
-        redrives = [one.moment for one in self.facts.redriven if one.subscription == subscription]
-        return all(self.before(redriven, mark.moment) for redriven in redrives) and all(
-            self.before(received.moment, mark.moment) for received in self.receives_on.get(subscription, [])
+        return all(
+            self.before(moment, mark.moment)
+            for moment in (*self.redriven_at[subscription], *self.received_at[subscription])
         )
 
     def _settled_by(self, moment: Moment, mark: Moment, settle: int) -> bool:
@@ -637,7 +644,7 @@ class Past:
         """Where an `effects-read` mark of s follows every `received` and `effect` of s, the `effects` records are the
         truth."""
         if subscription not in self._truth:
-            written = [received.moment for received in self.receives_on.get(subscription, [])]
+            written = list(self.received_at[subscription])
             written += [effect.moment for effect in self.effects_on.get(subscription, [])]
             self._truth[subscription] = any(
                 all(self.before(moment, mark.moment) for moment in written)

@@ -86,7 +86,8 @@ def received(
 
 
 def delivered(*, subscription: str, consumer: str, batch: str, outcome: SendResult, error: str | None = None) -> Record:
-    """After an answer with messages was passed on to the consumer (ok), or was not and never will be (failed)."""
+    """By who records a receive before the consumer has it: `ok` once the answer was passed on, `failed` if it never was
+    nor will be, `unknown` if it broke in the middle."""
     return _record("delivered", locals())
 
 
@@ -113,7 +114,8 @@ def settling(
     broker_seq: str | None = None,
     call: str | None = None,
 ) -> Record:
-    """Before the call that settles. `batch` is that of the receive."""
+    """Before the call that settles. `batch` is that of the receive; `call` names the call where several of one message
+    may be open at once."""
     return _record("settling", locals())
 
 
@@ -148,7 +150,8 @@ def redriven(
 
 
 def effects(*, id: str | None = None, key: str | None = None, subscription: str, applied: int) -> Record:
-    """At the end, read back from where effects stand: how often that of a message does, by its id or by its key."""
+    """At the end, read back from where effects stand: how often that of a message does, known by its `id` or by the
+    `key` that it was intended with."""
     return _record("effects", locals())
 
 

@@ -31,6 +31,7 @@ Promise = Literal["at-least-once", "at-most-once"]
 During = Literal["calm", "faults", "all"]
 PromisedBy = Literal["user"]
 EffectsFrom = Literal["read-back"]
+SeenFrom = Literal["consumer", "wire", "nobody"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim in CLAIM_TEXTS.items()}
@@ -42,6 +43,7 @@ class Subscription:
 
     `promised_by` is `user` where the scenario holds the target to more than AWS promises. `effects_from` is `read-back`
     where effects stand elsewhere than consumers record, and what is read back there alone tells how many there are.
+    `seen_from` says who records the receives: the consumer, a proxy before it (`wire`), or nobody.
     """
 
     kind: Kind = "queue"
@@ -56,6 +58,7 @@ class Subscription:
     promises: Promise = "at-least-once"
     promised_by: PromisedBy | None = None
     effects_from: EffectsFrom | None = None
+    seen_from: SeenFrom = "consumer"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,6 +206,7 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         ("promises", ("at-least-once", "at-most-once")),
         ("promised_by", get_args(PromisedBy)),
         ("effects_from", get_args(EffectsFrom)),
+        ("seen_from", get_args(SeenFrom)),
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")

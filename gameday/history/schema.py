@@ -219,7 +219,8 @@ EVENTS: Mapping[str, RecordKind] = {
         told=(
             "before the handler sees it. `batch` names the receive call, unique in the run; `started` is when that "
             "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
-            "id. `intact` is the checksum's answer"
+            "id. `intact` is the checksum's answer. `id` may be left out here, and of what follows about a message but "
+            "of `effect`: see [*which message*](#words)"
         ),
     ),
     "delivered": RecordKind(
@@ -227,8 +228,9 @@ EVENTS: Mapping[str, RecordKind] = {
         needed=("subscription", "batch", "outcome"),
         words={"outcome": _SENT},
         told=(
-            "by who records a receive before the consumer has it: after the answer of that `batch` was passed on "
-            "(`ok`), was not and never will be (`failed`), or broke off on its way (`unknown`)"
+            "by who records a receive before the consumer has it (a proxy), for the whole `batch`: `ok` once the "
+            "answer was passed on (`at` is that moment), `failed` where it was not and never will be, `unknown` where "
+            "it broke in the middle"
         ),
     ),
     "effect": RecordKind(
@@ -269,6 +271,7 @@ EVENTS: Mapping[str, RecordKind] = {
     "effects": RecordKind(
         fields=("id", "key", "subscription", "applied"),
         needed=("subscription", "applied"),
+        known_by=(("id",), ("key",)),
         told="at the end, read back from where effects stand. With `key` in place of `id`: of the one with that key",
     ),
     "fault": RecordKind(

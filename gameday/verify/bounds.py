@@ -132,13 +132,22 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 # What both claims look at, of one subscription: the messages that were acked or received, and those that were given up.
-# `error_ns`: how far the clocks that `due` and the first receive were read from may differ.
+# `first_ns`: when a consumer may first have had it, `had_ns`: when one is proven to have. `error_ns`, `had_error_ns`:
+# how far the clocks that these and `due` were read from may differ. `doubt`: it may have been received without having
+# been told (25_in_doubt.sql), at any time.
 _POPULATION = (
     "CREATE OR REPLACE TEMP TABLE population AS "
-    "SELECT due_ns, CASE WHEN received THEN greatest(first.at_ns, due_ns) END AS first_ns, first.file AS first_file, "
-    "CASE WHEN received AND first.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
-    "at_most_once AND NOT received AS excused FROM pairs "
-    "WHERE s = ? AND expected AND (acked OR received) AND NOT dead AND due_ns IS NOT NULL"
+    "SELECT due_ns, CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
+    "may_have.file AS first_file, CASE WHEN may_have.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
+    "CASE WHEN had IS NOT NULL THEN greatest(had.at_ns, due_ns) END AS had_ns, "
+    "CASE WHEN had.file = intended_file THEN 0 ELSE clock_error() END AS had_error_ns, "
+    "at_most_once AND may_have IS NULL AS excused, in_doubt AS doubt FROM pairs "
+    "WHERE s = ? AND expected AND (acked OR may_have IS NOT NULL) AND NOT dead AND due_ns IS NOT NULL"
+)
+# Those that may have been received soon, whatever is known of them: nothing is broken that they could mend.
+_DOUBTFUL = (
+    "CREATE OR REPLACE TEMP TABLE doubtful AS "
+    "SELECT due_ns FROM pairs WHERE s = ? AND expected AND in_doubt AND due_ns IS NOT NULL"
 )
 _GIVEN_UP = (
     "CREATE OR REPLACE TEMP TABLE given_up AS "
@@ -153,8 +162,9 @@ _DURING: Mapping[During, str] = {"calm": "ANTI", "faults": "SEMI", "all": ""}
 class _Quantile:
     """One bound of `lag` under one reading of the clocks: how many lags there are and where the quantile lies.
 
-    `least_ns` and `most_ns`: with the clocks' error taken off and added, None where there is no message. `proven_ns`:
-    the least over those alone whose absence the subscription does not excuse.
+    `least_ns`: with the clocks' error taken off, whoever may have had its message having had it, and those in doubt at
+    once; `most_ns`: with the error added, and only who is proven to have had it. None where there is no message.
+    `proven_ns`: the least over those alone whose absence the subscription does not excuse.
     """
 
     count: int
@@ -178,6 +188,7 @@ def lag(
     if not limits:
         ruled.unknown("lag has no bound: give p50_s, p99_s or max_s")
     db.execute(_POPULATION, [s])
+    db.execute(_DOUBTFUL, [s])
     db.execute(_GIVEN_UP, [s])
     (ruled.covers,) = _one(db, "SELECT count(*) FROM population")
     for name, limit_ns in limits.items():
@@ -234,10 +245,24 @@ def judge_bound(
             most_ns = max(reading.most_ns or 0 for reading in readings)
             ruled.unknown(
                 f"{s}: {name[:-2]} of lag is somewhere from {seconds(found_ns):.3f} to {seconds(most_ns):.3f} s, for "
-                f"clocks may differ by {seconds(facts.clock_error_ns):g} s: nothing tells whether it is more than "
-                f"{seconds(limit_ns):g} s"
+                f"{_why_open(db, facts)}: nothing tells whether it is more than {seconds(limit_ns):g} s"
             )
     _judge_unsent(s, facts, name, hundredths, given_up, ruled)
+
+
+def _why_open(db: duckdb.DuckDBPyConnection, facts: Facts) -> str:
+    """Why a lag is not known exactly."""
+    perhaps, doubtful = _one(
+        db,
+        "SELECT (SELECT count(*) FROM population WHERE first_ns IS DISTINCT FROM had_ns), "
+        "(SELECT count(*) FROM doubtful)",
+    )
+    reasons = [f"clocks may differ by {seconds(facts.clock_error_ns):g} s"] if facts.clock_error_ns else []
+    reasons += [f"nobody knows whether {perhaps} messages reached their consumer when they were received"] * bool(
+        perhaps
+    )
+    reasons += [f"{doubtful} messages may have been received without being told"] * bool(doubtful)
+    return ", and ".join(reasons)
 
 
 _WHOM: Mapping[During, str] = {
@@ -278,22 +303,32 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
     parameters = [facts.end_ns] if during == "all" else [facts.end_ns, limit_ns, limit_ns]
     db.execute(
         "CREATE OR REPLACE TEMP TABLE lags AS "
-        f"SELECT coalesce(first_ns, ?) - due_ns AS lag_ns, error_ns, excused FROM ({_during('population', during)})",
+        "SELECT coalesce(first_ns, end_ns) - due_ns - error_ns AS least_ns, "
+        "coalesce(had_ns, end_ns) - due_ns + had_error_ns AS most_ns, excused, doubt "
+        f"FROM (SELECT *, ?::BIGINT AS end_ns FROM ({_during('population', during)}))",
         parameters,
     )
-    count, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
+    count, apart, doubtful = _one(
+        db, "SELECT count(*), count(*) FILTER (least_ns <> most_ns), (SELECT count(*) FROM doubtful) FROM lags"
+    )
     if not count:
         return _Quantile(count=0, least_ns=None, most_ns=None, proven_ns=None)
-    least = _nth_lag(db, hundredths, count, of="lag_ns - error_ns")
+    # Most lags are known exactly, and two sorts of them cost twice as much as one.
+    most = _nth_lag(db, hundredths, count, of="most_ns") if apart or doubtful else None
+    if doubtful:
+        db.execute("DELETE FROM lags WHERE doubt")
+        db.execute("INSERT INTO lags SELECT 0, 0, false, true FROM doubtful")
+    count_least, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
+    least = _nth_lag(db, hundredths, count_least, of="least_ns")
     return _Quantile(
         count=count,
         least_ns=least,
-        most_ns=_nth_lag(db, hundredths, count, of="lag_ns + error_ns") if facts.clock_error_ns else least,
+        most_ns=least if most is None else most,
         proven_ns=(
             least
             if not excused
-            else _nth_lag(db, hundredths, count - excused, of="lag_ns - error_ns", where="WHERE NOT excused")
-            if count > excused
+            else _nth_lag(db, hundredths, count_least - excused, of="least_ns", where="WHERE NOT excused")
+            if count_least > excused
             else None
         ),
     )
@@ -320,9 +355,10 @@ def recovery(
     """
     ruled = BoundRuling()
     db.execute(_POPULATION, [s])
+    db.execute(_DOUBTFUL, [s])
     bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
     if bound_ns is None:
-        ruled.unknown(f"{s}: fewer than {FEW} messages before the first fault, so nothing tells what is late")
+        ruled.unknown(f"{s}: {_NOTHING_USUAL}")
         return ruled, {fault.name: "unknown" for fault in facts.faults}
     (traffic,) = _one(db, "SELECT count(*) FROM population")
     if not traffic:
@@ -351,13 +387,17 @@ def _late(
     forever = facts.end_ns + 10**18
     error = facts.clock_error_ns
     rows = db.execute(
-        "SELECT due_ns + ?, coalesce(first_ns, ?), excused FROM population "
-        "WHERE coalesce(first_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
-        [bound_ns, forever, forever, bound_ns, bound_ns, facts.end_ns + error],
+        "SELECT due_ns + ?, coalesce(first_ns, ?), coalesce(had_ns, ?), excused OR doubt FROM population "
+        "WHERE coalesce(had_ns, ?) + 2 * clock_error() > due_ns + ? AND due_ns + ? < ?",
+        [bound_ns, forever, forever, forever, bound_ns, bound_ns, facts.end_ns + error],
     ).fetchall()
-    perhaps_late = merged([(start - error, stop + error) for start, stop, _ in rows])
+    perhaps_late = merged([(start - error, had + error) for start, _, had, _ in rows])
     surely_late = merged(
-        [(start + error, stop - error) for start, stop, excused in rows if not excused and start + error < stop - error]
+        [
+            (start + error, first - error)
+            for start, first, _, excused in rows
+            if not excused and start + error < first - error
+        ]
     )
     return perhaps_late, surely_late
 
@@ -386,11 +426,12 @@ def recovery_times(
     `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
     """
     db.execute(_POPULATION, [s])
+    db.execute(_DOUBTFUL, [s])
     bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
     late = None if bound_ns is None else _late(db, facts, bound_ns)[0]
     found = []
     for fault in facts.faults:
-        took_s, why = None, f"fewer than {FEW} messages before the first fault, so nothing tells what is late"
+        took_s, why = None, _NOTHING_USUAL
         if late is not None:
             moment_ns, why = _recovered_at(fault, facts, late, quiet_ns=_quiet_ns(visibility_s))
             took_s = None if moment_ns is None or fault.stop_ns is None else seconds(moment_ns - fault.stop_ns)
@@ -485,10 +526,23 @@ def _meets(late: Sequence[tuple[int, int]], starts: Sequence[int], from_ns: int,
     return n > 0 and late[n - 1][1] > from_ns and to_ns > from_ns
 
 
+_NOTHING_USUAL = f"fewer than {FEW} messages of known lag before the first fault, so nothing tells what is late"
+
+
 def _usual_bound(db: duckdb.DuckDBPyConnection, facts: Facts) -> int | None:
+    """Twice the p99 of lag before the first fault; None where too few were received by then, or the lag of one that was
+    due by then is not known."""
     if not facts.faults:
         return None
     first = facts.faults[0]
+    (open_lags,) = _one(
+        db,
+        "SELECT (SELECT count(*) FROM population WHERE first_ns IS DISTINCT FROM had_ns AND due_ns <= ?) "
+        "+ (SELECT count(*) FROM doubtful WHERE due_ns <= ?)",
+        [first.start_ns, first.start_ns],
+    )
+    if open_lags:
+        return None
     db.execute(
         "CREATE OR REPLACE TEMP TABLE lags AS SELECT first_ns - due_ns AS lag_ns FROM population "
         "WHERE before(first_ns, first_file, ?, ?)",
@@ -502,16 +556,16 @@ _RANKS = ", ".join(f"greatest(1, ({hundredths} * count + 99) // 100)" for hundre
 # The lags of all that was received, each with its rank among those of its subscription.
 _RANKED = f"""
 SELECT run, s, lag_ns, n, count FROM (
-    SELECT run, s, greatest(first.at_ns - due_ns, 0) AS lag_ns,
-           row_number() OVER (PARTITION BY s ORDER BY greatest(first.at_ns - due_ns, 0)) AS n,
+    SELECT run, s, greatest(had.at_ns - due_ns, 0) AS lag_ns,
+           row_number() OVER (PARTITION BY s ORDER BY greatest(had.at_ns - due_ns, 0)) AS n,
            count(*) OVER (PARTITION BY s) AS count
-    FROM pairs WHERE received AND due_ns IS NOT NULL)
+    FROM pairs WHERE had IS NOT NULL AND due_ns IS NOT NULL)
 WHERE n IN ({_RANKS}) ORDER BY s, n
 """
 
 
 def latencies(run: Loaded) -> dict[str, dict[str, float]]:
-    """Per subscription the exact p50, p99 and max of first receive − due, in seconds, over all that was received."""
+    """Per subscription the exact p50, p99 and max of first delivered receive − due, in seconds, over all that was."""
     ranked: dict[str, dict[int, int]] = {}
     counts: dict[str, int] = {}
     for s, lag_ns, nth, count in run.rows(_RANKED):

@@ -47,6 +47,19 @@ class State:
     unread_why: str | None
     unknown_effects: int
     unknown_effects_unapplied: int
+    # Messages whose effects were read back under a key that another one has, too.
+    shared_keys: int
+    # Messages whose effects the store alone tells, where no consumer would.
+    effects_untimed: int
+    # Healthy dead letters of which nobody knows whether a handler failed them.
+    deaths_untold: int
+    # Records that do not tell their message and cannot be told it, by what they are.
+    unidentified: Mapping[str, int]
+
+    @property
+    def unheard(self) -> bool:
+        """Nobody records who receives what."""
+        return self.promised.seen_from == "nobody"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -140,19 +153,42 @@ def _unrecorded(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[st
 def _effects_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     for name, state in covered.items():
         if state.unknown_effects and state.unread_why is None:
-            yield f"{name}: {state.unknown_effects} {_NOTHING_SAYS}"
+            yield f"{name}: {state.unknown_effects} {_nothing_says(state)}"
+        yield from _shared_keys(name, state)
 
 
 def _none_known_applied(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     for name, state in covered.items():
         if state.unknown_effects_unapplied and state.unread_why is None:
-            yield f"{name}: {state.unknown_effects_unapplied} {_NOTHING_SAYS}"
+            yield f"{name}: {state.unknown_effects_unapplied} {_nothing_says(state)}"
+        yield from _shared_keys(name, state)
 
 
-_NOTHING_SAYS = (
-    "messages were received and nothing says whether their effect was applied; reading the effect store back would "
-    "settle it"
-)
+def _nothing_says(state: State) -> str:
+    who = "were accepted" if state.unheard else "were received, or may have been,"
+    if not state.unheard and not any(state.unidentified.values()):
+        who = "were received"
+    return (
+        f"messages {who} and nothing says whether their effect was applied; reading the effect store back would settle "
+        "it"
+    )
+
+
+def _shared_keys(name: str, state: State) -> Iterator[str]:
+    if state.shared_keys:
+        yield (
+            f"{name}: {state.shared_keys} messages share the `key` of their effects with another one, so nobody knows "
+            "whose were read back; a key of their own would settle it"
+        )
+
+
+def _deaths_untold(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for name, state in covered.items():
+        if state.deaths_untold:
+            yield (
+                f"{name}: {state.deaths_untold} messages died that are not poison, and nobody tells whether a handler "
+                f"failed them (seen_from: {state.promised.seen_from}); an `effect` record of each handling would"
+            )
 
 
 def _no_replay(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
@@ -180,6 +216,21 @@ DRAINED = Requirement(unknown_when="not drained", unmet=_undrained)
 EFFECTS = Requirement(unknown_when="no effects recorded", unmet=_unrecorded)
 EFFECTS_KNOWN = Requirement(unknown_when="any unknown effect", unmet=_effects_unknown)
 APPLIED_KNOWN = Requirement(unknown_when="an unknown effect of a message with none applied", unmet=_none_known_applied)
+
+
+def _untimed(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for name, state in covered.items():
+        if state.effects_untimed:
+            yield (
+                f"{name}: {state.effects_untimed} messages have their effect in the store, and nobody recorded when it "
+                f"was applied (seen_from: {state.promised.seen_from}); an `effect` record of each handling would"
+            )
+
+
+EFFECTS_TIMED = Requirement(unknown_when="an effect that the store alone tells of, and no consumer", unmet=_untimed)
+CAUSES_TOLD = Requirement(
+    unknown_when="a healthy dead letter of which nobody tells whether a handler failed it", unmet=_deaths_untold
+)
 REPLAYED = Requirement(unknown_when="no replay ran to its end", unmet=_no_replay)
 LOAD_KNOWN = Requirement(
     unknown_when="an outcome that nobody knows; fewer intended than scheduled; the load never came to its end",
@@ -202,10 +253,13 @@ class Rule:
     once_effective: bool = False
     # It speaks of the producer and of no subscription.
     of_the_load: bool = False
+    # Without it (seen_from: nobody) it can be judged: by what was sent and what was read back.
+    rests_on_receives: bool = True
     # It rests on no comparison of times that different writers read.
     timeless: bool = False
 
 
+_UNHEARD = "nobody recorded what was received there (seen_from: nobody)"
 _DELIVERED = "SELECT s, count(*) FROM pairs p WHERE acked AND expected {once_effective} GROUP BY s"
 _DUE_EFFECT = "SELECT s, count(*) FROM pairs WHERE expected AND (acked OR received) GROUP BY s"
 _ORDERED = (
@@ -235,6 +289,7 @@ RULES: Mapping[str, Rule] = {
         covers=lambda s: False,
         requires=(LOAD_KNOWN,),
         of_the_load=True,
+        rests_on_receives=False,
         timeless=True,
     ),
     "no-loss": Rule(
@@ -254,11 +309,13 @@ RULES: Mapping[str, Rule] = {
         checked=_DUE_EFFECT,
         violated_by=("effect-missing", "effect-lost"),
         requires=(DRAINED, EFFECTS, APPLIED_KNOWN),
+        rests_on_receives=False,
     ),
     "exactly-once-effect": Rule(
         checked=_DUE_EFFECT,
         violated_by=("effect-missing", "effect-lost", "effect-duplicate"),
         requires=(DRAINED, EFFECTS, EFFECTS_KNOWN),
+        rests_on_receives=False,
     ),
     "ordered-per-group": Rule(
         checked=_ORDERED.format(asks="received", ordered="u.ordered_by = 'group'"),
@@ -276,7 +333,7 @@ RULES: Mapping[str, Rule] = {
         checked=_ORDERED.format(asks="stands", ordered="u.ordered_by IS NOT NULL"),
         violated_by=("effect-out-of-order", "stored-out-of-order"),
         covers=lambda s: s.ordered_by is not None,
-        requires=(EFFECTS, EFFECTS_KNOWN),
+        requires=(EFFECTS, EFFECTS_KNOWN, EFFECTS_TIMED),
     ),
     "fanout-complete": Rule(
         checked=_DELIVERED.format(once_effective=_EFFECTIVE),
@@ -308,7 +365,7 @@ RULES: Mapping[str, Rule] = {
         violated_by=("poison-escaped", "healthy-dead", "over-received"),
         strict_adds=("collateral-dead",),
         covers=lambda s: s.dead_letter,
-        requires=(DRAINED,),
+        requires=(DRAINED, CAUSES_TOLD),
     ),
 }
 
@@ -377,23 +434,37 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
     if rule.of_the_load:
         judgement.checked = evidence.facts.intended
     else:
-        _check_coverage(judgement, evidence, covered, rule.checked)
+        _check_coverage(judgement, evidence, covered, rule)
+        _check_unidentified(judgement, covered)
     for requirement in rule.requires:
         for why in requirement.unmet(evidence, covered):
             judgement.unknown(why)
 
 
-def _check_coverage(judgement: Judgement, evidence: Evidence, covered: Mapping[str, State], query: str) -> None:
+def _check_unidentified(judgement: Judgement, covered: Mapping[str, State]) -> None:
+    for name, state in covered.items():
+        for what, count in state.unidentified.items():
+            if count:
+                judgement.unknown(
+                    f"{name}: {count} {what} cannot be told: they have no `id`, and no answer to a send names what "
+                    "they are of, so their sends may be those that were never answered; an id in the body or in an "
+                    "attribute would settle it"
+                )
+
+
+def _check_coverage(judgement: Judgement, evidence: Evidence, covered: Mapping[str, State], rule: Rule) -> None:
     try:
-        checked = dict(evidence.rows(f"SELECT u.run, c.* FROM ({query}) c JOIN subs u ON u.s = c.s"))
+        checked = dict(evidence.rows(f"SELECT u.run, c.* FROM ({rule.checked}) c JOIN subs u ON u.s = c.s"))
     except duckdb.Error as error:
         judgement.unknown(f"what there was to check could not be counted: {in_a_line(error)}")
         return
     judgement.checked = sum(checked.get(name, 0) for name in covered)
     if not covered:
         judgement.unknown(f"no subscription of this run is one that {judgement.claim.claim} speaks of")
-    for name in covered:
-        if not checked.get(name):
+    for name, state in covered.items():
+        if state.unheard and rule.rests_on_receives:
+            judgement.unknown(f"{name}: {_UNHEARD}")
+        elif not checked.get(name):
             judgement.unknown(f"{name}: nothing there to check")
 
 
@@ -402,8 +473,10 @@ def _judge_lag(judgement: Judgement, evidence: Evidence) -> None:
     limits = {name: float(value) for name, value in claim.bounds.items() if name in bounds.QUANTILES}
     grace_s, whose = _grace(claim, evidence.claims)
     outcomes = {
-        s: bounds.lag(evidence.db, s, evidence.facts, limits, grace_s=grace_s, during=claim.during)
-        for s in evidence.states
+        s: _unheard(s)
+        if state.unheard
+        else bounds.lag(evidence.db, s, evidence.facts, limits, grace_s=grace_s, during=claim.during)
+        for s, state in evidence.states.items()
     }
     _check_each(judgement, evidence, outcomes)
     judgement.covers = sum(outcome.covers for outcome in outcomes.values())
@@ -443,6 +516,11 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
     outcomes = {}
     rulings: dict[str, list[Ruling]] = {fault.name: [] for fault in evidence.facts.faults}
     for name, state in evidence.states.items():
+        if state.unheard:
+            outcomes[name] = _unheard(name)
+            for fault in rulings:
+                rulings[fault].append("unknown")
+            continue
         outcomes[name], found = bounds.recovery(
             evidence.db,
             name,
@@ -461,9 +539,16 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
         judgement.unknown("no fault to recover from")
 
 
+def _unheard(name: str) -> bounds.BoundRuling:
+    ruled = bounds.BoundRuling()
+    ruled.unknown(f"{name}: {_UNHEARD}")
+    return ruled
+
+
 def _check_each(judgement: Judgement, evidence: Evidence, outcomes: Mapping[str, bounds.BoundRuling]) -> None:
     if not outcomes:
         judgement.unknown("the run has no subscription")
+    _check_unidentified(judgement, evidence.states)
     for outcome in outcomes.values():
         judgement.checked += outcome.checked
         judgement.why += outcome.why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,8 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     rows = [row for name, *row in loaded.rows(_FOUND) if name == anomaly]
     if anomaly == "vacuous":
         return [{"reason": note} for _, _, note, *_ in rows]
+    if anomaly == "unidentified":
+        return [_unnamed(loaded, s, name) for s, name in loaded.rows(_UNNAMED)[:MOST]]
     return [
         _example(
             loaded,
@@ -76,6 +78,23 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
         )
         for s, id, note, other, other_s, line, other_line in rows
     ]
+
+
+# What was received and cannot be told, by the name that the broker gave it.
+_UNNAMED = "SELECT run, s, name FROM unidentified WHERE event = 'received' GROUP BY run, s, name ORDER BY min(line)"
+
+
+def _unnamed(loaded: Loaded, s: str, name: str | None) -> dict[str, Any]:
+    """It is known by the broker's name alone, and so are its records."""
+    lines = "line IN (SELECT line FROM unidentified WHERE s = ? AND name IS NOT DISTINCT FROM ?)"
+    events = _events(loaded, lines, [s, name], {})
+    faults = _faults(loaded, events, s, set())
+    return {
+        "id": name or "without a name",
+        "subscription": s,
+        "cause": _cause(events, faults),
+        "timeline": _cut(sorted([*events, *(line for fault in faults for line in fault.lines())], key=_moment)),
+    }
 
 
 def noted(loaded: Loaded) -> dict[str, dict[str, Any]]:
@@ -101,11 +120,11 @@ def _example(
 ) -> dict[str, Any]:
     """`other`: the message that it suffered from, if that is another one, and its subscription. Its records stand among
     those of the message, each with the id that it is of. `sides`: lines of records whose side is to be told."""
-    events = _events(loaded, id, sides)
+    events = _events(loaded, "id = ?", [id], sides)
     across = (
         []
         if other is None or other[0] == id
-        else [{"id": other[0]} | event for event in _events(loaded, other[0], sides)]
+        else [{"id": other[0]} | event for event in _events(loaded, "id = ?", [other[0]], sides)]
     )
     # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
     others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()
@@ -140,11 +159,11 @@ def _moment(event: dict[str, Any]) -> int:
     return at
 
 
-def _events(loaded: Loaded, id: str, sides: Mapping[int, str]) -> list[dict[str, Any]]:
-    """Every record of the message, in the order of time; with its `side` where that is told."""
+def _events(loaded: Loaded, which: str, parameters: Sequence[object], sides: Mapping[int, str]) -> list[dict[str, Any]]:
+    """The records that a condition selects, in the order of time; each with its `side` where that is told."""
     columns = ", ".join(column for _, column in _SHOWN)
     rows = loaded.db.execute(
-        f"SELECT line, event, at_ns, {columns} FROM raw WHERE id = ? ORDER BY at_ns, file, line", [id]
+        f"SELECT line, event, at_ns, {columns} FROM raw WHERE {which} ORDER BY at_ns, file, line", parameters
     ).fetchall()
     return [
         {"event": event, "at": at}
@@ -188,8 +207,9 @@ def _faults(loaded: Loaded, events: list[dict[str, Any]], s: str | None, others:
     )
     rows = loaded.db.execute(
         "SELECT fault, label, targets, start_ns, stop_ns FROM faults "
-        "WHERE start_ns <= ? AND coalesce(stop_ns, start_ns) >= ? ORDER BY start_ns, fault, label",
-        [life[-1]["at"], life[0].get("due") or life[0]["at"]],
+        "WHERE run = ? AND fault IS NOT NULL AND start_ns <= ? AND coalesce(stop_ns, start_ns) >= ? "
+        "ORDER BY start_ns, fault, label",
+        [loaded.number, life[-1]["at"], life[0].get("due") or life[0]["at"]],
     ).fetchall()
     return [
         _Fault(fault=fault, label=label, targets=tuple(targets or ()), start_ns=start_ns, stop_ns=stop_ns)

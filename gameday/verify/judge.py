@@ -153,7 +153,7 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
         "ignored": [asdict(ignored) for ignored in run.ignored],
         "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in run.damaged],
     }
-    document["notes"] = notes(document, judgements)
+    document["notes"] = notes(document, judgements, dict(run.rows(_EFFECTS_OF_NOBODY)))
     if run.tag:
         document = orjson.loads(orjson.dumps(document).replace(run.tag.encode(), b""))
     broken_by = {each.claim.key: each.broken_by for each in judgements if each.verdict == "violated"}
@@ -173,6 +173,8 @@ def _worst(rulings: Sequence[Ruling]) -> Ruling:
     return "violated" if "violated" in rulings else "unknown" if "unknown" in rulings else "holds"
 
 
+# Of each subscription, how many keys were read back that no message has.
+_EFFECTS_OF_NOBODY = "SELECT run, s, n FROM effects_of_nobody ORDER BY s"
 _COUNTS = "SELECT run, anomaly, sum(n)::BIGINT FROM found GROUP BY run, anomaly"
 
 
@@ -278,13 +280,27 @@ def _contradictions(run: Loaded) -> list[str]:
 _NOT_READ = "nothing says that they were, after all that was received"
 
 
+def _untold(receives: int, dead: int, settles: int) -> dict[str, int]:
+    """What is unidentified, in the words of people. Who cannot tell a receive cannot tell what settles it either."""
+    told = {"receives": receives, "records of dead letters": dead}
+    return told if receives else told | {"records of deletes, releases or extensions": settles}
+
+
 def _states(run: Loaded) -> dict[str, State]:
     rows = run.rows(
         "SELECT d.run, d.s, d.looked, d.was_empty, d.sends_late, d.others_late, d.drained, "
         " (SELECT count(*) > 0 FROM read_back b WHERE b.s = d.s), "
         " (SELECT count(*) > 0 FROM effect_records e WHERE e.s = d.s), "
-        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect), "
-        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect AND p.applied = 0), "
+        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect AND NOT p.shared_key), "
+        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect AND NOT p.shared_key AND p.applied = 0), "
+        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.shared_key), "
+        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.surely_dead AND p.intended AND NOT p.poison"
+        "      AND p.effects.failed = 0 AND p.cause_untold), "
+        " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.seen_from <> 'consumer' AND p.applied > 0"
+        "      AND p.effects.applied = 0), "
+        " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event = 'received'), "
+        " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('dead', 'redriven')), "
+        " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('settling', 'settled')) , "
         " (SELECT arg_max(r.reason, r.at_ns) FROM raw r WHERE r.name = 'effects-unread' AND r.s = d.s) "
         "FROM drains d"
     )
@@ -292,9 +308,8 @@ def _states(run: Loaded) -> dict[str, State]:
     states = {}
     for plain, promised in run.manifest.subscriptions.items():
         name = run.tag + plain
-        looked, was_empty, sends_late, others_late, drained, read_back, effects, unknown, unapplied, unread = known[
-            name
-        ]
+        looked, was_empty, sends_late, others_late, drained, read_back, effects, unknown, unapplied, *more = known[name]
+        shared, untold, untimed, receives, dead, settles, unread = more
         elsewhere = promised.effects_from == "read-back"
         if not looked:
             why = "nothing says that it was looked at after the load (no `drained` mark)"
@@ -313,5 +328,9 @@ def _states(run: Loaded) -> dict[str, State]:
             unread_why=(unread or _NOT_READ) if elsewhere and not read_back else None,
             unknown_effects=unknown,
             unknown_effects_unapplied=unapplied,
+            shared_keys=shared,
+            effects_untimed=untimed,
+            deaths_untold=untold,
+            unidentified=_untold(receives, dead, settles),
         )
     return states

@@ -393,10 +393,11 @@ def _ignored(run: Loaded, scans: Mapping[str, Scan]) -> Iterator[Ignored]:
 # says what the message is; where its record is missing, the earliest one that says it.
 _TWO_FOR_ONE = f"""
 WITH told AS (
-    SELECT run, id, file, line, attempt, grp, seq, due_ns, list_sort(expect) AS expect FROM raw
+    SELECT run, id, file, line, attempt, grp, seq, due_ns, list_sort(expect) AS expect, effects_key FROM raw
     WHERE event = 'intended' AND id IS NOT NULL QUALIFY count(*) OVER (PARTITION BY id) > 1
 ), firsts AS (
-    SELECT id, arg_min({{'grp': grp, 'seq': seq, 'due_ns': due_ns, 'expect': expect}}, (attempt, line)) AS first,
+    SELECT id, arg_min({{'grp': grp, 'seq': seq, 'due_ns': due_ns, 'expect': expect, 'effects_key': effects_key}},
+                       (attempt, line)) AS first,
            arg_min(line, (attempt, line)) AS line
     FROM told WHERE attempt = 1 OR expect IS NOT NULL GROUP BY id
 )
@@ -405,6 +406,7 @@ WHERE (t.attempt = 1 OR t.grp IS NOT NULL) AND t.grp IS DISTINCT FROM f.first.gr
    OR (t.attempt = 1 OR t.seq IS NOT NULL) AND t.seq IS DISTINCT FROM f.first.seq
    OR (t.attempt = 1 OR t.due_ns IS NOT NULL) AND t.due_ns IS DISTINCT FROM f.first.due_ns
    OR (t.attempt = 1 OR t.expect IS NOT NULL) AND t.expect IS DISTINCT FROM f.first.expect
+   OR (t.attempt = 1 OR t.effects_key IS NOT NULL) AND t.effects_key IS DISTINCT FROM f.first.effects_key
 QUALIFY row_number() OVER (PARTITION BY t.run ORDER BY t.line) <= {_NAMED_MOST}
 ORDER BY t.line
 """
@@ -417,7 +419,7 @@ def _one_id_for_two(run: Loaded) -> Iterator[Damage]:
             file=name,
             line=int(number),
             why=f"{id} was intended{' twice' if attempt == 1 else ''} as attempt {attempt} "
-            "with another group, seq, due or expect: one id stands for two messages",
+            "with another group, seq, due, expect or key: one id stands for two messages",
         )
 
 
@@ -434,7 +436,7 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str,
     db.execute(
         "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
-        "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN)"
+        "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR)"
     )
     rows = [
         (
@@ -451,12 +453,13 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str,
             s.effective_from,
             s.promises == "at-most-once",
             s.effects_from == "read-back",
+            s.seen_from,
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()
     ]
     if rows:
-        db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * 13)})", rows)
+        db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * len(rows[0]))})", rows)
     failed: dict[str, str] = {}
     for name, script in _TABLES.items():
         try:

@@ -14,9 +14,13 @@ from gameday.verify.claims import Judgement
 Note = tuple[Sequence[str], str]
 
 
-def notes(document: Mapping[str, Any], judgements: Sequence[Judgement] = ()) -> list[dict[str, Any]]:
-    """From the object of verdict.json, and what the judge noted of single claims: each note with the claims of this run
-    that it stands beside, by what they are known by."""
+def notes(
+    document: Mapping[str, Any],
+    judgements: Sequence[Judgement] = (),
+    effects_of_nobody: Mapping[str, int] | None = None,
+) -> list[dict[str, Any]]:
+    """From the object of verdict.json, what the judge noted of single claims, and how many keys of no message each
+    effect store had: each note with the claims of this run that it stands beside, by what they are known by."""
     claimed = {claim["claim"]: claim for claim in document["claims"]}
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
     told: list[Note] = [
@@ -25,6 +29,7 @@ def notes(document: Mapping[str, Any], judgements: Sequence[Judgement] = ()) -> 
         *_given_up(document, claimed, counts.get("given-up", 0)),
         *_dead_letters(document, claimed, counts.get("collateral-dead", 0)),
         *_promised_by_the_user(document),
+        *_effects_of_nobody(effects_of_nobody or {}),
     ]
     return [
         *({"claims": [name for name in beside if name in claimed], "text": text} for beside, text in told),
@@ -95,3 +100,12 @@ def _promised_by_the_user(document: Mapping[str, Any]) -> Iterator[Note]:
                 f"{subscription['promises']} on {name} is the user's promise (`promises` in the scenario), not AWS's: "
                 "AWS may drop messages there",
             )
+
+
+def _effects_of_nobody(keys: Mapping[str, int]) -> Iterator[Note]:
+    for name, count in keys.items():
+        yield (
+            ["at-least-once-effect", "exactly-once-effect", "ordered-effects"],
+            f"the effect store of {name} has {count:,} keys that no message of this run was intended with: their "
+            "effects count for nobody",
+        )

@@ -28,9 +28,14 @@ class Case:
 def _absent(past: Past) -> list[tuple[Message, Subscription, bool]]:
     """m acked, s in `expect`, never received on s but from a replay, nor dead there; and whether the loss is proven."""
     return [
-        (message, spec, past.drained(spec.name) or _followed(past, message, spec))
+        (
+            message,
+            spec,
+            not past.in_doubt(message.id, spec.name) and (past.drained(spec.name) or _followed(past, message, spec)),
+        )
         for message, spec in past.expectations()
         if past.acked(message.id)
+        and spec.seen_from != "nobody"
         and all(received.replay is not None for received in past.receives_at(message.id, spec.name))
         and not past.possibly_dead(message.id, spec.name)
     ]
@@ -43,6 +48,8 @@ def _followed(past: Past, message: Message, spec: Subscription) -> bool:
         return False
     for later_one in past.messages.values():
         if not past.received(later_one.id, spec.name) or not past.comes_before(message, later_one, spec):
+            continue
+        if past.in_doubt(later_one.id, spec.name):
             continue
         if spec.kind != "queue" or not spec.dead_letter:
             return True
@@ -74,6 +81,7 @@ def vanished(past: Past) -> list[Case]:
         and not past.possibly_dead(id, name)
         and not past.redrives(id, name)
         and not any(delete.may_have_worked for delete in past.deletes(id, name))
+        and not past.in_doubt(id, name)
     ]
 
 
@@ -83,7 +91,7 @@ def lost_on_redrive(past: Past) -> list[Case]:
     for id, name in past.redriven_of:
         seen = [received.moment for received in past.receives_at(id, name)] + past.deaths(id, name)
         gone = any(all(past.before(one, redriven) for one in seen) for redriven in past.redrives(id, name))
-        if gone and past.drained(name):
+        if gone and past.drained(name) and not past.in_doubt(id, name):
             cases.append(Case(id=id, subscription=name))
     return cases
 
@@ -116,6 +124,7 @@ def replay_missing(past: Past) -> list[Case]:
         for message, spec, replay in replayed(past)
         if past.drained(spec.name)
         and not past.deaths(message.id, spec.name)
+        and not past.in_doubt(message.id, spec.name)
         and not any(received.replay == replay.name for received in past.receives_at(message.id, spec.name))
     ]
 
@@ -392,6 +401,7 @@ def effect_missing(past: Past) -> list[Case]:
         and past.applied(message.id, spec.name) == 0
         and not past.unknown_effect(message.id, spec.name)
         and not (message.poison and past.possibly_dead(message.id, spec.name))
+        and not (message.poison and past.may_be_unidentified(message.id, spec.name))
     ]
 
 
@@ -401,7 +411,10 @@ def effect_lost(past: Past) -> list[Case]:
     return [
         Case(id=id, subscription=name)
         for id, name in past.effects
-        if past.truth(name) and past.applied_effects(id, name) and past.applied(id, name) == 0
+        if past.truth(name)
+        and past.applied_effects(id, name)
+        and past.applied(id, name) == 0
+        and not past.shares_key(id, name)
     ]
 
 
@@ -430,7 +443,13 @@ def nonmonotonic_send(past: Past) -> list[Case]:
     service's fault"""
     late: dict[str, Case] = {}
     for a, b in _twins(past):
-        ordered = [past.subscription(name) for name in a.expect & b.expect if past.subscription(name).ordered_by]
+        placed = all(sent.partition is not None for sent in (*a.sends, *b.sends) if sent.outcome == "ok")
+        ordered = [
+            spec
+            for spec in (past.subscription(name) for name in a.expect & b.expect)
+            # A number of a stream is one of its partition.
+            if spec.ordered_by and (spec.kind == "queue" or placed)
+        ]
         if not ordered or not _numbered_before(b, a):
             continue
         in_turn = past.ended_before_began(a, b)
@@ -482,6 +501,8 @@ def stored_out_of_order(past: Past) -> list[Case]:
                 and b_place is not None
                 and (spec.kind == "queue" or (a_place.partition is not None and a_place.partition == b_place.partition))
                 and b_place.number < a_place.number
+                and not past.in_doubt(a.id, spec.name)
+                and not past.in_doubt(b.id, spec.name)
                 and not _earlier_copy_may_have_died(past, a, spec, past.receives_at(b.id, spec.name)[0].moment)
             ):
                 late[a.id, spec.name] = Case(id=a.id, subscription=spec.name)
@@ -495,11 +516,12 @@ def _earlier_copy_may_have_died(past: Past, a: Message, spec: Subscription, mome
 
 
 def _pairs(past: Past) -> Iterable[tuple[Message, Message, Subscription]]:
-    """a before b"""
+    """a before b, neither of them in doubt"""
     for spec in past.ordered():
         for id, befores in past.earlier(spec).items():
             for a in befores:
-                yield a, past.messages[id], spec
+                if not past.in_doubt(a.id, spec.name) and not past.in_doubt(id, spec.name):
+                    yield a, past.messages[id], spec
 
 
 def nonmonotonic_delivery(past: Past) -> list[Case]:
@@ -686,6 +708,7 @@ def poison_escaped(past: Past) -> list[Case]:
         and past.concerned(message.id, spec.name)
         and past.drained(spec.name)
         and not past.possibly_dead(message.id, spec.name)
+        and not past.may_be_unidentified(message.id, spec.name)
     ]
 
 
@@ -728,8 +751,29 @@ def healthy_dead(past: Past) -> list[Case]:
 
 def collateral_dead(past: Past) -> list[Case]:
     """dead, not poison, and a handler ... never did: it shared a batch with one that failed, or it was given back, or
-    its visibility ran out"""
-    return [case for case, failed in _healthy_letters(past) if not failed]
+    its visibility ran out. Where no consumer tells, only if it has an `effect` and each of its receives has one"""
+    return [
+        case
+        for case, failed in _healthy_letters(past)
+        if not failed and past.cause_told(case.id, case.subscription or "")
+    ]
+
+
+def untold_deaths(past: Past) -> list[Case]:
+    """One that is neither leaves `dead-letter` unknown"""
+    return [
+        case
+        for case, failed in _healthy_letters(past)
+        if not failed and not past.cause_told(case.id, case.subscription or "")
+    ]
+
+
+# -- Nobody can tell -----------------------------------------------------------------------------------------------
+
+
+def unidentified(past: Past) -> list[Case]:
+    """a receive of which nobody can tell the message. Per receive"""
+    return [Case(id="", subscription=one.subscription) for one in past.facts.unidentified if one.event == "received"]
 
 
 # -- Nothing looked at ---------------------------------------------------------------------------------------------
@@ -742,7 +786,8 @@ def vacuous(past: Past) -> list[Case]:
     reasons: list[Case] = []
     if not any(past.acked(id) for id in past.messages):
         reasons.append(Case(id="", note="nothing acked"))
-    if not past.facts.receives:
+    unheard = past.subscriptions and all(spec.seen_from == "nobody" for spec in past.subscriptions.values())
+    if not past.facts.receives and not unidentified(past) and not unheard:
         reasons.append(Case(id="", note="nothing received"))
     lives = (
         [_life(past, message) for message in past.messages.values() if message.attempts] if past.facts.faults else []
@@ -799,5 +844,6 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "over-received": over_received,
     "healthy-dead": healthy_dead,
     "collateral-dead": collateral_dead,
+    "unidentified": unidentified,
     "vacuous": vacuous,
 }

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from tests.reference.anomalies import ANOMALIES, Case, doubtful_redeliveries, kept_copies, replayed
+from tests.reference.anomalies import ANOMALIES, Case, doubtful_redeliveries, kept_copies, replayed, untold_deaths
 from tests.reference.reading import SECOND, Fault, Message, Moment, Promise, Subscription, read
 from tests.reference.words import NEVER, Past, Sample
 
@@ -31,9 +31,9 @@ from tests.reference.words import NEVER, Past, Sample
 #  1. `event` must be a string. A last line without newline that is JSON but no record is damage, not a torn line. A
 #     torn line after `closed` is both counted as torn and damage. A whole record after `closed` is neither. `at`
 #     going back within a file is no damage: line order decides there.
-#  2. A record that lacks what names its subject (`id`, `subscription`) is ignored; a `received` without `id` is one
-#     of a message never intended, "". Sequences that are no decimal string are missing, and so are times that are no
-#     integer.
+#  2. A record that lacks what names its subject (`subscription`, and `id` or what stands in for it) is ignored, but
+#     for a settling call without `id`, whose answers are still owed. Sequences that are no decimal string are missing,
+#     and so are times that are no integer.
 #  3. Not a run (ValueError): unreadable manifest, `schema` not 1, no claims, an unknown claim, key of a claim, kind,
 #     ordered_by, promises or `during`, a bound that is no number, `lag` without any bound, `recovery` without
 #     `within_s`. `strict` exists for ordered-per-group, ordered-per-partition and dead-letter only. The same claim
@@ -260,7 +260,13 @@ class Court:
         names = {spec.name for spec in covered}
         return [
             f"the effect of {id} on {name} is unknown"
-            for id, name in self.past.receives
+            for id, name in dict.fromkeys(
+                [
+                    *self.past.receives,
+                    *self.past.effects,
+                    *((message.id, spec.name) for message, spec in self.past.expectations()),
+                ]
+            )
             if name in names
             and self.past.unknown_effect(id, name)
             and not (none_applied and self.past.applied(id, name) > 0)
@@ -464,7 +470,15 @@ def ordered_effects(court: Court, promise: Promise) -> Finding:
         unknown=court.unrecorded_effects(covered)
         + court.unknown_effects(covered)
         + court.unread(names, covered)
-        + court.too_close(covered, lambda id, name: [one.moment for one in court.past.applied_effects(id, name)]),
+        + court.too_close(covered, lambda id, name: [one.moment for one in court.past.applied_effects(id, name)])
+        + [
+            f"nobody knows when {id} was applied on {name}"
+            for id, name in court.past.read_back
+            if court.past.subscription(name) in covered
+            and court.past.subscription(name).seen_from != "consumer"
+            and court.past.applied(id, name) > 0
+            and not court.past.applied_effects(id, name)
+        ],
     )
 
 
@@ -533,6 +547,12 @@ def dead_letter(court: Court, promise: Promise) -> Finding:
             for spec in covered
             for received in court.past.receives_on.get(spec.name, [])
             if received.receives is None
+        ]
+        + [
+            f"nobody tells of what {case.id} died on {spec.name}"
+            for spec in covered
+            for case in untold_deaths(court.past)
+            if case.subscription == spec.name
         ],
     )
 
@@ -589,6 +609,8 @@ def lag(court: Court, promise: Promise) -> Finding:
     unknown: list[str] = []
     checked: Counter[str] = Counter()
     for spec in court.all():
+        if spec.seen_from == "nobody":
+            continue
         for name in [name for name in PERCENT if name in promise.bounds_ns]:
             measures = [measure(past, spec, name, promise.bounds_ns[name], windows) for windows in all_three]
             violated = violated or all(one.broken for one in measures)
@@ -614,17 +636,26 @@ def measure(past: Past, spec: Subscription, name: str, bound: int, windows: Wind
         if windows.speaks_of(sample.due.time, end):
             kept.append(sample)
     needed = len(kept) - nearest_rank(percent, len(kept)) + 1
-    slow = [sample for sample in kept if sample.lag_ns + past.doubt(sample) > bound]
-    surely_slow = [sample for sample in kept if sample.lag_ns - past.doubt(sample) > bound]
+    slow = [sample for sample in kept if sample.had_ns + past.doubt(sample, sample.had) > bound]
+    # Those in doubt may have been received at once, whatever else is known of them.
+    sure = [sample for sample in kept if not past.in_doubt(sample.message.id, spec.name)]
+    in_doubt = [
+        message
+        for message, other in past.expectations()
+        if other.name == spec.name and message.due is not None and past.in_doubt(message.id, spec.name)
+    ]
+    count = len(sure) + len(in_doubt)
+    needed_to_blame = count - nearest_rank(percent, count) + 1
+    surely_slow = [sample for sample in sure if sample.lag_ns - past.doubt(sample, sample.first) > bound]
     to_blame = [sample for sample in surely_slow if spec.promises != "at-most-once" or sample.first is not None]
     enough = len(kept) >= (1 if name == "max_s" else ENOUGH)
     why = [] if enough else [f"{name} of {spec.name}: {len(kept)} messages"]
-    if len(surely_slow) >= needed > len(to_blame):
+    if len(surely_slow) >= needed_to_blame > len(to_blame):
         why.append(f"{name} of {spec.name}: broken only by messages never received")
     return Measure(
         checked=len(kept),
         slow=enough and len(slow) >= needed,
-        broken=enough and len(to_blame) >= needed,
+        broken=enough and len(to_blame) >= needed_to_blame,
         why=why + never_sent(past, spec, percent, bound, windows),
     )
 
@@ -700,6 +731,18 @@ def late_bound(past: Past, spec: Subscription) -> int | None:
     ]
     if bounds:
         return max(bounds)
+    start = past.facts.faults[0].start.time
+    untold = [
+        sample.due
+        for sample in past.samples(spec.name)
+        if (sample.first is None) != (sample.had is None) or sample.lag_ns != sample.had_ns
+    ] + [
+        message.due
+        for message, other in past.expectations()
+        if other.name == spec.name and message.due is not None and past.in_doubt(message.id, spec.name)
+    ]
+    if any(due.time <= start for due in untold):
+        return None
     calm = sorted(
         sample.lag_ns
         for sample in past.samples(spec.name)
@@ -712,6 +755,8 @@ def recovered_on(past: Past, fault: Fault, spec: Subscription, within: int) -> t
     """Found, with that quiet time over, before the next fault starts and the load stops (or the history ends): holds.
     Every such moment refuted by a message late before either: violated. Else, with another fault open, or without a
     stop: unknown."""
+    if spec.seen_from == "nobody":
+        return UNKNOWN, "nobody recorded who received what"
     if fault.stop is None:
         return UNKNOWN, "it never stops"
     stop = fault.stop.time
@@ -749,8 +794,11 @@ def _late(past: Past, spec: Subscription, bound: int, margin: int, *, fair: bool
     for sample in past.samples(spec.name):
         if sample.first is None and fair and spec.promises == "at-most-once":
             continue
+        if fair and past.in_doubt(sample.message.id, spec.name):
+            continue
         start = sample.due.time + bound + margin
-        end = NEVER.time if sample.first is None else sample.first.time - margin
+        received = sample.first if fair else sample.had
+        end = NEVER.time if received is None else received.time - margin
         if start < end:
             spans.append((start, end))
     return spans
@@ -787,6 +835,8 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
 }
 
 
+# Where nobody recorded who received what, every claim but these is unknown.
+WITHOUT_RECEIVES = ("all-accepted", "at-least-once-effect", "exactly-once-effect")
 # Where the clocks contradict, every claim but these is unknown.
 WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
 
@@ -799,6 +849,14 @@ def rule(court: Court, promise: Promise) -> dict[str, Any]:
     why = list(finding.unknown)
     why += [case.note for case in court.cases["vacuous"]]
     why += [f"checked nothing on {name}" for name in finding.covers if finding.checked.get(name, 0) == 0]
+    looked_at = court.past.subscriptions if promise.claim == "recovery" else finding.covers
+    why += [f"unidentified records on {name}" for name in looked_at if name in court.past.unidentified]
+    if promise.claim not in WITHOUT_RECEIVES:
+        why += [
+            f"nobody recorded what was received on {name}"
+            for name in looked_at
+            if court.past.subscription(name).seen_from == "nobody"
+        ]
     checked = sum(finding.checked.values())
     if checked == 0:
         why.append("checked nothing")

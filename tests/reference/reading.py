@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ YEAR_2001 = 978_307_200 * SECOND
 
 Number = tuple[int, str]
 """A decimal string of any length, comparable: its length without leading zeros, then its digits."""
+
+Copy = str | tuple[str, Number]
+"""What a record names: on a queue the `broker_id`, on a stream `partition` and `broker_seq`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +106,7 @@ class Subscription:
     effective_from: int | None
     promises: str
     effects_elsewhere: bool
+    seen_from: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +148,7 @@ class Sent:
     partition: str | None
     call: str | None
     entry: int | None
+    broker_id: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +178,7 @@ class Message:
     expect: frozenset[str]
     expect_known: bool
     poison: bool
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,6 +197,26 @@ class Received:
     hidden_ns: int | None
     intact: bool | None
     replay: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """Whether a batch was passed on, and when that was known."""
+
+    subscription: str
+    batch: str
+    moment: Moment
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unidentified:
+    """A record of which nobody can tell the message; the copy that it names, if it names one."""
+
+    event: str
+    subscription: str
+    moment: Moment
+    copy: Copy | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -284,6 +310,9 @@ class Facts:
     manifest: Manifest
     messages: Mapping[str, Message]
     receives: tuple[Received, ...]
+    unidentified: tuple[Unidentified, ...]
+    delivered: tuple[Delivered, ...]
+    keys_told: bool
     effects: tuple[Effect, ...]
     steps: tuple[Step, ...]
     settled: tuple[tuple[str, Moment], ...]
@@ -373,12 +402,15 @@ def read_subscription(name: str, spec: object) -> Subscription:
     kind = spec.get("kind", "queue")
     ordered_by = spec.get("ordered_by")
     promises = spec.get("promises", "at-least-once")
+    seen_from = spec.get("seen_from", "consumer")
     if kind not in ("queue", "stream"):
         raise ValueError(f"subscription {name} has an unknown kind {kind!r}")
     if ordered_by not in ("group", "partition", None):
         raise ValueError(f"subscription {name} is ordered by an unknown thing {ordered_by!r}")
     if promises not in ("at-least-once", "at-most-once"):
         raise ValueError(f"subscription {name} promises an unknown thing {promises!r}")
+    if seen_from not in ("consumer", "wire", "nobody"):
+        raise ValueError(f"subscription {name} is seen from an unknown place {seen_from!r}")
     most = spec.get("max_receives")
     start = spec.get("effective_from")
     return Subscription(
@@ -394,6 +426,7 @@ def read_subscription(name: str, spec: object) -> Subscription:
         effective_from=start if isinstance(start, int) and not isinstance(start, bool) else None,
         promises=promises,
         effects_elsewhere=spec.get("effects_from") == "read-back",
+        seen_from=seen_from,
     )
 
 
@@ -490,6 +523,9 @@ def read(run: Path) -> Facts:
         if not (history / name).exists() and not (history / f"{name}.gz").exists():
             damaged.append(Damage(file=name, line=None, reason="listed, but absent"))
     damaged += _in_another_unit(records)
+    records, unidentified = _told(records, manifest)
+    keys_told = any(record.text("key") is not None for record in records if record.event in ("intended", "effects"))
+    records = _told_by_key(records)
     by_event: dict[str, list[Record]] = {}
     for record in records:
         by_event.setdefault(record.event, []).append(record)
@@ -504,6 +540,17 @@ def read(run: Path) -> Facts:
         receives=tuple(
             _received(record, manifest) for record in by_event.get("received", []) if record.text("subscription")
         ),
+        unidentified=tuple(unidentified),
+        delivered=tuple(
+            Delivered(
+                subscription=record.text("subscription") or "",
+                batch=record.text("batch") or "",
+                moment=record.moment,
+                outcome=record.text("outcome") or "unknown",
+            )
+            for record in by_event.get("delivered", [])
+        ),
+        keys_told=keys_told,
         effects=tuple(_effect(record) for record in by_event.get("effect", []) if _whole(record)),
         steps=_steps(by_event.get("settling", []), by_event.get("settled", []), manifest),
         settled=tuple((record.text("id") or "", record.moment) for record in by_event.get("settled", [])),
@@ -590,7 +637,104 @@ def _described(intents: Sequence[Record]) -> Record:
 def _description(record: Record) -> tuple[object, ...]:
     expect = record.texts("expect")
     told = None if expect is None else frozenset(expect)
-    return (record.text("group"), record.integer("seq"), record.integer("due"), told)
+    return (record.text("group"), record.integer("seq"), record.integer("due"), told, record.text("key"))
+
+
+ABOUT_A_COPY = ("received", "settling", "settled", "dead", "redriven")
+
+
+def _told(records: Sequence[Record], manifest: Manifest) -> tuple[list[Record], list[Unidentified]]:
+    """*which message*: the records that leave out their `id`, with the one that they are of; and what is of none."""
+    kinds = {name: spec.kind for name, spec in manifest.subscriptions.items()}
+    answers: dict[tuple[str, Copy], list[Record]] = {}
+    intents: dict[str, list[Record]] = {}
+    receives: dict[tuple[str, Copy], set[str]] = {}
+    for record in records:
+        id = record.text("id")
+        if id is None:
+            continue
+        if record.event == "intended":
+            intents.setdefault(id, []).append(record)
+        elif record.event == "sent" and record.text("outcome") == "ok":
+            for kind in ("queue", "stream"):
+                copy = _copy(record, kind)
+                if copy is not None:
+                    answers.setdefault((kind, copy), []).append(record)
+        elif record.event == "received":
+            name = record.text("subscription") or ""
+            copy = _copy(record, kinds.get(name, "queue"))
+            if copy is not None:
+                receives.setdefault((name, copy), set()).add(id)
+    told: list[Record] = []
+    unidentified: list[Unidentified] = []
+    for record in records:
+        subscription = record.text("subscription")
+        if record.event not in ABOUT_A_COPY or record.text("id") is not None or subscription is None:
+            told.append(record)
+            continue
+        kind = kinds.get(subscription, "queue")
+        copy = _copy(record, kind)
+        message = None if copy is None else _first_answered(answers.get((kind, copy), []), intents, manifest)
+        if message is None and copy is not None:
+            message = _only(receives.get((subscription, copy), set()))
+        settles = record.event in ("settling", "settled")
+        if message is not None:
+            told.append(replace(record, fields={**record.fields, "id": message}))
+        elif settles:
+            # It is still a call of which answers are owed.
+            told.append(record)
+        if message is None and not (settles and (copy is None or record.text("action") == "checkpoint")):
+            unidentified.append(
+                Unidentified(event=record.event, subscription=subscription, moment=record.moment, copy=copy)
+            )
+    return told, unidentified
+
+
+def _copy(record: Record, kind: str) -> Copy | None:
+    if kind == "queue":
+        return record.text("broker_id")
+    partition, place = record.text("partition"), record.number("broker_seq")
+    return None if partition is None or place is None else (partition, place)
+
+
+def _only(ids: set[str]) -> str | None:
+    return next(iter(ids)) if len(ids) == 1 else None
+
+
+def _first_answered(answers: Sequence[Record], intents: Mapping[str, list[Record]], manifest: Manifest) -> str | None:
+    """Where those of several messages name one copy, it is the one that had been answered so before each of the others
+    was first `intended`, where that is proven of just one."""
+    ids = {record.fields["id"] for record in answers}
+    if len(ids) < 2:
+        return _only(ids)
+
+    def before(a: Record, b: Record) -> bool:
+        return a.line < b.line if a.file == b.file else b.at - a.at > manifest.clock_error_ns
+
+    def was_first(answer: Record) -> bool:
+        others = ids - {answer.fields["id"]}
+        return all(intents.get(other) and all(before(answer, intent) for intent in intents[other]) for other in others)
+
+    return _only({answer.fields["id"] for answer in answers if was_first(answer)})
+
+
+def _told_by_key(records: Sequence[Record]) -> list[Record]:
+    """An `effects` with a `key` and no `id` is of the one message with that key."""
+    intents: dict[str, list[Record]] = {}
+    for record in sorted((record for record in records if record.event == "intended"), key=_by_attempt):
+        if (id := record.text("id")) is not None:
+            intents.setdefault(id, []).append(record)
+    owners: dict[str, set[str]] = {}
+    for id, own in intents.items():
+        owners.setdefault(_described(own).text("key") or id, set()).add(id)
+    return [
+        replace(record, fields={**record.fields, "id": owner})
+        if record.event == "effects"
+        and record.text("id") is None
+        and (owner := _only(owners.get(record.text("key") or "", set()))) is not None
+        else record
+        for record in records
+    ]
 
 
 def _by_attempt(record: Record) -> tuple[int, int, str, int]:
@@ -635,6 +779,7 @@ def _message(id: str, intents: list[Record], sends: list[Sent]) -> Message:
         expect=frozenset((full.texts("expect") if full else None) or ()),
         expect_known=full is not None and full.texts("expect") is not None,
         poison=full is not None and full.flag("poison") is True,
+        key=(full.text("key") if full else None) or id,
     )
 
 
@@ -649,6 +794,7 @@ def _sent(record: Record) -> Sent:
         partition=record.text("partition"),
         call=record.text("call"),
         entry=record.integer("entry"),
+        broker_id=record.text("broker_id"),
     )
 
 

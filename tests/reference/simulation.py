@@ -1015,13 +1015,15 @@ class Scene:
     def note_dead(self, process: Process, name: str) -> list[Stored]:
         dead = list(self.queues[name].dead) if name in self.queues else []
         for stored in dead:
-            process.write({"event": "dead", "id": stored.letter.id, "subscription": name, "receives": stored.receives})
+            letter = {"id": stored.letter.id, "subscription": name, "broker_id": stored.broker_id}
+            process.write({"event": "dead", **letter, "receives": stored.receives})
         return dead
 
     def send_back(self, process: Process, name: str) -> bool:
         back = [stored for stored in self.note_dead(process, name) if self.chance.random() < 0.6]
         for stored in back:
-            process.write({"event": "redriven", "id": stored.letter.id, "subscription": name})
+            letter = {"id": stored.letter.id, "subscription": name, "broker_id": stored.broker_id}
+            process.write({"event": "redriven", **letter})
             self.queues[name].redrive(stored)
         return bool(back)
 

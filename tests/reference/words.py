@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from tests.reference.reading import (
     FOREVER,
     About,
+    Delivered,
     Drained,
     Effect,
     Facts,
@@ -67,12 +68,15 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One message of a subscription and how long it took: `first` is None where it was never received."""
+    """One message of a subscription and how long it took. `first`: when it may first have been delivered, `had`: when
+    it is proven to have been; None where it never was. `lag_ns` and `had_ns`: how long that took."""
 
     message: Message
     due: Moment
     first: Moment | None
+    had: Moment | None
     lag_ns: int
+    had_ns: int
 
 
 class Past:
@@ -121,6 +125,23 @@ class Past:
         for message in facts.messages.values():
             files[message.producer] |= {attempt.intended.file for attempt in message.attempts}
         self.wandering = {producer for producer, written in files.items() if len(written) > 1} if self.error else set()
+        self.delivered: dict[tuple[str, str | None], list[Delivered]] = defaultdict(list)
+        for one in facts.delivered:
+            self.delivered[one.subscription, one.batch].append(one)
+        self.telling = {(one.subscription, one.moment.file) for one in facts.delivered}
+        self.unidentified = {one.subscription for one in facts.unidentified}
+        # Of every `received` and `redriven`, whoever it is of.
+        self.received_at: dict[str, list[Moment]] = defaultdict(list)
+        self.redriven_at: dict[str, list[Moment]] = defaultdict(list)
+        for record in (*facts.receives, *(each for each in facts.unidentified if each.event == "received")):
+            self.received_at[record.subscription].append(record.moment)
+        for back in (*facts.redriven, *(each for each in facts.unidentified if each.event == "redriven")):
+            self.redriven_at[back.subscription].append(back.moment)
+        self.owners: dict[str, set[str]] = defaultdict(set)
+        for message in facts.messages.values():
+            if message.attempts:
+                self.owners[message.key].add(message.id)
+        self._named_by_answers: dict[str, bool] = {}
         self._drained: dict[str, bool] = {}
         self._truth: dict[str, bool] = {}
         self._earlier: dict[str, dict[str, list[Message]]] = {}
@@ -228,6 +249,114 @@ class Past:
             and (other.batch is None or other.batch != received.batch)
             for other in self.receives_at(received.id, received.subscription)
         )
+
+    # -- what records do not tell ----------------------------------------------------------------------------------
+
+    def in_doubt(self, id: str, subscription: str) -> bool:
+        """m is *in doubt* on s: a record on s is unidentified, and m may be what it is of. Where s is seen from
+        `nobody`, every message is."""
+        return self.subscription(subscription).seen_from == "nobody" or self.may_be_unidentified(id, subscription)
+
+    def may_be_unidentified(self, id: str, subscription: str) -> bool:
+        """It expects s or was seen there, a record on s is unidentified, and: not each of its attempts has an answer
+        that is `ok` or `failed`; or an `ok` one names no copy, or the one that an unidentified record on s names; or a
+        `redriven` of it on s, or a mark of a replay, is there; or no `received` on s names a copy that any `ok` `sent`
+        names; or an unidentified `dead` or `redriven` on s names none that a `received` on s names."""
+        if subscription not in self.unidentified:
+            return False
+        seen = self.received(id, subscription) or self.deaths(id, subscription) or self.redrives(id, subscription)
+        if id not in self.messages:
+            return bool(seen)
+        message = self.messages[id]
+        if subscription not in message.expect and not seen:
+            return False
+        named = [self._named(sent, subscription) for sent in message.sends if sent.outcome == "ok"]
+        untold = {one.copy for one in self.facts.unidentified if one.subscription == subscription}
+        return (
+            may_have_landed_unnumbered(message)
+            or None in named
+            or bool(untold & set(named))
+            or bool(self.redrives(id, subscription))
+            or any(replay.marks for replay in self.facts.replays)
+            or not self._answers_name_copies_of(subscription)
+            or self._dead_have_other_names(subscription)
+        )
+
+    def _named(self, sent: Sent, subscription: str) -> object:
+        if self.subscription(subscription).kind == "queue":
+            return sent.broker_id
+        return None if sent.partition is None or sent.number is None else (sent.partition, sent.number)
+
+    def _received_names(self, subscription: str) -> set[object]:
+        kind = self.subscription(subscription).kind
+        names: set[object] = {
+            one.copy for one in self.facts.unidentified if one.subscription == subscription and one.event == "received"
+        }
+        for one in self.receives_on.get(subscription, []):
+            placed = None if one.partition is None or one.number is None else (one.partition, one.number)
+            names.add(one.broker_id if kind == "queue" else placed)
+        return names - {None}
+
+    def _dead_have_other_names(self, subscription: str) -> bool:
+        dead = {
+            one.copy
+            for one in self.facts.unidentified
+            if one.subscription == subscription and one.event in ("dead", "redriven")
+        }
+        return not dead <= self._received_names(subscription)
+
+    def _answers_name_copies_of(self, subscription: str) -> bool:
+        if subscription not in self._named_by_answers:
+            answered = {
+                self._named(sent, subscription)
+                for message in self.messages.values()
+                for sent in message.sends
+                if sent.outcome == "ok"
+            } - {None}
+            self._named_by_answers[subscription] = bool(answered & self._received_names(subscription))
+        return self._named_by_answers[subscription]
+
+    def may_have_had(self, received: Received) -> Moment | None:
+        """When a receive may first have been delivered."""
+        told = self.delivered.get((received.subscription, received.batch), [])
+        if not told or any(one.outcome == "unknown" for one in told):
+            return received.moment
+        return self._passed_on(told)
+
+    def had(self, received: Received) -> Moment | None:
+        """When a receive is proven to have been delivered: at its own `at`; one in a `batch` of s that has a
+        `delivered` instead when the first `ok` one says. One whose file has a `delivered` of s, but none of its batch,
+        may have been and is not proven to have been."""
+        told = self.delivered.get((received.subscription, received.batch), [])
+        if not told and (received.subscription, received.moment.file) not in self.telling:
+            return received.moment
+        return self._passed_on(told)
+
+    def _passed_on(self, told: Sequence[Delivered]) -> Moment | None:
+        return min((one.moment for one in told if one.outcome == "ok"), key=at, default=None)
+
+    def shares_key(self, id: str, subscription: str) -> bool:
+        """It shares its key with another message, s was read back, and no `effects` of s has its `id`."""
+        return (
+            self.facts.keys_told
+            and self.intended(id)
+            and len(self.owners[self.messages[id].key]) > 1
+            and self.truth(subscription)
+            and (id, subscription) not in self.read_back
+            and self.concerned_here(id, subscription)
+        )
+
+    def concerned_here(self, id: str, subscription: str) -> bool:
+        """acked and expects s, or was received there, or has an `effect` there"""
+        meant = id in self.messages and subscription in self.messages[id].expect
+        handled = bool(self.effects.get((id, subscription)))
+        return (self.acked(id) and meant) or self.received(id, subscription) or handled
+
+    def cause_told(self, id: str, subscription: str) -> bool:
+        """Whether anybody who sees handlers tells what they did with it."""
+        if self.subscription(subscription).seen_from == "consumer":
+            return True
+        return bool(self.effects.get((id, subscription))) and not self.without_effect(id, subscription)
 
     def redrives(self, id: str, subscription: str) -> list[Moment]:
         return [redriven.moment for redriven in self.redriven_of.get((id, subscription), [])]
@@ -498,9 +627,9 @@ class Past:
         marks = [moment for replay in self.facts.replays for moment in replay.marks]
         if not all(self._settled_by(moment, mark.moment, settle) for moment in marks):
             return False
-        redrives = [one.moment for one in self.facts.redriven if one.subscription == subscription]
-        return all(self.before(redriven, mark.moment) for redriven in redrives) and all(
-            self.before(received.moment, mark.moment) for received in self.receives_on.get(subscription, [])
+        return all(
+            self.before(moment, mark.moment)
+            for moment in (*self.redriven_at[subscription], *self.received_at[subscription])
         )
 
     def _settled_by(self, moment: Moment, mark: Moment, settle: int) -> bool:
@@ -515,7 +644,7 @@ class Past:
         """Where an `effects-read` mark of s follows every `received` and `effect` of s, the `effects` records are the
         truth."""
         if subscription not in self._truth:
-            written = [received.moment for received in self.receives_on.get(subscription, [])]
+            written = list(self.received_at[subscription])
             written += [effect.moment for effect in self.effects_on.get(subscription, [])]
             self._truth[subscription] = any(
                 all(self.before(moment, mark.moment) for moment in written)
@@ -546,11 +675,17 @@ class Past:
         return [received for received in self.receives_at(id, subscription) if received.batch not in batches]
 
     def unknown_effect(self, id: str, subscription: str) -> bool:
-        """Otherwise ... a `received` without an `effect` of its batch means that the effect is unknown; that of every
-        message where `effects_from` is `read-back`."""
+        """Otherwise ... a `received` without an `effect` of its batch means that the effect is unknown; so is, then,
+        that of a message in doubt on s which is acked and expects s, or was received there or has an `effect`; and that
+        of every message where `effects_from` is `read-back`. Where the store was read back, that of a message which
+        shares its key."""
         if self.truth(subscription):
-            return False
-        return self.subscription(subscription).effects_elsewhere or bool(self.without_effect(id, subscription))
+            return self.shares_key(id, subscription)
+        if self.subscription(subscription).effects_elsewhere:
+            return True
+        return bool(self.without_effect(id, subscription)) or (
+            self.in_doubt(id, subscription) and self.concerned_here(id, subscription)
+        )
 
     def concerned(self, id: str, subscription: str) -> bool:
         """acked or received on s."""
@@ -563,23 +698,31 @@ class Past:
             self._samples[subscription] = list(self._measure(subscription))
         return self._samples[subscription]
 
-    def doubt(self, sample: Sample) -> int:
+    def doubt(self, sample: Sample, first: Moment | None) -> int:
         """By how much the lag of a message may be wrong: not at all where one file intended and first received it."""
         attempts = sample.message.attempts
         intended = min((attempt.intended for attempt in attempts), key=at, default=None)
-        one_file = intended is not None and sample.first is not None and intended.file == sample.first.file
+        one_file = intended is not None and first is not None and intended.file == first.file
         return 0 if one_file else self.error
 
     def _measure(self, subscription: str) -> Iterable[Sample]:
         for message in self.messages.values():
             if message.due is None or subscription not in message.expect:
                 continue
-            if not self.concerned(message.id, subscription) or self.possibly_dead(message.id, subscription):
-                continue
             receives = self.receives_at(message.id, subscription)
-            first = receives[0].moment if receives else None
-            end = first.time if first is not None else (self.facts.last_at or 0)
-            yield Sample(message=message, due=message.due, first=first, lag_ns=max(0, end - message.due.time))
+            first = min((one for each in receives if (one := self.may_have_had(each))), key=at, default=None)
+            had = min((one for each in receives if (one := self.had(each))), key=at, default=None)
+            if not (self.acked(message.id) or first) or self.possibly_dead(message.id, subscription):
+                continue
+            end = self.facts.last_at or 0
+            yield Sample(
+                message=message,
+                due=message.due,
+                first=first,
+                had=had,
+                lag_ns=max(0, (first.time if first else end) - message.due.time),
+                had_ns=max(0, (had.time if had else end) - message.due.time),
+            )
 
 
 def _all(standing: Sequence[Standing]) -> Ends:
@@ -624,4 +767,5 @@ def _unnamed(name: str) -> Subscription:
         effective_from=None,
         promises="at-least-once",
         effects_elsewhere=False,
+        seen_from="consumer",
     )

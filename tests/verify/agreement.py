@@ -1,7 +1,8 @@
 """The judge of the product and the slow reference judge, side by side on random small histories, legal and broken.
 
-The histories come from a simulated broker with kills, pauses, lost replies and planted defects. Where the two judges
-differ, one of them misreads the record format.
+The histories come from a simulated broker with kills, pauses, lost replies and planted defects; each is judged as it is
+and as somebody retells it who saw less (tests/reference/retelling.py). Where the two judges differ, one of them
+misreads the record format.
 
     python -m tests.verify.agreement 0:10000        compare these seeds; exit code 1 if any differs
     python -m tests.verify.agreement 4711           show how the two differ on one seed
@@ -22,6 +23,7 @@ import orjson
 from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge_all
 from tests.reference.judge import judge as reference
+from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
 
 _AT_ONCE = 400
@@ -66,11 +68,15 @@ def leave_out(run: Path, fields: Collection[str]) -> None:
         path.write_bytes(b"".join(lines))
 
 
-def differing(seeds: Iterable[int], directory: Path, *, without: Collection[str] = ()) -> list[int]:
+def differing(
+    seeds: Iterable[int], directory: Path, *, without: Collection[str] = (), retold: bool = False
+) -> list[int]:
     """The seeds of those histories of which the two judges do not say the same. `without`: fields to leave out."""
-    runs = {seed: directory / str(seed) for seed in seeds}
+    runs = {seed: directory / f"{seed}{'-retold' * retold}" for seed in seeds}
     for seed, run in runs.items():
         simulate(seed, run=run)
+        if retold:
+            retell(run, seed)
         if without:
             leave_out(run, without)
     verdicts = judge_all(list(runs.values()))
@@ -79,10 +85,12 @@ def differing(seeds: Iterable[int], directory: Path, *, without: Collection[str]
     ]
 
 
-def show(seed: int, directory: Path) -> None:
+def show(seed: int, directory: Path, *, retold: bool) -> None:
     """What the judge says of one history and what the reference says, where that is not the same."""
-    run = directory / str(seed)
+    run = directory / f"{seed}{'-retold' * retold}"
     simulate(seed, run=run)
+    if retold:
+        retell(run, seed)
     (verdict,) = judge_all([run])
     told, expected = _told(verdict) or {}, _expected(run) or {}
     for part in told.keys() | expected.keys():
@@ -96,7 +104,7 @@ def show(seed: int, directory: Path) -> None:
             pairs = [(part, ours, theirs)]
         for name, one, other in pairs:
             if one != other:
-                print(f"{name}: the judge says {one}, the reference {other}")
+                print(f"{'retold: ' * retold}{name}: the judge says {one}, the reference {other}")
 
 
 def main() -> int:
@@ -105,13 +113,15 @@ def main() -> int:
     first, colon, last = parser.parse_args().seeds.partition(":")
     if not colon:
         with tempfile.TemporaryDirectory() as directory:
-            show(int(first), Path(directory))
+            for retold in (False, True):
+                show(int(first), Path(directory), retold=retold)
         return 0
     different: list[int] = []
     for start in range(int(first), int(last), _AT_ONCE):
         seeds = range(start, min(start + _AT_ONCE, int(last)))
         with tempfile.TemporaryDirectory() as directory:
-            different += differing(seeds, Path(directory))
+            found = {seed for told in (False, True) for seed in differing(seeds, Path(directory), retold=told)}
+            different += sorted(found)
         print(f"{seeds.stop - int(first)} compared; different: {different or 'none'}", flush=True)
     return 1 if different else 0
 

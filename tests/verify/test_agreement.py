@@ -52,6 +52,12 @@ def test_both_judges_say_the_same(seeds: Sequence[int], tmp_path: Path) -> None:
     assert differing(seeds, tmp_path) == [], "for each: python -m tests.verify.agreement SEED"
 
 
+@pytest.mark.parametrize("seeds", [[*HISTORIES], *series([*MORE])], ids=["known", "more"])
+def test_they_say_the_same_of_what_is_retold(seeds: Sequence[int], tmp_path: Path) -> None:
+    """By somebody who saw less than the consumers did: tests/reference/retelling.py."""
+    assert differing(seeds, tmp_path, retold=True) == [], "for each: python -m tests.verify.agreement SEED"
+
+
 # Of each field that a history may leave out, a history of which the judges once said different things without it.
 @pytest.mark.parametrize(
     ("field", "seeds"),

@@ -4,7 +4,7 @@ WITH stored AS (
            arg_min(first.at_ns, stored.number) OVER later AS first_ns,
            arg_min(id, stored.number) OVER later AS other, min(stored.number) OVER later AS smallest_later
     FROM pairs
-    WHERE ordered_by IS NOT NULL AND acked AND received AND stored.number IS NOT NULL
+    WHERE ordered_by IS NOT NULL AND NOT in_doubt AND acked AND received AND stored.number IS NOT NULL
       AND sent.producer IS NOT NULL AND grp IS NOT NULL AND sent.seq IS NOT NULL
     WINDOW later AS (PARTITION BY s, sent.producer, grp, stored.part ORDER BY sent.seq
                      GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)

@@ -19,10 +19,10 @@ CREATE MACRO sequence_key(digits) AS
 CREATE TABLE subs AS
 SELECT run, s, kind, ordered_by, ns(visibility_s) AS visibility_ns, max_receives, dead_letter,
        ns(dedup_window_s) AS dedup_window_ns, dedup_window_s IS NOT NULL AS deduplicates,
-       filtered, coalesce(ns(settle_s), 0) AS settle_ns, effective_from_ns, at_most_once, effects_elsewhere, true AS declared
+       filtered, coalesce(ns(settle_s), 0) AS settle_ns, effective_from_ns, at_most_once, effects_elsewhere, seen_from, true AS declared
 FROM declared
 UNION ALL
-SELECT run, s, 'queue', NULL, NULL, NULL, false, NULL, false, false, 0, NULL, false, false, false
+SELECT run, s, 'queue', NULL, NULL, NULL, false, NULL, false, false, 0, NULL, false, false, 'consumer', false
 FROM (
     SELECT DISTINCT run, s FROM raw WHERE event IN ('received', 'dead', 'redriven', 'effect', 'effects') AND s IS NOT NULL
     UNION

@@ -12,7 +12,7 @@ WITH attempts AS (
            -- Of one id that stands for two messages (damage, where nothing is judged) the first speaks.
            arg_min(producer, line) AS producer, arg_min(grp, line) AS grp, arg_min(seq, line) AS seq,
            arg_min(due_ns, line) AS due_ns, arg_min(expect, line) AS expect,
-           coalesce(bool_or(poison), false) AS poison,
+           coalesce(bool_or(poison), false) AS poison, arg_min(effects_key, line) AS effects_key,
            min(at_ns) FILTER (event = 'intended') AS intended_ns,
            min(line) FILTER (event = 'intended') AS intended_line,
            -- As often answered as it was intended: a producer that started anew may have sent it twice.
@@ -40,6 +40,7 @@ SELECT id, any_value(run) AS run,
        any_value(file) AS file,
        arg_min(producer, nth) AS producer, arg_min(grp, nth) AS grp, arg_min(seq, nth) AS seq,
        arg_min(due_ns, nth) AS due_ns, arg_min(expect, nth) AS expect, bool_or(poison) AS poison,
+       arg_min(effects_key, nth) AS effects_key,
        min(intended_ns) AS intended_ns, min(first_intended) AS first_intended,
        CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed AND answered) THEN 'failed' ELSE 'unknown' END AS status,
        min({'ns': CASE WHEN answered THEN coalesce(started_ns, intended_ns) ELSE least(started_ns, intended_ns) END,

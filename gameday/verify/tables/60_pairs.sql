@@ -3,6 +3,10 @@
 -- redrive follows. `applied`: how often the effect stands, by the store where it was read back, else by the records,
 -- which tell nothing of effects that stand elsewhere; `unknown_effect`: nobody knows.
 -- `surely_dead`: every redrive is proven to precede a dead letter of it (what blames asks this).
+-- `had`: the earliest receive that its consumer is proven to have had, `may_have`: that it may have had (a proxy tells with a
+-- `delivered`; without one, and by a consumer's own record, it is the receive).
+-- `in_doubt`: records of it here may be missing, for some do not name their message (25_in_doubt.sql) or nobody recorded who
+-- received it. `dead_in_doubt`: its death, too.
 -- `looked_ns`: when the dead letters were last read, as far as a `drained` mark tells.
 -- `sent`: its place in the order as its sends tell it (20_messages.sql). `ended`: when its last attempt had ended for
 -- certain, by the clock of any file in which its producer began another.
@@ -31,6 +35,14 @@ WITH wandering AS (
         GROUP BY d.id, d.s, d.line
     ) d
     GROUP BY d.id, d.s
+), passed_on AS (
+    -- Of each batch that a `delivered` is of: when it was passed on, and whether it may have been though nothing proves it.
+    SELECT s, batch, min({'at_ns': at_ns, 'file': file}) FILTER (outcome = 'ok') AS had,
+           coalesce(bool_or(outcome = 'unknown'), false) AS perhaps
+    FROM raw WHERE event = 'delivered' AND s IS NOT NULL AND batch IS NOT NULL GROUP BY s, batch
+), telling AS (
+    -- Who tells of some batches whether they were passed on would have told of all.
+    SELECT DISTINCT s, file FROM raw WHERE event = 'delivered' AND s IS NOT NULL
 ), got AS (
     SELECT x.id, x.s, count(*) AS receives, bool_or(x.replay IS NULL) AS first_hand,
            min({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS first,
@@ -40,8 +52,13 @@ WITH wandering AS (
                x.number IS NOT NULL AND (r.first_redrive IS NULL
                OR record_before(x.at_ns, x.file, x.line,
                                 r.first_redrive.at_ns, r.first_redrive.file, r.first_redrive.line))) AS stored,
-           min(x.part) AS least_part, max(x.part) AS greatest_part
+           min(x.part) AS least_part, max(x.part) AS greatest_part,
+           min(CASE WHEN o.batch IS NOT NULL THEN o.had
+                    WHEN t.file IS NULL THEN {'at_ns': x.at_ns, 'file': x.file} END) AS had,
+           min(CASE WHEN o.batch IS NULL OR o.perhaps THEN {'at_ns': x.at_ns, 'file': x.file} ELSE o.had END) AS may_have
     FROM rx x LEFT JOIN redriven r ON r.id = x.id AND r.s = x.s
+    LEFT JOIN passed_on o ON o.s = x.s AND o.batch = x.batch
+    LEFT JOIN telling t ON t.s = x.s AND t.file = x.file
     GROUP BY x.id, x.s
 ), scattered AS (
     SELECT x.id, x.s, x.part, min(x.number) AS number
@@ -88,7 +105,8 @@ SELECT p.id, p.s, u.run,
         'one_call': m.one_call, 'first_entry': m.first_entry, 'last_entry': m.last_entry} AS sent,
        coalesce(g.receives, 0) AS receives, g.id IS NOT NULL AS received,
        coalesce(g.first_hand, false) AS first_hand,
-       g.first, g.last, g.first_call,
+       g.first, g.last, g.first_call, g.had, g.may_have,
+       q.id IS NOT NULL OR u.seen_from = 'nobody' AS in_doubt, q.id IS NOT NULL AS dead_in_doubt,
        {'number': CASE WHEN u.kind = 'stream' AND g.least_part <> g.greatest_part THEN f.number ELSE g.stored.number END,
         'part': CASE WHEN u.kind <> 'stream' THEN ''
                      WHEN g.least_part <> g.greatest_part THEN f.part ELSE g.stored.part END,
@@ -100,15 +118,21 @@ SELECT p.id, p.s, u.run,
        del.first_delete, coalesce(del.deleted, false) AS deleted,
        CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) WHEN u.effects_elsewhere THEN 0
             ELSE coalesce(h.applied, 0) END AS applied,
-       b.s IS NULL AND (u.effects_elsewhere OR o.id IS NOT NULL) AS unknown_effect,
+       -- Nobody knows whose effects stand under a key that several have.
+       b.s IS NOT NULL AND coalesce(k.shared, false) AND st.id IS NULL AND (acked AND expected OR received OR h.id IS NOT NULL) AS shared_key,
+       shared_key OR b.s IS NULL AND (u.effects_elsewhere OR o.id IS NOT NULL OR in_doubt AND (acked AND expected OR received OR h.id IS NOT NULL)) AS unknown_effect,
        {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0),
         'first_applied': h.first_applied, 'first_began': h.first_apply_began, 'first_unhandled': o.first_unhandled} AS effects,
-       u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates,
+       -- Who sees no handler does not know whether it failed.
+       u.seen_from <> 'consumer' AND NOT (h.id IS NOT NULL AND o.id IS NULL) AS cause_untold,
+       u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates, u.seen_from,
        z.drained, z.looked, z.looked_ns
 FROM everyone p
 JOIN subs u ON u.s = p.s
 JOIN drains z ON z.s = p.s
 LEFT JOIN messages m ON m.id = p.id
+LEFT JOIN in_doubt q ON q.id = p.id AND q.s = p.s
+LEFT JOIN keys k ON k.id = p.id
 LEFT JOIN wandering w ON w.producer = m.producer
 LEFT JOIN got g ON g.id = p.id AND g.s = p.s
 LEFT JOIN foremost f ON f.id = p.id AND f.s = p.s

@@ -9,7 +9,7 @@
 --
 -- `moments` has, for each question (`asks`), each message once for each writer that matters: the moment (`ns`, `line`,
 -- `file`) that it offers to those before it, or NULL, and in `asks_file` that it asks for those after it.
--- `followers` gives, for each that asks, the smallest moment that a message after it offers: `any_ns` over all of them,
+-- `followers` leaves out messages in doubt, on either side, and gives, for each that asks, the smallest moment that a message after it offers: `any_ns` over all of them,
 -- `same_ns` and `same_line` over those in the asking file. Each rule is a sort and a running
 -- minimum. `preceded` has those that ask and have a message before them: what an order claim has looked at.
 
@@ -60,7 +60,8 @@ FROM ordered WHERE received OR expected;
 
 CREATE TABLE followers AS
 WITH base AS MATERIALIZED (
-    SELECT * FROM moments WHERE asks <> 'stands'
+    SELECT * FROM moments m ANTI JOIN (SELECT s, id FROM pairs WHERE in_doubt) d ON d.s = m.s AND d.id = m.id
+    WHERE asks <> 'stands'
 ), every AS MATERIALIZED (
     -- Each row once for the file that it asks about, and once more where what it offers stands in another file.
     SELECT * REPLACE (CASE WHEN asks_file IS NULL OR file = asks_file THEN ns END AS ns,

@@ -42,13 +42,13 @@ SELECT w.*, p.acked, p.grp, p.sent, p.stored,
        least(w.until_ns, w.first_delete.at_ns) AS bound_ns, e.first_delete AS delete_elsewhere
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 LEFT JOIN elsewhere e ON e.s = w.s AND e.id = w.id
-WHERE p.grp IS NOT NULL AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
+WHERE p.grp IS NOT NULL AND NOT p.in_doubt AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
 CREATE TABLE places AS
 SELECT x.s, p.grp, x.id, x.line, x.file, x.at_ns, x.batch, x.number AS copy_number, p.sent, p.stored,
        row_number() OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line) AS place
-FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
+FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id AND NOT p.in_doubt
 SEMI JOIN queued q ON q.s = x.s AND q.grp = p.grp;
 
 -- `covered`: a running count of the places that the spans cover, by which they are taken in pieces.

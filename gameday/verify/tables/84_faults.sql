@@ -37,7 +37,10 @@ WITH windows AS (
 SELECT run, tag, 'nothing was acked' AS reason FROM runs
 WHERE run NOT IN (SELECT run FROM messages WHERE status = 'acked')
 UNION ALL
-SELECT run, tag, 'nothing was received' FROM runs WHERE run NOT IN (SELECT u.run FROM rx x JOIN subs u ON u.s = x.s)
+SELECT run, tag, 'nothing was received' FROM runs
+WHERE run NOT IN (SELECT run FROM raw WHERE event = 'received' AND s IS NOT NULL)
+  -- Where nobody records receives anywhere, that says nothing.
+  AND run NOT IN (SELECT run FROM declared GROUP BY run HAVING bool_and(seen_from = 'nobody'))
 UNION ALL
 SELECT w.run, r.tag, 'fault ' || w.fault || ' (' || coalesce(w.instance, '?') || ') '
        || CASE WHEN w.fired = 0 THEN 'never struck' WHEN w.unproven THEN 'may never have struck' ELSE 'touched no message' END

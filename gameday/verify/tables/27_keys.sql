@@ -1,0 +1,17 @@
+-- What the effects of messages are read back under, in runs that tell it: a message's `key`, else its `id`. `shared`: another
+-- message has the same, so nobody knows whose effects were read back. Effects that are known by their key have from here on
+-- the `id` of its message.
+
+CREATE TABLE keys AS
+SELECT run, id, coalesce(effects_key, id) AS effects_key, count(*) OVER (PARTITION BY run, coalesce(effects_key, id)) > 1 AS shared
+FROM messages
+WHERE intended_ns IS NOT NULL AND run IN (SELECT run FROM raw WHERE effects_key IS NOT NULL);
+
+CREATE TABLE effects_of_nobody AS
+SELECT r.run, r.s, count(DISTINCT r.effects_key) AS n
+FROM raw r ANTI JOIN keys k ON k.run = r.run AND k.effects_key = r.effects_key
+WHERE r.event = 'effects' AND r.id IS NULL AND r.effects_key IS NOT NULL
+GROUP BY r.run, r.s;
+
+UPDATE parsed SET id = k.id FROM keys k
+WHERE parsed.event = 'effects' AND parsed.id IS NULL AND parsed.effects_key = k.effects_key AND NOT k.shared;

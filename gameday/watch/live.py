@@ -7,6 +7,9 @@ that was late from one that died, is left to the judge: `COUNTS` says how each c
 Records come in the order of their times, as `Tail` gives them: else a message may seem to come after one that it came
 before.
 
+Where a proxy records receives (`seen_from: wire`) and leaves out which message they are of, the answer to its send
+tells; until that is on record they wait. What no answer tells is counted as received, and in nothing else.
+
 Memory: about half a kilobyte a message. At most `MESSAGES_MAX` messages, and as many groups of each subscription, are
 remembered: those that came up last. What is forgotten is counted in `forgotten`, and from then on counts only roughly.
 """
@@ -32,6 +35,7 @@ _NOTES_MAX = 200
 LAG_BOUNDS = ("p50_s", "p99_s", "max_s")
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
+_ABOUT_A_COPY = frozenset(("received", "settled", "dead", "redriven"))
 PHASES = ("starting", "load", "draining", "drained", "aborted")
 Fields = dict[str, Any]
 
@@ -164,6 +168,12 @@ class Live:
         for name, promise in manifest.subscriptions.items():
             self._add_sub(name, promise)
         self.messages: Recent[Message] = Recent(messages_max)
+        # By kind of subscription and name of a copy: the message that an answer said it was of, and what came before.
+        self._named = any(promise.seen_from == "wire" for promise in manifest.subscriptions.values())
+        self._names: Recent[str] = Recent(messages_max)
+        self._untold: Recent[list[Fields]] = Recent(messages_max)
+        # Whose effects are read back under a key.
+        self._keys: Recent[str] = Recent(messages_max)
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.now = 0
         self.phase = "starting"
@@ -209,7 +219,41 @@ class Live:
             self.now = fields["at"]
         taker = self._takers.get(fields["event"])
         if taker is not None:
+            if self._named and fields.get("id") is None and fields["event"] in _ABOUT_A_COPY:
+                fields = self._told(fields)
             taker(fields)
+
+    def _told(self, record: Fields) -> Fields:
+        """With the message that it is of; one of which nobody knows that yet waits for the answer to its send."""
+        kind = self._sub(str(record.get("subscription"))).promise.kind
+        copy = _copy(kind, record)
+        if copy is None:
+            return record
+        id = self._names.get((kind, copy))
+        if id is not None:
+            return {**record, "id": id}
+        untold = self._untold.get((kind, copy))
+        if untold is None:
+            self._untold.put((kind, copy), [record])
+        else:
+            untold.append(record)
+        return record
+
+    def _tell(self, id: str, sent: Fields) -> None:
+        """What an answer names is of this message, if none named it before; what waited for it comes late."""
+        for kind in ("queue", "stream"):
+            copy = _copy(kind, sent)
+            if copy is None or self._names.get((kind, copy)) is not None:
+                continue
+            self._names.put((kind, copy), id)
+            waited = self._untold.get((kind, copy)) or []
+            for record in waited:
+                self._sub(str(record.get("subscription"))).order_open = True
+                if record["event"] == "received":
+                    self._received_message({**record, "id": id})
+                else:
+                    self._takers[record["event"]]({**record, "id": id})
+            waited.clear()
 
     # Producers.
 
@@ -218,6 +262,8 @@ class Live:
         if id is None:
             return
         message = self._message(id)
+        if (key := record.get("key")) is not None:
+            self._keys.put(key, id)
         self.attempts += 1
         if not message.intended:
             message.intended = True
@@ -257,6 +303,8 @@ class Live:
                 message.acked = True
                 self.acked += 1
                 self._expect(id, message, record["at"])
+            if self._named:
+                self._tell(id, record)
 
     def _expect(self, id: str, message: Message, at: int) -> None:
         for name in message.expect or ():
@@ -269,13 +317,19 @@ class Live:
     # Consumers.
 
     def _received(self, record: Fields) -> None:
-        id, name = record.get("id"), record.get("subscription")
-        if id is None or name is None:
+        name = record.get("subscription")
+        if name is None:
             return
-        message, sub = self._message(id), self._sub(name)
-        seen = self._seen(message, name)
+        sub = self._sub(name)
         sub.received += 1
         sub.received_rate.add(record["at"])
+        if record.get("id") is not None:
+            self._received_message(record)
+
+    def _received_message(self, record: Fields) -> None:
+        id, name = record["id"], record["subscription"]
+        message, sub = self._message(id), self._sub(name)
+        seen = self._seen(message, name)
         most = sub.promise.max_receives
         if sub.promise.dead_letter and most is not None and (record.get("receives") or 0) > most:
             self._found("over-received", name, id, record["at"])
@@ -343,6 +397,9 @@ class Live:
             self._applied(record, seen, seen.applied)
 
     def _effects(self, record: Fields) -> None:
+        if record.get("id") is None and (key := record.get("key")) is not None:
+            id = self._keys.get(key) or (key if self.messages.get(key) is not None else None)
+            record = {**record, "id": id}
         seen = self._seen_of(record)
         if seen is not None:
             self._applied(record, seen, record["applied"])

@@ -94,6 +94,9 @@ The table *found* counts everything that was noticed. *judged by* names the clai
   often, or it was released together with a message that failed.
 - **dlq-gap**: messages of a group went on after one of them had died. That is what a dead-letter queue on a FIFO queue
   does; whoever needs every message of a group in order claims `{claim: ordered-per-group, strict: true}`.
+- **unidentified**: what was received does not say which message it is, and no answer to a send names it: the send was
+  perhaps never answered. It may be anybody's, so no claim about that subscription holds, and nobody is blamed for what
+  it could excuse.
 - **unseen**: like `lost`, but not proven: nobody saw the queue empty, so the message may still be there.
 - **vacuous**: why the run proves nothing, such as a fault that never struck. Every claim is then unknown.
 """
@@ -130,12 +133,15 @@ def page() -> str:
 
 def _claims() -> Iterator[str]:
     timeless = [f"`{name}`" for name in BOUNDS if name in RULES and RULES[name].timeless]
+    unheard = [f"`{name}`" for name in BOUNDS if name in RULES and not RULES[name].rests_on_receives]
     yield "## Claims"
     yield ""
     yield (
         "A claim ends `holds`, `violated` or `unknown`. The table says when each is unknown. Besides, a claim that is "
-        "not violated is unknown when the run is `vacuous`, and when there was nothing to check on a subscription that "
-        "it covers. When the history is damaged, every claim is unknown; when its records contradict the clock error "
+        "not violated is unknown when the run is `vacuous`, when there was nothing to check on a subscription that it "
+        "covers, and when a record there cannot be told its message (`unidentified`). Where nobody records receives "
+        f"(`seen_from: nobody`), only {', '.join(unheard[:-1])} and {unheard[-1]} can be judged. When the history is "
+        "damaged, every claim is unknown; when its records contradict the clock error "
         f"that the manifest declares, every claim but {' and '.join(timeless)}. Registered in "
         "`gameday/verify/claims.py`."
     )

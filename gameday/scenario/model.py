@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 
 from gameday.chaos.base import Fault
 from gameday.history.identity import Identification
-from gameday.history.manifest import Claim, Subscription
+from gameday.history.manifest import Claim, SeenFrom, Subscription
 from gameday.loadgen.messages import BY_ATTRIBUTE, OwnMessages
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
@@ -28,6 +28,12 @@ from gameday.transports.sns import MESSAGE_SIZE_MAX
 Verdict = Literal["holds", "violated", "unknown"]
 # Ours; programs of the user's that the run starts, or that run already; or somebody whom nobody here sees.
 ConsumerKind = Literal["ours", "program", "attached", "unseen"]
+_SEEN_FROM: Mapping[ConsumerKind, SeenFrom] = {
+    "ours": "consumer",
+    "program": "wire",
+    "attached": "wire",
+    "unseen": "nobody",
+}
 Count = Annotated[int, Field(ge=1)]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 # RUN is the name and 21 characters more. A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80
@@ -473,6 +479,9 @@ def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subs
         promise = promised[subscription.name]
         if subscription.promises is not None and promise.promises != subscription.promises:
             promised[subscription.name] = replace(promise, promises=subscription.promises, promised_by="user")
+    seen_from: SeenFrom = _SEEN_FROM[scenario.consumers.kind]
+    if seen_from != "consumer":
+        promised = {name: replace(promise, seen_from=seen_from) for name, promise in promised.items()}
     return promised
 
 

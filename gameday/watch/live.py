@@ -7,6 +7,9 @@ that was late from one that died, is left to the judge: `COUNTS` says how each c
 Records come in the order of their times, as `Tail` gives them: else a message may seem to come after one that it came
 before.
 
+Where a proxy records receives (`seen_from: wire`) and leaves out which message they are of, the answer to its send
+tells; until that is on record they wait. What no answer tells is counted as received, and in nothing else.
+
 Memory: about half a kilobyte a message. At most `MESSAGES_MAX` messages, and as many groups of each subscription, are
 remembered: those that came up last. What is forgotten is counted in `forgotten`, and from then on counts only roughly.
 """
@@ -32,6 +35,7 @@ _NOTES_MAX = 200
 LAG_BOUNDS = ("p50_s", "p99_s", "max_s")
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
+_ABOUT_A_COPY = frozenset(("received", "settled", "dead", "redriven"))
 PHASES = ("starting", "load", "draining", "drained", "aborted")
 Fields = dict[str, Any]
 
@@ -164,9 +168,12 @@ class Live:
         for name, promise in manifest.subscriptions.items():
             self._add_sub(name, promise)
         self.messages: Recent[Message] = Recent(messages_max)
-        # By copy the name that its receives go by, where they tell no id: the message's, or the copy itself where it
-        # was received before the answer to its send was on record.
-        self._names: Recent[str] | None = Recent(messages_max) if _nameless(manifest) else None
+        # By kind of subscription and name of a copy: the message that an answer said it was of, and what came before.
+        self._named = _nameless(manifest) or any(each.seen_from == "wire" for each in manifest.subscriptions.values())
+        self._names: Recent[str] = Recent(messages_max)
+        self._untold: Recent[list[Fields]] = Recent(messages_max)
+        # Whose effects are read back under a key.
+        self._keys: Recent[str] = Recent(messages_max)
         self.counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self.now = 0
         self.phase = "starting"
@@ -208,13 +215,45 @@ class Live:
     def observe(self, record: Record) -> None:
         """Count a record, as the reader gives it."""
         fields: Fields = record
-        if self._names is not None and fields.get("id") is None:
-            fields = self._named(fields, self._names)
         if fields["at"] > self.now:
             self.now = fields["at"]
         taker = self._takers.get(fields["event"])
         if taker is not None:
+            if self._named and fields.get("id") is None and fields["event"] in _ABOUT_A_COPY:
+                fields = self._told(fields)
             taker(fields)
+
+    def _told(self, record: Fields) -> Fields:
+        """With the message that it is of; one of which nobody knows that yet waits for the answer to its send."""
+        kind = self._sub(str(record.get("subscription"))).promise.kind
+        copy = _copy(kind, record)
+        if copy is None:
+            return record
+        id = self._names.get((kind, copy))
+        if id is not None:
+            return {**record, "id": id}
+        untold = self._untold.get((kind, copy))
+        if untold is None:
+            self._untold.put((kind, copy), [record])
+        else:
+            untold.append(record)
+        return record
+
+    def _tell(self, id: str, sent: Fields) -> None:
+        """What an answer names is of this message, if none named it before; what waited for it comes late."""
+        for kind in ("queue", "stream"):
+            copy = _copy(kind, sent)
+            if copy is None or self._names.get((kind, copy)) is not None:
+                continue
+            self._names.put((kind, copy), id)
+            waited = self._untold.get((kind, copy)) or []
+            for record in waited:
+                self._sub(str(record.get("subscription"))).order_open = True
+                if record["event"] == "received":
+                    self._received_message({**record, "id": id})
+                else:
+                    self._takers[record["event"]]({**record, "id": id})
+            waited.clear()
 
     # Producers.
 
@@ -223,6 +262,8 @@ class Live:
         if id is None:
             return
         message = self._message(id)
+        if (key := record.get("key")) is not None:
+            self._keys.put(key, id)
         self.attempts += 1
         if not message.intended:
             message.intended = True
@@ -266,34 +307,9 @@ class Live:
             if not message.acked:
                 message.acked = True
                 self.acked += 1
-                name = id if self._names is None else self._name_of(id, message, record, self._names)
-                self._expect(name, message, record["at"])
-
-    def _named(self, record: Fields, names: Recent[str]) -> Fields:
-        """A record that tells no id, with the name that its copy goes by."""
-        sub = self.subs.get(record.get("subscription") or "")
-        copy = None if sub is None else _copy(sub.promise.kind, record)
-        if copy is None:
-            return record
-        name = names.get(copy)
-        if name is None:
-            names.put(copy, name := copy)
-        return {**record, "id": name}
-
-    def _name_of(self, id: str, message: Message, record: Fields, names: Recent[str]) -> str:
-        """The name by which the message goes where it is received, now that the answer to its send tells its copy."""
-        copy = _copy("queue", record) or _copy("stream", record)
-        if copy is None:
-            return id
-        if names.get(copy) is None:
-            names.put(copy, id)
-            return id
-        early = self.messages.get(copy)
-        if early is not None and early is not message:
-            message.on = early.on
-            self.messages.put(copy, message)
-            self._time_what_was_early(id, message)
-        return copy
+                self._expect(id, message, record["at"])
+            if self._named:
+                self._tell(id, record)
 
     def _expect(self, id: str, message: Message, at: int) -> None:
         for name in message.expect or ():
@@ -306,13 +322,19 @@ class Live:
     # Consumers.
 
     def _received(self, record: Fields) -> None:
-        id, name = record.get("id"), record.get("subscription")
-        if id is None or name is None:
+        name = record.get("subscription")
+        if name is None:
             return
-        message, sub = self._message(id), self._sub(name)
-        seen = self._seen(message, name)
+        sub = self._sub(name)
         sub.received += 1
         sub.received_rate.add(record["at"])
+        if record.get("id") is not None:
+            self._received_message(record)
+
+    def _received_message(self, record: Fields) -> None:
+        id, name = record["id"], record["subscription"]
+        message, sub = self._message(id), self._sub(name)
+        seen = self._seen(message, name)
         most = sub.promise.max_receives
         if sub.promise.dead_letter and most is not None and (record.get("receives") or 0) > most:
             self._found("over-received", name, id, record["at"])
@@ -381,6 +403,9 @@ class Live:
                 self._applied(record, seen, seen.applied)
 
     def _effects(self, record: Fields) -> None:
+        if record.get("id") is None and (key := record.get("key")) is not None:
+            id = self._keys.get(key) or (key if self.messages.get(key) is not None else None)
+            record = {**record, "id": id}
         seen = self._seen_of(record)
         if seen is not None:
             self._applied(record, seen, record["applied"])

@@ -19,13 +19,23 @@ def test_a_constructor_takes_what_the_format_has(event: str) -> None:
         # It repeats its intent.
         assert taken == {"intent"} | known - set(EVENTS["settling"].fields)
     else:
-        # `call` is for writers with several calls at once, which ours have not.
-        assert taken | ({"call"} if event == "settling" else set()) == known
+        assert taken == known
 
 
 def test_a_constructor_leaves_out_what_is_not_there() -> None:
     record = events.dead(id="a", subscription="orders")
     assert record == {"event": "dead", "id": "a", "subscription": "orders"}
+
+
+def test_a_record_may_leave_its_message_to_the_answer_of_its_send() -> None:
+    record = events.settling(
+        id=None, subscription="orders", consumer="orders-1.1", batch="b", action="delete", broker_id="x", call="c"
+    )
+    assert "id" not in record
+    answer = events.settled(record, started=1, outcome="ok")
+    assert answer == {**record, "event": "settled", "started": 1, "outcome": "ok"}
+    effects = events.effects(key="k", subscription="orders", applied=1)
+    assert effects == {"event": "effects", "key": "k", "subscription": "orders", "applied": 1}
 
 
 def test_every_field_of_every_event_and_mark_is_known() -> None:

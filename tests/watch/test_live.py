@@ -326,3 +326,42 @@ def test_what_consumers_say_of_effects_that_stand_elsewhere_is_no_duplicate() ->
     assert lived(said.files, elsewhere).counts["effect-duplicate"] == 0
     said.tell("conductor", "effects", 9, id="b", subscription="orders", applied=2)
     assert lived(said.files, elsewhere).counts["effect-duplicate"] == 1
+
+
+def told_by_answers() -> Story:
+    """The proxy records no ids; the answer to b's send is on record only after b was received."""
+    story = Story().intended("a").sent("a", broker_id="copy of a").intended("b", 1)
+    story.received("a", 2).received("b", 3).settle("a", 4, "delete", batch="c1-2")
+    story.sent("b", 5, broker_id="copy of b").received("b", 110, receives=2).settle("b", 111, "delete", batch="c1-110")
+    story.received("nobody knows", 112)
+    for record in story.files["c1"]:
+        del record["id"]
+    return story
+
+
+def wired() -> Manifest:
+    return manifest(orders=Subscription(visibility_timeout_s=10, seen_from="wire"))
+
+
+def test_what_a_proxy_saw_is_told_by_the_answers_to_sends() -> None:
+    live = lived(told_by_answers().files, wired())
+    sub = live.subs["orders"]
+    assert (sub.received, sub.settled, sub.expected_acked) == (4, 2, 2)
+    assert live.counts["redelivery"] == 1
+    assert len(sub.latency.recent) == 2
+    assert len(live.messages) == 2
+    assert sub.settles["delete", "ok"] == 2
+
+
+def test_without_an_answer_a_receive_is_counted_and_no_more() -> None:
+    story = told_by_answers()
+    story.files["load"] = [record for record in story.files["load"] if record["event"] == "intended"]
+    live = lived(story.files, wired())
+    assert (live.subs["orders"].received, len(live.subs["orders"].latency.recent)) == (4, 0)
+
+
+def test_effects_that_were_read_back_by_key() -> None:
+    story = Story().intended("a", key="A").sent("a").intended("b").sent("b")
+    for n, key in enumerate(("A", "b", "nobody's")):
+        story.tell("conductor", "effects", 9 + n, key=key, subscription="orders", applied=3)
+    assert lived(story.files).counts["effect-duplicate"] == 4

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class PartialBatch(WireFault):
+class PartialBatch(CallFault):
     """Fail entries of a batch, with a good answer around them: 200, some of it `Failed`."""
 
     colour: ClassVar[str] = "#508642"

@@ -286,6 +286,6 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 
 
 def test_every_fault_is_proven() -> None:
-    """Those that need a stream in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
+    """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
     assert {*CASES, *PROVEN} == here

@@ -196,7 +196,7 @@ class TestFaults:
         assert receive(wire)
 
     @pytest.mark.parametrize(
-        ("kind", "code", "status"), [("api-error", "InternalFailure", 500), ("deny", "AccessDeniedException", 403)]
+        ("kind", "code", "status"), [("api-error", "InternalFailure", 500), ("deny", "AccessDenied", 403)]
     )
     def test_errors_are_told_as_the_service_would(self, wire: Wired, kind: str, code: str, status: int) -> None:
         wire.arm(kind)
@@ -209,7 +209,7 @@ class TestFaults:
         wire.arm("blackhole")
         with pytest.raises(ReadTimeoutError):
             wire.sdk(read_timeout_s=0.3).get_queue_attributes(QueueUrl=wire.queue)
-        wire.loop.call_soon_threadsafe(wire.client.disturbances.disarm, "blackhole-1")
+        wire.disarm("blackhole")
         assert wire.sdk().get_queue_attributes(QueueUrl=wire.queue)
 
     def test_nth_strikes_once(self, wire: Wired) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,17 +35,25 @@ class Wired:
     loop: asyncio.AbstractEventLoop
     path: Path
     queue: str
+    armed: list[Disturbance] = field(default_factory=list)
+
+    def disarm(self, kind: str) -> int:
+        async def disarm() -> int:
+            return self.proxy.disarm(self.client.name, f"{kind}-1")
+
+        return self.do(disarm())
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
-    def sdk(self, service: str = "sqs", *, retries: int = 1, read_timeout_s: float = 10) -> Any:
-        return sdk(service, self.client.origin, retries=retries, read_timeout_s=read_timeout_s)
+    def sdk(self, service: str = "sqs", *, retries: int = 1, mode: str = "legacy", read_timeout_s: float = 10) -> Any:
+        return sdk(service, self.client.origin, retries=retries, mode=mode, read_timeout_s=read_timeout_s)
 
     def arm(self, kind: str, **fields: Any) -> Disturbance:
         disturbance = Disturbance(kind=kind, instance=f"{kind}-1", **fields)
         self.loop.call_soon_threadsafe(self.client.disturbances.arm, disturbance)
         self.do(asyncio.sleep(0))
+        self.armed.append(disturbance)
         return disturbance
 
     @property
@@ -56,8 +64,10 @@ class Wired:
         return [record for record in self.records if record["event"] in events]
 
 
-def sdk(service: str, url: str, *, retries: int = 1, read_timeout_s: float = 10) -> Any:
-    config = Config(retries={"total_max_attempts": retries}, read_timeout=read_timeout_s, connect_timeout=2)
+def sdk(service: str, url: str, *, retries: int = 1, mode: str = "legacy", read_timeout_s: float = 10) -> Any:
+    config = Config(
+        retries={"total_max_attempts": retries, "mode": mode}, read_timeout=read_timeout_s, connect_timeout=2
+    )
     return boto3.client(
         service,
         endpoint_url=url,

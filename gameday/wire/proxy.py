@@ -360,7 +360,7 @@ class Proxy:
             traffic.unsent(client, settles, broken.why, began=began)
             return await self._faults.answer(exchange, broken)
         if deletes and broken is None and (late := self._faults.late(client, settles)):
-            self._begin(self._delete_late(exchange, traffic, dialect, late))
+            self._begin(self._delete_late(self._later(exchange, dialect, late), traffic, dialect, late))
             if len(late) == len(settles) and settles[0].entry is None:
                 told = dialect.nothing(operation)
                 return web.Response(status=told.status, body=told.body, headers=told.headers)
@@ -373,6 +373,7 @@ class Proxy:
         left_out = {entry["Id"] for entry in (*done, *failed)}
         if left_out:
             params["Entries"] = [each for each in params["Entries"] if each.get("Id") not in left_out]
+            traffic.unsent(client, [each for each in begun if each.entry in refused], "partial-batch", began=began)
         if left_out or rewrite:
             self._rewrite(exchange, dialect)
         try:
@@ -381,7 +382,6 @@ class Proxy:
         except BaseException as error:
             traffic.settled(client, sent, [("unknown", type(error).__name__)] * len(sent), began=began)
             raise
-        traffic.unsent(client, [each for each in begun if each.entry in refused], "partial-batch", began=began)
         outcomes = _outcomes(sent, answered, dialect)
         traffic.settled(client, sent, outcomes, began=began)
         if left_out and answered.status == 200:
@@ -396,15 +396,19 @@ class Proxy:
             return _break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 
-    async def _delete_late(self, exchange: Exchange, traffic: QueueTraffic, dialect: Dialect, late: list[Late]) -> None:
-        """Delete, when their holds are over, what the consumer was told to be deleted."""
-        client, params, operation = exchange.client, exchange.params, exchange.asked.operation or ""
+    def _later(self, exchange: Exchange, dialect: Dialect, late: list[Late]) -> Exchange:
+        """The call that deletes these."""
+        params, entries = exchange.params, {each.settle.entry for each in late}
         assert params is not None
-        entries = {each.settle.entry for each in late}
-        if operation.endswith("Batch"):
+        if late[0].settle.entry is not None:
             params = {**params, "Entries": [each for each in params["Entries"] if each.get("Id") in entries]}
         later = replace(exchange, params=params)
         self._rewrite(later, dialect)
+        return later
+
+    async def _delete_late(self, later: Exchange, traffic: QueueTraffic, dialect: Dialect, late: list[Late]) -> None:
+        """Delete, when their holds are over, what the consumer was told to be deleted."""
+        client = later.client
         for each in late:
             client.gave_back(each.settle.receipt)
         until = max(each.until for each in late)

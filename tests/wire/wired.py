@@ -35,6 +35,7 @@ class Wired:
     loop: asyncio.AbstractEventLoop
     path: Path
     queue: str
+    clock: Clock
     armed: list[Disturbance] = field(default_factory=list)
 
     def disarm(self, kind: str) -> int:
@@ -107,7 +108,7 @@ def wired(
     do(proxy.start())
     try:
         client = do(proxy.listen("orders-1.1"))
-        yield Wired(proxy, client, loop, writer.path, queue)
+        yield Wired(proxy, client, loop, writer.path, queue, clock)
     finally:
         do(proxy.close())
         loop.call_soon_threadsafe(loop.stop)

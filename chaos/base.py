@@ -127,6 +127,8 @@ class Fault(Entry, ABC):
     needs: ClassVar[Capability | None] = None
     # Where it strikes, if not from outside: within a consumer of ours, or on the wire before a program of the user's.
     strikes: ClassVar[Literal["ours", "wire"] | None] = None
+    # What a share of is struck, for people.
+    counts: ClassVar[str] = "messages"
     # Consumers die of it. It is over when their replacements poll.
     kills: ClassVar[bool] = False
 
@@ -163,7 +165,7 @@ class Fault(Entry, ABC):
             return None
         fewest = min(messages for messages, _ in strikes)
         return (
-            f"about {share * fewest:.2g} messages are in its share, and in {chance:.1%} of all runs none. "
+            f"about {share * fewest:.2g} {self.counts} are in its share, and in {chance:.1%} of all runs none. "
             "Raise its `share`, its `for`, or the rate."
         )
 

@@ -89,6 +89,8 @@ class WireFault(Lasting, ConsumerFault):
 class CallFault(WireFault):
     """Strikes calls by their operation."""
 
+    counts: ClassVar[str] = "calls"
+
     operation: Operation | list[Operation] | None = Field(
         default=None,
         description="which calls it strikes, as AWS spells them (ReceiveMessage), or `receive`, `delete`, `hide` "
@@ -102,7 +104,7 @@ class CallFault(WireFault):
 
     def may_strike_nothing(self, strikes: Sequence[Arrivals], *, rarely: float) -> str | None:
         """How many calls a program makes nobody knows, but that there is about one for ten messages at least."""
-        if self.nth is not None:
-            return None
+        if self.nth is not None or self.counts != "calls":
+            return super().may_strike_nothing(strikes, rarely=rarely)
         calls = [Arrivals(math.ceil(messages / 10), with_each / 10) for messages, with_each in strikes]
         return super().may_strike_nothing(calls, rarely=rarely)

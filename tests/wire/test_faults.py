@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import http.client
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +21,7 @@ from gameday.wire.client import Client
 from gameday.wire.refusals import refusal
 from gameday.wire.spoken import Cbor, Json, Query
 from tests.transports.asked import served
-from tests.wire.wired import Wired, sdk, wired
+from tests.wire.wired import Wired, sdk, until, wired
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +67,6 @@ def second(wire: Wired) -> tuple[Client, Any]:
 
 
 ATTRIBUTES = {"colour": {"DataType": "String", "StringValue": "<red> & green"}}
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """A condition that another thread brings about."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, f"not within 10 s: {what}"
-        time.sleep(0.01)
 
 
 # Throttles, in the words of each service

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,3 +116,11 @@ def wired(
         thread.join(10)
         loop.close()
         writer.close()
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """A condition that another thread brings about: there is no event to wait for."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 10 s: {what}"
+        time.sleep(0.01)

@@ -17,11 +17,12 @@ from pydantic import AfterValidator, Field, model_validator
 from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Pick, Share
 from gameday.chaos.strike import Strike
 
-# The calls that receive and settle; AWS's own word for any other one.
+# The calls that receive, settle and send; AWS's own word for any other one.
 GROUPS = {
     "receive": ("ReceiveMessage", "GetRecords"),
     "delete": ("DeleteMessage", "DeleteMessageBatch"),
     "hide": ("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
+    "send": ("SendMessage", "SendMessageBatch", "Publish", "PublishBatch", "PutEvents", "PutRecord", "PutRecords"),
 }
 
 
@@ -93,8 +94,8 @@ class CallFault(WireFault):
 
     operation: Operation | list[Operation] | None = Field(
         default=None,
-        description="which calls it strikes, as AWS spells them (ReceiveMessage), or `receive`, `delete`, `hide` "
-        "(default: all)",
+        description="which calls it strikes, as AWS spells them (ReceiveMessage), or `receive`, `delete`, `hide`, "
+        "`send` (default: all)",
     )
 
     @property

@@ -20,8 +20,8 @@ from gameday.wire.queue import Receive, Taken
 from gameday.wire.spoken import Dialect
 
 KIND = "duplicate-delivery"
-# More than a wire's consumers take in while one of them polls.
-_KEPT_MAX = 500
+# More than consumers take in while one of them polls; each may keep an answer of 1 MiB alive.
+_KEPT_MAX = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

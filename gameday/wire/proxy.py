@@ -364,16 +364,39 @@ class Proxy:
             if len(late) == len(settles) and settles[0].entry is None:
                 told = dialect.nothing(operation)
                 return web.Response(status=told.status, body=told.body, headers=told.headers)
-        begun = [settle for settle in settles if settle not in [each.settle for each in late]]
-        traffic.settling(begun)
-        refused = self._faults.refused(exchange, {s.entry: s.key for s in begun if s.entry is not None})
-        sent = [settle for settle in begun if settle.entry not in refused]
-        done = [{"Id": each.settle.entry} for each in late]
-        failed = [refused_entry(entry, code) for entry, code in refused.items()]
-        left_out = {entry["Id"] for entry in (*done, *failed)}
+        rest = [settle for settle in settles if settle not in [each.settle for each in late]]
+        answered, done = await self._settle_now(exchange, traffic, dialect, rest, late, rewrite=rewrite)
+        if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in done):
+            client.kill()
+            return _break_off(exchange.request)
+        if broken is not None:
+            return _break_off(exchange.request)
+        return await self._pass_on(exchange, answered)
+
+    async def _settle_now(
+        self,
+        exchange: Exchange,
+        traffic: QueueTraffic,
+        dialect: Dialect,
+        settles: list[Settle],
+        late: list[Late],
+        *,
+        rewrite: bool,
+    ) -> tuple[Answered, list[Settle]]:
+        """Pass a call on without those of its entries that are late or refused. Gives the answer, which tells of these
+        too, and what was settled."""
+        client, params, operation = exchange.client, exchange.params, exchange.asked.operation or ""
+        assert params is not None
+        began = self._clock.now_ns()
+        traffic.settling(settles)
+        refused = self._faults.refused(exchange, {s.entry: s.key for s in settles if s.entry is not None})
+        sent = [settle for settle in settles if settle.entry not in refused]
+        traffic.unsent(client, [each for each in settles if each.entry in refused], "partial-batch", began=began)
+        told_done = [{"Id": each.settle.entry} for each in late]
+        told_failed = [refused_entry(entry, code) for entry, code in refused.items()]
+        left_out = {entry["Id"] for entry in (*told_done, *told_failed)}
         if left_out:
             params["Entries"] = [each for each in params["Entries"] if each.get("Id") not in left_out]
-            traffic.unsent(client, [each for each in begun if each.entry in refused], "partial-batch", began=began)
         if left_out or rewrite:
             self._rewrite(exchange, dialect)
         try:
@@ -386,15 +409,9 @@ class Proxy:
         traffic.settled(client, sent, outcomes, began=began)
         if left_out and answered.status == 200:
             with suppress(Unreadable):
-                body = dialect.with_entries(answered.body, operation, done=done, failed=failed)
+                body = dialect.with_entries(answered.body, operation, done=told_done, failed=told_failed)
                 answered = Answered(answered.status, answered.headers, body)
-        was_deleted = [s for s, (outcome, _) in zip(sent, outcomes, strict=True) if outcome == "ok"] if deletes else []
-        if any(self._crashes(client, settle.key, "after-delete") for settle in was_deleted):
-            client.kill()
-            return _break_off(exchange.request)
-        if broken is not None:
-            return _break_off(exchange.request)
-        return await self._pass_on(exchange, answered)
+        return answered, [settle for settle, (outcome, _) in zip(sent, outcomes, strict=True) if outcome == "ok"]
 
     def _later(self, exchange: Exchange, dialect: Dialect, late: list[Late]) -> Exchange:
         """The call that deletes these."""

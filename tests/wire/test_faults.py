@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import cbor2
 import orjson
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
 from gameday.transports.endpoint import Endpoint
@@ -285,6 +285,44 @@ def test_records_are_refused_in_their_places(wire: Wired, name: str) -> None:
     ]
 
 
+# What is recorded
+
+
+STOPPING = ["throttle", "api-error", "deny", "lose-request", "reset", "blackhole"]
+
+
+@pytest.mark.parametrize("kind", STOPPING)
+def test_what_never_left_is_recorded_as_that(wire: Wired, kind: str) -> None:
+    """A delete was not done, which is proven; of a receive there is nothing to tell."""
+    send(wire, "a")
+    client = wire.sdk(read_timeout_s=0.3 if kind == "blackhole" else 10)
+    (message,) = receive(client, wire, VisibilityTimeout=0)
+    before = len(wire.records)
+    wire.arm(kind)
+    with pytest.raises((ClientError, HTTPClientError)):
+        client.delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    settling, settled = wire.records[before:]
+    assert (settling["event"], settled["event"], settled["outcome"]) == ("settling", "settled", "failed")
+    assert settled["error"] == f"{kind}: it never left"
+    with pytest.raises((ClientError, HTTPClientError)):
+        receive(client, wire)
+    assert len(wire.records) == before + 2
+    assert wire.disarm(kind) == 2
+    (again,) = receive(client, wire)
+    assert again["MessageId"] == message["MessageId"] and wire.recorded("received")[-1]["receives"] == 2
+
+
+def test_what_is_lost_on_the_way_back_was_done(wire: Wired) -> None:
+    send(wire, "a", "b")
+    wire.arm("lose-answer", nth=1)
+    with pytest.raises(HTTPClientError):
+        receive(wire.sdk(), wire, VisibilityTimeout=0)
+    first, second, delivered = wire.records
+    assert {first["event"], second["event"]} == {"received"}
+    assert (delivered["event"], delivered["outcome"], delivered["error"]) == ("delivered", "failed", "lose-answer")
+    assert wire.client.holding == 0, "it has them not"
+
+
 # What at-least-once allows
 
 
@@ -403,6 +441,7 @@ def test_a_call_that_waits_goes_on_at_once_when_the_fault_is_over(wire: Wired, k
     assert wire.disarm(kind) == 1
     calling.join(10)
     assert [message["Body"] for message in got] == ["a"]
+    until(lambda: wire.recorded("delivered"), "it is recorded")
     assert [record["outcome"] for record in wire.recorded("delivered")] == ["ok"]
 
 

@@ -297,6 +297,7 @@ def test_what_never_left_is_recorded_as_that(wire: Wired, kind: str) -> None:
     send(wire, "a")
     client = wire.sdk(read_timeout_s=0.3 if kind == "blackhole" else 10)
     (message,) = receive(client, wire, VisibilityTimeout=0)
+    until(lambda: not wire.proxy.working, "that is recorded")
     before = len(wire.records)
     wire.arm(kind)
     with pytest.raises((ClientError, HTTPClientError)):
@@ -321,6 +322,43 @@ def test_what_is_lost_on_the_way_back_was_done(wire: Wired) -> None:
     assert {first["event"], second["event"]} == {"received"}
     assert (delivered["event"], delivered["outcome"], delivered["error"]) == ("delivered", "failed", "lose-answer")
     assert wire.client.holding == 0, "it has them not"
+
+
+# Crash points; the consumer here is nobody's process, so nothing is killed
+
+
+def test_a_crash_before_its_delete(wire: Wired) -> None:
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire, VisibilityTimeout=0)
+    wire.arm("crash-at", point="before-delete", nth=1)
+    with pytest.raises(HTTPClientError):
+        wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    (settled,) = wire.recorded("settled")
+    assert (settled["outcome"], settled["error"]) == ("failed", "the consumer crashed: it never left")
+    assert taken(wire) and wire.client.disturbances.fired == {"crash-at-1": 1}
+
+
+def test_a_crash_after_a_delete_is_after_one_that_was_done(wire: Wired) -> None:
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire)
+    wire.arm("crash-at", point="after-delete", nth=1)
+    with pytest.raises(ClientError):
+        wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle="nonsense")
+    assert wire.client.disturbances.fired == {"crash-at-1": 0}
+    with pytest.raises(HTTPClientError):
+        wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    assert [record["outcome"] for record in wire.recorded("settled")] == ["failed", "ok"]
+    assert wire.client.disturbances.fired == {"crash-at-1": 1}
+
+
+def test_a_crash_after_a_receive_is_after_one_that_gave_something(wire: Wired) -> None:
+    wire.arm("crash-at", point="after-receive", nth=1)
+    assert receive(wire.sdk(), wire) == []
+    assert wire.client.disturbances.fired == {"crash-at-1": 0}
+    send(wire, "a")
+    assert receive(wire.sdk(), wire)
+    until(lambda: wire.client.disturbances.fired["crash-at-1"] == 1, "it crashes")
+    assert wire.recorded("delivered")[0]["outcome"] == "ok", "it had the message"
 
 
 # What at-least-once allows

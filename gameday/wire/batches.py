@@ -1,5 +1,5 @@
-"""Batches of messages that are sent, of which a fault refuses entries: what is taken out of a request, and put back
-into the answer.
+"""Batches of which a fault takes entries out, of messages that are sent or settled: what is left of a request, and what
+is put back into the answer.
 
 It promises that the rest is sent as it was; and that the answer is what the service would have said of all of them, in
 its own order where that tells which entry an answer is of.
@@ -9,7 +9,7 @@ Sources: SendMessageBatch, PublishBatch, PutEvents and PutRecords in docs.aws.am
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,16 @@ SENDS: Mapping[tuple[str, str], Batch] = {
     ("events", "PutEvents"): Batch(asked="Entries", answered="Entries", failures="FailedEntryCount"),
     ("kinesis", "PutRecords"): Batch(asked="Records", answered="Records", failures="FailedRecordCount"),
 }
+
+
+def named(params: Params, ids: Collection[str], *, without: bool = False) -> Params:
+    """The same request with the entries of these Ids alone, or without them, however strange the others are."""
+
+    def is_named(entry: Any) -> bool:
+        name = entry.get("Id") if isinstance(entry, dict) else None
+        return isinstance(name, str) and name in ids
+
+    return {**params, "Entries": [entry for entry in params["Entries"] if is_named(entry) != without]}
 
 
 def refused_entry(entry_id: Any, code: str) -> Params:

@@ -115,6 +115,8 @@ class Faults:
     def refused(self, exchange: Exchange, entries: Mapping[H, str]) -> dict[H, str]:
         """The entries of a batch that are refused, each with its code. `entries`: what the dice are rolled on."""
         found: dict[H, str] = {}
+        if not exchange.client.disturbances.stands("partial-batch"):
+            return found
         for entry, key in entries.items():
             struck = exchange.struck("partial-batch", key)
             if struck is not None:

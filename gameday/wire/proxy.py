@@ -31,7 +31,7 @@ from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import QueueSource
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire import queue
-from gameday.wire.batches import SENDS, refused_entry
+from gameday.wire.batches import SENDS, named, refused_entry
 from gameday.wire.client import Client
 from gameday.wire.config import WireConfig
 from gameday.wire.faults import Broken, Faults, Late
@@ -396,7 +396,7 @@ class Proxy:
         told_failed = [refused_entry(entry, code) for entry, code in refused.items()]
         left_out = {entry["Id"] for entry in (*told_done, *told_failed)}
         if left_out:
-            params["Entries"] = [each for each in params["Entries"] if each.get("Id") not in left_out]
+            params = exchange.params = named(params, left_out, without=True)
         if left_out or rewrite:
             self._rewrite(exchange, dialect)
         try:
@@ -415,11 +415,9 @@ class Proxy:
 
     def _later(self, exchange: Exchange, dialect: Dialect, late: list[Late]) -> Exchange:
         """The call that deletes these."""
-        params, entries = exchange.params, {each.settle.entry for each in late}
-        assert params is not None
-        if late[0].settle.entry is not None:
-            params = {**params, "Entries": [each for each in params["Entries"] if each.get("Id") in entries]}
-        later = replace(exchange, params=params)
+        assert exchange.params is not None
+        entries = {each.settle.entry for each in late if each.settle.entry is not None}
+        later = replace(exchange, params=named(exchange.params, entries) if entries else exchange.params)
         self._rewrite(later, dialect)
         return later
 

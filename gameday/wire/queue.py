@@ -250,7 +250,8 @@ class QueueTraffic:
             hidden_s=hidden_s or None,
             call=call,
         )
-        return Settle(entry.get("Id") if operation.endswith("Batch") else None, receipt, taken, record)
+        name = entry.get("Id") if operation.endswith("Batch") else None
+        return Settle(name if isinstance(name, str) else None, receipt, taken, record)
 
 
 def _entries(operation: str, params: Params) -> list[Params]:

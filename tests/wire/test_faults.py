@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError, HTTPClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
 from gameday.transports.endpoint import Endpoint
+from gameday.wire.batches import SENDS, named
 from gameday.wire.client import Client
 from gameday.wire.refusals import refusal
 from gameday.wire.spoken import Cbor, Json, Query
@@ -283,6 +284,35 @@ def test_records_are_refused_in_their_places(wire: Wired, name: str) -> None:
     assert [record["SequenceNumber"] for record in stored] == [
         record["SequenceNumber"] for record in answer["Records"] if "ErrorCode" not in record
     ]
+
+
+@pytest.mark.parametrize("kind", ["partial-batch", "late-delete"])
+@pytest.mark.parametrize("entry", [{"Id": ["x"], "ReceiptHandle": "r"}, {"Id": "x"}, {"ReceiptHandle": "r"}])
+def test_entries_that_make_no_sense_are_the_services_to_refuse(wire: Wired, kind: str, entry: object) -> None:
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire)
+    wire.arm(kind)
+    good = {"Id": "a", "ReceiptHandle": message["ReceiptHandle"]}
+    body = orjson.dumps({"QueueUrl": wire.queue, "Entries": [good, entry]})
+    status, _, told = post(wire, "AmazonSQS.DeleteMessageBatch", "application/x-amz-json-1.0", body)
+    assert status in (200, 400), told
+
+
+def test_what_is_no_entry_is_left_where_it_is() -> None:
+    params = {"QueueUrl": "q", "Entries": [{"Id": "a"}, 7, {"Id": ["a"]}, {"Id": "b"}]}
+    assert named(params, {"a"}) == {"QueueUrl": "q", "Entries": [{"Id": "a"}]}
+    assert named(params, {"a"}, without=True)["Entries"] == [7, {"Id": ["a"]}, {"Id": "b"}]
+
+
+def test_records_in_cbor_are_refused_in_their_places() -> None:
+    dialect, batch = Cbor(), SENDS["kinesis", "PutRecords"]
+    params = dialect.read(cbor2.dumps({"Records": [{"Data": data} for data in (b"a", b"b", b"c")]}))
+    left = dialect.read(dialect.write(batch.without(params, {0: "X", 2: "Y"}), b""))
+    assert left == {"Records": [{"Data": b"b"}]}
+    answer = {"FailedRecordCount": 0, "Records": [{"SequenceNumber": "1"}]}
+    whole = dialect.read_answer(dialect.write_answer(batch.in_places(answer, {0: "X", 2: "Y"}), b""))
+    assert [record.get("ErrorCode") for record in whole["Records"]] == ["X", None, "Y"]
+    assert whole["FailedRecordCount"] == 2
 
 
 # What is recorded

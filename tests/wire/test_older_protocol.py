@@ -129,6 +129,25 @@ def test_entries_are_refused(wire: Wired, service: Service) -> None:
     }
 
 
+def test_entries_that_are_sent_are_refused(wire: Wired, service: Service) -> None:
+    wire.arm("partial-batch", nth=1)
+    result = "<SendMessageBatchResultEntry><Id>b</Id><MessageId>1</MessageId></SendMessageBatchResultEntry>"
+    service.answers["SendMessageBatch"] = (
+        f"<SendMessageBatchResponse><SendMessageBatchResult>{result}</SendMessageBatchResult></SendMessageBatchResponse>"
+    )
+    fields = {
+        f"SendMessageBatchRequestEntry.{number}.{key}": name
+        for number, name in enumerate("ab", start=1)
+        for key in ("Id", "MessageBody")
+    }
+    status, answer = call(wire, "SendMessageBatch", **fields)
+    assert status == 200 and [entry["Id"] for entry in answer["Failed"]] == ["a"]
+    assert [(entry["Id"], entry["MessageId"]) for entry in answer["Successful"]] == [("b", "1")]
+    asked = service.asked[-1]
+    assert asked["SendMessageBatchRequestEntry.1.MessageBody"] == "b"
+    assert "SendMessageBatchRequestEntry.2.Id" not in asked
+
+
 def test_all_entries_are_refused(wire: Wired, service: Service) -> None:
     wire.arm("partial-batch")
     status, answer = call(wire, "DeleteMessageBatch", **deletion("a", "b"))

@@ -31,7 +31,7 @@ from gameday.wire.config import WireConfig
 from gameday.wire.urls import moved
 from tests.chaos.chaos_fakes import faults
 from tests.chaos.test_catches import DEADLINE_S, HIDDEN_S, Arena, until
-from tests.series import series
+from tests.series import in_series, series
 
 pytestmark = pytest.mark.live
 
@@ -302,6 +302,21 @@ def test_it_catches_the_broken_program_and_only_that(tmp_path: Path, name: str) 
             (_, correct), (_, broken) = results
             assert set(correct.values()) == {1}, "something happened to the correct one"
             assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"
+
+    asyncio.run(strike())
+
+
+@in_series
+def test_an_nth_that_has_struck_is_healed_with_its_fault(tmp_path: Path) -> None:
+    """Its delete got no answer; it waits no longer than the fault lasts, and not until its own time limit."""
+
+    async def strike() -> None:
+        async with behind(tmp_path, CASES["blackhole"]) as (arena, _):
+            entry = {"fault": "blackhole", "operation": "delete", "nth": 1, "for": 1.0}
+            result, applied = await struck(arena, entry)
+            assert result.fired == 1 and set(applied.values()) == {1}
+            logs = "".join(path.read_text() for path in (arena.run / "logs").glob("orders-*.log"))
+            assert "Connection was closed" in logs and "Read timeout" not in logs
 
     asyncio.run(strike())
 

@@ -21,7 +21,7 @@ from gameday.history.events import Value
 from gameday.history.manifest import Kind
 from gameday.transports.base import Capability
 
-UnitKind = Literal["duration", "share", "count", "count-or-share", "duration-or-multiple"]
+UnitKind = Literal["duration", "rate", "share", "count", "count-or-share", "duration-or-multiple"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ _Natural = Annotated[int, Field(ge=1)]
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False), Unit("duration")]
 PositiveSeconds = Annotated[_Positive, Unit("duration")]
+Rate = Annotated[_Positive, Unit("rate")]
 Share = Annotated[_Part, Unit("share")]
 Count = Annotated[_Natural, Unit("count")]
 # An integer counts consumers, a float is a share of them: 1 is one consumer and 1.0 is all.
@@ -118,12 +119,18 @@ class Fault(Entry, ABC):
     missing_on: ClassVar[Mapping[Kind, str]] = {}
     # It strikes the work of a handler, so the handler must do some.
     needs_work: ClassVar[bool] = False
+    # Why it makes no sense on a subscription that deduplicates: a FIFO queue gives a message that is hidden to nobody.
+    wrong_on_fifo: ClassVar[str | None] = None
+    # It strikes only when the hold of a message runs out.
+    outlasts_holds: ClassVar[bool] = False
     # What the target must be able to do, where not every target is.
     needs: ClassVar[Capability | None] = None
     # Where it strikes, if not from outside: within a consumer of ours, or on the wire before a program of the user's.
     strikes: ClassVar[Literal["ours", "wire"] | None] = None
     # Sends are answered, and the answer never arrives.
     loses_answers: ClassVar[bool] = False
+    # What a share of is struck, for people.
+    counts: ClassVar[str] = "messages"
     # Consumers die of it. It is over when their replacements poll.
     kills: ClassVar[bool] = False
 
@@ -165,7 +172,7 @@ class Fault(Entry, ABC):
             return None
         fewest = min(messages for messages, _ in strikes)
         return (
-            f"about {share * fewest:.2g} messages are in its share, and in {chance:.1%} of all runs none. "
+            f"about {share * fewest:.2g} {self.counts} are in its share, and in {chance:.1%} of all runs none. "
             "Raise its `share`, its `for`, or the rate."
         )
 

@@ -9,8 +9,11 @@ from gameday.chaos.faults.api_error import ApiError
 from gameday.chaos.faults.blackhole import Blackhole
 from gameday.chaos.faults.crash_at import CrashAt
 from gameday.chaos.faults.deny import Deny
+from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
+from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
 from gameday.chaos.faults.kill_consumer import KillConsumer
+from gameday.chaos.faults.late_delete import LateDelete
 from gameday.chaos.faults.latency import Latency
 from gameday.chaos.faults.lose_answer import LoseAnswer
 from gameday.chaos.faults.lose_delete import LoseDelete
@@ -45,4 +48,7 @@ FAULTS: Mapping[str, type[Fault]] = {
     "lose-answer": LoseAnswer,
     "partial-batch": PartialBatch,
     "slow-body": SlowBody,
+    "duplicate-delivery": DuplicateDelivery,
+    "late-delete": LateDelete,
+    "expire-iterator": ExpireIterator,
 }

@@ -28,11 +28,13 @@ _ANSWER_S = 5.0
 
 @dataclass(slots=True)
 class StandingFault:
-    """A disturbance that stands in `slots`. `fired`: how often, as each incarnation by name has reported."""
+    """A disturbance that stands in `slots`. `fired`: how often, as each incarnation by name has reported; `spent`: the
+    slots in which its n-th has come."""
 
     disturbance: Disturbance
-    slots: set[str]
+    slots: frozenset[str]
     fired: dict[str, int] = field(default_factory=dict)
+    spent: set[str] = field(default_factory=set)
 
 
 class Member:
@@ -152,7 +154,7 @@ class Fleet:
 
     async def arm(self, disturbance: Disturbance, slots: Iterable[str]) -> None:
         """Let it stand in these slots. Returns once the consumers that run have it armed, or did not answer."""
-        standing = StandingFault(disturbance, set(slots))
+        standing = StandingFault(disturbance, frozenset(slots))
         self._standing[disturbance.instance] = standing
         await asyncio.gather(*(self._arm(m, disturbance) for m in self.members if m.slot in standing.slots))
 
@@ -240,11 +242,11 @@ class Fleet:
         return was_ready
 
     def _standing_in(self, slot: str) -> list[Disturbance]:
-        return [standing.disturbance for standing in self._standing.values() if slot in standing.slots]
+        return [each.disturbance for each in self._standing.values() if slot in each.slots - each.spent]
 
     def _note(self, name: str, report: Report) -> None:
         """A consumer tells that a disturbance struck for the first time."""
         if report.get("report") == "fired" and (standing := self._standing.get(report["instance"])) is not None:
             standing.fired.setdefault(name, 1)
             if standing.disturbance.nth is not None:
-                standing.slots.discard(name.rpartition(".")[0])
+                standing.spent.add(name.rpartition(".")[0])

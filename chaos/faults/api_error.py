@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class ApiError(WireFault):
+class ApiError(CallFault):
     """Fail calls with a server's error: 500, or 503, and nothing is done."""
 
     colour: ClassVar[str] = "#a16a45"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class Blackhole(WireFault):
+class Blackhole(CallFault):
     """Give calls no answer: the connection stays, and nothing comes."""
 
     colour: ClassVar[str] = "#1f2d3d"

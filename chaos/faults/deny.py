@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class Deny(WireFault):
+class Deny(CallFault):
     """Deny calls: AccessDenied, as after a change of a policy."""
 
     colour: ClassVar[str] = "#705da0"

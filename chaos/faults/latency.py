@@ -10,17 +10,20 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import PositiveSeconds, Seconds
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class Latency(WireFault):
+class Latency(CallFault):
     """Delay calls on their way to the service."""
 
     colour: ClassVar[str] = "#6ed0e0"
 
     fault: Literal["latency"]
     by: PositiveSeconds = Field(default=1.0, description="how long a call is delayed (default: 1s)")
-    jitter_by: Seconds = Field(default=0.0, description="up to so much longer, evenly (default: none)")
+    jitter_by: Seconds = Field(default=0.0, description="and longer by up to so much (default: none)")
+    distribution: Literal["even", "exponential"] = Field(
+        default="even", description="even: up to `jitter_by`; exponential: `jitter_by` on average, a few far longer"
+    )
 
     @property
     def does(self) -> str:
@@ -28,4 +31,4 @@ class Latency(WireFault):
 
     @property
     def details(self) -> dict[str, Any]:
-        return {"seconds": self.by, "more_s": self.jitter_by}
+        return {"seconds": self.by, "more_s": self.jitter_by, "spread": self.distribution}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class LoseAnswer(WireFault):
+class LoseAnswer(CallFault):
     """Lose answers: the service has done what it was asked for, and nobody learns of it."""
 
     colour: ClassVar[str] = "#0a50a1"

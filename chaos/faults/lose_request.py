@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class LoseRequest(WireFault):
+class LoseRequest(CallFault):
     """Lose calls on their way to the service: nothing is done, and no answer comes."""
 
     colour: ClassVar[str] = "#447ebc"

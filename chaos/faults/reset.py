@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class Reset(WireFault):
+class Reset(CallFault):
     """Reset the connection of calls, which never reach the service."""
 
     colour: ClassVar[str] = "#bf1b00"

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from gameday.chaos.base import PositiveSeconds
-from gameday.chaos.wire_fault import WireFault
+from gameday.chaos.wire_fault import CallFault
 
 
-class SlowBody(WireFault):
+class SlowBody(CallFault):
     """Let answers come in drips."""
 
     colour: ClassVar[str] = "#967302"

@@ -12,9 +12,11 @@ comes of it: that evidence must survive a process that dies of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+import time
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from gameday.processes import control
 
@@ -23,11 +25,12 @@ from gameday.processes import control
 class Disturbance:
     """One strike's disturbance, named by its `instance`.
 
-    `share` (0 to 1) of what comes by is struck, chosen by `seed` and the key; with `nth` the n-th instead, once.
-    `point` is where in the work it strikes, for a kind that can strike at several; `seconds` is how long what it does
-    takes, for a kind that does something that takes time, and up to `more_s` longer. On the wire `operations` says
-    which calls it strikes (none named: all), and `code` what a service is made to answer; it is armed there (`on_wire`)
-    and not in the process whose calls it strikes.
+    `share` (0 to 1) of what comes by is struck, chosen by `seed` and the key; with `nth` the n-th instead, once; with
+    `rate_per_s` whatever comes by faster than that. `point` is where in the work it strikes, for a kind that can strike
+    at several; `seconds` is how long what it does takes, for a kind that does something that takes time, and longer by
+    up to `more_s` where that is `spread` evenly, by `more_s` on average where it is so exponentially. On the wire
+    `operations` says which calls it strikes (none named: all), and `code` what a service is made to answer; it is
+    armed there (`on_wire`) and not in the process whose calls it strikes.
     """
 
     kind: str
@@ -35,8 +38,10 @@ class Disturbance:
     seed: int = 0
     share: float = 1.0
     nth: int | None = None
+    rate_per_s: float | None = None
     seconds: float = 0.0
     more_s: float = 0.0
+    spread: Literal["even", "exponential"] = "even"
     point: str | None = None
     operations: Sequence[str] = ()
     code: str | None = None
@@ -48,7 +53,9 @@ class Disturbance:
 
     def takes_s(self, key: str) -> float:
         """How long what it does to that takes."""
-        return self.seconds + self.more_s * self._number(f"{key}:more") / 2**64
+        # Above 0, up to 1.
+        drawn = (self._number(f"{key}:more") + 1) / 2**64
+        return self.seconds + self.more_s * (drawn if self.spread == "even" else -math.log(drawn))
 
     def _number(self, key: str) -> int:
         digest = hashlib.blake2b(f"{self.seed}:{self.instance}:{key}".encode(), digest_size=8).digest()
@@ -62,17 +69,40 @@ def _report(instance: str) -> None:
     control.report("fired", instance=instance)
 
 
+class Buckets:
+    """What may still pass where a rate is the limit: a bucket for each name, which holds what one second fills.
+
+    It begins full, and holds one at least.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._left: dict[Hashable, tuple[float, float]] = {}
+
+    def take(self, name: Hashable, rate_per_s: float) -> bool:
+        """Whether one more may pass now."""
+        now_s = self._now_s()
+        most = max(1.0, rate_per_s)
+        left, at_s = self._left.get(name, (most, now_s))
+        left = min(most, left + (now_s - at_s) * rate_per_s)
+        passes = left >= 1.0
+        self._left[name] = left - passes, now_s
+        return passes
+
+
 class Disturbances:
     """Those that are armed in this process. `fired`: how often each struck, also those that are disarmed by now.
 
-    `report_first` is called with the instance at its first strike.
+    `report_first` is called with the instance at its first strike. Who gives several the same `buckets` has one limit
+    for all that comes by there.
     """
 
-    def __init__(self, report_first: Callable[[str], None] = _report) -> None:
+    def __init__(self, report_first: Callable[[str], None] = _report, buckets: Buckets | None = None) -> None:
         self.fired: dict[str, int] = {}
         self._armed: dict[str, Disturbance] = {}
         self._asked: dict[str, int] = {}
         self._report_first = report_first
+        self._buckets = buckets or Buckets()
 
     def arm(self, disturbance: Disturbance) -> None:
         """To arm one again changes nothing."""
@@ -85,14 +115,24 @@ class Disturbances:
         self._armed.pop(instance, None)
         return self.fired.get(instance, 0)
 
-    def stands(self, instance: str) -> bool:
-        return instance in self._armed
+    def stands(self, kind: str) -> bool:
+        """Whether one of this kind is armed."""
+        return any(disturbance.kind == kind for disturbance in self._armed.values())
 
     def struck(
         self, kind: str, key: str, *, point: str | None = None, operation: str | None = None
     ) -> Disturbance | None:
         """The first disturbance of this kind, armed at this point and for this operation, that strikes what is named
         `key`."""
+        found = self.chosen(kind, key, point=point, operation=operation)
+        if found is not None:
+            self.count(found)
+        return found
+
+    def chosen(
+        self, kind: str, key: str, *, point: str | None = None, operation: str | None = None
+    ) -> Disturbance | None:
+        """As `struck`, of a kind that strikes only later, if it does: then `count` says so."""
         if not self._armed:
             return None
         for instance, disturbance in self._armed.items():
@@ -101,10 +141,19 @@ class Disturbances:
             if disturbance.operations and operation not in disturbance.operations:
                 continue
             self._asked[instance] += 1
-            nth = disturbance.nth
-            if disturbance.in_share(key) if nth is None else self._asked[instance] == nth:
-                self.fired[instance] += 1
-                if self.fired[instance] == 1:
-                    self._report_first(instance)
+            if self._strikes(disturbance, key, operation):
                 return disturbance
         return None
+
+    def count(self, disturbance: Disturbance) -> None:
+        """It has struck once more."""
+        self.fired[disturbance.instance] += 1
+        if self.fired[disturbance.instance] == 1:
+            self._report_first(disturbance.instance)
+
+    def _strikes(self, disturbance: Disturbance, key: str, operation: str | None) -> bool:
+        if disturbance.rate_per_s is not None:
+            return not self._buckets.take((disturbance.instance, operation), disturbance.rate_per_s)
+        if disturbance.nth is not None:
+            return self._asked[disturbance.instance] == disturbance.nth
+        return disturbance.in_share(key)

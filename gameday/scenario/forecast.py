@@ -94,7 +94,14 @@ def _faults_unlikely_to_strike(outlook: Outlook) -> Iterator[Note]:
             for strike in outlook.strikes
             if strike.entry == number
         ]
-        if why := fault.may_strike_nothing(arrivals, rarely=RARELY):
+        hidden_s = outlook.scenario.topology.visibility_timeout
+        if fault.outlasts_holds and lasts_s <= hidden_s:
+            text = (
+                f"{fault.fault} strikes when a visibility timeout is over, and it is over itself after {lasts_s:g} s; "
+                f"let it last longer than the {hidden_s:g} s of topology.visibility_timeout"
+            )
+            yield _note(outlook.scenario, ("chaos", number), text)
+        elif why := fault.may_strike_nothing(arrivals, rarely=RARELY):
             text = f"{fault.fault} may strike nothing, and the run prove nothing: {why}"
             yield _note(outlook.scenario, ("chaos", number), text)
 

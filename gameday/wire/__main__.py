@@ -95,11 +95,13 @@ async def _carry_out(command: dict[str, Any], proxy: Proxy) -> None:
             raise
         control.report("listening", consumer=name, port=client.port)
         return
+    if command["do"] == "disarm":
+        # Of one that died and was forgotten it is no longer known here what its faults did.
+        instance = command["instance"]
+        control.report("disarmed", consumer=name, instance=instance, fired=proxy.disarm(name, instance))
+        return
     found = proxy.client(name)
     if found is None:
-        if command["do"] == "disarm":
-            # It died and was forgotten; what its faults did is no longer known here.
-            control.report("disarmed", consumer=name, instance=command["instance"], fired=0)
         return
     match command["do"]:
         case "born":
@@ -110,9 +112,6 @@ async def _carry_out(command: dict[str, Any], proxy: Proxy) -> None:
             disturbance = Disturbance(**command["disturbance"])
             found.disturbances.arm(disturbance)
             control.report("armed", consumer=name, instance=disturbance.instance)
-        case "disarm":
-            instance = command["instance"]
-            control.report("disarmed", consumer=name, instance=instance, fired=found.disturbances.disarm(instance))
         case "tell-when-holding":
             found.tell_when_holding()
         case unknown:

@@ -8,19 +8,24 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from gameday.processes import control
-from gameday.processes.disturbances import Disturbances
+from gameday.processes.disturbances import Buckets, Disturbances
 
 
 class Client:
     """`pid` is that of its process, once it is known; a program that forks is a process group of that number. `lasts`:
-    it was there before the run and goes on after it."""
+    it was there before the run and goes on after it.
 
-    def __init__(self, *, name: str, port: int, now: Callable[[], int]) -> None:
+    `buckets`: the limits that it shares with the others.
+    """
+
+    def __init__(self, *, name: str, port: int, now: Callable[[], int], buckets: Buckets | None = None) -> None:
         self.name = name
         self.port = port
         self.pid: int | None = None
         self.lasts = False
-        self.disturbances = Disturbances(lambda instance: control.report("fired", consumer=name, instance=instance))
+        self.disturbances = Disturbances(
+            lambda instance: control.report("fired", consumer=name, instance=instance), buckets
+        )
         self.calls = 0
         self._now = now
         self._polled = False
@@ -49,6 +54,11 @@ class Client:
 
     def gave_back(self, receipt: str) -> None:
         self._held.pop(receipt, None)
+
+    def held_until(self, receipt: str) -> int | None:
+        """When its hold on that message ends; None where it has none."""
+        until = self._held.get(receipt)
+        return until if until is not None and until > self._now() else None
 
     @property
     def holding(self) -> int:

@@ -1,44 +1,41 @@
 """What a fault does to a call on the wire, by the kind of its disturbance.
 
-Kinds that stop a call before it leaves: `throttle`, `api-error` and `deny` (the service's own words, none of its work),
-`lose-request` and `reset` (the connection breaks), `blackhole` (no answer while the fault stands). `lose-answer` breaks
-the connection after the call was done. `latency` delays it, `slow-body` lets the answer drip, `partial-batch` refuses
-entries of a batch, which do not leave.
+Kinds that stop a call before it leaves: `throttle`, `api-error`, `deny` and `expire-iterator` (the service's own words,
+none of its work), `lose-request` and `reset` (the connection breaks), `blackhole` (no answer while the fault stands).
+`lose-answer` breaks the connection after the call was done. `latency` delays it, `slow-body` lets the answer drip,
+`partial-batch` refuses entries of a batch, which do not leave. `late-delete` tells a consumer that its message is
+deleted, and deletes it when its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
+
+It promises that what waits for a fault goes on at once when the fault is over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from socket import SO_LINGER, SOL_SOCKET
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from gameday.processes.disturbances import Disturbance
-from gameday.wire.spoken import Json, Params
+from gameday.processes.disturbances import Buckets, Disturbance
+from gameday.wire.copies import Copies
+from gameday.wire.refusals import Refusal, entry_code, refusal
+from gameday.wire.spoken import Json, Reply
 
 if TYPE_CHECKING:
+    from gameday.wire.client import Client
     from gameday.wire.proxy import Exchange
     from gameday.wire.queue import Settle
 
-_REFUSALS: Mapping[str, tuple[str, int, str]] = {
-    "throttle": ("ThrottlingException", 400, "Rate exceeded"),
-    "api-error": ("InternalFailure", 500, "The request processing has failed because of an unknown error."),
-    "deny": ("AccessDeniedException", 403, "User is not authorized to perform this action"),
-}
-# What each service calls a throttle (docs.aws.amazon.com, "Common errors" and the errors of the operation).
-_THROTTLED = {"kinesis": "ProvisionedThroughputExceededException", "sqs": "RequestThrottled", "sns": "Throttled"}
+H = TypeVar("H", bound=Hashable)
+_REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")
 _BREAKS = ("blackhole", "reset", "lose-request")
 _PIECES = 20
-_ENTRY_CODES = {
-    "sqs": "InternalError",
-    "events": "ThrottlingException",
-    "kinesis": "ProvisionedThroughputExceededException",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +50,43 @@ class Broken:
         return self.disturbance.kind
 
 
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A delete that is carried out when the hold of its message is over: at `until` (ns)."""
+
+    disturbance: Disturbance
+    settle: Settle
+    until: int
+
+
 class Faults:
+    """Those of one wire, in front of all of its consumers."""
+
+    def __init__(self) -> None:
+        self.buckets = Buckets()
+        self.copies = Copies()
+        self._overs: dict[str, asyncio.Event] = {}
+
+    def end(self, instance: str) -> None:
+        """It is over: what waits for it goes on."""
+        self._over(instance).set()
+
+    async def lasts(
+        self, disturbance: Disturbance, seconds: float | None = None, *, gone: asyncio.Event | None = None
+    ) -> None:
+        """Wait so long (None: without end), or until the fault is over, or the consumer is gone."""
+        events = [self._over(disturbance.instance), *([] if gone is None else [gone])]
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     async def before(self, exchange: Exchange) -> Broken | None:
         """Delay the call where it is to be delayed; gives what breaks it, if anything does."""
         if (latency := exchange.struck("latency")) is not None:
-            await asyncio.sleep(latency.takes_s(exchange.key))
+            await self.lasts(latency, latency.takes_s(exchange.key))
         for kind in (*_REFUSALS, *_BREAKS):
             if (disturbance := exchange.struck(kind)) is not None:
                 return Broken(disturbance)
@@ -69,22 +98,12 @@ class Faults:
         """Of a call that does not leave."""
         kind, request = broken.disturbance.kind, exchange.request
         if kind in _REFUSALS:
-            code, status, message = _REFUSALS[kind]
-            if kind == "throttle":
-                code = _THROTTLED.get(exchange.asked.service or "", code)
-            code = broken.disturbance.code or code
-            if kind == "api-error" and code == "ServiceUnavailable":
-                status = 503
-            dialect = exchange.asked.dialect or Json("application/x-amz-json-1.0")
-            reply = dialect.refusal(code, message, status=status)
+            asked = exchange.asked
+            said = refusal(kind, service=asked.service, operation=asked.operation, code=broken.disturbance.code)
+            reply = _told(said, exchange)
             return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
         if kind == "blackhole":
-            # Until the consumer hangs up, or the fault is over.
-            while exchange.client.disturbances.stands(broken.disturbance.instance):
-                transport = request.transport
-                if transport is None or transport.is_closing():
-                    break
-                await asyncio.sleep(0.1)
+            await self.lasts(broken.disturbance, gone=exchange.gone)
         if isinstance(request.transport, asyncio.Transport):
             if kind == "reset":
                 with suppress(OSError):
@@ -93,33 +112,44 @@ class Faults:
             request.transport.abort()
         return web.Response()
 
-    async def after(self, exchange: Exchange, broken: Broken) -> str | None:
-        """Why the answer of a call that was carried out is not passed on."""
-        return broken.why if broken.forwards else None
-
-    def refused(self, exchange: Exchange, settles: Sequence[Settle]) -> dict[str, Params]:
-        """The entries of a batch that are refused, by their id, each as the service would tell it."""
-        found: dict[str, Params] = {}
-        for settle in settles:
-            if settle.entry is None:
-                continue
-            struck = exchange.client.disturbances.struck(
-                "partial-batch", settle.key, operation=exchange.asked.operation or ""
-            )
+    def refused(self, exchange: Exchange, entries: Mapping[H, str]) -> dict[H, str]:
+        """The entries of a batch that are refused, each with its code. `entries`: what the dice are rolled on."""
+        found: dict[H, str] = {}
+        if not exchange.client.disturbances.stands("partial-batch"):
+            return found
+        for entry, key in entries.items():
+            struck = exchange.struck("partial-batch", key)
             if struck is not None:
-                code = struck.code or _ENTRY_CODES.get(exchange.asked.service or "", "InternalError")
-                found[settle.entry] = {
-                    "Id": settle.entry,
-                    "SenderFault": False,
-                    "Code": code,
-                    "Message": "The entry was refused.",
-                }
+                found[entry] = struck.code or entry_code(exchange.asked.service)
         return found
 
-    async def drip(self, response: web.StreamResponse, body: bytes, seconds: float) -> None:
-        """Write a body in pieces, over so many seconds."""
-        size = max(1, len(body) // _PIECES)
+    def late(self, client: Client, settles: Sequence[Settle]) -> list[Late]:
+        """Those of the deletes that are carried out later. What the consumer holds no more is late already."""
+        if not client.disturbances.stands("late-delete"):
+            return []
+        found = []
+        for settle in settles:
+            until = client.held_until(settle.receipt)
+            if until is not None and (struck := client.disturbances.chosen("late-delete", settle.key)) is not None:
+                found.append(Late(struck, settle, until))
+        return found
+
+    async def drip(self, response: web.StreamResponse, body: bytes, slow: Disturbance) -> None:
+        """Write a body in pieces, over as long as the fault says."""
+        size = max(1, -(-len(body) // _PIECES))
         pieces = [body[first : first + size] for first in range(0, len(body), size)]
         for piece in pieces:
+            await self.lasts(slow, slow.seconds / len(pieces))
             await response.write(piece)
-            await asyncio.sleep(seconds / len(pieces))
+
+    def _over(self, instance: str) -> asyncio.Event:
+        return self._overs.setdefault(instance, asyncio.Event())
+
+
+def _told(said: Refusal, exchange: Exchange) -> Reply:
+    """As the service would write it."""
+    if exchange.asked.service == "s3":
+        text = f"<Error><Code>{escape(said.code)}</Code><Message>{escape(said.message)}</Message></Error>"
+        return Reply(said.status, text.encode(), {"Content-Type": "application/xml"})
+    dialect = exchange.asked.dialect or Json()
+    return dialect.refusal(said.code, said.message, status=said.status, old_code=said.old_code)

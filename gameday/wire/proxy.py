@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
@@ -23,21 +24,24 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from gameday.history.clock import Clock
+from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.events import SendResult
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire import queue, stream
+from gameday.wire.batches import SENDS, named, refused_entry
 from gameday.wire.client import Client
 from gameday.wire.config import WireConfig
-from gameday.wire.faults import Broken, Faults
-from gameday.wire.queue import QueueTraffic
+from gameday.wire.faults import Broken, Faults, Late
+from gameday.wire.queue import QueueTraffic, Settle
 from gameday.wire.signing import Signer
 from gameday.wire.spoken import FORM, Asked, Dialect, Params, Unreadable, asked
 from gameday.wire.stream import StreamTraffic
 from gameday.wire.taken import Receive
 from gameday.wire.urls import QueueUrls
 
+T = TypeVar("T")
 _HOP = frozenset(
     {
         "connection",
@@ -58,6 +62,8 @@ _READ_MAX_BYTES = 16 * 2**20
 # How long a consumer may take to send a body that is kept whole.
 _BODY_S = 60.0
 _CONNECT_S = 5.0
+# A late delete comes so long after its message's hold is over: time enough to receive it again.
+_OVERDUE_S = 1.0
 # Shorter than any target's own, so that no call goes into a connection which the target is about to close.
 _KEEPALIVE_S = 2.0
 _HEAD_MAX_BYTES = 64 * 1024
@@ -74,14 +80,17 @@ class Exchange:
     number: int
     body: bytes | None
     params: Params | None = None
+    # Set when the consumer waits no more.
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def key(self) -> str:
         """What a fault rolls its dice on."""
         return f"{self.client.name}:{self.number}"
 
-    def struck(self, kind: str) -> Disturbance | None:
-        return self.client.disturbances.struck(kind, self.key, operation=self.asked.operation or "")
+    def struck(self, kind: str, key: str | None = None) -> Disturbance | None:
+        """`key`: of a part of it."""
+        return self.client.disturbances.struck(kind, key or self.key, operation=self.asked.operation or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +142,7 @@ class Proxy:
         self._clients: dict[int, Client] = {}
         self._sites: dict[int, web.TCPSite] = {}
         self._connections: dict[int, WeakSet[asyncio.Transport]] = {}
-        self._working: set[asyncio.Task[web.StreamResponse]] = set()
+        self._working: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -177,7 +186,8 @@ class Proxy:
         site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         (listener,) = site._server.sockets  # type: ignore[union-attr]  # aiohttp tells the port nowhere else
-        client = Client(name=name, port=listener.getsockname()[1], now=self._clock.now_ns)
+        port = listener.getsockname()[1]
+        client = Client(name=name, port=port, now=self._clock.now_ns, buckets=self._faults.buckets)
         self._clients[client.port] = client
         self._sites[client.port] = site
         return client
@@ -193,6 +203,12 @@ class Proxy:
 
     def client(self, name: str) -> Client | None:
         return next((client for client in self._clients.values() if client.name == name), None)
+
+    def disarm(self, name: str, instance: str) -> int:
+        """Nothing waits for that fault any more; how often it struck this consumer, 0 of one that is forgotten."""
+        self._faults.end(instance)
+        client = self.client(name)
+        return 0 if client is None else client.disturbances.disarm(instance)
 
     def kill_clients(self) -> None:
         """Those that are the run's own."""
@@ -222,16 +238,21 @@ class Proxy:
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         client.calls += 1
         exchange = await self._read(client, request, client.calls)
-        work = asyncio.create_task(self._carry(exchange))
-        self._working.add(work)
-        work.add_done_callback(self._working.discard)
+        work = self._begin(self._carry(exchange))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
+            exchange.gone.set()
             # The consumer is gone. What was sent on is followed to its answer; only a receive is taken back.
             if exchange.asked.operation in (queue.RECEIVE, stream.READ, None):
                 work.cancel()
             raise
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+        return task
 
     async def _read(self, client: Client, request: web.BaseRequest, number: int) -> Exchange:
         """As much of the request as it takes to know what it asks. Errors: TimeoutError of one that never comes."""
@@ -267,6 +288,8 @@ class Proxy:
                 return await self._of_stream(exchange, self.stream, dialect, broken)
             if outward:
                 self._rewrite(exchange, dialect)
+            if broken is None and (exchange.asked.service or "", operation) in SENDS:
+                return await self._send(exchange, dialect)
             return await self._finish(exchange, broken, dialect)
         except (aiohttp.ClientError, TimeoutError, OSError):
             # As the target did: no answer, and nobody can know what became of the call.
@@ -296,26 +319,37 @@ class Proxy:
         if broken is not None and not broken.forwards:
             return await self._faults.answer(exchange, broken)
         started = self._clock.now_ns()
-        answered = await self._ask(exchange)
+        copy = None
+        if broken is None:
+            copy = self._faults.copies.offer(client, self._clients.values(), dialect=dialect, now=started)
+        if copy is None:
+            answered, real, hidden_s = await self._ask(exchange), None, traffic.hidden_s(params)
+        else:
+            real = copy.taken.real_receipt
+            answered = Answered(200, copy.headers, copy.answer(self._faults.copies.receipt(copy)))
+            hidden_s = (copy.until - started) / NS_PER_S
         receive, answer = Receive(None), answered
+        until = self._clock.now_ns() + round(hidden_s * NS_PER_S)
         if answered.status == 200:
             with suppress(Unreadable):
                 read = dialect.read_answer(answered.body)
-                receive = traffic.received(client, params, read, started=started)
+                receive = traffic.received(client, read, started=started, hidden_s=hidden_s, real=real)
                 if receive.batch is not None:
                     traffic.leave_out(read, wanted)
                     answer = Answered(200, answered.headers, dialect.write_answer(read, answered.body))
-        outcome = None if broken is None else await self._faults.after(exchange, broken)
-        if outcome is not None or _is_gone(exchange.request):
-            error = "the consumer was gone" if outcome is None else outcome
-            traffic.delivered(client, receive, params, outcome="failed", error=error)
+        if broken is not None or _is_gone(exchange.request):
+            error = "the consumer was gone" if broken is None else broken.why
+            traffic.delivered(client, receive, until=until, outcome="failed", error=error)
             return _break_off(exchange.request)
         try:
             response = await self._pass_on(exchange, answer)
         except BaseException as error:
-            traffic.delivered(client, receive, params, outcome="unknown", error=type(error).__name__)
+            traffic.delivered(client, receive, until=until, outcome="unknown", error=type(error).__name__)
             raise
-        traffic.delivered(client, receive, params, outcome="ok")
+        traffic.delivered(client, receive, until=until, outcome="ok")
+        self._faults.copies.keep(
+            client, receive, dialect=dialect, headers=answered.headers, body=answered.body, until=until
+        )
         if any(self._crashes(client, each.key, "after-receive") for each in receive.taken):
             client.kill()
         return response
@@ -325,44 +359,101 @@ class Proxy:
     ) -> web.StreamResponse:
         client, params, operation = exchange.client, exchange.params, exchange.asked.operation or ""
         assert params is not None
-        settles = traffic.settling(client, operation, params)
+        settles = traffic.settles(client, operation, params)
+        rewrite |= traffic.with_real_receipts(operation, params)
         began = self._clock.now_ns()
         deletes = operation in queue.DELETES
+        late: list[Late] = []
         if deletes and any(self._crashes(client, settle.key, "before-delete") for settle in settles):
             client.kill()
+            traffic.settling(settles)
             traffic.unsent(client, settles, "the consumer crashed", began=began)
             return _break_off(exchange.request)
         if broken is not None and not broken.forwards:
+            traffic.settling(settles)
             traffic.unsent(client, settles, broken.why, began=began)
             return await self._faults.answer(exchange, broken)
-        refused = self._faults.refused(exchange, settles)
-        if refused or rewrite:
-            if refused:
-                params["Entries"] = [each for each in params["Entries"] if each.get("Id") not in refused]
+        if deletes and broken is None and (late := self._faults.late(client, settles)):
+            self._begin(self._delete_late(self._later(exchange, dialect, late), traffic, dialect, late))
+            if len(late) == len(settles) and settles[0].entry is None:
+                told = dialect.nothing(operation)
+                return web.Response(status=told.status, body=told.body, headers=told.headers)
+        rest = [settle for settle in settles if settle not in [each.settle for each in late]]
+        answered, done = await self._settle_now(exchange, traffic, dialect, rest, late, rewrite=rewrite)
+        if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in done):
+            client.kill()
+            return _break_off(exchange.request)
+        if broken is not None:
+            return _break_off(exchange.request)
+        return await self._pass_on(exchange, answered)
+
+    async def _settle_now(
+        self,
+        exchange: Exchange,
+        traffic: QueueTraffic,
+        dialect: Dialect,
+        settles: list[Settle],
+        late: list[Late],
+        *,
+        rewrite: bool,
+    ) -> tuple[Answered, list[Settle]]:
+        """Pass a call on without those of its entries that are late or refused. Gives the answer, which tells of these
+        too, and what was settled."""
+        client, params, operation = exchange.client, exchange.params, exchange.asked.operation or ""
+        assert params is not None
+        began = self._clock.now_ns()
+        traffic.settling(settles)
+        refused = self._faults.refused(exchange, {s.entry: s.key for s in settles if s.entry is not None})
+        sent = [settle for settle in settles if settle.entry not in refused]
+        traffic.unsent(client, [each for each in settles if each.entry in refused], "partial-batch", began=began)
+        told_done = [{"Id": each.settle.entry} for each in late]
+        told_failed = [refused_entry(entry, code) for entry, code in refused.items()]
+        left_out = {entry["Id"] for entry in (*told_done, *told_failed)}
+        if left_out:
+            params = exchange.params = named(params, left_out, without=True)
+        if left_out or rewrite:
             self._rewrite(exchange, dialect)
-        sent = [settle for settle in settles if settle.entry not in refused] if refused else settles
         try:
-            answered = await self._ask(exchange) if sent or not refused else _nothing_done(dialect)
+            asks = not left_out or params["Entries"]
+            answered = await self._ask(exchange) if asks else _nothing(dialect, operation)
         except BaseException as error:
             traffic.settled(client, sent, [("unknown", type(error).__name__)] * len(sent), began=began)
             raise
-        code = "" if answered.status < 300 else dialect.code_of(answered.body, answered.headers)
-        read: Params = {}
-        if answered.body:
+        outcomes = _outcomes(sent, answered, dialect)
+        traffic.settled(client, sent, outcomes, began=began)
+        if left_out and answered.status == 200:
             with suppress(Unreadable):
-                read = dialect.read_answer(answered.body)
-        traffic.settled(client, sent, queue.outcomes(sent, answered.status, read, code), began=began)
-        if refused:
-            lost = [settle for settle in settles if settle.entry in refused]
-            traffic.unsent(client, lost, "partial-batch", began=began)
-            read.setdefault("Failed", []).extend(refused.values())
-            answered = Answered(answered.status, answered.headers, dialect.write_answer(read, answered.body))
-        if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in sent):
-            client.kill()
-            return _break_off(exchange.request)
-        if broken is not None and await self._faults.after(exchange, broken) is not None:
-            return _break_off(exchange.request)
-        return await self._pass_on(exchange, answered)
+                body = dialect.with_entries(answered.body, operation, done=told_done, failed=told_failed)
+                answered = Answered(answered.status, answered.headers, body)
+        return answered, [settle for settle, (outcome, _) in zip(sent, outcomes, strict=True) if outcome == "ok"]
+
+    def _later(self, exchange: Exchange, dialect: Dialect, late: list[Late]) -> Exchange:
+        """The call that deletes these."""
+        assert exchange.params is not None
+        entries = {each.settle.entry for each in late if each.settle.entry is not None}
+        later = replace(exchange, params=named(exchange.params, entries) if entries else exchange.params)
+        self._rewrite(later, dialect)
+        return later
+
+    async def _delete_late(self, later: Exchange, traffic: QueueTraffic, dialect: Dialect, late: list[Late]) -> None:
+        """Delete, when their holds are over, what the consumer was told to be deleted."""
+        client = later.client
+        for each in late:
+            client.gave_back(each.settle.receipt)
+        until = max(each.until for each in late)
+        await self._faults.lasts(late[0].disturbance, (until - self._clock.now_ns()) / NS_PER_S + _OVERDUE_S)
+        for each in late:
+            # One whose fault was over before has come in time.
+            if self._clock.now_ns() > each.until:
+                client.disturbances.count(each.disturbance)
+        settles = [each.settle for each in late]
+        traffic.settling(settles)
+        began = self._clock.now_ns()
+        try:
+            outcomes = _outcomes(settles, await self._ask(later), dialect)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            outcomes = [("unknown", type(error).__name__)] * len(settles)
+        traffic.settled(client, settles, outcomes, began=began)
 
     async def _of_stream(
         self, exchange: Exchange, traffic: StreamTraffic, dialect: Dialect, broken: Broken | None
@@ -383,7 +474,7 @@ class Proxy:
                     traffic.opened(params, answer)
                 else:
                     traffic.listed(answer)
-        if broken is not None and await self._faults.after(exchange, broken) is not None:
+        if broken is not None:
             return _break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 
@@ -405,9 +496,9 @@ class Proxy:
         if answered.status != 200:
             return await self._pass_on(exchange, answered)
         read = traffic.received(client, iterator, dialect.read_answer(answered.body), started=started)
-        lost = None if broken is None else await self._faults.after(exchange, broken)
-        if lost is not None or _is_gone(exchange.request):
-            traffic.delivered(client, read, outcome="failed", error=lost or "the consumer was gone")
+        if broken is not None or _is_gone(exchange.request):
+            error = "the consumer was gone" if broken is None else broken.why
+            traffic.delivered(client, read, outcome="failed", error=error)
             return _break_off(exchange.request)
         try:
             response = await self._pass_on(exchange, answered)
@@ -422,6 +513,28 @@ class Proxy:
     @staticmethod
     def _crashes(client: Client, key: str, point: str) -> bool:
         return client.disturbances.struck("crash-at", key, point=point) is not None
+
+    async def _send(self, exchange: Exchange, dialect: Dialect) -> web.StreamResponse:
+        """A batch that is sent, of which entries may be refused."""
+        assert exchange.params is not None
+        operation = exchange.asked.operation or ""
+        batch, params = SENDS[exchange.asked.service or "", operation], exchange.params
+        places = range(len(batch.entries(params)))
+        refused = self._faults.refused(exchange, {place: f"{exchange.key}:{place}" for place in places})
+        if not refused:
+            return await self._finish(exchange, None, dialect)
+        exchange.params = batch.without(params, refused)
+        self._rewrite(exchange, dialect)
+        answered = await self._ask(exchange) if len(refused) < len(places) else _nothing(dialect, operation)
+        if answered.status == 200:
+            with suppress(Unreadable):
+                if batch.answered is None:
+                    body = dialect.with_entries(answered.body, operation, failed=batch.failed(params, refused))
+                else:
+                    whole = batch.in_places(dialect.read_answer(answered.body), refused)
+                    body = dialect.write_answer(whole, answered.body)
+                answered = Answered(200, answered.headers, body)
+        return await self._pass_on(exchange, answered)
 
     async def _finish(self, exchange: Exchange, broken: Broken | None, dialect: Dialect | None) -> web.StreamResponse:
         """Of a call that nothing is recorded of."""
@@ -438,7 +551,7 @@ class Proxy:
                     dialect.read_answer(answered.body), answered.body, origin=exchange.client.origin
                 )
                 answered = Answered(200, answered.headers, body)
-        if broken is not None and await self._faults.after(exchange, broken) is not None:
+        if broken is not None:
             return _break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 
@@ -495,9 +608,9 @@ class Proxy:
             response.content_length = len(answered.body)
         await response.prepare(exchange.request)
         body = answered.body
-        slow = exchange.struck("slow-body")
-        if slow is not None and body:
-            await self._faults.drip(response, body, slow.seconds)
+        slow = exchange.struck("slow-body") if body else None
+        if slow is not None:
+            await self._faults.drip(response, body, slow)
         else:
             await response.write(body)
         await response.write_eof()
@@ -525,10 +638,19 @@ def _copy(headers: Mapping[str, str], response: web.StreamResponse) -> None:
             response.headers.add(name, value)
 
 
-def _nothing_done(dialect: Dialect) -> Answered:
+def _nothing(dialect: Dialect, operation: str) -> Answered:
     """The answer to a batch of which nothing was sent on."""
-    empty = dialect.write_answer({}, b"")
-    return Answered(200, CIMultiDict({"Content-Type": getattr(dialect, "content_type", "text/xml")}), empty)
+    told = dialect.nothing(operation)
+    return Answered(told.status, CIMultiDict(told.headers), told.body)
+
+
+def _outcomes(settles: Sequence[Settle], answered: Answered, dialect: Dialect) -> list[tuple[SendResult, str | None]]:
+    code = "" if answered.status < 300 else dialect.code_of(answered.body, answered.headers)
+    read: Params = {}
+    if answered.body:
+        with suppress(Unreadable):
+            read = dialect.read_answer(answered.body)
+    return queue.outcomes(settles, answered.status, read, code)
 
 
 def _host(host: str, url: URL) -> str:

@@ -110,15 +110,16 @@ class QueueTraffic:
             if "MessageAttributes" not in message:
                 message.pop("MD5OfMessageAttributes", None)
 
-    def received(self, client: Client, params: Params, answer: Params, *, started: int) -> Receive:
-        """Record the messages of an answer, which is not passed on yet."""
+    def received(
+        self, client: Client, answer: Params, *, started: int, hidden_s: float, real: str | None = None
+    ) -> Receive:
+        """Record the messages of an answer, which is not passed on yet. `real`: of a copy, the receipt that the service
+        knows."""
         deliveries = self._source.received(answer)
         if not deliveries:
             return Receive(None)
         batch = f"{client.name}-{next(self._batches)}"
-        asked = params.get("VisibilityTimeout")
-        hidden_s = self._hidden_s if asked is None else float(asked)
-        taken = [named(batch, delivery, self._identification) for delivery in deliveries]
+        taken = [named(batch, delivery, self._identification, real=real) for delivery in deliveries]
         self._write(*(self._received(client, each, started, hidden_s) for each in taken))
         for each in taken:
             self._receipts[each.delivery.receipt] = each
@@ -126,10 +127,15 @@ class QueueTraffic:
             self._receipts.popitem(last=False)
         return Receive(batch, taken)
 
+    def hidden_s(self, params: Params) -> float:
+        """How long what a receive gives is hidden."""
+        asked = _seconds(params.get("VisibilityTimeout"))
+        return self._hidden_s if asked is None else asked
+
     def delivered(
-        self, client: Client, receive: Receive, params: Params, *, outcome: SendResult, error: str | None = None
+        self, client: Client, receive: Receive, *, until: int, outcome: SendResult, error: str | None = None
     ) -> None:
-        """Record that the answer was passed on, or that it was not."""
+        """Record that the answer was passed on, or that it was not; `until`: when the hold ends."""
         if receive.batch is None:
             return
         self._write(
@@ -142,9 +148,6 @@ class QueueTraffic:
             )
         )
         if outcome == "ok":
-            asked = params.get("VisibilityTimeout")
-            hidden_s = self._hidden_s if asked is None else float(asked)
-            until = self._now() + round(hidden_s * NS_PER_S)
             client.took((each.delivery.receipt for each in receive.taken), until)
 
     def _received(self, client: Client, taken: Taken, started: int, hidden_s: float) -> Record:
@@ -168,18 +171,24 @@ class QueueTraffic:
 
     # Settling
 
-    def settling(self, client: Client, operation: str, params: Params) -> list[Settle]:
-        """Record what a call is about to settle, before it is passed on. One that cannot be read settles nothing."""
+    def settles(self, client: Client, operation: str, params: Params) -> list[Settle]:
+        """What a call is about to settle. One that cannot be read settles nothing."""
         call = f"{client.name}-c{next(self._calls)}"
-        entries = params.get("Entries") if operation.endswith("Batch") else [params]
-        settles = [
-            self._settle(client, operation, entry, call)
-            for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict) and isinstance(entry.get("ReceiptHandle"), str)
-        ]
+        return [self._settle(client, operation, entry, call) for entry in _entries(operation, params)]
+
+    def settling(self, settles: Sequence[Settle]) -> None:
+        """Record that they are about to be settled, before the call is passed on."""
         if settles:
             self._write(*(settle.record for settle in settles))
-        return settles
+
+    def with_real_receipts(self, operation: str, params: Params) -> bool:
+        """Put the service's own receipts in place of those that copies were given; whether there was one."""
+        found = False
+        for entry in _entries(operation, params):
+            taken = self._receipts.get(entry["ReceiptHandle"])
+            if taken is not None and taken.real is not None:
+                entry["ReceiptHandle"], found = taken.real, True
+        return found
 
     def settled(
         self,
@@ -231,7 +240,18 @@ class QueueTraffic:
             hidden_s=hidden_s or None,
             call=call,
         )
-        return Settle(entry.get("Id") if operation.endswith("Batch") else None, receipt, taken, record)
+        name = entry.get("Id") if operation.endswith("Batch") else None
+        return Settle(name if isinstance(name, str) else None, receipt, taken, record)
+
+
+def _entries(operation: str, params: Params) -> list[Params]:
+    """The parts of a settling call that name a message, as far as they can be read."""
+    entries = params.get("Entries") if operation.endswith("Batch") else [params]
+    return [
+        entry
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and isinstance(entry.get("ReceiptHandle"), str)
+    ]
 
 
 def outcomes(settles: Sequence[Settle], status: int, answer: Params, code: str) -> list[tuple[SendResult, str | None]]:

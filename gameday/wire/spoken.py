@@ -10,7 +10,7 @@ docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-ap
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -47,10 +47,28 @@ class Dialect(Protocol):
 
     def read_answer(self, body: bytes) -> Params: ...
     def write_answer(self, answer: Params, body: bytes) -> bytes:
-        """`body` again where `answer`, which began as what was read from it, has fewer attributes or entries now."""
+        """`body` again where `answer`, which began as what was read from it, has fewer attributes now."""
         ...
 
-    def refusal(self, code: str, message: str, *, status: int) -> Reply: ...
+    def only(self, body: bytes, place: int, receipt: str) -> bytes:
+        """The answer to a receive with the message in that place alone, to be settled by this receipt."""
+        ...
+
+    def with_entries(
+        self, body: bytes, operation: str, *, done: Sequence[Params] = (), failed: Sequence[Params] = ()
+    ) -> bytes:
+        """The answer to a batch with these entries in it besides; an empty `body` is that of one of which nothing was
+        asked."""
+        ...
+
+    def nothing(self, operation: str) -> Reply:
+        """A good answer of an operation that answers nothing."""
+        ...
+
+    def refusal(self, code: str, message: str, *, status: int, old_code: str | None = None) -> Reply:
+        """`old_code`: what a service's older protocol calls it, where that is another name."""
+        ...
+
     def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
         """The error code of an answer that is an error; empty where it tells none."""
         ...
@@ -58,9 +76,10 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """`error_header`: SQS tells the code of its older protocol beside."""
+    """`error_header`: with an error the service tells the code of its older protocol beside, as SQS does."""
 
     content_type: str = "application/x-amz-json-1.0"
+    error_header: bool = False
 
     def read(self, body: bytes) -> Params:
         return _document(body)
@@ -74,8 +93,22 @@ class Json:
     def write_answer(self, answer: Params, body: bytes) -> bytes:
         return orjson.dumps(answer)
 
-    def refusal(self, code: str, message: str, *, status: int) -> Reply:
+    def only(self, body: bytes, place: int, receipt: str) -> bytes:
+        return orjson.dumps(_only(_document(body), place, receipt))
+
+    def with_entries(
+        self, body: bytes, operation: str, *, done: Sequence[Params] = (), failed: Sequence[Params] = ()
+    ) -> bytes:
+        return orjson.dumps(_with_entries(_document(body or b"{}"), done, failed))
+
+    def nothing(self, operation: str) -> Reply:
+        return Reply(200, b"{}", {"Content-Type": self.content_type})
+
+    def refusal(self, code: str, message: str, *, status: int, old_code: str | None = None) -> Reply:
         headers = {"Content-Type": self.content_type, "x-amzn-ErrorType": code}
+        if self.error_header:
+            # The SDKs show the code in it, if there is one.
+            headers["x-amzn-query-error"] = f"{old_code or code};{_at_fault(status)}"
         return Reply(status, orjson.dumps({"__type": code, "message": message}), headers)
 
     def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
@@ -100,10 +133,19 @@ class Cbor:
     def write_answer(self, answer: Params, body: bytes) -> bytes:
         return cbor2.dumps(answer)
 
-    def refusal(self, code: str, message: str, *, status: int) -> Reply:
-        headers = {"Content-Type": self.content_type, "x-amzn-ErrorType": code}
-        if self.content_type == "application/cbor":
-            headers["smithy-protocol"] = "rpc-v2-cbor"
+    def only(self, body: bytes, place: int, receipt: str) -> bytes:
+        return cbor2.dumps(_only(_cbor(body), place, receipt))
+
+    def with_entries(
+        self, body: bytes, operation: str, *, done: Sequence[Params] = (), failed: Sequence[Params] = ()
+    ) -> bytes:
+        return cbor2.dumps(_with_entries(_cbor(body or cbor2.dumps({})), done, failed))
+
+    def nothing(self, operation: str) -> Reply:
+        return Reply(200, cbor2.dumps({}), self._headers())
+
+    def refusal(self, code: str, message: str, *, status: int, old_code: str | None = None) -> Reply:
+        headers = {**self._headers(), "x-amzn-ErrorType": code}
         return Reply(status, cbor2.dumps({"__type": code, "message": message}), headers)
 
     def code_of(self, body: bytes, headers: Mapping[str, str]) -> str:
@@ -112,6 +154,12 @@ class Cbor:
         except Unreadable:
             document = None
         return _code_of(headers, document)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": self.content_type}
+        if self.content_type == "application/cbor":
+            headers["smithy-protocol"] = "rpc-v2-cbor"
+        return headers
 
 
 # Lists are called by their element in a form: AttributeName.1, SendMessageBatchRequestEntry.1.Id.
@@ -129,12 +177,15 @@ _MESSAGE_ATTRIBUTE = re.compile(
     rb"<MessageAttribute>\s*<Name>([^<]*)</Name>\s*<Value>.*?</Value>\s*</MessageAttribute>", re.DOTALL
 )
 _DIGEST = re.compile(rb"<MD5OfMessageAttributes>[^<]*</MD5OfMessageAttributes>")
+_MESSAGE = re.compile(rb"<Message>.*?</Message>", re.DOTALL)
 _ATTRIBUTE = re.compile(rb"<Attribute>\s*<Name>([^<]*)</Name>\s*<Value>[^<]*</Value>\s*</Attribute>")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A form in, XML out: SQS's older protocol, and SNS's."""
+    """A form in, XML out: SQS's older protocol, and SNS's, where the elements of a list are `members`."""
+
+    members: bool = False
 
     def read(self, body: bytes) -> Params:
         try:
@@ -169,7 +220,7 @@ class Query:
             if not isinstance(value, list):
                 fields.append((name, str(value)))
                 continue
-            element = _element(name, action)
+            element = _element(name, action) + (".member" if self.members else "")
             for number, entry in enumerate(value, start=1):
                 if isinstance(entry, dict):
                     fields += [(f"{element}.{number}.{key}", str(each)) for key, each in entry.items()]
@@ -194,18 +245,45 @@ class Query:
         return answer
 
     def write_answer(self, answer: Params, body: bytes) -> bytes:
-        """Attributes that `answer` has no more are cut out, message by message; failed entries that it has besides are
-        put in."""
+        """Attributes that `answer` has no more are cut out, message by message."""
         first, *messages = re.split(rb"(?=<Message>)", body)
         kept = [_cut(told, message) for told, message in zip(answer.get("Messages") or (), messages, strict=True)]
-        was = len(self.read_answer(body).get("Failed") or ())
-        more = "".join(_failed(entry) for entry in (answer.get("Failed") or ())[was:]).encode()
-        return re.sub(rb"(?=</\w+BatchResult>)", lambda _: more, b"".join([first, *kept]), count=1)
+        return b"".join([first, *kept])
 
-    def refusal(self, code: str, message: str, *, status: int) -> Reply:
-        fault = "Sender" if status < 500 else "Receiver"
+    def only(self, body: bytes, place: int, receipt: str) -> bytes:
+        messages = list(_MESSAGE.finditer(body))
+        if place >= len(messages):
+            raise Unreadable("there is no such message in it")
+        handle = f"<ReceiptHandle>{escape(receipt)}</ReceiptHandle>".encode()
+        message = re.sub(rb"<ReceiptHandle>[^<]*</ReceiptHandle>", lambda _: handle, messages[place][0])
+        return body[: messages[0].start()] + message + body[messages[-1].end() :]
+
+    def with_entries(
+        self, body: bytes, operation: str, *, done: Sequence[Params] = (), failed: Sequence[Params] = ()
+    ) -> bytes:
+        body = body or self.nothing(operation).body
+        if self.members:
+            for name, entries in (("Successful", done), ("Failed", failed)):
+                if entries:
+                    body = _with_members(body, operation, name, entries)
+            return body
+        succeeded = f"{operation}ResultEntry"
+        more = "".join(
+            [f"<{succeeded}>{_parts(entry)}</{succeeded}>" for entry in done]
+            + [f"<BatchResultErrorEntry>{_parts(entry)}</BatchResultErrorEntry>" for entry in failed]
+        ).encode()
+        return re.sub(rb"(?=</%bResult>)" % operation.encode(), lambda _: more, body, count=1)
+
+    def nothing(self, operation: str) -> Reply:
         text = (
-            f"<ErrorResponse><Error><Type>{fault}</Type><Code>{escape(code)}</Code>"
+            f"<{operation}Response><{operation}Result></{operation}Result>"
+            f"<ResponseMetadata><RequestId>gameday-wire</RequestId></ResponseMetadata></{operation}Response>"
+        )
+        return Reply(200, text.encode(), {"Content-Type": "text/xml"})
+
+    def refusal(self, code: str, message: str, *, status: int, old_code: str | None = None) -> Reply:
+        text = (
+            f"<ErrorResponse><Error><Type>{_at_fault(status)}</Type><Code>{escape(old_code or code)}</Code>"
             f"<Message>{escape(message)}</Message></Error><RequestId>gameday-wire</RequestId></ErrorResponse>"
         )
         return Reply(status, text.encode(), {"Content-Type": "text/xml"})
@@ -245,14 +323,17 @@ def asked(path: str, headers: Mapping[str, str], form: bytes | None = None) -> A
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     target, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
     if target:
-        dialect: Dialect = Cbor(content_type) if "cbor" in content_type else Json(content_type)
-        return Asked(_TARGETS.get(target), operation, dialect)
+        service = _TARGETS.get(target)
+        dialect: Dialect = (
+            Cbor(content_type) if "cbor" in content_type else Json(content_type, error_header=service == "sqs")
+        )
+        return Asked(service, operation, dialect)
     if (rpc := _RPC.search(path)) and "cbor" in headers.get("smithy-protocol", ""):
         return Asked(_TARGETS.get(rpc[1]), rpc[2], Cbor("application/cbor"))
     if form is not None:
         fields = dict(parse_qsl(form.decode(errors="replace")))
         if (action := fields.get("Action")) and (service := _VERSIONS.get(fields.get("Version", ""))):
-            return Asked(service, action, Query())
+            return Asked(service, action, Query(members=service == "sns"))
     scope = _SCOPE.search(headers.get("Authorization", ""))
     name = scope[1].lower() if scope else None
     return Asked(_SCOPES.get(name or "", name), None, None)
@@ -345,10 +426,40 @@ def _message(element: ElementTree.Element) -> Params:
     return message
 
 
-def _failed(entry: Params) -> str:
-    values = {**entry, "SenderFault": str(bool(entry.get("SenderFault"))).lower()}
-    parts = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in values.items())
-    return f"<BatchResultErrorEntry>{parts}</BatchResultErrorEntry>"
+def _with_members(body: bytes, operation: str, name: str, entries: Sequence[Params]) -> bytes:
+    """A list of SNS's, which may be there, be there empty, or not be there at all."""
+    more = "".join(f"<member>{_parts(entry)}</member>" for entry in entries).encode()
+    opens, closes, empty = (pattern % name.encode() for pattern in (b"<%b>", b"</%b>", b"<%b/>"))
+    if closes in body:
+        return body.replace(closes, more + closes, 1)
+    whole = opens + more + closes
+    if empty in body:
+        return body.replace(empty, whole, 1)
+    end = b"</%bResult>" % operation.encode()
+    return body.replace(end, whole + end, 1)
+
+
+def _parts(entry: Params) -> str:
+    told = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in entry.items()}
+    return "".join(f"<{name}>{escape(value)}</{name}>" for name, value in told.items())
+
+
+def _only(answer: Params, place: int, receipt: str) -> Params:
+    messages = answer.get("Messages") or []
+    if place >= len(messages):
+        raise Unreadable("there is no such message in it")
+    return {"Messages": [{**messages[place], "ReceiptHandle": receipt}]}
+
+
+def _with_entries(answer: Params, done: Sequence[Params], failed: Sequence[Params]) -> Params:
+    for name, entries in (("Successful", done), ("Failed", failed)):
+        if entries:
+            answer[name] = [*(answer.get(name) or ()), *entries]
+    return answer
+
+
+def _at_fault(status: int) -> str:
+    return "Sender" if status < 500 else "Receiver"
 
 
 def _with_flags(entry: Params) -> Params:

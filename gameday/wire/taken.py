@@ -11,12 +11,17 @@ from gameday.transports.base import Delivery
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What settles it says so by its receipt."""
+    """What settles it says so by its receipt. `id` is its name in the history, None where nothing in it tells one;
+    `real`: of a copy, the receipt that the service knows the message by."""
 
     batch: str
     delivery: Delivery
-    # Its name in the history; None where nothing in it tells one.
     id: str | None
+    real: str | None = None
+
+    @property
+    def real_receipt(self) -> str:
+        return self.real or self.delivery.receipt
 
     @property
     def key(self) -> str:
@@ -25,12 +30,12 @@ class Taken:
         return f"{self.id or delivery.broker_id or delivery.broker_seq}:{delivery.receives}"
 
 
-def taken(batch: str, delivery: Delivery, identification: Identification) -> Taken:
+def taken(batch: str, delivery: Delivery, identification: Identification, *, real: str | None = None) -> Taken:
     id = delivery.id
     if id is None and identification.by == "envelope":
         # Every order of ours names itself: what does not is none of them, and has the broker's name on record.
         id = delivery.broker_id or f"{delivery.partition}:{delivery.broker_seq}"
-    return Taken(batch, delivery, id)
+    return Taken(batch, delivery, id, real)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,6 @@ pytestmark = pytest.mark.live
 
 DEADLINE_S = 30.0
 HIDDEN_S = 1
-TRANSPORT = TRANSPORTS["sqs"]
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -91,16 +90,19 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 class Arena:
     """A queue, the consumers that work it off, and everything needed to strike them."""
 
-    def __init__(self, run: Path, broker: Child, endpoint: Endpoint, *, consumers: int, **config: Any) -> None:
+    def __init__(
+        self, run: Path, broker: Child, endpoint: Endpoint, *, consumers: int, transport: str = "sqs", **config: Any
+    ) -> None:
         (run / "history").mkdir(parents=True)
         self.run, self.endpoint, self._broker = run, endpoint, broker
+        self.transport = TRANSPORTS[transport]
         self.clock = Clock.start()
         self.writer = Writer(run=run, name="conductor", clock=self.clock)
         self.carry = BotoCarrier(endpoint)
         self.topology = Topology(
             subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=HIDDEN_S, max_receives=None
         )
-        self.addresses: Addresses = run_plan(TRANSPORT.provision(self.topology, run=run.name, tags={}), self.carry)
+        self.addresses: Addresses = run_plan(self.transport.provision(self.topology, run=run.name, tags={}), self.carry)
         self.ids: list[str] = []
         self.store = {"kind": "sqlite", "path": str(run / "effects.sqlite")}
         # Never all hands full: what comes back must find somebody to receive it while the first still works.
@@ -119,7 +121,7 @@ class Arena:
                     run=run.name,
                     clock=self.clock,
                     endpoint=endpoint,
-                    transport=TRANSPORT.name,
+                    transport=self.transport.name,
                     addresses=self.addresses,
                     subscription="orders",
                     visibility_timeout_s=HIDDEN_S,
@@ -134,13 +136,13 @@ class Arena:
         )
 
     def send(self) -> None:
-        """As many messages as one call takes."""
-        self.ids = [f"m{n}" for n in range(TRANSPORT.batch_max)]
+        """As many messages as one call to SQS takes."""
+        self.ids = [f"m{n}" for n in range(10)]
         messages = []
         for name in self.ids:
             body = envelope.pack(id=name, run=self.run.name, group=None, timestamp_ns=0, payload_bytes=0).decode()
             messages.append(Outgoing(id=name, body=body, group=None, dedup_id=name))
-        self.carry(TRANSPORT.send(self.addresses, messages))
+        self.carry(self.transport.send(self.addresses, messages))
 
     async def strike(self, entry: dict[str, Any], load: Load | None = None) -> StrikeResult:
         targets = FaultTargets(
@@ -163,7 +165,7 @@ class Arena:
         ]
 
     def empty(self) -> bool:
-        source = sources.queue(TRANSPORT, self.addresses, "orders")
+        source = sources.queue(self.transport, self.addresses, "orders")
         return source.depth_of(self.carry(source.depth())).total == 0
 
     async def applied(self) -> dict[str, int]:
@@ -221,7 +223,7 @@ async def load(arena: Arena) -> Child:
         run=arena.run.name,
         clock=str(arena.clock),
         endpoint=arena.endpoint,
-        transport=TRANSPORT.name,
+        transport=arena.transport.name,
         addresses=arena.addresses,
         topology=arena.topology,
         rate_per_s=30,
@@ -286,6 +288,6 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 
 
 def test_every_fault_is_proven() -> None:
-    """Those that need a stream in tests/chaos/test_stream_faults.py, those on the wire in tests/wire."""
+    """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
     assert {*CASES, *PROVEN} == here

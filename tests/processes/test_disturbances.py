@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gameday.processes import control
-from gameday.processes.disturbances import Disturbance, Disturbances
+from gameday.processes.disturbances import Buckets, Disturbance, Disturbances
 
 
 @pytest.fixture
@@ -65,3 +65,48 @@ def test_what_is_not_armed_fired_never() -> None:
     disturbances = Disturbances()
     assert disturbances.disarm("nobody") == 0
     assert disturbances.struck("stretch-processing", "a:1") is None
+
+
+def test_a_rate_lets_so_many_pass_and_no_more() -> None:
+    now_s = [0.0]
+    buckets = Buckets(lambda: now_s[0])
+
+    def passing(at_s: float, name: str = "a") -> int:
+        now_s[0] = at_s
+        return sum(buckets.take(name, 5.0) for _ in range(20))
+
+    assert passing(0.0) == 5, "it begins full"
+    assert passing(0.0, "b") == 5, "each has its own"
+    assert passing(0.5) == 2 and passing(1.0) == 3, "what is left over is kept"
+    assert passing(60.0) == 5, "and no more than one second's"
+    assert [buckets.take("slow", 0.1) for _ in range(3)] == [True, False, False], "one at least"
+
+
+def test_those_who_share_their_buckets_share_the_limit() -> None:
+    buckets = Buckets(lambda: 0.0)
+    two = [Disturbances(lambda instance: None, buckets) for _ in range(2)]
+    for each in two:
+        each.arm(Disturbance(kind="throttle", instance="i", rate_per_s=3.0))
+    asked = [each.struck("throttle", "a", operation="Get") is not None for each in two * 3]
+    assert asked == [False] * 3 + [True] * 3
+    assert two[0].struck("throttle", "a", operation="Put") is None, "each operation has its own"
+    assert sum(each.disarm("i") for each in two) == 3
+
+
+def test_what_takes_longer_is_spread_as_it_says() -> None:
+    even = Disturbance(kind="latency", instance="i", seconds=1.0, more_s=2.0)
+    tailed = Disturbance(kind="latency", instance="i", seconds=1.0, more_s=2.0, spread="exponential")
+    evenly = [even.takes_s(f"{n}") for n in range(4000)]
+    with_a_tail = [tailed.takes_s(f"{n}") for n in range(4000)]
+    assert min(evenly) > 1.0 and max(evenly) <= 3.0 and 1.9 < sum(evenly) / 4000 < 2.1
+    assert min(with_a_tail) >= 1.0 and max(with_a_tail) > 10.0 and 2.8 < sum(with_a_tail) / 4000 < 3.2
+
+
+def test_what_strikes_later_counts_when_it_does(reported: list[str]) -> None:
+    disturbances = Disturbances()
+    disturbances.arm(Disturbance(kind="late-delete", instance="i", nth=1))
+    chosen = disturbances.chosen("late-delete", "a")
+    assert chosen is not None and disturbances.chosen("late-delete", "b") is None
+    assert disturbances.fired == {"i": 0} and not reported
+    disturbances.count(chosen)
+    assert disturbances.disarm("i") == 1 and reported == ["fired i"]

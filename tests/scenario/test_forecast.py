@@ -105,6 +105,13 @@ def test_a_crash_that_waits_for_more_messages_than_come() -> None:
     assert notes(crash % 60) == []
 
 
+def test_a_late_delete_outlasts_a_hold() -> None:
+    late = ("transport=sqs", "consumers={command: [sh]}", "chaos=[{at: 6s, fault: late-delete, for: %ds}]")
+    note = one(*late[:2], late[2] % 5)
+    assert "over itself after 5 s; let it last longer than the 5 s of topology.visibility_timeout" in note.text
+    assert notes(*late[:2], late[2] % 6) == []
+
+
 def test_a_merge_needs_a_second_shard() -> None:
     stream = ("transport=kinesis", "topology={shards: 1, subscriptions: [{name: orders}]}")
     merge, split = "{at: 9s, fault: reshard, action: merge}", "{at: 5s, fault: reshard, action: split}"

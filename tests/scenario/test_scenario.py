@@ -342,6 +342,41 @@ def test_a_scenario_is_found_by_name_or_path() -> None:
         scenario.find("./quick-of-mine.yaml")
 
 
+# What a scenario with a program of the user's has in place of our own consumer's keys.
+PROGRAM = ("consumers=null", "consumers={command: [sh]}", "topology.max_receives=null")
+
+
+@pytest.mark.parametrize(
+    ("chaos", "said"),
+    [
+        ("{at: 6s, fault: throttle, rate: 5}", "chaos.0.rate: 5 has no unit; a rate is written like 150/s or 20/min"),
+        ("{at: 6s, fault: throttle, rate: 5/s, share: 10%}", "either `rate` (what passes) or `share` or `nth`"),
+        ("{at: 6s, fault: reset, nth: 2, share: 10%}", "either `nth` (the n-th) or `share`"),
+        ("{at: 6s, fault: deny, operation: recieve}", "'recieve' is no operation: write it as AWS does"),
+        ("{at: 6s, fault: deny, operation: [delete, recieve]}", "'recieve' is no operation"),
+        ("{at: 6s, fault: late-delete, operation: delete}", "chaos.0.operation: there is no such key"),
+        ("{at: 6s, fault: expire-iterator}", "expire-iterator has nothing to strike: sqs-fifo has no shard iterators"),
+        (
+            "{at: 6s, fault: duplicate-delivery}",
+            "duplicate-delivery is no fault that AWS allows on orders: a FIFO queue gives a message that",
+        ),
+        ("{at: 6s, fault: late-delete}", "late-delete is no fault that AWS allows on orders"),
+    ],
+)
+def test_what_a_fault_on_the_wire_cannot_be(chaos: str, said: str) -> None:
+    assert any(said in line for line in complaints(GOOD, *PROGRAM[:-1], f"chaos=[{chaos}]", "claims=[no-loss]"))
+
+
+def test_what_at_least_once_allows_is_allowed_on_standard_queues() -> None:
+    chaos = "chaos=[{at: 6s, fault: duplicate-delivery}, {at: 6s, fault: late-delete, for: 9s}]"
+    assert len(read(GOOD, *PROGRAM, "transport=sqs", chaos, "claims=[no-loss]").chaos) == 2
+    mixed = "topology.subscriptions=[{name: a}, {name: b, queue: standard}]"
+    told = complaints(GOOD, *PROGRAM, "transport=sns-fifo", mixed, chaos, "claims=[no-loss]")
+    assert len(told) == 2 and all("on a: " in line for line in told)
+    on_b = "chaos=[{at: 6s, fault: duplicate-delivery, subscription: b}]"
+    assert read(GOOD, *PROGRAM, "transport=sns-fifo", mixed, on_b, "claims=[no-loss]").chaos
+
+
 @pytest.mark.parametrize("value", [None, 1, "text", [1], {"a": 1}])
 @pytest.mark.parametrize(
     "key",

@@ -123,8 +123,8 @@ def test_an_answer_that_a_dead_consumer_waited_for_is_taken_back(wire: Wired) ->
             b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Amz-Target: AmazonSQS.ReceiveMessage\r\n"
             b"Content-Type: application/x-amz-json-1.0\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         )
-        wire.do(until(lambda: wire.client.calls))
-    wire.do(until(lambda: not wire.proxy.working))
+        until(lambda: wire.client.calls, "it polls")
+    until(lambda: not wire.proxy.working, "the receive is taken back")
     send(wire, "a")
     assert [message["Body"] for message in receive(wire, WaitTimeSeconds=5)] == ["a"]
     assert wire.recorded("received")[0]["receives"] == 1
@@ -190,7 +190,7 @@ class TestFaults:
         assert receive(wire)
 
     @pytest.mark.parametrize(
-        ("kind", "code", "status"), [("api-error", "InternalFailure", 500), ("deny", "AccessDeniedException", 403)]
+        ("kind", "code", "status"), [("api-error", "InternalFailure", 500), ("deny", "AccessDenied", 403)]
     )
     def test_errors_are_told_as_the_service_would(self, wire: Wired, kind: str, code: str, status: int) -> None:
         wire.arm(kind)
@@ -203,7 +203,7 @@ class TestFaults:
         wire.arm("blackhole")
         with pytest.raises(ReadTimeoutError):
             wire.sdk(read_timeout_s=0.3).get_queue_attributes(QueueUrl=wire.queue)
-        wire.loop.call_soon_threadsafe(wire.client.disturbances.disarm, "blackhole-1")
+        wire.disarm("blackhole")
         assert wire.sdk().get_queue_attributes(QueueUrl=wire.queue)
 
     def test_nth_strikes_once(self, wire: Wired) -> None:

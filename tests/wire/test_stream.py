@@ -54,7 +54,7 @@ def opened(wire: Wired, kind: str = "TRIM_HORIZON", **more: Any) -> str:
 
 
 def position(wire: Wired) -> Position:
-    wire.do(until(lambda: not wire.proxy.working))
+    until(lambda: not wire.proxy.working, "all is recorded")
     assert wire.proxy.stream is not None
     (position,) = wire.proxy.stream.positions
     return position

@@ -101,7 +101,7 @@ def test_both_histories_give_the_same_verdicts(
     gone = counts.pop("unrecorded-receive") - counted.pop("unrecorded-receive")
     more = counted.pop("redelivery") - counts.pop("redelivery")
     assert 0 <= gone <= sum(unseen.values()) and 0 <= more <= sum(unseen.values())
-    # A consumer that is paused between writing that it will delete and the call has begun in time by its own word alone.
+    # A consumer that is paused between its record of a delete and the call has begun in time by its own word alone.
     assert counts.pop("stale-delete") <= counted.pop("stale-delete")
     assert counts == counted
 

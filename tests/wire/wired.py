@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,42 +39,47 @@ class Wired:
     path: Path
     target: str
     addresses: Addresses
+    clock: Clock
+    armed: list[Disturbance] = field(default_factory=list)
 
     @property
     def queue(self) -> str:
         return self.addresses.queues["orders"]
 
+    def disarm(self, kind: str) -> int:
+        async def disarm() -> int:
+            return self.proxy.disarm(self.client.name, f"{kind}-1")
+
+        return self.do(disarm())
+
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
-    def sdk(self, service: str = "sqs", *, retries: int = 1, read_timeout_s: float = 10) -> Any:
-        return sdk(service, self.client.origin, retries=retries, read_timeout_s=read_timeout_s)
+    def sdk(self, service: str = "sqs", *, retries: int = 1, mode: str = "legacy", read_timeout_s: float = 10) -> Any:
+        return sdk(service, self.client.origin, retries=retries, mode=mode, read_timeout_s=read_timeout_s)
 
     def arm(self, kind: str, **fields: Any) -> Disturbance:
         disturbance = Disturbance(kind=kind, instance=f"{kind}-1", **fields)
         self.loop.call_soon_threadsafe(self.client.disturbances.arm, disturbance)
         self.do(asyncio.sleep(0))
+        self.armed.append(disturbance)
         return disturbance
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """Once nothing is on its way: that an answer was passed on is written after it was."""
-        self.do(until(lambda: not self.proxy.working))
+        """What was passed on is recorded after it was: so once nothing is on its way, where no fault holds a call."""
+        if not self.armed:
+            until(lambda: not self.proxy.working, "all is recorded")
         return [orjson.loads(line) for line in self.path.read_bytes().splitlines()]
 
     def recorded(self, *events: str) -> list[dict[str, Any]]:
         return [record for record in self.records if record["event"] in events]
 
 
-async def until(true: Callable[[], object]) -> None:
-    """A condition that another program brings about: there is no event to wait for."""
-    async with asyncio.timeout(10):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-def sdk(service: str, url: str, *, retries: int = 1, read_timeout_s: float = 10) -> Any:
-    config = Config(retries={"total_max_attempts": retries}, read_timeout=read_timeout_s, connect_timeout=2)
+def sdk(service: str, url: str, *, retries: int = 1, mode: str = "legacy", read_timeout_s: float = 10) -> Any:
+    config = Config(
+        retries={"total_max_attempts": retries, "mode": mode}, read_timeout=read_timeout_s, connect_timeout=2
+    )
     return boto3.client(
         service,
         endpoint_url=url,
@@ -89,13 +95,15 @@ def wired(
     target: Endpoint,
     tmp_path: Path,
     *,
-    addresses: Addresses,
+    queue: str = "",
+    addresses: Addresses | None = None,
     transport: str = "sqs",
     visibility_timeout_s: float = 30,
     signs: bool = False,
     identification: Identification = BY_BROKER,
 ) -> Iterator[Wired]:
-    """`addresses`: those of one subscription, orders, as the target tells them."""
+    """`queue`: the URL of the one subscription's queue, as the target tells it, or `addresses` of something else."""
+    addresses = addresses or Addresses(send_to=queue, queues={"orders": queue})
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -121,10 +129,18 @@ def wired(
     do(proxy.start())
     try:
         client = do(proxy.listen("orders-1.1"))
-        yield Wired(proxy, client, loop, writer.path, target.urls["*"], addresses)
+        yield Wired(proxy, client, loop, writer.path, target.urls["*"], addresses, clock)
     finally:
         do(proxy.close())
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
         writer.close()
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    """A condition that another thread brings about: there is no event to wait for."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, f"not within 10 s: {what}"
+        time.sleep(0.01)

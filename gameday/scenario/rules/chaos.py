@@ -30,6 +30,20 @@ def it_is_there_on_the_transport(draft: Draft) -> Iterator[Complaint]:
 
 
 @with_transport
+def a_fifo_queue_allows_it(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if fault.wrong_on_fifo is None:
+            continue
+        struck = getattr(fault, "subscription", None)
+        for name, promise in draft.promises.items():
+            if struck in (None, name) and promise.dedup_window_s is not None:
+                yield (
+                    ("chaos", number, "fault"),
+                    f"{fault.fault} is no fault that AWS allows on {name}: {fault.wrong_on_fifo}",
+                )
+
+
+@with_transport
 def a_multiple_has_its_measure(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
         multiplied = any(isinstance(value, TimesVisibilityTimeout) for _, value in fault)
@@ -74,6 +88,7 @@ def it_finds_its_place_in_the_handler(draft: Draft) -> Iterator[Complaint]:
 RULES: Sequence[Rule] = (
     the_timeline_can_be_carried_out,
     it_is_there_on_the_transport,
+    a_fifo_queue_allows_it,
     a_multiple_has_its_measure,
     it_meets_its_kind_of_consumer,
     the_handler_does_the_work,

@@ -295,7 +295,7 @@ def _states(run: Loaded) -> dict[str, State]:
         " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.unknown_effect AND NOT p.shared_key AND p.applied = 0), "
         " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.shared_key), "
         " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.surely_dead AND p.intended AND NOT p.poison"
-        "      AND p.effects.failed = 0 AND p.cause_untold), "
+        "      AND p.effects.failed = 0 AND p.cause_untold AND NOT p.dead_in_doubt), "
         " (SELECT count(*) FROM pairs p WHERE p.s = d.s AND p.seen_from <> 'consumer' AND p.applied > 0"
         "      AND p.effects.applied = 0), "
         " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event = 'received'), "

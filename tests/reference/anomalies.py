@@ -455,7 +455,8 @@ def nonmonotonic_send(past: Past) -> list[Case]:
         in_turn = past.ended_before_began(a, b)
         together = any(spec.kind == "queue" for spec in ordered) and _before_in_one_call(a, b)
         if in_turn or together:
-            late[a.id] = Case(id=a.id)
+            # It is counted per message; where its subscription promises at most once, a message never received excuses.
+            late[a.id] = Case(id=a.id, note=min(name for name in a.expect if past.subscription(name).ordered_by))
     return list(late.values())
 
 
@@ -740,7 +741,10 @@ def _healthy_letters(past: Past) -> list[tuple[Case, bool]]:
             any(effect.outcome == "failed" for effect in past.effects.get((id, name), [])),
         )
         for id, name in past.dead_of
-        if past.intended(id) and not past.messages[id].poison and past.surely_dead(id, name)
+        if past.intended(id)
+        and not past.messages[id].poison
+        and past.surely_dead(id, name)
+        and not past.may_be_unidentified(id, name)
     ]
 
 

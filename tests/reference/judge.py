@@ -210,10 +210,9 @@ class Court:
     def excused(self, case: Case) -> bool:
         """`at-most-once`: there a message never received is counted as everywhere, violates nothing, and leaves the
         claims that it would violate unknown."""
-        if case.subscription is None:
-            return False
-        spec = self.past.subscription(case.subscription)
-        return spec.promises == "at-most-once" and not self.past.received(case.id, case.subscription)
+        name = case.subscription or case.note
+        spec = self.past.subscription(name)
+        return spec.promises == "at-most-once" and not self.past.received(case.id, name)
 
     def judged(self, id: str, spec: Subscription) -> bool:
         """Sends before `effective_from` are not judged by `fanout-complete` and `filter-correct`."""

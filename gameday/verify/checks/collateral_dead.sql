@@ -7,4 +7,4 @@ SELECT p.s, p.id, 1 AS n,
             THEN 'it was given back before it was handled'
             ELSE 'its visibility ran out' END AS note
 FROM pairs p
-WHERE surely_dead AND intended AND NOT poison AND effects.failed = 0 AND NOT cause_untold;
+WHERE surely_dead AND intended AND NOT poison AND effects.failed = 0 AND NOT cause_untold AND NOT dead_in_doubt;

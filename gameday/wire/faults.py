@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING
 
+import aiohttp
 from aiohttp import web
 
 from gameday.processes.disturbances import Disturbance
@@ -34,6 +35,7 @@ _REFUSALS: Mapping[str, tuple[str, int, str]] = {
 _THROTTLED = {"kinesis": "ProvisionedThroughputExceededException", "sqs": "RequestThrottled", "sns": "Throttled"}
 _BREAKS = ("blackhole", "reset", "lose-request")
 _PIECES = 20
+_PIECE_BYTES = 4096
 _ENTRY_CODES = {
     "sqs": "InternalError",
     "events": "ThrottlingException",
@@ -116,10 +118,16 @@ class Faults:
                 }
         return found
 
-    async def drip(self, response: web.StreamResponse, body: bytes, seconds: float) -> None:
-        """Write a body in pieces, over so many seconds."""
-        size = max(1, len(body) // _PIECES)
-        pieces = [body[first : first + size] for first in range(0, len(body), size)]
-        for piece in pieces:
+    async def drip(self, response: web.StreamResponse, body: bytes | aiohttp.ClientResponse, seconds: float) -> None:
+        """Write a body in pieces, over so many seconds; of one whose length nobody told, each piece takes a part."""
+        if isinstance(body, bytes):
+            size = max(1, len(body) // _PIECES)
+            for first in range(0, len(body), size):
+                piece = body[first : first + size]
+                await response.write(piece)
+                await asyncio.sleep(seconds * len(piece) / len(body))
+            return
+        size = max(1, (body.content_length or _PIECES * _PIECE_BYTES) // _PIECES)
+        async for piece in body.content.iter_chunked(size):
             await response.write(piece)
-            await asyncio.sleep(seconds / len(pieces))
+            await asyncio.sleep(seconds * len(piece) / (body.content_length or size * _PIECES))

@@ -2,25 +2,30 @@
 
 It promises that what it does not know passes through untouched, streams and compressed bodies included; that it never
 answers for the service unless a fault tells it to (where the target gives no answer, the consumer's connection breaks
-as the target's did); that it forwards to its one target alone, whatever a request names; and that a call which was sent
-on is followed to its answer even when the consumer is gone, but for a receive, which is then taken back.
+as the target's did; what it says by itself is a 4xx about HTTP); that it sends a call on once at most, and to its one
+target alone, whatever a request names; and that a call which was sent on is followed to its answer even when the
+consumer is gone, but for a receive, which is then taken back.
 
-Sources: RFC 9110, 7.6 (what a proxy may not hand on).
+Sources: RFC 9110, 7.6 (what a proxy may not hand on); RFC 9112, 3.2 and 6 (hosts, and where a body ends).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import select
-from collections.abc import AsyncIterator, Mapping
+import sys
+import traceback
+import zlib
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from gameday.history.clock import Clock
@@ -61,18 +66,29 @@ _CONNECT_S = 5.0
 _KEEPALIVE_S = 2.0
 _HEAD_MAX_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
+# Bodies that are no less readable for it: the older SDKs for Java say the first of plain JSON.
+_PLAIN = ("", "identity", "amz-1.0")
+_DEFLATED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+Body = bytes | AsyncIterator[bytes] | None
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way, as far as anybody here understands it. `body` is what goes to the target."""
+    """One request on its way, as far as anybody here understands it. `body` is what goes to the target: whole, or as
+    it comes."""
 
     client: Client
     request: web.BaseRequest
     asked: Asked
     number: int
-    body: bytes | None
+    body: Body
     params: Params | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its answer is read here, too: all that is read by now is what SQS gives."""
+        return self.params is not None and self.asked.service == "sqs"
 
     @property
     def key(self) -> str:
@@ -88,8 +104,15 @@ class Answered:
     """What the target has answered, kept whole."""
 
     status: int
+    reason: str | None
     headers: CIMultiDict[str]
     body: bytes
+
+    def again(self, body: bytes) -> Answered:
+        """With another body, of which a checksum of the old one says nothing."""
+        headers = self.headers.copy()
+        headers.popall("x-amz-crc32", None)
+        return Answered(self.status, self.reason, headers, body)
 
 
 class Proxy:
@@ -113,8 +136,8 @@ class Proxy:
         self._signer = Signer(config.endpoint) if config.signs else None
         self._clients: dict[int, Client] = {}
         self._sites: dict[int, web.TCPSite] = {}
-        self._connections: dict[int, WeakSet[asyncio.Transport]] = {}
         self._working: set[asyncio.Task[web.StreamResponse]] = set()
+        self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -128,7 +151,7 @@ class Proxy:
         )
 
     async def start(self) -> None:
-        server = web.Server(
+        self._server = web.Server(
             self._serve,
             # So that a receive whose consumer dies is taken back.
             handler_cancellation=True,
@@ -137,7 +160,7 @@ class Proxy:
             max_line_size=_HEAD_MAX_BYTES,
             max_field_size=_HEAD_MAX_BYTES,
         )
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
@@ -146,7 +169,11 @@ class Proxy:
             # A long poll takes 20 s, and how long a call may take is the consumer's business.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+            max_line_size=_HEAD_MAX_BYTES,
+            max_field_size=_HEAD_MAX_BYTES,
         )
+        # A call that was lost with its connection is the consumer's to repeat. aiohttp tells of this switch nowhere.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         for port in list(self._clients):
@@ -178,8 +205,11 @@ class Proxy:
         if client is None:
             return
         await self._sites.pop(port).stop()
-        for transport in list(self._connections.pop(port, ())):
-            transport.abort()
+        assert self._server is not None
+        for connection in self._server.connections:
+            transport = connection.transport
+            if isinstance(transport, asyncio.Transport) and transport.get_extra_info("sockname")[1] == port:
+                transport.abort()
 
     def client(self, name: str) -> Client | None:
         return next((client for client in self._clients.values() if client.name == name), None)
@@ -197,19 +227,23 @@ class Proxy:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
-        port = transport.get_extra_info("sockname")[1]
-        client = self._clients.get(port)
+        if not isinstance(transport, asyncio.Transport):
+            return _break_off(request)
+        client = self._clients.get(transport.get_extra_info("sockname")[1])
         if client is None:
             return _break_off(request)
-        self._connections.setdefault(port, WeakSet()).add(transport)
-        if (refusal := _refusal(request)) is not None:
-            return refusal
+        if (why := _refusal(request)) is not None:
+            return _refuse(*why)
         if request.headers.get("Expect", "").lower() == "100-continue":
             # The consumer waits for it before it sends the body, whatever the target will say to it.
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         client.calls += 1
-        exchange = await self._read(client, request, client.calls)
+        try:
+            exchange = await self._read(client, request, client.calls)
+        except TimeoutError:
+            return _refuse(408, "The rest of the body did not come.")
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            return _refuse(400, f"The body is broken: {error}")
         work = asyncio.create_task(self._carry(exchange))
         self._working.add(work)
         work.add_done_callback(self._working.discard)
@@ -222,18 +256,31 @@ class Proxy:
             raise
 
     async def _read(self, client: Client, request: web.BaseRequest, number: int) -> Exchange:
-        """As much of the request as it takes to know what it asks. Errors: TimeoutError of one that never comes."""
+        """As much of the request as it takes to know what it asks. Errors: TimeoutError of one that never comes;
+        RequestPayloadError or HttpProcessingError of one that breaks HTTP's rules."""
         headers = request.headers
-        is_form = headers.get("Content-Type", "").lower().startswith(FORM)
         told = asked(request.path_qs, headers)
-        length = request.content_length
-        if not (is_form or told.dialect) or (length or 0) > _READ_MAX_BYTES or "Content-Encoding" in headers:
-            return Exchange(client, request, Asked(told.service, None, None), number, None)
+        is_form = told.dialect is None and headers.get("Content-Type", "").lower().startswith(FORM)
+        readable = (is_form or told.dialect is not None) and headers.get("Content-Encoding", "").lower() in _PLAIN
+        # S3 alone takes a body that is not signed.
+        signed = self._signer is not None and told.service not in ("s3", None)
+        length = request.content_length or 0
+        unread = Exchange(client, request, Asked(told.service, None, None), number, _stream_of(request))
+        if not (readable or signed) or (length > _READ_MAX_BYTES and not signed):
+            return unread
         async with asyncio.timeout(_BODY_S):
-            body = await _body(request)
-        if is_form and told.dialect is None:
+            body, over = await _body(request)
+        if over:
+            if signed:
+                raise web.HTTPRequestEntityTooLarge(max_size=_READ_MAX_BYTES, actual_size=len(body))
+            unread.body = _with(body, request.content)
+            return unread
+        unread.body = body or None
+        if not readable:
+            return unread
+        if is_form:
             told = asked(request.path_qs, headers, body)
-        exchange = Exchange(client, request, told, number, body)
+        exchange = Exchange(client, request, told, number, unread.body)
         if told.dialect is not None:
             with suppress(Unreadable):
                 exchange.params = told.dialect.read(body)
@@ -243,30 +290,39 @@ class Proxy:
         try:
             broken = await self._faults.before(exchange)
             if exchange.params is None or exchange.asked.dialect is None:
-                return await self._finish(exchange, broken, None)
+                return await self._finish(exchange, broken)
             outward = self._urls.outward(exchange.params, ports=self._clients.keys())
             dialect, operation = exchange.asked.dialect, exchange.asked.operation or ""
-            if self._queue is not None and exchange.asked.service == "sqs" and self._is_ours(exchange):
+            if self._queue is not None and exchange.is_read and self._is_ours(exchange):
                 if operation == queue.RECEIVE:
                     return await self._receive(exchange, self._queue, dialect, broken)
                 if operation in queue.SETTLES:
                     return await self._settle(exchange, self._queue, dialect, broken, rewrite=outward)
             if outward:
                 self._rewrite(exchange, dialect)
-            return await self._finish(exchange, broken, dialect)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            # As the target did: no answer, and nobody can know what became of the call.
+            return await self._finish(exchange, broken)
+        except (aiohttp.ClientError, web.RequestPayloadError, TimeoutError, OSError):
+            # As the target did, or the consumer: no answer, and nobody can know what became of the call.
+            return _break_off(exchange.request)
+        except Exception:
+            # A mistake of this proxy's. What it would say of it a consumer would take for the service's.
+            print(f"a call of {exchange.client.name} broke the wire:", file=sys.stderr)
+            traceback.print_exc()
             return _break_off(exchange.request)
 
     def _is_ours(self, exchange: Exchange) -> bool:
         """Whether it is about the subscription's own queue, which SQS's older protocol may name in the path alone."""
         assert exchange.params is not None
         url = exchange.params.get("QueueUrl")
-        path = urlsplit(url).path if isinstance(url, str) else exchange.request.path
-        return path == self._queue_path
+        if not isinstance(url, str):
+            return exchange.request.path == self._queue_path
+        try:
+            return urlsplit(url).path == self._queue_path
+        except ValueError:
+            return False
 
     def _rewrite(self, exchange: Exchange, dialect: Dialect) -> None:
-        assert exchange.params is not None and exchange.body is not None
+        assert exchange.params is not None and isinstance(exchange.body, bytes)
         exchange.body = dialect.write(exchange.params, exchange.body)
 
     # What is understood
@@ -290,7 +346,7 @@ class Proxy:
                 receive = traffic.received(client, params, read, started=started)
                 if wanted is not None and receive.batch is not None:
                     traffic.leave_out(read, wanted)
-                    answer = Answered(200, answered.headers, dialect.write_answer(read, answered.body))
+                    answer = answered.again(dialect.write_answer(read, answered.body))
         outcome = None if broken is None else await self._faults.after(exchange, broken)
         if outcome is not None or _is_gone(exchange.request):
             error = "the consumer was gone" if outcome is None else outcome
@@ -341,8 +397,8 @@ class Proxy:
         if refused:
             lost = [settle for settle in settles if settle.entry in refused]
             traffic.unsent(client, lost, "partial-batch", began=began)
-            read.setdefault("Failed", []).extend(refused.values())
-            answered = Answered(answered.status, answered.headers, dialect.write_answer(read, answered.body))
+            read["Failed"] = [*(read.get("Failed") or ()), *refused.values()]
+            answered = answered.again(dialect.write_answer(read, answered.body))
         if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in sent):
             client.kill()
             return _break_off(exchange.request)
@@ -354,121 +410,167 @@ class Proxy:
     def _crashes(client: Client, key: str, point: str) -> bool:
         return client.disturbances.struck("crash-at", key, point=point) is not None
 
-    async def _finish(self, exchange: Exchange, broken: Broken | None, dialect: Dialect | None) -> web.StreamResponse:
+    async def _finish(self, exchange: Exchange, broken: Broken | None) -> web.StreamResponse:
         """Of a call that nothing is recorded of."""
-        if broken is not None and not broken.forwards:
-            return await self._faults.answer(exchange, broken)
-        if exchange.body is None and broken is None:
+        if broken is not None:
+            if not broken.forwards:
+                return await self._faults.answer(exchange, broken)
+            async with self._open(exchange) as response:
+                async for _ in response.content.iter_chunked(_CHUNK_BYTES):
+                    pass
+            return _break_off(exchange.request)
+        if not exchange.is_read:
             return await self._stream(exchange)
         if exchange.asked.operation == queue.RECEIVE:
             exchange.client.polls()
         answered = await self._ask(exchange)
-        if dialect is not None and exchange.asked.service == "sqs" and answered.status == 200 and answered.body:
-            with suppress(Unreadable):
+        dialect = exchange.asked.dialect
+        if dialect is not None and answered.status == 200 and answered.body:
+            # An answer that is none, or a URL that is none, is left as it is.
+            with suppress(Unreadable, ValueError):
                 body = self._urls.inward(
                     dialect.read_answer(answered.body), answered.body, origin=exchange.client.origin
                 )
-                answered = Answered(200, answered.headers, body)
-        if broken is not None and await self._faults.after(exchange, broken) is not None:
-            return _break_off(exchange.request)
+                answered = answered if body == answered.body else answered.again(body)
         return await self._pass_on(exchange, answered)
 
     # To the target and back
 
     async def _ask(self, exchange: Exchange) -> Answered:
-        """Errors: those of aiohttp, when there is no whole answer."""
-        body = exchange.body if exchange.body is not None else await _body(exchange.request)
-        async with self._open(exchange, body) as response:
-            return Answered(response.status, CIMultiDict(response.headers), await response.read())
+        """Errors: those of aiohttp, when there is no whole answer, or a larger one than any that could be read."""
+        async with self._open(exchange) as response:
+            body = b""
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > _READ_MAX_BYTES:
+                    raise aiohttp.ClientPayloadError("nobody's answer to such a call is that long")
+            headers = _end_to_end(response.headers)
+        window = _DEFLATED.get(headers.get("Content-Encoding", "").lower())
+        if window is not None and (plain := _inflated(body, window)) is not None:
+            # It was asked not to; what could not be read could not be recorded either.
+            headers.popall("Content-Encoding")
+            body = plain
+        return Answered(response.status, response.reason, headers, body)
 
     async def _stream(self, exchange: Exchange) -> web.StreamResponse:
         """Pass both bodies on as they come."""
         request = exchange.request
-        async with self._open(exchange, request.content if request.can_read_body else None) as response:
-            answer = web.StreamResponse(status=response.status, reason=response.reason)
-            _copy(response.headers, answer)
+        slow = exchange.struck("slow-body")
+        async with self._open(exchange) as response:
+            answer = web.StreamResponse(
+                status=response.status, reason=response.reason, headers=_end_to_end(response.headers)
+            )
             await answer.prepare(request)
-            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                await answer.write(chunk)
+            if slow is not None:
+                await self._faults.drip(answer, response, slow.seconds)
+            else:
+                async for chunk in response.content.iter_any():
+                    await answer.write(chunk)
             await answer.write_eof()
             return answer
 
-    def _open(
-        self, exchange: Exchange, body: bytes | aiohttp.StreamReader | None
-    ) -> aiohttp.client._RequestContextManager:
-        request, service = exchange.request, exchange.asked.service
+    def _open(self, exchange: Exchange) -> aiohttp.client._RequestContextManager:
+        request, service, body = exchange.request, exchange.asked.service, exchange.body
         assert self._session is not None
         target = self._config.endpoint.url(service or "*") or _aws(service, self._config.endpoint.region)
         url = URL(target.rstrip("/") + request.raw_path, encoded=True)
-        headers = CIMultiDict(
-            (name, value) for name, value in request.headers.items() if name.lower() not in _HOP | {"host"}
-        )
+        headers = _end_to_end(request.headers)
         headers["Host"] = _host(request.host, url)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-            if exchange.asked.dialect is not None:
-                # What is read here must not come compressed.
-                headers["Accept-Encoding"] = "identity"
+        if exchange.is_read:
+            # What is read here should not come compressed.
+            headers["Accept-Encoding"] = "identity"
         if self._signer is not None and service is not None:
-            self._signer.sign(service, request.method, str(url), headers, body if isinstance(body, bytes) else None)
-        return self._session.request(
-            request.method,
-            url,
-            headers=headers,
-            data=_chunks(body) if isinstance(body, aiohttp.StreamReader) else body,
-            allow_redirects=False,
-        )
+            body = self._signer.sign(service, request.method, str(url), headers, body)
+        return self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
     async def _pass_on(self, exchange: Exchange, answered: Answered) -> web.StreamResponse:
-        response = web.StreamResponse(status=answered.status)
-        _copy(answered.headers, response)
+        response = web.StreamResponse(status=answered.status, reason=answered.reason, headers=answered.headers)
         if exchange.request.method != "HEAD":
             response.content_length = len(answered.body)
         await response.prepare(exchange.request)
-        body = answered.body
         slow = exchange.struck("slow-body")
-        if slow is not None and body:
-            await self._faults.drip(response, body, slow.seconds)
+        if slow is not None and answered.body:
+            await self._faults.drip(response, answered.body, slow.seconds)
         else:
-            await response.write(body)
+            await response.write(answered.body)
         await response.write_eof()
         return response
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """Errors: aiohttp's PayloadError for one that breaks off."""
+async def _body(request: web.BaseRequest) -> tuple[bytes, bool]:
+    """Its body, or the first part of one that is larger than what is read, and whether it is. Errors: aiohttp's
+    RequestPayloadError for one that breaks off."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
         if len(body) > _READ_MAX_BYTES:
-            raise web.HTTPRequestEntityTooLarge(max_size=_READ_MAX_BYTES, actual_size=len(body))
-    return bytes(body)
+            return bytes(body), True
+    return bytes(body), False
 
 
-async def _chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+def _stream_of(request: web.BaseRequest) -> Body:
+    return _with(b"", request.content) if request.can_read_body else None
+
+
+async def _with(first: bytes, rest: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in rest.iter_any():
         yield chunk
 
 
-def _copy(headers: Mapping[str, str], response: web.StreamResponse) -> None:
-    for name, value in CIMultiDict(headers).items():
-        if name.lower() not in _HOP:
-            response.headers.add(name, value)
+def _inflated(body: bytes, window: int) -> bytes | None:
+    """None of what is not compressed in that way, or is too large to be read when it is not."""
+    try:
+        inflating = zlib.decompressobj(window)
+        plain = inflating.decompress(body, _READ_MAX_BYTES)
+    except zlib.error:
+        return None
+    return plain if inflating.eof else None
+
+
+def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """Without those that are between two neighbours alone, by their nature or because one of them says so."""
+    kept = headers.copy()
+    for value in kept.popall("Connection", ()):
+        for name in value.split(","):
+            kept.popall(name.strip(), None)
+    for name in _HOP:
+        kept.popall(name, None)
+    return kept
 
 
 def _nothing_done(dialect: Dialect) -> Answered:
     """The answer to a batch of which nothing was sent on."""
     empty = dialect.write_answer({}, b"")
-    return Answered(200, CIMultiDict({"Content-Type": getattr(dialect, "content_type", "text/xml")}), empty)
+    return Answered(200, None, CIMultiDict({"Content-Type": getattr(dialect, "content_type", "text/xml")}), empty)
 
 
 def _host(host: str, url: URL) -> str:
     """The Host header for the target: its own, behind the labels that a bucket's name puts before a local one."""
-    labels = host.rpartition(":")[0] or host
+    labels = _hostname(host)
     target = url.host or ""
     if labels.endswith(".localhost"):
-        target = f"{labels.removesuffix('.localhost')}.localhost"
+        target = f"{labels.removesuffix('.localhost')}.{'localhost' if _is_address(target) else target}"
+    elif ":" in target:
+        target = f"[{target}]"
     return target if url.is_default_port() else f"{target}:{url.port}"
+
+
+def _hostname(host: str) -> str:
+    """Of a Host header, which may have a port."""
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _aws(service: str | None, region: str) -> str:
@@ -477,14 +579,31 @@ def _aws(service: str | None, region: str) -> str:
     return f"https://{service}.{region}.amazonaws.com"
 
 
-def _refusal(request: web.BaseRequest) -> web.Response | None:
-    """This is no open proxy: it takes no request for anybody else, by whatever name a page in a browser calls it."""
+def _refusal(request: web.BaseRequest) -> tuple[int, str] | None:
+    """This is no open proxy: it takes no request for anybody else, by whatever name a page in a browser calls it. And
+    it takes none that it could not hand on as it is."""
     if not request.raw_path.startswith("/"):
-        return web.Response(status=400, text="This is a reverse proxy; it forwards to its own target alone.\n")
-    host = request.host.rpartition(":")[0] or request.host
-    if host not in ("127.0.0.1", "localhost", "[::1]") and not host.endswith(".localhost"):
-        return web.Response(status=421, text=f"Nobody called {host!r} is here.\n")
+        return 400, "This is a reverse proxy; it forwards to its own target alone."
+    headers = request.headers
+    if "Host" not in headers and request.version >= aiohttp.HttpVersion11:
+        return 400, "A request of HTTP/1.1 has a Host header."
+    host = _hostname(request.host)
+    if host not in ("127.0.0.1", "localhost") and not host.endswith(".localhost"):
+        return 421, f"Nobody called {host!r} is here."
+    if headers.get("Upgrade", "").lower() in ("websocket", "tcp"):
+        return 400, "This connection stays HTTP."
+    try:
+        "".join((request.raw_path, *headers.values())).encode()
+    except UnicodeEncodeError:
+        return 400, "The request's head is not UTF-8."
     return None
+
+
+def _refuse(status: int, why: str) -> web.Response:
+    """The wire's own word. The connection ends with it: what comes next on it may be the rest of a body."""
+    response = web.Response(status=status, text=f"{why}\n")
+    response.force_close()
+    return response
 
 
 def _is_gone(request: web.BaseRequest) -> bool:

@@ -11,6 +11,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from gameday.history import events
@@ -20,7 +21,7 @@ from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Delivery, QueueSource
 from gameday.transports.queue import entries_of
 from gameday.wire.client import Client
-from gameday.wire.spoken import Params
+from gameday.wire.spoken import Params, Unreadable
 
 RECEIVE = "ReceiveMessage"
 DELETES = ("DeleteMessage", "DeleteMessageBatch")
@@ -91,12 +92,11 @@ class QueueTraffic:
     @staticmethod
     def ask_for_all(params: Params) -> frozenset[str] | None:
         """Have the service tell all of a message's attributes; gives those that the consumer asked for, None where it
-        asked for all."""
-        asked = frozenset(
-            str(name)
-            for member in ("AttributeNames", "MessageSystemAttributeNames")
-            for name in params.get(member) or ()
-        )
+        asked for all (or for what is no list of names, which the service will refuse)."""
+        given = [params.get(member) or [] for member in ("AttributeNames", "MessageSystemAttributeNames")]
+        if not all(isinstance(names, list) for names in given):
+            return None
+        asked = frozenset(str(name) for names in given for name in names)
         if "All" in asked:
             return None
         # Of the two members that mean the same a service may read the newer alone, so that one is asked which is there.
@@ -115,13 +115,16 @@ class QueueTraffic:
                     del message["Attributes"]
 
     def received(self, client: Client, params: Params, answer: Params, *, started: int) -> Receive:
-        """Record the messages of an answer, which is not passed on yet."""
-        deliveries = self._source.received(answer)
+        """Record the messages of an answer, which is not passed on yet. Errors: Unreadable for what is no such
+        answer."""
+        try:
+            deliveries = self._source.received(answer)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Unreadable(f"not what SQS gives: {error!r}") from error
         if not deliveries:
             return Receive(None)
         batch = f"{client.name}-{next(self._batches)}"
-        asked = params.get("VisibilityTimeout")
-        hidden_s = self._hidden_s if asked is None else float(asked)
+        hidden_s = self._hides_s(params)
         taken = [Taken(batch, delivery) for delivery in deliveries]
         self._write(*(self._received(client, each, started, hidden_s) for each in taken))
         for each in taken:
@@ -146,10 +149,13 @@ class QueueTraffic:
             )
         )
         if outcome == "ok":
-            asked = params.get("VisibilityTimeout")
-            hidden_s = self._hidden_s if asked is None else float(asked)
-            until = self._now() + round(hidden_s * NS_PER_S)
+            until = self._now() + round(self._hides_s(params) * NS_PER_S)
             client.took((each.delivery.receipt for each in receive.taken), until)
+
+    def _hides_s(self, params: Params) -> float:
+        """How long a receive hides what it gives: as it says, else as the queue does."""
+        asked = _seconds(params.get("VisibilityTimeout"))
+        return self._hidden_s if asked is None else asked
 
     def _received(self, client: Client, taken: Taken, started: int, hidden_s: float) -> Record:
         delivery = taken.delivery
@@ -179,7 +185,9 @@ class QueueTraffic:
         settles = [
             self._settle(client, operation, entry, call)
             for entry in (entries if isinstance(entries, list) else [])
-            if isinstance(entry, dict) and isinstance(entry.get("ReceiptHandle"), str)
+            if isinstance(entry, dict)
+            and isinstance(entry.get("ReceiptHandle"), str)
+            and isinstance(entry.get("Id", ""), str)
         ]
         if settles:
             self._write(*(settle.record for settle in settles))
@@ -245,11 +253,16 @@ def outcomes(settles: Sequence[Settle], status: int, answer: Params, code: str) 
         return [(became, code or f"status {status}")] * len(settles)
     if not settles or settles[0].entry is None:
         return [("ok", None)] * len(settles)
-    return entries_of(answer, [settle.entry or "" for settle in settles])
+    try:
+        return entries_of(answer, [settle.entry or "" for settle in settles])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return [("unknown", f"not what SQS answers: {error!r}")] * len(settles)
 
 
 def _seconds(value: object) -> float | None:
+    """A number of seconds that a consumer has sent, which may be anything; those of SQS are finite."""
     try:
-        return float(value)  # type: ignore[arg-type]  # whatever it is that a consumer has sent
-    except (TypeError, ValueError):
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
+    return seconds if isfinite(seconds) else None

@@ -91,13 +91,13 @@ class Cbor:
         return _cbor(body)
 
     def write(self, params: Params, body: bytes) -> bytes:
-        return cbor2.dumps(params)
+        return cbor2.dumps(params, datetime_as_timestamp=True)
 
     def read_answer(self, body: bytes) -> Params:
         return _cbor(body)
 
     def write_answer(self, answer: Params, body: bytes) -> bytes:
-        return cbor2.dumps(answer)
+        return cbor2.dumps(answer, datetime_as_timestamp=True)
 
     def refusal(self, code: str, message: str, *, status: int) -> Reply:
         headers = {"Content-Type": self.content_type, "x-amzn-ErrorType": code}
@@ -123,6 +123,7 @@ _LISTS = {
     "ChangeMessageVisibilityBatchRequestEntry": "Entries",
     "PublishBatchRequestEntries": "PublishBatchRequestEntries",
 }
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _OUTCOMES = {"Successful": "BatchResultEntry", "Failed": "BatchResultErrorEntry"}
 _ATTRIBUTE = re.compile(rb"<Attribute>\s*<Name>([^<]*)</Name>\s*<Value>[^<]*</Value>\s*</Attribute>")
 
@@ -142,17 +143,15 @@ class Query:
             head, *path = name.split(".")
             if head in _LISTS and path and path[0] in ("member", "entry"):
                 path = path[1:]
-            if head not in _LISTS or not path or not path[0].isdecimal():
+            if head not in _LISTS or not path or not _NUMBER.fullmatch(path[0]):
                 found[name] = value
                 continue
             at = lists.setdefault(_LISTS[head], {})
             number = int(path[0])
-            if len(path) == 1:
-                at[number] = value
-            else:
-                entry = at.setdefault(number, {})
-                if not isinstance(entry, dict):
-                    raise Unreadable(f"{name} is a value and has members")
+            entry = at.setdefault(number, {} if len(path) > 1 else value)
+            if isinstance(entry, dict) != (len(path) > 1):
+                raise Unreadable(f"{name} is a value and has members")
+            if isinstance(entry, dict):
                 entry[".".join(path[1:])] = value
         return found | {name: [at[number] for number in sorted(at)] for name, at in lists.items()}
 
@@ -193,6 +192,8 @@ class Query:
         put in."""
         left = [set(message.get("Attributes") or ()) for message in answer.get("Messages") or ()]
         first, *messages = re.split(rb"(?=<Message>)", body)
+        if len(left) != len(messages):
+            raise Unreadable("its messages stand in it in another way than SQS writes them")
         kept = [
             _ATTRIBUTE.sub(lambda found, names=names: found[0] if found[1].decode() in names else b"", message)
             for names, message in zip(left, messages, strict=True)
@@ -245,16 +246,20 @@ def asked(path: str, headers: Mapping[str, str], form: bytes | None = None) -> A
     target, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
     if target:
         dialect: Dialect = Cbor(content_type) if "cbor" in content_type else Json(content_type)
-        return Asked(_TARGETS.get(target), operation, dialect)
+        return Asked(_TARGETS.get(target) or _signed_for(headers), operation, dialect)
     if (rpc := _RPC.search(path)) and "cbor" in headers.get("smithy-protocol", ""):
-        return Asked(_TARGETS.get(rpc[1]), rpc[2], Cbor("application/cbor"))
+        return Asked(_TARGETS.get(rpc[1]) or _signed_for(headers), rpc[2], Cbor("application/cbor"))
     if form is not None:
         fields = dict(parse_qsl(form.decode(errors="replace")))
         if (action := fields.get("Action")) and (service := _VERSIONS.get(fields.get("Version", ""))):
             return Asked(service, action, Query())
+    return Asked(_signed_for(headers), None, None)
+
+
+def _signed_for(headers: Mapping[str, str]) -> str | None:
     scope = _SCOPE.search(headers.get("Authorization", ""))
     name = scope[1].lower() if scope else None
-    return Asked(_SCOPES.get(name or "", name), None, None)
+    return _SCOPES.get(name or "", name)
 
 
 def _element(name: str, action: str) -> str:
@@ -283,7 +288,7 @@ def _document_or_none(body: bytes) -> Params | None:
 def _cbor(body: bytes) -> Params:
     try:
         document = cbor2.loads(body)
-    except (cbor2.CBORError, ValueError, OverflowError, RecursionError) as error:
+    except Exception as error:  # a tag may make anything of what follows it: a date, a fraction, an address
         raise Unreadable(str(error)) from error
     if not isinstance(document, dict):
         raise Unreadable("not a map")
@@ -299,7 +304,7 @@ def _xml(body: bytes) -> ElementTree.Element:
     try:
         # Of the service that the run itself uses; entities that blow up are expat's to refuse.
         return ElementTree.fromstring(body)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two for its encoding
         raise Unreadable(str(error)) from error
 
 

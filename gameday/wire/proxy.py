@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import select
 import sys
 import traceback
@@ -56,6 +57,8 @@ _HOP = frozenset(
         "expect",
     }
 )
+# The services whose calls say something to anybody here; of all others the operation is known, for the faults.
+_UNDERSTOOD = frozenset({"sqs"})
 # What is read and understood is kept whole in memory, a larger body is passed on as it comes. AWS's largest is that of
 # PutRecords (10 MiB), whose records are longer in base64.
 _READ_MAX_BYTES = 16 * 2**20
@@ -87,8 +90,8 @@ class Exchange:
 
     @property
     def is_read(self) -> bool:
-        """Whether its answer is read here, too: all that is read by now is what SQS gives."""
-        return self.params is not None and self.asked.service == "sqs"
+        """Whether anybody here understands it, and so reads its answer, too."""
+        return self.params is not None
 
     @property
     def key(self) -> str:
@@ -156,6 +159,7 @@ class Proxy:
             # So that a receive whose consumer dies is taken back.
             handler_cancellation=True,
             access_log=None,
+            logger=_quiet_logger(),
             auto_decompress=False,
             max_line_size=_HEAD_MAX_BYTES,
             max_field_size=_HEAD_MAX_BYTES,
@@ -244,6 +248,10 @@ class Proxy:
             return _refuse(408, "The rest of the body did not come.")
         except (web.RequestPayloadError, HttpProcessingError) as error:
             return _refuse(400, f"The body is broken: {error}")
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            return _broken(client, request)
         work = asyncio.create_task(self._carry(exchange))
         self._working.add(work)
         work.add_done_callback(self._working.discard)
@@ -281,7 +289,7 @@ class Proxy:
         if is_form:
             told = asked(request.path_qs, headers, body)
         exchange = Exchange(client, request, told, number, unread.body)
-        if told.dialect is not None:
+        if told.dialect is not None and told.service in _UNDERSTOOD:
             with suppress(Unreadable):
                 exchange.params = told.dialect.read(body)
         return exchange
@@ -305,10 +313,7 @@ class Proxy:
             # As the target did, or the consumer: no answer, and nobody can know what became of the call.
             return _break_off(exchange.request)
         except Exception:
-            # A mistake of this proxy's. What it would say of it a consumer would take for the service's.
-            print(f"a call of {exchange.client.name} broke the wire:", file=sys.stderr)
-            traceback.print_exc()
-            return _break_off(exchange.request)
+            return _broken(exchange.client, exchange.request)
 
     def _is_ours(self, exchange: Exchange) -> bool:
         """Whether it is about the subscription's own queue, which SQS's older protocol may name in the path alone."""
@@ -416,7 +421,8 @@ class Proxy:
             if not broken.forwards:
                 return await self._faults.answer(exchange, broken)
             async with self._open(exchange) as response:
-                async for _ in response.content.iter_chunked(_CHUNK_BYTES):
+                _insist_on_an_answer(response)
+                async for _ in response.content.iter_any():
                     pass
             return _break_off(exchange.request)
         if not exchange.is_read:
@@ -439,12 +445,13 @@ class Proxy:
     async def _ask(self, exchange: Exchange) -> Answered:
         """Errors: those of aiohttp, when there is no whole answer, or a larger one than any that could be read."""
         async with self._open(exchange) as response:
-            body = b""
+            _insist_on_an_answer(response)
+            read = bytearray()
             async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _READ_MAX_BYTES:
+                read += chunk
+                if len(read) > _READ_MAX_BYTES:
                     raise aiohttp.ClientPayloadError("nobody's answer to such a call is that long")
-            headers = _end_to_end(response.headers)
+            body, headers = bytes(read), _end_to_end(response.headers)
         window = _DEFLATED.get(headers.get("Content-Encoding", "").lower())
         if window is not None and (plain := _inflated(body, window)) is not None:
             # It was asked not to; what could not be read could not be recorded either.
@@ -457,6 +464,7 @@ class Proxy:
         request = exchange.request
         slow = exchange.struck("slow-body")
         async with self._open(exchange) as response:
+            _insist_on_an_answer(response)
             answer = web.StreamResponse(
                 status=response.status, reason=response.reason, headers=_end_to_end(response.headers)
             )
@@ -497,6 +505,12 @@ class Proxy:
             await response.write(answered.body)
         await response.write_eof()
         return response
+
+
+def _insist_on_an_answer(response: aiohttp.ClientResponse) -> None:
+    """Errors: ClientPayloadError where the target changes to another protocol, which nobody asked it to."""
+    if response.status < 200:
+        raise aiohttp.ClientPayloadError(f"status {response.status} is no answer")
 
 
 async def _body(request: web.BaseRequest) -> tuple[bytes, bool]:
@@ -585,8 +599,12 @@ def _refusal(request: web.BaseRequest) -> tuple[int, str] | None:
     if not request.raw_path.startswith("/"):
         return 400, "This is a reverse proxy; it forwards to its own target alone."
     headers = request.headers
-    if "Host" not in headers and request.version >= aiohttp.HttpVersion11:
+    if request.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11):
+        return 400, "This is a proxy for HTTP/1.0 and HTTP/1.1."
+    if "Host" not in headers and request.version == aiohttp.HttpVersion11:
         return 400, "A request of HTTP/1.1 has a Host header."
+    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        return 400, "Of the transfer codings it takes chunked alone."
     host = _hostname(request.host)
     if host not in ("127.0.0.1", "localhost") and not host.endswith(".localhost"):
         return 421, f"Nobody called {host!r} is here."
@@ -614,6 +632,24 @@ def _is_gone(request: web.BaseRequest) -> bool:
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))
+
+
+def _broken(client: Client, request: web.BaseRequest) -> web.StreamResponse:
+    """Of a mistake of this proxy's own. What it would say of it a consumer would take for the service's word."""
+    print(f"a call of {client.name} broke the wire:", file=sys.stderr)
+    traceback.print_exc()
+    return _break_off(request)
+
+
+def _quiet_logger() -> logging.Logger:
+    """aiohttp's, but for the errors of whoever speaks to it: they are answered, and no news."""
+    logger = logging.getLogger("gameday.wire.http")
+    logger.addFilter(_is_news)
+    return logger
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _break_off(request: web.BaseRequest) -> web.StreamResponse:

@@ -232,6 +232,9 @@ _TARGETS = {
     "DynamoDBStreams_20120810": "dynamodbstreams",
     "AWSStepFunctions": "stepfunctions",
 }
+# Of a form, which is not taken apart before it is known whose it is.
+_ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
+_VERSION = re.compile(rb"(?:^|&)Version=([\w-]+)")
 _VERSIONS = {"2012-11-05": "sqs", "2010-03-31": "sns"}
 # The name that a signature's scope has for a service, where boto3 has another.
 _SCOPES = {"states": "stepfunctions"}
@@ -250,9 +253,9 @@ def asked(path: str, headers: Mapping[str, str], form: bytes | None = None) -> A
     if (rpc := _RPC.search(path)) and "cbor" in headers.get("smithy-protocol", ""):
         return Asked(_TARGETS.get(rpc[1]) or _signed_for(headers), rpc[2], Cbor("application/cbor"))
     if form is not None:
-        fields = dict(parse_qsl(form.decode(errors="replace")))
-        if (action := fields.get("Action")) and (service := _VERSIONS.get(fields.get("Version", ""))):
-            return Asked(service, action, Query())
+        action, version = _ACTION.search(form), _VERSION.search(form)
+        if action and version and (service := _VERSIONS.get(version[1].decode(errors="replace"))):
+            return Asked(service, action[1].decode(errors="replace"), Query())
     return Asked(_signed_for(headers), None, None)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,12 +18,13 @@ Headers = list[tuple[str, str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Got:
-    """A request as it came, its body put together where it was chunked."""
+    """A request as it came, its body put together where it was chunked; `crc` is that of the body, kept or not."""
 
     method: str
     target: str
     headers: Headers
     body: bytes = field(repr=False)
+    crc: int = 0
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
@@ -31,6 +33,10 @@ class Got:
 def answer(body: bytes = b"{}", *, status: int = 200, headers: Mapping[str, str] | None = None) -> bytes:
     named = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
     return f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\n{named}\r\n".encode() + body
+
+
+class Last(bytes):
+    """An answer after which the connection ends."""
 
 
 class Sink:
@@ -77,7 +83,7 @@ class Sink:
                     if said is None:
                         break
                     connection.sendall(said)
-                    if b"connection: close" in said[:2000].lower():
+                    if isinstance(said, Last):
                         break
             except ValueError as error:
                 self.broken.append(str(error))
@@ -106,27 +112,29 @@ def _read(stream: object, *, keep: bool) -> Got | None:
     codings = [value for name, value in headers if name.lower() == "transfer-encoding"]
     if len(lengths) + len(codings) > 1 or codings not in ([], ["chunked"]):
         raise ValueError(f"two ends for one body: {lengths} {codings}")
-    body = bytearray()
+    body, crc = bytearray(), 0
     if codings:
         while size := int(_line(readline(200_000)), 16):
-            _take(read, size, body, keep)
+            crc = _take(read, size, body if keep else None, crc)
             if readline() != b"\r\n":
                 raise ValueError("no end of a chunk")
         if readline() != b"\r\n":
             raise ValueError("no end of the chunks")
     elif lengths:
-        _take(read, int(lengths[0]), body, keep)
-    return Got(method=method, target=target, headers=headers, body=bytes(body))
+        crc = _take(read, int(lengths[0]), body if keep else None, crc)
+    return Got(method=method, target=target, headers=headers, body=bytes(body), crc=crc)
 
 
-def _take(read: Callable[[int], bytes], size: int, body: bytearray, keep: bool) -> None:
+def _take(read: Callable[[int], bytes], size: int, body: bytearray | None, crc: int) -> int:
     while size:
         part = read(min(size, 1 << 20))
         if not part:
             raise ValueError(f"{size} bytes of a body are missing")
         size -= len(part)
-        if keep:
+        crc = zlib.crc32(part, crc)
+        if body is not None:
             body += part
+    return crc
 
 
 def _line(line: bytes) -> str:

@@ -482,7 +482,7 @@ class Proxy:
         assert self._session is not None
         target = self._config.endpoint.url(service or "*") or _aws(service, self._config.endpoint.region)
         url = URL(target.rstrip("/") + request.raw_path, encoded=True)
-        headers = _end_to_end(request.headers)
+        headers = _one_case(_end_to_end(request.headers))
         headers["Host"] = _host(request.host, url)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
@@ -556,6 +556,15 @@ def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     return kept
 
 
+def _one_case(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """A name that comes twice, in the same letters: aiohttp's client takes `X-A` and `x-a` for two values of which the
+    later counts."""
+    if len(set(headers)) == len({name.lower() for name in headers}):
+        return headers
+    first: dict[str, str] = {}
+    return CIMultiDict((first.setdefault(name.lower(), name), value) for name, value in headers.items())
+
+
 def _nothing_done(dialect: Dialect) -> Answered:
     """The answer to a batch of which nothing was sent on."""
     empty = dialect.write_answer({}, b"")
@@ -576,7 +585,7 @@ def _host(host: str, url: URL) -> str:
 def _hostname(host: str) -> str:
     """Of a Host header, which may have a port."""
     name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
+    return (name if colon and port.isdecimal() else host).lower()
 
 
 def _is_address(host: str) -> bool:

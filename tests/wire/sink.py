@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BufferedReader
 
 Headers = list[tuple[str, str]]
 
@@ -40,13 +41,18 @@ class Last(bytes):
 
 
 class Sink:
-    """`says` gives the bytes of an answer; None breaks the connection."""
+    """`says` gives the bytes of an answer; None breaks the connection. `begun` counts requests of which something came,
+    `sent` the bytes of answers that the connection took."""
 
     def __init__(self, says: Callable[[Got], bytes | None] = lambda _: answer()) -> None:
         self.says = says
         self.got: list[Got] = []
         self.broken: list[str] = []
         self.keeps_bodies = True
+        self.connections = 0
+        self.begun = 0
+        self.sent = 0
+        self._local = threading.local()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -54,6 +60,10 @@ class Sink:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def send(self, part: bytes) -> None:
+        """Part of an answer, from within `says`."""
+        self._local.connection.sendall(part)
 
     def always(self, said: bytes) -> None:
         self.says = lambda _: said
@@ -72,17 +82,25 @@ class Sink:
             except OSError:
                 return
             self._open.add(connection)
+            self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb", buffering=256 * 1024) as stream:
+        self._local.connection = connection
+        with connection, connection.makefile("rb") as stream:
             try:
-                while (got := _read(stream, keep=self.keeps_bodies)) is not None:
+                while stream.peek(1):
+                    self.begun += 1
+                    got = _read(stream, keep=self.keeps_bodies)
                     self.got.append(got)
                     said = self.says(got)
                     if said is None:
                         break
-                    connection.sendall(said)
+                    view = memoryview(said)
+                    while view:
+                        sent = connection.send(view[: 1 << 20])
+                        self.sent += sent
+                        view = view[sent:]
                     if isinstance(said, Last):
                         break
             except ValueError as error:
@@ -93,12 +111,10 @@ class Sink:
                 self._open.discard(connection)
 
 
-def _read(stream: object, *, keep: bool) -> Got | None:
-    """None at the end of the connection. Errors: ValueError for what is no request, or ends in its middle."""
-    readline, read = stream.readline, stream.read  # type: ignore[attr-defined]
+def _read(stream: BufferedReader, *, keep: bool) -> Got:
+    """Errors: ValueError for what is no request, or ends in its middle."""
+    readline, read = stream.readline, stream.read
     first = readline(200_000)
-    if not first:
-        return None
     method, target, version = _line(first).split(" ")
     if version != "HTTP/1.1":
         raise ValueError(f"no HTTP/1.1: {first!r}")

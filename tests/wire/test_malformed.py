@@ -7,7 +7,6 @@ one; and say of itself only what a client did wrong in HTTP.
 from __future__ import annotations
 
 import random
-import re
 import socket
 import subprocess
 import sys
@@ -20,17 +19,18 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from struct import pack
-from typing import Any
 
 import orjson
+import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
 import pytest
 
 from gameday.history.clock import Clock
 from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
 from gameday.wire.config import WireConfig
+from tests.commanded import wait_until
 from tests.series import in_series
-from tests.wire.fuzz import ANSWERS, LAST, MARK, Case, Fuzzer
+from tests.wire.fuzz import ANSWERS, LAST, MARK, MIB, Case, Fuzzer
 from tests.wire.sink import Got, Last, Sink, answer, sink
 from tests.wire.wired import sdk
 
@@ -50,12 +50,11 @@ class Process:
 
     @property
     def files(self) -> int:
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        return int(psutil.Process(self.process.pid).num_fds())
 
     @property
     def memory_mib(self) -> float:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
+        return float(psutil.Process(self.process.pid).memory_info().rss) / MIB
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -234,13 +233,6 @@ def wrong_about_what_came(got: list[Got], cases: dict[int, Case]) -> list[str]:
     return found
 
 
-def until(true: Callable[[], bool], what: Callable[[], Any], *, within_s: float = 20) -> None:
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize(("seed", "count"), [(1, 400), pytest.param(2, 10_000, marks=in_series)], ids=["400", "10000"])
 def test_it_survives(seed: int, count: int, tmp_path: Path) -> None:
     with sink(raving) as service, process(service.url, tmp_path / "run") as wire:
@@ -266,7 +258,7 @@ def test_it_survives(seed: int, count: int, tmp_path: Path) -> None:
         assert not (found := wrong_about_what_came(service.got, cases)), "\n".join(found[:20])
         broken = [each for each in service.broken if "missing" not in each and "ends in its middle" not in each]
         assert not broken, "the target got what is no HTTP"
-        until(lambda: wire.files <= files, lambda: f"{wire.files} files are open, {files} were")
+        wait_until(lambda: wire.files <= files, f"no more than {files} files are open")
         assert wire.memory_mib < memory_mib + 64, f"{wire.memory_mib:.0f} MiB, after the first cases {memory_mib:.0f}"
         assert not wire.words.read_text(), "whatever it had to say of itself was a mistake of its own"
 

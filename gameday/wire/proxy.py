@@ -460,11 +460,17 @@ class Proxy:
         return Answered(response.status, response.reason, headers, body)
 
     async def _stream(self, exchange: Exchange) -> web.StreamResponse:
-        """Pass both bodies on as they come."""
+        """Pass both bodies on as they come; a small one goes with its head."""
         request = exchange.request
         slow = exchange.struck("slow-body")
         async with self._open(exchange) as response:
             _insist_on_an_answer(response)
+            length = response.content_length
+            if slow is None and length and length <= _CHUNK_BYTES and request.method != "HEAD":
+                body = await response.read()
+                return await _say(
+                    request, Answered(response.status, response.reason, _end_to_end(response.headers), body)
+                )
             answer = web.StreamResponse(
                 status=response.status, reason=response.reason, headers=_end_to_end(response.headers)
             )
@@ -494,17 +500,26 @@ class Proxy:
         return self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
     async def _pass_on(self, exchange: Exchange, answered: Answered) -> web.StreamResponse:
-        response = web.StreamResponse(status=answered.status, reason=answered.reason, headers=answered.headers)
-        if exchange.request.method != "HEAD":
-            response.content_length = len(answered.body)
-        await response.prepare(exchange.request)
         slow = exchange.struck("slow-body")
-        if slow is not None and answered.body:
-            await self._faults.drip(response, answered.body, slow.seconds)
-        else:
-            await response.write(answered.body)
+        if slow is None or not answered.body:
+            return await _say(exchange.request, answered)
+        response = web.StreamResponse(status=answered.status, reason=answered.reason, headers=answered.headers)
+        response.content_length = len(answered.body)
+        await response.prepare(exchange.request)
+        await self._faults.drip(response, answered.body, slow.seconds)
         await response.write_eof()
         return response
+
+
+async def _say(request: web.BaseRequest, answered: Answered) -> web.StreamResponse:
+    """Write all of it, in one piece where it is small."""
+    headers = answered.headers.copy()
+    if request.method != "HEAD":
+        headers["Content-Length"] = str(len(answered.body))
+    response = web.Response(status=answered.status, reason=answered.reason, headers=headers, body=answered.body)
+    await response.prepare(request)
+    await response.write_eof()
+    return response
 
 
 def _insist_on_an_answer(response: aiohttp.ClientResponse) -> None:

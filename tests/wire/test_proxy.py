@@ -50,7 +50,7 @@ def raw(wire: Wired, request: bytes) -> bytes:
 
 
 def _rest(consumer: socket.socket) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     with suppress(ConnectionError):
         parts.extend(iter(lambda: consumer.recv(65536), b""))
     return b"".join(parts)
@@ -230,10 +230,9 @@ def test_a_port_that_is_forgotten_breaks_off_whatever_is_open(service: Sink, wir
         begun = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
         waiting = [pool.submit(raw, wire, request) for request in (begun + b"Content-Length: 0\r\n\r\n", begun)]
         with socket.create_connection(("127.0.0.1", wire.client.port), timeout=10) as silent:
-            wait_until(
-                lambda: service.got and wire.proxy._server and len(wire.proxy._server.connections) == 3,
-                "all three are open",
-            )
+            server = wire.proxy._server
+            assert server is not None
+            wait_until(lambda: len(service.got) == 1 and len(server.connections) == 3, "all three are open")
             wire.do(wire.proxy.forget(wire.client.port))
             ended = [each.result(10) for each in waiting]
             ended.append(_rest(silent))

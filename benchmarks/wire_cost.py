@@ -242,9 +242,7 @@ def measure(
 
 
 def show(found: Mapping[tuple[str, str], Found]) -> None:
-    print(
-        f"{'call':20} {'way':7} {'calls/s a core':>14} {'p50 µs':>8} {'p99 µs':>8} {'added p50':>10} {'added p99':>10}"
-    )
+    print(f"{'call':20} {'way':7} {'calls/s a core':>14} {'p50 µs':>8} {'p99 µs':>8} {'+ p50':>8} {'+ p99':>8}")
     for call in _CALLS:
         straight = found[call, "direct"]
         for way in _WAYS:
@@ -257,7 +255,7 @@ def show(found: Mapping[tuple[str, str], Found]) -> None:
                     f"{p50 - statistics.median(straight.p50_us):.0f}",
                     f"{p99 - statistics.median(straight.p99_us):.0f}",
                 ]
-            print(f"{call:20} {way:7} {carried:>14} {p50:8.0f} {p99:8.0f} {added[0]:>10} {added[1]:>10}")
+            print(f"{call:20} {way:7} {carried:>14} {p50:8.0f} {p99:8.0f} {added[0]:>8} {added[1]:>8}")
         bare, through = found[call, "bare"], found[call, "wire"]
         # Round by round, so that what the machine did meanwhile met both.
         cpu = statistics.median(w / b for w, b in zip(through.cpu_us, bare.cpu_us, strict=True))
@@ -269,9 +267,7 @@ def show(found: Mapping[tuple[str, str], Found]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="each way takes its turn so often")
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="for each measurement, of which there are 18 a round"
-    )
+    parser.add_argument("--seconds", type=float, default=1.0, help="for each measurement, 18 of them a round")
     parser.add_argument("--connections", type=int, default=16, help="at once, while CPU is measured")
     arguments = parser.parse_args()
     load = os.getloadavg()[0]

@@ -86,6 +86,7 @@ class Exchange:
     asked: Asked
     number: int
     body: Body
+    path: str
     params: Params | None = None
 
     @property
@@ -273,7 +274,11 @@ class Proxy:
         # S3 alone takes a body that is not signed.
         signed = self._signer is not None and told.service not in ("s3", None)
         length = request.content_length or 0
-        unread = Exchange(client, request, Asked(told.service, None, None), number, _stream_of(request))
+        unread = Exchange(
+            client, request, Asked(told.service, None, None), number, _stream_of(request), request.raw_path
+        )
+        if request.method == "GET":
+            return _of_a_form_in_the_path(unread)
         if not (readable or signed) or (length > _READ_MAX_BYTES and not signed):
             return unread
         async with asyncio.timeout(_BODY_S):
@@ -288,7 +293,7 @@ class Proxy:
             return unread
         if is_form:
             told = asked(request.path_qs, headers, body)
-        exchange = Exchange(client, request, told, number, unread.body)
+        exchange = Exchange(client, request, told, number, unread.body, request.raw_path)
         if told.dialect is not None and told.service in _UNDERSTOOD:
             with suppress(Unreadable):
                 exchange.params = told.dialect.read(body)
@@ -327,8 +332,12 @@ class Proxy:
             return False
 
     def _rewrite(self, exchange: Exchange, dialect: Dialect) -> None:
-        assert exchange.params is not None and isinstance(exchange.body, bytes)
-        exchange.body = dialect.write(exchange.params, exchange.body)
+        assert exchange.params is not None
+        if isinstance(exchange.body, bytes):
+            exchange.body = dialect.write(exchange.params, exchange.body)
+        else:
+            path, _, form = exchange.path.partition("?")
+            exchange.path = f"{path}?{dialect.write(exchange.params, form.encode()).decode()}"
 
     # What is understood
 
@@ -487,7 +496,7 @@ class Proxy:
         request, service, body = exchange.request, exchange.asked.service, exchange.body
         assert self._session is not None
         target = self._config.endpoint.url(service or "*") or _aws(service, self._config.endpoint.region)
-        url = URL(target.rstrip("/") + request.raw_path, encoded=True)
+        url = URL(target.rstrip("/") + exchange.path, encoded=True)
         headers = _one_case(_end_to_end(request.headers))
         headers["Host"] = _host(request.host, url)
         if isinstance(body, bytes):
@@ -537,6 +546,17 @@ async def _body(request: web.BaseRequest) -> tuple[bytes, bool]:
         if len(body) > _READ_MAX_BYTES:
             return bytes(body), True
     return bytes(body), False
+
+
+def _of_a_form_in_the_path(exchange: Exchange) -> Exchange:
+    """SQS's older protocol has its form there in a GET."""
+    form = exchange.path.partition("?")[2].encode()
+    told = asked(exchange.path, exchange.request.headers, form)
+    if told.dialect is not None and told.service in _UNDERSTOOD and exchange.body is None:
+        with suppress(Unreadable):
+            exchange.params = told.dialect.read(form)
+            exchange.asked = told
+    return exchange
 
 
 def _stream_of(request: web.BaseRequest) -> Body:

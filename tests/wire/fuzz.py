@@ -78,9 +78,9 @@ class Fuzzer:
 
     # What is sent
 
-    def _head(self, *, method: bytes = b"POST", version: bytes = b"1.1", host: bytes | None = None) -> bytes:
-        start = b"%b /case/%d HTTP/%b\r\n" % (method, self._number, version)
-        return start + b"Host: %b\r\nX-Case: %d\r\n" % (self._host if host is None else host, self._number)
+    def _head(self, *, method: bytes = b"POST", version: bytes = b"1.1", query: bytes = b"") -> bytes:
+        start = b"%b /case/%d%b HTTP/%b\r\n" % (method, self._number, query, version)
+        return start + b"Host: %b\r\nX-Case: %d\r\n" % (self._host, self._number)
 
     def _case(self, kind: str, *parts: bytes, requests: int = 0, **more: object) -> Case:
         return Case(number=self._number, kind=kind, parts=parts, requests=requests, **more)  # type: ignore[arg-type]
@@ -278,6 +278,10 @@ class Fuzzer:
     def _odd_body(self) -> Case:
         """A body that is not what its head says: the service will say so."""
         fields = b"&".join(self._random.choice(_FIELDS) for _ in range(self._random.randint(1, 8)))
+        if self._random.random() < 0.2:
+            # In the path, where the oldest clients have it.
+            query = b"?" + fields.replace(b"\xff", b"%ff")
+            return self._case("odd path", self._head(method=b"GET", query=query) + b"\r\n", requests=1, answered=True)
         deep = self._random.choice((100, 100_000))
         headers, body = self._random.choice(
             (
@@ -335,6 +339,9 @@ class Fuzzer:
         name = self._random.choice(list(ANSWERS)).encode()
         queue = orjson.dumps({"QueueUrl": f"http://x{self._queue}", "Entries": [{"Id": "1", "ReceiptHandle": "r"}]})
         form = f"Action=ReceiveMessage&Version=2012-11-05&QueueUrl=http://x{self._queue}".encode()
+        if self._random.random() < 0.2:
+            head = self._head(method=b"GET", query=b"?" + form)
+            return self._case("bad answer", head + b"X-Answer: %b\r\n\r\n" % name, requests=1)
         headers, body = self._random.choice(((self._json(), queue), (self._form(), form), (b"", b"x")))
         whole = self._whole(body, headers=headers + b"X-Answer: %b\r\n" % name)
         return self._case("bad answer", whole, requests=1)

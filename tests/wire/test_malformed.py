@@ -7,6 +7,7 @@ one; and say of itself only what a client did wrong in HTTP.
 from __future__ import annotations
 
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -38,6 +39,7 @@ QUEUE = "/000000000000/orders"
 # What the wire itself may say.
 _OWN = (400, 408, 413, 421)
 _RESET = pack("ii", 1, 0)
+_OF_A_CASE = re.compile(r"/case/([0-9]+) \1")
 
 
 @dataclass
@@ -207,6 +209,11 @@ def wrong_about(case: Case, answers: list[Said]) -> str | None:
     return None
 
 
+def _names(request: Got) -> str:
+    """The two places where it says whose it is, of which a mutation may change one."""
+    return f"{request.target.partition('?')[0]} {request.header('X-Case')}"
+
+
 def wrong_about_what_came(got: list[Got], cases: dict[int, Case]) -> list[str]:
     """Whatever reached the service that was not sent whole, or not as a request."""
     found = []
@@ -215,8 +222,7 @@ def wrong_about_what_came(got: list[Got], cases: dict[int, Case]) -> list[str]:
     for request in got:
         if "smuggled" in request.target:
             found.append(f"smuggled: {request}")
-        number = request.header("X-Case") or ""
-        case = cases.get(int(number)) if number.isdecimal() and number.isascii() else None
+        case = cases.get(int(request.header("X-Case") or 0)) if _OF_A_CASE.fullmatch(_names(request)) else None
         if case is None:
             stray += 1
             continue

@@ -179,6 +179,25 @@ def test_a_compressed_answer_is_read_all_the_same(service: Sink, wire: Wired) ->
     assert [record["broker_id"] for record in wire.recorded("received")] == ["m"]
 
 
+def test_a_receive_by_get(service: Sink, wire: Wired) -> None:
+    """As the oldest clients of SQS do it: its form stands in the path."""
+    message = b"<MessageId>m</MessageId><ReceiptHandle>r</ReceiptHandle><Body>hello</Body>"
+    attribute = b"<Attribute><Name>SentTimestamp</Name><Value>1</Value></Attribute>"
+    said = b"<R><ReceiveMessageResult><Message>%b%b</Message></ReceiveMessageResult></R>"
+    service.always(answer(said % (message, attribute)))
+    path = "/000000000000/orders?Action=ReceiveMessage&Version=2012-11-05"
+    with connection(wire) as consumer:
+        consumer.request("GET", path)
+        assert consumer.getresponse().read() == said % (message, b"")
+        consumer.request("GET", path.replace("Receive", "Delete") + "&ReceiptHandle=r")
+        consumer.getresponse().read()
+    assert [got.target for got in service.got] == [
+        f"{path}&AttributeName.1=All",
+        path.replace("Receive", "Delete") + "&ReceiptHandle=r",
+    ]
+    assert [record["broker_id"] for record in wire.recorded("received", "settled")] == ["m", "m"]
+
+
 def test_a_call_is_sent_once(service: Sink, wire: Wired) -> None:
     """Also one that HTTP lets a client repeat: the consumer decides."""
     with connection(wire) as consumer:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -119,6 +120,30 @@ class Answered:
         return Answered(self.status, self.reason, headers, body)
 
 
+class _Connection(RequestHandler):
+    """Tells whoever reads a body that it turned out to be broken: aiohttp leaves that reader waiting, and keeps the
+    error for after the request that never ends."""
+
+    __slots__ = ("_body",)
+
+    _body: aiohttp.StreamReader | None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        for message, body in self._messages:
+            if not isinstance(message, _ErrInfo):
+                self._body = body
+                continue
+            begun = getattr(self, "_body", None)
+            if begun is not None and not begun.is_eof():
+                begun.set_exception(web.RequestPayloadError(message.message))
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
 class Proxy:
     """Serves the consumers of one subscription, each at a port of its own on 127.0.0.1.
 
@@ -155,7 +180,7 @@ class Proxy:
         )
 
     async def start(self) -> None:
-        self._server = web.Server(
+        self._server = _Server(
             self._serve,
             # So that a receive whose consumer dies is taken back.
             handler_cancellation=True,
@@ -693,7 +718,7 @@ def _quiet_logger() -> logging.Logger:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
 
 
 def _break_off(request: web.BaseRequest) -> web.StreamResponse:

@@ -18,6 +18,8 @@ import cbor2
 import orjson
 
 MIB = 2**20
+# Who sends this waits for leave to send the rest.
+EXPECT = b"Expect: 100-continue\r\n"
 _SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _TARGETS = [b"AmazonSQS." + name for name in (b"ReceiveMessage", b"DeleteMessageBatch", b"GetQueueUrl", b"SendMessage")]
 _ODD = [bytes([each]) for each in b"\x00\x0b\x7f\xff\xe9\r\n \t:#?"] + [b"\xc3\xa9", b"%00", b"%zz", b"//", b"\r\n"]
@@ -241,7 +243,11 @@ class Fuzzer:
             )
         )
         headers = b"Transfer-Encoding: chunked\r\n" + self._random.choice((b"", self._json(), self._form()))
-        return self._case("bad chunks", self._head() + headers + b"\r\n" + good * self._random.randint(0, 3) + bad)
+        body = good * self._random.randint(0, 3) + bad
+        if self._random.random() < 0.5:
+            return self._case("bad chunks", self._head() + headers + b"\r\n" + body)
+        # The head is taken before the body turns out to be bad.
+        return self._case("bad chunks", self._head() + headers + EXPECT + b"\r\n", body)
 
     def _cut(self) -> Case:
         """It ends in its middle."""
@@ -308,7 +314,7 @@ class Fuzzer:
 
     def _expecting(self) -> Case:
         body = b"x" * self._random.choice((1, 100_000))
-        head = self._head() + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+        head = self._head() + EXPECT + b"Content-Length: %d\r\n\r\n" % len(body)
         return self._case("expecting", head, body, requests=1, crcs=frozenset({zlib.crc32(body)}), answered=True)
 
     def _slow(self) -> Case:

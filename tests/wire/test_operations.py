@@ -63,7 +63,7 @@ def as_it_goes_on(service: str, operation: str, sent: Seen, *, target: str) -> S
     headers = {**sent.headers, "host": target.removeprefix("http://")}
     body = sent.body
     if service == "sqs":
-        # Its answers are read, so they should not come compressed.
+        # Its answers are read, so they should not come compressed (which botocore does not ask for, others do).
         headers["accept-encoding"] = "identity"
     if (service, operation) == ("sqs", "ReceiveMessage"):
         # All system attributes are asked for, since what is recorded stands in them.

@@ -171,7 +171,8 @@ def test_a_compressed_answer_is_read_all_the_same(service: Sink, wire: Wired) ->
     message = {"MessageId": "m", "ReceiptHandle": "r", "Body": "hello", "Attributes": {"SentTimestamp": "1"}}
     service.always(answer(gzip.compress(orjson.dumps({"Messages": [message]})), headers={"Content-Encoding": "gzip"}))
     with connection(wire) as consumer:
-        consumer.request("POST", "/", body=orjson.dumps({"QueueUrl": wire.queue}), headers=RECEIVE)
+        headers = {**RECEIVE, "Accept-Encoding": "gzip"}
+        consumer.request("POST", "/", body=orjson.dumps({"QueueUrl": wire.queue}), headers=headers)
         response = consumer.getresponse()
         assert response.headers["Content-Encoding"] is None
         assert orjson.loads(response.read())["Messages"][0]["Body"] == "hello"
@@ -201,10 +202,10 @@ def test_a_receive_by_get(service: Sink, wire: Wired) -> None:
 def test_a_call_is_sent_once(service: Sink, wire: Wired) -> None:
     """Also one that HTTP lets a client repeat: the consumer decides."""
     with connection(wire) as consumer:
-        consumer.request("PUT", "/b/k", body=b"x")
+        consumer.request("DELETE", "/b/k")
         consumer.getresponse().read()
         service.says = lambda _: None
-        consumer.request("PUT", "/b/k", body=b"x")
+        consumer.request("DELETE", "/b/k")
         with pytest.raises(ConnectionError):
             consumer.getresponse()
     assert len(service.got) == 2
@@ -215,6 +216,18 @@ def test_an_upload_that_breaks_off_does_not_end_well(service: Sink, wire: Wired)
         consumer.sendall(b"PUT /b/k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
         wait_until(lambda: bool(service.begun), "a request has begun")
     wait_until(lambda: bool(service.broken), "the service sees it break off")
+    assert not service.got
+
+
+@pytest.mark.parametrize("headers", [b"", b"X-Amz-Target: AmazonSQS.ReceiveMessage\r\n"], ids=["streamed", "read"])
+def test_a_body_that_turns_out_to_be_broken_keeps_nobody_waiting(headers: bytes, service: Sink, wire: Wired) -> None:
+    with socket.create_connection(("127.0.0.1", wire.client.port), timeout=10) as consumer:
+        start = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n"
+        consumer.sendall(start + headers + b"\r\n")
+        assert consumer.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        consumer.sendall(b"5\r\nhello\r\nno size\r\n")
+        said = _rest(consumer)
+    assert said.startswith(b"HTTP/1.1 400") if headers else not said
     assert not service.got
 
 

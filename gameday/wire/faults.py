@@ -20,6 +20,7 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, TypeVar
 from xml.sax.saxutils import escape
 
+import aiohttp
 from aiohttp import web
 
 from gameday.processes.disturbances import Buckets, Disturbance
@@ -36,6 +37,7 @@ H = TypeVar("H", bound=Hashable)
 _REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")
 _BREAKS = ("blackhole", "reset", "lose-request")
 _PIECES = 20
+_PIECE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,18 @@ class Faults:
                 found.append(Late(struck, settle, until))
         return found
 
-    async def drip(self, response: web.StreamResponse, body: bytes, slow: Disturbance) -> None:
-        """Write a body in pieces, over as long as the fault says."""
-        size = max(1, -(-len(body) // _PIECES))
-        pieces = [body[first : first + size] for first in range(0, len(body), size)]
-        for piece in pieces:
-            await self.lasts(slow, slow.seconds / len(pieces))
+    async def drip(self, response: web.StreamResponse, body: bytes | aiohttp.ClientResponse, slow: Disturbance) -> None:
+        """Write a body in pieces, over as long as the fault says; of one of unknown length each takes a part."""
+        if isinstance(body, bytes):
+            size = max(1, -(-len(body) // _PIECES))
+            for first in range(0, len(body), size):
+                piece = body[first : first + size]
+                await self.lasts(slow, slow.seconds * len(piece) / len(body))
+                await response.write(piece)
+            return
+        size = max(1, (body.content_length or _PIECES * _PIECE_BYTES) // _PIECES)
+        async for piece in body.content.iter_chunked(size):
+            await self.lasts(slow, slow.seconds * len(piece) / (body.content_length or size * _PIECES))
             await response.write(piece)
 
     def _over(self, instance: str) -> asyncio.Event:

@@ -2,26 +2,33 @@
 
 It promises that what it does not know passes through untouched, streams and compressed bodies included; that it never
 answers for the service unless a fault tells it to (where the target gives no answer, the consumer's connection breaks
-as the target's did); that it forwards to its one target alone, whatever a request names; and that a call which was sent
-on is followed to its answer even when the consumer is gone, but for a receive, which is then taken back.
+as the target's did; what it says by itself is a 4xx about HTTP); that it sends a call on once at most, and to its one
+target alone, whatever a request names; and that a call which was sent on is followed to its answer even when the
+consumer is gone, but for a receive, which is then taken back.
 
-Sources: RFC 9110, 7.6 (what a proxy may not hand on).
+Sources: RFC 9110, 7.6 (what a proxy may not hand on); RFC 9112, 3.2 and 6 (hosts, and where a body ends).
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
 import select
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+import sys
+import traceback
+import zlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from gameday.history.clock import NS_PER_S, Clock
@@ -56,6 +63,10 @@ _HOP = frozenset(
         "expect",
     }
 )
+# The services whose calls say something to anybody here; of all others the operation is known, for the faults.
+_UNDERSTOOD = frozenset({"sqs", "kinesis"})
+# An answer without end.
+_ENDLESS = "SubscribeToShard"
 # What is read and understood is kept whole in memory, a larger body is passed on as it comes. AWS's largest is that of
 # PutRecords (10 MiB), whose records are longer in base64.
 _READ_MAX_BYTES = 16 * 2**20
@@ -68,20 +79,32 @@ _OVERDUE_S = 1.0
 _KEEPALIVE_S = 2.0
 _HEAD_MAX_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
+# Bodies that are no less readable for it: the older SDKs for Java say the first of plain JSON.
+_PLAIN = ("", "identity", "amz-1.0")
+_DEFLATED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+
+Body = bytes | AsyncIterator[bytes] | None
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way, as far as anybody here understands it. `body` is what goes to the target."""
+    """One request on its way, as far as anybody here understands it. `body` is what goes to the target: whole, or as
+    it comes."""
 
     client: Client
     request: web.BaseRequest
     asked: Asked
     number: int
-    body: bytes | None
+    body: Body
+    path: str
     params: Params | None = None
     # Set when the consumer waits no more.
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody here understands it, and so reads its answer, too."""
+        return self.params is not None
 
     @property
     def key(self) -> str:
@@ -98,8 +121,39 @@ class Answered:
     """What the target has answered, kept whole."""
 
     status: int
+    reason: str | None
     headers: CIMultiDict[str]
     body: bytes
+
+    def again(self, body: bytes) -> Answered:
+        """With another body, of which a checksum of the old one says nothing."""
+        headers = self.headers.copy()
+        headers.popall("x-amz-crc32", None)
+        return Answered(self.status, self.reason, headers, body)
+
+
+class _Connection(RequestHandler):
+    """Tells whoever reads a body that it turned out to be broken: aiohttp leaves that reader waiting, and keeps the
+    error for after the request that never ends."""
+
+    __slots__ = ("_body",)
+
+    _body: aiohttp.StreamReader | None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        for message, body in self._messages:
+            if not isinstance(message, _ErrInfo):
+                self._body = body
+                continue
+            begun = getattr(self, "_body", None)
+            if begun is not None and not begun.is_eof():
+                begun.set_exception(web.RequestPayloadError(message.message))
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class Proxy:
@@ -141,22 +195,23 @@ class Proxy:
         self._signer = Signer(config.endpoint) if config.signs else None
         self._clients: dict[int, Client] = {}
         self._sites: dict[int, web.TCPSite] = {}
-        self._connections: dict[int, WeakSet[asyncio.Transport]] = {}
         self._working: set[asyncio.Task[Any]] = set()
+        self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        server = web.Server(
+        self._server = _Server(
             self._serve,
             # So that a receive whose consumer dies is taken back.
             handler_cancellation=True,
             access_log=None,
+            logger=_quiet_logger(),
             auto_decompress=False,
             max_line_size=_HEAD_MAX_BYTES,
             max_field_size=_HEAD_MAX_BYTES,
         )
-        self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=1.0)
+        self._runner = web.ServerRunner(self._server, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S),
@@ -165,7 +220,11 @@ class Proxy:
             # A long poll takes 20 s, and how long a call may take is the consumer's business.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             skip_auto_headers=("User-Agent", "Content-Type", "Accept", "Accept-Encoding"),
+            max_line_size=_HEAD_MAX_BYTES,
+            max_field_size=_HEAD_MAX_BYTES,
         )
+        # A call that was lost with its connection is the consumer's to repeat. aiohttp tells of this switch nowhere.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         for port in list(self._clients):
@@ -198,8 +257,11 @@ class Proxy:
         if client is None:
             return
         await self._sites.pop(port).stop()
-        for transport in list(self._connections.pop(port, ())):
-            transport.abort()
+        assert self._server is not None
+        for connection in self._server.connections:
+            transport = connection.transport
+            if isinstance(transport, asyncio.Transport) and transport.get_extra_info("sockname")[1] == port:
+                transport.abort()
 
     def client(self, name: str) -> Client | None:
         return next((client for client in self._clients.values() if client.name == name), None)
@@ -225,19 +287,27 @@ class Proxy:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
-        port = transport.get_extra_info("sockname")[1]
-        client = self._clients.get(port)
+        if not isinstance(transport, asyncio.Transport):
+            return _break_off(request)
+        client = self._clients.get(transport.get_extra_info("sockname")[1])
         if client is None:
             return _break_off(request)
-        self._connections.setdefault(port, WeakSet()).add(transport)
-        if (refusal := _refusal(request)) is not None:
-            return refusal
+        if (why := _refusal(request)) is not None:
+            return _refuse(*why)
         if request.headers.get("Expect", "").lower() == "100-continue":
             # The consumer waits for it before it sends the body, whatever the target will say to it.
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         client.calls += 1
-        exchange = await self._read(client, request, client.calls)
+        try:
+            exchange = await self._read(client, request, client.calls)
+        except TimeoutError:
+            return _refuse(408, "The rest of the body did not come.")
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            return _refuse(400, f"The body is broken: {error}")
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            return _broken(client, request)
         work = self._begin(self._carry(exchange))
         try:
             return await asyncio.shield(work)
@@ -255,19 +325,36 @@ class Proxy:
         return task
 
     async def _read(self, client: Client, request: web.BaseRequest, number: int) -> Exchange:
-        """As much of the request as it takes to know what it asks. Errors: TimeoutError of one that never comes."""
+        """As much of the request as it takes to know what it asks. Errors: TimeoutError of one that never comes;
+        RequestPayloadError or HttpProcessingError of one that breaks HTTP's rules."""
         headers = request.headers
-        is_form = headers.get("Content-Type", "").lower().startswith(FORM)
         told = asked(request.path_qs, headers)
-        length = request.content_length
-        if not (is_form or told.dialect) or (length or 0) > _READ_MAX_BYTES or "Content-Encoding" in headers:
-            return Exchange(client, request, Asked(told.service, None, None), number, None)
+        is_form = told.dialect is None and headers.get("Content-Type", "").lower().startswith(FORM)
+        readable = (is_form or told.dialect is not None) and headers.get("Content-Encoding", "").lower() in _PLAIN
+        # S3 alone takes a body that is not signed.
+        signed = self._signer is not None and told.service not in ("s3", None)
+        length = request.content_length or 0
+        unread = Exchange(
+            client, request, Asked(told.service, None, None), number, _stream_of(request), request.raw_path
+        )
+        if request.method == "GET":
+            return _of_a_form_in_the_path(unread)
+        if not (readable or signed) or (length > _READ_MAX_BYTES and not signed):
+            return unread
         async with asyncio.timeout(_BODY_S):
-            body = await _body(request)
-        if is_form and told.dialect is None:
+            body, over = await _body(request)
+        if over:
+            if signed:
+                raise web.HTTPRequestEntityTooLarge(max_size=_READ_MAX_BYTES, actual_size=len(body))
+            unread.body = _with(body, request.content)
+            return unread
+        unread.body = body or None
+        if not readable:
+            return unread
+        if is_form:
             told = asked(request.path_qs, headers, body)
-        exchange = Exchange(client, request, told, number, body)
-        if told.dialect is not None:
+        exchange = Exchange(client, request, told, number, unread.body, request.raw_path)
+        if told.dialect is not None and _is_understood(told, client):
             with suppress(Unreadable):
                 exchange.params = told.dialect.read(body)
         return exchange
@@ -276,7 +363,7 @@ class Proxy:
         try:
             broken = await self._faults.before(exchange)
             if exchange.params is None or exchange.asked.dialect is None:
-                return await self._finish(exchange, broken, None)
+                return await self._finish(exchange, broken)
             outward = self._urls.outward(exchange.params, ports=self._clients.keys())
             dialect, operation = exchange.asked.dialect, exchange.asked.operation or ""
             if self._queue is not None and exchange.asked.service == "sqs" and self._is_ours(exchange):
@@ -290,21 +377,31 @@ class Proxy:
                 self._rewrite(exchange, dialect)
             if broken is None and (exchange.asked.service or "", operation) in SENDS:
                 return await self._send(exchange, dialect)
-            return await self._finish(exchange, broken, dialect)
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            # As the target did: no answer, and nobody can know what became of the call.
+            return await self._finish(exchange, broken)
+        except (aiohttp.ClientError, web.RequestPayloadError, TimeoutError, OSError):
+            # As the target did, or the consumer: no answer, and nobody can know what became of the call.
             return _break_off(exchange.request)
+        except Exception:
+            return _broken(exchange.client, exchange.request)
 
     def _is_ours(self, exchange: Exchange) -> bool:
         """Whether it is about the subscription's own queue, which SQS's older protocol may name in the path alone."""
         assert exchange.params is not None
         url = exchange.params.get("QueueUrl")
-        path = urlsplit(url).path if isinstance(url, str) else exchange.request.path
-        return path == self._queue_path
+        if not isinstance(url, str):
+            return exchange.request.path == self._queue_path
+        try:
+            return urlsplit(url).path == self._queue_path
+        except ValueError:
+            return False
 
     def _rewrite(self, exchange: Exchange, dialect: Dialect) -> None:
-        assert exchange.params is not None and exchange.body is not None
-        exchange.body = dialect.write(exchange.params, exchange.body)
+        assert exchange.params is not None
+        if isinstance(exchange.body, bytes):
+            exchange.body = dialect.write(exchange.params, exchange.body)
+        else:
+            path, _, form = exchange.path.partition("?")
+            exchange.path = f"{path}?{dialect.write(exchange.params, form.encode()).decode()}"
 
     # What is understood
 
@@ -326,7 +423,7 @@ class Proxy:
             answered, real, hidden_s = await self._ask(exchange), None, traffic.hidden_s(params)
         else:
             real = copy.taken.real_receipt
-            answered = Answered(200, copy.headers, copy.answer(self._faults.copies.receipt(copy)))
+            answered = Answered(200, None, copy.headers, copy.answer(self._faults.copies.receipt(copy)))
             hidden_s = (copy.until - started) / NS_PER_S
         receive, answer = Receive(None), answered
         until = self._clock.now_ns() + round(hidden_s * NS_PER_S)
@@ -334,9 +431,8 @@ class Proxy:
             with suppress(Unreadable):
                 read = dialect.read_answer(answered.body)
                 receive = traffic.received(client, read, started=started, hidden_s=hidden_s, real=real)
-                if receive.batch is not None:
-                    traffic.leave_out(read, wanted)
-                    answer = Answered(200, answered.headers, dialect.write_answer(read, answered.body))
+                if receive.batch is not None and traffic.leave_out(read, wanted):
+                    answer = answered.again(dialect.write_answer(read, answered.body))
         if broken is not None or _is_gone(exchange.request):
             error = "the consumer was gone" if broken is None else broken.why
             traffic.delivered(client, receive, until=until, outcome="failed", error=error)
@@ -424,7 +520,7 @@ class Proxy:
         if left_out and answered.status == 200:
             with suppress(Unreadable):
                 body = dialect.with_entries(answered.body, operation, done=told_done, failed=told_failed)
-                answered = Answered(answered.status, answered.headers, body)
+                answered = answered.again(body)
         return answered, [settle for settle, (outcome, _) in zip(sent, outcomes, strict=True) if outcome == "ok"]
 
     def _later(self, exchange: Exchange, dialect: Dialect, late: list[Late]) -> Exchange:
@@ -463,7 +559,7 @@ class Proxy:
         if operation == stream.READ and (iterator := traffic.iterator(params)) is not None:
             return await self._read_stream(exchange, traffic, dialect, broken, iterator)
         if operation not in (stream.OPEN, *stream.LISTS) or not traffic.is_ours(params):
-            return await self._finish(exchange, broken, dialect)
+            return await self._finish(exchange, broken)
         if broken is not None and not broken.forwards:
             return await self._faults.answer(exchange, broken)
         answered = await self._ask(exchange)
@@ -522,7 +618,7 @@ class Proxy:
         places = range(len(batch.entries(params)))
         refused = self._faults.refused(exchange, {place: f"{exchange.key}:{place}" for place in places})
         if not refused:
-            return await self._finish(exchange, None, dialect)
+            return await self._finish(exchange, None)
         exchange.params = batch.without(params, refused)
         self._rewrite(exchange, dialect)
         answered = await self._ask(exchange) if len(refused) < len(places) else _nothing(dialect, operation)
@@ -533,115 +629,195 @@ class Proxy:
                 else:
                     whole = batch.in_places(dialect.read_answer(answered.body), refused)
                     body = dialect.write_answer(whole, answered.body)
-                answered = Answered(200, answered.headers, body)
+                answered = answered.again(body)
         return await self._pass_on(exchange, answered)
 
-    async def _finish(self, exchange: Exchange, broken: Broken | None, dialect: Dialect | None) -> web.StreamResponse:
+    async def _finish(self, exchange: Exchange, broken: Broken | None) -> web.StreamResponse:
         """Of a call that nothing is recorded of."""
-        if broken is not None and not broken.forwards:
-            return await self._faults.answer(exchange, broken)
-        if exchange.body is None and broken is None:
+        if broken is not None:
+            if not broken.forwards:
+                return await self._faults.answer(exchange, broken)
+            async with self._open(exchange) as response:
+                _insist_on_an_answer(response)
+                async for _ in response.content.iter_any():
+                    pass
+            return _break_off(exchange.request)
+        if not exchange.is_read:
             return await self._stream(exchange)
         if exchange.asked.operation == queue.RECEIVE:
             exchange.client.polls()
         answered = await self._ask(exchange)
+        dialect = exchange.asked.dialect
         if dialect is not None and exchange.asked.service == "sqs" and answered.status == 200 and answered.body:
-            with suppress(Unreadable):
+            # An answer that is none, or a URL that is none, is left as it is.
+            with suppress(Unreadable, ValueError):
                 body = self._urls.inward(
                     dialect.read_answer(answered.body), answered.body, origin=exchange.client.origin
                 )
-                answered = Answered(200, answered.headers, body)
-        if broken is not None:
-            return _break_off(exchange.request)
+                answered = answered if body == answered.body else answered.again(body)
         return await self._pass_on(exchange, answered)
 
     # To the target and back
 
     async def _ask(self, exchange: Exchange) -> Answered:
-        """Errors: those of aiohttp, when there is no whole answer."""
-        body = exchange.body if exchange.body is not None else await _body(exchange.request)
-        async with self._open(exchange, body) as response:
-            return Answered(response.status, CIMultiDict(response.headers), await response.read())
+        """Errors: those of aiohttp, when there is no whole answer, or a larger one than any that could be read."""
+        async with self._open(exchange) as response:
+            _insist_on_an_answer(response)
+            read = bytearray()
+            async for chunk in response.content.iter_any():
+                read += chunk
+                if len(read) > _READ_MAX_BYTES:
+                    raise aiohttp.ClientPayloadError("nobody's answer to such a call is that long")
+            body, headers = bytes(read), _end_to_end(response.headers)
+        window = _DEFLATED.get(headers.get("Content-Encoding", "").lower())
+        if window is not None and (plain := _inflated(body, window)) is not None:
+            # It was asked not to; what could not be read could not be recorded either.
+            headers.popall("Content-Encoding")
+            body = plain
+        return Answered(response.status, response.reason, headers, body)
 
     async def _stream(self, exchange: Exchange) -> web.StreamResponse:
-        """Pass both bodies on as they come."""
+        """Pass both bodies on as they come; a small one goes with its head."""
         request = exchange.request
-        async with self._open(exchange, request.content if request.can_read_body else None) as response:
-            answer = web.StreamResponse(status=response.status, reason=response.reason)
-            _copy(response.headers, answer)
+        slow = exchange.struck("slow-body")
+        async with self._open(exchange) as response:
+            _insist_on_an_answer(response)
+            length = response.content_length
+            if slow is None and length and length <= _CHUNK_BYTES and request.method != "HEAD":
+                body = await response.read()
+                return await _say(
+                    request, Answered(response.status, response.reason, _end_to_end(response.headers), body)
+                )
+            answer = web.StreamResponse(
+                status=response.status, reason=response.reason, headers=_end_to_end(response.headers)
+            )
             await answer.prepare(request)
-            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                await answer.write(chunk)
+            if slow is not None:
+                await self._faults.drip(answer, response, slow)
+            else:
+                async for chunk in response.content.iter_any():
+                    await answer.write(chunk)
             await answer.write_eof()
             return answer
 
-    def _open(
-        self, exchange: Exchange, body: bytes | aiohttp.StreamReader | None
-    ) -> aiohttp.client._RequestContextManager:
-        request, service = exchange.request, exchange.asked.service
+    def _open(self, exchange: Exchange) -> aiohttp.client._RequestContextManager:
+        request, service, body = exchange.request, exchange.asked.service, exchange.body
         assert self._session is not None
         target = self._config.endpoint.url(service or "*") or _aws(service, self._config.endpoint.region)
-        url = URL(target.rstrip("/") + request.raw_path, encoded=True)
-        headers = CIMultiDict(
-            (name, value) for name, value in request.headers.items() if name.lower() not in _HOP | {"host"}
-        )
+        url = URL(target.rstrip("/") + exchange.path, encoded=True)
+        headers = _one_case(_end_to_end(request.headers))
         headers["Host"] = _host(request.host, url)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-            if exchange.asked.dialect is not None:
-                # What is read here must not come compressed.
-                headers["Accept-Encoding"] = "identity"
+        if exchange.is_read:
+            # What is read here should not come compressed.
+            headers["Accept-Encoding"] = "identity"
         if self._signer is not None and service is not None:
-            self._signer.sign(service, request.method, str(url), headers, body if isinstance(body, bytes) else None)
-        return self._session.request(
-            request.method,
-            url,
-            headers=headers,
-            data=_chunks(body) if isinstance(body, aiohttp.StreamReader) else body,
-            allow_redirects=False,
-        )
+            body = self._signer.sign(service, request.method, str(url), headers, body)
+        return self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
     async def _pass_on(self, exchange: Exchange, answered: Answered) -> web.StreamResponse:
-        response = web.StreamResponse(status=answered.status)
-        _copy(answered.headers, response)
-        if exchange.request.method != "HEAD":
-            response.content_length = len(answered.body)
+        slow = exchange.struck("slow-body") if answered.body else None
+        if slow is None:
+            return await _say(exchange.request, answered)
+        response = web.StreamResponse(status=answered.status, reason=answered.reason, headers=answered.headers)
+        response.content_length = len(answered.body)
         await response.prepare(exchange.request)
-        body = answered.body
-        slow = exchange.struck("slow-body") if body else None
-        if slow is not None:
-            await self._faults.drip(response, body, slow)
-        else:
-            await response.write(body)
+        await self._faults.drip(response, answered.body, slow)
         await response.write_eof()
         return response
 
 
-async def _body(request: web.BaseRequest) -> bytes:
-    """Errors: aiohttp's PayloadError for one that breaks off."""
+async def _say(request: web.BaseRequest, answered: Answered) -> web.StreamResponse:
+    """Write all of it, in one piece where it is small."""
+    headers = answered.headers.copy()
+    if request.method != "HEAD":
+        headers["Content-Length"] = str(len(answered.body))
+    response = web.Response(status=answered.status, reason=answered.reason, headers=headers, body=answered.body)
+    await response.prepare(request)
+    await response.write_eof()
+    return response
+
+
+def _insist_on_an_answer(response: aiohttp.ClientResponse) -> None:
+    """Errors: ClientPayloadError where the target changes to another protocol, which nobody asked it to."""
+    if response.status < 200:
+        raise aiohttp.ClientPayloadError(f"status {response.status} is no answer")
+
+
+async def _body(request: web.BaseRequest) -> tuple[bytes, bool]:
+    """Its body, or the first part of one that is larger than what is read, and whether it is. Errors: aiohttp's
+    RequestPayloadError for one that breaks off."""
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
         if len(body) > _READ_MAX_BYTES:
-            raise web.HTTPRequestEntityTooLarge(max_size=_READ_MAX_BYTES, actual_size=len(body))
-    return bytes(body)
+            return bytes(body), True
+    return bytes(body), False
 
 
-async def _chunks(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+def _is_understood(told: Asked, client: Client) -> bool:
+    if told.service in _UNDERSTOOD:
+        return told.operation != _ENDLESS
+    return (told.service or "", told.operation or "") in SENDS and client.disturbances.stands("partial-batch")
+
+
+def _of_a_form_in_the_path(exchange: Exchange) -> Exchange:
+    """SQS's older protocol has its form there in a GET."""
+    form = exchange.path.partition("?")[2].encode()
+    told = asked(exchange.path, exchange.request.headers, form)
+    if told.dialect is not None and told.service in _UNDERSTOOD and exchange.body is None:
+        with suppress(Unreadable):
+            exchange.params = told.dialect.read(form)
+            exchange.asked = told
+    return exchange
+
+
+def _stream_of(request: web.BaseRequest) -> Body:
+    return _with(b"", request.content) if request.can_read_body else None
+
+
+async def _with(first: bytes, rest: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    if first:
+        yield first
+    async for chunk in rest.iter_any():
         yield chunk
 
 
-def _copy(headers: Mapping[str, str], response: web.StreamResponse) -> None:
-    for name, value in CIMultiDict(headers).items():
-        if name.lower() not in _HOP:
-            response.headers.add(name, value)
+def _inflated(body: bytes, window: int) -> bytes | None:
+    """None of what is not compressed in that way, or is too large to be read when it is not."""
+    try:
+        inflating = zlib.decompressobj(window)
+        plain = inflating.decompress(body, _READ_MAX_BYTES)
+    except zlib.error:
+        return None
+    return plain if inflating.eof else None
+
+
+def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """Without those that are between two neighbours alone, by their nature or because one of them says so."""
+    kept = headers.copy()
+    for value in kept.popall("Connection", ()):
+        for name in value.split(","):
+            kept.popall(name.strip(), None)
+    for name in _HOP:
+        kept.popall(name, None)
+    return kept
+
+
+def _one_case(headers: CIMultiDict[str]) -> CIMultiDict[str]:
+    """A name that comes twice, in the same letters: aiohttp's client takes `X-A` and `x-a` for two values of which the
+    later counts."""
+    if len(set(headers)) == len({name.lower() for name in headers}):
+        return headers
+    first: dict[str, str] = {}
+    return CIMultiDict((first.setdefault(name.lower(), name), value) for name, value in headers.items())
 
 
 def _nothing(dialect: Dialect, operation: str) -> Answered:
     """The answer to a batch of which nothing was sent on."""
     told = dialect.nothing(operation)
-    return Answered(told.status, CIMultiDict(told.headers), told.body)
+    return Answered(told.status, None, CIMultiDict(told.headers), told.body)
 
 
 def _outcomes(settles: Sequence[Settle], answered: Answered, dialect: Dialect) -> list[tuple[SendResult, str | None]]:
@@ -655,11 +831,27 @@ def _outcomes(settles: Sequence[Settle], answered: Answered, dialect: Dialect) -
 
 def _host(host: str, url: URL) -> str:
     """The Host header for the target: its own, behind the labels that a bucket's name puts before a local one."""
-    labels = host.rpartition(":")[0] or host
+    labels = _hostname(host)
     target = url.host or ""
     if labels.endswith(".localhost"):
-        target = f"{labels.removesuffix('.localhost')}.localhost"
+        target = f"{labels.removesuffix('.localhost')}.{'localhost' if _is_address(target) else target}"
+    elif ":" in target:
+        target = f"[{target}]"
     return target if url.is_default_port() else f"{target}:{url.port}"
+
+
+def _hostname(host: str) -> str:
+    """Of a Host header, which may have a port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _aws(service: str | None, region: str) -> str:
@@ -668,14 +860,35 @@ def _aws(service: str | None, region: str) -> str:
     return f"https://{service}.{region}.amazonaws.com"
 
 
-def _refusal(request: web.BaseRequest) -> web.Response | None:
-    """This is no open proxy: it takes no request for anybody else, by whatever name a page in a browser calls it."""
+def _refusal(request: web.BaseRequest) -> tuple[int, str] | None:
+    """This is no open proxy: it takes no request for anybody else, by whatever name a page in a browser calls it. And
+    it takes none that it could not hand on as it is."""
     if not request.raw_path.startswith("/"):
-        return web.Response(status=400, text="This is a reverse proxy; it forwards to its own target alone.\n")
-    host = request.host.rpartition(":")[0] or request.host
-    if host not in ("127.0.0.1", "localhost", "[::1]") and not host.endswith(".localhost"):
-        return web.Response(status=421, text=f"Nobody called {host!r} is here.\n")
+        return 400, "This is a reverse proxy; it forwards to its own target alone."
+    headers = request.headers
+    if request.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11):
+        return 400, "This is a proxy for HTTP/1.0 and HTTP/1.1."
+    if "Host" not in headers and request.version == aiohttp.HttpVersion11:
+        return 400, "A request of HTTP/1.1 has a Host header."
+    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        return 400, "Of the transfer codings it takes chunked alone."
+    host = _hostname(request.host)
+    if host not in ("127.0.0.1", "localhost") and not host.endswith(".localhost"):
+        return 421, f"Nobody called {host!r} is here."
+    if headers.get("Upgrade", "").lower() in ("websocket", "tcp"):
+        return 400, "This connection stays HTTP."
+    try:
+        "".join((request.raw_path, *headers.values())).encode()
+    except UnicodeEncodeError:
+        return 400, "The request's head is not UTF-8."
     return None
+
+
+def _refuse(status: int, why: str) -> web.Response:
+    """The wire's own word. The connection ends with it: what comes next on it may be the rest of a body."""
+    response = web.Response(status=status, text=f"{why}\n")
+    response.force_close()
+    return response
 
 
 def _is_gone(request: web.BaseRequest) -> bool:
@@ -686,6 +899,24 @@ def _is_gone(request: web.BaseRequest) -> bool:
     poll = select.poll()
     poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
     return bool(poll.poll(0))
+
+
+def _broken(client: Client, request: web.BaseRequest) -> web.StreamResponse:
+    """Of a mistake of this proxy's own. What it would say of it a consumer would take for the service's word."""
+    print(f"a call of {client.name} broke the wire:", file=sys.stderr)
+    traceback.print_exc()
+    return _break_off(request)
+
+
+def _quiet_logger() -> logging.Logger:
+    """aiohttp's, but for the errors of whoever speaks to it: they are answered, and no news."""
+    logger = logging.getLogger("gameday.wire.http")
+    logger.addFilter(_is_news)
+    return logger
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
 
 
 def _break_off(request: web.BaseRequest) -> web.StreamResponse:

@@ -13,6 +13,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from gameday.history import events
@@ -23,7 +24,7 @@ from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import QueueSource
 from gameday.transports.queue import entries_of
 from gameday.wire.client import Client
-from gameday.wire.spoken import Params
+from gameday.wire.spoken import Params, Unreadable
 from gameday.wire.taken import Receive, Taken
 from gameday.wire.taken import taken as named
 
@@ -51,10 +52,10 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which attributes of messages a consumer asks for: the service's, and the sender's."""
+    """Which of the service's attributes of messages a consumer asks for, and which of the sender's were `added`."""
 
     system: frozenset[str]
-    own: frozenset[str]
+    added: frozenset[str]
 
 
 class QueueTraffic:
@@ -92,30 +93,37 @@ class QueueTraffic:
             params[member] = ["All"]
         if more := [name for name in self._identification.attributes if not _asks(own, name)]:
             params["MessageAttributeNames"] = [*sorted(own), *more]
-        return Asked(system, own)
+        return Asked(system, frozenset(more))
 
     @staticmethod
-    def leave_out(answer: Params, asked: Asked) -> None:
-        """Take out of the answer what the consumer did not ask for."""
+    def leave_out(answer: Params, asked: Asked) -> bool:
+        """Take out of the answer what the consumer did not ask for; whether there was anything."""
+        found = False
         for message in answer.get("Messages") or ():
             system, own = message.get("Attributes"), message.get("MessageAttributes")
             if system and "All" not in asked.system:
                 message["Attributes"] = {name: value for name, value in system.items() if name in asked.system}
-            if own and (left := {name: value for name, value in own.items() if _asks(asked.own, name)}) != own:
-                message["MessageAttributes"] = left
-                message["MD5OfMessageAttributes"] = digest(left)
+                found |= len(message["Attributes"]) < len(system)
+            if own and asked.added & own.keys():
+                found = True
+                message["MessageAttributes"] = {name: value for name, value in own.items() if name not in asked.added}
+                message["MD5OfMessageAttributes"] = digest(message["MessageAttributes"])
+                if not message["MessageAttributes"]:
+                    del message["MD5OfMessageAttributes"]
             for member in ("Attributes", "MessageAttributes"):
                 if message.get(member) == {}:
                     del message[member]
-            if "MessageAttributes" not in message:
-                message.pop("MD5OfMessageAttributes", None)
+        return found
 
     def received(
         self, client: Client, answer: Params, *, started: int, hidden_s: float, real: str | None = None
     ) -> Receive:
         """Record the messages of an answer, which is not passed on yet. `real`: of a copy, the receipt that the service
-        knows."""
-        deliveries = self._source.received(answer)
+        knows. Errors: Unreadable for what is no such answer."""
+        try:
+            deliveries = self._source.received(answer)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Unreadable(f"not what SQS gives: {error!r}") from error
         if not deliveries:
             return Receive(None)
         batch = f"{client.name}-{next(self._batches)}"
@@ -250,7 +258,9 @@ def _entries(operation: str, params: Params) -> list[Params]:
     return [
         entry
         for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and isinstance(entry.get("ReceiptHandle"), str)
+        if isinstance(entry, dict)
+        and isinstance(entry.get("ReceiptHandle"), str)
+        and isinstance(entry.get("Id", ""), str)
     ]
 
 
@@ -261,7 +271,10 @@ def outcomes(settles: Sequence[Settle], status: int, answer: Params, code: str) 
         return [(became, code or f"status {status}")] * len(settles)
     if not settles or settles[0].entry is None:
         return [("ok", None)] * len(settles)
-    return entries_of(answer, [settle.entry or "" for settle in settles])
+    try:
+        return entries_of(answer, [settle.entry or "" for settle in settles])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return [("unknown", f"not what SQS answers: {error!r}")] * len(settles)
 
 
 def digest(attributes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -286,7 +299,9 @@ def digest(attributes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _names(params: Params, member: str) -> frozenset[str]:
-    return frozenset(str(name) for name in params.get(member) or ())
+    """None of what is no list of names, which the service will refuse."""
+    given = params.get(member)
+    return frozenset(str(name) for name in given) if isinstance(given, list) else frozenset()
 
 
 def _asks(names: frozenset[str], name: str) -> bool:
@@ -299,7 +314,9 @@ def _asks(names: frozenset[str], name: str) -> bool:
 
 
 def _seconds(value: object) -> float | None:
+    """A number of seconds that a consumer has sent, which may be anything; those of SQS are finite."""
     try:
-        return float(value)  # type: ignore[arg-type]  # whatever it is that a consumer has sent
-    except (TypeError, ValueError):
+        seconds = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
+    return seconds if isfinite(seconds) else None

@@ -125,13 +125,13 @@ class Cbor:
         return _cbor(body)
 
     def write(self, params: Params, body: bytes) -> bytes:
-        return cbor2.dumps(params)
+        return cbor2.dumps(params, datetime_as_timestamp=True)
 
     def read_answer(self, body: bytes) -> Params:
         return _cbor(body)
 
     def write_answer(self, answer: Params, body: bytes) -> bytes:
-        return cbor2.dumps(answer)
+        return cbor2.dumps(answer, datetime_as_timestamp=True)
 
     def only(self, body: bytes, place: int, receipt: str) -> bytes:
         return cbor2.dumps(_only(_cbor(body), place, receipt))
@@ -172,6 +172,7 @@ _LISTS = {
     "ChangeMessageVisibilityBatchRequestEntry": "Entries",
     "PublishBatchRequestEntries": "PublishBatchRequestEntries",
 }
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _OUTCOMES = {"Successful": "BatchResultEntry", "Failed": "BatchResultErrorEntry"}
 _MESSAGE_ATTRIBUTE = re.compile(
     rb"<MessageAttribute>\s*<Name>([^<]*)</Name>\s*<Value>.*?</Value>\s*</MessageAttribute>", re.DOTALL
@@ -198,17 +199,15 @@ class Query:
             head, *path = name.split(".")
             if head in _LISTS and path and path[0] in ("member", "entry"):
                 path = path[1:]
-            if head not in _LISTS or not path or not path[0].isdecimal():
+            if head not in _LISTS or not path or not _NUMBER.fullmatch(path[0]):
                 found[name] = value
                 continue
             at = lists.setdefault(_LISTS[head], {})
             number = int(path[0])
-            if len(path) == 1:
-                at[number] = value
-            else:
-                entry = at.setdefault(number, {})
-                if not isinstance(entry, dict):
-                    raise Unreadable(f"{name} is a value and has members")
+            entry = at.setdefault(number, {} if len(path) > 1 else value)
+            if isinstance(entry, dict) != (len(path) > 1):
+                raise Unreadable(f"{name} is a value and has members")
+            if isinstance(entry, dict):
                 entry[".".join(path[1:])] = value
         return found | {name: [at[number] for number in sorted(at)] for name, at in lists.items()}
 
@@ -247,8 +246,10 @@ class Query:
     def write_answer(self, answer: Params, body: bytes) -> bytes:
         """Attributes that `answer` has no more are cut out, message by message."""
         first, *messages = re.split(rb"(?=<Message>)", body)
-        kept = [_cut(told, message) for told, message in zip(answer.get("Messages") or (), messages, strict=True)]
-        return b"".join([first, *kept])
+        told = answer.get("Messages") or ()
+        if len(told) != len(messages):
+            raise Unreadable("its messages stand in it in another way than SQS writes them")
+        return b"".join([first, *(_cut(each, message) for each, message in zip(told, messages, strict=True))])
 
     def only(self, body: bytes, place: int, receipt: str) -> bytes:
         messages = list(_MESSAGE.finditer(body))
@@ -310,6 +311,9 @@ _TARGETS = {
     "DynamoDBStreams_20120810": "dynamodbstreams",
     "AWSStepFunctions": "stepfunctions",
 }
+# Of a form, which is not taken apart before it is known whose it is.
+_ACTION = re.compile(rb"(?:^|&)Action=(\w+)")
+_VERSION = re.compile(rb"(?:^|&)Version=([\w-]+)")
 _VERSIONS = {"2012-11-05": "sqs", "2010-03-31": "sns"}
 # The name that a signature's scope has for a service, where boto3 has another.
 _SCOPES = {"states": "stepfunctions"}
@@ -323,20 +327,24 @@ def asked(path: str, headers: Mapping[str, str], form: bytes | None = None) -> A
     content_type = headers.get("Content-Type", "").partition(";")[0].strip().lower()
     target, _, operation = headers.get("X-Amz-Target", "").rpartition(".")
     if target:
-        service = _TARGETS.get(target)
+        service = _TARGETS.get(target) or _signed_for(headers)
         dialect: Dialect = (
             Cbor(content_type) if "cbor" in content_type else Json(content_type, error_header=service == "sqs")
         )
         return Asked(service, operation, dialect)
     if (rpc := _RPC.search(path)) and "cbor" in headers.get("smithy-protocol", ""):
-        return Asked(_TARGETS.get(rpc[1]), rpc[2], Cbor("application/cbor"))
+        return Asked(_TARGETS.get(rpc[1]) or _signed_for(headers), rpc[2], Cbor("application/cbor"))
     if form is not None:
-        fields = dict(parse_qsl(form.decode(errors="replace")))
-        if (action := fields.get("Action")) and (service := _VERSIONS.get(fields.get("Version", ""))):
-            return Asked(service, action, Query(members=service == "sns"))
+        action, version = _ACTION.search(form), _VERSION.search(form)
+        if action and version and (service := _VERSIONS.get(version[1].decode(errors="replace"))):
+            return Asked(service, action[1].decode(errors="replace"), Query(members=service == "sns"))
+    return Asked(_signed_for(headers), None, None)
+
+
+def _signed_for(headers: Mapping[str, str]) -> str | None:
     scope = _SCOPE.search(headers.get("Authorization", ""))
     name = scope[1].lower() if scope else None
-    return Asked(_SCOPES.get(name or "", name), None, None)
+    return _SCOPES.get(name or "", name)
 
 
 def _element(name: str, action: str) -> str:
@@ -366,7 +374,7 @@ def _cbor(body: bytes) -> Params:
     try:
         # A time stays a tagged number: Kinesis's are in milliseconds, which the tag does not mean.
         document = cbor2.loads(body, semantic_decoders={1: lambda value, _: CBORTag(1, value)})
-    except (cbor2.CBORError, ValueError, OverflowError, RecursionError) as error:
+    except Exception as error:  # a tag may make anything of what follows it: a date, a fraction, an address
         raise Unreadable(str(error)) from error
     if not isinstance(document, dict):
         raise Unreadable("not a map")
@@ -382,7 +390,7 @@ def _xml(body: bytes) -> ElementTree.Element:
     try:
         # Of the service that the run itself uses; entities that blow up are expat's to refuse.
         return ElementTree.fromstring(body)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter two for its encoding
         raise Unreadable(str(error)) from error
 
 
@@ -395,9 +403,10 @@ def _cut(told: Params, message: bytes) -> bytes:
     for pattern, member in ((_ATTRIBUTE, "Attributes"), (_MESSAGE_ATTRIBUTE, "MessageAttributes")):
         names = {name.encode() for name in told.get(member) or ()}
         message = b"".join(_kept(pattern, message, names))
-    digest = str(told.get("MD5OfMessageAttributes", "")).encode()
-    wanted = b"<MD5OfMessageAttributes>%b</MD5OfMessageAttributes>" % digest if digest else b""
-    return _DIGEST.sub(wanted, message)
+    digest = told.get("MD5OfMessageAttributes")
+    said = b"" if digest is None else escape(str(digest)).encode()
+    wanted = b"<MD5OfMessageAttributes>%b</MD5OfMessageAttributes>" % said if said else b""
+    return _DIGEST.sub(lambda _: wanted, message)
 
 
 def _kept(pattern: re.Pattern[bytes], message: bytes, names: Collection[bytes]) -> Iterator[bytes]:

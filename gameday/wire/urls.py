@@ -38,11 +38,13 @@ class QueueUrls:
         return True
 
     def inward(self, answer: Mapping[str, Any], body: bytes, *, origin: str) -> bytes:
-        """The answer's body with each queue URL in it at `origin` (the wire's own, http://HOST:PORT)."""
+        """The answer's body with each queue URL in it at `origin` (the wire's own, http://HOST:PORT). Errors:
+        ValueError for one that is no URL."""
         for member in _IN_ANSWERS:
             given = answer.get(member)
-            for url in [given] if isinstance(given, str) else given or ():
-                body = body.replace(url.encode(), self.at(url, origin).encode())
+            for url in given if isinstance(given, list) else [given]:
+                if isinstance(url, str) and url.startswith("http"):
+                    body = body.replace(url.encode(), self.at(url, origin).encode())
         return body
 
     def at(self, url: str, origin: str) -> str:

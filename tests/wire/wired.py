@@ -70,6 +70,11 @@ class Wired:
         """What was passed on is recorded after it was: so once nothing is on its way, where no fault holds a call."""
         if not self.armed:
             until(lambda: not self.proxy.working, "all is recorded")
+        return self.written
+
+    @property
+    def written(self) -> list[dict[str, Any]]:
+        """What is recorded by now."""
         return [orjson.loads(line) for line in self.path.read_bytes().splitlines()]
 
     def recorded(self, *events: str) -> list[dict[str, Any]]:

@@ -24,12 +24,13 @@ AGREEMENT ?= 1000:11000
 SIMULATION ?= 1000:21000
 
 series: $(VENV)/.dev ## Run the tests that `make test` leaves out, random histories, and simulated runs
-	@$(PYTEST) -m "series and not alone"
+	@$(PYTEST) -m "series and not alone and not soak"
 	@$(VENV)/bin/python -m pytest -m alone
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
 
 soak: series ## Run the long series, and every scenario
+	@$(PYTEST) -m soak
 	@$(VENV)/bin/python -m gameday.run.rehearsal --target memory
 
 check: $(VENV)/.dev ## What CI runs: linters, types, tests

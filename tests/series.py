@@ -1,6 +1,7 @@
 """What `make test` leaves out, because it is slow and a faster test shows its main point. `make series` runs it.
 
-It promises that nothing is given up: what is left out is marked, `make series` selects the mark, and CI runs both.
+It promises that nothing is given up: what is left out is marked, `make series` selects the mark, and CI runs both; what
+even that leaves out `make soak` runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ T = TypeVar("T")
 
 # Of a test.
 in_series = pytest.mark.series
+# Of one of the series whose subject other tests of CI meet as well: `make soak` alone runs it, every night for example.
+in_soak = pytest.mark.soak
 
 
 def series(*cases: Any) -> list[Any]:

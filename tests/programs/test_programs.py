@@ -20,7 +20,7 @@ import pytest
 from tests.needed import lacking
 from tests.programs.programs import HERE, PROGRAMS, Order, Program
 from tests.programs.servers import client, memory, ministack
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = [in_series, pytest.mark.live]
 
@@ -162,6 +162,7 @@ def test_kcl_consumes_a_stream_and_ends(running: Any, streams: str) -> None:
     assert len(stream.checkpoints()) == 2
 
 
+@in_soak
 @pytest.mark.parametrize(("variant", "applied"), [("correct", 1), ("no-guard", 2), ("delete-first", 0)])
 def test_kcl_killed_in_the_midst_of_its_work(running: Any, streams: str, variant: str, applied: int) -> None:
     run, stream = running("kcl"), Stream(streams, variant, shards=1)
@@ -206,18 +207,21 @@ def killed(run: Running, queue: Queue, when: Callable[[], bool], variant: str) -
     return run.applied().get(order.key, 0)
 
 
+@in_soak
 @pytest.mark.parametrize("name", CONSUME_QUEUES)
 def test_killed_after_its_effect_a_correct_one_has_it_once(running: Any, queues: str, name: str) -> None:
     run, queue = running(name), Queue(queues, f"{name}-correct", VisibilityTimeout="2")
     assert killed(run, queue, lambda: bool(run.applied()), "correct") == 1
 
 
+@in_soak
 @pytest.mark.parametrize("name", mistakes("no-guard"))
 def test_killed_after_its_effect_one_without_guard_has_it_more_than_once(running: Any, queues: str, name: str) -> None:
     run, queue = running(name), Queue(queues, f"{name}-no-guard", VisibilityTimeout="2")
     assert killed(run, queue, lambda: bool(run.applied()), "no-guard") > 1
 
 
+@in_soak
 @pytest.mark.parametrize("name", mistakes("delete-first"))
 def test_killed_before_its_effect_one_that_deletes_first_has_lost_it(running: Any, queues: str, name: str) -> None:
     run, queue = running(name), Queue(queues, f"{name}-delete-first", VisibilityTimeout="2")
@@ -251,6 +255,7 @@ class _KeepsWhatIsDeleted(BaseHTTPRequestHandler):
         """Nothing into the test's output."""
 
 
+@in_soak
 @pytest.mark.parametrize(("variant", "applied"), [("correct", 1), ("ignores-failed", 2)])
 @pytest.mark.parametrize("name", mistakes("ignores-failed"))
 def test_only_one_that_ignores_failed_deletes_has_an_effect_twice(

@@ -32,9 +32,10 @@ class ClaimFacts:
     """`promised`: whether a subscription promises it; `unpromised`: why a transport does not, in words.
 
     `of_every_subscription`: each must promise it. `of_effects`, `of_replays`, `of_faults`: without these it can show
-    nothing. `looks_at`: what must be there on a subscription, for it to check anything: what was "received", what is
-    "meant" for it, or None where it looks at all that was sent. `notes`: what leaves it unknown and can be reckoned
-    beforehand. `example`: a bound, where it says nothing without one.
+    nothing. `without_receives`: it shows something although nobody records who receives what. `looks_at`: what must be
+    there on a subscription, for it to check anything: what was "received", what is "meant" for it, or None where it
+    looks at all that was sent. `notes`: what leaves it unknown and can be reckoned beforehand. `example`: a bound,
+    where it says nothing without one.
     """
 
     promised: Callable[[Subscription], bool] = _always
@@ -43,13 +44,14 @@ class ClaimFacts:
     of_effects: bool = False
     of_replays: bool = False
     of_faults: bool = False
+    without_receives: bool = False
     looks_at: Literal["received", "meant"] | None = "meant"
     notes: Callable[[Outlook, Claim], Iterator[str]] = _nothing
     example: str = ""
 
 
 CLAIMS: Mapping[str, ClaimFacts] = {
-    "all-accepted": ClaimFacts(looks_at=None),
+    "all-accepted": ClaimFacts(looks_at=None, without_receives=True),
     "no-loss": ClaimFacts(),
     "no-phantom": ClaimFacts(looks_at="received"),
     "exactly-once-delivery": ClaimFacts(
@@ -57,8 +59,8 @@ CLAIMS: Mapping[str, ClaimFacts] = {
         unpromised="it delivers at least once, and has no deduplication window",
         of_every_subscription=True,
     ),
-    "at-least-once-effect": ClaimFacts(of_effects=True),
-    "exactly-once-effect": ClaimFacts(of_effects=True),
+    "at-least-once-effect": ClaimFacts(of_effects=True, without_receives=True),
+    "exactly-once-effect": ClaimFacts(of_effects=True, without_receives=True),
     "ordered-per-group": ClaimFacts(
         promised=lambda promise: promise.ordered_by == "group",
         unpromised="it keeps no order by group",

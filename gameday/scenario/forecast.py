@@ -62,6 +62,7 @@ def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> 
         _drains_that_end_early,
         _redrives_of_nothing,
         _effects_that_nobody_tells,
+        _what_nobody_sees,
         _claims,
     )
     return [note for part in parts for note in part(outlook)]
@@ -310,6 +311,31 @@ def _effects_that_nobody_tells(outlook: Outlook) -> Iterator[Note]:
             "tells how often each was applied; say in `effects` where they stand (docs/effects.md)",
             about,
         )
+
+
+def _what_nobody_sees(outlook: Outlook) -> Iterator[Note]:
+    """Of consumers that are the user's: what can be judged of them and what cannot."""
+    scenario, kind = outlook.scenario, outlook.scenario.consumers.kind
+    own_handler = isinstance(scenario.consumers.handler, HandlerModel) and kind == "ours"
+    for number, claim in enumerate(scenario.claims):
+        why = None
+        if kind == "unseen" and not CLAIMS[claim.claim].without_receives:
+            why = (
+                "with `attach: none` nobody records who receives what, so it will be unknown; a consumer that takes "
+                "the wire for AWS (attach: {pid_file: …, port: …}) is seen"
+            )
+        elif claim.claim == "ordered-effects" and (kind != "ours" or own_handler):
+            why = (
+                "what is read back of effects has no order, so it will be unknown unless it is violated; the order of "
+                "receives is another claim"
+            )
+        elif claim.claim == "dead-letter" and kind != "ours":
+            why = (
+                "the wire sees no handler: where a message dies that is not poison, nobody knows whether one failed "
+                "it, and it will be unknown"
+            )
+        if why is not None:
+            yield _note(scenario, ("claims", number), why, [called(claim)])
 
 
 # The claims

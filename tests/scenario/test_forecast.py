@@ -563,3 +563,33 @@ def test_the_judge_finds_the_same_unknown(
     unknown = {claim["claim"] for claim in found["claims"] if claim["verdict"] == "unknown"}
     assert unknown == {claim for note in forecast(made) for claim in note.claims}
     assert {claim["verdict"] for claim in found["claims"]} <= {"holds", "unknown"}
+
+
+class TestWhatNobodySees:
+    """What is said beforehand of consumers that are the user's."""
+
+    OWN = """
+name: own
+transport: sqs-fifo
+topology: {subscriptions: [{name: orders, existing: q.fifo}]}
+load: {rate: 100/s, duration: 20s, poison: 5%%}
+consumers: %s
+effects: {command: [cat]}
+claims: [all-accepted, no-loss, exactly-once-effect, ordered-effects, dead-letter, {claim: lag, p99: 1s}]
+"""
+
+    @pytest.mark.parametrize(
+        ("consumers", "unknown"),
+        [
+            ("{attach: none}", ["no-loss", "ordered-effects", "dead-letter", "lag"]),
+            ("{attach: {pid_file: pid, port: 4570}}", ["ordered-effects", "dead-letter"]),
+            ("{handler: reference}", []),
+        ],
+    )
+    def test_claims_that_will_be_unknown_are_noted(self, consumers: str, unknown: list[str]) -> None:
+        text = self.OWN % consumers
+        if "reference" in consumers:
+            text = text.replace("effects: {command: [cat]}\n", "")
+        notes = forecast(scenario.resolve(document.parse(text, name="own.yaml")))
+        told = [name for note in notes if "will be unknown" in note.text for name in note.claims]
+        assert told == unknown

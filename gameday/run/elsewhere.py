@@ -12,14 +12,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gameday.consumers.read_back.base import Counts, EffectReader, Place, ReadFailed
+from gameday.consumers.read_back.base import Counts, EffectReader, ReadFailed
 from gameday.history import events
 from gameday.history.events import Record
 from gameday.history.reader import parse
 from gameday.history.writer import DIRECTORY
-from gameday.run.state import Run
 from gameday.scenario.effects import EffectsEntry
-from gameday.transports.words import UnknownWord, words
 
 _NAMED_MOST = 3
 
@@ -50,33 +48,8 @@ class Told:
     strangers: list[str]
 
 
-async def before(run: Run, entry: EffectsEntry) -> Elsewhere:
+async def before(reader: EffectReader, entry: EffectsEntry) -> Elsewhere:
     """Look what stands there now. Errors: ReadFailed."""
-    addresses = run.addresses
-    known = words(
-        run=run.context.id,
-        effects=run.context.effects,
-        transport=run.context.transport,
-        addresses=addresses,
-        endpoint=run.target.endpoint,
-        subscription=entry.subscription,
-    )
-    urls = (*addresses.queues.values(), *addresses.dead_letter_queues.values())
-    log = run.context.directory / "logs" / f"effects-{entry.subscription}.log"
-    log.parent.mkdir(exist_ok=True)
-    place = Place(
-        words=known,
-        endpoint=run.target.endpoint,
-        directory=run.scenario.source.directory,
-        log=log,
-        own=[url.rpartition("/")[2] for url in urls],
-    )
-    try:
-        reader = entry.settings.told(known).reader(place)
-    except UnknownWord as error:
-        raise ReadFailed(str(error)) from error
-    run.readers.append(reader)
-    run.stack.push_async_callback(reader.close)
     try:
         async with asyncio.timeout(entry.timeout_s):
             counts = await reader.before()

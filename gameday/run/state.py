@@ -11,11 +11,12 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.leases import LeaseStore
+from gameday.consumers.read_back.base import EffectReader
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError
@@ -23,15 +24,12 @@ from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.run.backlog import Backlog
 from gameday.run.context import RunContext, RunRequest
+from gameday.run.elsewhere import Elsewhere
 from gameday.run.wires import Wires
 from gameday.scenario.model import Scenario
 from gameday.targets.target import Target
 from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
-
-if TYPE_CHECKING:
-    from gameday.consumers.read_back.base import EffectReader
-    from gameday.run.elsewhere import Elsewhere
 
 # How long a process may take to start.
 START_S = 60.0

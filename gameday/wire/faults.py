@@ -17,21 +17,19 @@ from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from socket import SO_LINGER, SOL_SOCKET
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from xml.sax.saxutils import escape
 
 import aiohttp
 from aiohttp import web
 
 from gameday.processes.disturbances import Buckets, Disturbance
+from gameday.wire.client import Client
 from gameday.wire.copies import Copies
+from gameday.wire.exchange import Exchange
+from gameday.wire.queue import Settle
 from gameday.wire.refusals import Refusal, entry_code, refusal
 from gameday.wire.spoken import Json, Reply
-
-if TYPE_CHECKING:
-    from gameday.wire.client import Client
-    from gameday.wire.proxy import Exchange
-    from gameday.wire.queue import Settle
 
 H = TypeVar("H", bound=Hashable)
 _REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")

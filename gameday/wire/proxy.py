@@ -12,35 +12,48 @@ Sources: RFC 9110, 7.6 (what a proxy may not hand on); RFC 9112, 3.2 and 6 (host
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import logging
-import select
 import sys
 import traceback
-import zlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.events import SendResult
 from gameday.history.writer import Writer
-from gameday.processes.disturbances import Disturbance
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire import queue, stream
 from gameday.wire.batches import SENDS, named, refused_entry
 from gameday.wire.client import Client
 from gameday.wire.config import WireConfig
+from gameday.wire.exchange import Answered, Exchange
 from gameday.wire.faults import Broken, Faults, Late
+from gameday.wire.http import (
+    READ_MAX_BYTES,
+    Server,
+    body_of,
+    break_off,
+    end_to_end,
+    host_for,
+    inflated,
+    insist_on_an_answer,
+    is_gone,
+    one_case,
+    quiet_logger,
+    refusal_of,
+    refuse,
+    say,
+    stream_of,
+    with_first,
+)
 from gameday.wire.queue import QueueTraffic, Settle
 from gameday.wire.signing import Signer
 from gameday.wire.spoken import FORM, Asked, Dialect, Params, Unreadable, asked
@@ -49,27 +62,10 @@ from gameday.wire.taken import Receive
 from gameday.wire.urls import QueueUrls
 
 T = TypeVar("T")
-_HOP = frozenset(
-    {
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-    }
-)
 # The services whose calls say something to anybody here; of all others the operation is known, for the faults.
 _UNDERSTOOD = frozenset({"sqs", "kinesis"})
 # An answer without end.
 _ENDLESS = "SubscribeToShard"
-# What is read and understood is kept whole in memory, a larger body is passed on as it comes. AWS's largest is that of
-# PutRecords (10 MiB), whose records are longer in base64.
-_READ_MAX_BYTES = 16 * 2**20
 # How long a consumer may take to send a body that is kept whole.
 _BODY_S = 60.0
 _CONNECT_S = 5.0
@@ -81,79 +77,6 @@ _HEAD_MAX_BYTES = 64 * 1024
 _CHUNK_BYTES = 64 * 1024
 # Bodies that are no less readable for it: the older SDKs for Java say the first of plain JSON.
 _PLAIN = ("", "identity", "amz-1.0")
-_DEFLATED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-
-Body = bytes | AsyncIterator[bytes] | None
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request on its way, as far as anybody here understands it. `body` is what goes to the target: whole, or as
-    it comes."""
-
-    client: Client
-    request: web.BaseRequest
-    asked: Asked
-    number: int
-    body: Body
-    path: str
-    params: Params | None = None
-    # Set when the consumer waits no more.
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def is_read(self) -> bool:
-        """Whether anybody here understands it, and so reads its answer, too."""
-        return self.params is not None
-
-    @property
-    def key(self) -> str:
-        """What a fault rolls its dice on."""
-        return f"{self.client.name}:{self.number}"
-
-    def struck(self, kind: str, key: str | None = None) -> Disturbance | None:
-        """`key`: of a part of it."""
-        return self.client.disturbances.struck(kind, key or self.key, operation=self.asked.operation or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What the target has answered, kept whole."""
-
-    status: int
-    reason: str | None
-    headers: CIMultiDict[str]
-    body: bytes
-
-    def again(self, body: bytes) -> Answered:
-        """With another body, of which a checksum of the old one says nothing."""
-        headers = self.headers.copy()
-        headers.popall("x-amz-crc32", None)
-        return Answered(self.status, self.reason, headers, body)
-
-
-class _Connection(RequestHandler):
-    """Tells whoever reads a body that it turned out to be broken: aiohttp leaves that reader waiting, and keeps the
-    error for after the request that never ends."""
-
-    __slots__ = ("_body",)
-
-    _body: aiohttp.StreamReader | None
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        for message, body in self._messages:
-            if not isinstance(message, _ErrInfo):
-                self._body = body
-                continue
-            begun = getattr(self, "_body", None)
-            if begun is not None and not begun.is_eof():
-                begun.set_exception(web.RequestPayloadError(message.message))
-
-
-class _Server(web.Server):
-    def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class Proxy:
@@ -201,12 +124,12 @@ class Proxy:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        self._server = _Server(
+        self._server = Server(
             self._serve,
             # So that a receive whose consumer dies is taken back.
             handler_cancellation=True,
             access_log=None,
-            logger=_quiet_logger(),
+            logger=quiet_logger(),
             auto_decompress=False,
             max_line_size=_HEAD_MAX_BYTES,
             max_field_size=_HEAD_MAX_BYTES,
@@ -288,12 +211,12 @@ class Proxy:
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         if not isinstance(transport, asyncio.Transport):
-            return _break_off(request)
+            return break_off(request)
         client = self._clients.get(transport.get_extra_info("sockname")[1])
         if client is None:
-            return _break_off(request)
-        if (why := _refusal(request)) is not None:
-            return _refuse(*why)
+            return break_off(request)
+        if (why := refusal_of(request)) is not None:
+            return refuse(*why)
         if request.headers.get("Expect", "").lower() == "100-continue":
             # The consumer waits for it before it sends the body, whatever the target will say to it.
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -301,9 +224,9 @@ class Proxy:
         try:
             exchange = await self._read(client, request, client.calls)
         except TimeoutError:
-            return _refuse(408, "The rest of the body did not come.")
+            return refuse(408, "The rest of the body did not come.")
         except (web.RequestPayloadError, HttpProcessingError) as error:
-            return _refuse(400, f"The body is broken: {error}")
+            return refuse(400, f"The body is broken: {error}")
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:
@@ -335,18 +258,18 @@ class Proxy:
         signed = self._signer is not None and told.service not in ("s3", None)
         length = request.content_length or 0
         unread = Exchange(
-            client, request, Asked(told.service, None, None), number, _stream_of(request), request.raw_path
+            client, request, Asked(told.service, None, None), number, stream_of(request), request.raw_path
         )
         if request.method == "GET":
             return _of_a_form_in_the_path(unread)
-        if not (readable or signed) or (length > _READ_MAX_BYTES and not signed):
+        if not (readable or signed) or (length > READ_MAX_BYTES and not signed):
             return unread
         async with asyncio.timeout(_BODY_S):
-            body, over = await _body(request)
+            body, over = await body_of(request)
         if over:
             if signed:
-                raise web.HTTPRequestEntityTooLarge(max_size=_READ_MAX_BYTES, actual_size=len(body))
-            unread.body = _with(body, request.content)
+                raise web.HTTPRequestEntityTooLarge(max_size=READ_MAX_BYTES, actual_size=len(body))
+            unread.body = with_first(body, request.content)
             return unread
         unread.body = body or None
         if not readable:
@@ -380,7 +303,7 @@ class Proxy:
             return await self._finish(exchange, broken)
         except (aiohttp.ClientError, web.RequestPayloadError, TimeoutError, OSError):
             # As the target did, or the consumer: no answer, and nobody can know what became of the call.
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         except Exception:
             return _broken(exchange.client, exchange.request)
 
@@ -433,10 +356,10 @@ class Proxy:
                 receive = traffic.received(client, read, started=started, hidden_s=hidden_s, real=real)
                 if receive.batch is not None and traffic.leave_out(read, wanted):
                     answer = answered.again(dialect.write_answer(read, answered.body))
-        if broken is not None or _is_gone(exchange.request):
+        if broken is not None or is_gone(exchange.request):
             error = "the consumer was gone" if broken is None else broken.why
             traffic.delivered(client, receive, until=until, outcome="failed", error=error)
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         try:
             response = await self._pass_on(exchange, answer)
         except BaseException as error:
@@ -464,7 +387,7 @@ class Proxy:
             client.kill()
             traffic.settling(settles)
             traffic.unsent(client, settles, "the consumer crashed", began=began)
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         if broken is not None and not broken.forwards:
             traffic.settling(settles)
             traffic.unsent(client, settles, broken.why, began=began)
@@ -478,9 +401,9 @@ class Proxy:
         answered, done = await self._settle_now(exchange, traffic, dialect, rest, late, rewrite=rewrite)
         if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in done):
             client.kill()
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         if broken is not None:
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 
     async def _settle_now(
@@ -571,7 +494,7 @@ class Proxy:
                 else:
                     traffic.listed(answer)
         if broken is not None:
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 
     async def _read_stream(
@@ -592,10 +515,10 @@ class Proxy:
         if answered.status != 200:
             return await self._pass_on(exchange, answered)
         read = traffic.received(client, iterator, dialect.read_answer(answered.body), started=started)
-        if broken is not None or _is_gone(exchange.request):
+        if broken is not None or is_gone(exchange.request):
             error = "the consumer was gone" if broken is None else broken.why
             traffic.delivered(client, read, outcome="failed", error=error)
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         try:
             response = await self._pass_on(exchange, answered)
         except BaseException as error:
@@ -638,10 +561,10 @@ class Proxy:
             if not broken.forwards:
                 return await self._faults.answer(exchange, broken)
             async with self._open(exchange) as response:
-                _insist_on_an_answer(response)
+                insist_on_an_answer(response)
                 async for _ in response.content.iter_any():
                     pass
-            return _break_off(exchange.request)
+            return break_off(exchange.request)
         if not exchange.is_read:
             return await self._stream(exchange)
         if exchange.asked.operation == queue.RECEIVE:
@@ -662,15 +585,14 @@ class Proxy:
     async def _ask(self, exchange: Exchange) -> Answered:
         """Errors: those of aiohttp, when there is no whole answer, or a larger one than any that could be read."""
         async with self._open(exchange) as response:
-            _insist_on_an_answer(response)
+            insist_on_an_answer(response)
             read = bytearray()
             async for chunk in response.content.iter_any():
                 read += chunk
-                if len(read) > _READ_MAX_BYTES:
+                if len(read) > READ_MAX_BYTES:
                     raise aiohttp.ClientPayloadError("nobody's answer to such a call is that long")
-            body, headers = bytes(read), _end_to_end(response.headers)
-        window = _DEFLATED.get(headers.get("Content-Encoding", "").lower())
-        if window is not None and (plain := _inflated(body, window)) is not None:
+            body, headers = bytes(read), end_to_end(response.headers)
+        if (plain := inflated(body, headers.get("Content-Encoding", ""))) is not None:
             # It was asked not to; what could not be read could not be recorded either.
             headers.popall("Content-Encoding")
             body = plain
@@ -681,15 +603,15 @@ class Proxy:
         request = exchange.request
         slow = exchange.struck("slow-body")
         async with self._open(exchange) as response:
-            _insist_on_an_answer(response)
+            insist_on_an_answer(response)
             length = response.content_length
             if slow is None and length and length <= _CHUNK_BYTES and request.method != "HEAD":
                 body = await response.read()
-                return await _say(
-                    request, Answered(response.status, response.reason, _end_to_end(response.headers), body)
+                return await say(
+                    request, Answered(response.status, response.reason, end_to_end(response.headers), body)
                 )
             answer = web.StreamResponse(
-                status=response.status, reason=response.reason, headers=_end_to_end(response.headers)
+                status=response.status, reason=response.reason, headers=end_to_end(response.headers)
             )
             await answer.prepare(request)
             if slow is not None:
@@ -705,8 +627,8 @@ class Proxy:
         assert self._session is not None
         target = self._config.endpoint.url(service or "*") or _aws(service, self._config.endpoint.region)
         url = URL(target.rstrip("/") + exchange.path, encoded=True)
-        headers = _one_case(_end_to_end(request.headers))
-        headers["Host"] = _host(request.host, url)
+        headers = one_case(end_to_end(request.headers))
+        headers["Host"] = host_for(request.host, url)
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         if exchange.is_read:
@@ -719,41 +641,13 @@ class Proxy:
     async def _pass_on(self, exchange: Exchange, answered: Answered) -> web.StreamResponse:
         slow = exchange.struck("slow-body") if answered.body else None
         if slow is None:
-            return await _say(exchange.request, answered)
+            return await say(exchange.request, answered)
         response = web.StreamResponse(status=answered.status, reason=answered.reason, headers=answered.headers)
         response.content_length = len(answered.body)
         await response.prepare(exchange.request)
         await self._faults.drip(response, answered.body, slow)
         await response.write_eof()
         return response
-
-
-async def _say(request: web.BaseRequest, answered: Answered) -> web.StreamResponse:
-    """Write all of it, in one piece where it is small."""
-    headers = answered.headers.copy()
-    if request.method != "HEAD":
-        headers["Content-Length"] = str(len(answered.body))
-    response = web.Response(status=answered.status, reason=answered.reason, headers=headers, body=answered.body)
-    await response.prepare(request)
-    await response.write_eof()
-    return response
-
-
-def _insist_on_an_answer(response: aiohttp.ClientResponse) -> None:
-    """Errors: ClientPayloadError where the target changes to another protocol, which nobody asked it to."""
-    if response.status < 200:
-        raise aiohttp.ClientPayloadError(f"status {response.status} is no answer")
-
-
-async def _body(request: web.BaseRequest) -> tuple[bytes, bool]:
-    """Its body, or the first part of one that is larger than what is read, and whether it is. Errors: aiohttp's
-    RequestPayloadError for one that breaks off."""
-    body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > _READ_MAX_BYTES:
-            return bytes(body), True
-    return bytes(body), False
 
 
 def _is_understood(told: Asked, client: Client) -> bool:
@@ -773,47 +667,6 @@ def _of_a_form_in_the_path(exchange: Exchange) -> Exchange:
     return exchange
 
 
-def _stream_of(request: web.BaseRequest) -> Body:
-    return _with(b"", request.content) if request.can_read_body else None
-
-
-async def _with(first: bytes, rest: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    if first:
-        yield first
-    async for chunk in rest.iter_any():
-        yield chunk
-
-
-def _inflated(body: bytes, window: int) -> bytes | None:
-    """None of what is not compressed in that way, or is too large to be read when it is not."""
-    try:
-        inflating = zlib.decompressobj(window)
-        plain = inflating.decompress(body, _READ_MAX_BYTES)
-    except zlib.error:
-        return None
-    return plain if inflating.eof else None
-
-
-def _end_to_end(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """Without those that are between two neighbours alone, by their nature or because one of them says so."""
-    kept = headers.copy()
-    for value in kept.popall("Connection", ()):
-        for name in value.split(","):
-            kept.popall(name.strip(), None)
-    for name in _HOP:
-        kept.popall(name, None)
-    return kept
-
-
-def _one_case(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    """A name that comes twice, in the same letters: aiohttp's client takes `X-A` and `x-a` for two values of which the
-    later counts."""
-    if len(set(headers)) == len({name.lower() for name in headers}):
-        return headers
-    first: dict[str, str] = {}
-    return CIMultiDict((first.setdefault(name.lower(), name), value) for name, value in headers.items())
-
-
 def _nothing(dialect: Dialect, operation: str) -> Answered:
     """The answer to a batch of which nothing was sent on."""
     told = dialect.nothing(operation)
@@ -829,98 +682,14 @@ def _outcomes(settles: Sequence[Settle], answered: Answered, dialect: Dialect) -
     return queue.outcomes(settles, answered.status, read, code)
 
 
-def _host(host: str, url: URL) -> str:
-    """The Host header for the target: its own, behind the labels that a bucket's name puts before a local one."""
-    labels = _hostname(host)
-    target = url.host or ""
-    if labels.endswith(".localhost"):
-        target = f"{labels.removesuffix('.localhost')}.{'localhost' if _is_address(target) else target}"
-    elif ":" in target:
-        target = f"[{target}]"
-    return target if url.is_default_port() else f"{target}:{url.port}"
-
-
-def _hostname(host: str) -> str:
-    """Of a Host header, which may have a port."""
-    name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdecimal() else host).lower()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _aws(service: str | None, region: str) -> str:
     if service is None:
         raise aiohttp.ClientError("nobody knows which service of AWS it is for")
     return f"https://{service}.{region}.amazonaws.com"
 
 
-def _refusal(request: web.BaseRequest) -> tuple[int, str] | None:
-    """This is no open proxy: it takes no request for anybody else, by whatever name a page in a browser calls it. And
-    it takes none that it could not hand on as it is."""
-    if not request.raw_path.startswith("/"):
-        return 400, "This is a reverse proxy; it forwards to its own target alone."
-    headers = request.headers
-    if request.version not in (aiohttp.HttpVersion10, aiohttp.HttpVersion11):
-        return 400, "This is a proxy for HTTP/1.0 and HTTP/1.1."
-    if "Host" not in headers and request.version == aiohttp.HttpVersion11:
-        return 400, "A request of HTTP/1.1 has a Host header."
-    if headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
-        return 400, "Of the transfer codings it takes chunked alone."
-    host = _hostname(request.host)
-    if host not in ("127.0.0.1", "localhost") and not host.endswith(".localhost"):
-        return 421, f"Nobody called {host!r} is here."
-    if headers.get("Upgrade", "").lower() in ("websocket", "tcp"):
-        return 400, "This connection stays HTTP."
-    try:
-        "".join((request.raw_path, *headers.values())).encode()
-    except UnicodeEncodeError:
-        return 400, "The request's head is not UTF-8."
-    return None
-
-
-def _refuse(status: int, why: str) -> web.Response:
-    """The wire's own word. The connection ends with it: what comes next on it may be the rest of a body."""
-    response = web.Response(status=status, text=f"{why}\n")
-    response.force_close()
-    return response
-
-
-def _is_gone(request: web.BaseRequest) -> bool:
-    """Whether the consumer has closed its connection, or died."""
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        return True
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
-    return bool(poll.poll(0))
-
-
 def _broken(client: Client, request: web.BaseRequest) -> web.StreamResponse:
     """Of a mistake of this proxy's own. What it would say of it a consumer would take for the service's word."""
     print(f"a call of {client.name} broke the wire:", file=sys.stderr)
     traceback.print_exc()
-    return _break_off(request)
-
-
-def _quiet_logger() -> logging.Logger:
-    """aiohttp's, but for the errors of whoever speaks to it: they are answered, and no news."""
-    logger = logging.getLogger("gameday.wire.http")
-    logger.addFilter(_is_news)
-    return logger
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | web.RequestPayloadError))
-
-
-def _break_off(request: web.BaseRequest) -> web.StreamResponse:
-    """No answer: the connection breaks."""
-    if isinstance(request.transport, asyncio.Transport):
-        request.transport.abort()
-    return web.Response()
+    return break_off(request)

@@ -16,7 +16,8 @@ import orjson
 import pytest
 
 from gameday.transports.endpoint import Endpoint
-from gameday.wire.proxy import _CHUNK_BYTES, _READ_MAX_BYTES
+from gameday.wire.http import READ_MAX_BYTES
+from gameday.wire.proxy import _CHUNK_BYTES
 from tests.commanded import wait_until
 from tests.wire.sink import Got, Last, Sink, answer, sink
 from tests.wire.wired import Wired, wired
@@ -140,9 +141,9 @@ def test_a_large_body_passes_in_both_directions_at_a_slow_readers_pace(service: 
 
 
 def test_a_call_too_long_to_be_read_passes_unread(service: Sink, wire: Wired) -> None:
-    body = b'{"Padding": "' + b"x" * _READ_MAX_BYTES + b'"}'
+    body = b'{"Padding": "' + b"x" * READ_MAX_BYTES + b'"}'
     with connection(wire) as consumer:
-        for given in (body, iter([body[: _READ_MAX_BYTES // 2], body[_READ_MAX_BYTES // 2 :]])):
+        for given in (body, iter([body[: READ_MAX_BYTES // 2], body[READ_MAX_BYTES // 2 :]])):
             consumer.request("POST", "/", body=given, headers=RECEIVE, encode_chunked=not isinstance(given, bytes))
             assert consumer.getresponse().read() == b"{}"
     assert [got.body == body for got in service.got] == [True, True]
@@ -234,7 +235,7 @@ def test_a_body_that_turns_out_to_be_broken_keeps_nobody_waiting(headers: bytes,
 def test_a_lost_answer_of_any_size(service: Sink, wire: Wired) -> None:
     wire.arm("lose-answer")
     service.says = lambda got: answer(got.body)
-    body = b"x" * (_READ_MAX_BYTES + 1)
+    body = b"x" * (READ_MAX_BYTES + 1)
     with connection(wire) as consumer, pytest.raises(ConnectionError):
         consumer.request("PUT", "/b/k", body=body)
         consumer.getresponse()

@@ -5,10 +5,12 @@ It promises that a place which cannot be read ends the run here, and not after t
 
 from __future__ import annotations
 
-from gameday.consumers.read_back.base import ReadFailed
+from gameday.consumers.read_back.base import EffectReader, Place, ReadFailed
 from gameday.history.errors import RunError
 from gameday.run.elsewhere import before
 from gameday.run.state import Run
+from gameday.scenario.effects import EffectsEntry
+from gameday.transports.words import UnknownWord, words
 
 
 async def look_for_effects(run: Run) -> None:
@@ -18,7 +20,7 @@ async def look_for_effects(run: Run) -> None:
     run.view.phase("looking where effects will be read back")
     for entry in run.scenario.effects:
         try:
-            found = await before(run, entry)
+            found = await before(_reader(run, entry), entry)
         except ReadFailed as error:
             raise RunError(
                 f"the effects of {entry.subscription} cannot be read back ({entry.kind}): {error}. This was tried "
@@ -31,3 +33,32 @@ async def look_for_effects(run: Run) -> None:
                 "effects are unknown"
             )
         run.elsewhere[entry.subscription] = found
+
+
+def _reader(run: Run, entry: EffectsEntry) -> EffectReader:
+    """It is closed with the run. Errors: ReadFailed."""
+    addresses, context = run.addresses, run.context
+    known = words(
+        run=context.id,
+        effects=context.effects,
+        transport=context.transport,
+        addresses=addresses,
+        endpoint=run.target.endpoint,
+        subscription=entry.subscription,
+    )
+    log = context.directory / "logs" / f"effects-{entry.subscription}.log"
+    log.parent.mkdir(exist_ok=True)
+    place = Place(
+        words=known,
+        endpoint=run.target.endpoint,
+        directory=run.scenario.source.directory,
+        log=log,
+        own=[url.rpartition("/")[2] for url in (*addresses.queues.values(), *addresses.dead_letter_queues.values())],
+    )
+    try:
+        reader = entry.settings.told(known).reader(place)
+    except UnknownWord as error:
+        raise ReadFailed(str(error)) from error
+    run.readers.append(reader)
+    run.stack.push_async_callback(reader.close)
+    return reader

@@ -28,7 +28,7 @@ _FOR_ALL = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 _NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_", "GRAFANA_TOKEN")
 
 
-def _signal_session(leader: int, number: signal.Signals) -> None:
+def signal_session(leader: int, number: signal.Signals) -> None:
     """To whoever is in the session that a process of ours leads, in whatever group of it, but the leader (Linux).
 
     What has left the session is not found.
@@ -152,11 +152,11 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
             if number in _FOR_ALL:
-                _signal_session(self.pid, number)
+                signal_session(self.pid, number)
 
     def sweep(self) -> None:
         """Kill what it has left behind, once it has ended."""
-        _signal_session(self.pid, signal.SIGKILL)
+        signal_session(self.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         code = await self._process.wait()

@@ -14,6 +14,7 @@ class Wires:
 
     def __init__(self) -> None:
         self.children: dict[str, Child] = {}
+        self._read_dead_letters = False
 
     async def all(self, subscription: str) -> list[Lease]:
         """Where each shard is read now, as leases. Errors: CallFailed."""
@@ -28,3 +29,9 @@ class Wires:
             Lease(subscription=subscription, shard=told["shard"], position=told["read_to"], done=told["done"])
             for told in answer["positions"]
         ]
+
+    async def read_dead_letters(self) -> bool:
+        """Whether a program works off dead letters by itself, so that these are something left to do."""
+        for wire in self.children.values():
+            self._read_dead_letters |= await wire.report("reads-dead-letters", timeout_s=0) is not None
+        return self._read_dead_letters

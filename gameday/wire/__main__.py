@@ -10,7 +10,8 @@ It opens its history file, reports `ready` and takes commands on standard input 
                                                       {"report": "positions", "positions": […]}
     {"do": "arm" | "disarm" | "tell-when-holding", "consumer": NAME, …}    as a consumer of ours obeys them
 
-It reports `polls` when a consumer asks for messages for the first time; a report about a consumer names it.
+It reports `reads-dead-letters` when a consumer works these off by itself, and `polls` when a consumer asks for messages
+for the first time; a report about a consumer names it. When nothing can be recorded any more, it ends with an error.
 """
 
 from __future__ import annotations
@@ -58,12 +59,16 @@ async def _serve(config: WireConfig) -> int:
     try:
         obeying = asyncio.create_task(_obey(proxy, over))
         control.report("ready")
-        await over.wait()
-        obeying.cancel()
+        ends = [asyncio.create_task(over.wait()), asyncio.create_task(proxy.failed())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in (obeying, *ends):
+            task.cancel()
     finally:
         # Of a run that ends in good order none is left; of one whose conductor was killed they all are.
         proxy.kill_clients()
         await proxy.close()
+    if proxy.failure is not None:
+        raise proxy.failure
     if writer is not None:
         writer.close()
     return 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from gameday.processes import control
+from gameday.processes.child import signal_session
 from gameday.processes.disturbances import Buckets, Disturbances
 
 
@@ -73,13 +74,36 @@ class Client:
         if holding:
             control.report("holding", consumer=self.name, messages=holding)
 
-    def kill(self) -> None:
-        """End it as a power cut would, with all that it has forked."""
+    @property
+    def killable(self) -> bool:
+        """Whether its process is known, and may be killed by this user."""
         if self.pid is None:
-            return
-        with suppress(ProcessLookupError):
-            if os.getpgid(self.pid) == self.pid:
-                os.killpg(self.pid, signal.SIGKILL)
-            else:
-                # In a group of somebody else's, a shell's for example.
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End it as a power cut would, with all that it has started where it leads a session of its own."""
+        if self.pid is not None:
+            # A consumer that runs already may be in a session of somebody else's, a shell's for example.
+            leads = _session_of(self.pid) == self.pid
+            with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
+            if leads:
+                signal_session(self.pid, signal.SIGKILL)
+
+    def wake(self) -> None:
+        """Let one that a fault has stopped go on."""
+        if self.pid is not None:
+            with suppress(OSError):
+                os.kill(self.pid, signal.SIGCONT)
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None

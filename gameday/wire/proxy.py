@@ -14,11 +14,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -27,6 +26,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.errors import HistoryError
 from gameday.history.events import SendResult
 from gameday.history.writer import Writer
 from gameday.transports.registry import TRANSPORTS
@@ -54,12 +54,12 @@ from gameday.wire.http import (
     stream_of,
     with_first,
 )
-from gameday.wire.queue import QueueTraffic, Settle
+from gameday.wire.queue import DeadLetters, QueueTraffic, Settle
 from gameday.wire.signing import Signer
 from gameday.wire.spoken import FORM, Asked, Dialect, Params, Unreadable, asked
 from gameday.wire.stream import StreamTraffic
 from gameday.wire.taken import Receive
-from gameday.wire.urls import QueueUrls
+from gameday.wire.urls import QueueUrls, name_of
 
 T = TypeVar("T")
 # The services whose calls say something to anybody here; of all others the operation is known, for the faults.
@@ -90,19 +90,14 @@ class Proxy:
         self._clock = clock
         source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
         write = (lambda *_: None) if writer is None else writer.write
-        self._queue: QueueTraffic | None = None
-        self._queue_path = ""
+        # By their names: those of the run's other subscriptions too, for a program may consume several.
+        self._queues: dict[str, QueueTraffic] = {}
+        self._dead_letters: dict[str, DeadLetters] = {}
         self.stream: StreamTraffic | None = None
+        self.failure: HistoryError | None = None
+        self._failed = asyncio.Event()
         if source.kind == "queue":
-            self._queue = QueueTraffic(
-                subscription=config.subscription,
-                source=source,
-                hidden_s=config.visibility_timeout_s,
-                identification=config.identification,
-                write=write,
-                now=clock.now_ns,
-            )
-            self._queue_path = urlsplit(config.addresses.queues[config.subscription]).path
+            self._know_queues(config, write)
         else:
             self.stream = StreamTraffic(
                 subscription=config.subscription,
@@ -122,6 +117,28 @@ class Proxy:
         self._server: web.Server | None = None
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    def _know_queues(self, config: WireConfig, write: Callable[..., object]) -> None:
+        addresses = config.addresses
+        for name, url in addresses.queues.items():
+            source = TRANSPORTS[config.transport].subscription(addresses, name, config.identification)
+            assert source.kind == "queue"
+            self._queues[name_of(url)] = QueueTraffic(
+                subscription=name,
+                source=source,
+                hidden_s=config.visibility_timeout_s,
+                identification=config.identification,
+                write=write,
+                now=self._clock.now_ns,
+            )
+            if source.dead_letters is not None:
+                self._dead_letters[name_of(addresses.dead_letter_queues[name])] = DeadLetters(
+                    subscription=name, source=source.dead_letters, write=write
+                )
+
+    async def failed(self) -> None:
+        """Until nothing can be recorded any more: see `failure`."""
+        await self._failed.wait()
 
     async def start(self) -> None:
         self._server = Server(
@@ -196,9 +213,11 @@ class Proxy:
         return 0 if client is None else client.disturbances.disarm(instance)
 
     def kill_clients(self) -> None:
-        """Those that are the run's own."""
+        """Those that are the run's own; the others go on."""
         for client in self._clients.values():
-            if not client.lasts:
+            if client.lasts:
+                client.wake()
+            else:
                 client.kill()
 
     @property
@@ -289,11 +308,15 @@ class Proxy:
                 return await self._finish(exchange, broken)
             outward = self._urls.outward(exchange.params, ports=self._clients.keys())
             dialect, operation = exchange.asked.dialect, exchange.asked.operation or ""
-            if self._queue is not None and exchange.asked.service == "sqs" and self._is_ours(exchange):
-                if operation == queue.RECEIVE:
-                    return await self._receive(exchange, self._queue, dialect, broken)
-                if operation in queue.SETTLES:
-                    return await self._settle(exchange, self._queue, dialect, broken, rewrite=outward)
+            if exchange.asked.service == "sqs":
+                name = _queue_of(exchange)
+                if (traffic := self._queues.get(name)) is not None:
+                    if operation == queue.RECEIVE:
+                        return await self._receive(exchange, traffic, dialect, broken)
+                    if operation in queue.SETTLES:
+                        return await self._settle(exchange, traffic, dialect, broken, rewrite=outward)
+                if operation == queue.RECEIVE and (dead := self._dead_letters.get(name)) is not None:
+                    return await self._receive_dead(exchange, dead, dialect, broken)
             if self.stream is not None and exchange.asked.service == "kinesis":
                 return await self._of_stream(exchange, self.stream, dialect, broken)
             if outward:
@@ -304,19 +327,13 @@ class Proxy:
         except (aiohttp.ClientError, web.RequestPayloadError, TimeoutError, OSError):
             # As the target did, or the consumer: no answer, and nobody can know what became of the call.
             return break_off(exchange.request)
+        except HistoryError as error:
+            # What passes from now on would stand nowhere, and the verdict would blame somebody for it.
+            self.failure = error
+            self._failed.set()
+            return break_off(exchange.request)
         except Exception:
             return _broken(exchange.client, exchange.request)
-
-    def _is_ours(self, exchange: Exchange) -> bool:
-        """Whether it is about the subscription's own queue, which SQS's older protocol may name in the path alone."""
-        assert exchange.params is not None
-        url = exchange.params.get("QueueUrl")
-        if not isinstance(url, str):
-            return exchange.request.path == self._queue_path
-        try:
-            return urlsplit(url).path == self._queue_path
-        except ValueError:
-            return False
 
     def _rewrite(self, exchange: Exchange, dialect: Dialect) -> None:
         assert exchange.params is not None
@@ -373,6 +390,18 @@ class Proxy:
             client.kill()
         return response
 
+    async def _receive_dead(
+        self, exchange: Exchange, dead: DeadLetters, dialect: Dialect, broken: Broken | None
+    ) -> web.StreamResponse:
+        """A program that works off its own dead letters: what it is given there has died."""
+        if broken is not None:
+            return await self._finish(exchange, broken)
+        answered = await self._ask(exchange)
+        if answered.status == 200:
+            with suppress(Unreadable):
+                dead.received(dialect.read_answer(answered.body))
+        return await self._pass_on(exchange, answered)
+
     async def _settle(
         self, exchange: Exchange, traffic: QueueTraffic, dialect: Dialect, broken: Broken | None, *, rewrite: bool
     ) -> web.StreamResponse:
@@ -384,9 +413,9 @@ class Proxy:
         deletes = operation in queue.DELETES
         late: list[Late] = []
         if deletes and any(self._crashes(client, settle.key, "before-delete") for settle in settles):
-            client.kill()
             traffic.settling(settles)
             traffic.unsent(client, settles, "the consumer crashed", began=began)
+            client.kill()
             return break_off(exchange.request)
         if broken is not None and not broken.forwards:
             traffic.settling(settles)
@@ -531,7 +560,8 @@ class Proxy:
 
     @staticmethod
     def _crashes(client: Client, key: str, point: str) -> bool:
-        return client.disturbances.struck("crash-at", key, point=point) is not None
+        """Whether it is to crash there; who cannot be killed is not struck."""
+        return client.killable and client.disturbances.struck("crash-at", key, point=point) is not None
 
     async def _send(self, exchange: Exchange, dialect: Dialect) -> web.StreamResponse:
         """A batch that is sent, of which entries may be refused."""
@@ -648,6 +678,14 @@ class Proxy:
         await self._faults.drip(response, answered.body, slow)
         await response.write_eof()
         return response
+
+
+def _queue_of(exchange: Exchange) -> str:
+    """The name of the queue that a call is about, which SQS's older protocol may tell in the path alone; some services
+    take the name for the URL."""
+    assert exchange.params is not None
+    url = exchange.params.get("QueueUrl")
+    return name_of(url if isinstance(url, str) else exchange.request.path)
 
 
 def _is_understood(told: Asked, client: Client) -> bool:

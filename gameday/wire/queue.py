@@ -20,8 +20,9 @@ from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import Record, SendResult, SettleAction
 from gameday.history.identity import Identification
+from gameday.processes import control
 from gameday.transports.aws_errors import is_definite
-from gameday.transports.base import QueueSource
+from gameday.transports.base import Delivery, QueueSource
 from gameday.transports.queue import entries_of
 from gameday.wire.client import Client
 from gameday.wire.spoken import Params, Unreadable
@@ -48,6 +49,35 @@ class Settle:
     @property
     def key(self) -> str:
         return self.receipt if self.taken is None else self.taken.key
+
+
+class DeadLetters:
+    """The dead-letter queue of a subscription, where a program works it off by itself.
+
+    What it is given there has died; that it is, is told to the run, which then waits for that queue as well.
+    """
+
+    def __init__(self, *, subscription: str, source: QueueSource, write: Callable[..., object]) -> None:
+        self._subscription = subscription
+        self._source = source
+        self._write = write
+        self._told: set[str] = set()
+
+    def received(self, answer: Params) -> None:
+        """Errors: Unreadable for what is no such answer."""
+        try:
+            deliveries = self._source.received(answer)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise Unreadable(f"not what SQS gives: {error!r}") from error
+        new = [each for each in deliveries if each.broker_id is not None and each.broker_id not in self._told]
+        if not new:
+            return
+        if not self._told:
+            control.report("reads-dead-letters")
+        self._told.update(each.broker_id for each in new if each.broker_id is not None)
+        self._write(
+            *(events.dead(id=each.id, subscription=self._subscription, broker_id=each.broker_id) for each in new)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +156,8 @@ class QueueTraffic:
             raise Unreadable(f"not what SQS gives: {error!r}") from error
         if not deliveries:
             return Receive(None)
+        if (again := self._given_again(deliveries)) is not None:
+            return self._told_again(client, again, started=started, hidden_s=hidden_s)
         batch = f"{client.name}-{next(self._batches)}"
         taken = [named(batch, delivery, self._identification, real=real) for delivery in deliveries]
         self._write(*(self._received(client, each, started, hidden_s) for each in taken))
@@ -134,6 +166,34 @@ class QueueTraffic:
         while len(self._receipts) > _RECEIPTS_MAX:
             self._receipts.popitem(last=False)
         return Receive(batch, taken)
+
+    def _given_again(self, deliveries: Sequence[Delivery]) -> list[Taken] | None:
+        """What was given before with the very same receipts: the answer to a receive that was made again, with the id
+        of its first attempt, is the same receive (APIReference/API_ReceiveMessage, ReceiveRequestAttemptId)."""
+        known = [self._receipts.get(delivery.receipt) for delivery in deliveries]
+        again = [taken for taken in known if taken is not None]
+        same = len(again) == len(deliveries) and len({taken.batch for taken in again}) == 1
+        counted = [taken.delivery.receives for taken in again] == [each.receives for each in deliveries]
+        return again if same and counted else None
+
+    def _told_again(self, client: Client, again: Sequence[Taken], *, started: int, hidden_s: float) -> Receive:
+        """The service hides them anew, as if that had been asked for."""
+        call = f"{client.name}-c{next(self._calls)}"
+        hidden = [
+            events.settling(
+                id=taken.id,
+                subscription=self._subscription,
+                consumer=client.name,
+                batch=taken.batch,
+                broker_id=taken.delivery.broker_id,
+                action="extend",
+                hidden_s=hidden_s,
+                call=call,
+            )
+            for taken in again
+        ]
+        self._write(*hidden, *(events.settled(each, started=started, outcome="ok") for each in hidden))
+        return Receive(again[0].batch, again)
 
     def hidden_s(self, params: Params) -> float:
         """How long what a receive gives is hidden."""

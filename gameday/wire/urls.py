@@ -52,6 +52,11 @@ class QueueUrls:
         return moved(url, origin)
 
 
+def name_of(url: str) -> str:
+    """The queue's name: a URL's last part, or all of what is none."""
+    return url.rstrip("/").rpartition("/")[2]
+
+
 def moved(url: str, origin: str) -> str:
     """The same path at another origin (http://HOST:PORT)."""
     parts = urlsplit(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -357,7 +358,16 @@ def test_what_is_lost_on_the_way_back_was_done(wire: Wired) -> None:
 # Crash points; the consumer here is nobody's process, so nothing is killed
 
 
-def test_a_crash_before_its_delete(wire: Wired) -> None:
+@pytest.fixture
+def mortal(wire: Wired) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands for the consumer's."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        wire.client.pid = process.pid
+        yield process
+        process.kill()
+
+
+def test_a_crash_before_its_delete(wire: Wired, mortal: subprocess.Popen[bytes]) -> None:
     send(wire, "a")
     (message,) = receive(wire.sdk(), wire, VisibilityTimeout=0)
     wire.arm("crash-at", point="before-delete", nth=1)
@@ -366,9 +376,19 @@ def test_a_crash_before_its_delete(wire: Wired) -> None:
     (settled,) = wire.recorded("settled")
     assert (settled["outcome"], settled["error"]) == ("failed", "the consumer crashed: it never left")
     assert taken(wire) and wire.client.disturbances.fired == {"crash-at-1": 1}
+    assert mortal.wait(10) == -9
 
 
-def test_a_crash_after_a_delete_is_after_one_that_was_done(wire: Wired) -> None:
+def test_who_cannot_be_killed_is_not_struck(wire: Wired) -> None:
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire)
+    wire.arm("crash-at", point="before-delete", nth=1)
+    wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    assert wire.client.disturbances.fired == {"crash-at-1": 0}
+    assert [record["outcome"] for record in wire.recorded("settled")] == ["ok"]
+
+
+def test_a_crash_after_a_delete_is_after_one_that_was_done(wire: Wired, mortal: subprocess.Popen[bytes]) -> None:
     send(wire, "a")
     (message,) = receive(wire.sdk(), wire)
     wire.arm("crash-at", point="after-delete", nth=1)
@@ -381,7 +401,7 @@ def test_a_crash_after_a_delete_is_after_one_that_was_done(wire: Wired) -> None:
     assert wire.client.disturbances.fired == {"crash-at-1": 1}
 
 
-def test_a_crash_after_a_receive_is_after_one_that_gave_something(wire: Wired) -> None:
+def test_a_crash_after_a_receive_is_after_one_that_gave_something(wire: Wired, mortal: subprocess.Popen[bytes]) -> None:
     wire.arm("crash-at", point="after-receive", nth=1)
     assert receive(wire.sdk(), wire) == []
     assert wire.client.disturbances.fired == {"crash-at-1": 0}

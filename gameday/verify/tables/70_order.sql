@@ -281,4 +281,4 @@ GROUP BY l.s, l.id;
 -- then its group proves nothing.
 UPDATE missing SET proven = true
 FROM followers f JOIN pairs p ON p.s = f.s AND p.id = f.id
-WHERE f.asks = 'missing' AND f.s = missing.s AND f.id = missing.id AND p.first_redrive IS NULL;
+WHERE f.asks = 'missing' AND f.s = missing.s AND f.id = missing.id AND missing.provable AND p.first_redrive IS NULL;

@@ -3,7 +3,8 @@
 Kinds that stop a call before it leaves: `throttle`, `api-error`, `deny` and `expire-iterator` (the service's own words,
 none of its work), `lose-request` and `reset` (the connection breaks), `blackhole` (no answer while the fault stands).
 `lose-answer` breaks the connection after the call was done. `latency` delays it, `slow-body` lets the answer drip,
-`partial-batch` refuses entries of a batch, which do not leave. `late-delete` tells a consumer that its message is
+`partial-batch` refuses entries of a batch, which do not leave. `lose-delete` leaves single messages out of a call that
+deletes, and breaks the connection once the others are deleted. `late-delete` tells a consumer that its message is
 deleted, and deletes it when its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
 
 It promises that what waits for a fault goes on at once when the fault is over.
@@ -122,6 +123,14 @@ class Faults:
             if struck is not None:
                 found[entry] = struck.code or entry_code(exchange.asked.service)
         return found
+
+    @staticmethod
+    def lost(client: Client, operation: str, settles: Sequence[Settle]) -> list[Settle]:
+        """Those of the deletes that never leave. An entry that nobody can name is the service's to refuse."""
+        if not client.disturbances.stands("lose-delete"):
+            return []
+        able = [settle for settle in settles if settle.entry is not None or operation == "DeleteMessage"]
+        return [settle for settle in able if client.disturbances.struck("lose-delete", settle.key) is not None]
 
     def late(self, client: Client, settles: Sequence[Settle]) -> list[Late]:
         """Those of the deletes that are carried out later. What the consumer holds no more is late already."""

@@ -363,6 +363,7 @@ class Proxy:
         rewrite |= traffic.with_real_receipts(operation, params)
         began = self._clock.now_ns()
         deletes = operation in queue.DELETES
+        lost: list[Settle] = []
         late: list[Late] = []
         if deletes and any(self._crashes(client, settle.key, "before-delete") for settle in settles):
             client.kill()
@@ -373,6 +374,14 @@ class Proxy:
             traffic.settling(settles)
             traffic.unsent(client, settles, broken.why, began=began)
             return await self._faults.answer(exchange, broken)
+        if deletes and broken is None and (lost := self._faults.lost(client, operation, settles)):
+            traffic.settling(lost)
+            traffic.unsent(client, lost, "lose-delete", began=began)
+            if len(lost) == len(settles):
+                return _break_off(exchange.request)
+            exchange.params = named(params, [str(each.entry) for each in lost], without=True)
+            settles = [settle for settle in settles if settle not in lost]
+            rewrite = True
         if deletes and broken is None and (late := self._faults.late(client, settles)):
             self._begin(self._delete_late(self._later(exchange, dialect, late), traffic, dialect, late))
             if len(late) == len(settles) and settles[0].entry is None:
@@ -383,7 +392,7 @@ class Proxy:
         if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in done):
             client.kill()
             return _break_off(exchange.request)
-        if broken is not None:
+        if broken is not None or lost:
             return _break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 

@@ -73,7 +73,6 @@ CASES = {
         entry={"for": 1.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
     ),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
-    "lose-delete": Case(entry={"for": 1.0, "share": 0.5}),
     "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),
 }
 
@@ -269,8 +268,8 @@ def check(case: Case, name: str, results: list[tuple[StrikeResult, dict[str, int
     assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"
 
 
-# One that strikes processes, one that strikes the work, one that strikes what is said of it.
-SOONER = ("kill-consumer", "stretch-processing", "lose-delete")
+# One that strikes processes, one that strikes the work.
+SOONER = ("kill-consumer", "stretch-processing")
 
 
 @pytest.mark.parametrize("name", [*SOONER, *series(*(name for name in CASES if name not in SOONER))])

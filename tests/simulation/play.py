@@ -202,12 +202,12 @@ class _LoadDisturbances(Disturbances):
 
     def __init__(self, strikes: Mapping[str, Callable[[], object]]) -> None:
         super().__init__(report_first=lambda instance: None)
-        self._strikes = strikes
+        self._tells = strikes
 
     def struck(self, kind: str, key: str, *, point: str | None = None) -> Disturbance | None:
         found = super().struck(kind, key, point=point)
         if found is not None:
-            self._strikes[found.instance]()
+            self._tells[found.instance]()
         return found
 
 
@@ -591,6 +591,8 @@ class _Strike:
             self._trouble()
         elif fault.kind in ON_LOAD:
             self._disturb_load()
+        elif fault.kind == "lose-delete":
+            self._lose_deletes(slot)
         else:
             self._disturb(slot)
         game.world.after(fault.for_s, self.heal)
@@ -690,6 +692,21 @@ class _Strike:
             slow=fault.slow,
             strikes=self._fires,
         )
+        self._stand(trouble)
+
+    def _lose_deletes(self, slot: _Slot) -> None:
+        self._targets = [slot.process.name] if slot.process else [slot.name]
+        self._stand(
+            Trouble(
+                fate="lose-entries",
+                share=self._fault.share,
+                whom=lambda who: who.rpartition(".")[0] == slot.name,
+                what=lambda operation: operation == "DeleteMessageBatch",
+                strikes=self._fires,
+            )
+        )
+
+    def _stand(self, trouble: Trouble) -> None:
         troubles = self._game.network.troubles
         troubles.append(trouble)
         self._undo = lambda: troubles.remove(trouble)

@@ -123,6 +123,7 @@ CASES: dict[str, Case] = {
     "blackhole": Case(entry=DELETES, broken="no-guard", told=never_left("blackhole")),
     "reset": Case(entry=RECEIVES, broken="gives-up", told=nothing, wrong=lost, stuck=True),
     "lose-request": Case(entry=DELETES, broken="no-guard", told=never_left("lose-request")),
+    "lose-delete": Case(entry={"for": 1.5, "share": 0.5}, broken="no-guard", told=never_left("lose-delete")),
     "lose-answer": Case(entry=DELETES, broken="redo-on-error", told=all_settled),
     "partial-batch": Case(entry=DELETES, broken="ignores-failed", told=never_left("partial-batch")),
     "slow-body": Case(

@@ -343,6 +343,42 @@ def test_what_never_left_is_recorded_as_that(wire: Wired, kind: str) -> None:
     assert again["MessageId"] == message["MessageId"] and wire.recorded("received")[-1]["receives"] == 2
 
 
+@pytest.mark.parametrize("others", [[], ["b", "c"]])
+def test_a_delete_that_is_lost_leaves_the_others_of_its_batch_deleted(wire: Wired, others: list[str]) -> None:
+    """And the consumer learns of none of them what became of it."""
+    send(wire, "a", *others)
+    client = wire.sdk()
+    messages = sorted(receive(client, wire, VisibilityTimeout=0), key=lambda message: str(message["Body"]))
+    until(lambda: not wire.proxy.working, "that is recorded")
+    before = len(wire.records)
+    wire.arm("lose-delete", nth=1)
+    entries = [{"Id": m["Body"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
+    with pytest.raises(HTTPClientError):
+        client.delete_message_batch(QueueUrl=wire.queue, Entries=entries)
+    until(lambda: len(wire.records) == before + 2 * len(messages), "that is recorded")
+    told = {
+        record["broker_id"]: (record["outcome"], record.get("error"))
+        for record in wire.records[before:]
+        if record["event"] == "settled"
+    }
+    first, *rest = messages
+    assert told.pop(first["MessageId"]) == ("failed", "lose-delete: it never left")
+    assert told == {message["MessageId"]: ("ok", None) for message in rest}
+    assert wire.disarm("lose-delete") == 1
+    (again,) = taken(wire)
+    assert again["Body"] == "a"
+
+
+def test_a_delete_of_one_message_is_lost(wire: Wired) -> None:
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire, VisibilityTimeout=0)
+    wire.arm("lose-delete")
+    with pytest.raises(HTTPClientError):
+        wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    assert wire.disarm("lose-delete") == 1
+    assert taken(wire)
+
+
 def test_what_is_lost_on_the_way_back_was_done(wire: Wired) -> None:
     send(wire, "a", "b")
     wire.arm("lose-answer", nth=1)

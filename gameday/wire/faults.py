@@ -3,9 +3,10 @@
 Kinds that stop a call before it leaves: `throttle`, `api-error`, `deny` and `expire-iterator` (the service's own words,
 none of its work), `lose-request` and `reset` (the connection breaks), `blackhole` (no answer while the fault stands).
 `lose-answer` breaks the connection after the call was done. `latency` delays it, `slow-body` lets the answer drip,
-`partial-batch` refuses entries of a batch, which do not leave. `lose-delete` leaves single messages out of a call that
-deletes, and breaks the connection once the others are deleted. `late-delete` tells a consumer that its message is
-deleted, and deletes it when its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
+`partial-batch` refuses entries of a batch, which do not leave, and so does `throttle-entries`, in the words of a
+service that is asked too often. `lose-delete` leaves single messages out of a call that deletes, and breaks the
+connection once the others are deleted. `late-delete` tells a consumer that its message is deleted, and deletes it when
+its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
 
 It promises that what waits for a fault goes on at once when the fault is over.
 """
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=Hashable)
 _REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")
 _BREAKS = ("blackhole", "reset", "lose-request")
+_REFUSE_ENTRIES = ("partial-batch", "throttle-entries")
 _PIECES = 20
 
 
@@ -116,12 +118,12 @@ class Faults:
     def refused(self, exchange: Exchange, entries: Mapping[H, str]) -> dict[H, str]:
         """The entries of a batch that are refused, each with its code. `entries`: what the dice are rolled on."""
         found: dict[H, str] = {}
-        if not exchange.client.disturbances.stands("partial-batch"):
-            return found
-        for entry, key in entries.items():
-            struck = exchange.struck("partial-batch", key)
-            if struck is not None:
-                found[entry] = struck.code or entry_code(exchange.asked.service)
+        asked, standing = exchange.asked, exchange.client.disturbances
+        for kind in filter(standing.stands, _REFUSE_ENTRIES):
+            code = entry_code(kind, service=asked.service, operation=asked.operation)
+            for entry, key in entries.items():
+                if entry not in found and exchange.struck(kind, key) is not None:
+                    found[entry] = code
         return found
 
     @staticmethod

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -103,7 +103,7 @@ class Answered:
 
 
 class Proxy:
-    """Serves the consumers of one subscription, each at a port of its own on 127.0.0.1.
+    """Serves the consumers of one subscription, each at a port of its own on 127.0.0.1; or the load at one.
 
     Whoever calls `start` calls `close`.
     """
@@ -111,30 +111,11 @@ class Proxy:
     def __init__(self, *, config: WireConfig, writer: Writer | None, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
-        write = (lambda *_: None) if writer is None else writer.write
         self._queue: QueueTraffic | None = None
         self._queue_path = ""
         self.stream: StreamTraffic | None = None
-        if source.kind == "queue":
-            self._queue = QueueTraffic(
-                subscription=config.subscription,
-                source=source,
-                hidden_s=config.visibility_timeout_s,
-                identification=config.identification,
-                write=write,
-                now=clock.now_ns,
-            )
-            self._queue_path = urlsplit(config.addresses.queues[config.subscription]).path
-        else:
-            self.stream = StreamTraffic(
-                subscription=config.subscription,
-                stream=config.addresses.send_to,
-                source=source,
-                identification=config.identification,
-                write=write,
-                now=clock.now_ns,
-            )
+        if config.subscription is not None:
+            self._watch_traffic(config, config.subscription, (lambda *_: None) if writer is None else writer.write)
         addresses = config.addresses
         self._urls = QueueUrls([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
         self._faults = Faults()
@@ -145,6 +126,28 @@ class Proxy:
         self._working: set[asyncio.Task[Any]] = set()
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    def _watch_traffic(self, config: WireConfig, subscription: str, write: Callable[..., object]) -> None:
+        source = TRANSPORTS[config.transport].subscription(config.addresses, subscription, config.identification)
+        if source.kind == "queue":
+            self._queue = QueueTraffic(
+                subscription=subscription,
+                source=source,
+                hidden_s=config.visibility_timeout_s,
+                identification=config.identification,
+                write=write,
+                now=self._clock.now_ns,
+            )
+            self._queue_path = urlsplit(config.addresses.queues[subscription]).path
+        else:
+            self.stream = StreamTraffic(
+                subscription=subscription,
+                stream=config.addresses.send_to,
+                source=source,
+                identification=config.identification,
+                write=write,
+                now=self._clock.now_ns,
+            )
 
     async def start(self) -> None:
         server = web.Server(

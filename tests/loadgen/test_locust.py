@@ -206,25 +206,13 @@ def test_what_is_recorded_is_what_the_queue_holds(tmp_path: Path, ministack: End
 
 def test_two_processes_share_the_lanes_and_the_master_sums_up(tmp_path: Path, memory: Endpoint) -> None:
     config = prepare(tmp_path, memory, transport="sqs-fifo", processes=2)
-    armed = {"kind": "lose-send-reply", "instance": "lost-1", "share": 0.2}
-
-    async def lose_replies(child: Child) -> None:
-        await child.command("arm", disturbance=armed)
-        assert await child.report("armed", timeout_s=LIMIT_S, instance="lost-1") is not None
-
-    done, heard, code = asyncio.run(conducted(tmp_path, config, lose_replies))
+    done, _, code = asyncio.run(conducted(tmp_path, config))
     assert code == 0
     assert (done["scheduled"], done["acked"], done["missed"]) == (300, 300, 0)
     found = records(tmp_path)
     assert sorted(found) == config.writers
     for lines in found.values():
         check_order(lines)
-    sent = [line for lines in found.values() for line in lines if line["event"] == "sent"]
-    lost = {line["call"] for line in sent if line["outcome"] == "unknown"}
-    # What was never disarmed is reported at the end.
-    assert [r["fired"] for r in heard if r["report"] == "disarmed"] == [len(lost)]
-    assert lost
-    # Deduplication made one of each message that went out again.
     assert depth(config) == 300
     assert not set.intersection(*({line["producer"] for line in lines if "seq" in line} for lines in found.values()))
 

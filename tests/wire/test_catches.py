@@ -160,8 +160,8 @@ CASES: dict[str, Case] = {
 class Behind(Arena):
     """A queue (or a stream), the programs that work it off, and the wire that they are behind."""
 
-    def __init__(self, run: Path, broker: Child, endpoint: Endpoint, case: Case, *, variant: str) -> None:
-        super().__init__(run, broker, endpoint, consumers=case.consumers, transport=case.transport)
+    def __init__(self, run: Path, endpoint: Endpoint, case: Case, *, variant: str) -> None:
+        super().__init__(run, endpoint, consumers=case.consumers, transport=case.transport)
         self.case, self.variant = case, variant
         self.effects = run / "effects"
         self.effects.mkdir()
@@ -256,7 +256,7 @@ async def behind(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Behind, Behi
         assert ready, broker.last_words()
         endpoint = Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
         pair = [
-            Behind(tmp_path / name, broker, endpoint, case, variant=variant)
+            Behind(tmp_path / name, endpoint, case, variant=variant)
             for name, variant in (("correct", "correct"), ("broken", case.broken))
         ]
         try:

@@ -13,10 +13,13 @@ from urllib.parse import urlencode
 import cbor2
 import orjson
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
+from gameday.transports.base import Outgoing
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 from gameday.wire.batches import SENDS, named
 from gameday.wire.client import Client
 from gameday.wire.refusals import refusal
@@ -209,6 +212,58 @@ def test_entries_of_a_send_are_refused(wire: Wired) -> None:
     assert [entry["Id"] for entry in answer["Successful"]] == ["a", "c"]
     assert sorted(message["Body"] for message in taken(wire)) == ["a", "c"]
     assert wire.client.disturbances.fired == {"partial-batch-1": 1}
+
+
+# Of each service's sends: the call, and the code with which a throttled entry is refused.
+SENT: dict[str, tuple[str, dict[str, Any], str]] = {
+    "sqs": (
+        "SendMessageBatch",
+        {"Entries": [{"Id": str(n), "MessageBody": str(n)} for n in range(8)]},
+        "RequestThrottled",
+    ),
+    "sns": (
+        "PublishBatch",
+        {"PublishBatchRequestEntries": [{"Id": str(n), "Message": str(n)} for n in range(8)]},
+        "Throttling",
+    ),
+    "events": (
+        "PutEvents",
+        {"Entries": [{"Source": "s", "DetailType": "d", "Detail": "{}"} for _ in range(8)]},
+        "ThrottlingException",
+    ),
+    "kinesis": (
+        "PutRecords",
+        {"Records": [{"Data": b"a", "PartitionKey": "k"} for _ in range(8)]},
+        "ProvisionedThroughputExceededException",
+    ),
+}
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("service", SENT)
+def test_a_throttled_entry_is_one_that_was_certainly_not_stored(
+    wire: Wired, name: str, service: str, share: float
+) -> None:
+    """In the service's own words, which a producer takes for proof (`failed`, and not `unknown`)."""
+    operation, params, code = SENT[service]
+    where: dict[str, Any] = {}
+    if service == "sqs":
+        where = {"QueueUrl": wire.queue}
+    elif service == "sns":
+        where = {"TopicArn": wire.sdk("sns").create_topic(Name=name)["TopicArn"]}
+    elif service == "kinesis":
+        where = {"StreamName": name}
+        wire.sdk("kinesis").create_stream(StreamName=name, ShardCount=1)
+        wire.sdk("kinesis").get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    wire.arm("throttle-entries", share=share, operations=[operation])
+    answer = getattr(wire.sdk(service), xform_name(operation))(**params, **where)
+    transport = TRANSPORTS[{"events": "eventbridge"}.get(service, service)]
+    messages = [Outgoing(id=str(n), body="", group=None, dedup_id=None) for n in range(8)]
+    outcomes = transport.sent(answer, messages)
+    failed = [outcome for outcome in outcomes if outcome.outcome == "failed"]
+    assert all(str(outcome.error).startswith(f"{code}: ") and not outcome.final for outcome in failed)
+    assert {outcome.outcome for outcome in outcomes} == ({"failed"} if share == 1.0 else {"failed", "ok"})
+    assert wire.disarm("throttle-entries") == len(failed)
 
 
 def test_all_entries_of_a_send_are_refused(wire: Wired) -> None:

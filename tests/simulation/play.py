@@ -189,8 +189,10 @@ class _Disturbances(Disturbances):
         self._process = process
         self._counts = counts
 
-    def struck(self, kind: str, key: str, *, point: str | None = None) -> Disturbance | None:
-        found = super().struck(kind, key, point=point)
+    def struck(
+        self, kind: str, key: str, *, point: str | None = None, operation: str | None = None
+    ) -> Disturbance | None:
+        found = super().struck(kind, key, point=point, operation=operation)
         if found is not None and kind == "crash-at":
             self._counts.add(f"crash {point}")
             self._process.crash()

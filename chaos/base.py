@@ -107,6 +107,10 @@ class Arrivals(NamedTuple):
     with_each: float
 
 
+# Within a consumer of ours, on the wire before consumers, or on the one before the load.
+StruckAt = Literal["ours", "wire", "load"]
+
+
 class Fault(Entry, ABC):
     """What can be broken: a subclass in a file of its own, and a line in chaos/registry.py.
 
@@ -125,8 +129,8 @@ class Fault(Entry, ABC):
     outlasts_holds: ClassVar[bool] = False
     # What the target must be able to do, where not every target is.
     needs: ClassVar[Capability | None] = None
-    # Where it strikes, if not from outside: within a consumer of ours, or on the wire before a program of the user's.
-    strikes: ClassVar[Literal["ours", "wire"] | None] = None
+    # Where it strikes, if not from outside.
+    strikes: ClassVar[StruckAt | None] = None
     # Sends are answered, and the answer never arrives.
     loses_answers: ClassVar[bool] = False
     # What a share of is struck, for people.
@@ -177,7 +181,7 @@ class Fault(Entry, ABC):
         )
 
     @property
-    def struck_at(self) -> Literal["ours", "wire"] | None:
+    def struck_at(self) -> StruckAt | None:
         """As `strikes`, where its fields decide."""
         return self.strikes
 

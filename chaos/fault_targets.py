@@ -57,7 +57,7 @@ class Fleet(Protocol):
 
 
 class Load(Protocol):
-    """The process that sends: commands to it, reports from it."""
+    """The wire before whatever sends: commands to it, reports from it."""
 
     async def command(self, do: str, **fields: object) -> None: ...
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
@@ -75,16 +75,16 @@ class StreamControl(Protocol):
 class FaultTargets:
     """Everything that a fault may touch. `fleets` and `visibility_timeout_s` go by subscription; durations in seconds.
 
-    `stream` is None where the subscriptions are queues. `find_s`: how long a strike waits for its consumers to be
-    there; `hold_s`: for one of them to hold a message; `answer_s`: for an answer of a process; `recover_s`: for a
-    replacement to poll.
+    `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues.
+    `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
+    `answer_s`: for an answer of a process; `recover_s`: for a replacement to poll.
     """
 
     fleets: Mapping[str, Fleet]
     visibility_timeout_s: Mapping[str, float]
-    load: Load
     writer: Writer
     seed: int
+    load: Load | None = None
     stream: StreamControl | None = None
     find_s: float = 10.0
     hold_s: float = 5.0

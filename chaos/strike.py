@@ -208,13 +208,15 @@ class Strike:
 
     @asynccontextmanager
     async def load_disturbed(self, disturbance: Disturbance, *, label: str) -> AsyncIterator[None]:
-        """The load has a disturbance armed, which is disarmed on every exit. Errors: NotInjected."""
+        """The wire before the load has a disturbance armed, which is disarmed on every exit. Errors: NotInjected."""
         load, answer_s, instance = self.targets.load, self.targets.answer_s, self.instance
+        if load is None:
+            raise NotInjected("no wire stands before the load")
         self.start(["load"], label=label)
         try:
             await load.command("arm", disturbance=disturbance.to_json())
             if await load.report("armed", timeout_s=answer_s, instance=instance) is None:
-                raise NotInjected("the load did not confirm the disturbance")
+                raise NotInjected("the wire before the load did not confirm the disturbance")
             yield
         finally:
             await load.command("disarm", instance=instance)
@@ -223,7 +225,7 @@ class Strike:
                 self.stop(fired=int(answer["fired"]))
         if answer is None:
             seen = await load.report("fired", timeout_s=0, instance=instance) is not None
-            self.unhealed(fired=int(seen), why="the load did not say how often it struck")
+            self.unhealed(fired=int(seen), why="the wire before the load did not say how often it struck")
 
     def _write(self, phase: events.Phase) -> None:
         self.targets.writer.write(

@@ -10,11 +10,11 @@ import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Pick, Share
+from gameday.chaos.base import Arrivals, ConsumerFault, Count, Fault, Lasting, Pick, Share, StruckAt
 from gameday.chaos.strike import Strike
 
 # The calls that receive, settle and send; AWS's own word for any other one.
@@ -40,7 +40,7 @@ Operation = Annotated[str, AfterValidator(_spelt)]
 class WireFault(Lasting, ConsumerFault):
     """Strikes what the picked consumers ask of AWS: a share of it, or the n-th."""
 
-    strikes: ClassVar[Literal["ours", "wire"] | None] = "wire"
+    strikes: ClassVar[StruckAt | None] = "wire"
 
     share: Share = Field(default=1.0, description="the share that is struck of what it can strike (default: all)")
     nth: Count | None = Field(default=None, description="the n-th alone, of each consumer; or `share`")
@@ -84,6 +84,30 @@ class WireFault(Lasting, ConsumerFault):
             self.fault, on_wire=True, operations=self.operations, share=self.share, nth=self.nth, **self.details
         )
         async with strike.disturbed(lambda _: disturbance, label=f"{self.which} {self.does}"):
+            await strike.lasts(self.for_)
+
+
+class SendFault(Lasting, Fault):
+    """Strikes what the load asks of AWS, on a wire of the load's own."""
+
+    strikes: ClassVar[StruckAt | None] = "load"
+    # What its disturbance is called on the wire.
+    arms: ClassVar[str]
+
+    share: Share
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What it does, for people."""
+
+    @property
+    def stops_sends(self) -> bool:
+        return self.share == 1.0
+
+    async def inject(self, strike: Strike) -> None:
+        disturbance = strike.disturbance(self.arms, on_wire=True, operations=GROUPS["send"], share=self.share)
+        async with strike.load_disturbed(disturbance, label=self.label):
             await strike.lasts(self.for_)
 
 

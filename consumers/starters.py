@@ -100,7 +100,7 @@ class Wire(Protocol):
 
 
 class Port:
-    """A consumer's port of the wire, by its name."""
+    """A consumer's port of the wire, by its name; or the load's."""
 
     def __init__(self, wire: Wire, consumer: str, url: str) -> None:
         self.url = url

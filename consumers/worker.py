@@ -283,23 +283,14 @@ class Worker(BaseWorker):
         """Delete and release what is announced, in one call for each length of time that something is to be hidden."""
         deletes, batch.deletes = batch.deletes, []
         releases, batch.releases = batch.releases, {}
-        if deletes := self._survive_deleting(deletes):
+        for message in deletes:
+            self.crash("before-delete", message)
+        if deletes:
             call = self._source.delete(_deliveries(deletes))
             await self._call_and_record(call, deletes, _intents(deletes), crash="after-delete")
         for hidden_s, messages in releases.items():
             call = self._source.hide(_deliveries(messages), hidden_s=hidden_s)
             await self._call_and_record(call, messages, _intents(messages))
-
-    def _survive_deleting(self, messages: Sequence[QueueMessage]) -> list[QueueMessage]:
-        """The messages whose delete really leaves: crash or lose some where a disturbance wants that."""
-        for message in messages:
-            self.crash("before-delete", message)
-        lost = [message for message in messages if self.tools.disturbances.struck("lose-delete", message.key)]
-        if not lost:
-            return list(messages)
-        outcome: SettleOutcome = ("unknown", "timeout: the delete was lost on its way (lose-delete)")
-        self._record(_intents(lost), self.now(), [outcome] * len(lost))
-        return [message for message in messages if message not in lost]
 
     async def _extend(self, batch: Batch) -> None:
         messages = [message for message in batch.messages if message.intent is None and not message.abandoned]
@@ -323,9 +314,6 @@ class Worker(BaseWorker):
         if crash is not None:
             for message in messages:
                 self.crash(crash, message)
-        self._record(intents, started, outcomes)
-
-    def _record(self, intents: Sequence[Record], started: int, outcomes: Sequence[SettleOutcome]) -> None:
         for intent, (outcome, _) in zip(intents, outcomes, strict=True):
             if outcome != "ok":
                 self.tools.meters.settle_failed(str(intent["action"]))

@@ -4,9 +4,9 @@ It lives in Locust's local runner or in its master. It promises that the load st
 all of them stand by; that `done` is reported once, after every sending process has closed its history file; and that
 a sending process which vanished ends the load with an exit code that says so.
 
-With a conductor (standard input is a pipe) the start, the stop and the disturbances come from there, as told in
-gameday/processes/control.py; the end of its input stops the load. Without one the load starts by itself, and ends with
-an exit code above 0 when nothing was sent.
+With a conductor (standard input is a pipe) start and stop come from there, as told in gameday/processes/control.py; the
+end of its input stops the load. Without one the load starts by itself, and ends with an exit code above 0 when nothing
+was sent.
 
 Other user classes may run beside ours. How many users of our class there are is Locust's to decide (`--users`,
 weights, `fixed_count`), so lanes are handed out when it has spawned them all: a lane without a user would never send.
@@ -31,7 +31,6 @@ from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Tally
 from gameday.loadgen.node import FINISH_WITHIN_S
 from gameday.processes.control import report
-from gameday.processes.disturbances import Disturbance
 
 logger = logging.getLogger(__name__)
 
@@ -69,11 +68,6 @@ class Lead:
         self._nodes: set[str] = set()
         self._done: set[str] = set()
         self._tally = Tally()
-        self._fired: dict[str, int] = {}
-        self._struck: set[str] = set()
-        # Which nodes were asked to do each disturbance, and what each has answered so far.
-        self._armed: dict[str, set[str]] = {}
-        self._answers: dict[str, dict[str, int]] = {}
         self._failure: str | None = None
         self._begun = False
         self._leaving = False
@@ -86,9 +80,6 @@ class Lead:
             "join": self._on_join,
             "standing-by": self._on_standing_by,
             "done": self._on_done,
-            "armed": self._on_answer,
-            "disarmed": self._on_answer,
-            "fired": self._on_fired,
             "failed": self._on_failed,
         }.items():
             self._runner.register_message(f"gameday-{name}", listener)
@@ -144,8 +135,6 @@ class Lead:
             self._end_locust()
 
     def _report(self) -> None:
-        for instance in sorted(self._armed):
-            report("disarmed", instance=instance, fired=self._fired.get(instance, 0))
         scheduled = self._config.schedule().total
         summary = {"scheduled": scheduled, **asdict(self._tally), "missed": scheduled - self._tally.intended}
         if self._conducted:
@@ -239,31 +228,8 @@ class Lead:
         if msg.node_id in self._done:
             return
         self._tally.add(Tally(**msg.data["tally"]))
-        for instance, fired in msg.data["fired"].items():
-            self._fired[instance] = self._fired.get(instance, 0) + fired
         self._done.add(msg.node_id)
         self._news.set()
-
-    def _on_answer(self, msg: Any, **_: object) -> None:
-        """`armed` or `disarmed` of one node; reported when all have answered."""
-        instance = msg.data["instance"]
-        key = f"{msg.type.removeprefix('gameday-')} {instance}"
-        answers = self._answers.setdefault(key, {})
-        answers[msg.node_id] = msg.data.get("fired", 0)
-        if answers.keys() < self._armed.get(instance, set()):
-            return
-        del self._answers[key]
-        if msg.type == "gameday-armed":
-            report("armed", instance=instance)
-        else:
-            self._armed.pop(instance, None)
-            report("disarmed", instance=instance, fired=sum(answers.values()))
-
-    def _on_fired(self, msg: Any, **_: object) -> None:
-        """A node tells of a disturbance's first strike there; the first of all is reported."""
-        if msg.data not in self._struck:
-            self._struck.add(msg.data)
-            report("fired", instance=msg.data)
 
     def _on_failed(self, msg: Any, **_: object) -> None:
         self._fail(msg.data)
@@ -295,25 +261,5 @@ class Lead:
                 self._start.set(command["at"])
             case "stop":
                 self.stop()
-            case "arm":
-                gevent.spawn(self._arm, Disturbance(**command["disturbance"]))
-            case "disarm":
-                self._disarm(command["instance"])
             case _:
                 logger.error("the load knows no command %r", do)
-
-    def _arm(self, disturbance: Disturbance) -> None:
-        """Once all users stand by, so that every sending process is asked."""
-        gevent.wait([self._ready, self._stopping], count=1)
-        # The n-th is one of the whole run, so one process counts for all.
-        nodes = self._nodes if disturbance.nth is None else {min(self._nodes)} if self._nodes else set()
-        self._armed[disturbance.instance] = set(nodes)
-        for node in nodes:
-            self._tell("arm", orjson.dumps(disturbance.to_json()).decode(), node)
-
-    def _disarm(self, instance: str) -> None:
-        if nodes := self._armed.get(instance):
-            for node in nodes:
-                self._tell("disarm", instance, node)
-        elif not self._finished.is_set():
-            report("disarmed", instance=instance, fired=0)

@@ -28,7 +28,6 @@ from gameday.loadgen.lanes import Feed, Lane, Tally
 from gameday.loadgen.meters import Meters
 from gameday.loadgen.sender import Sample, Sender
 from gameday.processes.discovery import Exposed
-from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.carriers.calls import count_calls
 
 logger = logging.getLogger(__name__)
@@ -105,13 +104,10 @@ class Node:
         self._shared: SharedByLanes | None = None
         # Looking for credentials may switch to another user, which must not make it twice.
         self._making = BoundedSemaphore()
-        self._disturbances = Disturbances(report_first=lambda instance: self._say("fired", instance))
         for name, listener in {
             "lane": self._on_lane,
             "start": self._on_start,
             "stop": self._on_stop,
-            "arm": self._on_arm,
-            "disarm": self._on_disarm,
         }.items():
             runner.register_message(f"gameday-{name}", listener)
 
@@ -135,7 +131,6 @@ class Node:
                     writer=self._shared.writer,
                     clock=self._shared.clock,
                     carry=carry,
-                    disturbances=self._disturbances,
                     count=self._shared.count,
                     source=self._shared.source,
                 )
@@ -170,7 +165,7 @@ class Node:
                 self._shared.close()
             except HistoryError as error:
                 self._say("failed", str(error))
-        self._say("done", {"tally": asdict(tally), "fired": self._disturbances.fired})
+        self._say("done", {"tally": asdict(tally)})
         self._idle.set()
 
     def _say(self, name: str, data: object = None) -> None:
@@ -207,11 +202,3 @@ class Node:
 
     def _on_stop(self, **_: object) -> None:
         self._stopping.set()
-
-    def _on_arm(self, msg: Any, **_: object) -> None:
-        disturbance = Disturbance(**orjson.loads(msg.data))
-        self._disturbances.arm(disturbance)
-        self._say("armed", {"instance": disturbance.instance})
-
-    def _on_disarm(self, msg: Any, **_: object) -> None:
-        self._say("disarmed", {"instance": msg.data, "fired": self._disturbances.disarm(msg.data)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gameday.history import envelope, events, trace
@@ -19,7 +19,6 @@ from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Attempt, Feed, Lane
 from gameday.loadgen.messages import Ask, Made, Source
 from gameday.loadgen.schedule import Message, producer
-from gameday.processes.disturbances import Disturbances
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
 from gameday.transports.registry import TRANSPORTS
@@ -58,7 +57,6 @@ class Sender:
         writer: Writer,
         clock: Clock,
         carry: Callable[[Call], Answer],
-        disturbances: Disturbances,
         count: Callable[[Sample], None],
         source: Source | None = None,
     ) -> None:
@@ -70,7 +68,6 @@ class Sender:
         self._writer = writer
         self._clock = clock
         self._carry = carry
-        self._disturbances = disturbances
         self._count = count
         self._calls = 0
         # The latest message of each group that went out under its own name, and those that went out under another's.
@@ -99,18 +96,9 @@ class Sender:
         self._calls += 1
         name = f"{self._producer}-call-{self._calls}"
         self._writer.write(*map(self._intended, attempts, packed))
-        refused = [self._throttled(attempt) for attempt in attempts]
-        going = [message for message, error in zip(messages, refused, strict=True) if error is None]
-        # One of which nothing is left is refused as a whole, and counted as the call that it would have been.
-        call = self._transport.send(self._config.addresses, going or messages)
+        call = self._transport.send(self._config.addresses, messages)
         started = self._clock.now_ns()
-        answered = iter(self._answers(call, name, going) if going else ())
-        outcomes = [
-            replace(next(answered), entry=n)
-            if error is None
-            else SendOutcome(id=message.id, entry=n, outcome="failed", error=error)
-            for n, (message, error) in enumerate(zip(messages, refused, strict=True))
-        ]
+        outcomes = self._answers(call, messages)
         ended = self._writer.write(
             *(
                 events.sent(
@@ -140,12 +128,10 @@ class Sender:
             )
         )
 
-    def _answers(self, call: Call, name: str, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+    def _answers(self, call: Call, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         """What became of each message of a call."""
         try:
-            answer = self._carry(call)
-            self._lose_reply(name)
-            return self._transport.sent(answer, messages)
+            return self._transport.sent(self._carry(call), messages)
         except CallFailed as failure:
             return [
                 SendOutcome(
@@ -157,22 +143,6 @@ class Sender:
                 )
                 for n, message in enumerate(messages)
             ]
-
-    def _throttled(self, attempt: Attempt) -> str | None:
-        """The error that an attempt is refused with before it leaves, as by a service that is asked for too much."""
-        struck = self._disturbances.struck("throttle-sends", f"{attempt.message.id}#{attempt.number}")
-        if struck is None:
-            return None
-        return f"ProvisionedThroughputExceededException: rate exceeded (injected by {struck.instance})"
-
-    def _lose_reply(self, call: str) -> None:
-        """Lose an answer that did arrive: the broker has seen the messages, and the producer knows nothing.
-
-        It is told at once of a timeout and does not sit it out, so that what is late afterwards is late by the broker.
-        Errors: CallFailed, indefinite.
-        """
-        if struck := self._disturbances.struck("lose-send-reply", call):
-            raise CallFailed("ReadTimeoutError", f"the answer of {call} was lost ({struck.instance})", definite=False)
 
     def _packed(self, attempt: Attempt) -> Packed:
         """The same for every attempt: the body is a function of the seed and the message."""

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Share
+from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Share, StruckAt
 from gameday.chaos.fault_targets import Consumer
 from gameday.chaos.strike import LOOK_AGAIN_S, Strike
 
@@ -42,7 +42,7 @@ class CrashAt(Lasting, ConsumerFault):
         return self.point != "after-delete"
 
     @property
-    def struck_at(self) -> Literal["ours", "wire"] | None:
+    def struck_at(self) -> StruckAt | None:
         return "ours" if self.point in ("before-effect", "after-effect") else None
 
     @property

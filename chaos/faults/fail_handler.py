@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gameday.chaos.base import ConsumerFault, Lasting, Pick, Share
+from gameday.chaos.base import ConsumerFault, Lasting, Pick, Share, StruckAt
 from gameday.chaos.strike import Strike
 
 
@@ -17,7 +17,7 @@ class FailHandler(Lasting, ConsumerFault):
     """Let the handler fail a share of the messages, after its work and before the effect, each time anew."""
 
     colour: ClassVar[str] = "#b877d9"
-    strikes: ClassVar[Literal["ours", "wire"] | None] = "ours"
+    strikes: ClassVar[StruckAt | None] = "ours"
     needs_work: ClassVar[bool] = True
 
     fault: Literal["fail-handler"]

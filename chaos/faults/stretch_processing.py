@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gameday.chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, TimesVisibilityTimeout
+from gameday.chaos.base import ConsumerFault, Extent, Lasting, Pick, Share, StruckAt, TimesVisibilityTimeout
 from gameday.chaos.strike import Strike
 from gameday.processes.disturbances import Disturbance
 
@@ -18,7 +18,7 @@ class StretchProcessing(Lasting, ConsumerFault):
     """Make a share of the messages take longer to process, up to and beyond the visibility timeout."""
 
     colour: ClassVar[str] = "#e0b400"
-    strikes: ClassVar[Literal["ours", "wire"] | None] = "ours"
+    strikes: ClassVar[StruckAt | None] = "ours"
     needs_work: ClassVar[bool] = True
 
     fault: Literal["stretch-processing"]

@@ -10,24 +10,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gameday.chaos.base import Fault, Lasting, Share
-from gameday.chaos.strike import Strike
+from gameday.chaos.base import Share
+from gameday.chaos.wire_fault import SendFault
 
 
-class ThrottleSends(Lasting, Fault):
+class ThrottleSends(SendFault):
     """Refuse a share of the messages in each send call, as a throttled service does: they must be sent again."""
 
     colour: ClassVar[str] = "#37872d"
+    arms: ClassVar[str] = "throttle-entries"
 
     fault: Literal["throttle-sends"]
     share: Share = Field(default=0.5, description="the share of the messages that is refused (default: half)")
 
     @property
-    def stops_sends(self) -> bool:
-        return self.share == 1.0
-
-    async def inject(self, strike: Strike) -> None:
-        disturbance = strike.disturbance("throttle-sends", share=self.share)
-        label = f"{self.share * 100:g}% of the messages in each send call are refused"
-        async with strike.load_disturbed(disturbance, label=label):
-            await strike.lasts(self.for_)
+    def label(self) -> str:
+        return f"{self.share * 100:g}% of the messages in each send call are refused"

@@ -4,7 +4,7 @@ Commands are JSON lines on the child's standard input, reports are JSON lines on
 the input means that the conductor is gone: the child drains and exits. A child that is stopped (SIGSTOP) cannot read
 that, so it asks the kernel to send it SIGCONT when its parent dies: no killed conductor leaves a frozen process.
 
-A command to a consumer or to the load is one of:
+A command to a consumer, or to the wire about one (gameday/wire/__main__.py), is one of:
 
     {"do": "arm", "disturbance": {…}}       start disturbing (the answer is {"report": "armed", "instance": …})
     {"do": "disarm", "instance": "…"}       stop; the answer says how often it fired:

@@ -178,7 +178,7 @@ class RunContext:
             metrics_host=self.metrics_host,
         )
 
-    def wire(self, subscription: str, *, target: Target, addresses: Addresses) -> WireConfig:
+    def wire(self, subscription: str | None, *, target: Target, addresses: Addresses) -> WireConfig:
         return WireConfig(
             clock=self.clock,
             endpoint=target.endpoint,
@@ -188,8 +188,8 @@ class RunContext:
             visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
             signs=target.checks_signatures,
             identification=self.scenario.identification,
-            # Consumers of ours record by themselves, and more than can be seen from outside.
-            records_in=self.directory if self.scenario.consumers.foreign else None,
+            # Consumers of ours and the load record by themselves, and more than can be seen from outside.
+            records_in=self.directory if subscription is not None and self.scenario.consumers.foreign else None,
         )
 
     def words(self, subscription: str, *, consumer: str, endpoint: Endpoint, addresses: Addresses) -> dict[str, str]:

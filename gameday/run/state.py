@@ -17,6 +17,7 @@ from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.read_back.base import EffectReader
+from gameday.consumers.starters import Port
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError
@@ -90,6 +91,8 @@ class Run:
         self.wires = Wires()
         # provision, where the effects are kept by us.
         self.store: EffectStore | None = None
+        # start: the load's port of the wire before it, where one stands there.
+        self.load_port: Port | None = None
         self.load_failure: str | None = None
         self.effects_read: set[str] = set()
         # look_for_effects: by subscription, where there are any, and all that may have started a program.

@@ -446,6 +446,11 @@ class Scenario:
         return self.consumers.kind in ("program", "attached") or any(fault.struck_at == "wire" for fault in self.chaos)
 
     @property
+    def load_behind_wire(self) -> bool:
+        """Whether a wire stands before the load: a fault strikes there."""
+        return any(fault.struck_at == "load" for fault in self.chaos)
+
+    @property
     def subscriptions(self) -> list[str]:
         return [subscription.name for subscription in self.topology.subscriptions]
 

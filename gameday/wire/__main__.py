@@ -1,4 +1,4 @@
-"""The wire of one subscription: `python -m gameday.wire --config FILE`.
+"""A wire, of one subscription or of the load: `python -m gameday.wire --config FILE`.
 
 It opens its history file, reports `ready` and takes commands on standard input until that ends, or SIGTERM:
 
@@ -36,7 +36,7 @@ from gameday.wire.proxy import Proxy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gameday.wire", description="The wire of one subscription.")
+    parser = argparse.ArgumentParser(prog="python -m gameday.wire", description="A wire: a proxy before AWS.")
     parser.add_argument("--config", type=Path, required=True)
     arguments = parser.parse_args(argv)
     control.continue_when_orphaned()

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gameday.transports.aws_errors import is_throttle
 from gameday.wire.spoken import Params
 
 WORDS = "The entry was refused."
@@ -74,4 +75,5 @@ def named(params: Params, ids: Collection[str], *, without: bool = False) -> Par
 
 
 def refused_entry(entry_id: Any, code: str) -> Params:
-    return {"Id": entry_id, "SenderFault": False, "Code": code, "Message": WORDS}
+    # A throttle is an error of the sender's, of the 4xx kind; all else is the service's own trouble.
+    return {"Id": entry_id, "SenderFault": is_throttle(code), "Code": code, "Message": WORDS}

@@ -1,4 +1,4 @@
-"""What the wire of one subscription is told: written by the conductor as JSON, read by `python -m gameday.wire`."""
+"""What a wire is told: written by the conductor as JSON, read by `python -m gameday.wire`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from gameday.transports.endpoint import Endpoint
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WireConfig:
-    """`endpoint` is the target behind it. `signs`: the target checks signatures, so what goes there is signed anew.
+    """`subscription`: whose consumers are before it; None: the load is, and nothing is consumed there.
+
+    `endpoint` is the target behind it. `signs`: the target checks signatures, so what goes there is signed anew.
 
     `records_in`: the run directory whose history says what passes; None: the wire only breaks. `visibility_timeout_s`
     is the queue's own. `identification` says how a message is told from another.
@@ -26,16 +28,17 @@ class WireConfig:
     endpoint: Endpoint
     transport: str
     addresses: Addresses
-    subscription: str
-    visibility_timeout_s: float
-    records_in: Path | None
+    subscription: str | None
+    visibility_timeout_s: float = 0.0
+    records_in: Path | None = None
     signs: bool = False
     identification: Identification = ENVELOPE
 
     @property
     def name(self) -> str:
         """What the process, and its history file, are called."""
-        return f"wire-{self.subscription}"
+        # A subscription may be called "load".
+        return "load-wire" if self.subscription is None else f"wire-{self.subscription}"
 
     def save(self, path: Path) -> None:
         document = {**asdict(self), "records_in": self.records_in and str(self.records_in), "clock": str(self.clock)}

@@ -3,8 +3,10 @@
 Kinds that stop a call before it leaves: `throttle`, `api-error`, `deny` and `expire-iterator` (the service's own words,
 none of its work), `lose-request` and `reset` (the connection breaks), `blackhole` (no answer while the fault stands).
 `lose-answer` breaks the connection after the call was done. `latency` delays it, `slow-body` lets the answer drip,
-`partial-batch` refuses entries of a batch, which do not leave. `late-delete` tells a consumer that its message is
-deleted, and deletes it when its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
+`partial-batch` refuses entries of a batch, which do not leave, and so does `throttle-entries`, in the words of a
+service that is asked too often. `lose-delete` leaves single messages out of a call that deletes, and breaks the
+connection once the others are deleted. `late-delete` tells a consumer that its message is deleted, and deletes it when
+its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
 
 It promises that what waits for a fault goes on at once when the fault is over.
 """
@@ -34,6 +36,7 @@ from gameday.wire.spoken import Json, Reply
 H = TypeVar("H", bound=Hashable)
 _REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")
 _BREAKS = ("blackhole", "reset", "lose-request")
+REFUSE_ENTRIES = ("partial-batch", "throttle-entries")
 _PIECES = 20
 _PIECE_BYTES = 4096
 
@@ -115,13 +118,21 @@ class Faults:
     def refused(self, exchange: Exchange, entries: Mapping[H, str]) -> dict[H, str]:
         """The entries of a batch that are refused, each with its code. `entries`: what the dice are rolled on."""
         found: dict[H, str] = {}
-        if not exchange.client.disturbances.stands("partial-batch"):
-            return found
-        for entry, key in entries.items():
-            struck = exchange.struck("partial-batch", key)
-            if struck is not None:
-                found[entry] = struck.code or entry_code(exchange.asked.service)
+        asked, standing = exchange.asked, exchange.client.disturbances
+        for kind in filter(standing.stands, REFUSE_ENTRIES):
+            code = entry_code(kind, service=asked.service, operation=asked.operation)
+            for entry, key in entries.items():
+                if entry not in found and exchange.struck(kind, key) is not None:
+                    found[entry] = code
         return found
+
+    @staticmethod
+    def lost(client: Client, operation: str, settles: Sequence[Settle]) -> list[Settle]:
+        """Those of the deletes that never leave. An entry that nobody can name is the service's to refuse."""
+        if not client.disturbances.stands("lose-delete"):
+            return []
+        able = [settle for settle in settles if settle.entry is not None or operation == "DeleteMessage"]
+        return [settle for settle in able if client.disturbances.struck("lose-delete", settle.key) is not None]
 
     def late(self, client: Client, settles: Sequence[Settle]) -> list[Late]:
         """Those of the deletes that are carried out later. What the consumer holds no more is late already."""

@@ -35,7 +35,7 @@ from gameday.wire.batches import SENDS, named, refused_entry
 from gameday.wire.client import Client
 from gameday.wire.config import WireConfig
 from gameday.wire.exchange import Answered, Exchange
-from gameday.wire.faults import Broken, Faults, Late
+from gameday.wire.faults import REFUSE_ENTRIES, Broken, Faults, Late
 from gameday.wire.http import (
     READ_MAX_BYTES,
     Server,
@@ -80,7 +80,7 @@ _PLAIN = ("", "identity", "amz-1.0")
 
 
 class Proxy:
-    """Serves the consumers of one subscription, each at a port of its own on 127.0.0.1.
+    """Serves the consumers of one subscription, each at a port of its own on 127.0.0.1; or the load at one.
 
     Whoever calls `start` calls `close`.
     """
@@ -88,7 +88,6 @@ class Proxy:
     def __init__(self, *, config: WireConfig, writer: Writer | None, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
         write = (lambda *_: None) if writer is None else writer.write
         # By their names: those of the run's other subscriptions too, for a program may consume several.
         self._queues: dict[str, QueueTraffic] = {}
@@ -96,17 +95,8 @@ class Proxy:
         self.stream: StreamTraffic | None = None
         self.failure: HistoryError | None = None
         self._failed = asyncio.Event()
-        if source.kind == "queue":
-            self._know_queues(config, write)
-        else:
-            self.stream = StreamTraffic(
-                subscription=config.subscription,
-                stream=config.addresses.send_to,
-                source=source,
-                identification=config.identification,
-                write=write,
-                now=clock.now_ns,
-            )
+        if config.subscription is not None:
+            self._watch_traffic(config, config.subscription, write)
         addresses = config.addresses
         self._urls = QueueUrls([*addresses.queues.values(), *addresses.dead_letter_queues.values()])
         self._faults = Faults()
@@ -118,8 +108,19 @@ class Proxy:
         self._runner: web.ServerRunner | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    def _know_queues(self, config: WireConfig, write: Callable[..., object]) -> None:
+    def _watch_traffic(self, config: WireConfig, subscription: str, write: Callable[..., object]) -> None:
         addresses = config.addresses
+        source = TRANSPORTS[config.transport].subscription(addresses, subscription, config.identification)
+        if source.kind == "stream":
+            self.stream = StreamTraffic(
+                subscription=subscription,
+                stream=addresses.send_to,
+                source=source,
+                identification=config.identification,
+                write=write,
+                now=self._clock.now_ns,
+            )
+            return
         for name, url in addresses.queues.items():
             source = TRANSPORTS[config.transport].subscription(addresses, name, config.identification)
             assert source.kind == "queue"
@@ -411,6 +412,7 @@ class Proxy:
         rewrite |= traffic.with_real_receipts(operation, params)
         began = self._clock.now_ns()
         deletes = operation in queue.DELETES
+        lost: list[Settle] = []
         late: list[Late] = []
         if deletes and any(self._crashes(client, settle.key, "before-delete") for settle in settles):
             traffic.settling(settles)
@@ -421,6 +423,14 @@ class Proxy:
             traffic.settling(settles)
             traffic.unsent(client, settles, broken.why, began=began)
             return await self._faults.answer(exchange, broken)
+        if deletes and broken is None and (lost := self._faults.lost(client, operation, settles)):
+            traffic.settling(lost)
+            traffic.unsent(client, lost, "lose-delete", began=began)
+            if len(lost) == len(settles):
+                return break_off(exchange.request)
+            exchange.params = named(params, [str(each.entry) for each in lost], without=True)
+            settles = [settle for settle in settles if settle not in lost]
+            rewrite = True
         if deletes and broken is None and (late := self._faults.late(client, settles)):
             self._begin(self._delete_late(self._later(exchange, dialect, late), traffic, dialect, late))
             if len(late) == len(settles) and settles[0].entry is None:
@@ -431,7 +441,7 @@ class Proxy:
         if deletes and any(self._crashes(client, settle.key, "after-delete") for settle in done):
             client.kill()
             return break_off(exchange.request)
-        if broken is not None:
+        if broken is not None or lost:
             return break_off(exchange.request)
         return await self._pass_on(exchange, answered)
 
@@ -691,7 +701,8 @@ def _queue_of(exchange: Exchange) -> str:
 def _is_understood(told: Asked, client: Client) -> bool:
     if told.service in _UNDERSTOOD:
         return told.operation != _ENDLESS
-    return (told.service or "", told.operation or "") in SENDS and client.disturbances.stands("partial-batch")
+    strikes = any(client.disturbances.stands(kind) for kind in REFUSE_ENTRIES)
+    return strikes and (told.service or "", told.operation or "") in SENDS
 
 
 def _of_a_form_in_the_path(exchange: Exchange) -> Exchange:

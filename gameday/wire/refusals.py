@@ -89,8 +89,10 @@ def refusal(kind: str, *, service: str | None, operation: str | None, code: str 
     return Refusal(code, 503 if code == "ServiceUnavailable" else 500, _WORDS.get(code, "The request has failed."))
 
 
-def entry_code(service: str | None) -> str:
-    """The code of an entry that is refused alone."""
+def entry_code(kind: str, *, service: str | None, operation: str | None) -> str:
+    """The code of an entry that is refused alone, by a disturbance of this kind."""
+    if kind == "throttle-entries":
+        return _throttle(service or "", operation or "")
     return _ENTRIES.get(service or "", "InternalError")
 
 

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.fleet import Fleet
-from gameday.consumers.starters import Ours
+from gameday.consumers.starters import Ours, Port
 from gameday.consumers.stores import make_store
 from gameday.history import envelope, reader
 from gameday.history.clock import Clock
@@ -35,6 +35,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
 from tests.chaos.chaos_fakes import faults
+from tests.chaos.load_wire import before_load
 from tests.chaos.test_stream_faults import PROVEN
 from tests.series import series
 
@@ -73,7 +74,6 @@ CASES = {
         entry={"for": 1.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
     ),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
-    "lose-delete": Case(entry={"for": 1.0, "share": 0.5}),
     "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),
 }
 
@@ -90,11 +90,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 class Arena:
     """A queue, the consumers that work it off, and everything needed to strike them."""
 
-    def __init__(
-        self, run: Path, broker: Child, endpoint: Endpoint, *, consumers: int, transport: str = "sqs", **config: Any
-    ) -> None:
+    def __init__(self, run: Path, endpoint: Endpoint, *, consumers: int, transport: str = "sqs", **config: Any) -> None:
         (run / "history").mkdir(parents=True)
-        self.run, self.endpoint, self._broker = run, endpoint, broker
+        self.run, self.endpoint = run, endpoint
         self.transport = TRANSPORTS[transport]
         self.clock = Clock.start()
         self.writer = Writer(run=run, name="conductor", clock=self.clock)
@@ -148,8 +146,7 @@ class Arena:
         targets = FaultTargets(
             fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": HIDDEN_S},
-            # Only one fault touches the load; for the others any process will do.
-            load=load or self._broker,
+            load=load,
             writer=self.writer,
             seed=1,
         )
@@ -185,7 +182,7 @@ async def arenas(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Arena, Arena
         assert ready, broker.last_words()
         endpoint = Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
         pair = [
-            Arena(tmp_path / name, broker, endpoint, consumers=case.consumers, **case.tuning, **config)
+            Arena(tmp_path / name, endpoint, consumers=case.consumers, **case.tuning, **config)
             for name, config in (("correct", {}), ("broken", case.broken))
         ]
         try:
@@ -216,13 +213,13 @@ async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[Strik
     return result, await arena.applied()
 
 
-async def load(arena: Arena) -> Child:
-    """Real load on the arena's queue, ready to start."""
+async def load(arena: Arena, port: Port) -> Child:
+    """Real load on the arena's queue, ready to start, behind a wire."""
     config = LoadConfig(
         run_dir=str(arena.run),
         run=arena.run.name,
         clock=str(arena.clock),
-        endpoint=arena.endpoint,
+        endpoint=replace(arena.endpoint, urls={"*": port.url}),
         transport=arena.transport.name,
         addresses=arena.addresses,
         topology=arena.topology,
@@ -243,15 +240,22 @@ async def struck_under_load(arena: Arena, case: Case, entry: dict[str, Any]) -> 
     """The same for a fault that strikes the producer: it must send again what it cannot know to be stored, and here no
     broker drops the second copy.
     """
-    child = await load(arena)
-    try:
-        start_ns = arena.clock.now_ns()
-        striking = asyncio.create_task(arena.strike(entry, child))
-        await child.command("start", at=start_ns)
-        result = await striking
-        assert await child.report("done", timeout_s=DEADLINE_S)
-    finally:
-        await child.end(timeout_s=DEADLINE_S)
+    async with before_load(
+        arena.run,
+        clock=arena.clock,
+        endpoint=arena.endpoint,
+        transport=arena.transport.name,
+        addresses=arena.addresses,
+    ) as port:
+        child = await load(arena, port)
+        try:
+            start_ns = arena.clock.now_ns()
+            striking = asyncio.create_task(arena.strike(entry, port))
+            await child.command("start", at=start_ns)
+            result = await striking
+            assert await child.report("done", timeout_s=DEADLINE_S)
+        finally:
+            await child.end(timeout_s=DEADLINE_S)
     arena.ids = sorted({str(record["id"]) for record in arena.records("intended")})
     assert [record for record in arena.records("sent") if record["outcome"] != "ok"]
     return result, await arena.applied()
@@ -269,8 +273,8 @@ def check(case: Case, name: str, results: list[tuple[StrikeResult, dict[str, int
     assert [count for count in broken.values() if case.wrong(count)], f"{name} has not caught the broken one"
 
 
-# One that strikes processes, one that strikes the work, one that strikes what is said of it.
-SOONER = ("kill-consumer", "stretch-processing", "lose-delete")
+# One that strikes processes, one that strikes the work.
+SOONER = ("kill-consumer", "stretch-processing")
 
 
 @pytest.mark.parametrize("name", [*SOONER, *series(*(name for name in CASES if name not in SOONER))])

@@ -155,7 +155,7 @@ def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> No
 def test_a_load_that_does_not_answer_is_no_success(world: World, name: str) -> None:
     world.load.answers = False
     (result,) = asyncio.run(world.strike(entry(name)))
-    assert result.error == "the load did not confirm the disturbance"
+    assert result.error == "the wire before the load did not confirm the disturbance"
     assert world.faults[-1]["params"]["fired"] == 0
     assert world.did[-1][1] == "disarm"
 
@@ -163,7 +163,7 @@ def test_a_load_that_does_not_answer_is_no_success(world: World, name: str) -> N
 def test_a_load_that_struck_but_does_not_say_how_often_is_proven(world: World) -> None:
     world.load.silent_end = True
     (result,) = asyncio.run(world.strike(entry("throttle-sends"), heal=True))
-    assert (result.fired, result.error) == (1, "the load did not say how often it struck")
+    assert (result.fired, result.error) == (1, "the wire before the load did not say how often it struck")
     assert [record["phase"] for record in world.faults] == ["start"]
     assert not [record for record in world.records if record.get("name") == "fault-unproven"]
 
@@ -329,6 +329,14 @@ def test_a_reshard_of_which_nobody_knows_does_not_claim_to_be_over(world: World)
     assert {"event": "mark", "name": "fault-unproven", "instance": "reshard-1"}.items() <= world.records[-1].items()
 
 
+@pytest.mark.parametrize("name", LOAD)
+def test_where_no_wire_stands_before_the_load_nothing_is_struck(world: World, name: str) -> None:
+    world.targets = replace(world.targets, load=None)
+    (result,) = asyncio.run(world.strike(entry(name)))
+    assert (result.fired, result.error) == (0, "no wire stands before the load")
+    assert not world.did
+
+
 def test_where_there_is_no_stream_nothing_is_resharded(world: World) -> None:
     world.targets = replace(world.targets, stream=None)
     (result,) = asyncio.run(world.strike(entry("reshard")))
@@ -350,4 +358,4 @@ def test_somebody_asks_for_every_disturbance_that_a_fault_arms() -> None:
         return found
 
     armed = named("disturbance", "chaos/faults")
-    assert armed and armed == named("struck", "consumers", "loadgen")
+    assert armed and armed == named("struck", "consumers")

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from gameday.chaos.fault_targets import FaultTargets, Load
 from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, StrikeResult, plan
+from gameday.consumers.starters import Port
 from gameday.history import events, reader
 from gameday.history.clock import Clock
 from gameday.history.manifest import Claim, Manifest
@@ -33,6 +35,7 @@ from gameday.transports.registry import TRANSPORTS
 from gameday.verify.judge import judge
 from tests import sources
 from tests.chaos.chaos_fakes import faults
+from tests.chaos.load_wire import before_load
 
 pytestmark = pytest.mark.live
 
@@ -83,11 +86,10 @@ class Arena:
             batch=6,
             **load,
         )
-        self.config.save(run / "load.json")
         for name in ("load", "reader"):
             self.writer.announce(name)
 
-    async def strike(self, load: Load, *entries: dict[str, Any], start_ns: int) -> list[StrikeResult]:
+    async def strike(self, load: Load | None, *entries: dict[str, Any], start_ns: int) -> list[StrikeResult]:
         targets = FaultTargets(
             fleets={},
             visibility_timeout_s={},
@@ -102,6 +104,17 @@ class Arena:
 
     async def struck(self, *entries: dict[str, Any]) -> list[StrikeResult]:
         """Push the whole load, strike meanwhile."""
+        async with before_load(
+            self.run,
+            clock=self.clock,
+            endpoint=self.config.endpoint,
+            transport=TRANSPORT.name,
+            addresses=self.addresses,
+        ) as port:
+            return await self._struck(port, *entries)
+
+    async def _struck(self, port: Port, *entries: dict[str, Any]) -> list[StrikeResult]:
+        replace(self.config, endpoint=replace(self.config.endpoint, urls={"*": port.url})).save(self.run / "load.json")
         argv = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless"]
         env = {"GAMEDAY_LOAD": str(self.run / "load.json")}
         load = await Child.start(name="load", argv=argv, run=self.run, env=env)
@@ -109,7 +122,7 @@ class Arena:
             assert await load.report("ready", timeout_s=DEADLINE_S), load.last_words()
             start_ns = self.clock.now_ns()
             await load.command("start", at=start_ns)
-            results = await self.strike(load, *entries, start_ns=start_ns)
+            results = await self.strike(port, *entries, start_ns=start_ns)
             done = await load.report("done", timeout_s=DEADLINE_S)
             assert done and done["acked"] == done["scheduled"], load.last_words()
             return results
@@ -177,12 +190,12 @@ def _received(delivery: Delivery, started: int) -> events.Record:
 
 
 @asynccontextmanager
-async def broker(tmp_path: Path) -> AsyncIterator[tuple[Child, Endpoint]]:
+async def broker(tmp_path: Path) -> AsyncIterator[Endpoint]:
     process = await Child.start(name="broker", argv=[sys.executable, "-m", "gameday.emulator"], run=tmp_path)
     try:
         ready = await process.report("ready", timeout_s=DEADLINE_S)
         assert ready, process.last_words()
-        yield process, Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
+        yield Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
     finally:
         await process.end(timeout_s=DEADLINE_S)
 
@@ -191,7 +204,7 @@ def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that
     entry = {"fault": "throttle-sends", "at": 0.2, "share": 0.3, "for": 1.5}
 
     async def strike() -> None:
-        async with broker(tmp_path) as (_, endpoint):
+        async with broker(tmp_path) as endpoint:
             arenas = [Arena(tmp_path / retry, endpoint, retry=retry) for retry in ("ordered", "unordered")]
             results = await asyncio.gather(*(arena.struck(entry) for arena in arenas))
             for arena, (result,) in zip(arenas, results, strict=True):
@@ -213,7 +226,7 @@ def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tm
     merge = {"fault": "reshard", "at": 1.2, "action": "merge"}
 
     async def strike() -> None:
-        async with broker(tmp_path) as (_, endpoint):
+        async with broker(tmp_path) as endpoint:
             arena = Arena(tmp_path / "run", endpoint)
             results = await arena.struck(split, merge)
             assert [(result.fired, result.error) for result in results] == [(1, None), (1, None)]
@@ -233,10 +246,10 @@ def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tm
 
 def test_a_reshard_that_the_service_refuses_says_so(tmp_path: Path) -> None:
     async def strike() -> None:
-        async with broker(tmp_path) as (process, endpoint):
+        async with broker(tmp_path) as endpoint:
             arena = Arena(tmp_path / "run", endpoint)
             merges = [{"fault": "reshard", "at": at, "action": "merge"} for at in (0.0, 0.001)]
-            first, second = await arena.strike(process, *merges, start_ns=arena.clock.now_ns())
+            first, second = await arena.strike(None, *merges, start_ns=arena.clock.now_ns())
             assert (first.fired, first.error) == (1, None)
             assert second.fired == 0
             assert second.error and "one open shard" in second.error

@@ -189,7 +189,7 @@ def test_a_fault_that_stands_binds_the_replacement_before_its_first_receive(queu
         async with running(queue) as fleet:
             (member,) = fleet.members
             await fleet.arm(Disturbance(kind="stretch-processing", instance="s", seconds=0.3), ["orders-1"])
-            await fleet.arm(Disturbance(kind="lose-delete", instance="l"), ["orders-2"])
+            await fleet.arm(Disturbance(kind="fail-handler", instance="l"), ["orders-2"])
             member.signal(signal.SIGKILL)
             await asyncio.to_thread(queue.send, "a")
             assert await member.ready_after("orders-1.1", DEADLINE_S)

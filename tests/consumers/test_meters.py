@@ -9,7 +9,6 @@ from pathlib import Path
 
 from gameday.consumers.meters import FAMILIES, Counted
 from gameday.consumers.work import BaseWorker
-from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Answer, Call, CallFailed
 from tests.consumers.scripted import Bench, message
 from tests.consumers.streaming import World, virtually
@@ -36,7 +35,14 @@ def values(meters: Counted) -> dict[str, float]:
 def test_a_queue(bench: Make) -> None:
     made = bench([message("a"), message("b"), message("c")], CallFailed("Throttled", "", definite=True), [message("d")])
     meters = counted(made.worker)
-    made.worker.tools.disturbances.arm(Disturbance(kind="lose-delete", instance="i", nth=2))
+    made.queue.answers["delete"] = lambda call: {
+        "Successful": [entry for entry in call.params["Entries"] if entry["ReceiptHandle"] != "r-b"],
+        "Failed": [
+            {**entry, "Code": "InternalError", "SenderFault": False}
+            for entry in call.params["Entries"]
+            if entry["ReceiptHandle"] == "r-b"
+        ],
+    }
     asyncio.run(made.work())
     seen = values(meters)
     # A receive that brought nothing is a poll, one that failed is none.

@@ -50,7 +50,7 @@ def test_commands(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, dict[str, object]]] = []
     monkeypatch.setattr(control, "report", lambda kind, **fields: told.append((kind, fields)))
     made = bench([message("a")])
-    armed = Disturbance(kind="lose-delete", instance="i").to_json()
+    armed = Disturbance(kind="stretch-processing", instance="i").to_json()
     _carry_out({"do": "arm", "disturbance": armed}, made.worker)
     _carry_out({"do": "tell-when-holding"}, made.worker)
     asyncio.run(made.work())

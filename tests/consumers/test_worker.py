@@ -617,17 +617,6 @@ def test_a_skipped_effect_is_recorded_and_its_message_deleted(bench: Make) -> No
     assert {record["batch"] for record in made.records()} == {"orders-1.1-1", "orders-1.1-2"}
 
 
-def test_a_lost_delete_is_announced_never_made_and_unknown(bench: Make) -> None:
-    made = bench([message("a"), message("b")])
-    made.disturbances.arm(Disturbance(kind="lose-delete", instance="i", nth=1))
-    asyncio.run(made.work())
-    assert "settling a delete" in made.brief()
-    assert "settled a delete unknown" in made.brief()
-    assert "settled b delete ok" in made.brief()
-    assert made.queue.receipts("delete") == ["r-b"]
-    assert made.disturbances.disarm("i") == 1
-
-
 def test_a_stretch_gives_processing_another_time(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     real = asyncio.sleep

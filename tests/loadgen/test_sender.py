@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed, Lane
 from gameday.loadgen.messages import OwnMessages
 from gameday.loadgen.sender import Sample, Sender
-from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
 
@@ -56,9 +56,7 @@ def wait(seconds: float) -> bool:
     return False
 
 
-def send(
-    config: LoadConfig, broker: Broker, disturbances: Disturbances | None = None
-) -> tuple[list[dict[str, Any]], Lane, list[Sample]]:
+def send(config: LoadConfig, broker: Broker) -> tuple[list[dict[str, Any]], Lane, list[Sample]]:
     """Run one lane to its end, everything being due already; its records, its lane, its samples."""
     clock = Clock.parse(config.clock)
     writer = Writer(run=Path(config.run_dir), name="load", clock=clock)
@@ -72,7 +70,6 @@ def send(
         writer=writer,
         clock=clock,
         carry=broker,
-        disturbances=disturbances or Disturbances(),
         count=samples.append,
         source=source,
     )
@@ -158,38 +155,53 @@ def test_a_failed_call_is_the_outcome_of_all_its_entries(config: LoadConfig, def
     assert {o.outcome for sample in samples for o in sample.outcomes} == {outcome}
 
 
-def test_a_lost_reply_is_a_call_that_arrived(config: LoadConfig) -> None:
-    arrived: set[str] = set()
+def test_a_lost_reply_leaves_its_messages_unknown_and_they_are_sent_again(config: LoadConfig) -> None:
+    arrived: list[str] = []
+    calls: list[Call] = []
 
     def broker(call: Call) -> Answer:
-        arrived.update(entry["MessageDeduplicationId"] for entry in call.params["Entries"])
+        calls.append(call)
+        arrived.extend(entry["MessageDeduplicationId"].removeprefix("r1-") for entry in call.params["Entries"])
+        if len(calls) % 3 == 1:
+            raise CallFailed("ConnectionClosedError", "the connection broke", definite=False)
         return accept(call)
 
-    disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind="lose-send-reply", instance="lost-1", share=0.2, seed=15))
-    records, lane, _ = send(config, broker, disturbances)
+    records, lane, _ = send(config, broker)
     unknown = [r for r in records if r["event"] == "sent" and r["outcome"] == "unknown"]
-    fired = disturbances.disarm("lost-1")
-    assert fired == len({r["call"] for r in unknown}) > 0
-    assert all("ReadTimeoutError" in r["error"] and f"r1-{r['id']}" in arrived for r in unknown)
+    assert unknown and all("ConnectionClosedError" in r["error"] for r in unknown)
+    assert all(arrived.count(r["id"]) > 1 for r in unknown)
     assert lane.tally.acked == 40
 
 
-def test_a_throttled_entry_never_leaves_and_the_rest_of_its_call_does(config: LoadConfig) -> None:
+def throttled(call: Call, stored: Callable[[dict[str, Any]], bool]) -> Answer:
+    """Of a call to SQS, entry by entry, whether it is stored."""
+    entries = call.params["Entries"]
+    refused = {"Code": "RequestThrottled", "Message": "The entry was refused.", "SenderFault": True}
+    went = {entry["Id"]: stored(entry) for entry in entries}
+    return {
+        "Successful": [{"Id": id, "MessageId": "b"} for id, ok in went.items() if ok],
+        "Failed": [{"Id": id, **refused} for id, ok in went.items() if not ok],
+    }
+
+
+def test_a_throttled_entry_is_sent_again_and_the_rest_of_its_call_is_not(config: LoadConfig) -> None:
     stored: list[str] = []
+    asked: list[str] = []
 
-    def broker(call: Call) -> Answer:
-        stored.extend(entry["MessageDeduplicationId"].removeprefix("r1-") for entry in call.params["Entries"])
-        return accept(call)
+    def store(entry: dict[str, Any]) -> bool:
+        id = entry["MessageDeduplicationId"].removeprefix("r1-")
+        asked.append(id)
+        ok = len(asked) % 3 != 0
+        if ok:
+            stored.append(id)
+        return ok
 
-    disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind="throttle-sends", instance="throttle-1", share=0.3, seed=15))
-    records, lane, samples = send(config, broker, disturbances)
+    records, lane, samples = send(config, lambda call: throttled(call, store))
     sent = [r for r in records if r["event"] == "sent"]
     refused = [r for r in sent if r["outcome"] == "failed"]
-    assert disturbances.disarm("throttle-1") == len(refused) > 0
-    assert all("ProvisionedThroughputExceeded" in r["error"] and "throttle-1" in r["error"] for r in refused)
-    assert stored == [r["id"] for r in sent if r["outcome"] == "ok"], "each went out once, and only what is said to be"
+    assert len(refused) == len(asked) - len(stored) > 0
+    assert all("RequestThrottled" in r["error"] for r in refused)
+    assert stored == [r["id"] for r in sent if r["outcome"] == "ok"], "each is stored once, and only what is said to be"
     assert lane.tally.acked == len(stored) == len(set(stored)) == 40
     calls: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for record in sent:
@@ -199,20 +211,10 @@ def test_a_throttled_entry_never_leaves_and_the_rest_of_its_call_does(config: Lo
     assert {"ok", "failed"} in [{r["outcome"] for r in entries} for entries in calls.values()]
 
 
-def test_a_call_of_which_nothing_is_left_is_not_made(config: LoadConfig) -> None:
-    def broker(call: Call) -> Answer:
-        raise AssertionError("a throttled entry left")
-
-    disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind="throttle-sends", instance="throttle-1"))
-    records, lane, _ = send(replace(config, give_up_s=0.2), broker, disturbances)
+def test_of_a_call_of_which_nothing_was_stored_nothing_is_accepted(config: LoadConfig) -> None:
+    records, lane, _ = send(replace(config, give_up_s=0.2), lambda call: throttled(call, lambda entry: False))
     assert {r["outcome"] for r in records if r["event"] == "sent"} == {"failed"}
     assert lane.tally.failed == lane.tally.intended > 0
-
-
-def records_stored(call: Call) -> Answer:
-    """PutRecords, each record with the next number."""
-    return {"Records": [{"SequenceNumber": "7", "ShardId": "shardId-0"} for _ in call.params["Records"]]}
 
 
 @pytest.mark.parametrize(("retry", "kept"), [("ordered", True), ("unordered", False)])
@@ -222,18 +224,22 @@ def test_only_an_ordered_retry_keeps_the_order_of_a_key(config: LoadConfig, retr
     keys: list[list[str]] = []
     seq: dict[str, int] = {}
 
+    dice = random.Random(15)
+
+    def put(record: dict[str, Any]) -> dict[str, Any]:
+        if dice.random() < 0.3:
+            return {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "The entry was refused."}
+        id = orjson.loads(record["Data"])["detail"]["metadata"]["id"]
+        stored[record["PartitionKey"]].append(seq[id])
+        return {"SequenceNumber": "7", "ShardId": "shardId-0"}
+
     def broker(call: Call) -> Answer:
         keys.append([record["PartitionKey"] for record in call.params["Records"]])
-        for record in call.params["Records"]:
-            id = orjson.loads(record["Data"])["detail"]["metadata"]["id"]
-            stored[record["PartitionKey"]].append(seq[id])
-        return records_stored(call)
+        return {"Records": [put(record) for record in call.params["Records"]]}
 
     config = replace(config, transport="kinesis", retry=retry, batch=500)
     seq = {m.id: m.seq for m in config.schedule().messages(0)}
-    disturbances = Disturbances()
-    disturbances.arm(Disturbance(kind="throttle-sends", instance="throttle-1", share=0.3, seed=15))
-    _, lane, _ = send(config, broker, disturbances)
+    _, lane, _ = send(config, broker)
     assert lane.tally.acked == sum(map(len, stored.values())) == 40
     assert all(len(set(each)) == len(each) for each in keys) is kept
     assert all(each == sorted(each) for each in stored.values()) is kept

@@ -38,7 +38,14 @@ Serve = Callable[[Reply, Entries], object]
 _ENTRIES_SHARE = 0.5
 _CONDUCTS = (Conduct, TopicConduct, BusConduct, StreamConduct)
 Fate = Literal[
-    "lose-request", "lose-answer", "late-request", "late-answer", "refuse", "refuse-entries", "doubt-entries"
+    "lose-request",
+    "lose-answer",
+    "late-request",
+    "late-answer",
+    "refuse",
+    "refuse-entries",
+    "doubt-entries",
+    "lose-entries",
 ]
 # Where the entries of a batch stand, in the request and in the answer. SQS and SNS name entries, the others count them.
 _BATCHES = {
@@ -56,7 +63,8 @@ class Trouble:
     """A fault of the network while it stands. `whom`: whose requests; `what`: their operations (None: all of them).
 
     `late_s` is how long a late one takes; `slow`: the client sits a lost one out, else its connection breaks at once.
-    Of a batch, entries may be refused (they are not done) or end in doubt (done, and said to be an internal error).
+    Of a batch, entries may be refused (they are not done), end in doubt (done, and said to be an internal error), or be
+    lost: they are not done, and of the whole batch there is no answer. Of lost ones `share` is that of the entries.
     """
 
     fate: Fate
@@ -67,6 +75,10 @@ class Trouble:
     slow: bool = True
     fired: int = 0
     strikes: Callable[[], object] = lambda: None
+
+    def strike(self) -> None:
+        self.fired += 1
+        self.strikes()
 
 
 class Network:
@@ -117,13 +129,26 @@ class Network:
         if trouble and fate == "late-answer":
             back_s += trouble.late_s
 
+        answers = fate != "lose-answer"
+
         def answer(result: object) -> None:
-            if fate != "lose-answer":
+            if answers:
                 world.after(back_s, lambda: tell(result))
+
+        def loses() -> bool:
+            nonlocal answers
+            assert trouble is not None
+            if world.dice.random() >= trouble.share:
+                return False
+            answers = False
+            trouble.strike()
+            return True
 
         entries: Entries = None
         if fate in ("refuse-entries", "doubt-entries"):
             entries = fate, lambda: world.dice.random() < _ENTRIES_SHARE
+        elif fate == "lose-entries":
+            entries = fate, loses
         if fate != "lose-request":
             world.after(there_s, lambda: serve(answer, entries))
 
@@ -132,9 +157,13 @@ class Network:
 
     def _struck(self, who: str, operation: str) -> Trouble | None:
         for trouble in self.troubles:
-            if trouble.whom(who) and trouble.what(operation) and self.world.dice.random() < trouble.share:
-                trouble.fired += 1
-                trouble.strikes()
+            if not (trouble.whom(who) and trouble.what(operation)):
+                continue
+            if trouble.fate == "lose-entries":
+                # Its dice are rolled entry by entry.
+                return trouble
+            if self.world.dice.random() < trouble.share:
+                trouble.strike()
                 return trouble
         return None
 

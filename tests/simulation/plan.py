@@ -22,7 +22,6 @@ QUEUES = ("sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge")
 
 # What strikes processes, and what strikes the network between them and what they talk to.
 ON_CONSUMERS = ("kill", "kill-in-write", "term", "pause", "crash-at", "stretch-processing", "fail-handler")
-ON_LOAD = ("lose-send-reply", "throttle-sends")
 ON_NETWORK = ("lose-request", "lose-answer", "late-request", "late-answer", "refuse", "refuse-entries", "doubt-entries")
 # Whose operations a fault of the network strikes.
 PARTS = ("send", "receive", "settle", "store", "leases")
@@ -142,7 +141,7 @@ class Plan:
 
 
 _FAILING = Fault(kind="fail-handler", at_s=0.2, for_s=3.0, share=0.5)
-_UNSURE = Fault(kind="lose-send-reply", at_s=0.0, for_s=8.0, share=0.5)
+_UNSURE = Fault(kind="lose-answer", part="send", at_s=0.0, for_s=8.0, share=0.5, slow=False)
 _AT_WORK = {"processing_time": "1500ms", "batch": 10, "concurrency": 1}
 # Without what a planted defect can strike nothing, by the part of the scenario, and the faults.
 _NEEDS: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Sequence[Fault]]] = {
@@ -429,7 +428,9 @@ def _drawn_fault(dice: random.Random, transport: str, duration_s: float, slots: 
                 kind=kind, at_s=at_s, for_s=for_s, slot=slot, share=share, seconds=dice.choice([0.5, 2.5, 5.0])
             )
         case 6:
-            return Fault(kind=dice.choice(ON_LOAD), at_s=at_s, for_s=for_s, share=dice.choice([0.1, 0.5, 1.0]))
+            # What a wire does to what is sent: a reply is lost at once, entries are refused.
+            kind, share = dice.choice(["lose-answer", "refuse-entries"]), dice.choice([0.1, 0.5, 1.0])
+            return Fault(kind=kind, part="send", at_s=at_s, for_s=for_s, share=share, slow=False)
     kind = dice.choice(ON_NETWORK)
     parts = [part for part in PARTS if part != "leases" or transport == "kinesis"]
     if kind.endswith("-entries"):

@@ -64,7 +64,7 @@ from tests.simulation.network import (
     Trouble,
     blocking,
 )
-from tests.simulation.plan import ON_LOAD, ON_NETWORK, Counts, Fault, Plan
+from tests.simulation.plan import ON_NETWORK, Counts, Fault, Plan
 
 DEDUP_WINDOW_S = 300.0
 _LEAD_S = 0.5
@@ -199,22 +199,6 @@ class _Disturbances(Disturbances):
         return found
 
 
-class _LoadDisturbances(Disturbances):
-    """Tells each strike at once. `fired`, which the load reports at its end, goes by the same instances."""
-
-    def __init__(self, strikes: Mapping[str, Callable[[], object]]) -> None:
-        super().__init__(report_first=lambda instance: None)
-        self._tell = strikes
-
-    def struck(
-        self, kind: str, key: str, *, point: str | None = None, operation: str | None = None
-    ) -> Disturbance | None:
-        found = super().struck(kind, key, point=point, operation=operation)
-        if found is not None:
-            self._tell[found.instance]()
-        return found
-
-
 class _Slot:
     """A place for a consumer, and who stands there now."""
 
@@ -313,7 +297,6 @@ class _Game:
             writer.announce(name)
         start_ns = context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
         writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
-        self.load_disturbances = _LoadDisturbances(self.fired)
         strikes = [self._strike(number, fault) for number, fault in enumerate(self.plan.faults)]
         await self._load(load_config, start_ns)
         scheduled = load_config.schedule().total
@@ -427,7 +410,6 @@ class _Game:
                 writer=writer,
                 clock=process.clock,
                 carry=blocking(self.network, self.broker, name),
-                disturbances=self.load_disturbances,
                 count=lambda sample: None,
                 source=source,
             )
@@ -593,8 +575,8 @@ class _Strike:
             self._pause(slot)
         elif fault.kind in ON_NETWORK:
             self._trouble()
-        elif fault.kind in ON_LOAD:
-            self._disturb_load()
+        elif fault.kind == "lose-delete":
+            self._lose_deletes(slot)
         else:
             self._disturb(slot)
         game.world.after(fault.for_s, self.heal)
@@ -694,14 +676,24 @@ class _Strike:
             slow=fault.slow,
             strikes=self._fires,
         )
+        self._stand(trouble)
+
+    def _lose_deletes(self, slot: _Slot) -> None:
+        self._targets = [slot.process.name] if slot.process else [slot.name]
+        self._stand(
+            Trouble(
+                fate="lose-entries",
+                share=self._fault.share,
+                whom=lambda who: who.rpartition(".")[0] == slot.name,
+                what=lambda operation: operation == "DeleteMessageBatch",
+                strikes=self._fires,
+            )
+        )
+
+    def _stand(self, trouble: Trouble) -> None:
         troubles = self._game.network.troubles
         troubles.append(trouble)
         self._undo = lambda: troubles.remove(trouble)
-
-    def _disturb_load(self) -> None:
-        disturbances = self._game.load_disturbances
-        disturbances.arm(self._disturbance())
-        self._undo = lambda: disturbances.disarm(self._instance)
 
     def _disturb(self, slot: _Slot) -> None:
         disturbance = self._disturbance()

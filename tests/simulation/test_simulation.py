@@ -36,7 +36,6 @@ from tests.simulation.plan import (
     FIFO,
     HARMLESS,
     ON_CONSUMERS,
-    ON_LOAD,
     ON_NETWORK,
     PLANTED,
     POINTS,
@@ -170,7 +169,7 @@ REACHED: Mapping[str, Callable[[Plan], bool]] = {
     **{f"broken {name}": partial(lambda name, plan: plan.broken == name, name) for name in BROKEN},
     **{
         f"fault {kind}": partial(lambda kind, plan: any(fault.kind == kind for fault in plan.faults), kind)
-        for kind in (*ON_CONSUMERS, *ON_LOAD, *ON_NETWORK, "lose-delete", "split", "merge")
+        for kind in (*ON_CONSUMERS, *ON_NETWORK, "lose-delete", "split", "merge")
     },
     **{
         f"crash {point}": partial(lambda point, plan: any(fault.point == point for fault in plan.faults), point)

@@ -123,6 +123,7 @@ CASES: dict[str, Case] = {
     "blackhole": Case(entry=DELETES, broken="no-guard", told=never_left("blackhole")),
     "reset": Case(entry=RECEIVES, broken="gives-up", told=nothing, wrong=lost, stuck=True),
     "lose-request": Case(entry=DELETES, broken="no-guard", told=never_left("lose-request")),
+    "lose-delete": Case(entry={"for": 1.5, "share": 0.5}, broken="no-guard", told=never_left("lose-delete")),
     "lose-answer": Case(entry=DELETES, broken="redo-on-error", told=all_settled),
     "partial-batch": Case(entry=DELETES, broken="ignores-failed", told=never_left("partial-batch")),
     "slow-body": Case(
@@ -159,8 +160,8 @@ CASES: dict[str, Case] = {
 class Behind(Arena):
     """A queue (or a stream), the programs that work it off, and the wire that they are behind."""
 
-    def __init__(self, run: Path, broker: Child, endpoint: Endpoint, case: Case, *, variant: str) -> None:
-        super().__init__(run, broker, endpoint, consumers=case.consumers, transport=case.transport)
+    def __init__(self, run: Path, endpoint: Endpoint, case: Case, *, variant: str) -> None:
+        super().__init__(run, endpoint, consumers=case.consumers, transport=case.transport)
         self.case, self.variant = case, variant
         self.effects = run / "effects"
         self.effects.mkdir()
@@ -255,7 +256,7 @@ async def behind(tmp_path: Path, case: Case) -> AsyncIterator[tuple[Behind, Behi
         assert ready, broker.last_words()
         endpoint = Endpoint(urls={"*": ready["url"]}, access_key="test", secret_key="test")
         pair = [
-            Behind(tmp_path / name, broker, endpoint, case, variant=variant)
+            Behind(tmp_path / name, endpoint, case, variant=variant)
             for name, variant in (("correct", "correct"), ("broken", case.broken))
         ]
         try:

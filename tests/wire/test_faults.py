@@ -14,10 +14,13 @@ from urllib.parse import urlencode
 import cbor2
 import orjson
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
+from gameday.transports.base import Outgoing
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.registry import TRANSPORTS
 from gameday.wire.batches import SENDS, named
 from gameday.wire.client import Client
 from gameday.wire.refusals import refusal
@@ -212,6 +215,58 @@ def test_entries_of_a_send_are_refused(wire: Wired) -> None:
     assert wire.client.disturbances.fired == {"partial-batch-1": 1}
 
 
+# Of each service's sends: the call, and the code with which a throttled entry is refused.
+SENT: dict[str, tuple[str, dict[str, Any], str]] = {
+    "sqs": (
+        "SendMessageBatch",
+        {"Entries": [{"Id": str(n), "MessageBody": str(n)} for n in range(8)]},
+        "RequestThrottled",
+    ),
+    "sns": (
+        "PublishBatch",
+        {"PublishBatchRequestEntries": [{"Id": str(n), "Message": str(n)} for n in range(8)]},
+        "Throttling",
+    ),
+    "events": (
+        "PutEvents",
+        {"Entries": [{"Source": "s", "DetailType": "d", "Detail": "{}"} for _ in range(8)]},
+        "ThrottlingException",
+    ),
+    "kinesis": (
+        "PutRecords",
+        {"Records": [{"Data": b"a", "PartitionKey": "k"} for _ in range(8)]},
+        "ProvisionedThroughputExceededException",
+    ),
+}
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("service", SENT)
+def test_a_throttled_entry_is_one_that_was_certainly_not_stored(
+    wire: Wired, name: str, service: str, share: float
+) -> None:
+    """In the service's own words, which a producer takes for proof (`failed`, and not `unknown`)."""
+    operation, params, code = SENT[service]
+    where: dict[str, Any] = {}
+    if service == "sqs":
+        where = {"QueueUrl": wire.queue}
+    elif service == "sns":
+        where = {"TopicArn": wire.sdk("sns").create_topic(Name=name)["TopicArn"]}
+    elif service == "kinesis":
+        where = {"StreamName": name}
+        wire.sdk("kinesis").create_stream(StreamName=name, ShardCount=1)
+        wire.sdk("kinesis").get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    wire.arm("throttle-entries", share=share, operations=[operation])
+    answer = getattr(wire.sdk(service), xform_name(operation))(**params, **where)
+    transport = TRANSPORTS[{"events": "eventbridge"}.get(service, service)]
+    messages = [Outgoing(id=str(n), body="", group=None, dedup_id=None) for n in range(8)]
+    outcomes = transport.sent(answer, messages)
+    failed = [outcome for outcome in outcomes if outcome.outcome == "failed"]
+    assert all(str(outcome.error).startswith(f"{code}: ") and not outcome.final for outcome in failed)
+    assert {outcome.outcome for outcome in outcomes} == ({"failed"} if share == 1.0 else {"failed", "ok"})
+    assert wire.disarm("throttle-entries") == len(failed)
+
+
 def test_all_entries_of_a_send_are_refused(wire: Wired) -> None:
     wire.arm("partial-batch")
     entries = [{"Id": id, "MessageBody": id} for id in "ab"]
@@ -342,6 +397,42 @@ def test_what_never_left_is_recorded_as_that(wire: Wired, kind: str) -> None:
     assert wire.disarm(kind) == 2
     (again,) = receive(client, wire)
     assert again["MessageId"] == message["MessageId"] and wire.recorded("received")[-1]["receives"] == 2
+
+
+@pytest.mark.parametrize("others", [[], ["b", "c"]])
+def test_a_delete_that_is_lost_leaves_the_others_of_its_batch_deleted(wire: Wired, others: list[str]) -> None:
+    """And the consumer learns of none of them what became of it."""
+    send(wire, "a", *others)
+    client = wire.sdk()
+    messages = sorted(receive(client, wire, VisibilityTimeout=0), key=lambda message: str(message["Body"]))
+    until(lambda: not wire.proxy.working, "that is recorded")
+    before = len(wire.records)
+    wire.arm("lose-delete", nth=1)
+    entries = [{"Id": m["Body"], "ReceiptHandle": m["ReceiptHandle"]} for m in messages]
+    with pytest.raises(HTTPClientError):
+        client.delete_message_batch(QueueUrl=wire.queue, Entries=entries)
+    until(lambda: len(wire.records) == before + 2 * len(messages), "that is recorded")
+    told = {
+        record["broker_id"]: (record["outcome"], record.get("error"))
+        for record in wire.records[before:]
+        if record["event"] == "settled"
+    }
+    first, *rest = messages
+    assert told.pop(first["MessageId"]) == ("failed", "lose-delete: it never left")
+    assert told == {message["MessageId"]: ("ok", None) for message in rest}
+    assert wire.disarm("lose-delete") == 1
+    (again,) = taken(wire)
+    assert again["Body"] == "a"
+
+
+def test_a_delete_of_one_message_is_lost(wire: Wired) -> None:
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire, VisibilityTimeout=0)
+    wire.arm("lose-delete")
+    with pytest.raises(HTTPClientError):
+        wire.sdk().delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+    assert wire.disarm("lose-delete") == 1
+    assert taken(wire)
 
 
 def test_what_is_lost_on_the_way_back_was_done(wire: Wired) -> None:

@@ -43,6 +43,7 @@ chaos:
   - {at: 2s, fault: lose-answer, operation: receive, share: 50%%, for: 1s}
   - {at: 3s, fault: lose-request, operation: delete, share: 50%%, for: 1s}
   - {at: 4s, fault: pause-consumer, for: 3s}
+  - {at: 7s, fault: lose-delete, share: 50%%, for: 900ms}
 claims: [all-accepted, no-loss, no-phantom, at-least-once-effect, exactly-once-effect%s]
 """
 

@@ -74,7 +74,7 @@ def _chaos(run: Run) -> Runner:
     targets = FaultTargets(
         fleets={fleet.subscription: fleet for fleet in run.fleets},
         visibility_timeout_s=dict.fromkeys(subscriptions, scenario.topology.visibility_timeout),
-        load=run.load,
+        load=run.load_port,
         writer=run.writer,
         seed=run.context.seed,
         stream=Resharder(source, run.carrier) if source.kind == "stream" else None,

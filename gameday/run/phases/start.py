@@ -13,7 +13,7 @@ from pathlib import Path
 from gameday.consumers.attached import Attached, by_compose_service, by_pid_file
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.readiness import Ready
-from gameday.consumers.starters import Ours, Programs, Starter, WiredOurs
+from gameday.consumers.starters import Ours, Port, Programs, Starter, WiredOurs
 from gameday.history.errors import ProcessError
 from gameday.processes.child import Child, Report, ending
 from gameday.processes.exposition import url
@@ -134,7 +134,9 @@ async def _starter(run: Run, subscription: str) -> Starter:
     return ours if wire is None else WiredOurs(ours, run=directory, wire=wire)
 
 
-async def _start_wire(run: Run, subscription: str) -> Child:
+async def _start_wire(run: Run, subscription: str | None) -> Child:
+    """That of a subscription, or (None) of the load. Errors: ProcessError."""
+    whose = subscription or "the load"
     config = run.context.wire(subscription, target=run.target, addresses=run.addresses)
     path = run.context.directory / f"{config.name}.json"
     config.save(path)
@@ -142,14 +144,15 @@ async def _start_wire(run: Run, subscription: str) -> Child:
         run.writer.announce(config.name)
     wire = await run.start(config.name, "-m", "gameday.wire", "--config", path)
     if await wire.report("ready", timeout_s=START_S) is None:
-        raise ProcessError(f"the wire of {subscription} did not start: {wire.last_words()}")
-    run.wires.children[subscription] = wire
+        raise ProcessError(f"the wire of {whose} did not start: {wire.last_words()}")
+    if subscription is not None:
+        run.wires.children[subscription] = wire
 
     async def watch() -> None:
         code = await wire.wait()
-        raise ProcessError(f"the wire of {subscription} died ({ending(code)}): {wire.last_words()}")
+        raise ProcessError(f"the wire of {whose} died ({ending(code)}): {wire.last_words()}")
 
-    run.watch_over(watch(), f"the watch over the wire of {subscription}")
+    run.watch_over(watch(), f"the watch over the wire of {whose}")
     return wire
 
 
@@ -200,7 +203,11 @@ def _attached(run: Run, subscription: str, wire: Child, spec: AttachSpec) -> Att
 
 
 async def _start_load(run: Run) -> None:
-    config = run.context.load(endpoint=run.target.endpoint, addresses=run.addresses, topology=run.topology)
+    endpoint = run.target.endpoint
+    if run.scenario.load_behind_wire:
+        run.load_port = await Port.open(await _start_wire(run, None), "load", [])
+        endpoint = replace(endpoint, urls={"*": run.load_port.url})
+    config = run.context.load(endpoint=endpoint, addresses=run.addresses, topology=run.topology)
     path = run.context.directory / "load.json"
     config.save(path)
     for name in config.writers:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,8 @@ from gameday.processes.disturbances import Disturbance
 # How long somebody else may take to start another one.
 _FIND_S = 60.0
 _LOOK_AGAIN_S = 0.2
+# A file's time may be coarser than a process's.
+_CLOCK_S = 2.0
 _COMPOSE = ("docker", "compose")
 
 FindPid = Callable[[], Awaitable[int | None]]
@@ -30,7 +33,9 @@ def by_pid_file(path: Path) -> FindPid:
 
     def read() -> int | None:
         try:
-            return int(path.read_text().split()[0])
+            pid = int(path.read_text().split()[0])
+            # A number is given again: a process that began after the file was written is not the one that it names.
+            return pid if _began_s(pid) < path.stat().st_mtime + _CLOCK_S else None
         except (OSError, ValueError, IndexError):
             return None
 
@@ -63,11 +68,23 @@ def by_compose_service(service: str, *, cwd: Path) -> FindPid:
     return find
 
 
+def _began_s(pid: int) -> float:
+    """When a process began, in seconds since 1970. Errors: OSError where there is none."""
+    ticks = int(_stat(pid)[19])
+    uptime_s = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """The kernel's account of a process, from its state on. Errors: OSError where there is none."""
+    # The state stands behind the name, which may hold anything, a bracket too.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def lives(pid: int) -> bool:
     """Whether there is such a process; one that waits to be reaped is none."""
     try:
-        # The state stands behind the name, which may hold anything, a bracket too.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+        return _stat(pid)[0] not in ("Z", "X")
     except OSError:
         return False
 
@@ -82,13 +99,16 @@ class AttachedConsumer:
         self.on_report: Callable[[Report], None] | None = None
         self._port = port
         self._left = asyncio.Event()
+        self._began = self._start()
 
     @property
     def alive(self) -> bool:
-        return lives(self.pid)
+        return lives(self.pid) and self._start() == self._began
 
     def signal(self, number: Signals) -> None:
         """Errors: ProcessError for a process that is not ours to signal."""
+        if not self.alive:
+            return
         try:
             os.kill(self.pid, number)
         except ProcessLookupError:
@@ -127,6 +147,13 @@ class AttachedConsumer:
 
     def sweep(self) -> None:
         """Nothing of it was started here."""
+
+    def _start(self) -> str:
+        """Tells it from another process that has its number later."""
+        try:
+            return _stat(self.pid)[19]
+        except OSError:
+            return ""
 
     def last_words(self) -> str:
         return "what it says is written where whoever started it has it written"

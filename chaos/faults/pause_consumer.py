@@ -2,7 +2,7 @@
 
 Once awake, it settles messages that may long be somebody else's. It is proven by the process's state in /proc (Linux),
 and the process is woken on every exit; if the conductor itself is killed, the kernel wakes it
-(gameday/processes/control.py).
+(gameday/processes/control.py), and the wire does so with one that was there before the run.
 """
 
 from __future__ import annotations

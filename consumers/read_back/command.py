@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
@@ -28,6 +29,7 @@ from gameday.consumers.read_back.base import (
     how_often,
     name_of,
 )
+from gameday.processes.control import die_with_parent
 from gameday.transports.words import environment
 
 _TAIL_BYTES = 1000
@@ -67,6 +69,8 @@ class _Reader(EffectReader):
                     env=environment(self._place.words, self._place.endpoint, inherited=os.environ),
                     # A session of its own, so that all of it can be ended.
                     start_new_session=True,
+                    # Nobody would end it if this process were killed.
+                    preexec_fn=partial(die_with_parent, signal.SIGKILL),
                 )
             except OSError as error:
                 raise ReadFailed(f"`{called}` cannot be started: {error.strerror}") from error

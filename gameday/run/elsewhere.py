@@ -58,6 +58,17 @@ async def before(reader: EffectReader, entry: EffectsEntry) -> Elsewhere:
     return Elsewhere(entry=entry, reader=reader, standing=frozenset(_positive(counts)))
 
 
+async def at_rest(reader: EffectReader, *, enough: int, quiet_s: float, look_again_s: float = 1.0) -> None:
+    """Until so many effects stand there, or nothing has changed for `quiet_s`. Errors: ReadFailed."""
+    loop = asyncio.get_running_loop()
+    last, since = await reader.read(), loop.time()
+    while len(_positive(last)) < enough and loop.time() < since + quiet_s:
+        await asyncio.sleep(look_again_s)
+        again = await reader.read()
+        if again != last:
+            last, since = again, loop.time()
+
+
 async def settled(reader: EffectReader, *, settle_s: float, timeout_s: float) -> Counts:
     """What stands there, once two readings so far apart agree. Errors: ReadFailed."""
     changed: str | None = None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from gameday.history import events
@@ -35,9 +36,13 @@ class Queues(Backlog):
         sources: Mapping[str, QueueSource],
         carrier: BotoCarrier,
         writer: Writer,
+        works_off_the_dead: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """`works_off_the_dead`: whether consumers work off dead letters by themselves, which are then something left
+        to do."""
         super().__init__(subscriptions=list(sources), carrier=carrier, writer=writer)
         self._sources = sources
+        self._works_off_the_dead = works_off_the_dead
 
     async def drain_dead_letters(self) -> int:
         drained = 0
@@ -121,7 +126,12 @@ class Queues(Backlog):
         return deliveries
 
     async def _depth(self, name: str) -> Depth:
-        return await self._depth_of(self._sources[name])
+        source = self._sources[name]
+        depth = await self._depth_of(source)
+        if source.dead_letters is None or self._works_off_the_dead is None or not await self._works_off_the_dead():
+            return depth
+        dead = await self._depth_of(source.dead_letters)
+        return replace(depth, visible=depth.visible + dead.visible, hidden=depth.hidden + dead.hidden)
 
     async def _dead_letters(self, name: str) -> int | None:
         dead = self._sources[name].dead_letters

@@ -94,6 +94,8 @@ class Run:
         # start: the load's port of the wire before it, where one stands there.
         self.load_port: Port | None = None
         self.load_failure: str | None = None
+        # load: how many messages were accepted.
+        self.acked = 0
         self.effects_read: set[str] = set()
         # look_for_effects: by subscription, where there are any, and all that may have started a program.
         self.elsewhere: dict[str, Elsewhere] = {}

@@ -102,8 +102,8 @@ def environment(words: Mapping[str, str], endpoint: Endpoint, *, inherited: Mapp
         env[variable(service)] = url
     env |= {"AWS_REGION": endpoint.region, "AWS_DEFAULT_REGION": endpoint.region}
     if endpoint.access_key is not None and endpoint.secret_key is not None:
-        # A session token or a profile of the user's belongs to other credentials.
-        for name in ("AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        # A session token (which SDKs read by its older name, too), its end or a profile belongs to other credentials.
+        for name in ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION", "AWS_PROFILE"):
             env.pop(name, None)
         env |= {"AWS_ACCESS_KEY_ID": endpoint.access_key, "AWS_SECRET_ACCESS_KEY": endpoint.secret_key}
     if endpoint.on_this_machine:

@@ -33,6 +33,7 @@ async def load_with_chaos(run: Run) -> None:
         depths = playing.create_task(run.backlog.watch(), name="depths")
         striking = playing.create_task(chaos.run(start_ns=run.start_ns), name="chaos")
         done = await _load_done(run)
+        run.acked = int(done.get("acked") or 0)
         run.writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
         run.note_sent()
         run.operator = None

@@ -96,7 +96,8 @@ async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
 def _backlog(run: Run) -> Backlog:
     if run.context.transport.kind == "queue":
         queues = {name: source for name, source in run.sources.items() if source.kind == "queue"}
-        return Queues(sources=queues, carrier=run.carrier, writer=run.writer)
+        works_off_the_dead = run.wires.read_dead_letters if run.scenario.consumers.foreign else None
+        return Queues(sources=queues, carrier=run.carrier, writer=run.writer, works_off_the_dead=works_off_the_dead)
     streams = {name: source for name, source in run.sources.items() if source.kind == "stream"}
     return Streams(sources=streams, carrier=run.carrier, writer=run.writer, leases=run.leases or run.wires)
 

@@ -51,11 +51,12 @@ def the_handler_fits_what_it_consumes(draft: Draft) -> Iterator[Complaint]:
 
 
 def the_handler_knows_the_message(draft: Draft) -> Iterator[Complaint]:
-    message = draft.body.load.message
-    if message is not None and message.id is None and draft.handler is not None and draft.handler.has_effects:
+    message, handler = draft.body.load.message, draft.body.consumers.handler
+    ours = isinstance(handler, str) and draft.handler is not None and draft.handler.has_effects
+    if message is not None and message.id is None and ours:
         yield (
             ("consumers", "handler"),
-            f"the effects of {draft.body.consumers.handler} are kept under a message's id, and nothing in the messages "
+            f"the effects of {handler} are kept under a message's id, and nothing in the messages "
             "tells one; add load.message.id: a place in the body (/order/id), or `attribute` on SQS and SNS; or use a "
             "handler without effects (no-op)",
         )

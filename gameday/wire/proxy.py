@@ -265,6 +265,10 @@ class Proxy:
                     return await self._settle(exchange, self._queue, dialect, broken, rewrite=outward)
             if self.stream is not None and exchange.asked.service == "kinesis":
                 return await self._of_stream(exchange, self.stream, dialect, broken)
+            if self.stream is not None and exchange.asked.service == "dynamodb":
+                checkpoint = self.stream.checkpoint(operation, exchange.params)
+                if checkpoint is not None:
+                    return await self._checkpoint(exchange, self.stream, broken, checkpoint)
             if outward:
                 self._rewrite(exchange, dialect)
             return await self._finish(exchange, broken, dialect)
@@ -418,6 +422,26 @@ class Proxy:
         if any(self._crashes(client, each.key, "after-receive") for each in read.receive.taken):
             client.kill()
         return response
+
+    async def _checkpoint(
+        self, exchange: Exchange, traffic: StreamTraffic, broken: Broken | None, checkpoint: stream.Checkpoint
+    ) -> web.StreamResponse:
+        """Of a stream a checkpoint is what a delete is of a queue, where it takes the shard forward."""
+        client, goes_on = exchange.client, traffic.goes_on(checkpoint)
+        if goes_on and self._crashes(client, checkpoint.key, "before-delete"):
+            client.kill()
+            return _break_off(exchange.request)
+        if broken is not None and not broken.forwards:
+            return await self._faults.answer(exchange, broken)
+        answered = await self._ask(exchange)
+        if answered.status == 200:
+            traffic.checkpointed(client, checkpoint)
+            if goes_on and self._crashes(client, checkpoint.key, "after-delete"):
+                client.kill()
+                return _break_off(exchange.request)
+        if broken is not None and await self._faults.after(exchange, broken) is not None:
+            return _break_off(exchange.request)
+        return await self._pass_on(exchange, answered)
 
     @staticmethod
     def _crashes(client: Client, key: str, point: str) -> bool:

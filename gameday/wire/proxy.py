@@ -24,8 +24,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gameday.history.clock import Clock
+from gameday.history.events import SendResult
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
+from gameday.transports.aws_errors import is_definite
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire import queue, stream
 from gameday.wire.client import Client
@@ -268,7 +270,7 @@ class Proxy:
             if self.stream is not None and exchange.asked.service == "dynamodb":
                 checkpoint = self.stream.checkpoint(operation, exchange.params)
                 if checkpoint is not None:
-                    return await self._checkpoint(exchange, self.stream, broken, checkpoint)
+                    return await self._checkpoint(exchange, self.stream, dialect, broken, checkpoint)
             if outward:
                 self._rewrite(exchange, dialect)
             return await self._finish(exchange, broken, dialect)
@@ -424,21 +426,38 @@ class Proxy:
         return response
 
     async def _checkpoint(
-        self, exchange: Exchange, traffic: StreamTraffic, broken: Broken | None, checkpoint: stream.Checkpoint
+        self,
+        exchange: Exchange,
+        traffic: StreamTraffic,
+        dialect: Dialect,
+        broken: Broken | None,
+        checkpoint: stream.Checkpoint,
     ) -> web.StreamResponse:
         """Of a stream a checkpoint is what a delete is of a queue, where it takes the shard forward."""
         client, goes_on = exchange.client, traffic.goes_on(checkpoint)
+        intent, began = traffic.settling(client, checkpoint), self._clock.now_ns()
         if goes_on and self._crashes(client, checkpoint.key, "before-delete"):
             client.kill()
+            traffic.settled(intent, began=began, outcome="failed", error="the consumer crashed: it never left")
             return _break_off(exchange.request)
         if broken is not None and not broken.forwards:
+            traffic.settled(intent, began=began, outcome="failed", error=f"{broken.why}: it never left")
             return await self._faults.answer(exchange, broken)
-        answered = await self._ask(exchange)
+        try:
+            answered = await self._ask(exchange)
+        except BaseException as error:
+            traffic.settled(intent, began=began, outcome="unknown", error=type(error).__name__)
+            raise
         if answered.status == 200:
             traffic.checkpointed(client, checkpoint)
-            if goes_on and self._crashes(client, checkpoint.key, "after-delete"):
-                client.kill()
-                return _break_off(exchange.request)
+            traffic.settled(intent, began=began, outcome="ok")
+        else:
+            code = dialect.code_of(answered.body, answered.headers)
+            outcome: SendResult = "failed" if is_definite(answered.status, code) else "unknown"
+            traffic.settled(intent, began=began, outcome=outcome, error=code or f"status {answered.status}")
+        if answered.status == 200 and goes_on and self._crashes(client, checkpoint.key, "after-delete"):
+            client.kill()
+            return _break_off(exchange.request)
         if broken is not None and await self._faults.after(exchange, broken) is not None:
             return _break_off(exchange.request)
         return await self._pass_on(exchange, answered)

@@ -116,6 +116,7 @@ class StreamTraffic:
         self._checkpoints: dict[str, Checkpoint] = {}
         self._told: set[str] = set()
         self._batches = itertools.count(1)
+        self._calls = itertools.count(1)
         self._lineages = itertools.count(1)
 
     @property
@@ -146,6 +147,27 @@ class StreamTraffic:
     def goes_on(self, checkpoint: Checkpoint) -> bool:
         """Whether it covers records that none before it covered."""
         return checkpoint.is_after(self._checkpoints.get(checkpoint.shard))
+
+    def settling(self, client: Client, checkpoint: Checkpoint) -> Record | None:
+        """Record what is about to be set, before it is passed on; None of what is set already."""
+        known = self._checkpoints.get(checkpoint.shard)
+        if checkpoint.read_to is None or (known is not None and known.read_to == checkpoint.read_to):
+            return None
+        record = events.settling(
+            subscription=self._subscription,
+            consumer=client.name,
+            action="checkpoint",
+            partition=checkpoint.shard,
+            broker_seq=checkpoint.read_to,
+            call=f"{client.name}-c{next(self._calls)}",
+        )
+        self._write(record)
+        return record
+
+    def settled(self, intent: Record | None, *, began: int, outcome: SendResult, error: str | None = None) -> None:
+        """Record what became of it."""
+        if intent is not None:
+            self._write(events.settled(intent, started=began, outcome=outcome, error=error))
 
     def checkpointed(self, client: Client, checkpoint: Checkpoint) -> None:
         """It was set."""

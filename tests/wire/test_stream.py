@@ -13,7 +13,7 @@ from typing import Any
 
 import cbor2
 import pytest
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
@@ -176,6 +176,25 @@ def test_of_a_stream_a_delete_is_the_checkpoint(wire: Wired, leases: str, point:
     (lease,) = sdk("dynamodb", wire.target).scan(TableName=leases)["Items"]
     assert lease["checkpoint"]["S"] == (second if is_set else first)
     assert position(wire).read_to == (second if is_set else first)
+    assert [(record["broker_seq"], record["outcome"]) for record in wire.recorded("settled")] == [
+        (first, "ok"),
+        (second, "ok" if is_set else "failed"),
+    ]
+
+
+def test_a_checkpoint_is_recorded_before_and_after(wire: Wired, leases: str) -> None:
+    (seq,) = put(wire, "a")
+    opened(wire)
+    put_checkpoint(wire, leases, "TRIM_HORIZON")
+    put_checkpoint(wire, leases, seq)
+    put_checkpoint(wire, leases, seq)
+    wire.arm("throttle", operations=["PutItem"])
+    with pytest.raises(ClientError):
+        put_checkpoint(wire, leases, str(int(seq) + 1))
+    done, refused = wire.recorded("settled")
+    assert [record["call"] for record in wire.recorded("settling")] == [done["call"], refused["call"]]
+    assert (done["action"], done["partition"], done["broker_seq"]) == ("checkpoint", position(wire).shard, seq)
+    assert (done["outcome"], refused["outcome"]) == ("ok", "failed")
 
 
 def test_cbor_says_the_same(wire: Wired, memory: Endpoint) -> None:

@@ -14,6 +14,11 @@ from tests.series import in_series
 
 pytestmark = pytest.mark.live
 
+# Short ones, and the broker in memory speaks to these as well.
+IN_MEMORY = ("boto3-partial-batch", "broken-boto3-ignores-failed")
+# What another program shows, too: `python -m tests.programs.rehearsal` runs them all.
+SHOWN = ("sqs-consumer-fifo", "go-fifo", "go-partial-batch")
+
 
 def judged(name: str, directory: Path, target: str) -> None:
     case = CASES[name]
@@ -23,13 +28,13 @@ def judged(name: str, directory: Path, target: str) -> None:
 
 
 @in_series
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in (*IN_MEMORY, *SHOWN)])
 def test_its_verdict(name: str, tmp_path: Path) -> None:
     judged(name, tmp_path, "embedded")
 
 
 @in_series
-@pytest.mark.parametrize("name", ["boto3-partial-batch", "broken-boto3-ignores-failed"])
+@pytest.mark.parametrize("name", IN_MEMORY)
 def test_its_verdict_in_memory(name: str, tmp_path: Path) -> None:
     judged(name, tmp_path, "memory")
 

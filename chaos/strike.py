@@ -140,14 +140,19 @@ class Strike:
                 task.cancel()
 
     async def holding(self, consumer: Consumer) -> bool:
-        """Wait, bounded, until the consumer holds a message."""
+        """Wait, bounded, until the consumer holds a message. Where another fault kills it meanwhile, its successor."""
 
         async def ask() -> bool:
-            # The late answer to an earlier strike's question tells nothing about now.
-            while await consumer.report("holding", timeout_s=0) is not None:
-                pass
-            await consumer.command("tell-when-holding")
-            return await consumer.report("holding", timeout_s=self.targets.hold_s) is not None
+            while await self.until(lambda: consumer.alive, self.targets.find_s):
+                name = consumer.name
+                # The late answer to an earlier strike's question tells nothing about now.
+                while await consumer.report("holding", timeout_s=0) is not None:
+                    pass
+                await consumer.command("tell-when-holding")
+                told = await consumer.report("holding", timeout_s=self.targets.hold_s)
+                if not self.gone([(consumer, name)]):
+                    return told is not None
+            return False
 
         return await self.unless_over(ask())
 

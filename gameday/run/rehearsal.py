@@ -66,11 +66,16 @@ class Refused(Exception):
     """The target cannot do what the scenario asks for; the message says what."""
 
 
-def rehearse(name: str, arguments: Sequence[str], directory: Path) -> list[str]:
-    """Run it once; what surprised, if anything. Errors: Refused."""
+def expected(name: str) -> ExpectSpec:
+    """What the scenario says of its verdict. Errors: UsageError where it says nothing."""
     expect = scenario.load(scenario.find(name)).expect
     if expect is None:
         raise UsageError(f"the scenario {name} does not say what it expects; add `expect: {{verdict: …}}`")
+    return expect
+
+
+def rehearse(name: str, expect: ExpectSpec, arguments: Sequence[str], directory: Path) -> list[str]:
+    """Run it once; what surprised, if anything. Errors: Refused."""
     done = subprocess.run(
         [*_COMMAND, name, "--out", str(directory), *arguments], capture_output=True, text=True, check=False
     )
@@ -124,7 +129,7 @@ def main() -> int:
             directory = runs / f"{name}-{turn}"
             began = time.monotonic()
             try:
-                found = rehearse(name, chosen.arguments, directory)
+                found = rehearse(name, expected(name), chosen.arguments, directory)
             except UsageError as error:
                 print(error, file=sys.stderr)
                 return error.exit_code

@@ -82,7 +82,8 @@ def resolve(document: Document) -> Scenario:
         data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
     body = problems.validated(Body, data, (), known=[*keys(Body), "effects", "chaos", "claims"])
     shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
-    named = [] if body is None else [subscription.name for subscription in body.topology.subscriptions]
+    # Where nobody knows them, because the body is wrong, that is what is told.
+    named = ["unknown"] if body is None else [subscription.name for subscription in body.topology.subscriptions]
     effects = read_effects(effects_data, named[0] if len(named) == 1 else None, problems)
     chaos = _faults(chaos_data, problems)
     claims = _claims(claims_data, problems)

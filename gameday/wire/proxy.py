@@ -29,6 +29,7 @@ from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.errors import HistoryError
 from gameday.history.events import SendResult
 from gameday.history.writer import Writer
+from gameday.transports.aws_errors import is_definite
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire import queue, stream
 from gameday.wire.batches import SENDS, named, refused_entry
@@ -64,6 +65,8 @@ from gameday.wire.urls import QueueUrls, name_of
 T = TypeVar("T")
 # The services whose calls say something to anybody here; of all others the operation is known, for the faults.
 _UNDERSTOOD = frozenset({"sqs", "kinesis"})
+# What sets a checkpoint in a lease table.
+_SETS_LEASES = ("UpdateItem", "PutItem")
 # An answer without end.
 _ENDLESS = "SubscribeToShard"
 # How long a consumer may take to send a body that is kept whole.
@@ -297,7 +300,8 @@ class Proxy:
         if is_form:
             told = asked(request.path_qs, headers, body)
         exchange = Exchange(client, request, told, number, unread.body, request.raw_path)
-        if told.dialect is not None and _is_understood(told, client):
+        leases = self.stream is not None and told.service == "dynamodb" and told.operation in _SETS_LEASES
+        if told.dialect is not None and (leases or _is_understood(told, client)):
             with suppress(Unreadable):
                 exchange.params = told.dialect.read(body)
         return exchange
@@ -320,6 +324,10 @@ class Proxy:
                     return await self._receive_dead(exchange, dead, dialect, broken)
             if self.stream is not None and exchange.asked.service == "kinesis":
                 return await self._of_stream(exchange, self.stream, dialect, broken)
+            if self.stream is not None and exchange.asked.service == "dynamodb":
+                checkpoint = self.stream.checkpoint(operation, exchange.params)
+                if checkpoint is not None:
+                    return await self._checkpoint(exchange, self.stream, dialect, broken, checkpoint)
             if outward:
                 self._rewrite(exchange, dialect)
             if broken is None and (exchange.asked.service or "", operation) in SENDS:
@@ -553,7 +561,11 @@ class Proxy:
         answered = await self._ask(exchange)
         if answered.status != 200:
             return await self._pass_on(exchange, answered)
-        read = traffic.received(client, iterator, dialect.read_answer(answered.body), started=started)
+        try:
+            read = traffic.received(client, iterator, dialect.read_answer(answered.body), started=started)
+        except (Unreadable, LookupError, TypeError, ValueError, AttributeError):
+            # Not what Kinesis gives; the consumer will see that, too.
+            return await self._pass_on(exchange, answered)
         if broken is not None or is_gone(exchange.request):
             error = "the consumer was gone" if broken is None else broken.why
             traffic.delivered(client, read, outcome="failed", error=error)
@@ -567,6 +579,43 @@ class Proxy:
         if any(self._crashes(client, each.key, "after-receive") for each in read.receive.taken):
             client.kill()
         return response
+
+    async def _checkpoint(
+        self,
+        exchange: Exchange,
+        traffic: StreamTraffic,
+        dialect: Dialect,
+        broken: Broken | None,
+        checkpoint: stream.Checkpoint,
+    ) -> web.StreamResponse:
+        """Of a stream a checkpoint is what a delete is of a queue, where it takes the shard forward."""
+        client, goes_on = exchange.client, traffic.goes_on(checkpoint)
+        intent, began = traffic.settling(client, checkpoint), self._clock.now_ns()
+        if goes_on and self._crashes(client, checkpoint.key, "before-delete"):
+            traffic.settled(intent, began=began, outcome="failed", error="the consumer crashed: it never left")
+            client.kill()
+            return break_off(exchange.request)
+        if broken is not None and not broken.forwards:
+            traffic.settled(intent, began=began, outcome="failed", error=f"{broken.why}: it never left")
+            return await self._faults.answer(exchange, broken)
+        try:
+            answered = await self._ask(exchange)
+        except BaseException as error:
+            traffic.settled(intent, began=began, outcome="unknown", error=type(error).__name__)
+            raise
+        if answered.status == 200:
+            traffic.checkpointed(client, checkpoint)
+            traffic.settled(intent, began=began, outcome="ok")
+        else:
+            code = dialect.code_of(answered.body, answered.headers)
+            outcome: SendResult = "failed" if is_definite(answered.status, code) else "unknown"
+            traffic.settled(intent, began=began, outcome=outcome, error=code or f"status {answered.status}")
+        if answered.status == 200 and goes_on and self._crashes(client, checkpoint.key, "after-delete"):
+            client.kill()
+            return break_off(exchange.request)
+        if broken is not None:
+            return break_off(exchange.request)
+        return await self._pass_on(exchange, answered)
 
     @staticmethod
     def _crashes(client: Client, key: str, point: str) -> bool:

@@ -3,6 +3,9 @@
 A shard iterator is all that a read names, so the wire remembers which shard each of them is of. Who opens a new
 iterator reads on from there: where the shard is read now is told by the iterator that was opened last, and by those
 that came of it. A stream says nothing of its readers, so this is how the run knows that all was read.
+
+A worker of the Kinesis Client Library reads ahead: it asks for more while what it has is not begun. What it has done
+stands in its lease table (`leaseKey`, `checkpoint`), and where calls to that pass, they alone tell how far it is.
 """
 
 from __future__ import annotations
@@ -59,6 +62,26 @@ class Position:
     in_hand: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a lease table of the Kinesis Client Library is told of a shard. `read_to` is None at its beginning."""
+
+    shard: str
+    read_to: str | None
+    done: bool
+
+    @property
+    def key(self) -> str:
+        """What a fault rolls its dice on."""
+        return f"{self.shard}:{self.read_to}"
+
+    def is_after(self, other: Checkpoint | None) -> bool:
+        """Whether it takes the shard forward, from `other`."""
+        if self.read_to is None:
+            return False
+        return other is None or other.read_to is None or int(self.read_to) > int(other.read_to)
+
+
 @dataclass(slots=True)
 class Read:
     """One read of a shard, while it is on its way to who asked."""
@@ -90,13 +113,68 @@ class StreamTraffic:
         self._now = now
         self._iterators: OrderedDict[str, Iterator] = OrderedDict()
         self._positions: dict[str, Position] = {}
+        self._checkpoints: dict[str, Checkpoint] = {}
         self._told: set[str] = set()
         self._batches = itertools.count(1)
+        self._calls = itertools.count(1)
         self._lineages = itertools.count(1)
 
     @property
     def positions(self) -> list[Position]:
-        return list(self._positions.values())
+        return [self._by_checkpoint(position) for position in self._positions.values()]
+
+    def _by_checkpoint(self, position: Position) -> Position:
+        told = self._checkpoints.get(position.shard)
+        return position if told is None else replace(position, read_to=told.read_to, done=told.done)
+
+    def checkpoint(self, operation: str | None, params: Params) -> Checkpoint | None:
+        """What a call to DynamoDB would set as the checkpoint of a shard of this stream; None of any other call."""
+        match operation, params:
+            case "UpdateItem", {
+                "Key": {"leaseKey": {"S": str(shard)}},
+                "AttributeUpdates": {"checkpoint": {"Value": {"S": str(text)}}},
+            }:
+                pass
+            case "PutItem", {"Item": {"leaseKey": {"S": str(shard)}, "checkpoint": {"S": str(text)}}}:
+                pass
+            case _:
+                return None
+        if shard not in self._told:
+            return None
+        # Else a word for the place where reading begins: TRIM_HORIZON, LATEST, AT_TIMESTAMP.
+        return Checkpoint(shard, text if text.isdecimal() else None, text == "SHARD_END")
+
+    def goes_on(self, checkpoint: Checkpoint) -> bool:
+        """Whether it covers records that none before it covered."""
+        return checkpoint.is_after(self._checkpoints.get(checkpoint.shard))
+
+    def settling(self, client: Client, checkpoint: Checkpoint) -> Record | None:
+        """Record what is about to be set, before it is passed on; None of what is set already."""
+        known = self._checkpoints.get(checkpoint.shard)
+        if checkpoint.read_to is None or (known is not None and known.read_to == checkpoint.read_to):
+            return None
+        record = events.settling(
+            subscription=self._subscription,
+            consumer=client.name,
+            action="checkpoint",
+            partition=checkpoint.shard,
+            broker_seq=checkpoint.read_to,
+            call=f"{client.name}-c{next(self._calls)}",
+        )
+        self._write(record)
+        return record
+
+    def settled(self, intent: Record | None, *, began: int, outcome: SendResult, error: str | None = None) -> None:
+        """Record what became of it."""
+        if intent is not None:
+            self._write(events.settled(intent, started=began, outcome=outcome, error=error))
+
+    def checkpointed(self, client: Client, checkpoint: Checkpoint) -> None:
+        """It was set."""
+        self._checkpoints[checkpoint.shard] = checkpoint
+        position = self._positions.get(checkpoint.shard)
+        if checkpoint.done or (position is not None and position.in_hand == checkpoint.read_to):
+            client.gave_back(checkpoint.shard)
 
     def is_ours(self, params: Params) -> bool:
         name = params.get("StreamName") or str(params.get("StreamARN", "")).rpartition("/")[2]
@@ -127,7 +205,9 @@ class StreamTraffic:
         return self._iterators.get(named) if isinstance(named, str) else None
 
     def asked(self, client: Client, iterator: Iterator) -> None:
-        """A consumer asks for more of a shard: it is done with what it had."""
+        """A consumer asks for more of a shard: it is done with what it had, unless checkpoints tell."""
+        if iterator.shard in self._checkpoints:
+            return
         client.gave_back(iterator.shard)
         position = self._positions.get(iterator.shard)
         if position is not None and position.lineage == iterator.lineage and position.in_hand is not None:
@@ -162,7 +242,8 @@ class StreamTraffic:
         if read.next is not None:
             self._remember(read.next, read.iterator)
         if position is not None and position.lineage == read.iterator.lineage:
-            self._positions[shard] = replace(position, in_hand=read.last, done=read.next is None)
+            in_hand = read.last or (position.in_hand if shard in self._checkpoints else None)
+            self._positions[shard] = replace(position, in_hand=in_hand, done=read.next is None)
         if read.receive.taken:
             client.took([shard], TIME_MAX)
 

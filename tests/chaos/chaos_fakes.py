@@ -28,6 +28,7 @@ class FakeConsumer:
         self.holds = True
         self.replaces = True
         self.deaf = False
+        self.dies_when_asked = False
         self.reports: list[dict[str, Any]] = []
 
     @property
@@ -51,7 +52,10 @@ class FakeConsumer:
             self.alive = False
 
     async def command(self, do: str, **fields: object) -> None:
-        if do == "tell-when-holding" and self.holds:
+        if do == "tell-when-holding" and self.dies_when_asked:
+            self.dies_when_asked = False
+            self.die()
+        elif do == "tell-when-holding" and self.holds:
             self.reports.append({"report": "holding", "messages": 1})
 
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> dict[str, Any] | None:

@@ -245,6 +245,19 @@ def test_pause_ends_after_its_time(world: World) -> None:
     assert [what for _, what, _ in world.did] == ["SIGSTOP", "SIGCONT"]
 
 
+@pytest.mark.parametrize(("fault", "signal"), [("pause-consumer", "SIGSTOP"), ("kill-consumer", "SIGKILL")])
+def test_who_dies_of_something_else_before_it_holds_leaves_it_to_its_successor(
+    world: World, fault: str, signal: str
+) -> None:
+    (member,) = world.fleet.members[:] = world.fleet.members[:1]
+    member.dies_when_asked = True
+    (result,) = asyncio.run(world.strike(entry(fault, **({"for": 0.05} if fault == "pause-consumer" else {}))))
+    assert result.fired == 1
+    assert ("orders-1.2", signal) in [(who, what) for who, what, _ in world.did]
+    assert world.faults[0]["targets"] == ["orders-1.2"]
+    assert world.faults[-1]["params"]["held"] == 1
+
+
 def test_pause_counts_each_that_stopped(world: World) -> None:
     (result,) = asyncio.run(world.strike(entry("pause-consumer", pick=3, **{"for": 0.05})))
     assert result.fired == 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gameday.run.rehearsal import Asked, Refused, asked, rehearse, surprises
+from gameday.run.rehearsal import Asked, Refused, asked, expected, rehearse, surprises
 from gameday.scenario.model import ExpectSpec
 
 
@@ -64,4 +64,4 @@ def test_what_an_option_takes_is_no_scenario() -> None:
 @pytest.mark.live
 def test_a_scenario_that_the_target_refuses_surprises_nobody(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="MiniStack does not move dead letters back"):
-        rehearse("redrive", [], tmp_path / "run")
+        rehearse("redrive", expected("redrive"), [], tmp_path / "run")

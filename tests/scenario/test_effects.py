@@ -133,6 +133,11 @@ def test_what_makes_no_sense_says_what_to_do(text: str, written: str, told: str)
     assert start in said and end in said
 
 
+def test_where_the_rest_is_wrong_nobody_is_asked_whose_they_are() -> None:
+    said = complaint(ONE, "{command: [a]}", "consumers.processes=none")
+    assert "consumers.processes" in said and "whose effects" not in said
+
+
 def test_a_handler_without_effects_has_none_to_read() -> None:
     claims = "claims=[no-loss]"
     said = complaint(ONE, "{command: [a]}", claims, "consumers.handler=no-op")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import urllib.error
 import urllib.request
 import uuid
@@ -11,12 +13,12 @@ from typing import Any
 
 import cbor2
 import pytest
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
 from gameday.wire.spoken import Cbor
-from gameday.wire.stream import Position, StreamTraffic
+from gameday.wire.stream import Checkpoint, Position, StreamTraffic
 from tests.transports.asked import served
 from tests.wire.wired import BY_BROKER, Wired, sdk, until, wired
 
@@ -103,6 +105,96 @@ def test_a_lost_answer_takes_nobody_forward(wire: Wired) -> None:
         wire.sdk("kinesis").get_records(ShardIterator=iterator)
     assert [record["outcome"] for record in wire.recorded("delivered")] == ["failed"]
     assert position(wire).read_to is None
+
+
+LEASE_KEY = "leaseKey"
+
+
+@pytest.fixture
+def leases(wire: Wired) -> str:
+    """A lease table as the Kinesis Client Library makes it."""
+    table = f"{wire.addresses.send_to}-worker"
+    wire.sdk("dynamodb").create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": LEASE_KEY, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": LEASE_KEY, "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return table
+
+
+def put_checkpoint(wire: Wired, table: str, text: str) -> None:
+    lease = {LEASE_KEY: {"S": position(wire).shard}, "checkpoint": {"S": text}}
+    wire.sdk("dynamodb").put_item(TableName=table, Item=lease)
+
+
+def test_who_reads_ahead_is_as_far_as_its_lease_table_says(wire: Wired, leases: str) -> None:
+    first, second = put(wire, "a", "b")
+    iterator = opened(wire)
+    put_checkpoint(wire, leases, "TRIM_HORIZON")
+    for _ in range(3):
+        iterator = wire.sdk("kinesis").get_records(ShardIterator=iterator, Limit=2)["NextShardIterator"]
+    assert position(wire).read_to is None, "it asked for more, and none of it is begun"
+    assert wire.client.holding == 1
+    put_checkpoint(wire, leases, first)
+    assert position(wire).read_to == first
+    assert wire.client.holding == 1
+    put_checkpoint(wire, leases, second)
+    assert position(wire).read_to == second and not position(wire).done
+    assert wire.client.holding == 0
+    put_checkpoint(wire, leases, "SHARD_END")
+    assert position(wire).done
+
+
+def test_a_lease_is_updated_with_a_checkpoint(wire: Wired) -> None:
+    (seq,) = put(wire, "a")
+    opened(wire)
+    traffic, shard = wire.proxy.stream, position(wire).shard
+    assert traffic is not None
+    lease = {"TableName": "t", "Key": {LEASE_KEY: {"S": shard}}}
+    update = {**lease, "AttributeUpdates": {"checkpoint": {"Value": {"S": seq}, "Action": "PUT"}}}
+    assert traffic.checkpoint("UpdateItem", update) == Checkpoint(shard, seq, done=False)
+    renewal = {**lease, "AttributeUpdates": {"leaseCounter": {"Value": {"N": "7"}, "Action": "PUT"}}}
+    assert traffic.checkpoint("UpdateItem", renewal) is None
+    assert traffic.checkpoint("GetItem", lease) is None
+    assert traffic.checkpoint("UpdateItem", {**update, "Key": {LEASE_KEY: {"S": "of another stream"}}}) is None
+
+
+@pytest.mark.parametrize(("point", "is_set"), [("before-delete", False), ("after-delete", True)])
+def test_of_a_stream_a_delete_is_the_checkpoint(wire: Wired, leases: str, point: str, is_set: bool) -> None:
+    first, second = put(wire, "a", "b")
+    opened(wire)
+    put_checkpoint(wire, leases, first)
+    wire.arm("crash-at", point=point, nth=1)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as consumer:
+        wire.client.pid = consumer.pid
+        put_checkpoint(wire, leases, first)
+        assert consumer.poll() is None, "that takes the shard nowhere"
+        with pytest.raises(ConnectionClosedError):
+            put_checkpoint(wire, leases, second)
+        assert consumer.wait(10) == -signal.SIGKILL
+    (lease,) = sdk("dynamodb", wire.target).scan(TableName=leases)["Items"]
+    assert lease["checkpoint"]["S"] == (second if is_set else first)
+    assert position(wire).read_to == (second if is_set else first)
+    assert [(record["broker_seq"], record["outcome"]) for record in wire.recorded("settled")] == [
+        (first, "ok"),
+        (second, "ok" if is_set else "failed"),
+    ]
+
+
+def test_a_checkpoint_is_recorded_before_and_after(wire: Wired, leases: str) -> None:
+    (seq,) = put(wire, "a")
+    opened(wire)
+    put_checkpoint(wire, leases, "TRIM_HORIZON")
+    put_checkpoint(wire, leases, seq)
+    put_checkpoint(wire, leases, seq)
+    wire.arm("throttle", operations=["PutItem"])
+    with pytest.raises(ClientError):
+        put_checkpoint(wire, leases, str(int(seq) + 1))
+    done, refused = wire.recorded("settled")
+    assert [record["call"] for record in wire.recorded("settling")] == [done["call"], refused["call"]]
+    assert (done["action"], done["partition"], done["broker_seq"]) == ("checkpoint", position(wire).shard, seq)
+    assert (done["outcome"], refused["outcome"]) == ("ok", "failed")
 
 
 def test_cbor_says_the_same(wire: Wired, memory: Endpoint) -> None:

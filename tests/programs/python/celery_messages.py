@@ -49,10 +49,10 @@ _connection = Connection(
 _producer = _app.amqp.Producer(_connection)
 
 
-def make(n: int, group: str | None = None, seq: int | None = None, **_: Any) -> dict[str, str]:
-    """Message number `n`: {"body": what goes to SQS, "key": what its effect is found under}."""
-    key = f"order-{os.environ.get('GAMEDAY_RUN', 'r')}-{n}"
-    order = {"orderId": key, "group": group, "seq": seq}
+def make(ask: dict[str, Any]) -> dict[str, str]:
+    """Message number `n` of a load: {"body": what goes to SQS, "key": what its effect is found under}."""
+    key = f"order-{ask['n']}"
+    order = {"orderId": key, "group": ask.get("group"), "seq": ask.get("seq")}
     _app.send_task("orders.handle", args=[order], queue=QUEUE, producer=_producer)
     return {"body": _client.sent.pop()["MessageBody"], "key": key}
 
@@ -62,4 +62,4 @@ if __name__ == "__main__":
     import sys
 
     for number in range(int(sys.argv[1])):
-        print(json.dumps(make(number)))
+        print(json.dumps(make({"n": number})))

@@ -59,6 +59,8 @@ config = IdempotencyConfig(
     data_keyword_argument="record", config=config, persistence_store=DynamoDBPersistenceLayer(table_name=TABLE)
 )
 def handle_record(record: SQSRecord) -> None:
+    if record.json_body.get("detail", {}).get("metadata", {}).get("poison"):
+        raise ValueError("an order that nobody can carry out")
     work(key_of(record.body), guarded=False)
 
 

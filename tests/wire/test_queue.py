@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import uuid
@@ -280,3 +281,70 @@ class TestIdentity:
             (plain,) = direct.receive_message(QueueUrl=wire.queue, MessageAttributeNames=asked)["Messages"]
             assert plain["MD5OfMessageAttributes"] == message["MD5OfMessageAttributes"]
         assert wire.recorded("received")[0]["id"] == "m1"
+
+
+class TestWhatElseIsSeen:
+    """A program may name its queue in another way, and consume more than one."""
+
+    @pytest.fixture
+    def wire(self, memory: Endpoint, tmp_path: Path) -> Iterator[Wired]:
+        direct, tag = sdk("sqs", memory.urls["*"]), uuid.uuid4().hex[:8]
+        dead = direct.create_queue(QueueName=f"dead-{tag}")["QueueUrl"]
+        arn = direct.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        redrive = {"RedrivePolicy": f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": 1}}'}
+        queue = direct.create_queue(QueueName=f"q-{tag}", Attributes=redrive)["QueueUrl"]
+        audit = direct.create_queue(QueueName=f"audit-{tag}")["QueueUrl"]
+        addresses = Addresses(
+            send_to=queue, queues={"orders": queue, "audit": audit}, dead_letter_queues={"orders": dead}
+        )
+        with wired(memory, tmp_path, addresses=addresses) as wire:
+            yield wire
+
+    def test_its_queue_by_its_name_alone(self, wire: Wired) -> None:
+        (id,) = send(wire, "a")
+        assert wire.sdk().receive_message(QueueUrl=wire.queue.rpartition("/")[2])["Messages"]
+        assert [record["broker_id"] for record in wire.recorded("received")] == [id]
+
+    def test_another_queue_of_the_run(self, wire: Wired) -> None:
+        audit = wire.addresses.queues["audit"]
+        sdk("sqs", wire.target).send_message(QueueUrl=audit, MessageBody="a")
+        (message,) = wire.sdk().receive_message(QueueUrl=audit)["Messages"]
+        wire.sdk().delete_message(QueueUrl=audit, ReceiptHandle=message["ReceiptHandle"])
+        assert {record["subscription"] for record in wire.records} == {"audit"}
+        assert [record["outcome"] for record in wire.recorded("settled")] == ["ok"]
+
+    def test_dead_letters_that_it_works_off(self, wire: Wired) -> None:
+        (id,) = send(wire, "a")
+        receive(wire, VisibilityTimeout=0)
+        assert not receive(wire), "it has died"
+        dead = wire.addresses.dead_letter_queues["orders"]
+        assert wire.sdk().receive_message(QueueUrl=dead, VisibilityTimeout=0)["Messages"]
+        assert wire.sdk().receive_message(QueueUrl=dead)["Messages"]
+        (record,) = wire.recorded("dead")
+        assert (record["subscription"], record["broker_id"]) == ("orders", id)
+
+
+def test_a_receive_that_is_made_again_is_one_receive(memory: Endpoint, tmp_path: Path) -> None:
+    """With the id of its first attempt it gives the same messages, hidden anew."""
+    name = f"q-{uuid.uuid4().hex[:8]}.fifo"
+    direct = sdk("sqs", memory.urls["*"])
+    queue = direct.create_queue(QueueName=name, Attributes={"FifoQueue": "true"})["QueueUrl"]
+    addresses = Addresses(send_to=queue, queues={"orders": queue})
+    with wired(memory, tmp_path, addresses=addresses, transport="sqs-fifo") as wire:
+        direct.send_message(QueueUrl=queue, MessageBody="a", MessageGroupId="g", MessageDeduplicationId="1")
+        asked = {"QueueUrl": queue, "ReceiveRequestAttemptId": "first"}
+        (message,) = wire.sdk().receive_message(**asked)["Messages"]
+        (again,) = wire.sdk().receive_message(**asked)["Messages"]
+        assert again["ReceiptHandle"] == message["ReceiptHandle"]
+        assert len(wire.recorded("received")) == 1
+        assert [(record["action"], record["outcome"]) for record in wire.recorded("settled")] == [("extend", "ok")]
+        assert len(wire.recorded("delivered")) == 2
+
+
+def test_what_cannot_be_recorded_ends_the_wire(wire: Wired) -> None:
+    send(wire, "a")
+    wire.writer.close()
+    with pytest.raises(ConnectionClosedError):
+        receive(wire)
+    wire.do(asyncio.wait_for(wire.proxy.failed(), 10))
+    assert "is closed already" in str(wire.proxy.failure)

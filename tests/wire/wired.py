@@ -40,6 +40,7 @@ class Wired:
     target: str
     addresses: Addresses
     clock: Clock
+    writer: Writer
     armed: list[Disturbance] = field(default_factory=list)
 
     @property
@@ -134,7 +135,7 @@ def wired(
     do(proxy.start())
     try:
         client = do(proxy.listen("orders-1.1"))
-        yield Wired(proxy, client, loop, writer.path, target.urls["*"], addresses, clock)
+        yield Wired(proxy, client, loop, writer.path, target.urls["*"], addresses, clock, writer)
     finally:
         do(proxy.close())
         loop.call_soon_threadsafe(loop.stop)

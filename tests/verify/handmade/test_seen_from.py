@@ -201,3 +201,31 @@ def test_poison_that_did_not_die_needs_no_receive(tmp_path: Path) -> None:
 def test_a_word_that_nobody_knows(tmp_path: Path) -> None:
     with pytest.raises(NotARun, match="seen_from is 'afar'; it must be one of consumer, wire, nobody"):
         verdict_of(History({"orders": queue(seen_from="afar")}, ["no-loss"]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("applied", "another", "seen_from", "verdict"),
+    [
+        # It had its effect, so somebody received it, past the proxy.
+        (1, True, "wire", "unknown"),
+        # Nothing at all came by the proxy: it was not asked.
+        (0, False, "wire", "unknown"),
+        (0, True, "wire", "violated"),
+        (1, True, "consumer", "violated"),
+        (0, False, "consumer", "violated"),
+    ],
+)
+def test_who_goes_past_the_proxy_loses_nothing_by_it(
+    tmp_path: Path, applied: int, another: bool, seen_from: str, verdict: str
+) -> None:
+    h = History({"orders": queue(seen_from=seen_from)}, ["no-loss"])
+    h.send("a", at=1)
+    if another:
+        h.send("b", at=1)
+        h.take("b", at=2)
+    h.drained(at=20)
+    h.record("conductor", 21, "effects", subscription="orders", id="a", applied=applied)
+    h.record("conductor", 22, "mark", name="effects-read", subscription="orders")
+    document = verdict_of(h, tmp_path)
+    assert document["claims"][0]["verdict"] == verdict
+    assert counts(document).get("unseen" if verdict == "unknown" else "lost") == 1

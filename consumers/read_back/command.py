@@ -13,7 +13,7 @@ import shlex
 import signal
 from contextlib import suppress
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal
 
 import orjson
 from pydantic import Field
@@ -59,19 +59,16 @@ class _Reader(EffectReader):
         called = shlex.join(self._argv)
         with self._place.log.open("ab") as log:
             began = log.tell()
+            starting = asyncio.ensure_future(self._start(log))
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._argv,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=log,
-                    cwd=self._place.directory,
-                    env=environment(self._place.words, self._place.endpoint, inherited=os.environ),
-                    # A session of its own, so that all of it can be ended.
-                    start_new_session=True,
-                    # Nobody would end it if this process were killed.
-                    preexec_fn=partial(die_with_parent, signal.SIGKILL),
-                )
+                process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                # Half started it could not be ended with all that it has started by now.
+                process = await starting
+                self._pid = process.pid
+                self.kill()
+                await process.wait()
+                raise
             except OSError as error:
                 raise ReadFailed(f"`{called}` cannot be started: {error.strerror}") from error
             self._pid = process.pid
@@ -85,6 +82,20 @@ class _Reader(EffectReader):
         if process.returncode:
             raise ReadFailed(f"`{called}` ended with exit code {process.returncode}; {self._last_words(began)}")
         return _counts(printed, called)
+
+    async def _start(self, log: BinaryIO) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            cwd=self._place.directory,
+            env=environment(self._place.words, self._place.endpoint, inherited=os.environ),
+            # A session of its own, so that all of it can be ended.
+            start_new_session=True,
+            # Nobody would end it if this process were killed.
+            preexec_fn=partial(die_with_parent, signal.SIGKILL),
+        )
 
     def kill(self) -> None:
         if self._pid is not None:

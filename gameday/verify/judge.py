@@ -280,10 +280,12 @@ def _contradictions(run: Loaded) -> list[str]:
 _NOT_READ = "nothing says that they were, after all that was received"
 
 
-def _untold(receives: int, dead: int, settles: int) -> dict[str, int]:
+def _untold(receives: int, dead: int, settles: int, unnamed: int) -> dict[str, int]:
     """What is unidentified, in the words of people. Who cannot tell a receive cannot tell what settles it either."""
     told = {"receives": receives, "records of dead letters": dead}
-    return told if receives else told | {"records of deletes, releases or extensions": settles}
+    if not receives:
+        told["records of deletes, releases or extensions"] = settles
+    return told | {"deletes, releases or extensions that name no message": unnamed}
 
 
 def _states(run: Loaded) -> dict[str, State]:
@@ -300,7 +302,8 @@ def _states(run: Loaded) -> dict[str, State]:
         "      AND p.effects.applied = 0), "
         " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event = 'received'), "
         " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('dead', 'redriven')), "
-        " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('settling', 'settled')) , "
+        " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('settling', 'settled')), "
+        " (SELECT count(*) FROM loose x WHERE x.s = d.s AND x.unnamed), "
         " (SELECT arg_max(r.reason, r.at_ns) FROM raw r WHERE r.name = 'effects-unread' AND r.s = d.s) "
         "FROM drains d"
     )
@@ -309,7 +312,7 @@ def _states(run: Loaded) -> dict[str, State]:
     for plain, promised in run.manifest.subscriptions.items():
         name = run.tag + plain
         looked, was_empty, sends_late, others_late, drained, read_back, effects, unknown, unapplied, *more = known[name]
-        shared, untold, untimed, receives, dead, settles, unread = more
+        shared, untold, untimed, receives, dead, settles, unnamed, unread = more
         elsewhere = promised.effects_from == "read-back"
         if not looked:
             why = "nothing says that it was looked at after the load (no `drained` mark)"
@@ -331,6 +334,6 @@ def _states(run: Loaded) -> dict[str, State]:
             shared_keys=shared,
             effects_untimed=untimed,
             deaths_untold=untold,
-            unidentified=_untold(receives, dead, settles),
+            unidentified=_untold(receives, dead, settles, unnamed),
         )
     return states

@@ -340,6 +340,9 @@ def _quoted(text: str) -> str:
 def _value(field: Field, *, tagged: bool) -> str:
     """What of a record goes into the column of a field."""
     name = f'"{field.name}"'
+    if field.name in ("id", "broker_id"):
+        # An empty one tells nothing.
+        name = f"nullif({name}, '')"
     if field.sql == "BIGINT":
         # What is beyond any time is damage, which the other reader names; here it must not overflow a sum.
         return f"CASE WHEN {name} BETWEEN -{TIME_MAX} AND {TIME_MAX} THEN {name} END"

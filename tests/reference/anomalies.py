@@ -90,7 +90,7 @@ def vanished(past: Past) -> list[Case]:
         and past.drained(name)
         and not past.possibly_dead(id, name)
         and not past.redrives(id, name)
-        and not any(delete.may_have_worked for delete in past.deletes(id, name))
+        and not any(delete.may_have_worked for delete in past.possible_deletes(id, name))
         and not past.in_doubt(id, name)
     ]
 
@@ -189,6 +189,8 @@ def misrouted(past: Past) -> list[Case]:
 
 def kept_copies(past: Past, id: str, name: str) -> list[list[Received]]:
     """The copies of m on s; copies after a `redriven` and those of a replay left out."""
+    if past.perhaps_redriven(id, name):
+        return []
     redrives = past.redrives(id, name)
     return [
         receives
@@ -257,6 +259,7 @@ def _early(past: Past) -> list[Received]:
         received
         for id, name in past.receives
         if past.subscription(name).kind == "queue" and past.subscription(name).dedup_window_ns is not None
+        if not past.perhaps_redriven(id, name)
         for receives in past.copies(id, name).values()
         for received in receives
         if _twice_in_one_batch(received, receives)
@@ -579,7 +582,7 @@ def group_overtake(past: Past) -> list[Case]:
 
 def _overtakes(past: Past, received: Received, a: Message, spec: Subscription) -> bool:
     receives = past.receives_at(a.id, spec.name)
-    deletes = past.deletes(a.id, spec.name)
+    deletes = past.possible_deletes(a.id, spec.name)
     if not any(past.before(one.moment, received.moment) for one in receives):
         return False
     if received.batch is not None and any(
@@ -732,12 +735,13 @@ def over_received(past: Past) -> list[Case]:
         spec = past.subscription(name)
         if not spec.dead_letter or spec.max_receives is None:
             continue
+        sent_back = past.redrives(id, name) or past.perhaps_redriven(id, name)
         copies = list(past.copies(id, name).values())
         copies += [[received] for received in past.receives_at(id, name) if past.copy_of(received) is None]
         for receives in copies:
             counts = [received.receives for received in receives]
             over = sum(1 for count in counts if count is not None and count > spec.max_receives)
-            if None in counts and not past.redrives(id, name) and past.copy_of(receives[0]) is not None:
+            if None in counts and not sent_back and past.copy_of(receives[0]) is not None:
                 over = max(over, len(receives) - spec.max_receives)
             cases += [Case(id=id, subscription=name)] * over
     return cases

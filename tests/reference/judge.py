@@ -850,6 +850,11 @@ def rule(court: Court, promise: Promise) -> dict[str, Any]:
     why += [f"checked nothing on {name}" for name in finding.covers if finding.checked.get(name, 0) == 0]
     looked_at = court.past.subscriptions if promise.claim == "recovery" else finding.covers
     why += [f"unidentified records on {name}" for name in looked_at if name in court.past.unidentified]
+    why += [
+        f"calls that name no message on {name}"
+        for name in looked_at
+        if any(not step.id and step.broker_id is None for step in court.past.loose[name])
+    ]
     if promise.claim not in WITHOUT_RECEIVES:
         why += [
             f"nobody recorded what was received on {name}"

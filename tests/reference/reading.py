@@ -52,6 +52,8 @@ class Record:
 
     def text(self, name: str) -> str | None:
         value = self.fields.get(name)
+        if value == "" and name in ("id", "broker_id"):
+            return None
         return value if isinstance(value, str) else None
 
     def integer(self, name: str) -> int | None:
@@ -217,6 +219,7 @@ class Unidentified:
     subscription: str
     moment: Moment
     copy: Copy | None
+    batch: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -674,7 +677,12 @@ def _told(records: Sequence[Record], manifest: Manifest) -> tuple[list[Record], 
             continue
         kind = kinds.get(subscription, "queue")
         copy = _copy(record, kind)
-        message = None if copy is None else _first_answered(answers.get((kind, copy), []), intents, manifest)
+        message = None
+        if copy is not None:
+            naming = _meant(
+                answers.get((kind, copy), []), intents, manifest.subscriptions.get(subscription), subscription
+            )
+            message = _first_answered(naming, intents, manifest)
         if message is None and copy is not None:
             message = _only(receives.get((subscription, copy), set()))
         settles = record.event in ("settling", "settled")
@@ -685,7 +693,13 @@ def _told(records: Sequence[Record], manifest: Manifest) -> tuple[list[Record], 
             told.append(record)
         if message is None and not (settles and (copy is None or record.text("action") == "checkpoint")):
             unidentified.append(
-                Unidentified(event=record.event, subscription=subscription, moment=record.moment, copy=copy)
+                Unidentified(
+                    event=record.event,
+                    subscription=subscription,
+                    moment=record.moment,
+                    copy=copy,
+                    batch=record.text("batch"),
+                )
             )
     return told, unidentified
 
@@ -695,6 +709,22 @@ def _copy(record: Record, kind: str) -> Copy | None:
         return record.text("broker_id")
     partition, place = record.text("partition"), record.number("broker_seq")
     return None if partition is None or place is None else (partition, place)
+
+
+def _meant(
+    answers: Sequence[Record], intents: Mapping[str, list[Record]], spec: Subscription | None, subscription: str
+) -> list[Record]:
+    """Those of the messages that expect s. Where there are none, those of the others if s is `filtered`, else of such
+    as expect nothing or of which nobody knows what they expect."""
+    expects = {
+        answer.fields["id"]: {
+            name for intent in intents.get(answer.fields["id"], []) for name in intent.texts("expect") or ()
+        }
+        for answer in answers
+    }
+    meant = [answer for answer in answers if subscription in expects[answer.fields["id"]]]
+    filtered = spec is not None and spec.filtered
+    return meant or [answer for answer in answers if filtered or not expects[answer.fields["id"]]]
 
 
 def _only(ids: set[str]) -> str | None:

@@ -130,6 +130,15 @@ class Past:
             self.delivered[one.subscription, one.batch].append(one)
         self.telling = {(one.subscription, one.moment.file) for one in facts.delivered}
         self.unidentified = {one.subscription for one in facts.unidentified}
+        # Settling calls that do not tell which hold they are of.
+        self.loose: dict[str, list[Step]] = defaultdict(list)
+        for step in facts.steps:
+            queue = self.subscription(step.subscription).kind == "queue" and step.action != "checkpoint"
+            if queue and step.may_have_worked and (not step.id or step.batch is None):
+                self.loose[step.subscription].append(step)
+        self.untold_batches = {
+            (untold.subscription, untold.batch) for untold in facts.unidentified if untold.event == "received"
+        }
         # Of every `received` and `redriven`, whoever it is of.
         self.received_at: dict[str, list[Moment]] = defaultdict(list)
         self.redriven_at: dict[str, list[Moment]] = defaultdict(list)
@@ -356,7 +365,8 @@ class Past:
         """Whether anybody who sees handlers tells what they did with it."""
         if self.subscription(subscription).seen_from == "consumer":
             return True
-        return bool(self.effects.get((id, subscription))) and not self.without_effect(id, subscription)
+        handled = bool(self.effects.get((id, subscription))) and self.received(id, subscription)
+        return handled and not self.without_effect(id, subscription)
 
     def redrives(self, id: str, subscription: str) -> list[Moment]:
         return [redriven.moment for redriven in self.redriven_of.get((id, subscription), [])]
@@ -404,6 +414,33 @@ class Past:
             and (step.broker_id is None or hold.broker_id is None or step.broker_id == hold.broker_id)
         )
 
+    def may_be_of(self, step: Step, hold: Received) -> bool:
+        """A settling call that does not tell its hold may be of that one: by the message or the batch that it names, or
+        by neither. One that names a copy which cannot be told is of a message in doubt."""
+        if step.id:
+            return step.id == hold.id and (
+                step.broker_id is None or hold.broker_id is None or step.broker_id == hold.broker_id
+            )
+        if step.broker_id is not None and not self.may_be_unidentified(hold.id, hold.subscription):
+            return False
+        received = {one.batch for one in self.receives_on[hold.subscription]} - {None}
+        told = step.batch in received and (hold.subscription, step.batch) not in self.untold_batches
+        return not told or step.batch == hold.batch
+
+    def possible_deletes(self, id: str, subscription: str) -> list[Step]:
+        """Those of it, and those that name no message and may be of it."""
+        unnamed = [step for step in self.loose[subscription] if step.action == "delete" and not step.id]
+        return self.deletes(id, subscription) + [
+            step
+            for step in unnamed
+            if step.broker_id is None and any(self.may_be_of(step, hold) for hold in self.receives_at(id, subscription))
+        ]
+
+    def perhaps_redriven(self, id: str, subscription: str) -> bool:
+        """A `redriven` on s that cannot be told may be of it."""
+        untold = any(one.subscription == subscription and one.event == "redriven" for one in self.facts.unidentified)
+        return untold and self.may_be_unidentified(id, subscription)
+
     def holds_of(self, step: Step) -> list[Received]:
         return [hold for hold in self.receives_at(step.id, step.subscription) if self.of_hold(step, hold)]
 
@@ -414,6 +451,12 @@ class Past:
         begun (less the tick) and after its answer. One answered `ok` before the earliest end replaces the ends of the
         receive, and those of extends that had been answered `ok` before it began; those of any other that may have
         worked stand beside them: the earliest end is the earliest of all that stand, the latest the latest."""
+        if any(
+            self.possibly_before(hold.moment, step.begun) and self.possibly_before(step.begun, question)
+            for step in self.loose[hold.subscription]
+            if step.action in ("release", "extend") and self.may_be_of(step, hold)
+        ):
+            return Ends(earliest=((),), latest=(NEVER,))
         standing = [Standing(ends=self._first_ends(hold), answered=LONG_AGO)]
         for extend in self.steps_of(hold.id, hold.subscription, "extend"):
             if not self.of_hold(extend, hold) or not extend.may_have_worked:

@@ -8,6 +8,7 @@ WITH copies AS (
     FROM rx x
     JOIN subs u ON u.s = x.s
     JOIN pairs p ON p.s = x.s AND p.id = x.id
+    ANTI JOIN perhaps_redriven d ON d.s = x.s AND d.id = x.id
     WHERE x.copy <> '' AND x.replay IS NULL
       AND (p.first_redrive IS NULL OR record_before(x.at_ns, x.file, x.line, p.first_redrive.at_ns,
                                                     p.first_redrive.file, p.first_redrive.line))

@@ -22,25 +22,36 @@ SELECT a.* FROM answers a
 SEMI JOIN nameless n ON n.run = a.run AND n.kind = a.kind AND n.name = a.name;
 
 CREATE TABLE identified AS
-WITH rivals AS (
-    SELECT run, kind, name FROM answered GROUP BY ALL HAVING count(DISTINCT id) > 1
+WITH intents AS (
+    SELECT DISTINCT id, unnest(expect) AS s FROM raw WHERE event = 'intended' AND id IS NOT NULL
+), candidates AS (
+    -- Each queue or stream may number its own messages: who expects the subscription comes first. Who expects only others is
+    -- found there by its answer's name only where a filter may have failed.
+    SELECT n.s, a.name, a.id, a.line, a.file, a.at_ns,
+           CASE WHEN (a.id, n.s) IN (SELECT (id, s) FROM intents) THEN 0
+                WHEN u.filtered OR a.id NOT IN (SELECT id FROM intents) THEN 1 END AS rank
+    FROM answered a
+    JOIN (SELECT DISTINCT run, s, kind, name FROM nameless) n ON n.run = a.run AND n.kind = a.kind AND n.name = a.name
+    JOIN subs u ON u.s = n.s
+), meant AS (
+    SELECT * FROM candidates WHERE rank IS NOT NULL QUALIFY rank = min(rank) OVER (PARTITION BY s, name)
+), rivals AS (
+    SELECT s, name FROM meant GROUP BY ALL HAVING count(DISTINCT id) > 1
 ), contested AS (
-    SELECT a.* FROM answered a SEMI JOIN rivals r ON r.run = a.run AND r.kind = a.kind AND r.name = a.name
+    SELECT a.* FROM meant a SEMI JOIN rivals r ON r.s = a.s AND r.name = a.name
 ), later AS (
     -- Each answer with each `intended` of the others that were given the same name: is it proven to be earlier?
-    SELECT a.run, a.kind, a.name, a.id, a.line,
+    SELECT a.s, a.name, a.id, a.line,
            coalesce(bool_and(coalesce(record_before(a.at_ns, a.file, a.line, i.at_ns, i.file, i.line), false)), false) AS first
     FROM contested a
-    JOIN (SELECT DISTINCT run, kind, name, id FROM contested) o
-      ON o.run = a.run AND o.kind = a.kind AND o.name = a.name AND o.id <> a.id
+    JOIN (SELECT DISTINCT s, name, id FROM contested) o ON o.s = a.s AND o.name = a.name AND o.id <> a.id
     LEFT JOIN raw i ON i.event = 'intended' AND i.id = o.id
     GROUP BY ALL
 ), given AS (
-    SELECT run, kind, name, min(id) AS id
-    FROM (SELECT run, kind, name, id FROM answered
-          ANTI JOIN rivals USING (run, kind, name)
-          UNION ALL SELECT run, kind, name, id FROM later WHERE first)
-    GROUP BY run, kind, name HAVING min(id) = max(id)
+    SELECT s, name, min(id) AS id
+    FROM (SELECT s, name, id FROM meant ANTI JOIN rivals USING (s, name)
+          UNION ALL SELECT s, name, id FROM later WHERE first)
+    GROUP BY s, name HAVING min(id) = max(id)
 ), heard AS (
     -- Where no answer decides, a receive that has an `id` and the same name does.
     SELECT s, name, min(id) AS id
@@ -51,14 +62,14 @@ WITH rivals AS (
 )
 SELECT n.line, coalesce(g.id, h.id) AS id
 FROM nameless n
-LEFT JOIN given g ON g.run = n.run AND g.kind = n.kind AND g.name = n.name
+LEFT JOIN given g ON g.s = n.s AND g.name = n.name
 LEFT JOIN heard h ON h.s = n.s AND h.name = n.name
 WHERE coalesce(g.id, h.id) IS NOT NULL;
 
 UPDATE parsed SET id = i.id FROM identified i WHERE parsed.rowid = i.line;
 
--- What cannot be told. A checkpoint is of a place, whoever stands there; and who settles without any name has never told
--- what.
+-- What cannot be told. A checkpoint is of a place, whoever stands there; who settles without any
+-- name may have settled any (43_loose.sql).
 CREATE TABLE unidentified AS
 SELECT line, run, event, s, name FROM nameless
 ANTI JOIN identified USING (line)

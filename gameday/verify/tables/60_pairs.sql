@@ -73,7 +73,7 @@ WITH wandering AS (
         WHERE b.s = a.s AND b.id = a.id AND b.part <> a.part)
 ), deletes AS (
     SELECT id, s, min({'at_ns': began_ns, 'file': file}) AS first_delete, bool_or(ok) AS deleted
-    FROM settles WHERE action = 'delete' AND may_work GROUP BY id, s
+    FROM possible_deletes GROUP BY id, s
 ), handled AS (
     SELECT id, s,
            count(*) FILTER (outcome = 'applied') AS applied,
@@ -124,7 +124,7 @@ SELECT p.id, p.s, u.run,
        {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0),
         'first_applied': h.first_applied, 'first_began': h.first_apply_began, 'first_unhandled': o.first_unhandled} AS effects,
        -- Who sees no handler does not know whether it failed.
-       u.seen_from <> 'consumer' AND NOT (h.id IS NOT NULL AND o.id IS NULL) AS cause_untold,
+       u.seen_from <> 'consumer' AND NOT (received AND h.id IS NOT NULL AND o.id IS NULL) AS cause_untold,
        u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates, u.seen_from,
        z.drained, z.looked, z.looked_ns
 FROM everyone p

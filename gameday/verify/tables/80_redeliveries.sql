@@ -13,6 +13,10 @@ WINDOW same_count AS (PARTITION BY x.s, x.id, x.copy, x.receives);
 CREATE VIEW came_again AS
 SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s WHERE u.kind = 'queue' AND u.deduplicates;
 
+-- Of whom nobody can tell whether it was sent back: it is in doubt where some `redriven` cannot be told.
+CREATE VIEW perhaps_redriven AS
+SELECT q.s, q.id FROM in_doubt q SEMI JOIN (FROM unidentified WHERE event = 'redriven') x ON x.s = q.s;
+
 -- Counted receives, each with the hold that it followed: the receive that the broker counted just before it.
 -- `early`: recorded before that hold had ended, and nobody had given it back; `close`: nobody can tell, for the clocks'
 -- error.
@@ -28,12 +32,13 @@ WITH held AS (
     WHERE NOT r.uncounted
 )
 SELECT f.s, f.id, f.line, min(f.hold_line) AS hold_line,
-       bool_and(coalesce(before(f.at_ns, f.file, f.earliest_ns, f.hold_file), false)) AND count(c.line) = 0 AS early,
-       clock_error() > 0 AND count(c.line) = 0
+       bool_and(coalesce(before(f.at_ns, f.file, f.earliest_ns, f.hold_file), false)) AND count(c.line) + count(l.line) = 0 AS early,
+       clock_error() > 0 AND count(c.line) + count(l.line) = 0
            AND bool_and(f.file <> f.hold_file AND coalesce(f.at_ns < f.told_ns + clock_error(), false)) AS close
 FROM held f
 LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND c.action = 'release'
     AND of_copy(c.broker_id, f.copy) AND c.may_work AND NOT before(f.at_ns, f.file, c.began_ns, c.file)
+LEFT JOIN loosened l ON l.line = f.hold_line AND NOT before(f.at_ns, f.file, l.began_ns, l.file)
 GROUP BY f.s, f.id, f.line;
 
 -- `other_line`: what it should have waited for: the receive whose hold was still on, or the delete.
@@ -50,6 +55,7 @@ WITH twice AS (
     WHERE r.uncounted AND before(h.at_ns, h.file, r.started_ns, r.file)
       AND before(r.at_ns, r.file,
                  earliest_end(h.ends, e.extends, h.file, r.at_ns, r.file), h.file)
+      AND NOT EXISTS (SELECT 1 FROM loosened l WHERE l.line = h.line AND NOT before(r.at_ns, r.file, l.began_ns, l.file))
       AND NOT EXISTS (
           SELECT 1 FROM settles c
           WHERE c.s = r.s AND c.id = r.id AND c.action = 'release' AND c.may_work AND of_copy(c.broker_id, r.copy)
@@ -67,6 +73,7 @@ WITH twice AS (
         AND of_copy(d.broker_id, h.copy)
     LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND e.copy = h.copy
     WHERE d.answered_ns < earliest_end(h.ends, e.extends, h.file, d.began_ns, d.file)
+      AND NOT EXISTS (SELECT 1 FROM loosened l WHERE l.line = h.line AND NOT before(d.began_ns, d.file, l.began_ns, l.file))
     GROUP BY h.s, h.id, h.copy, d.file
 ), deleted AS (
     SELECT r.line, d.answered.line AS other_line
@@ -79,7 +86,8 @@ WITH twice AS (
           UNION ALL FROM hasty_uncounted UNION ALL FROM deleted)
     GROUP BY line
 )
-SELECT r.*, e.other_line FROM came_again r JOIN early e ON e.line = r.line;
+SELECT r.*, e.other_line FROM came_again r JOIN early e ON e.line = r.line
+ANTI JOIN perhaps_redriven p ON p.s = r.s AND p.id = r.id;
 
 -- How often a copy came again without being early, and the first time that it did.
 CREATE VIEW again AS

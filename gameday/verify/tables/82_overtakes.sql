@@ -6,8 +6,8 @@ CREATE TABLE queued AS
 WITH elsewhere AS (
     -- Another writer's delete may by its clock have been the first.
     SELECT d.s, d.id, min({'at_ns': d.began_ns, 'file': d.file}) AS first_delete
-    FROM settles d JOIN pairs p ON p.s = d.s AND p.id = d.id AND d.file <> p.first_delete.file
-    WHERE clock_error() > 0 AND d.action = 'delete' AND d.may_work
+    FROM possible_deletes d JOIN pairs p ON p.s = d.s AND p.id = d.id AND d.file <> p.first_delete.file
+    WHERE clock_error() > 0
     GROUP BY d.s, d.id
 ), heard AS (
     -- Each writer's first receive of a copy: what follows it in that writer's own file is later for certain.

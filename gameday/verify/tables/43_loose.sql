@@ -1,0 +1,56 @@
+-- Settling calls on queues that may have worked and do not tell which hold they are of: they excuse all that they may be of.
+
+-- Those that name a copy which cannot be told may be of any message in doubt; those that name none, of any message that
+-- was received in their batch. Where no receive of that batch tells its message, or there is no batch: of any at all.
+CREATE TABLE loose AS
+SELECT c.s, c.id, c.broker_id, c.action, c.began_ns, c.file, c.line,
+       c.id IS NULL AND c.broker_id IS NULL AS unnamed,
+       CASE WHEN (c.s, c.batch) IN (SELECT (s, batch) FROM rx WHERE batch IS NOT NULL)
+             AND (c.s, c.batch) NOT IN (SELECT (r.s, r.batch) FROM raw r JOIN unidentified x ON x.line = r.line
+                                        WHERE r.event = 'received' AND r.batch IS NOT NULL)
+            THEN c.batch END AS batch
+FROM settles c JOIN subs u ON u.s = c.s
+WHERE u.kind = 'queue' AND c.action <> 'checkpoint' AND c.may_work AND (c.id IS NULL OR c.batch IS NULL);
+
+-- The receives of which a loose release or extend may be, begun after them (of each writer the first): from then on no end
+-- of that hold is proven.
+CREATE TABLE loosened AS
+WITH anywhere AS (
+    SELECT s, file, began_ns, bool_or(unnamed) AS unnamed FROM loose
+    WHERE action <> 'delete' AND id IS NULL AND batch IS NULL GROUP BY s, file, began_ns
+), held AS (
+    SELECT x.line, x.s, x.id, w.file AS writer, x.at_ns - CASE WHEN w.file = x.file THEN 0 ELSE clock_error() END AS from_ns
+    FROM rx x JOIN (SELECT DISTINCT s, file FROM anywhere) w ON w.s = x.s
+)
+SELECT line, file, min(began_ns) AS began_ns
+FROM (
+    SELECT x.line, c.file, c.began_ns
+    FROM loose c JOIN rx x ON x.s = c.s AND x.id = c.id
+    WHERE c.action <> 'delete' AND (c.broker_id IS NULL OR x.copy = '' OR c.broker_id = x.copy)
+      AND NOT before(c.began_ns, c.file, x.at_ns, x.file)
+    UNION ALL
+    SELECT x.line, c.file, c.began_ns
+    FROM loose c JOIN rx x ON x.s = c.s AND x.batch = c.batch
+    WHERE c.action <> 'delete' AND c.id IS NULL AND (c.unnamed OR (x.s, x.id) IN (SELECT (s, id) FROM in_doubt))
+      AND NOT before(c.began_ns, c.file, x.at_ns, x.file)
+    UNION ALL
+    SELECT x.line, c.file, c.began_ns
+    FROM held x ASOF JOIN (FROM anywhere WHERE unnamed) c ON c.s = x.s AND c.file = x.writer AND c.began_ns >= x.from_ns
+    UNION ALL
+    SELECT x.line, c.file, c.began_ns
+    FROM (FROM held SEMI JOIN in_doubt USING (s, id)) x
+    ASOF JOIN anywhere c ON c.s = x.s AND c.file = x.writer AND c.began_ns >= x.from_ns
+)
+GROUP BY line, file;
+
+-- Every delete that may have worked, with each message that it may be of; of those that name none, each writer's earliest.
+CREATE TABLE possible_deletes AS
+SELECT id, s, began_ns, file, ok FROM settles WHERE action = 'delete' AND may_work AND id IS NOT NULL
+UNION ALL
+SELECT x.id, x.s, c.began_ns, c.file, false
+FROM (SELECT s, batch, file, min(began_ns) AS began_ns FROM loose WHERE action = 'delete' AND unnamed GROUP BY ALL) c
+JOIN (SELECT DISTINCT id, s, batch FROM rx) x ON x.s = c.s AND x.batch = c.batch
+UNION ALL
+SELECT x.id, x.s, c.began_ns, c.file, false
+FROM (SELECT s, file, min(began_ns) AS began_ns FROM loose WHERE action = 'delete' AND unnamed AND batch IS NULL GROUP BY ALL) c
+JOIN (SELECT DISTINCT id, s FROM rx) x ON x.s = c.s;

@@ -177,6 +177,7 @@ _OUTCOMES = {"Successful": "BatchResultEntry", "Failed": "BatchResultErrorEntry"
 _MESSAGE_ATTRIBUTE = re.compile(
     rb"<MessageAttribute>\s*<Name>([^<]*)</Name>\s*<Value>.*?</Value>\s*</MessageAttribute>", re.DOTALL
 )
+_QUOTES = {"&quot;": '"', "&apos;": "'"}
 _DIGEST = re.compile(rb"<MD5OfMessageAttributes>[^<]*</MD5OfMessageAttributes>")
 _MESSAGE = re.compile(rb"<Message>.*?</Message>", re.DOTALL)
 _ATTRIBUTE = re.compile(rb"<Attribute>\s*<Name>([^<]*)</Name>\s*<Value>[^<]*</Value>\s*</Attribute>")
@@ -401,19 +402,18 @@ def _name(element: ElementTree.Element) -> str:
 def _cut(told: Params, message: bytes) -> bytes:
     """A message's XML without the attributes that `told` has no more."""
     for pattern, member in ((_ATTRIBUTE, "Attributes"), (_MESSAGE_ATTRIBUTE, "MessageAttributes")):
-        names = {name.encode() for name in told.get(member) or ()}
-        message = b"".join(_kept(pattern, message, names))
+        message = b"".join(_kept(pattern, message, told.get(member) or ()))
     digest = told.get("MD5OfMessageAttributes")
     said = b"" if digest is None else escape(str(digest)).encode()
     wanted = b"<MD5OfMessageAttributes>%b</MD5OfMessageAttributes>" % said if said else b""
     return _DIGEST.sub(lambda _: wanted, message)
 
 
-def _kept(pattern: re.Pattern[bytes], message: bytes, names: Collection[bytes]) -> Iterator[bytes]:
+def _kept(pattern: re.Pattern[bytes], message: bytes, names: Collection[str]) -> Iterator[bytes]:
     at = 0
     for found in pattern.finditer(message):
         yield message[at : found.start()]
-        if found[1] in names:
+        if unescape(found[1].decode(), _QUOTES) in names:
             yield found[0]
         at = found.end()
     yield message[at:]

@@ -87,7 +87,7 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
     "celery": {
         "load.message": {"python": "celery_messages:make", "interpreter": PYTHON, "cwd": str(HERE / "python")},
         # It is slow to start. What it acknowledged before the work must still be at work when it is killed.
-        "load.duration": "20s",
+        "load.duration": "30s",
         "load.rate": "4/s",
         "consumers.env.WORK_MS": "400",
     },
@@ -95,7 +95,7 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
 _MISTAKES: Mapping[str, tuple[str, ExpectSpec, Sequence[str]]] = {
     "delete-first": ("standard", _LOST, ["crash after-delete"]),
     "no-guard": ("standard", _DOUBLED, ["crash before-delete", "stopped for", "SIGKILL"]),
-    "ignores-failed": ("partial-batch", _DOUBLED, ["failed entries"]),
+    "ignores-failed": ("partial-batch", _DOUBLED, ["are refused"]),
 }
 
 

@@ -11,14 +11,14 @@ from tests.needed import lacking
 from tests.programs.cases import CASES
 from tests.programs.programs import PROGRAMS
 from tests.programs.rehearsal import Turn, run, table
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
 # Short ones, and the broker in memory speaks to these as well.
 IN_MEMORY = ("boto3-partial-batch", "broken-boto3-ignores-failed")
-# What another program shows, too: `python -m tests.programs.rehearsal` runs them all.
-SHOWN = ("sqs-consumer-fifo", "go-fifo", "go-partial-batch")
+# Each language once, and each mistake. CI runs them.
+SHOWN = ("sqs-consumer", "broken-sqs-consumer-delete-first", "boto3-fifo", "broken-go-no-guard", "celery", "kcl")
 
 
 def judged(name: str, directory: Path, target: str) -> None:
@@ -29,8 +29,15 @@ def judged(name: str, directory: Path, target: str) -> None:
 
 
 @in_series
-@pytest.mark.parametrize("name", [name for name in CASES if name not in (*IN_MEMORY, *SHOWN)])
+@pytest.mark.parametrize("name", SHOWN)
 def test_its_verdict(name: str, tmp_path: Path) -> None:
+    judged(name, tmp_path, "embedded")
+
+
+@in_series
+@in_soak
+@pytest.mark.parametrize("name", [name for name in CASES if name not in (*IN_MEMORY, *SHOWN)])
+def test_its_verdict_too(name: str, tmp_path: Path) -> None:
     judged(name, tmp_path, "embedded")
 
 

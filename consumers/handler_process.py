@@ -25,6 +25,8 @@ from gameday.processes.child import ending
 START_S = 30.0
 # How long a process may take to end by itself once its input has ended, and then after SIGTERM.
 _END_S, _TERM_S = 2.0, 1.0
+# And how long its output may stay open for.
+_PIPES_S = 1.0
 # A request may be as long as a receive: ten messages of 1 MiB, or 10 MiB of records, in base64. So may an answer.
 _LINE_BYTES_MAX = 16 * 1024 * 1024
 _SHOWN_BYTES = 200
@@ -124,6 +126,7 @@ class HandlerProcess:
         await self._process.wait()
         # What it has left behind.
         self._signal(signal.SIGKILL)
+        await asyncio.wait([self._reader], timeout=_PIPES_S)
         self._reader.cancel()
 
     def _signal(self, number: signal.Signals) -> None:

@@ -49,8 +49,11 @@ def main() -> None:
         try:
             answer(**_fields(make(json.loads(line))))
         except Exception as error:
+            # No further message is asked for: what is said last is about this one.
             answer(error=_told(error))
+            break
         answers.flush()
+    answers.flush()
 
 
 def _fields(made: object) -> dict[str, object]:

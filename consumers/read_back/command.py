@@ -29,6 +29,7 @@ from gameday.consumers.read_back.base import (
     how_often,
     name_of,
 )
+from gameday.processes.child import reap
 from gameday.processes.control import die_with_parent
 from gameday.transports.words import environment
 
@@ -67,7 +68,7 @@ class _Reader(EffectReader):
                 process = await starting
                 self._pid = process.pid
                 self.kill()
-                await process.wait()
+                await reap(process)
                 raise
             except OSError as error:
                 raise ReadFailed(f"`{called}` cannot be started: {error.strerror}") from error
@@ -77,7 +78,7 @@ class _Reader(EffectReader):
             finally:
                 # Also what it left behind, and all of it where there was no more time.
                 self.kill()
-                await process.wait()
+                await reap(process)
                 self._pid = None
         if process.returncode:
             raise ReadFailed(f"`{called}` ended with exit code {process.returncode}; {self._last_words(began)}")

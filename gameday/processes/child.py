@@ -22,10 +22,26 @@ from gameday.history.errors import ProcessError
 
 Report = dict[str, Any]
 _TAIL_BYTES = 2_000
+_PIPES_S = 1.0
 _FOR_ALL = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 # Meant for programs of the user's own. PYTHONPATH may hold a module with the name of one of ours, and Locust takes its
 # options from LOCUST_…. A token for Grafana is nobody's business but that of the process that is given it.
 _NOT_HANDED_ON = ("PYTHONPATH", "LOCUST_", "GRAFANA_TOKEN")
+
+
+async def reap(process: asyncio.subprocess.Process) -> None:
+    """Wait for a process that was killed, and for its pipes to be closed.
+
+    asyncio closes them when it has seen the end of the output. A loop that has ended by then never does, and Python
+    says so from within whatever runs at that moment.
+    """
+    await process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    if process.stdout is not None:
+        # What has left the process's group may hold its output open for ever.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.stdout.read(), _PIPES_S)
 
 
 def signal_session(leader: int, number: signal.Signals) -> None:

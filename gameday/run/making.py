@@ -26,6 +26,7 @@ from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.messages import INTERPRETER, Ask, Made, OwnMessages, attribute_of, written
 from gameday.loadgen.schedule import Message
 from gameday.loadgen.sender import ask_for
+from gameday.processes.child import reap
 from gameday.run.state import START_S, Run
 from gameday.scenario.model import MessageSpec
 from gameday.scenario.sending import imagined
@@ -178,7 +179,7 @@ async def _started(message: MessageSpec, log: Path) -> AsyncIterator[asyncio.sub
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await reap(process)
 
 
 async def _answer(

@@ -304,8 +304,8 @@ def beside(
     ("arguments", "others"),
     [
         (["-u", "2"], {}),
-        (["-u", "6", "--processes", "2"], {}),
         *series(
+            (["-u", "6", "--processes", "2"], {}),
             (["-u", "6"], {}),
             (["-u", "6"], {"weight": 3}),
             (["-u", "6"], {"fixed_count": 5}),

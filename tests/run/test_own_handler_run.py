@@ -111,8 +111,8 @@ def test_a_correct_handler_holds(gameday: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("function", "anomaly"),
     [
-        ("misspells_the_identifier", "collateral-dead"),
         *series(
+            ("misspells_the_identifier", "collateral-dead"),
             ("misspells_the_list", "poison-escaped"),
             ("ignores_the_answer", "poison-escaped"),
             ("raises", "collateral-dead"),

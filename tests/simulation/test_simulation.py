@@ -51,7 +51,7 @@ from tests.simulation.shrink import shrink
 from tests.simulation.truth import Truth, complaints, expected, failures_of_the_parts
 
 # Fixed, so that a test that fails says the same tomorrow.
-SLICE = range(24)
+SLICE = range(12)
 DRAWN = range(6_000)
 # How many runs that could reach something are played for it.
 TRIES = 5
@@ -152,7 +152,7 @@ def of_their_own(plan: Plan) -> Plan | None:
 
 def test_messages_that_are_not_ours_are_judged_rightly() -> None:
     """Correct runs and broken ones, on every transport: what is told of them is what happened."""
-    per_transport = 3
+    per_transport = 2
     chosen: dict[str, list[Plan]] = {transport: [] for transport in TRANSPORTS}
     for plan in map(draw, range(400)):
         here = chosen[plan.transport]

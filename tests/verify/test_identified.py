@@ -71,7 +71,7 @@ def _told(verdict: Verdict | NotARun) -> Any:
     return {name: document[name] for name in ("claims", "anomalies", "totals", "latency_s", "notes")}
 
 
-@pytest.mark.parametrize("seeds", [range(12), *series(range(12, 400))], ids=["some", "more"])
+@pytest.mark.parametrize("seeds", [range(4), *series(range(4, 400))], ids=["some", "more"])
 def test_it_is_judged_as_if_the_id_had_stood_in_it(seeds: Sequence[int], tmp_path: Path) -> None:
     whole, less = [tmp_path / f"{seed}" for seed in seeds], [tmp_path / f"{seed} less" for seed in seeds]
     forgotten = 0

@@ -47,14 +47,19 @@ def doubled() -> History:
     return h
 
 
-def test_a_message_that_broke_a_claim_has_a_trace_and_no_other(tmp_path: Path) -> None:
-    found = traced(doubled(), tmp_path)
+@pytest.fixture(scope="module")
+def of_doubled(tmp_path_factory: pytest.TempPathFactory) -> Traces:
+    return traced(doubled(), tmp_path_factory.mktemp("doubled"))
+
+
+def test_a_message_that_broke_a_claim_has_a_trace_and_no_other(of_doubled: Traces) -> None:
+    found = of_doubled
     assert (found.messages, found.left_out) == (1, 0)
     assert list(by_message(found)) == [trace_id(RUN, "a")]
 
 
-def test_its_root_is_the_producers_that_travelled(tmp_path: Path) -> None:
-    root, *others = traced(doubled(), tmp_path).spans
+def test_its_root_is_the_producers_that_travelled(of_doubled: Traces) -> None:
+    root, *others = of_doubled.spans
     assert (root.id, root.parent, root.kind) == (span_id(RUN, "a"), None, "producer")
     assert {span.parent for span in others} == {root.id}
     assert len({span.id for span in (root, *others)}) == 1 + len(others)
@@ -66,8 +71,8 @@ def test_its_root_is_the_producers_that_travelled(tmp_path: Path) -> None:
     assert [(each.name, each.at) for each in root.happened] == [("fault begins", ns(2.8)), ("fault ends", ns(4))]
 
 
-def test_each_attempt_and_each_delivery_is_a_span(tmp_path: Path) -> None:
-    _, first, second, one, two = traced(doubled(), tmp_path).spans
+def test_each_attempt_and_each_delivery_is_a_span(of_doubled: Traces) -> None:
+    _, first, second, one, two = of_doubled.spans
     assert [(span.name, span.start, span.end) for span in (first, second)] == [
         ("send sqs-fifo", ns(1), ns(2)),
         ("send sqs-fifo", ns(2.5), ns(2.6)),
@@ -83,8 +88,8 @@ def test_each_attempt_and_each_delivery_is_a_span(tmp_path: Path) -> None:
     assert [each.name for each in two.happened] == ["effect", "settling", "settled"]
 
 
-def test_who_had_it_later_is_linked_to_who_had_it_before(tmp_path: Path) -> None:
-    *_, one, two = traced(doubled(), tmp_path).spans
+def test_who_had_it_later_is_linked_to_who_had_it_before(of_doubled: Traces) -> None:
+    *_, one, two = of_doubled.spans
     assert one.links == []
     (link,) = two.links
     assert (link.trace, link.span, link.why) == (one.trace, one.id, "delivered before")

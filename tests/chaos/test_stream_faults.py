@@ -36,6 +36,7 @@ from gameday.verify.judge import judge
 from tests import sources
 from tests.chaos.chaos_fakes import faults
 from tests.chaos.load_wire import before_load
+from tests.series import in_series
 
 pytestmark = pytest.mark.live
 
@@ -200,6 +201,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Endpoint]:
         await process.end(timeout_s=DEADLINE_S)
 
 
+@in_series
 def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that(tmp_path: Path) -> None:
     entry = {"fault": "throttle-sends", "at": 0.2, "share": 0.3, "for": 1.5}
 
@@ -221,6 +223,7 @@ def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that
     asyncio.run(strike())
 
 
+@in_series
 def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tmp_path: Path) -> None:
     split = {"fault": "reshard", "at": 0.6, "action": "split"}
     merge = {"fault": "reshard", "at": 1.2, "action": "merge"}

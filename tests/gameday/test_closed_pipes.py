@@ -69,7 +69,7 @@ def violated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize(("recorded", "verdict"), [("violated", "violated"), *series(("holding", "holds"))])
+@pytest.mark.parametrize(("recorded", "verdict"), series(("violated", "violated"), ("holding", "holds")))
 def test_a_run_goes_on_to_its_verdict(request: pytest.FixtureRequest, recorded: str, verdict: str) -> None:
     run: Path = request.getfixturevalue(recorded)
     assert json.loads((run / "verdict.json").read_bytes())["verdict"] == verdict

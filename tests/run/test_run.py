@@ -130,6 +130,7 @@ def test_a_second_interrupt_kills(gameday: Start, calm: str) -> None:
     run.assert_nothing_left()
 
 
+@in_series
 def test_the_broker_dies(gameday: Start, calm: str) -> None:
     run = gameday(calm, *MEMORY, "--set", "load.duration=30s")
     run.wait_for_traffic()

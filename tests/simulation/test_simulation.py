@@ -51,7 +51,7 @@ from tests.simulation.shrink import shrink
 from tests.simulation.truth import Truth, complaints, expected, failures_of_the_parts
 
 # Fixed, so that a test that fails says the same tomorrow.
-SLICE = range(12)
+SLICE = range(24)
 DRAWN = range(6_000)
 # How many runs that could reach something are played for it.
 TRIES = 5

@@ -11,6 +11,7 @@ import pytest
 from gameday.history.errors import NotARun
 from gameday.verify.judge import judge_all
 from tests.reference.judge import judge as reference
+from tests.series import series
 from tests.verify.agreement import shown
 
 SECOND = 1_000_000_000
@@ -63,7 +64,7 @@ def drained(on: str = "q") -> tuple[float, Line]:
     return 200, {"event": "mark", "name": "drained", "subscription": on, "empty": True}
 
 
-@pytest.mark.parametrize("batch", [{}, {"batch": "r1"}, {"batch": "of nobody"}])
+@pytest.mark.parametrize("batch", [{"batch": "r1"}, *series({}, {"batch": "of nobody"})])
 @pytest.mark.parametrize(
     ("action", "outcome", "vanished"), [("delete", "ok", False), ("delete", "failed", True), ("release", "ok", True)]
 )
@@ -79,7 +80,7 @@ def test_a_delete_that_names_nothing(
     ("at", "names", "early"),
     [(5, {}, False), (5, {"broker_id": "b1"}, False), (5, {"id": "m1"}, False), (1.5, {}, True), (15, {}, True)],
 )
-@pytest.mark.parametrize("action", ["release", "extend"])
+@pytest.mark.parametrize("action", ["release", *series("extend")])
 def test_a_release_or_extend_ends_any_hold_that_it_may_be_of(
     tmp_path: Path, at: float, names: dict[str, str], early: bool, action: str
 ) -> None:

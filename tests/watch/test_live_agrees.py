@@ -27,7 +27,7 @@ def watched(run: Path) -> bool:
     return not packed and load(run).clock_error_ns == 0
 
 
-@pytest.mark.parametrize("seeds", [sorted({*RICH, *HISTORIES}), *series([*MORE])], ids=["rich", "more"])
+@pytest.mark.parametrize("seeds", [[*RICH], *series([*HISTORIES, *MORE])], ids=["rich", "more"])
 def test_the_counts_differ_only_as_they_say(seeds: Sequence[int], tmp_path: Path) -> None:
     simulated = {tmp_path / str(seed): seed for seed in seeds}
     for run, seed in simulated.items():

@@ -44,10 +44,15 @@ $(VENV)/bin/python:
 	@sh scripts/venv.sh $(PYTHON) $(VENV)
 
 $(VENV)/.run: locks/run.txt pyproject.toml | $(VENV)/bin/python
-	@sh scripts/install.sh $(VENV) locks/run.txt && touch $@
+	@sh scripts/install.sh $(VENV) locks/run.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 $(VENV)/.dev: locks/dev.txt $(VENV)/.run
-	@sh scripts/install.sh $(VENV) locks/dev.txt && touch $@
+	@sh scripts/install.sh $(VENV) locks/dev.txt
+	@# Compiled once here: each of the processes that the tests are spread over would compile them all.
+	@ls -d tests/*/ | xargs -P 2 -n 12 $(VENV)/bin/python -m pytest --collect-only -qq > /dev/null 2>&1 || true
+	@touch $@
 
 localstack: .localstack/.ready ## Install LocalStack beside it, for the tests and for scripts/serve.py
 

@@ -1,7 +1,6 @@
 #!/bin/sh
-# Install one lock file, hashes checked, nothing resolved; then gameday itself, editable.
+# Install one lock file, hashes checked, nothing resolved.
 set -eu
 venv=$1 lock=$2
 echo "Installing $(grep -c '==' "$lock") locked packages from $lock (about half a minute) …"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$lock"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from typing import TYPE_CHECKING
 
 from tests.needed import installed
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 FLAGS = [
     "--no-sandbox",
@@ -27,6 +28,9 @@ FLAGS = [
 @contextmanager
 def chromium() -> Iterator[Browser]:
     program = installed("chromium", package="chromium")
+    # Here, because it takes a third of a second, which every process that only collects the tests would pay.
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield browser
@@ -34,6 +38,8 @@ def chromium() -> Iterator[Browser]:
 
 
 def serious(page: Page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']}: {node['html']}"

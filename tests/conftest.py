@@ -1,4 +1,4 @@
-"""Starts `gameday run` and sees to it that nothing of it outlives the test."""
+"""Starts `gameday run` and sees to it that nothing of it outlives the test; judges histories ahead."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanded import COMMAND, Gameday
+from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_two_processes_share_the_lanes_and_the_master_sums_up(tmp_path: Path, me
     assert not set.intersection(*({line["producer"] for line in lines if "seq" in line} for lines in found.values()))
 
 
-@pytest.mark.parametrize("how", ["stop", "SIGTERM", *series("end of input", "SIGINT")])
+@pytest.mark.parametrize("how", ["stop", *series("SIGTERM", "end of input", "SIGINT")])
 def test_ended_early_it_closes_its_history(tmp_path: Path, memory: Endpoint, how: str) -> None:
     config = prepare(tmp_path, memory, transport="sqs-fifo", duration_s=60.0)
 
@@ -238,6 +238,7 @@ def test_ended_early_it_closes_its_history(tmp_path: Path, memory: Endpoint, how
     assert sum(line["event"] == "intended" for line in lines) == done["intended"] == depth(config)
 
 
+@in_series
 def test_an_unreachable_broker_ends_the_load_in_order(tmp_path: Path, memory: Endpoint) -> None:
     config = prepare(tmp_path, memory, transport="sqs-fifo", duration_s=0.2, give_up_s=0.3)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -336,9 +337,7 @@ class Until(LoadTestShape):
 """
 
 
-@pytest.mark.parametrize(
-    ("word", "duration_s"), [('"closed"', 0.5), *series(('"sent"', 600.0))], ids=["after", "before"]
-)
+@pytest.mark.parametrize(("word", "duration_s"), series(('"closed"', 0.5), ('"sent"', 600.0)), ids=["after", "before"])
 def test_others_end_when_they_were_told_to_after_the_load_or_before(
     tmp_path: Path, memory: Endpoint, word: str, duration_s: float
 ) -> None:
@@ -396,6 +395,7 @@ def test_options_for_users_that_were_not_chosen_are_a_contradiction_and_without_
     assert ran.returncode == 0, ran.stderr
 
 
+@in_series
 def test_a_pipe_as_input_is_no_conductor_where_a_queue_is_named(tmp_path: Path, memory: Endpoint) -> None:
     config = prepare(tmp_path, memory, transport="sqs-fifo")
     argv = [*LOCUST, "--gameday-queue-url", config.addresses.send_to, "--gameday-rate", "50", "--gameday-seconds", "1"]

@@ -14,8 +14,9 @@ import pytest
 from gameday.report.text import junit, show
 from gameday.verify.judge import Verdict, judge
 from gameday.verify.notes import notes
-from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 from tests.verify.handmade.builder import BASE, History, Json, fifo, judged_run, ns, queue, verdict_of
+
+pytestmark = pytest.mark.usefixtures("judged_ahead")
 
 
 @pytest.fixture(scope="module")

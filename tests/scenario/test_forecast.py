@@ -530,6 +530,7 @@ def test_what_is_late_is_told_by_a_hundred_messages_or_by_a_bound() -> None:
     ],
     ids=["no doubt", "open meanwhile", "the load ends", "too few", "hidden", "what is late?", "alone in its group"],
 )
+@pytest.mark.usefixtures("judged_ahead")
 def test_the_judge_finds_the_same_unknown(
     overrides: Sequence[str], windows: list[tuple[float, float]], hidden: tuple[float, float] | None, tmp_path: Path
 ) -> None:

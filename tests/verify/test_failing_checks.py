@@ -17,14 +17,14 @@ from tests.verify.handmade.builder import History, fifo
 CLAIMS = ["no-loss", "no-phantom", "ordered-per-group", "exactly-once-delivery"]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     h = History({"orders": fifo()}, CLAIMS)
     for n, id in enumerate("ab"):
         h.send(id, at=1 + n, group="g")
         h.take(id, at=5 + n, group="g")
     h.drained(at=10)
-    directory = h.write(tmp_path / "run")
+    directory = h.write(tmp_path_factory.mktemp("good") / "run")
     assert verdicts(judge(directory).document) == dict.fromkeys(CLAIMS, "holds")
     return directory
 

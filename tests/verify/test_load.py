@@ -12,8 +12,9 @@ import pytest
 from gameday.history import manifest as manifests
 from gameday.history.errors import NotARun
 from gameday.verify.judge import judge_all
-from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 from tests.verify.handmade.builder import History, fifo, judged_run, ns, queue
+
+pytestmark = pytest.mark.usefixtures("judged_ahead")
 
 
 def lossy() -> History:

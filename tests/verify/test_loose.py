@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from gameday.history.errors import NotARun
-from gameday.verify.judge import judge_all
 from tests.reference.judge import judge as reference
 from tests.series import series
 from tests.verify.agreement import shown
+from tests.verify.handmade.builder import judged_run
+
+pytestmark = pytest.mark.usefixtures("judged_ahead")
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
@@ -36,8 +37,7 @@ def judged(run: Path, claim: str, lines: list[tuple[float, Line]], **promised: A
         by_file.setdefault(file, []).append(orjson.dumps(record) + b"\n")
     for file, written in by_file.items():
         (run / "history" / f"{file}.jsonl").write_bytes(b"".join(written))
-    (verdict,) = judge_all([run])
-    assert not isinstance(verdict, NotARun)
+    verdict = judged_run(run)
     told = shown(verdict.document)
     assert told == shown(reference(run))
     (claimed,) = verdict.document["claims"]

@@ -8,12 +8,15 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page
 
 from tests.chromium import chromium, serious
 from tests.commanded import COMMAND
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.live
 
@@ -25,7 +28,7 @@ RUNS = {
     "held": (0, ["broken-no-guard", "--set", "consumers.guard=transaction", "--set", "load.duration=8s"]),
 }
 
-Open = Callable[..., Page]
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="module")

@@ -1,32 +1,49 @@
-"""Judges the histories of a module together before its tests run: planning the judge's queries costs more than they do.
+"""Judges the histories of these tests together before the first of them runs: planning the judge's queries costs more
+than they do.
 
 Each test is called once to see what history it builds first, and again when it runs; the verdict is found by what the
-run directory holds, to the byte. What a test judges besides is judged when it asks. A module elsewhere joins in by
-importing the fixture.
+run directory holds, to the byte. What a test judges besides is judged when it asks. The first of the processes that the
+tests are spread over judges for all of them. A test elsewhere joins in by `usefixtures("judged_ahead")`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import fcntl
+import os
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
 from gameday.history.errors import NotARun
-from gameday.verify.judge import judge_all
+from gameday.verify.judge import Verdict, judge_all
 from tests.verify.handmade import builder
 
-OWN = {"tmp_path", "request", "judged_ahead", "capsys"}
+OWN = {"tmp_path", "tmp_path_factory", "request", "judged_ahead", "all_ahead", "capsys"}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def judged_ahead(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    runs = []
-    directory = tmp_path_factory.mktemp("ahead")
-    for number, item in enumerate(request.session.items):
-        if not isinstance(item, pytest.Function) or item.module is not request.module:
+@pytest.fixture(scope="session")
+def judged_ahead(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    verdicts = shared / "ahead.pickle"
+    with (shared / "ahead.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not verdicts.exists():
+            found = _judged(request.session.items, tmp_path_factory.mktemp("ahead"))
+            verdicts.write_bytes(pickle.dumps(found))
+    builder.AHEAD.update(pickle.loads(verdicts.read_bytes()))
+
+
+def _judged(items: Iterable[pytest.Item], directory: Path) -> dict[bytes, Verdict]:
+    runs: dict[bytes, Path] = {}
+    for number, item in enumerate(items):
+        if not isinstance(item, pytest.Function) or "judged_ahead" not in item.fixturenames:
             continue
         given = item.callspec.params if hasattr(item, "callspec") else {}
-        if set(item.fixturenames) - given.keys() - OWN - {"tmp_path_factory"}:
+        if set(item.fixturenames) - given.keys() - OWN:
             continue
         place = directory / str(number)
         place.mkdir()
@@ -34,10 +51,6 @@ def judged_ahead(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
         own: dict[str, object] = {"tmp_path": place, "capsys": None}
         named = {name: value for name, value in own.items() if name in item.fixturenames}
         if run := builder.first_history(lambda item=item, named=given | named: item.obj(**named)):  # type: ignore[misc]
-            runs.append(run)
-    verdicts = zip(runs, judge_all(runs, with_examples=True), strict=True)
-    builder.AHEAD.update(
-        {builder.content(run): verdict for run, verdict in verdicts if not isinstance(verdict, NotARun)}
-    )
-    yield
-    builder.AHEAD.clear()
+            runs[builder.content(run)] = run
+    verdicts = zip(runs, judge_all(list(runs.values()), with_examples=True), strict=True)
+    return {content: verdict for content, verdict in verdicts if not isinstance(verdict, NotARun)}

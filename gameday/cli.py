@@ -20,6 +20,7 @@ from gameday.commands.compare import compare
 from gameday.commands.conformance import conformance
 from gameday.commands.dashboards import dashboards
 from gameday.commands.list import list_
+from gameday.commands.plan import plan
 from gameday.commands.report import report
 from gameday.commands.run import run
 from gameday.commands.schema import schema
@@ -58,7 +59,7 @@ def options(
     """Load-test, break and judge event-driven systems on AWS."""
 
 
-for command in (run, validate, verify, report, compare, conformance, sweep, schema):
+for command in (run, validate, plan, verify, report, compare, conformance, sweep, schema):
     app.command()(command)
 app.command("list")(list_)
 app.add_typer(dashboards, name="dashboards")

@@ -33,8 +33,8 @@ class Format(StrEnum):
 TargetOption = Annotated[
     TargetName | None,
     typer.Option(
-        help="Where AWS is. `memory` is a fast broker of our own; `localstack` any AWS-compatible endpoint. "
-        "[default: embedded]"
+        help="Where AWS is. `memory` is a fast broker of our own; `localstack` any AWS-compatible endpoint; `aws` a "
+        "real account that gameday.toml allows. [default: embedded]"
     ),
 ]
 ScenarioArgument = Annotated[
@@ -46,6 +46,21 @@ SetOption = Annotated[
 ]
 
 
+RegionOption = Annotated[
+    str | None,
+    typer.Option(help="Of `--target aws`: the region. [default: AWS_REGION, else the profile's]"),
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(help="Of `--target aws`: the profile of ~/.aws/config. [default: as the AWS CLI finds credentials]"),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Of `--target aws`: the allow-list of accounts. [default: the nearest gameday.toml, here or above]",
+    ),
+]
 SummaryOption = Annotated[
     Path | None,
     typer.Option(
@@ -63,6 +78,13 @@ def can_be_appended_to(summary: Path | None) -> None:
             summary.open("ab").close()
         except OSError as error:
             raise UsageError(f"--summary {summary}: it cannot be written to: {error.strerror}") from error
+
+
+def only_for_aws(target: TargetName | None, **given: object) -> None:
+    """Errors: UsageError for options of `--target aws` that are given with another."""
+    named = [f"--{name}" for name, value in given.items() if value]
+    if target is not TargetName.aws and named:
+        raise UsageError(f"{' and '.join(named)}: of --target aws, which is not asked for")
 
 
 def chosen_target(target: TargetName | None, endpoint_url: str | None) -> Kind:

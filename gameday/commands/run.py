@@ -11,20 +11,29 @@ import typer
 from rich.console import Console
 
 from gameday.commands.common import (
+    ConfigOption,
     Format,
+    ProfileOption,
+    RegionOption,
     ScenarioArgument,
     SetOption,
     SummaryOption,
+    TargetName,
     TargetOption,
     can_be_appended_to,
     chosen_target,
     interrupt_on_signals,
+    only_for_aws,
     show_verdict,
 )
 from gameday.commands.dashboards import TokenFileOption, grafana_of
 from gameday.history.errors import HistoryError, Interrupted
 
 if TYPE_CHECKING:
+    from gameday.run.admission import Asked
+    from gameday.scenario.estimate import Estimate
+    from gameday.scenario.model import Scenario
+    from gameday.targets.account import Account
     from gameday.verify.judge import Verdict
     from gameday.verify.load import Loaded
 
@@ -39,6 +48,13 @@ def run(
             "AWS_ENDPOINT_URL, http://127.0.0.1:4566."
         ),
     ] = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
+    config: ConfigOption = None,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Of `--target aws`: begin the first run in an account without asking a person."),
+    ] = False,
     overrides: SetOption = None,
     seed: Annotated[
         int | None, typer.Option(help="Repeat schedule, payloads, groups and chaos choices of the run with this seed.")
@@ -89,6 +105,7 @@ def run(
       gameday run my.yaml --endpoint-url http://127.0.0.1:4566
       gameday run standard-at-least-once --metrics-port 9464 --metrics-host 0.0.0.0
       gameday run quick --summary "$GITHUB_STEP_SUMMARY"
+      gameday run standard-at-least-once --target aws --profile staging --region eu-west-1
     """
     from gameday.processes.exposition import LOOPBACK
     from gameday.report.live import watching
@@ -105,8 +122,17 @@ def run(
         address, token = grafana_of(grafana, token_file)
         annotating = Annotating(address=address, token=token)
     can_be_appended_to(summary)
+    only_for_aws(target, region=region, profile=profile, config=config, yes=yes)
+    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    account = None
+    if target is TargetName.aws:
+        from gameday.run.admission import Asked
+
+        asked = Asked(region=region, profile=profile, config=config, yes=yes)
+        account = _admitted(read, asked, seed=(read.seed if seed is None else seed) or 0)
     request = RunRequest(
-        scenario=scenarios.load(scenarios.find(scenario), overrides or ()),
+        scenario=read,
+        account=account,
         target=chosen_target(target, endpoint_url),
         url=endpoint_url,
         annotating=annotating,
@@ -140,6 +166,22 @@ def run(
         # The verdict stands whatever becomes of its picture.
         print(f"gameday: no report: {report}. Once more: gameday report {shown(directory)}", file=sys.stderr)
     show_verdict(verdict, format, recorded, summary=summary)
+
+
+def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:
+    """The account that the run may begin in. Errors: NotAllowed, TargetError, UsageError."""
+    from gameday.report.plan import Plan
+    from gameday.run.admission import admit
+
+    def show(planned: Estimate, account: Account) -> None:
+        plan = Plan(scenario=scenario, planned=planned, where=account.described, priced_for=account.region, seed=seed)
+        for line in plan.lines():
+            print(line, file=sys.stderr)
+
+    def agreed() -> bool:
+        return sys.stdin.isatty() and typer.confirm("Begin?", default=False, err=True)
+
+    return admit(scenario, asked, seed=seed, show=show, agreed=agreed)
 
 
 def _report(directory: Path, judged: Loaded, verdict: Verdict) -> Path | str:

@@ -52,29 +52,37 @@ class Backlog(ABC):
         return depths
 
     async def drain(
-        self, *, settled_ns: int, patience_s: float, tell: Callable[[Mapping[str, Depth]], None]
+        self,
+        *,
+        settled_ns: int,
+        patience_s: float,
+        tell: Callable[[Mapping[str, Depth]], None],
+        empty_for_s: float = 0.0,
     ) -> dict[str, Depth]:
         """Wait until all are empty; gives what the last look saw, all zero when they are.
 
-        They count as empty from `settled_ns` on (the run's clock). It gives up when they have not become emptier, nor
+        They count as empty from `settled_ns` on (the run's clock), and once every look has found them so for
+        `empty_for_s`, at least two. It gives up when they have not become emptier, nor
         the consumers got any further, for `patience_s`. Errors: TargetError.
         """
         clock = self._writer.clock
         fewest: int | None = None
         fewest_ns = clock.now_ns()
         reached: object = None
-        empty_before = False
+        empty_since_ns: int | None = None
         while True:
             looked_ns = clock.now_ns()
             depths = await self.look()
             left = sum(depth.total for depth in depths.values())
-            empty = left == 0 and looked_ns >= settled_ns
-            if empty and empty_before:
+            if left or looked_ns < settled_ns:
+                empty_since_ns = None
+            elif empty_since_ns is None:
+                empty_since_ns = looked_ns
+            elif looked_ns - empty_since_ns >= empty_for_s * NS_PER_S:
                 return depths
-            empty_before = empty
             if fewest is None or left < fewest or self.reached != reached:
                 fewest, fewest_ns, reached = left, looked_ns, self.reached
-            if looked_ns > max(fewest_ns, settled_ns) + patience_s * NS_PER_S:
+            if left and looked_ns > max(fewest_ns, settled_ns) + patience_s * NS_PER_S:
                 return depths
             tell(depths)
             await asyncio.sleep(self.look_again_s)

@@ -8,6 +8,7 @@ run which cannot go on says why in one message, keeps what was recorded, and lea
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from getpass import getuser
 from pathlib import Path
 
 from gameday.run.context import RunContext, RunRequest, new_id, new_seed
@@ -56,6 +57,7 @@ async def conduct(request: RunRequest, view: View) -> Path:
         directory=directory,
         seed=new_seed() if seed is None else seed,
         metrics_host=request.metrics_host,
+        owner=request.account.owner if request.account is not None else getuser(),
     )
     run = Run(request=request, context=context, view=view)
     await interruptible(run, _play(run))

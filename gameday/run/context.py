@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 import secrets
 import time
 from dataclasses import dataclass, field, replace
@@ -26,15 +27,23 @@ from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
 from gameday.scenario.own_handler import NoProgram, program_of
 from gameday.scenario.sending import load_config
+from gameday.targets.account import Account
 from gameday.targets.target import Kind, Target
 from gameday.transports import words
 from gameday.transports.base import Addresses, Topology, Transport
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
+from gameday.transports.services import RUN_TAG
 from gameday.wire.config import WireConfig
 
 if TYPE_CHECKING:
     from gameday.run.annotating import Annotating
+
+# How long after its load a run is over for sure.
+_KEPT_S = 24 * 3600.0
+# What a tag's value may not have in it, on the service that takes least
+# (docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html has the rules that all share).
+_NO_TAG = re.compile(r"[^A-Za-z0-9 +=._:/@-]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,17 +59,20 @@ class RunRequest:
     metrics_port: int | None = None
     metrics_host: str = LOOPBACK
     operator: bool = False
+    account: Account | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """One run of a scenario. `id` names it and everything that it creates; `directory` is where it is recorded."""
+    """One run of a scenario. `id` names it and everything that it creates; `directory` is where it is recorded; `owner`
+    is who runs it."""
 
     scenario: Scenario
     id: str
     directory: Path
     seed: int
     metrics_host: str = LOOPBACK
+    owner: str = ""
     clock: Clock = field(default_factory=Clock.start)
 
     @property
@@ -69,7 +81,11 @@ class RunContext:
 
     @property
     def tags(self) -> dict[str, str]:
-        return {"gameday:run": self.id}
+        """Of everything that the run creates: whose it is, and from when on nobody needs it any more."""
+        expires_s = self.clock.now_ns() / NS_PER_S + self.scenario.load.duration + _KEPT_S
+        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(expires_s))
+        owner = {"gameday:owner": _NO_TAG.sub("_", self.owner)[:256]} if self.owner else {}
+        return {RUN_TAG: self.id, **owner, "gameday:expires": expires}
 
     @property
     def store(self) -> dict[str, str] | None:
@@ -113,9 +129,7 @@ class RunContext:
     @property
     def services(self) -> list[str]:
         """The AWS services that the target must have."""
-        store = ["dynamodb"] if self.scenario.consumers.store == "dynamodb" else []
-        read = [service for entry in self.scenario.effects for service in entry.settings.services]
-        return list(dict.fromkeys([*self.transport.services, *store, *read]))
+        return services_of(self.scenario)
 
     def topology(self, target: Target) -> Topology:
         return topology_of(self.scenario, settle_s=target.settle_s)
@@ -226,6 +240,13 @@ class RunContext:
         if message is None:
             return None
         return message.own if message.python is None else replace(message.own, path=str(self.directory / MADE))
+
+
+def services_of(scenario: Scenario) -> list[str]:
+    """The AWS services that a run of the scenario calls."""
+    store = ["dynamodb"] if scenario.consumers.store == "dynamodb" else []
+    read = [service for entry in scenario.effects for service in entry.settings.services]
+    return list(dict.fromkeys([*TRANSPORTS[scenario.transport].services, *store, *read]))
 
 
 def new_id(scenario: str) -> str:

@@ -25,11 +25,12 @@ async def open_run(run: Run) -> None:
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
     manifest = context.manifest(run.target)
     run.target.refuse_promises(manifest.subscriptions)
+    run.topology = context.topology(run.target)
+    run.target.refuse_haste(run.topology.settle_s)
     manifest.save(context.directory)
     (context.directory / DIRECTORY).mkdir()
     if context.scenario.effects:
         context.effects.mkdir()
-    run.topology = context.topology(run.target)
     run.writer = Writer(run=context.directory, name="conductor", clock=context.clock)
     run.stack.callback(_close, run.writer)
 
@@ -62,6 +63,7 @@ async def _start_target(run: Run) -> Target:
         url=run.request.url,
         environ=os.environ,
         run=context.directory,
+        account=run.request.account,
     )
     run.stack.push_async_callback(target.stop)
     if target.process is not None:

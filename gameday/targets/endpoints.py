@@ -17,14 +17,19 @@ def endpoint_of(services: Sequence[str], url: str | None, environ: Mapping[str, 
 
     Errors: UsageError for something that is no URL.
     """
-    general = url or environ.get("AWS_ENDPOINT_URL") or DEFAULT_URL
-    urls = {"*": _checked(general, "--endpoint-url" if url else "AWS_ENDPOINT_URL")}
-    if url is None:
-        for service in services:
-            if own := environ.get(name := variable(service)):
-                urls[service] = _checked(own, name)
+    given = {"*": _checked(url, "--endpoint-url")} if url else named_urls(environ, services)
+    urls = {"*": DEFAULT_URL, **given}
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or REGION
     return Endpoint.emulated(urls, region=region, environ=environ)
+
+
+def named_urls(environ: Mapping[str, str], services: Sequence[str] = ()) -> dict[str, str]:
+    """The URLs that the SDKs' own variables name, by service, "*" for all others. Errors: UsageError, as above."""
+    return {
+        service: _checked(value, name)
+        for service in ("*", *services)
+        if (value := environ.get(name := variable(service)))
+    }
 
 
 def emulated(url: str) -> Endpoint:

@@ -23,7 +23,8 @@ _AWS_HOST = re.compile(r".+\.(amazonaws\.com(\.cn)?|api\.aws)")
 class Product:
     """`sign`: a path that nobody else answers. `tick_ns`: how exactly its clock tells when a message is visible again.
 
-    `settle_s`: by service, how long an absence must last before it is loss. `effective_s`: how long a filter or a rule
+    `settle_s`: by service, how long an absence must last before it is loss. `counts_settle_s`: how long a queue must be
+    told to be empty before it is. `effective_s`: how long a filter or a rule
     may take to apply; what is sent before is not judged by it. `gaps`: by service, what it does not do, and why that is
     said; `lacks`: the same of what no pipeline needs. `cannot_show`: what no run on it says anything about.
     """
@@ -32,6 +33,7 @@ class Product:
     sign: str | None = None
     tick_ns: int = 1_000_000_000
     settle_s: Mapping[str, float] = field(default_factory=dict)
+    counts_settle_s: float = 0.0
     effective_s: float = 0.0
     gaps: Mapping[str, Mapping[Capability, str]] = field(default_factory=dict)
     lacks: Mapping[Capability, str] = field(default_factory=dict)
@@ -127,6 +129,8 @@ AWS = Product(
     # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is
     # on its way for longer; an archive may lag ten minutes (userguide/eb-archive.html).
     settle_s={"sqs": 60.0, "sns": 600.0, "events": 600.0},
+    # "at least 1 minute after the producers stop sending messages" (APIReference/API_GetQueueAttributes.html).
+    counts_settle_s=60.0,
     # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
     # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
     effective_s=16 * 60.0,
@@ -152,11 +156,16 @@ def recognise(url: str | None) -> Product:
     return next(signed, UNKNOWN)
 
 
-def cannot_show(target: str | None) -> Sequence[str]:
-    """What no run on a target says anything about, by the target's name as a manifest has it."""
+def product_of(target: str | None) -> Product:
+    """Who is reckoned with on a target, by the target's name as a manifest has it, before anybody was asked."""
     # Behind `localstack` may stand any endpoint, and the history of a program of the user's may name any target.
     of_targets = {"embedded": MINISTACK, "memory": MEMORY, "aws": AWS}
-    return of_targets.get(target or "", UNKNOWN).cannot_show
+    return of_targets.get(target or "", UNKNOWN)
+
+
+def cannot_show(target: str | None) -> Sequence[str]:
+    """What no run on a target says anything about, by the target's name as a manifest has it."""
+    return product_of(target).cannot_show
 
 
 def reckoned_with(product: Product, endpoint: Endpoint) -> Product:

@@ -18,6 +18,7 @@ from pathlib import Path
 from gameday.history.errors import TargetError, UsageError
 from gameday.processes.child import Child, python
 from gameday.targets import ministack
+from gameday.targets.account import Account
 from gameday.targets.endpoints import emulated, endpoint_of
 from gameday.targets.products import MEMORY, MINISTACK, UNKNOWN, answers, recognise
 from gameday.targets.target import Kind, Target
@@ -25,25 +26,31 @@ from gameday.transports.base import CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.services import SERVICES
 
-NO_AWS = (
-    "the target aws is not there yet: this gameday creates nothing in a real account. "
-    "Use --target embedded, or --target localstack with an endpoint of your own."
-)
 _START_S = 60.0
 _PORT_TRIES = 3
 
 
 async def start(
-    kind: Kind, *, services: Sequence[str], url: str | None, environ: Mapping[str, str], run: Path
+    kind: Kind,
+    *,
+    services: Sequence[str],
+    url: str | None,
+    environ: Mapping[str, str],
+    run: Path,
+    account: Account | None = None,
 ) -> Target:
-    """Errors: TargetError when there is none to be had, UsageError for a combination that makes no sense."""
+    """`account`: of `aws`, the one that was found to be allowed.
+
+    Errors: TargetError when there is none to be had, UsageError for a combination that makes no sense.
+    """
     if kind != "localstack" and url is not None:
         raise UsageError(
             f"--endpoint-url names an endpoint that is there already; with it goes --target localstack, not {kind}"
         )
     go_direct()
     if kind == "aws":
-        raise TargetError(NO_AWS)
+        assert account is not None, "nobody asked whether the account is allowed"
+        return account.target(services)
     if kind == "localstack":
         return await _localstack(services, url, environ)
     return await (_memory(services, run) if kind == "memory" else _embedded(services, run))

@@ -11,12 +11,11 @@ import calendar
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gameday.history.errors import TargetError
-from gameday.targets.start import given
 from gameday.targets.target import Target
 from gameday.transports.aws_errors import UNREACHABLE, lacks
 from gameday.transports.base import Answer, Call, CallFailed
@@ -48,7 +47,6 @@ class Remains:
 class SweepRequest:
     """What a person asked for. `run`: only that one; `older_than_s`: None where it was not said."""
 
-    url: str | None
     run: str | None
     older_than_s: float | None
     dry: bool
@@ -86,10 +84,9 @@ def kept(remains: Remains, asked: SweepRequest, now_s: float) -> str | None:
     return None
 
 
-def sweep(asked: SweepRequest, environ: Mapping[str, str], say: Callable[[str], None]) -> int:
-    """Do it; the exit code: 0 when nothing is left that was to be removed, else 4. Errors: TargetError, UsageError."""
+def sweep(asked: SweepRequest, at: Target, say: Callable[[str], None]) -> int:
+    """Do it; the exit code: 0 when nothing is left that was to be removed, else 4. Errors: TargetError."""
     services = list(SERVICES)
-    at = given(services, asked.url, environ)
     carrier = BotoCarrier(at.endpoint)
     found, failures = _find(services, carrier, at, say)
     now_s = time.time()

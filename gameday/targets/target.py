@@ -43,6 +43,11 @@ class Target:
         return self._pace.effective_s
 
     @property
+    def counts_settle_s(self) -> float:
+        """How long its queues must be told to be empty before they are."""
+        return self._pace.counts_settle_s
+
+    @property
     def tick_ns(self) -> int:
         """How exactly its clock tells when a message is visible again; nobody has looked at a clock elsewhere."""
         return self.product.tick_ns if self.endpoint.on_this_machine else _ELSEWHERE_TICK_NS
@@ -82,6 +87,14 @@ class Target:
             raise UsageError(
                 f"`promises` of {', '.join(held)} holds {self.what} to more than AWS promises, and what AWS never "
                 "promised is no fault of AWS's; take it out of the scenario"
+            )
+
+    def refuse_haste(self, settle_s: float) -> None:
+        """Errors: UsageError when an absence would count as loss sooner than AWS itself needs to deliver."""
+        if self.product is AWS and settle_s < self.settle_s:
+            raise UsageError(
+                f"`topology.settle` is {settle_s:g} s, and {self.what} may need {self.settle_s:g} s until what it took "
+                "is there; leave it out"
             )
 
     async def died(self) -> str:

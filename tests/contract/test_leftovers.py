@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gameday.targets.start import given
 from gameday.targets.sweep import SweepRequest, sweep
 from gameday.transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import run_plan
@@ -86,8 +87,8 @@ def of(run: str, things: list[Left]) -> list[str]:
 def swept(endpoint: Endpoint, *, run: str | None = None, older_than_s: float | None = None, dry: bool = False) -> str:
     """What a sweep said, which removed all that it was to remove."""
     said: list[str] = []
-    request = SweepRequest(url=endpoint.url("sqs"), run=run, older_than_s=older_than_s, dry=dry)
-    assert sweep(request, {}, said.append) == 0, said
+    request = SweepRequest(run=run, older_than_s=older_than_s, dry=dry)
+    assert sweep(request, given(list(SERVICES), endpoint.url("sqs"), {}), said.append) == 0, said
     return "\n".join(said)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,6 +95,25 @@ def test_empty_once_is_not_drained(writer: Writer) -> None:
     broker = Broker([(3, 0, 0), (0, 0, 0), (0, 1, 0), (0, 0, 0), (0, 0, 0)])
     assert drain(broker, writer) == 0
     assert broker.looks == 5
+
+
+def test_where_counts_settle_late_it_has_to_be_told_empty_for_so_long(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS's counts may miss for a minute what is there: a look that finds something begins the time anew."""
+    ticks = count(0, NS_PER_S)
+    monkeypatch.setattr(Clock, "now_ns", lambda self: next(ticks))
+    broker = Broker([(0, 0, 0), (0, 0, 0), (0, 1, 0), (0, 0, 0)])
+    depths = asyncio.run(
+        queues(broker, writer).drain(settled_ns=0, patience_s=500, empty_for_s=60, tell=lambda depths: None)
+    )
+    assert depths["orders"].total == 0
+    looks = [at for at, mark in enumerate(depth_marks(writer)) if not mark["hidden"]]
+    marks = depth_marks(writer)
+    assert marks[2]["hidden"] == 1 and looks[-1] == len(marks) - 1
+    # From the first of them that found nothing any more to the last.
+    assert (marks[-1]["at"] - marks[3]["at"]) / NS_PER_S >= 60 - 2
+    assert len(marks) > 10
 
 
 def depth_marks(writer: Writer) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from gameday.history.errors import TargetError
 from gameday.run.context import new_id
 from gameday.targets import sweep as sweeping
 from gameday.targets.endpoints import endpoint_of
+from gameday.targets.start import given
 from gameday.targets.sweep import Remains, SweepRequest, began_s, by_run, kept
 from gameday.transports.base import Answer, Call, CallFailed, Plan
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
@@ -27,7 +28,7 @@ from tests.series import in_series
 HOUR_S = 3600.0
 BEGAN_S = 1_577_836_800.0  # 2020-01-01, at midnight
 RUN = "quick-20200101-000000-abcd"
-ANY = SweepRequest(url="http://127.0.0.1:9", run=None, older_than_s=None, dry=False)
+ANY = SweepRequest(run=None, older_than_s=None, dry=False)
 
 
 def test_every_service_that_a_run_uses_is_asked() -> None:
@@ -107,7 +108,7 @@ def test_what_was_found_is_told_run_by_run_the_oldest_first() -> None:
 )
 def test_what_may_be_going_on_is_left_alone(asked: dict[str, Any], age_s: float | None, goes: bool) -> None:
     remains = Remains(run=RUN, things=[], began_s=None if age_s is None else BEGAN_S - age_s)
-    request = SweepRequest(**{"url": None, "run": None, "older_than_s": None, "dry": False, **asked})
+    request = SweepRequest(**{"run": None, "older_than_s": None, "dry": False, **asked})
     assert (kept(remains, request, BEGAN_S) is None) is goes
 
 
@@ -117,7 +118,8 @@ def test_what_may_be_going_on_is_left_alone(asked: dict[str, Any], age_s: float 
         (["--older-than", "5"], 2, "--older-than '5' has no unit"),
         (["--target", "embedded"], 2, "the target embedded ends with its run"),
         (["--target", "memory"], 2, "the target memory ends with its run"),
-        (["--target", "aws"], 4, "the target aws is not there yet"),
+        (["--target", "aws", "--endpoint-url", "http://127.0.0.1:9"], 2, "of aws, AWS_ENDPOINT_URL says where it is"),
+        (["--region", "eu-west-1"], 2, "--region: of --target aws, which is not asked for"),
     ],
 )
 def test_what_cannot_be_swept(
@@ -177,7 +179,7 @@ class Answers:
 def run_sweep(monkeypatch: pytest.MonkeyPatch, answers: Answers) -> tuple[int, list[str]]:
     said: list[str] = []
     monkeypatch.setattr(sweeping, "BotoCarrier", lambda endpoint: answers)
-    return sweeping.sweep(ANY, {}, said.append), said
+    return sweeping.sweep(ANY, given(list(SERVICES), "http://127.0.0.1:9", {}), said.append), said
 
 
 def test_a_service_that_is_not_there_is_skipped_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:

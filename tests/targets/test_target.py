@@ -17,6 +17,7 @@ import pytest
 
 from gameday.history.errors import TargetError, TargetLacks, UsageError
 from gameday.history.manifest import Subscription
+from gameday.targets.account import Account
 from gameday.targets.endpoints import endpoint_of
 from gameday.targets.products import (
     AWS,
@@ -216,9 +217,37 @@ def test_only_an_endpoint_elsewhere_may_be_aws(urls: Mapping[str, str], local: b
     assert Endpoint(urls=urls).on_this_machine is local
 
 
-def test_aws_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="the target aws is not there yet"):
-        start(tmp_path, "aws")
+def account(**urls: str) -> Account:
+    endpoint = Endpoint(urls=urls, region="eu-west-1")
+    return Account(id="123456789012", region="eu-west-1", caller="arn:aws:iam::123456789012:user/me", endpoint=endpoint)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        {},
+        {"sqs": "http://127.0.0.1:4566"},  # for who asks for identities, that is elsewhere
+        {"sts": "http://127.0.0.1:4566"},
+        {"*": "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com"},
+    ],
+)
+def test_an_account_is_aws_unless_all_of_it_is_on_this_machine(urls: dict[str, str]) -> None:
+    target = account(**urls).target(["sqs"])
+    assert (target.kind, target.product, target.checks_signatures) == ("aws", AWS, True)
+    assert (target.settle_s, target.counts_settle_s, target.effective_s) == (60.0, 60.0, 960.0)
+
+
+def test_an_emulator_that_plays_aws_is_what_it_is() -> None:
+    target = account(**{"*": "http://127.0.0.1:9"}).target(["sqs"])
+    assert (target.kind, target.product, target.checks_signatures) == ("localstack", UNKNOWN, False)
+
+
+def test_aws_is_given_the_time_that_it_needs() -> None:
+    target = account().target(["sqs"])
+    target.refuse_haste(60.0)
+    with pytest.raises(UsageError, match=r"`topology.settle` is 5 s, and .* may need 60 s"):
+        target.refuse_haste(5.0)
+    account(**{"*": "http://127.0.0.1:9"}).target(["sqs"]).refuse_haste(0.0)
 
 
 @pytest.mark.parametrize("kind", ["embedded", "memory", "aws"])

@@ -17,6 +17,7 @@ async def drain(run: Run) -> None:
     run.view.phase("draining")
     depths = await run.backlog.drain(
         settled_ns=run.settled_ns,
+        empty_for_s=run.target.counts_settle_s,
         patience_s=patience_s,
         tell=lambda seen: run.view.phase(f"draining: {_in_words(seen)}"),
     )

@@ -1,0 +1,298 @@
+"""What a run of a scenario would take, before anything is created: resources, calls, time, and what AWS asks for it.
+
+Pure arithmetic, from the scenario alone. It promises two ends for whatever depends on how the run goes: at the low one
+batches are full and a poll that finds nothing waits as long as it may; at the high one each message travels alone, and
+polls come back at once. Retries and what faults make come again are in neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gameday.scenario.consumption import CONSUMPTION
+from gameday.scenario.imagined import Imagined
+from gameday.scenario.model import Scenario, topology_of
+from gameday.scenario.outlook import Outlook
+from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
+from gameday.transports import eventbridge, kinesis, queue, sns
+from gameday.transports.base import Call
+from gameday.transports.carriers.boto import run_plan
+from gameday.transports.queue import is_fifo
+from gameday.transports.registry import TRANSPORTS
+
+# The conductor looks at every queue so often: gameday/run/backlog.py.
+_LOOKS_PER_S = Range(low=0.9, high=2.0)
+# How long an answer takes at least, and so how often a poll that does not wait can be repeated.
+_ANSWER_S = 0.005
+# A shard is read so often at most: docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html.
+_READS_PER_S = Range(low=1.0, high=5.0)
+_PUT_UNIT = 25 * 1024
+_POINTS = 2000
+_DYNAMODB = "dynamodb"
+# Of what a guard does for a message: units written and read, from one conditional write to a transaction of two items,
+# which counts twice (docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
+_WRITES, _READS = Range(low=1, high=4), Range(low=0, high=1)
+# What the service is asked once everything is there, of each table: is it active, and all that is in it.
+_TABLE_CALLS = Range(low=4, high=130)
+
+Operation = tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """Something that the run creates, and removes at its end."""
+
+    what: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """`calls`: by service and operation. `peak_per_s`: the most messages that are due in a second. `bytes`: of one
+    message, as the first service counts it. `lasts_s`: from the first message to the last look."""
+
+    messages: int
+    peak_per_s: float
+    bytes: int
+    load_s: float
+    lasts_s: Range
+    resources: Sequence[Resource]
+    calls: Mapping[Operation, Range]
+    costs: Sequence[Cost]
+    existing: Sequence[str] = ()
+    breaks: Sequence[str] = ()
+
+    @property
+    def cost(self) -> Range:
+        return total(self.costs)
+
+
+def estimate(scenario: Scenario, *, region: str, settle_s: float, run: str = "RUN", seed: int = 0) -> Estimate:
+    """`settle_s`: how long the target needs before an absence is loss; `region`: whose prices count."""
+    return _Estimating(scenario, region=region, settle_s=settle_s, run=run, seed=seed).done()
+
+
+class _Estimating:
+    def __init__(self, scenario: Scenario, *, region: str, settle_s: float, run: str, seed: int) -> None:
+        self.scenario = scenario
+        self.region = region
+        self.run = run
+        self.transport = TRANSPORTS[scenario.transport]
+        self.topology = topology_of(scenario, settle_s=settle_s)
+        self.outlook = Outlook(scenario, seed=seed)
+        self.messages = scenario.shape.total
+        self.calls: dict[Operation, Range] = {}
+        self.used: dict[Item, Range] = {}
+        self.resources: list[Resource] = []
+        # Two looks that find nothing, once the target has settled; else as long as a drain may take.
+        settled = self.topology.settle_s + 1.0
+        end = scenario.load.duration
+        self.lasts_s = Range(low=end + settled, high=end + settled + scenario.drain_timeout_s)
+        sizes = [self.transport.size(self.topology, event) for event in self.outlook.events[:20]]
+        self.sent_bytes = max((size.sent for size in sizes), default=scenario.load.payload)
+        self.arriving_bytes = max((size.arrives for size in sizes), default=self.sent_bytes)
+        if scenario.load.message is None:
+            # A sample's filler is cut short.
+            more = max(scenario.load.payload - 2048, 0)
+            self.sent_bytes, self.arriving_bytes = self.sent_bytes + more, self.arriving_bytes + more
+
+    def done(self) -> Estimate:
+        self._build()
+        self._send()
+        for spec in self.topology.subscriptions:
+            share = self.outlook.gets[spec.name]
+            if self.transport.kind == "queue":
+                self._consume_queue(self.messages * share, fifo=is_fifo(spec, ordered=self.transport.ordered))
+        if self.transport.kind == "stream":
+            self._consume_stream()
+        self._keep_effects()
+        existing = [spec.existing for spec in self.topology.subscriptions if spec.existing is not None]
+        return Estimate(
+            messages=self.messages,
+            peak_per_s=self._peak(),
+            bytes=self.sent_bytes,
+            load_s=self.scenario.load.duration,
+            lasts_s=self.lasts_s,
+            resources=self.resources,
+            calls=self.calls,
+            costs=bill(self.used, self.region),
+            existing=existing,
+            breaks=existing if self.scenario.chaos else [],
+        )
+
+    def _peak(self) -> float:
+        shape, end_s = self.scenario.shape, self.scenario.load.duration
+        return max(shape.rate_at(end_s * n / _POINTS) for n in range(_POINTS + 1))
+
+    def _count(self, service: str, operation: str, count: Range) -> None:
+        if count.high:
+            key = (service, operation)
+            self.calls[key] = self.calls.get(key, NOTHING) + count
+
+    def _use(self, item: Item, count: Range) -> None:
+        self.used[item] = self.used.get(item, NOTHING) + count
+
+    def _asked(self, operation: str, count: Range, *, fifo: bool, requests: int = 1) -> None:
+        """Of a queue: so many calls, each of so many requests as they are billed."""
+        self._count(queue.SERVICE, operation, count)
+        self._use("sqs-fifo" if fifo else "sqs-standard", count.times(requests))
+
+    def _build(self) -> None:
+        """What is created and removed, by carrying out the transport's own plans."""
+        imagined = Imagined(self.topology)
+        tags = {"gameday:run": self.run}
+        addresses = run_plan(self.transport.provision(self.topology, run=self.run, tags=tags), imagined)
+        run_plan(self.transport.tear_down(addresses), imagined)
+        for call in imagined.calls:
+            self._made(call)
+            count = Range.exactly(1)
+            if call.operation == "DescribeStreamSummary":
+                # Once a second, until the stream is there.
+                count = Range(low=1, high=60)
+            if call.service == queue.SERVICE:
+                self._asked(call.operation, count, fifo=_names_fifo(call))
+            else:
+                self._count(call.service, call.operation, count)
+
+    def _made(self, call: Call) -> None:
+        kinds = {
+            "CreateQueue": ("queue", "QueueName"),
+            "CreateTopic": ("topic", "Name"),
+            "CreateEventBus": ("bus", "Name"),
+            "CreateArchive": ("archive", "ArchiveName"),
+            "PutRule": ("rule", "Name"),
+            "CreateStream": ("stream", "StreamName"),
+        }
+        if call.operation in kinds:
+            what, key = kinds[call.operation]
+            self.resources.append(Resource(what=what, name=str(call.params[key])))
+        elif call.operation == "Subscribe":
+            endpoint = str(call.params["Endpoint"]).rpartition(":")[2]
+            self.resources.append(Resource(what="subscription", name=f"to {endpoint}"))
+
+    def _send(self) -> None:
+        messages = float(self.messages)
+        batch = min(self.scenario.load.batch, self.transport.batch_max)
+        if self.transport.ordered or self.transport.kind == "stream":
+            # One of a group is on its way at a time, and each group is one user's.
+            spec = self.scenario.load
+            batch = min(batch, math.ceil(spec.groups / min(spec.users, spec.groups)))
+        calls = Range(low=math.ceil(messages / batch), high=messages)
+        alone, full = chunks(self.sent_bytes), chunks(self.sent_bytes * batch)
+        billed = Range(low=calls.low * full, high=calls.high * alone)
+        match self.transport.services[0]:
+            case queue.SERVICE:
+                self._count(queue.SERVICE, "SendMessageBatch", calls)
+                self._use("sqs-fifo" if self.transport.ordered else "sqs-standard", billed)
+            case sns.SERVICE:
+                self._count(sns.SERVICE, "PublishBatch", calls)
+                self._publish(calls, billed)
+            case eventbridge.SERVICE:
+                self._count(eventbridge.SERVICE, "PutEvents", calls)
+                # An event counts, however many are in a call.
+                each = Range.exactly(messages * alone)
+                if self.topology.archive:
+                    # Looked at every half second until it has sent all.
+                    self._count(eventbridge.SERVICE, "DescribeArchive", Range(low=0, high=1200))
+                    self._count(eventbridge.SERVICE, "StartReplay", Range.exactly(1))
+                    self._count(eventbridge.SERVICE, "DescribeReplay", Range(low=1, high=1200))
+                    self._use("events-archive", Range.exactly(messages * self.sent_bytes))
+                    each = each.times(2)
+                self._use("events", each)
+            case kinesis.SERVICE:
+                self._count(kinesis.SERVICE, "PutRecords", calls)
+                self._use("kinesis-put-unit", Range.exactly(messages * chunks(self.sent_bytes, _PUT_UNIT)))
+            case other:
+                raise AssertionError(f"nobody knows what sending to {other} costs")
+
+    def _publish(self, calls: Range, billed: Range) -> None:
+        delivered = self.messages * sum(self.outlook.gets.values())
+        if not self.transport.ordered:
+            self._use("sns-publish", billed)
+        else:
+            self._use("sns-fifo-publish", calls)
+            self._use("sns-fifo-payload", Range.exactly(self.messages * self.sent_bytes))
+            self._use("sns-fifo-delivery", Range.exactly(delivered))
+            self._use("sns-fifo-delivered-payload", Range.exactly(delivered * self.arriving_bytes))
+        filtered = sum(
+            1 for spec in self.topology.subscriptions if spec.filter is not None and spec.filter_on == "body"
+        )
+        if filtered:
+            self._use("sns-body-filter", Range.exactly(self.messages * self.sent_bytes * filtered))
+
+    def _consume_queue(self, messages: float, *, fifo: bool) -> None:
+        spec = self.scenario.consumers
+        again = (self.topology.max_receives or 1) if self.scenario.load.poison else 1
+        poison = self.scenario.load.poison
+        receives = messages * (1 - poison) + messages * poison * again
+        if self.topology.archive:
+            receives *= 2
+        batch = self.scenario.receive_batch
+        full = Range(low=math.ceil(receives / batch), high=receives)
+        alone, together = chunks(self.arriving_bytes), chunks(self.arriving_bytes * batch)
+        self._count(queue.SERVICE, "ReceiveMessage", full)
+        self._use("sqs-fifo" if fifo else "sqs-standard", Range(low=full.low * together, high=full.high * alone))
+        self._asked("ReceiveMessage", self._empty_polls(), fifo=fifo)
+        done = messages * (1 - poison) * (2 if self.topology.archive else 1)
+        self._asked("DeleteMessageBatch", Range(low=math.ceil(done / batch), high=done), fifo=fifo)
+        if failed := messages * poison * again:
+            self._asked("ChangeMessageVisibilityBatch", Range(low=0, high=failed), fifo=fifo)
+        if spec.heartbeat:
+            beats = math.floor(spec.processing_time / spec.heartbeat)
+            self._asked("ChangeMessageVisibilityBatch", Range(low=0, high=receives * (beats + 1)), fifo=fifo)
+        queues = 2 if self.topology.max_receives is not None else 1
+        looks = Range(low=self.lasts_s.low * _LOOKS_PER_S.low, high=self.lasts_s.high * _LOOKS_PER_S.high)
+        self._asked("GetQueueAttributes", looks.times(queues), fifo=fifo)
+        if queues == 2:
+            dead = math.ceil(messages * poison)
+            self._asked("ReceiveMessage", Range(low=1 + math.ceil(dead / 10), high=2 + 2 * dead), fifo=fifo)
+            self._asked("GetQueueAttributes", Range(low=1, high=2 + dead), fifo=fifo)
+            self._asked("DeleteMessageBatch", Range(low=math.ceil(dead / 10), high=dead), fifo=fifo)
+
+    def _empty_polls(self) -> Range:
+        """While all wait once everything is done; and at most all the time."""
+        spec = self.scenario.consumers
+        pollers = spec.count * (spec.pollers if not spec.foreign else 1)
+        idle_s = max(self.lasts_s.low - self.scenario.load.duration, 0.0)
+        fewest = idle_s / 20 if spec.foreign else idle_s / max(spec.wait, _ANSWER_S)
+        shortest = _ANSWER_S if spec.foreign else max(spec.wait, _ANSWER_S)
+        return Range(low=math.floor(fewest / 2) * pollers, high=math.ceil(self.lasts_s.high / shortest) * pollers)
+
+    def _consume_stream(self) -> None:
+        """Reading costs nothing but the shards' hours."""
+        shards = self.topology.shards
+        hours = Range(low=math.ceil(self.lasts_s.low / 3600), high=math.ceil(self.lasts_s.high / 3600) + 1)
+        self._use("kinesis-shard-hour", hours.times(shards))
+        reads = Range(low=self.lasts_s.low * _READS_PER_S.low, high=self.lasts_s.high * _READS_PER_S.high)
+        self._count(kinesis.SERVICE, "GetRecords", reads.times(shards * len(self.topology.subscriptions)))
+        self._count(kinesis.SERVICE, "GetShardIterator", Range(low=shards, high=shards * (self.lasts_s.high + 1)))
+        self._count(kinesis.SERVICE, "ListShards", Range(low=1, high=self.lasts_s.high * 5 * self._consumers))
+
+    @property
+    def _consumers(self) -> int:
+        return max(self.scenario.consumers.count, 1) * len(self.topology.subscriptions)
+
+    def _keep_effects(self) -> None:
+        spec = self.scenario.consumers
+        if spec.store != "dynamodb" or spec.foreign:
+            return
+        tables = [f"gameday-{self.run}-effects"]
+        handled = sum(self.messages * share for share in self.outlook.gets.values())
+        self._use("dynamodb-write", _WRITES.times(handled))
+        # All of it is read at the end, 4 KB for a unit.
+        self._use("dynamodb-read", _READS.times(handled) + Range.exactly(math.ceil(handled / 8)))
+        self._count(_DYNAMODB, "steps of the guard", Range(low=handled, high=handled * 3))
+        if CONSUMPTION[self.transport.kind].leased:
+            tables.append(f"gameday-{self.run}-leases")
+            renewals = self.lasts_s.high / (spec.lease / 3) * self.topology.shards * self._consumers
+            self._use("dynamodb-write", Range(low=self.topology.shards, high=renewals))
+            self._use("dynamodb-read", Range(low=self.topology.shards, high=renewals))
+            self._count(_DYNAMODB, "leases", Range(low=self.topology.shards, high=2 * renewals))
+        self.resources += [Resource(what="table", name=name) for name in tables]
+        self._count(_DYNAMODB, "tables", _TABLE_CALLS.times(len(tables)))
+
+
+def _names_fifo(call: Call) -> bool:
+    return any(str(call.params.get(key, "")).endswith(".fifo") for key in ("QueueName", "QueueUrl"))

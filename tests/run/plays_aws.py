@@ -1,0 +1,123 @@
+"""A server that plays AWS: STS and IAM of its own, and the broker in memory for the rest.
+
+It takes what a test plants: who calls, what STS says instead, and operations that are denied.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+ACCOUNT = "123456789012"
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
+_IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+<Arn>arn:aws:sts::{account}:assumed-role/tester/someone</Arn><UserId>A:someone</UserId><Account>{account}</Account>
+</GetCallerIdentityResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></GetCallerIdentityResponse>"""
+_ALIASES = """<ListAccountAliasesResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ListAccountAliasesResult>
+<IsTruncated>false</IsTruncated><AccountAliases><member>{alias}</member></AccountAliases></ListAccountAliasesResult>
+<ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></ListAccountAliasesResponse>"""
+_ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>{code}</Code>
+<Message>{message}</Message></Error><RequestId>r</RequestId></ErrorResponse>"""
+
+
+@dataclass(kw_only=True)
+class Playing:
+    """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on.
+
+    `asked` counts the calls by service and operation, `regions` are those that they were signed for.
+    """
+
+    url: str = ""
+    alias: str = "staging"
+    refused: tuple[str, str] | None = None
+    denied: dict[str, int] = field(default_factory=dict)
+    asked: Counter[str] = field(default_factory=Counter)
+    regions: set[str] = field(default_factory=set)
+
+    @property
+    def changes(self) -> list[str]:
+        """The operations that create or remove something."""
+        return [name for name in self.asked if re.match(r"\w+ (Create|Delete|Put|Subscribe|Set|Send)", name)]
+
+
+@contextmanager
+def playing(memory: str) -> Iterator[Playing]:
+    """Until the end of the block, before the broker in memory at that URL."""
+    state = Playing()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self._forward(b"")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            scope = _SCOPE.search(self.headers.get("Authorization") or "")
+            service = scope[2] if scope else ""
+            if scope:
+                state.regions.add(scope[1])
+            operation = (self.headers.get("X-Amz-Target") or "").rpartition(".")[2]
+            state.asked[f"{service} {operation}"] += 1
+            if service == "sts":
+                if state.refused is None:
+                    self._answer(200, _IDENTITY.format(account=ACCOUNT))
+                else:
+                    code, message = state.refused
+                    self._answer(403, _ERROR.format(code=code, message=message))
+            elif service == "iam":
+                self._answer(200, _ALIASES.format(alias=state.alias))
+            elif state.asked[f"{service} {operation}"] >= state.denied.get(operation, 1 << 30):
+                told = {"__type": "AccessDeniedException", "message": f"not authorized to perform: {operation}"}
+                self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
+            else:
+                self._forward(body)
+
+        def _answer(self, status: int, text: str, kind: str = "text/xml") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def _forward(self, body: bytes) -> None:
+            connection = http.client.HTTPConnection(urlsplit(memory).netloc, timeout=30)
+            try:
+                connection.request(self.command, self.path, body, dict(self.headers))
+                answer = connection.getresponse()
+                data = answer.read()
+            finally:
+                connection.close()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                    self.send_header(name, value)
+            # Queues are told by the broker's own address, and are asked for at this one.
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -51,8 +51,8 @@ class Fleet(Protocol):
         """Disturb these slots: a replacement that starts there before it is disarmed is disturbed too."""
         ...
 
-    async def disarm(self, instance: str) -> int:
-        """Disturb no more; how often it fired, in all incarnations."""
+    async def disarm(self, instance: str) -> Mapping[str, int]:
+        """Disturb no more; how often it fired, by the name of the incarnation."""
         ...
 
 

@@ -197,7 +197,7 @@ class Strike:
         struck = [(consumer, consumer.name) for consumer in await self.consumers()]
         self.start((name for _, name in struck), label=label)
         fleets = self.fleets()
-        fired = 0
+        fired: dict[str, int] = {}
         try:
             for subscription, (fleet, members) in fleets.items():
                 disturbance = make(self.targets.visibility_timeout_s[subscription])
@@ -205,11 +205,14 @@ class Strike:
             yield struck
         finally:
             for fleet, _ in fleets.values():
-                fired += await fleet.disarm(self.instance)
+                fired |= await fleet.disarm(self.instance)
+            # Whoever came into the place of one was disturbed, too.
+            later = [name for name, times in fired.items() if times and name not in self._target_names]
+            self._target_names += later
             gone = self.gone(struck)
             if not gone:
-                self.stop(fired=fired)
-        await self.replaced(gone, fired=fired)
+                self.stop(fired=sum(fired.values()))
+        await self.replaced(gone, fired=sum(fired.values()))
 
     @asynccontextmanager
     async def load_disturbed(self, disturbance: Disturbance, *, label: str) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gameday.consumers.starters import Incarnation, Starter
@@ -158,16 +158,16 @@ class Fleet:
         self._standing[disturbance.instance] = standing
         await asyncio.gather(*(self._arm(m, disturbance) for m in self.members if m.slot in standing.slots))
 
-    async def disarm(self, instance: str) -> int:
-        """It stands no more; how often it struck, as far as that is known.
+    async def disarm(self, instance: str) -> Mapping[str, int]:
+        """It stands no more; how often it struck each incarnation, as far as that is known.
 
         A consumer that was killed took its count with it but for the first strike, which it reported at once.
         """
         standing = self._standing.pop(instance, None)
         if standing is None:
-            return 0
+            return {}
         await asyncio.gather(*(self._disarm(m, standing) for m in self.members if m.slot in standing.slots))
-        return sum(standing.fired.values())
+        return standing.fired
 
     async def _arm(self, member: Member, disturbance: Disturbance) -> None:
         if member.alive:

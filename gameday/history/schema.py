@@ -280,8 +280,9 @@ EVENTS: Mapping[str, RecordKind] = {
         words={"phase": ("start", "stop")},
         shapes={"targets": "[…]"},
         told=(
-            "by the injector, before and after; `instance` pairs start with stop. Stop is when the harm is over: the "
-            "killed consumer's replacement polls, the stopped one continues"
+            "by the injector, before and after; `instance` pairs start with stop, which may name more `targets`: who "
+            "came in the place of one and was struck as well. Stop is when the harm is over: the killed consumer's "
+            "replacement polls, the stopped one continues"
         ),
     ),
 }

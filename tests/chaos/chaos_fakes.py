@@ -92,10 +92,11 @@ class FakeFleet:
         if self.broken:
             raise self.broken
 
-    async def disarm(self, instance: str) -> int:
+    async def disarm(self, instance: str) -> dict[str, int]:
         self.note(instance, "disarm")
         await asyncio.sleep(0)
-        return self.fires if self.armed.pop(instance, None) else 0
+        armed = self.armed.pop(instance, None)
+        return {member.name: self.fires for member in self.members if armed and member.slot == armed[1][0]}
 
 
 class FakeLoad:

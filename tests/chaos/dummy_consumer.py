@@ -104,7 +104,7 @@ class DummyFleet:
     async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
         raise AssertionError("a dummy takes no orders")
 
-    async def disarm(self, instance: str) -> int:
+    async def disarm(self, instance: str) -> dict[str, int]:
         raise AssertionError("a dummy takes no orders")
 
     async def __aenter__(self) -> DummyFleet:

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from gameday.chaos.registry import FAULTS
 from gameday.history.errors import HistoryError
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, Resharding
 from tests.chaos.chaos_fakes import World, until
 
@@ -256,6 +258,22 @@ def test_who_dies_of_something_else_before_it_holds_leaves_it_to_its_successor(
     assert ("orders-1.2", signal) in [(who, what) for who, what, _ in world.did]
     assert world.faults[0]["targets"] == ["orders-1.2"]
     assert world.faults[-1]["params"]["held"] == 1
+
+
+@pytest.mark.parametrize("name", ARMED)
+def test_who_came_into_its_place_and_was_struck_is_named_at_the_end(world: World, name: str) -> None:
+    """The harm that it did would else be nobody's."""
+    (member,) = world.fleet.members[:] = world.fleet.members[:1]
+    arm = world.fleet.arm
+
+    async def arm_and_die(disturbance: Disturbance, slots: Sequence[str]) -> None:
+        await arm(disturbance, slots)
+        member.die()
+
+    world.fleet.arm = arm_and_die  # type: ignore[method-assign]
+    asyncio.run(world.strike(entry(name), heal=True))
+    start, stop = world.faults[0], world.faults[-1]
+    assert (start["targets"], stop["targets"]) == (["orders-1.1"], ["orders-1.1", "orders-1.2"])
 
 
 def test_pause_counts_each_that_stopped(world: World) -> None:

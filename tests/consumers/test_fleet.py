@@ -179,7 +179,8 @@ def test_a_crash_leaves_exactly_the_records_up_to_its_point(
             assert await applied(queue) == applied_by_then
             assert queue.queued() == (0 if point == "after-delete" else 1)
             assert await member.ready_after("orders-1.1", DEADLINE_S)
-            assert await fleet.disarm("c") == 1, "the replacement does not crash again, and the strike is not forgotten"
+            told = await fleet.disarm("c")
+            assert told == {"orders-1.1": 1, "orders-1.2": 0}, "the replacement does not crash again"
 
     asyncio.run(scene())
 
@@ -196,9 +197,9 @@ def test_a_fault_that_stands_binds_the_replacement_before_its_first_receive(queu
             await until(lambda: "settled a delete ok" in history(queue, "orders-1.2"), "a is handled")
             received, effect = read_history(queue.config.run_dir, "orders-1.2")[:2]
             assert effect["started"] - received["at"] >= 300_000_000
-            assert await fleet.disarm("s") == 1
-            assert await fleet.disarm("s") == 0, "it is withdrawn"
-            assert await fleet.disarm("l") == 0, "it stood in another slot"
+            assert await fleet.disarm("s") == {"orders-1.2": 1}, "who was killed had nothing to do"
+            assert await fleet.disarm("s") == {}, "it is withdrawn"
+            assert await fleet.disarm("l") == {}, "it stood in another slot"
 
     asyncio.run(scene())
 

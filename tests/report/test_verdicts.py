@@ -487,6 +487,15 @@ def test_a_fault_that_struck_somebody_else_or_later_is_not_in_the_timeline(tmp_p
     assert {event.get("fault") for event in example["timeline"]} == {None, "kill-consumer"}
 
 
+def test_a_fault_that_passed_to_a_successor_is_at_work_on_what_that_had(tmp_path: Path) -> None:
+    """Its start names who was there, its stop who was struck in the end."""
+    h = overtaken()
+    h.record("injector", 0.5, "fault", phase="start", fault="crash-at", instance="x", targets=["c9"])
+    h.record("injector", 5, "fault", phase="stop", fault="crash-at", instance="x", targets=["c9", "c1"])
+    (example,) = verdict_of(h, tmp_path)["anomalies"]["effect-duplicate"]["examples"]
+    assert "crash-at on c1, c9" in example["cause"]
+
+
 def test_the_notes_of_an_anomaly_are_counted_and_each_has_an_example(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

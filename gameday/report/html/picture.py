@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from markupsafe import Markup
@@ -215,8 +215,9 @@ def _hits(events: Sequence[Mapping[str, Any]]) -> list[Hit]:
             )
         elif waiting.get(key):
             n = waiting[key].pop(0)
-            hit = hits[n]
-            hits[n] = Hit(fault=hit.fault, label=hit.label, targets=hit.targets, start=hit.start, stop=event["at"])
+            # At the end it names, too, who came into the place of one and was struck as well.
+            targets = tuple(dict.fromkeys([*hits[n].targets, *map(str, event.get("targets", ()))]))
+            hits[n] = replace(hits[n], targets=targets, stop=event["at"])
     return hits
 
 

@@ -5,7 +5,8 @@ WITH opened AS (
            arg_min(file, at_ns) FILTER (phase = 'start') AS start_file,
            max(at_ns) FILTER (phase = 'stop') AS stop_ns,
            any_value(label) AS label,
-           any_value(targets) FILTER (phase = 'start' AND len(targets) > 0) AS targets,
+           -- A stop names, too, who took the place of one and was struck as well.
+           list_sort(list_distinct(flatten(list(targets) FILTER (len(targets) > 0)))) AS targets,
            max(TRY_CAST(params ->> 'fired' AS BIGINT)) AS fired
     FROM raw WHERE event = 'fault' GROUP BY run, fault, instance
 )

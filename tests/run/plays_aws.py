@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
@@ -34,7 +34,8 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 class Playing:
     """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on.
 
-    `asked` counts the calls by service and operation, `regions` are those that they were signed for.
+    `asked` counts the calls by service and operation, `regions` are those that they were signed for, and `calls` has
+    what was asked with each.
     """
 
     url: str = ""
@@ -43,6 +44,7 @@ class Playing:
     denied: dict[str, int] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
+    calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     @property
     def changes(self) -> list[str]:
@@ -70,7 +72,8 @@ def playing(memory: str) -> Iterator[Playing]:
             service = scope[2] if scope else ""
             if scope:
                 state.regions.add(scope[1])
-            operation = (self.headers.get("X-Amz-Target") or "").rpartition(".")[2]
+            operation, asked = self._operation(body)
+            state.calls.append((service, operation, asked))
             state.asked[f"{service} {operation}"] += 1
             if service == "sts":
                 if state.refused is None:
@@ -85,6 +88,13 @@ def playing(memory: str) -> Iterator[Playing]:
                 self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
             else:
                 self._forward(body)
+
+        def _operation(self, body: bytes) -> tuple[str, dict[str, Any]]:
+            """Its name and parameters, in JSON or in the query protocol."""
+            if target := self.headers.get("X-Amz-Target"):
+                return target.rpartition(".")[2], orjson.loads(body or b"{}")
+            asked = {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
+            return asked.get("Action", ""), asked
 
         def _answer(self, status: int, text: str, kind: str = "text/xml") -> None:
             self.send_response(status)

@@ -1,0 +1,53 @@
+"""`gameday policy`: the least that a run must be allowed on AWS."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gameday.commands.common import ScenarioArgument, SetOption
+
+
+class RoleName(StrEnum):
+    conductor = "conductor"
+    load = "load"
+    consumers = "consumers"
+
+
+def policy(
+    scenario: ScenarioArgument = "quick",
+    account: Annotated[
+        str, typer.Option(help="The account's twelve digits, for the ARNs.", metavar="DIGITS")
+    ] = "ACCOUNT",
+    region: Annotated[str, typer.Option(help="The region, for the ARNs.")] = "REGION",
+    role: Annotated[
+        RoleName | None,
+        typer.Option(help="The document of one role alone, as `aws iam create-policy --policy-document` takes it."),
+    ] = None,
+    overrides: SetOption = None,
+) -> None:
+    """Print the least IAM policies for a run: of the conductor, the load and the consumers.
+
+    They allow the calls that the scenario makes, on what has the scenario's name in it, and creating only with the tag
+    `gameday:run`; they deny touching what has such a name and not the tag. Where all three run with the same
+    credentials, as `gameday run` does on one machine, these need all three.
+
+    Exit codes: 0, or 2 where the scenario is wrong.
+
+    \b
+    Examples:
+      gameday policy quick --account 123456789012 --region eu-west-1
+      gameday policy my.yaml --account 123456789012 --region eu-west-1 --role load > load.json
+    """
+    from gameday.scenario import reading as scenarios
+    from gameday.scenario.policy import Where, not_covered, policies
+
+    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    documents = policies(read, Where(account=account, region=region))
+    print(json.dumps(documents if role is None else documents[role.value], indent=2))
+    for each in not_covered(read):
+        print(f"note: {each}", file=sys.stderr)

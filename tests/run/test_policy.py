@@ -1,0 +1,202 @@
+"""`gameday policy`, held to the calls of real runs: each is allowed to whoever makes it, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gameday.scenario import reading
+from gameday.scenario.policy import NEEDS, ROLES, Kind, Role, Where, policies
+from gameday.transports.services import RUN_TAG
+from tests.commanded import COMMAND
+from tests.run.plays_aws import ACCOUNT, Playing, playing
+from tests.scenario.iam import allows
+from tests.series import series
+
+REGION = "eu-west-1"
+WHERE = Where(account=ACCOUNT, region=REGION)
+RUN = "quick-20260101-120000-1a2b"
+QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gameday-{RUN}-orders.fifo"
+OURS = {f"aws:ResourceTag/{RUN_TAG}": RUN}
+
+
+def of(scenario: str, *overrides: str) -> Mapping[Role, Mapping[str, Any]]:
+    return policies(reading.load(reading.find(scenario), overrides), WHERE)
+
+
+def test_each_does_its_own_part_on_what_is_the_runs_and_nothing_else() -> None:
+    documents = of("quick")
+    assert allows(documents["consumers"], "sqs:ReceiveMessage", QUEUE, OURS)
+    assert allows(documents["load"], "sqs:SendMessage", QUEUE, OURS)
+    assert allows(documents["conductor"], "sqs:DeleteQueue", QUEUE, OURS)
+    # Another's part, another's queue, another scenario's, and one that has our name and not our tag.
+    assert not allows(documents["load"], "sqs:ReceiveMessage", QUEUE, OURS)
+    assert not allows(documents["consumers"], "sqs:DeleteQueue", QUEUE, OURS)
+    assert not allows(documents["conductor"], "sqs:ReceiveMessage", QUEUE, OURS)
+    assert not allows(documents["consumers"], "sqs:ReceiveMessage", QUEUE.replace("gameday-quick", "orders"), OURS)
+    assert not allows(documents["consumers"], "sqs:ReceiveMessage", QUEUE.replace("quick-", "quick-two-"), OURS)
+    assert not allows(documents["consumers"], "sqs:ReceiveMessage", QUEUE.replace(ACCOUNT, "999999999999"), OURS)
+    assert not allows(documents["consumers"], "sqs:ReceiveMessage", QUEUE, {})
+    assert not allows(documents["conductor"], "sqs:DeleteQueue", QUEUE, {f"aws:ResourceTag/{RUN_TAG}": "other"})
+
+
+def test_nothing_is_made_without_the_tag_of_a_run() -> None:
+    conductor = of("quick")["conductor"]
+    assert allows(conductor, "sqs:CreateQueue", QUEUE, {f"aws:RequestTag/{RUN_TAG}": RUN})
+    assert not allows(conductor, "sqs:CreateQueue", QUEUE, {})
+    assert not allows(conductor, "sqs:CreateQueue", QUEUE, {f"aws:RequestTag/{RUN_TAG}": "mine"})
+
+
+@pytest.mark.parametrize("name", reading.names())
+def test_nobody_gets_iam_or_a_wildcard(name: str) -> None:
+    for role, document in of(name).items():
+        for statement in document["Statement"]:
+            assert all(action.partition(":")[0] != "iam" and "*" not in action for action in statement["Action"])
+            if statement["Effect"] == "Allow" and "*" in statement["Resource"]:
+                assert (role, statement["Action"]) == ("conductor", ["events:ListRules"])
+
+
+def test_a_queue_that_is_there_already_is_used_and_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "made.yaml"
+    path.write_text(
+        "name: made\ntransport: sqs\ntopology: {max_receives: null, subscriptions: [{name: orders, existing: shop}]}\n"
+        "load: {rate: 1/s, duration: 9s}\nclaims: [no-loss]\n"
+    )
+    documents = policies(reading.load(path, ()), WHERE)
+    shop = f"arn:aws:sqs:{REGION}:{ACCOUNT}:shop"
+    assert allows(documents["consumers"], "sqs:ReceiveMessage", shop, {})
+    assert allows(documents["load"], "sqs:SendMessage", shop, {})
+    assert not any(allows(document, "sqs:DeleteQueue", shop, {}) for document in documents.values())
+    assert not any(allows(document, "sqs:CreateQueue", shop, {}) for document in documents.values())
+
+
+# Of a run, what was really called.
+
+_NAMED = ("QueueUrl", "QueueName", "TopicArn", "Name", "EventBusName", "StreamName", "TableName")
+_SENDS = ("SendMessageBatch", "PublishBatch", "PutEvents", "PutRecords")
+_CONSUMES = ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
+_STEPS = ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+_PARTS: Mapping[Kind, str] = {
+    "queue": "sqs:{region}:{account}:",
+    "dead-letter-queue": "sqs:{region}:{account}:",
+    "topic": "sns:{region}:{account}:",
+    "bus": "events:{region}:{account}:event-bus/",
+    "rule": "events:{region}:{account}:rule/",
+    "archive": "events:{region}:{account}:archive/",
+    "replay": "events:{region}:{account}:replay/",
+    "stream": "kinesis:{region}:{account}:stream/",
+    "table": "dynamodb:{region}:{account}:table/",
+}
+# What a calm run may well do without: letting go what a consumer that ends has in hand, dead letters that were not
+# there, and for whoever is paid by the service (an archive's own rule, a move of messages).
+_NOT_ALWAYS = {
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:DeleteItem",
+    "dynamodb:Scan",
+    "kinesis:SplitShard",
+    "kinesis:MergeShards",
+    "events:DescribeArchive",
+}
+
+
+@pytest.fixture
+def aws() -> Iterator[Playing]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gameday.emulator"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as broker:
+        assert broker.stdout is not None
+        with playing(orjson.loads(broker.stdout.readline())["url"]) as state:
+            yield state
+        broker.terminate()
+
+
+def resource(kind: Kind, run: str, asked: Mapping[str, Any]) -> str:
+    """The ARN of what a call is about, of this kind."""
+    named = next((str(asked[key]) for key in _NAMED if key in asked), "")
+    name = named.rpartition("/")[2].rpartition(":")[2]
+    if kind in ("rule", "bus") and "EventBusName" in asked:
+        name = f"{asked['EventBusName']}/{asked.get('Rule') or asked.get('Name')}"
+        name = name if kind == "rule" else str(asked["EventBusName"])
+    if kind in ("stream", "bus", "topic", "archive", "replay") and run not in name:
+        # A shard's iterator, a batch of events and a replay tell no name of it.
+        name = run if kind == "archive" else f"gameday-{run}"
+    if kind in ("queue", "dead-letter-queue") and asked.get("SourceArn"):
+        name = str(asked["SourceArn"]).rpartition(":")[2]
+    if kind == "table" and "TransactItems" in asked:
+        name = asked["TransactItems"][0]["Put"]["TableName"]
+    if kind == "rule" and run not in name:
+        name = f"gameday-{run}/Events-Archive-{run}"
+    return "arn:aws:" + _PARTS[kind].format(region=REGION, account=ACCOUNT) + name
+
+
+def role_of(operation: str, asked: Mapping[str, Any]) -> Role:
+    if operation in _SENDS:
+        return "load"
+    if operation in _STEPS or (operation in _CONSUMES and "-dlq" not in str(asked.get("QueueUrl"))):
+        return "consumers"
+    return "conductor"
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "quick load.duration=1s chaos=[] claims=[no-loss]",
+        *series(
+            "redrive",
+            "sns-fifo load.duration=5s consumers.store=dynamodb chaos=[] claims=[no-loss]",
+            "eventbridge-replay load.duration=5s",
+            "kinesis-reshard consumers.store=dynamodb",
+        ),
+    ],
+)
+def test_every_call_of_a_run_is_allowed_to_who_makes_it(aws: Playing, tmp_path: Path, arguments: str) -> None:
+    scenario, *overrides = arguments.split()
+    (tmp_path / "gameday.toml").write_text(
+        f'[[allow]]\naccount = "{ACCOUNT}"\nregions = ["{REGION}"]\nmax_messages = 100000\nmax_rate = "1000/s"\n'
+        'max_duration = "1h"\nmax_cost = 10.0\n'
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    own = {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
+    settings = [part for each in overrides for part in ("--set", each)]
+    ran = subprocess.run(
+        [*COMMAND, "run", scenario, "--target", "aws", "--region", REGION, "--yes", "--out", "run", *settings],
+        cwd=tmp_path,
+        env={**kept, **own, "XDG_STATE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ran.returncode in (0, 1, 3), ran.stderr
+    run = orjson.loads((tmp_path / "run" / "manifest.json").read_bytes())["run"]
+    documents = of(scenario, *overrides)
+    context = {f"aws:ResourceTag/{RUN_TAG}": run, f"aws:RequestTag/{RUN_TAG}": run}
+    denied, used = set[tuple[str, str, str]](), {role: set[str]() for role in ROLES}
+    for service, operation, asked in aws.calls:
+        if service in ("sts", "iam"):
+            continue
+        role = role_of(operation, asked)
+        for action, kind in NEEDS[service, operation]:
+            arn = "*" if kind == "any" else resource(kind, run, asked)
+            used[role].add(action)
+            if not allows(documents[role], action, arn, context):
+                denied.add((role, action, arn))
+    assert denied == set()
+    given = {role: {a for each in documents[role]["Statement"] for a in each["Action"]} for role in ROLES}
+    # Both read a stream; whoever of the two it was.
+    both = used["conductor"] | used["consumers"]
+    assert given["load"] == used["load"]
+    assert (given["conductor"] | given["consumers"]) - both - _NOT_ALWAYS == set()

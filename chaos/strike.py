@@ -81,6 +81,10 @@ class Strike:
         self._write("start")
         self._started = True
 
+    def also_struck(self, names: Iterable[str]) -> None:
+        """Those who came into the place of one that it began with: the end names them, too."""
+        self._target_names += [name for name in names if name not in self._target_names]
+
     def stop(self, *, fired: int, **params: Value) -> None:
         """Write that the harm is over; a second call does nothing."""
         if not self._stopped:
@@ -206,9 +210,7 @@ class Strike:
         finally:
             for fleet, _ in fleets.values():
                 fired |= await fleet.disarm(self.instance)
-            # Whoever came into the place of one was disturbed, too.
-            later = [name for name, times in fired.items() if times and name not in self._target_names]
-            self._target_names += later
+            self.also_struck(name for name, times in fired.items() if times)
             gone = self.gone(struck)
             if not gone:
                 self.stop(fired=sum(fired.values()))

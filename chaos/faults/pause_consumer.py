@@ -45,11 +45,18 @@ class PauseConsumer(ConsumerFault):
                 return
             names = [consumer.name for consumer in consumers if consumer.alive]
             strike.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
-            paused.append((consumer, consumer.name))
-            holding += held
+            strike.also_struck([consumer.name])
+            struck = (consumer, consumer.name)
+            paused.append(struck)
             consumer.signal(SIGSTOP)
-            if await strike.until(lambda: is_stopped(pid), strike.targets.answer_s):
+            await strike.until(lambda: is_stopped(pid) or bool(strike.gone([struck])), strike.targets.answer_s)
+            if strike.gone([struck]):
+                # Another fault killed it in that very moment, and leaves it to its successor.
+                paused.remove(struck)
+                await pause(consumer)
+            elif is_stopped(pid):
                 proven += 1
+                holding += held
 
         try:
             await strike.together(pause(consumer) for consumer in consumers)

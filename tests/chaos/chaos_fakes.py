@@ -29,6 +29,7 @@ class FakeConsumer:
         self.replaces = True
         self.deaf = False
         self.dies_when_asked = False
+        self.dies_when_stopped = False
         self.reports: list[dict[str, Any]] = []
 
     @property
@@ -42,7 +43,10 @@ class FakeConsumer:
 
     def signal(self, number: signal.Signals) -> None:
         self.fleet.note(self.name, number.name)
-        if number in (signal.SIGKILL, signal.SIGTERM) and not self.deaf:
+        if number is signal.SIGSTOP and self.dies_when_stopped:
+            self.dies_when_stopped = False
+            self.die()
+        elif number in (signal.SIGKILL, signal.SIGTERM) and not self.deaf:
             self.die()
 
     def die(self) -> None:

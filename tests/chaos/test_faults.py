@@ -260,6 +260,21 @@ def test_who_dies_of_something_else_before_it_holds_leaves_it_to_its_successor(
     assert world.faults[-1]["params"]["held"] == 1
 
 
+def test_who_is_killed_as_it_is_stopped_leaves_it_to_its_successor(world: World) -> None:
+    (member,) = world.fleet.members[:] = world.fleet.members[:1]
+    member.dies_when_stopped = True
+    (result,) = asyncio.run(world.strike(entry("pause-consumer", **{"for": 0.05})))
+    assert (result.fired, result.error) == (1, None)
+    assert [(who, what) for who, what, _ in world.did if what.startswith("SIG")] == [
+        ("orders-1.1", "SIGSTOP"),
+        ("orders-1.2", "SIGSTOP"),
+        ("orders-1.2", "SIGCONT"),
+    ]
+    start, stop = world.faults
+    assert (start["targets"], stop["targets"]) == (["orders-1.1"], ["orders-1.1", "orders-1.2"])
+    assert stop["params"]["fired"] == stop["params"]["held"] == 1
+
+
 @pytest.mark.parametrize("name", ARMED)
 def test_who_came_into_its_place_and_was_struck_is_named_at_the_end(world: World, name: str) -> None:
     """The harm that it did would else be nobody's."""

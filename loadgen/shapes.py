@@ -62,6 +62,11 @@ class Shape(BaseModel, ABC):
         """The inverse of `area`: the moment at which so many messages' worth of time has passed."""
 
     @property
+    @abstractmethod
+    def highest(self) -> float:
+        """The highest rate of the whole run."""
+
+    @property
     def total(self) -> int:
         """How many messages the whole run schedules."""
         return self.due_by(self.duration)
@@ -115,6 +120,10 @@ class _Straight(Shape):
             segments.append(_Segment(start, end, first, last, area))
             area += (end - start) * (first + last) / 2
         return segments
+
+    @property
+    def highest(self) -> float:
+        return max(max(segment.first, segment.last) for segment in self._segments)
 
     def rate_at(self, t: float) -> float:
         for start, end, first, last, _ in self._segments:
@@ -227,6 +236,11 @@ class Sine(Shape):
         """The amplitude, and 2π/period."""
         amplitude = self.rate / 2 if self.amplitude is None else self.amplitude
         return amplitude, 2 * math.pi / (self.duration / 3 if self.period is None else self.period)
+
+    @property
+    def highest(self) -> float:
+        """What it would reach in a whole wave."""
+        return self.rate + self._wave[0]
 
     def rate_at(self, t: float) -> float:
         amplitude, omega = self._wave

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from gameday.commands.common import TargetOption, chosen_target
-from gameday.history.errors import Interrupted
+from gameday.commands.common import TargetName, TargetOption, chosen_target
+from gameday.history.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gameday.conformance.progress import Watch
@@ -68,6 +68,8 @@ def conformance(
     from gameday.conformance.progress import watching
     from gameday.conformance.run import ProbeRequest, chosen
 
+    if target is TargetName.aws:
+        raise UsageError("what AWS does is what probes are held to; name an emulator, with --endpoint-url for example")
     request = ProbeRequest(services=chosen(services), slow=slow, dedup_window_s=dedup_window_s)
     with watching(Console(stderr=True, highlight=False)) as watch:
         found = asyncio.run(_probe(request, chosen_target(target, endpoint_url), endpoint_url, watch))

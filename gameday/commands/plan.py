@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gameday.commands.common import RegionOption, ScenarioArgument, SetOption, TargetOption, chosen_target
+from gameday.commands.common import ScenarioArgument, SetOption, TargetOption, chosen_target
 
 
 class PlanFormat(StrEnum):
@@ -19,7 +19,7 @@ class PlanFormat(StrEnum):
 def plan(
     scenario: ScenarioArgument = "quick",
     target: TargetOption = None,
-    region: RegionOption = None,
+    region: Annotated[str | None, typer.Option(help="Whose prices count. [default: us-east-1]")] = None,
     overrides: SetOption = None,
     seed: Annotated[
         int | None, typer.Option(help="The seed of the run that is meant: it moves strikes that have `jitter`.")
@@ -29,8 +29,8 @@ def plan(
     """Tell what a run would create, call, break and cost. Nothing is created, and nobody is asked.
 
     Counts have two ends: at the low one batches are full and polls that find nothing wait as long as they may; at the
-    high one each message travels alone. The costs are those of a run on AWS, whatever the target. Retries and what the
-    faults make come again are not counted.
+    high one each message travels alone. Calls and costs are those of a run on AWS, whatever the target. Retries and
+    what the faults make come again are not counted.
 
     Exit codes: 0, or 2 where the scenario is wrong.
 
@@ -45,16 +45,17 @@ def plan(
     from gameday.scenario.estimate import estimate
     from gameday.targets.prices import REGION
     from gameday.targets.products import product_of
-    from gameday.transports.registry import TRANSPORTS
 
     read = scenarios.load(scenarios.find(scenario), overrides or ())
     kind = chosen_target(target, None)
-    settle_s = product_of(kind).settles_after_s(TRANSPORTS[read.transport].services)
     chosen = (read.seed if seed is None else seed) or 0
     priced_for = region or REGION
-    planned = estimate(read, region=priced_for, settle_s=settle_s, seed=chosen)
+    planned = estimate(read, region=priced_for, seed=chosen)
     where = f"the target {kind}" + (f" in {region}" if region else "")
-    told = Plan(scenario=read, planned=planned, where=where, priced_for=priced_for, seed=chosen)
+    effective_s = product_of(kind).effective_s
+    told = Plan(
+        scenario=read, planned=planned, where=where, priced_for=priced_for, seed=chosen, effective_s=effective_s
+    )
     if format is PlanFormat.json:
         print(json.dumps(told.to_json(), indent=2))
     else:

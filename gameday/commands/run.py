@@ -127,9 +127,11 @@ def run(
     account = None
     if target is TargetName.aws:
         from gameday.run.admission import Asked
+        from gameday.run.context import new_seed
 
-        asked = Asked(region=region, profile=profile, config=config, yes=yes)
-        account = _admitted(read, asked, seed=(read.seed if seed is None else seed) or 0)
+        # The plan that a person agrees to is the one that is carried out.
+        seed = next((given for given in (seed, read.seed) if given is not None), None) or new_seed()
+        account = _admitted(read, Asked(region=region, profile=profile, config=config, yes=yes), seed=seed)
     request = RunRequest(
         scenario=read,
         account=account,
@@ -172,14 +174,25 @@ def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:
     """The account that the run may begin in. Errors: NotAllowed, TargetError, UsageError."""
     from gameday.report.plan import Plan
     from gameday.run.admission import admit
+    from gameday.targets.products import AWS
 
     def show(planned: Estimate, account: Account) -> None:
-        plan = Plan(scenario=scenario, planned=planned, where=account.described, priced_for=account.region, seed=seed)
+        plan = Plan(
+            scenario=scenario,
+            planned=planned,
+            where=account.described,
+            priced_for=account.region,
+            seed=seed,
+            effective_s=AWS.effective_s,
+        )
         for line in plan.lines():
             print(line, file=sys.stderr)
 
     def agreed() -> bool:
-        return sys.stdin.isatty() and typer.confirm("Begin?", default=False, err=True)
+        try:
+            return sys.stdin.isatty() and typer.confirm("Begin?", default=False, err=True)
+        except typer.Abort:
+            raise Interrupted("interrupted; nothing was created") from None
 
     return admit(scenario, asked, seed=seed, show=show, agreed=agreed)
 

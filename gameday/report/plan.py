@@ -19,13 +19,15 @@ _MINUTE = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`where`: the target, or the account with its region; `priced_for`: the region whose prices count."""
+    """`where`: the target, or the account with its region; `priced_for`: the region whose prices count. `effective_s`:
+    how long a filter may take to apply there."""
 
     scenario: Scenario
     planned: Estimate
     where: str
     priced_for: str
     seed: int = 0
+    effective_s: float = 0.0
 
     def to_json(self) -> Mapping[str, Any]:
         planned = self.planned
@@ -106,7 +108,7 @@ class Plan:
 
     @property
     def _notes(self) -> list[object]:
-        return list(forecast(self.scenario, seed=self.seed))
+        return list(forecast(self.scenario, seed=self.seed, effective_s=self.effective_s))
 
 
 def _pair(given: Range) -> list[float]:

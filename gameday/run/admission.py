@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gameday.history.errors import UsageError
-from gameday.run.allowed import Needs, check, find, permit, read
+from gameday.run.allowed import Needs, check, check_names, find, permit, read
 from gameday.run.context import services_of
 from gameday.scenario.estimate import Estimate, estimate
 from gameday.scenario.model import Scenario
 from gameday.targets.account import Account, identify, use_profile
-from gameday.targets.products import AWS
-from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import SERVICES
 
 
@@ -31,13 +29,6 @@ class Asked:
     profile: str | None = None
     config: Path | None = None
     yes: bool = False
-
-
-def settle_s(scenario: Scenario) -> float:
-    """How long an absence must last on AWS before it is loss."""
-    if scenario.topology.settle is not None:
-        return scenario.topology.settle
-    return AWS.settles_after_s(TRANSPORTS[scenario.transport].services)
 
 
 def admit(
@@ -55,7 +46,7 @@ def admit(
     """
     source, account = _known(asked, services_of(scenario))
     allowance = permit(read(source), account, source=source)
-    planned = estimate(scenario, region=account.region, settle_s=settle_s(scenario), seed=seed)
+    planned = estimate(scenario, region=account.region, seed=seed)
     check(allowance, account, needs_of(planned), source=source)
     known = _Known()
     if account not in known:
@@ -72,7 +63,7 @@ def admit(
 def admit_sweep(asked: Asked) -> Account:
     """The account in which what runs have left may be removed. Errors: NotAllowed, TargetError, UsageError."""
     source, account = _known(asked, list(SERVICES))
-    permit(read(source), account, source=source)
+    check_names(permit(read(source), account, source=source), account, source=source)
     return account
 
 
@@ -97,8 +88,12 @@ class _Known:
     """The accounts and regions in which somebody has said yes before, on this machine."""
 
     def __init__(self) -> None:
-        base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        self._path = Path(base) / "gameday" / "accounts"
+        try:
+            base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        except RuntimeError:
+            # No home at all: every time is a first time.
+            base = Path(os.devnull)
+        self._path = base / "gameday" / "accounts"
 
     def __contains__(self, account: Account) -> bool:
         try:

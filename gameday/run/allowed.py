@@ -1,8 +1,8 @@
 """Where runs may work in real accounts, and how far they may go: `gameday.toml`.
 
 It promises that nothing is allowed which the file does not spell out: an account by its twelve digits, a region by its
-name, limits by their numbers, and by its name whatever looks like production or was not made by gameday. What is denied
-stays denied, whatever is allowed beside it.
+name, limits by their numbers, and by its name whatever looks like production, or was not made by gameday and would be
+broken. What is denied stays denied, whatever is allowed beside it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from gameday.scenario.units import PositiveDuration, Rate
 from gameday.targets.account import Account
 
 FILE = "gameday.toml"
-# A word of its own within a name: `orders-prod` and `prod2`, and neither `product` nor `delivery`.
-_PRODUCTION = re.compile(r"(?:^|[^a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
-_AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
+# The words of a name: of `orders-prod2` and `OrdersProd` one is `prod`, of `products` and `delivery` none is.
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_PRODUCTION = {"prod", "production", "prd", "live", "preprod"}
+_AccountId = Annotated[str, Field(pattern=r"^[0-9]{12}$")]
 _Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d+$")]
 
 
@@ -45,8 +46,8 @@ class Allowance(_Strict):
     account: _AccountId
     regions: Annotated[list[_Region], Field(min_length=1)]
     max_messages: Annotated[int, Field(ge=1)]
-    max_rate: Rate
-    max_duration: PositiveDuration
+    max_rate: Annotated[Rate, Field(allow_inf_nan=False)]
+    max_duration: Annotated[PositiveDuration, Field(allow_inf_nan=False)]
     max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     production: list[str] = []
     chaos_on: list[str] = []
@@ -56,7 +57,7 @@ class Denial(_Strict):
     """One `[[deny]]`: without regions, all of them."""
 
     account: _AccountId
-    regions: list[_Region] | None = None
+    regions: Annotated[list[_Region], Field(min_length=1)] | None = None
 
 
 class AllowList(_Strict):
@@ -138,11 +139,7 @@ def check(allowance: Allowance, account: Account, needs: Needs, *, source: Path)
         for key, asked, most, what in limits
         if asked > most
     ]
-    over += [
-        f"{name} looks like production, and is not spelled out in `production`"
-        for name in production_looking([account.alias, account.profile, *needs.existing])
-        if name not in allowance.production
-    ]
+    over += _not_spelled_out(allowance, [account.alias, account.profile, *needs.existing])
     over += [
         f"the chaos of the scenario would strike {name}, which gameday did not make, and it is not named in `chaos_on`"
         for name in needs.breaks
@@ -152,8 +149,23 @@ def check(allowance: Allowance, account: Account, needs: Needs, *, source: Path)
         raise NotAllowed("\n  ".join([f"{source} does not allow this run in {account.described}:", *over]))
 
 
+def check_names(allowance: Allowance, account: Account, *, source: Path) -> None:
+    """Errors: NotAllowed where the account looks like production and the entry does not say that it is meant."""
+    if told := _not_spelled_out(allowance, [account.alias, account.profile]):
+        raise NotAllowed("\n  ".join([f"{source} does not allow {account.described}:", *told]))
+
+
+def _not_spelled_out(allowance: Allowance, names: Iterable[str | None]) -> list[str]:
+    return [
+        f"{name} looks like production, and is not spelled out in `production`"
+        for name in production_looking(names)
+        if name not in allowance.production
+    ]
+
+
 def production_looking(names: Iterable[str | None]) -> list[str]:
-    return list(dict.fromkeys(name for name in names if name and _PRODUCTION.search(name)))
+    looking = (name for name in names if name and _PRODUCTION & {word.lower() for word in _WORDS.findall(name)})
+    return list(dict.fromkeys(looking))
 
 
 def _covers(denial: Denial, account: Account) -> bool:

@@ -75,6 +75,9 @@ class Backlog(ABC):
             depths = await self.look()
             left = sum(depth.total for depth in depths.values())
             if left or looked_ns < settled_ns:
+                if empty_since_ns is not None:
+                    # It was told to be empty, and is not: patience begins anew.
+                    fewest = None
                 empty_since_ns = None
             elif empty_since_ns is None:
                 empty_since_ns = looked_ns

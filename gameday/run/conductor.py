@@ -57,11 +57,19 @@ async def conduct(request: RunRequest, view: View) -> Path:
         directory=directory,
         seed=new_seed() if seed is None else seed,
         metrics_host=request.metrics_host,
-        owner=request.account.owner if request.account is not None else getuser(),
+        owner=request.account.owner if request.account is not None else _user(),
     )
     run = Run(request=request, context=context, view=view)
     await interruptible(run, _play(run))
     return directory
+
+
+def _user() -> str:
+    """Who runs it; nobody where the system knows no name for that number, as in many containers."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 async def _play(run: Run) -> None:

@@ -27,6 +27,9 @@ _MOVE_S = 60.0
 _AGAIN_MAX = 3
 # A short poll may come back empty from a queue that is not, but not so often in a row.
 _EMPTY_MAX = 6
+# Of a service whose counts are approximate. A long poll asks all of its servers, a short one some of them
+# (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html).
+_LONG_POLL_S, _LOOKS = 5, 3
 
 
 class Queues(Backlog):
@@ -37,10 +40,12 @@ class Queues(Backlog):
         carrier: BotoCarrier,
         writer: Writer,
         works_off_the_dead: Callable[[], Awaitable[bool]] | None = None,
+        exact: bool = True,
     ) -> None:
         """`works_off_the_dead`: whether consumers work off dead letters by themselves, which are then something left
-        to do."""
+        to do. `exact`: one look tells how much is in a queue; else polls that ask all of it have to find nothing."""
         super().__init__(subscriptions=list(sources), carrier=carrier, writer=writer)
+        self._wait_s, self._looks = (0, 1) if exact else (_LONG_POLL_S, _LOOKS)
         self._sources = sources
         self._works_off_the_dead = works_off_the_dead
 
@@ -94,10 +99,11 @@ class Queues(Backlog):
         return len(held)
 
     async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
-        drained = 0
+        drained = empty = 0
         deleted: Counter[str | None] = Counter()
         while True:
             if deliveries := await self._dead(name, source):
+                empty = 0
                 if any(deleted[delivery.broker_id] == _AGAIN_MAX for delivery in deliveries):
                     raise TargetError(f"{name}: dead letters come again and again although they were deleted")
                 outcomes = source.settled(await self._answer(source.delete(deliveries)), deliveries)
@@ -110,12 +116,14 @@ class Queues(Backlog):
                 continue
             # A short poll may come back empty from a queue that is not; its depth tells.
             if (await self._depth_of(source)).total == 0:
-                return drained
+                empty += 1
+                if empty == self._looks:
+                    return drained
             await asyncio.sleep(self.look_again_s)
 
     async def _dead(self, name: str, source: QueueSource) -> list[Delivery]:
         """Receive some dead letters, and record them."""
-        deliveries = source.received(await self._answer(source.receive(most=source.batch_max, wait_s=0)))
+        deliveries = source.received(await self._answer(source.receive(most=source.batch_max, wait_s=self._wait_s)))
         records: list[Record] = [
             events.dead(id=d.id, subscription=name, receives=_own_receives(d.receives), broker_id=_known_by(d))
             for d in deliveries

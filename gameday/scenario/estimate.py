@@ -2,7 +2,7 @@
 
 Pure arithmetic, from the scenario alone. It promises two ends for whatever depends on how the run goes: at the low one
 batches are full and a poll that finds nothing waits as long as it may; at the high one each message travels alone, and
-polls come back at once. Retries and what faults make come again are in neither.
+polls come back at once. Retries, what faults make come again and reading effects back are in neither.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gameday.consumers.read_back.base import Settings
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.imagined import Imagined
 from gameday.scenario.model import Scenario, topology_of
 from gameday.scenario.outlook import Outlook
 from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
+from gameday.targets.products import AWS
 from gameday.transports import eventbridge, kinesis, queue, sns
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import run_plan
@@ -29,7 +31,6 @@ _ANSWER_S = 0.005
 # A shard is read so often at most: docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html.
 _READS_PER_S = Range(low=1.0, high=5.0)
 _PUT_UNIT = 25 * 1024
-_POINTS = 2000
 _DYNAMODB = "dynamodb"
 # Of what a guard does for a message: units written and read, from one conditional write to a transaction of two items,
 # which counts twice (docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
@@ -69,34 +70,58 @@ class Estimate:
         return total(self.costs)
 
 
-def estimate(scenario: Scenario, *, region: str, settle_s: float, run: str = "RUN", seed: int = 0) -> Estimate:
-    """`settle_s`: how long the target needs before an absence is loss; `region`: whose prices count."""
-    return _Estimating(scenario, region=region, settle_s=settle_s, run=run, seed=seed).done()
+def estimate(scenario: Scenario, *, region: str, run: str = "RUN", seed: int = 0) -> Estimate:
+    """`region`: whose prices count. It is always a run on AWS that is estimated."""
+    return _Estimating(scenario, region=region, run=run, seed=seed).done()
 
 
 class _Estimating:
-    def __init__(self, scenario: Scenario, *, region: str, settle_s: float, run: str, seed: int) -> None:
+    def __init__(self, scenario: Scenario, *, region: str, run: str, seed: int) -> None:
         self.scenario = scenario
         self.region = region
         self.run = run
         self.transport = TRANSPORTS[scenario.transport]
-        self.topology = topology_of(scenario, settle_s=settle_s)
+        self.topology = topology_of(scenario, settle_s=AWS.settles_after_s(self.transport.services))
         self.outlook = Outlook(scenario, seed=seed)
         self.messages = scenario.shape.total
         self.calls: dict[Operation, Range] = {}
         self.used: dict[Item, Range] = {}
         self.resources: list[Resource] = []
-        # Two looks that find nothing, once the target has settled; else as long as a drain may take.
-        settled = self.topology.settle_s + 1.0
-        end = scenario.load.duration
-        self.lasts_s = Range(low=end + settled, high=end + settled + scenario.drain_timeout_s)
-        sizes = [self.transport.size(self.topology, event) for event in self.outlook.events[:20]]
-        self.sent_bytes = max((size.sent for size in sizes), default=scenario.load.payload)
-        self.arriving_bytes = max((size.arrives for size in sizes), default=self.sent_bytes)
-        if scenario.load.message is None:
+        self.lasts_s = self._lasts_s()
+        self.sent_bytes, self.arriving_bytes = self._bytes()
+
+    def _lasts_s(self) -> Range:
+        """With a drain after the load, and one after each redrive and replay: until all has settled, and then until the
+        queues are told to be empty for long enough; or as long as the consumers take, and nobody gets on."""
+        spec = self.scenario.topology
+        drains = 1 + spec.redrive + spec.replay
+        settled_s = self.topology.settle_s + (AWS.counts_settle_s if self.transport.kind == "queue" else 0.0) + 1.0
+        consumers = self.scenario.consumers
+        in_work = max(consumers.count * consumers.concurrency, 1)
+        work_s = self.messages * max(self.outlook.gets.values(), default=1.0) * consumers.processing_time / in_work
+        end_s = self.scenario.load.duration
+        late_s = max(work_s - end_s, 0.0) + self.scenario.drain_timeout_s
+        return Range(low=end_s + drains * settled_s, high=end_s + drains * (settled_s + late_s))
+
+    def _bytes(self) -> tuple[int, int]:
+        """How long a message is at most: as it is sent, and as it arrives."""
+        message = self.scenario.load.message
+        sizes = [self.transport.size(self.topology, event) for event in self.outlook.events]
+        sent = max((size.sent for size in sizes), default=0)
+        arrives = max((size.arrives for size in sizes), default=0)
+        if message is None:
             # A sample's filler is cut short.
-            more = max(scenario.load.payload - 2048, 0)
-            self.sent_bytes, self.arriving_bytes = self.sent_bytes + more, self.arriving_bytes + more
+            more = max(self.scenario.load.payload - 2048, 0)
+        elif message.python is not None:
+            # Nobody knows what it makes before it makes it.
+            return (self.transport.limits(self.topology).message,) * 2
+        elif message.file is not None:
+            path = self.scenario.source.directory / message.file
+            with path.open("rb") as lines:
+                more = max(max(map(len, lines), default=0) - sent, 0)
+        else:
+            more = 0
+        return sent + more, arrives + more
 
     def done(self) -> Estimate:
         self._build()
@@ -108,23 +133,20 @@ class _Estimating:
         if self.transport.kind == "stream":
             self._consume_stream()
         self._keep_effects()
-        existing = [spec.existing for spec in self.topology.subscriptions if spec.existing is not None]
+        queues = [spec.existing for spec in self.topology.subscriptions if spec.existing is not None]
+        read = [name for entry in self.scenario.effects if (name := _place_of(entry.settings))]
         return Estimate(
             messages=self.messages,
-            peak_per_s=self._peak(),
+            peak_per_s=self.scenario.shape.highest,
             bytes=self.sent_bytes,
             load_s=self.scenario.load.duration,
             lasts_s=self.lasts_s,
             resources=self.resources,
             calls=self.calls,
             costs=bill(self.used, self.region),
-            existing=existing,
-            breaks=existing if self.scenario.chaos else [],
+            existing=list(dict.fromkeys([*queues, *read])),
+            breaks=queues if self.scenario.chaos else [],
         )
-
-    def _peak(self) -> float:
-        shape, end_s = self.scenario.shape, self.scenario.load.duration
-        return max(shape.rate_at(end_s * n / _POINTS) for n in range(_POINTS + 1))
 
     def _count(self, service: str, operation: str, count: Range) -> None:
         if count.high:
@@ -224,9 +246,12 @@ class _Estimating:
 
     def _consume_queue(self, messages: float, *, fifo: bool) -> None:
         spec = self.scenario.consumers
-        again = (self.topology.max_receives or 1) if self.scenario.load.poison else 1
         poison = self.scenario.load.poison
-        receives = messages * (1 - poison) + messages * poison * again
+        again = self._receives_of_one()
+        # What is in hand for longer than it is hidden comes again, too.
+        hidden_s = self.topology.visibility_timeout_s
+        late = spec.processing_time > hidden_s and not spec.heartbeat
+        receives = messages * (again if late else 1 - poison + poison * again)
         if self.topology.archive:
             receives *= 2
         batch = self.scenario.receive_batch
@@ -234,6 +259,9 @@ class _Estimating:
         alone, together = chunks(self.arriving_bytes), chunks(self.arriving_bytes * batch)
         self._count(queue.SERVICE, "ReceiveMessage", full)
         self._use("sqs-fifo" if fifo else "sqs-standard", Range(low=full.low * together, high=full.high * alone))
+        if self.transport.services[0] != queue.SERVICE:
+            # What a topic or a bus sends to it may count as its requests.
+            self._use("sqs-fifo" if fifo else "sqs-standard", Range(low=0, high=messages * alone))
         self._asked("ReceiveMessage", self._empty_polls(), fifo=fifo)
         done = messages * (1 - poison) * (2 if self.topology.archive else 1)
         self._asked("DeleteMessageBatch", Range(low=math.ceil(done / batch), high=done), fifo=fifo)
@@ -251,6 +279,14 @@ class _Estimating:
             self._asked("GetQueueAttributes", Range(low=1, high=2 + dead), fifo=fifo)
             self._asked("DeleteMessageBatch", Range(low=math.ceil(dead / 10), high=dead), fifo=fifo)
 
+    def _receives_of_one(self) -> int:
+        """How often a message that nobody can do comes at most: until it is dead, or for as long as the run lasts."""
+        spec = self.scenario.consumers
+        if self.topology.max_receives is not None:
+            return self.topology.max_receives
+        pause_s = max(spec.processing_time, min(spec.retry_delay or 1.0, self.topology.visibility_timeout_s), 0.05)
+        return math.ceil(self.lasts_s.high / pause_s)
+
     def _empty_polls(self) -> Range:
         """While all wait once everything is done; and at most all the time."""
         spec = self.scenario.consumers
@@ -262,9 +298,10 @@ class _Estimating:
 
     def _consume_stream(self) -> None:
         """Reading costs nothing but the shards' hours."""
-        shards = self.topology.shards
+        splits = sum(1 for strike in self.outlook.strikes if strike.fault.needs == "reshard")
+        shards = self.topology.shards + splits
         hours = Range(low=math.ceil(self.lasts_s.low / 3600), high=math.ceil(self.lasts_s.high / 3600) + 1)
-        self._use("kinesis-shard-hour", hours.times(shards))
+        self._use("kinesis-shard-hour", Range(low=hours.low * self.topology.shards, high=hours.high * shards))
         reads = Range(low=self.lasts_s.low * _READS_PER_S.low, high=self.lasts_s.high * _READS_PER_S.high)
         self._count(kinesis.SERVICE, "GetRecords", reads.times(shards * len(self.topology.subscriptions)))
         self._count(kinesis.SERVICE, "GetShardIterator", Range(low=shards, high=shards * (self.lasts_s.high + 1)))
@@ -292,6 +329,14 @@ class _Estimating:
             self._count(_DYNAMODB, "leases", Range(low=self.topology.shards, high=2 * renewals))
         self.resources += [Resource(what="table", name=name) for name in tables]
         self._count(_DYNAMODB, "tables", _TABLE_CALLS.times(len(tables)))
+
+
+def _place_of(settings: Settings) -> str | None:
+    """What effects are read back from, by the name that it has on AWS; None where it is no service of AWS's."""
+    for key in ("name", "url", "table", "bucket"):
+        if settings.services and (named := getattr(settings, key, None)):
+            return str(named).rpartition("/")[2]
+    return None
 
 
 def _names_fifo(call: Call) -> bool:

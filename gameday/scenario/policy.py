@@ -86,7 +86,7 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("events", "PutEvents"): [("events:PutEvents", "bus")],
     ("events", "StartReplay"): [("events:StartReplay", "replay"), ("events:StartReplay", "archive")],
     ("events", "DescribeReplay"): [("events:DescribeReplay", "replay")],
-    ("kinesis", "CreateStream"): [("kinesis:CreateStream", "stream"), ("kinesis:TagResource", "stream")],
+    ("kinesis", "CreateStream"): [("kinesis:CreateStream", "stream"), ("kinesis:AddTagsToStream", "stream")],
     ("kinesis", "DeleteStream"): [("kinesis:DeleteStream", "stream")],
     ("kinesis", "DescribeStreamSummary"): [("kinesis:DescribeStreamSummary", "stream")],
     ("kinesis", "PutRecords"): [("kinesis:PutRecords", "stream")],
@@ -109,13 +109,18 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
 # Which of these bring the run's tag with them, so that they can be held to it.
 _TAGGED = (
     "sqs:CreateQueue",
+    "sqs:TagQueue",
     "sns:CreateTopic",
+    "sns:TagResource",
     "events:CreateEventBus",
+    "events:TagResource",
     "kinesis:CreateStream",
+    "kinesis:AddTagsToStream",
     "dynamodb:CreateTable",
+    "dynamodb:TagResource",
 )
 # What is asked before there is a tag.
-_BEFORE_TAGS = ("Create", "Tag", "PutRule", "PutTargets", "List", "Describe", "GetQueueUrl")
+_BEFORE_TAGS = ("Create", "Tag", "AddTags", "PutRule", "PutTargets", "List", "Describe", "GetQueueUrl")
 # What takes no tags.
 _UNTAGGED: Sequence[Kind] = ("archive", "replay", "any")
 # What the conductor does with dead letters, the consumers do with the others.
@@ -142,6 +147,11 @@ def policies(scenario: Scenario, where: Where) -> dict[Role, Document]:
 def not_covered(scenario: Scenario) -> list[str]:
     """What the documents leave to others, in words."""
     told = []
+    if scenario.consumers.store == "dynamodb" and not scenario.consumers.foreign:
+        told.append(
+            "DynamoDB knows tags in conditions only where attribute-based access control is on for the account's "
+            "tables; where it is not, take the conditions out of the statements about tables"
+        )
     if scenario.topology.replay:
         told.append("archives and replays of EventBridge take no tags: they are held to their names alone")
     if any(spec.existing is not None for spec in scenario.topology.subscriptions):

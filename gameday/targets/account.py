@@ -14,19 +14,28 @@ import boto3
 from botocore.exceptions import BotoCoreError
 
 from gameday.history.errors import TargetError, UsageError
-from gameday.targets.endpoints import named_urls
-from gameday.targets.products import AWS, recognise
+from gameday.targets.endpoints import go_direct, named_urls
+from gameday.targets.products import AWS, is_aws, recognise
 from gameday.targets.target import Target
 from gameday.transports.aws_errors import UNREACHABLE, is_throttle
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.services import SERVICES
 
-# Where the SDK looks before it looks at a profile.
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_READ_TIMEOUT_S = 10.0
+# What the SDK would take before a profile that AWS_PROFILE names.
+_BEFORE_A_PROFILE = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
+_TIMEOUT_S = 10.0
 # How STS and IAM say that credentials are no longer good, and that they never were
 # (docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html).
+_NONE = ("NoCredentialsError", "PartialCredentialsError", "SSOTokenLoadError", "UnauthorizedSSOTokenError")
 _EXPIRED = ("ExpiredToken", "RequestExpired")
 _WRONG = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure")
 
@@ -54,8 +63,7 @@ class Account:
 
     def target(self, services: Sequence[str]) -> Target:
         """An emulator on this machine that plays AWS is asked for everything that AWS is, and is what it is."""
-        told = all(self.endpoint.url(service) for service in ("sts", *services))
-        if not (told and self.endpoint.on_this_machine):
+        if not self.endpoint.on_this_machine:
             return Target(kind="aws", what=self.described, endpoint=self.endpoint, product=AWS, services=services)
         url = self.endpoint.url(services[0])
         what = f"{url} (an emulator that plays AWS; {self.described})"
@@ -66,21 +74,29 @@ def use_profile(profile: str | None, environ: MutableMapping[str, str] = os.envi
     """From now on this process and those that it starts take the credentials of that profile."""
     if profile is not None:
         environ["AWS_PROFILE"] = profile
-        for key in _KEYS:
+        for key in _BEFORE_A_PROFILE:
             environ.pop(key, None)
 
 
 def identify(services: Sequence[str], *, region: str | None, environ: Mapping[str, str]) -> Account:
-    """Who calls, and where. Errors: UsageError without a region or with a profile that is not there, TargetError."""
-    profile = environ.get("AWS_PROFILE")
+    """Who calls, and where.
+
+    Errors: UsageError without a region, with a profile that is not there, and where some services are elsewhere than
+    others; TargetError.
+    """
+    go_direct()
     try:
-        chosen = boto3.session.Session(region_name=region).region_name
+        # The SDKs for other languages read AWS_REGION, boto3 does not.
+        session = boto3.session.Session(region_name=region or environ.get("AWS_REGION"))
+        chosen, profile = session.region_name, session.profile_name
     except BotoCoreError as error:
         raise UsageError(f"{error}. --profile and AWS_PROFILE name a profile of ~/.aws/config.") from error
     if not chosen:
         raise UsageError("no region is named; name it with --region, AWS_REGION or the profile's own")
-    endpoint = Endpoint(urls=named_urls(environ, ("sts", "iam", *services)), region=chosen)
-    carry = BotoCarrier(endpoint, read_timeout_s=_READ_TIMEOUT_S)
+    named = named_urls(environ, _asked(services))
+    carry = BotoCarrier(Endpoint(urls=named, region=chosen), read_timeout_s=_TIMEOUT_S)
+    endpoint = Endpoint(urls={**named, **_where(carry, _asked(services))}, region=chosen)
+    carry = BotoCarrier(endpoint, read_timeout_s=_TIMEOUT_S)
     told = _identity(carry, endpoint)
     return Account(
         id=str(told["Account"]),
@@ -88,8 +104,32 @@ def identify(services: Sequence[str], *, region: str | None, environ: Mapping[st
         caller=str(told["Arn"]),
         endpoint=endpoint,
         alias=_alias(carry),
-        profile=profile,
+        profile=None if profile == "default" else profile,
     )
+
+
+def _asked(services: Sequence[str]) -> Sequence[str]:
+    """Who is asked who calls, and what the run uses: effects in SQL or of a command are no service of AWS's."""
+    return ["sts", "iam", *(service for service in services if service in SERVICES or service == "s3")]
+
+
+def _where(carry: BotoCarrier, services: Sequence[str]) -> dict[str, str]:
+    """The URLs that the SDK goes to, by environment and profile; none of AWS's own, which it finds by itself.
+
+    Who says that an account is allowed must be who keeps its queues. Errors: UsageError, TargetError.
+    """
+    try:
+        urls = {service: str(carry.client(service).meta.endpoint_url) for service in services}
+    except CallFailed as failed:
+        raise TargetError(f"no AWS service can be called: {failed}") from failed
+    elsewhere = {service: url for service, url in urls.items() if not is_aws(url)}
+    if elsewhere and (len(elsewhere) < len(urls) or not Endpoint(urls=elsewhere).on_this_machine):
+        told = ", ".join(f"{service} at {url}" for service, url in urls.items())
+        raise UsageError(
+            f"the environment or the profile sends some services elsewhere ({told}); with --target aws all of them are "
+            "AWS itself, or all an emulator on this machine"
+        )
+    return elsewhere
 
 
 def _identity(carry: Callable[[Call], Answer], endpoint: Endpoint) -> Answer:
@@ -102,7 +142,7 @@ def _identity(carry: Callable[[Call], Answer], endpoint: Endpoint) -> Answer:
 
 def _remedy(failed: CallFailed, endpoint: Endpoint) -> str:
     code = failed.code.removesuffix("Exception")
-    if code in ("NoCredentialsError", "PartialCredentialsError"):
+    if code in _NONE:
         return (
             "Log in (`aws sso login`, `aws configure`), name a profile with --profile, or set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY."

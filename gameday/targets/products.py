@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from gameday.transports.base import Capability, Transport
 from gameday.transports.endpoint import Endpoint
 
-_AWS_HOST = re.compile(r".+\.(amazonaws\.com(\.cn)?|api\.aws)")
+_AWS_HOST = re.compile(r"(.+\.)?(amazonaws\.com(\.cn)?|api\.aws)\.?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,9 +148,14 @@ PRODUCTS: Mapping[str, Product] = {
 }
 
 
+def is_aws(url: str) -> bool:
+    """Whether that is AWS itself, by the host."""
+    return _AWS_HOST.fullmatch(urllib.parse.urlsplit(url).hostname or "") is not None
+
+
 def recognise(url: str | None) -> Product:
     """Who answers at a URL, by the host or by its sign. None is where the SDKs go by themselves."""
-    if url is None or _AWS_HOST.fullmatch(urllib.parse.urlsplit(url).hostname or ""):
+    if url is None or is_aws(url):
         return AWS
     signed = (product for product in PRODUCTS.values() if product.sign and answers(url.rstrip("/") + product.sign))
     return next(signed, UNKNOWN)

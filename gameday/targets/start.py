@@ -19,8 +19,8 @@ from gameday.history.errors import TargetError, UsageError
 from gameday.processes.child import Child, python
 from gameday.targets import ministack
 from gameday.targets.account import Account
-from gameday.targets.endpoints import emulated, endpoint_of
-from gameday.targets.products import MEMORY, MINISTACK, UNKNOWN, answers, recognise
+from gameday.targets.endpoints import emulated, endpoint_of, go_direct
+from gameday.targets.products import MEMORY, MINISTACK, UNKNOWN, answers, is_aws, recognise
 from gameday.targets.target import Kind, Target
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
@@ -134,9 +134,17 @@ async def _localstack(services: Sequence[str], url: str | None, environ: Mapping
 
 
 def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) -> Target:
-    """An endpoint that somebody else runs, not asked yet whether it is there. Errors: UsageError, as `endpoint_of`."""
+    """An endpoint that somebody else runs, not asked yet whether it is there.
+
+    Errors: UsageError as `endpoint_of`, and for AWS itself, which the allow-list guards.
+    """
     go_direct()
     endpoint = endpoint_of(services, url, environ)
+    if named := next((each for each in endpoint.urls.values() if is_aws(each)), None):
+        raise UsageError(
+            f"{named} is AWS itself, where nothing is done that gameday.toml does not allow; use --target aws "
+            "(docs/staging.md)"
+        )
     return Target(
         kind="localstack",
         what=f"the endpoint {endpoint.url(services[0])}",
@@ -152,12 +160,6 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
-
-
-def go_direct() -> None:
-    """A proxy that the environment names has no business between the processes of one machine."""
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1", "localhost"]))
 
 
 async def _answers(url: str, process: Child) -> bool:

@@ -126,7 +126,7 @@ def _find(
         try:
             found += run_plan(SERVICES[service].leftovers(), carry)
         except CallFailed as failed:
-            where = f"{service} at {at.endpoint.url(service)}"
+            where = f"{service} at {at.endpoint.url(service) or at.what}"
             if failed.code in UNREACHABLE:
                 silent[service] = f"no answer from {where}: {failed}"
             elif lacks(failed):
@@ -135,7 +135,8 @@ def _find(
                 failures += 1
                 say(f"{where} does not say what it holds: {failed}")
     if len(silent) == len(services):
-        raise TargetError(f"{silent[services[0]]}. Start the endpoint, or name another with --endpoint-url.")
+        do = "Is the network there?" if at.kind == "aws" else "Start the endpoint, or name another with --endpoint-url."
+        raise TargetError(f"{silent[services[0]]}. {do}")
     for why in silent.values():
         say(f"{why}; skipped")
     return found, failures

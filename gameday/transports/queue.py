@@ -171,8 +171,17 @@ def _found(name: str, topology: Topology, *, fifo: bool) -> Plan[tuple[str, str,
     dead = redrive.get("deadLetterTargetArn")
     if dead is None:
         return url, told["QueueArn"], None
-    where = yield Call(SERVICE, "GetQueueUrl", {"QueueName": dead.rpartition(":")[2]})
-    return url, told["QueueArn"], where["QueueUrl"]
+    called = dead.rpartition(":")[2]
+    where: str = (yield Call(SERVICE, "GetQueueUrl", {"QueueName": called}))["QueueUrl"]
+    looked = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": where, "AttributeNames": list(_DEPTHS.values())})
+    if standing := sum(int(looked["Attributes"].get(depth) or 0) for depth in _DEPTHS.values()):
+        raise CallFailed(
+            "QueueNotEmpty",
+            f"{called}, where dead letters of {name} go, holds {standing} messages, which the run would read and "
+            "remove; empty it",
+            definite=True,
+        )
+    return url, told["QueueArn"], where
 
 
 def delete_queues(addresses: Addresses) -> Plan[None]:

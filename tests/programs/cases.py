@@ -90,6 +90,8 @@ _MORE: Mapping[str, Mapping[str, Any]] = {
         "load.duration": "30s",
         "load.rate": "4/s",
         "consumers.env.WORK_MS": "400",
+        # A throttled poll may end its polling while the process lives on.
+        "chaos.6": {"at": "4s", "fault": "throttle", "operation": "delete", "nth": 3},
     },
 }
 _MISTAKES: Mapping[str, tuple[str, ExpectSpec, Sequence[str]]] = {

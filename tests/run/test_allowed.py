@@ -107,7 +107,20 @@ def test_what_looks_like_production_is_allowed_by_its_very_name(tmp_path: Path) 
 
 
 def test_production_is_a_word_of_its_own() -> None:
-    looking = ["prod", "orders-prod", "Prod2", "acme_PRD", "live", "orders.live.eu", "production-eu", "prod-a"]
+    looking = [
+        "prod",
+        "orders-prod",
+        "Prod2",
+        "acme_PRD",
+        "live",
+        "orders.live.eu",
+        "production-eu",
+        "prod-a",
+        "OrdersProd",
+        "LiveOrders",
+        "PRODQueue",
+        "preprod",
+    ]
     assert production_looking(looking) == looking
     assert production_looking(["product", "products-dev", "delivery", "alive", "oliver", "reproduce", None, ""]) == []
 

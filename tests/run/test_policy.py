@@ -141,6 +141,14 @@ def resource(kind: Kind, run: str, asked: Mapping[str, Any]) -> str:
     return "arn:aws:" + _PARTS[kind].format(region=REGION, account=ACCOUNT) + name
 
 
+def tags_of(asked: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that a call brings, as a policy's conditions see them; in the query protocol they are numbered."""
+    told = asked.get("tags") or asked.get("Tags") or ()
+    pairs = told.items() if isinstance(told, Mapping) else [(tag["Key"], tag["Value"]) for tag in told]
+    numbered = [(value, asked[key[: -len("Key")] + "Value"]) for key, value in asked.items() if key.endswith(".Key")]
+    return {f"aws:RequestTag/{key}": str(value) for key, value in [*pairs, *numbered]}
+
+
 def role_of(operation: str, asked: Mapping[str, Any]) -> Role:
     if operation in _SENDS:
         return "load"
@@ -183,12 +191,12 @@ def test_every_call_of_a_run_is_allowed_to_who_makes_it(aws: Playing, tmp_path: 
     assert ran.returncode in (0, 1, 3), ran.stderr
     run = orjson.loads((tmp_path / "run" / "manifest.json").read_bytes())["run"]
     documents = of(scenario, *overrides)
-    context = {f"aws:ResourceTag/{RUN_TAG}": run, f"aws:RequestTag/{RUN_TAG}": run}
     denied, used = set[tuple[str, str, str]](), {role: set[str]() for role in ROLES}
     for service, operation, asked in aws.calls:
         if service in ("sts", "iam"):
             continue
         role = role_of(operation, asked)
+        context = {f"aws:ResourceTag/{RUN_TAG}": run, **tags_of(asked)}
         for action, kind in NEEDS[service, operation]:
             arn = "*" if kind == "any" else resource(kind, run, asked)
             used[role].add(action)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -27,12 +28,12 @@ REGION = "us-east-1"
 
 def of(name: str, *overrides: str) -> tuple[Scenario, Estimate]:
     read = reading.load(reading.find(name), overrides)
-    return read, estimate(read, region=REGION, settle_s=0.0)
+    return read, estimate(read, region=REGION)
 
 
 def written(text: str) -> tuple[Scenario, Estimate]:
     read = reading.resolve(document.parse(text, name="made.yaml"))
-    return read, estimate(read, region=REGION, settle_s=0.0)
+    return read, estimate(read, region=REGION)
 
 
 @pytest.mark.parametrize("name", reading.names())
@@ -117,8 +118,11 @@ def test_a_queue_by_hand() -> None:
     assert planned.calls["sqs", "SendMessageBatch"] == Range(low=1000, high=10_000)
     assert planned.calls["sqs", "DeleteMessageBatch"] == Range(low=1000, high=10_000)
     receives = planned.calls["sqs", "ReceiveMessage"]
-    # Two pollers that wait a second each, for as long as it lasts; and two looks for dead letters.
-    assert receives == Range(low=1000 + 0 + 1, high=10_000 + 2 * round(planned.lasts_s.high + 0.49) + 2)
+    # A minute until what was sent is there, and a minute of looks that find nothing.
+    assert planned.lasts_s.low == 100 + 60 + 60 + 1
+    # Two pollers that wait a second each: half of the time once all is done, and at most all the time; and one or two
+    # looks for dead letters.
+    assert receives == Range(low=1000 + 2 * 60 + 1, high=10_000 + 2 * math.ceil(planned.lasts_s.high) + 2)
     requests = sum(count.high for count in planned.calls.values())
     assert dollars(planned)["sqs-standard"].high == pytest.approx(requests * 0.40 / 1e6)
 
@@ -152,9 +156,38 @@ def test_effects_in_a_table_count_as_units_and_a_transaction_double() -> None:
     assert dollars(planned)["dynamodb-write"] == Range(low=10_000 * 0.625 / 1e6, high=40_000 * 0.625 / 1e6)
 
 
+def test_what_comes_again_by_itself_is_in_the_high_end() -> None:
+    """Poison without a dead-letter queue comes for as long as the run lasts; what outlives its hold, until it dies."""
+    once = written(SQS)[1].calls["sqs", "ReceiveMessage"].high
+    poison = SQS.replace("payload: 512B", "payload: 512B, poison: 10%")
+    endless = written(poison.replace("transport: sqs", "transport: sqs\ntopology: {max_receives: null}"))[1]
+    assert endless.calls["sqs", "ReceiveMessage"].high > once + 1000 * 100
+    slow = written(SQS.replace("wait: 1s", "wait: 1s, processing_time: 6s"))[1]
+    assert slow.calls["sqs", "ReceiveMessage"].high > 5 * 10_000
+
+
+def test_a_short_burst_is_the_peak_and_a_long_line_the_size(tmp_path: Path) -> None:
+    burst = "rate: 1/s, duration: 30m, shape: spike, peak: 5000/s, at: 100.2s, lasting: 500ms"
+    assert written(SQS.replace("rate: 100/s, duration: 100s", burst))[1].peak_per_s == 5000
+    lines = [f'{{"n": {n}, "filler": "{"x" * (10 if n < 900 else 200_000)}"}}' for n in range(1000)]
+    (tmp_path / "bodies.jsonl").write_text("\n".join(lines))
+    path = tmp_path / "own.yaml"
+    own = SQS.replace("payload: 512B, batch: 10", "message: {file: bodies.jsonl, id: /n}, batch: 1")
+    path.write_text(own.replace("duration: 100s", "duration: 10s"))
+    assert estimate(reading.load(path, ()), region=REGION).bytes > 200_000
+
+
+def test_what_effects_are_read_from_is_something_that_is_there() -> None:
+    text = SQS + "effects: {queue: {name: results-prod}}\n"
+    own = text.replace("processes: 2, batch: 10, wait: 1s", "command: [cat]").replace(
+        "[no-loss]", "[at-least-once-effect]"
+    )
+    assert written(own)[1].existing == ["results-prod"]
+
+
 def test_a_region_whose_prices_nobody_knows_here_may_be_dearer() -> None:
     read, here = written(SQS)
-    there = estimate(read, region="ap-south-1", settle_s=0.0)
+    there = estimate(read, region="ap-south-1")
     assert there.cost.low == here.cost.low
     assert there.cost.high == pytest.approx(1.8 * here.cost.high)
 

@@ -17,7 +17,7 @@ import pytest
 
 from gameday.history.errors import TargetError, TargetLacks, UsageError
 from gameday.history.manifest import Subscription
-from gameday.targets.account import Account
+from gameday.targets.account import Account, identify, use_profile
 from gameday.targets.endpoints import endpoint_of
 from gameday.targets.products import (
     AWS,
@@ -226,8 +226,6 @@ def account(**urls: str) -> Account:
     "urls",
     [
         {},
-        {"sqs": "http://127.0.0.1:4566"},  # for who asks for identities, that is elsewhere
-        {"sts": "http://127.0.0.1:4566"},
         {"*": "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com"},
     ],
 )
@@ -235,6 +233,41 @@ def test_an_account_is_aws_unless_all_of_it_is_on_this_machine(urls: dict[str, s
     target = account(**urls).target(["sqs"])
     assert (target.kind, target.product, target.checks_signatures) == ("aws", AWS, True)
     assert (target.settle_s, target.counts_settle_s, target.effective_s) == (60.0, 60.0, 960.0)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"},
+        {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:9"},
+        {"AWS_ENDPOINT_URL": "http://elsewhere.example"},
+    ],
+)
+def test_who_says_which_account_it_is_must_be_who_keeps_its_queues(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", **environ}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="sends some services elsewhere"):
+        identify(["sqs"], region="eu-west-1", environ=environ)
+
+
+def test_a_profile_that_is_named_is_the_one_that_is_used() -> None:
+    """Whatever else the SDK would take before it."""
+    environ = {"AWS_DEFAULT_PROFILE": "prod", "AWS_ACCESS_KEY_ID": "a", "AWS_ROLE_ARN": "r", "HOME": "/"}
+    use_profile("staging", environ)
+    assert environ == {"AWS_PROFILE": "staging", "HOME": "/"}
+    use_profile(None, environ)
+    assert environ == {"AWS_PROFILE": "staging", "HOME": "/"}
+
+
+@pytest.mark.parametrize("url", ["https://sqs.eu-west-1.amazonaws.com", "https://SQS.eu-west-1.AMAZONAWS.com."])
+def test_aws_itself_is_no_endpoint_of_somebody(url: str) -> None:
+    """Nothing is created there, swept or probed, that gameday.toml does not allow."""
+    with pytest.raises(UsageError, match=r"is AWS itself, .*; use --target aws"):
+        given(["sqs"], url, {})
+    with pytest.raises(UsageError, match="is AWS itself"):
+        given(["sqs"], None, {"AWS_ENDPOINT_URL_SQS": url})
 
 
 def test_an_emulator_that_plays_aws_is_what_it_is() -> None:

@@ -97,7 +97,13 @@ def _backlog(run: Run) -> Backlog:
     if run.context.transport.kind == "queue":
         queues = {name: source for name, source in run.sources.items() if source.kind == "queue"}
         works_off_the_dead = run.wires.read_dead_letters if run.scenario.consumers.foreign else None
-        return Queues(sources=queues, carrier=run.carrier, writer=run.writer, works_off_the_dead=works_off_the_dead)
+        return Queues(
+            sources=queues,
+            carrier=run.carrier,
+            writer=run.writer,
+            works_off_the_dead=works_off_the_dead,
+            exact=run.target.counts_settle_s == 0,
+        )
     streams = {name: source for name, source in run.sources.items() if source.kind == "stream"}
     return Streams(sources=streams, carrier=run.carrier, writer=run.writer, leases=run.leases or run.wires)
 

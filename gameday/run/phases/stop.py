@@ -1,6 +1,7 @@
 """Stop the consumers, take the dead letters out of their queues, and look once more: in this order.
 
-It promises that the marks come after the last consumer has ended, so that no `received` can follow them.
+It promises that the marks come after the last consumer has ended, so that no `received` can follow them; and that
+where a service's counts are approximate, a queue is marked as empty only where the drain has seen that it is.
 """
 
 from __future__ import annotations
@@ -17,5 +18,7 @@ async def stop(run: Run) -> None:
     await run.stop_fleets(run.scenario.consumers.drain_timeout + HASTE_S)
     if dead := await run.backlog.drain_dead_letters():
         run.note(f"{dead} dead letters")
+    exact = run.target.counts_settle_s == 0
     for name, depth in (await run.backlog.look()).items():
-        run.writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
+        empty = depth.total == 0 and (run.drained or exact)
+        run.writer.write(events.mark("drained", subscription=name, empty=empty, **asdict(depth)))

@@ -31,9 +31,13 @@ class BotoCarrier:
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
+        """Errors: CallFailed where the environment or a profile has no good credentials, or no good region."""
         if service not in self._clients:
             arguments = self._endpoint.client_arguments(service)
-            self._clients[service] = self._session.client(service, config=self._config, **arguments)
+            try:
+                self._clients[service] = self._session.client(service, config=self._config, **arguments)
+            except Exception as error:
+                raise translate(error) from error
         return self._clients[service]
 
     def __call__(self, call: Call) -> Answer:

@@ -229,7 +229,7 @@ def test_a_directory_that_cannot_be_made(gameday: Gameday, tmp_path: Path) -> No
 def test_a_target_that_is_not_there(gameday: Gameday, tmp_path: Path) -> None:
     code, _, err = gameday("run", "quick", "--target", "aws", "--out", str(tmp_path / "run"))
     assert code == 4
-    assert err.startswith("gameday: the target aws is not there yet")
+    assert err.startswith("gameday: no gameday.toml stands in")
     assert not (tmp_path / "run").exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.commanded import COMMAND, verify
 from tests.run.plays_aws import ACCOUNT, Playing, playing
-from tests.series import in_series
+from tests.series import in_series, series
 
 pytestmark = pytest.mark.live
 
@@ -120,9 +120,11 @@ def test_the_first_run_in_an_account_is_only_planned_until_somebody_says_yes(
     ("region", "settings", "said"),
     [
         ("eu-west-1", {"account": "999999999999"}, f"account {ACCOUNT} (who calls is arn:aws:sts::"),
-        ("us-east-1", {}, "of that account eu-west-1 are; name another region with --region"),
-        ("eu-west-1", {"cost": 0.0}, "US dollars, if it comes to the most, and max_cost is 0"),
-        ("eu-west-1", {"messages": 10}, "messages, and max_messages is 10"),
+        *series(
+            ("us-east-1", {}, "of that account eu-west-1 are; name another region with --region"),
+            ("eu-west-1", {"cost": 0.0}, "US dollars, if it comes to the most, and max_cost is 0"),
+            ("eu-west-1", {"messages": 10}, "messages, and max_messages is 10"),
+        ),
     ],
     ids=["account", "region", "cost", "messages"],
 )
@@ -136,6 +138,7 @@ def test_what_is_not_allowed_is_refused_before_anything_is_made(
     assert aws.changes == [] and not (tmp_path / "recorded").exists()
 
 
+@in_series
 def test_an_account_that_looks_like_production_has_to_be_spelled_out(call: Call, aws: Playing, tmp_path: Path) -> None:
     aws.alias = "acme-prod"
     allow(tmp_path)
@@ -152,8 +155,10 @@ def test_an_account_that_looks_like_production_has_to_be_spelled_out(call: Call,
     ("refused", "env", "said"),
     [
         (None, {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Log in (`aws sso login`, `aws configure`)"),
-        (("ExpiredToken", "The security token included in the request is expired"), {}, "The credentials have expired"),
-        (("InvalidClientTokenId", "The security token is invalid"), {}, "not those of any account there"),
+        *series(
+            (("ExpiredToken", "The security token in the request is expired"), {}, "The credentials have expired"),
+            (("InvalidClientTokenId", "The security token is invalid"), {}, "not those of any account there"),
+        ),
     ],
     ids=["none", "expired", "wrong"],
 )
@@ -183,6 +188,7 @@ def test_without_a_file_nothing_is_allowed_and_nobody_is_asked(call: Call, aws: 
     assert not aws.asked
 
 
+@in_series
 def test_what_is_denied_in_the_middle_leaves_nothing(call: Call, aws: Playing, tmp_path: Path) -> None:
     allow(tmp_path)
     aws.denied = {"CreateQueue": 2}

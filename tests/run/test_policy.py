@@ -161,8 +161,8 @@ def role_of(operation: str, asked: Mapping[str, Any]) -> Role:
 @pytest.mark.parametrize(
     "arguments",
     [
-        "quick load.duration=1s chaos=[] claims=[no-loss]",
         *series(
+            "quick load.duration=1s chaos=[] claims=[no-loss]",
             "redrive",
             "sns-fifo load.duration=5s consumers.store=dynamodb chaos=[] claims=[no-loss]",
             "eventbridge-replay load.duration=5s",

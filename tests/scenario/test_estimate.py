@@ -22,6 +22,7 @@ from gameday.transports.carriers.boto import run_plan
 from gameday.transports.registry import TRANSPORTS
 from tests.commanded import COMMAND
 from tests.conformance.in_memory import conditions
+from tests.series import in_series
 
 REGION = "us-east-1"
 
@@ -75,6 +76,7 @@ def calls_of_history(run: Path) -> Iterator[dict[str, object]]:
             yield json.loads(line)
 
 
+@in_series
 @pytest.mark.live
 def test_a_real_run_stays_within_it(tmp_path: Path) -> None:
     scenario = "quick"

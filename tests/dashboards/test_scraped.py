@@ -18,6 +18,7 @@ from tests.commanded import Gameday
 from tests.dashboards.queries import queries
 from tests.needed import installed
 from tests.prometheus import CONFIGURATION, Prometheus, discovery
+from tests.series import in_soak
 
 pytestmark = [pytest.mark.live, pytest.mark.alone]
 
@@ -101,12 +102,13 @@ def test_on_quick_and_on_a_stream_every_panel_shows_something_and_on_quick_no_al
     ("alert", "scenario", "changes"),
     [
         ("GamedayDuplicateEffect", "broken-short-visibility", ()),
-        ("GamedayDeadLetters", "poison", ()),
-        # For longer than it takes until a loss is suspected.
-        ("GamedayLossSuspected", "broken-filter-too-narrow", ("load.duration=15s",)),
         ("GamedayConsumerDown", "quick", KILLED_FOR_LONG),
-        ("GamedayLagOverBound", "quick", TOO_SLOW),
-        ("GamedayLoadLate", "kinesis-throttled", THROTTLED),
+        # That these fire, and when, promtool's cases show as well.
+        pytest.param("GamedayDeadLetters", "poison", (), marks=in_soak),
+        # For longer than it takes until a loss is suspected.
+        pytest.param("GamedayLossSuspected", "broken-filter-too-narrow", ("load.duration=15s",), marks=in_soak),
+        pytest.param("GamedayLagOverBound", "quick", TOO_SLOW, marks=in_soak),
+        pytest.param("GamedayLoadLate", "kinesis-throttled", THROTTLED, marks=in_soak),
     ],
 )
 def test_an_alert_fires_on_the_scenario_that_raises_it_and_no_other_does(

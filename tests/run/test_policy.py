@@ -18,7 +18,7 @@ from gameday.transports.services import RUN_TAG
 from tests.commanded import COMMAND
 from tests.run.plays_aws import ACCOUNT, Playing, playing
 from tests.scenario.iam import allows
-from tests.series import series
+from tests.series import in_series, in_soak, series
 
 REGION = "eu-west-1"
 WHERE = Where(account=ACCOUNT, region=REGION)
@@ -161,12 +161,15 @@ def role_of(operation: str, asked: Mapping[str, Any]) -> Role:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *series(
-            "quick load.duration=1s chaos=[] claims=[no-loss]",
-            "redrive",
-            "sns-fifo load.duration=5s consumers.store=dynamodb chaos=[] claims=[no-loss]",
-            "eventbridge-replay load.duration=5s",
-            "kinesis-reshard consumers.store=dynamodb",
+        *series("quick load.duration=1s chaos=[] claims=[no-loss]"),
+        *(
+            pytest.param(each, marks=[in_series, in_soak])
+            for each in (
+                "redrive",
+                "sns-fifo load.duration=5s consumers.store=dynamodb chaos=[] claims=[no-loss]",
+                "eventbridge-replay load.duration=5s",
+                "kinesis-reshard consumers.store=dynamodb",
+            )
         ),
     ],
 )

@@ -13,9 +13,9 @@ import pytest
 
 from tests.commanded import COMMAND, verify
 from tests.run.plays_aws import ACCOUNT, Playing, playing
-from tests.series import in_series, series
+from tests.series import in_series
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, in_series]
 
 LIMIT_S = 120
 CALM = [
@@ -120,7 +120,7 @@ def test_the_first_run_in_an_account_is_only_planned_until_somebody_says_yes(
     ("region", "settings", "said"),
     [
         ("eu-west-1", {"account": "999999999999"}, f"account {ACCOUNT} (who calls is arn:aws:sts::"),
-        *series(
+        *(
             ("us-east-1", {}, "of that account eu-west-1 are; name another region with --region"),
             ("eu-west-1", {"cost": 0.0}, "US dollars, if it comes to the most, and max_cost is 0"),
             ("eu-west-1", {"messages": 10}, "messages, and max_messages is 10"),
@@ -138,7 +138,6 @@ def test_what_is_not_allowed_is_refused_before_anything_is_made(
     assert aws.changes == [] and not (tmp_path / "recorded").exists()
 
 
-@in_series
 def test_an_account_that_looks_like_production_has_to_be_spelled_out(call: Call, aws: Playing, tmp_path: Path) -> None:
     aws.alias = "acme-prod"
     allow(tmp_path)
@@ -155,7 +154,7 @@ def test_an_account_that_looks_like_production_has_to_be_spelled_out(call: Call,
     ("refused", "env", "said"),
     [
         (None, {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Log in (`aws sso login`, `aws configure`)"),
-        *series(
+        *(
             (("ExpiredToken", "The security token in the request is expired"), {}, "The credentials have expired"),
             (("InvalidClientTokenId", "The security token is invalid"), {}, "not those of any account there"),
         ),
@@ -174,21 +173,18 @@ def test_who_is_nobody_is_told_what_to_do(
     assert aws.changes == []
 
 
-@in_series
 def test_a_profile_that_is_not_there(call: Call, tmp_path: Path) -> None:
     allow(tmp_path)
     ran = call(*RUN, "--profile", "nobody")
     assert (ran.returncode, "nobody" in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
 
 
-@in_series
 def test_without_a_file_nothing_is_allowed_and_nobody_is_asked(call: Call, aws: Playing) -> None:
     ran = call(*RUN)
     assert (ran.returncode, "no gameday.toml stands in" in ran.stderr) == (4, True)
     assert not aws.asked
 
 
-@in_series
 def test_what_is_denied_in_the_middle_leaves_nothing(call: Call, aws: Playing, tmp_path: Path) -> None:
     allow(tmp_path)
     aws.denied = {"CreateQueue": 2}
@@ -199,7 +195,6 @@ def test_what_is_denied_in_the_middle_leaves_nothing(call: Call, aws: Playing, t
     assert swept.stdout.splitlines()[-1] == "nothing is left of any run", swept.stdout + swept.stderr
 
 
-@in_series
 def test_a_sweep_asks_the_list_as_well(call: Call, aws: Playing, tmp_path: Path) -> None:
     allow(tmp_path, account="999999999999")
     swept = call("sweep", "--target", "aws", "--region", "eu-west-1")
@@ -207,7 +202,6 @@ def test_a_sweep_asks_the_list_as_well(call: Call, aws: Playing, tmp_path: Path)
     assert aws.changes == []
 
 
-@in_series
 def test_options_of_aws_belong_to_aws(call: Call) -> None:
     ran = call("run", "quick", "--target", "memory", "--region", "eu-west-1", "--yes")
     assert (ran.returncode, "--region and --yes: of --target aws" in ran.stderr) == (2, True)

@@ -71,7 +71,8 @@ def _told(verdict: Verdict | NotARun) -> Any:
     return {name: document[name] for name in ("claims", "anomalies", "totals", "latency_s", "notes")}
 
 
-@pytest.mark.parametrize("seeds", [range(4), *series(range(4, 400))], ids=["some", "more"])
+# Of them all three that leave out much.
+@pytest.mark.parametrize("seeds", [range(6, 9), *series([*range(6), *range(9, 400)])], ids=["some", "more"])
 def test_it_is_judged_as_if_the_id_had_stood_in_it(seeds: Sequence[int], tmp_path: Path) -> None:
     whole, less = [tmp_path / f"{seed}" for seed in seeds], [tmp_path / f"{seed} less" for seed in seeds]
     forgotten = 0
@@ -81,7 +82,7 @@ def test_it_is_judged_as_if_the_id_had_stood_in_it(seeds: Sequence[int], tmp_pat
         for path in (*one.glob("history/*.gz"), *other.glob("history/*.gz")):
             path.unlink()  # What is lacking then lacks in both.
         forgotten += forget(other)
-    assert forgotten > 10 * len(seeds)
+    assert forgotten > 20 * len(seeds)
     verdicts = zip(seeds, judge_all(whole), judge_all(less), strict=True)
     different = [seed for seed, one, other in verdicts if not _same(_told(one), _told(other), tmp_path, seed)]
     assert different == []

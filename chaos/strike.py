@@ -210,11 +210,12 @@ class Strike:
         finally:
             for fleet, _ in fleets.values():
                 fired |= await fleet.disarm(self.instance)
-            self.also_struck(name for name, times in fired.items() if times)
+            self.also_struck(name for name, count in fired.items() if count)
+            times = sum(fired.values())
             gone = self.gone(struck)
             if not gone:
-                self.stop(fired=sum(fired.values()))
-        await self.replaced(gone, fired=sum(fired.values()))
+                self.stop(fired=times)
+        await self.replaced(gone, fired=times)
 
     @asynccontextmanager
     async def load_disturbed(self, disturbance: Disturbance, *, label: str) -> AsyncIterator[None]:

@@ -12,9 +12,10 @@ from gameday.scenario.model import Scenario
 from gameday.scenario.outlook import Outlook
 from gameday.scenario.quotas import quotas
 from gameday.scenario.units import format_duration
-from gameday.targets.prices import AS_OF, FACTORS, PRICES, REGION, Range
+from gameday.targets.prices import AS_OF, FACTORS, PRICES, REGION, UNKNOWN_FACTOR, Range
 
 _MINUTE = 60.0
+_MORE = (UNKNOWN_FACTOR - 1) * 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,9 +73,10 @@ class Plan:
             yield f"uses what is there already: {', '.join(planned.existing)}"
         yield ""
         yield "breaks:"
-        for at_s, called in self._breaks:
+        breaks = self._breaks
+        for at_s, called in breaks:
             yield f"  {called}" if " at " in called else f"  {called}, at {format_duration(at_s)}"
-        if not self._breaks:
+        if not breaks:
             yield "  nothing"
         else:
             yield "  each is healed at its end, and all of it when the run ends, Ctrl-C included"
@@ -95,7 +97,7 @@ class Plan:
     def _costs(self) -> Iterator[str]:
         where = self.priced_for
         if where not in FACTORS:
-            where = f"{where}, whose prices are not known here: {REGION}'s, and up to 80 % more"
+            where = f"{where}, whose prices are not known here: {REGION}'s, and up to {_MORE:.0f} % more"
         yield f"costs at AWS's list prices of {AS_OF} in {where}; no free tier, no discount, no traffic out of AWS:"
         for line in self.planned.costs:
             yield f"  {_dollars(line.dollars):<24} {line.count} × {PRICES[line.item].unit}"

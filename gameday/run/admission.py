@@ -47,7 +47,7 @@ def admit(
     source, account = _known(asked, services_of(scenario))
     allowance = permit(read(source), account, source=source)
     planned = estimate(scenario, region=account.region, seed=seed)
-    check(allowance, account, needs_of(planned), source=source)
+    check(allowance, account, _needs(planned), source=source)
     known = _Known()
     if account not in known:
         if not asked.yes:
@@ -67,7 +67,7 @@ def admit_sweep(asked: Asked) -> Account:
     return account
 
 
-def needs_of(planned: Estimate) -> Needs:
+def _needs(planned: Estimate) -> Needs:
     return Needs(
         messages=planned.messages,
         rate_per_s=planned.peak_per_s,

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 
 from gameday.consumers.read_back.base import Settings
 from gameday.scenario.consumption import CONSUMPTION
-from gameday.scenario.imagined import Imagined
+from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
 from gameday.scenario.outlook import Outlook
 from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
 from gameday.targets.products import AWS
 from gameday.transports import eventbridge, kinesis, queue, sns
 from gameday.transports.base import Call
-from gameday.transports.carriers.boto import run_plan
 from gameday.transports.queue import is_fifo
 from gameday.transports.registry import TRANSPORTS
 
@@ -87,6 +86,7 @@ class _Estimating:
         self.calls: dict[Operation, Range] = {}
         self.used: dict[Item, Range] = {}
         self.resources: list[Resource] = []
+        self.addresses, self.building = built_and_removed(self.transport, self.topology, run)
         self.lasts_s = self._lasts_s()
         self.sent_bytes, self.arriving_bytes = self._bytes()
 
@@ -133,7 +133,7 @@ class _Estimating:
         if self.transport.kind == "stream":
             self._consume_stream()
         self._keep_effects()
-        queues = [spec.existing for spec in self.topology.subscriptions if spec.existing is not None]
+        queues = self.scenario.existing
         read = [name for entry in self.scenario.effects if (name := _place_of(entry.settings))]
         return Estimate(
             messages=self.messages,
@@ -156,18 +156,14 @@ class _Estimating:
     def _use(self, item: Item, count: Range) -> None:
         self.used[item] = self.used.get(item, NOTHING) + count
 
-    def _asked(self, operation: str, count: Range, *, fifo: bool, requests: int = 1) -> None:
-        """Of a queue: so many calls, each of so many requests as they are billed."""
+    def _asked(self, operation: str, count: Range, *, fifo: bool, billed: Range | None = None) -> None:
+        """Of a queue: so many calls, which count for as many requests unless they are `billed` as others."""
         self._count(queue.SERVICE, operation, count)
-        self._use("sqs-fifo" if fifo else "sqs-standard", count.times(requests))
+        self._use("sqs-fifo" if fifo else "sqs-standard", count if billed is None else billed)
 
     def _build(self) -> None:
         """What is created and removed, by carrying out the transport's own plans."""
-        imagined = Imagined(self.topology)
-        tags = {"gameday:run": self.run}
-        addresses = run_plan(self.transport.provision(self.topology, run=self.run, tags=tags), imagined)
-        run_plan(self.transport.tear_down(addresses), imagined)
-        for call in imagined.calls:
+        for call in self.building:
             self._made(call)
             count = Range.exactly(1)
             if call.operation == "DescribeStreamSummary":
@@ -204,15 +200,14 @@ class _Estimating:
         calls = Range(low=math.ceil(messages / batch), high=messages)
         alone, full = chunks(self.sent_bytes), chunks(self.sent_bytes * batch)
         billed = Range(low=calls.low * full, high=calls.high * alone)
-        match self.transport.services[0]:
+        send = self.transport.send(self.addresses, ())
+        self._count(send.service, send.operation, calls)
+        match send.service:
             case queue.SERVICE:
-                self._count(queue.SERVICE, "SendMessageBatch", calls)
                 self._use("sqs-fifo" if self.transport.ordered else "sqs-standard", billed)
             case sns.SERVICE:
-                self._count(sns.SERVICE, "PublishBatch", calls)
                 self._publish(calls, billed)
             case eventbridge.SERVICE:
-                self._count(eventbridge.SERVICE, "PutEvents", calls)
                 # An event counts, however many are in a call.
                 each = Range.exactly(messages * alone)
                 if self.topology.archive:
@@ -224,7 +219,6 @@ class _Estimating:
                     each = each.times(2)
                 self._use("events", each)
             case kinesis.SERVICE:
-                self._count(kinesis.SERVICE, "PutRecords", calls)
                 self._use("kinesis-put-unit", Range.exactly(messages * chunks(self.sent_bytes, _PUT_UNIT)))
             case other:
                 raise AssertionError(f"nobody knows what sending to {other} costs")
@@ -238,10 +232,8 @@ class _Estimating:
             self._use("sns-fifo-payload", Range.exactly(self.messages * self.sent_bytes))
             self._use("sns-fifo-delivery", Range.exactly(delivered))
             self._use("sns-fifo-delivered-payload", Range.exactly(delivered * self.arriving_bytes))
-        filtered = sum(
-            1 for spec in self.topology.subscriptions if spec.filter is not None and spec.filter_on == "body"
-        )
-        if filtered:
+        filters = [spec.filter_on for spec in self.topology.subscriptions if spec.filter is not None]
+        if filtered := filters.count("body"):
             self._use("sns-body-filter", Range.exactly(self.messages * self.sent_bytes * filtered))
 
     def _consume_queue(self, messages: float, *, fifo: bool) -> None:
@@ -257,8 +249,8 @@ class _Estimating:
         batch = self.scenario.receive_batch
         full = Range(low=math.ceil(receives / batch), high=receives)
         alone, together = chunks(self.arriving_bytes), chunks(self.arriving_bytes * batch)
-        self._count(queue.SERVICE, "ReceiveMessage", full)
-        self._use("sqs-fifo" if fifo else "sqs-standard", Range(low=full.low * together, high=full.high * alone))
+        billed = Range(low=full.low * together, high=full.high * alone)
+        self._asked("ReceiveMessage", full, fifo=fifo, billed=billed)
         if self.transport.services[0] != queue.SERVICE:
             # What a topic or a bus sends to it may count as its requests.
             self._use("sqs-fifo" if fifo else "sqs-standard", Range(low=0, high=messages * alone))

@@ -6,15 +6,24 @@ It promises an answer to every call with which a transport builds and removes it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from gameday.transports.base import Answer, Call, Topology
+from gameday.transports.base import Addresses, Answer, Call, Topology, Transport
+from gameday.transports.carriers.boto import run_plan
 
 _ARN = "arn:aws:{service}:REGION:ACCOUNT:{name}"
 _URL = "https://sqs.REGION.amazonaws.com/ACCOUNT/"
+
+
+def built_and_removed(transport: Transport, topology: Topology, run: str) -> tuple[Addresses, Sequence[Call]]:
+    """Where a run's pipeline would be, and the calls that build it and remove it, in their order."""
+    imagined = Imagined(topology)
+    addresses = run_plan(transport.provision(topology, run=run, tags={}), imagined)
+    run_plan(transport.tear_down(addresses), imagined)
+    return addresses, imagined.calls
 
 
 class Imagined:

@@ -455,6 +455,11 @@ class Scenario:
         return [subscription.name for subscription in self.topology.subscriptions]
 
     @property
+    def existing(self) -> list[str]:
+        """The queues that are there already, by their names."""
+        return [spec.existing for spec in self.topology.subscriptions if spec.existing is not None]
+
+    @property
     def identification(self) -> Identification:
         """How whoever receives a message knows which one it is."""
         return ENVELOPE if self.load.message is None else self.load.message.identification

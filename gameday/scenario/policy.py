@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from gameday.scenario.imagined import Imagined
+from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
-from gameday.transports.base import Topology, Transport
-from gameday.transports.carriers.boto import run_plan
+from gameday.transports.base import Call, Topology, Transport
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import RUN_TAG
 
@@ -137,11 +136,8 @@ class Where:
 
 def policies(scenario: Scenario, where: Where) -> dict[Role, Document]:
     """By role, a policy document. Who has no AWS call of its own has no statement."""
-    existing = [spec.existing for spec in scenario.topology.subscriptions if spec.existing is not None]
-    return {
-        role: _document(_Names(scenario=scenario.name, where=where, existing=existing), needs)
-        for role, needs in _needs(scenario).items()
-    }
+    names = _Names(scenario=scenario.name, where=where, existing=scenario.existing)
+    return {role: _document(names, needs) for role, needs in _needs(scenario).items()}
 
 
 def not_covered(scenario: Scenario) -> list[str]:
@@ -154,7 +150,7 @@ def not_covered(scenario: Scenario) -> list[str]:
         )
     if scenario.topology.replay:
         told.append("archives and replays of EventBridge take no tags: they are held to their names alone")
-    if any(spec.existing is not None for spec in scenario.topology.subscriptions):
+    if scenario.existing:
         told.append("a dead-letter queue of a queue that is there already has a name that nobody knows here; add it")
     if scenario.consumers.foreign:
         told.append(
@@ -169,10 +165,11 @@ def not_covered(scenario: Scenario) -> list[str]:
 def _needs(scenario: Scenario) -> dict[Role, set[Need]]:
     transport = TRANSPORTS[scenario.transport]
     topology = topology_of(scenario, settle_s=0.0)
-    send = (transport.services[0], _SENDS[transport.services[0]])
+    addresses, building = built_and_removed(transport, topology, "RUN")
+    send = transport.send(addresses, ())
     return {
-        "conductor": _actions(_conductor(scenario, transport, topology), reads="dead-letter-queue"),
-        "load": _actions([send]),
+        "conductor": _actions(_conductor(scenario, transport, topology, building), reads="dead-letter-queue"),
+        "load": _actions([(send.service, send.operation)]),
         "consumers": _actions(_consumers(scenario, transport)),
     }
 
@@ -186,15 +183,13 @@ def _actions(calls: Iterable[Operation], reads: Kind = "queue") -> set[Need]:
     }
 
 
-_SENDS = {"sqs": "SendMessageBatch", "sns": "PublishBatch", "events": "PutEvents", "kinesis": "PutRecords"}
 _READS_STREAM = {("kinesis", name) for name in ("ListShards", "GetShardIterator", "GetRecords")}
 
 
-def _conductor(scenario: Scenario, transport: Transport, topology: Topology) -> set[Operation]:
-    imagined = Imagined(topology)
-    addresses = run_plan(transport.provision(topology, run="RUN", tags={}), imagined)
-    run_plan(transport.tear_down(addresses), imagined)
-    calls = {(call.service, call.operation) for call in imagined.calls}
+def _conductor(
+    scenario: Scenario, transport: Transport, topology: Topology, building: Iterable[Call]
+) -> set[Operation]:
+    calls = {(call.service, call.operation) for call in building}
     if transport.kind == "stream":
         calls |= _READS_STREAM
         if any(fault.needs == "reshard" for fault in scenario.chaos):

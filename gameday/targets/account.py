@@ -21,7 +21,6 @@ from gameday.transports.aws_errors import UNREACHABLE, is_throttle
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
-from gameday.transports.services import SERVICES
 
 # What the SDK would take before a profile that AWS_PROFILE names.
 _BEFORE_A_PROFILE = (
@@ -93,10 +92,10 @@ def identify(services: Sequence[str], *, region: str | None, environ: Mapping[st
         raise UsageError(f"{error}. --profile and AWS_PROFILE name a profile of ~/.aws/config.") from error
     if not chosen:
         raise UsageError("no region is named; name it with --region, AWS_REGION or the profile's own")
-    named = named_urls(environ, _asked(services))
+    asked = ["sts", "iam", *services]
+    named = named_urls(environ, asked)
     carry = BotoCarrier(Endpoint(urls=named, region=chosen), read_timeout_s=_TIMEOUT_S)
-    endpoint = Endpoint(urls={**named, **_where(carry, _asked(services))}, region=chosen)
-    carry = BotoCarrier(endpoint, read_timeout_s=_TIMEOUT_S)
+    endpoint = Endpoint(urls={**named, **_where(carry, asked)}, region=chosen)
     told = _identity(carry, endpoint)
     return Account(
         id=str(told["Account"]),
@@ -106,11 +105,6 @@ def identify(services: Sequence[str], *, region: str | None, environ: Mapping[st
         alias=_alias(carry),
         profile=None if profile == "default" else profile,
     )
-
-
-def _asked(services: Sequence[str]) -> Sequence[str]:
-    """Who is asked who calls, and what the run uses: effects in SQL or of a command are no service of AWS's."""
-    return ["sts", "iam", *(service for service in services if service in SERVICES or service == "s3")]
 
 
 def _where(carry: BotoCarrier, services: Sequence[str]) -> dict[str, str]:

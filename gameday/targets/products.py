@@ -24,9 +24,9 @@ class Product:
     """`sign`: a path that nobody else answers. `tick_ns`: how exactly its clock tells when a message is visible again.
 
     `settle_s`: by service, how long an absence must last before it is loss. `counts_settle_s`: how long a queue must be
-    told to be empty before it is. `effective_s`: how long a filter or a rule
-    may take to apply; what is sent before is not judged by it. `gaps`: by service, what it does not do, and why that is
-    said; `lacks`: the same of what no pipeline needs. `cannot_show`: what no run on it says anything about.
+    told to be empty before it is. `effective_s`: how long a filter or a rule may take to apply; what is sent before is
+    not judged by it. `gaps`: by service, what it does not do, and why that is said; `lacks`: the same of what no
+    pipeline needs. `cannot_show`: what no run on it says anything about.
     """
 
     name: str

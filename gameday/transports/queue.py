@@ -164,24 +164,22 @@ def _found(name: str, topology: Topology, *, fifo: bool) -> Plan[tuple[str, str,
     ]
     if differs:
         raise CallFailed("QueueDiffers", f"{name} is not as the scenario says: {'; '.join(differs)}", definite=True)
-    if standing := sum(int(told.get(depth) or 0) for depth in _DEPTHS.values()):
-        raise CallFailed(
-            "QueueNotEmpty", f"{name} holds {standing} messages, which are none of this run's; empty it", definite=True
-        )
+    _refuse_messages(told, name, "which are none of this run's")
     dead = redrive.get("deadLetterTargetArn")
     if dead is None:
         return url, told["QueueArn"], None
     called = dead.rpartition(":")[2]
     where: str = (yield Call(SERVICE, "GetQueueUrl", {"QueueName": called}))["QueueUrl"]
     looked = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": where, "AttributeNames": list(_DEPTHS.values())})
-    if standing := sum(int(looked["Attributes"].get(depth) or 0) for depth in _DEPTHS.values()):
-        raise CallFailed(
-            "QueueNotEmpty",
-            f"{called}, where dead letters of {name} go, holds {standing} messages, which the run would read and "
-            "remove; empty it",
-            definite=True,
-        )
+    of = f"{called}, where dead letters of {name} go,"
+    _refuse_messages(looked["Attributes"], of, "which the run would read and remove")
     return url, told["QueueArn"], where
+
+
+def _refuse_messages(attributes: Mapping[str, str], queue: str, why: str) -> None:
+    """Errors: CallFailed where a queue that is there already holds any."""
+    if standing := sum(int(attributes.get(depth) or 0) for depth in _DEPTHS.values()):
+        raise CallFailed("QueueNotEmpty", f"{queue} holds {standing} messages, {why}; empty it", definite=True)
 
 
 def delete_queues(addresses: Addresses) -> Plan[None]:

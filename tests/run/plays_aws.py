@@ -6,6 +6,7 @@ It takes what a test plants: who calls, what STS says instead, and operations th
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import threading
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -50,6 +52,21 @@ class Playing:
     def changes(self) -> list[str]:
         """The operations that create or remove something."""
         return [name for name in self.asked if re.match(r"\w+ (Create|Delete|Put|Subscribe|Set|Send)", name)]
+
+
+def environment(aws: Playing, home: Path, **changes: str) -> dict[str, str]:
+    """Of a process that calls it, with nothing of the AWS set-up of whoever runs the tests; "" takes a variable out."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    own = {
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),
+        "AWS_ENDPOINT_URL": aws.url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": "AKIATEST",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        **changes,
+    }
+    return {**kept, **{name: value for name, value in own.items() if value}}
 
 
 @contextmanager

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import orjson
 import pytest
 
 from tests.commanded import COMMAND, verify
-from tests.run.plays_aws import ACCOUNT, Playing, playing
+from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
 from tests.series import in_series
+from tests.transports.asked import served
 
 pytestmark = [pytest.mark.live, in_series]
 
@@ -42,12 +40,8 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def memory() -> Iterator[str]:
-    broker = subprocess.Popen([sys.executable, "-m", "gameday.emulator"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert broker.stdin is not None and broker.stdout is not None
-    yield orjson.loads(broker.stdout.readline())["url"]
-    broker.stdin.close()
-    broker.wait()
-    broker.stdout.close()
+    with served() as url:
+        yield url
 
 
 @pytest.fixture
@@ -61,20 +55,10 @@ def call(aws: Playing, tmp_path: Path) -> Call:
     """`gameday` in a directory of its own, with nothing of the AWS set-up of whoever runs the tests."""
 
     def called(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        own = {
-            "HOME": str(tmp_path),
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-            "AWS_ENDPOINT_URL": aws.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ACCESS_KEY_ID": "AKIATEST",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            **env,
-        }
         return subprocess.run(
             [*COMMAND, *arguments],
             cwd=tmp_path,
-            env={**kept, **{name: value for name, value in own.items() if value}},
+            env=environment(aws, tmp_path, **env),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -120,11 +104,9 @@ def test_the_first_run_in_an_account_is_only_planned_until_somebody_says_yes(
     ("region", "settings", "said"),
     [
         ("eu-west-1", {"account": "999999999999"}, f"account {ACCOUNT} (who calls is arn:aws:sts::"),
-        *(
-            ("us-east-1", {}, "of that account eu-west-1 are; name another region with --region"),
-            ("eu-west-1", {"cost": 0.0}, "US dollars, if it comes to the most, and max_cost is 0"),
-            ("eu-west-1", {"messages": 10}, "messages, and max_messages is 10"),
-        ),
+        ("us-east-1", {}, "of that account eu-west-1 are; name another region with --region"),
+        ("eu-west-1", {"cost": 0.0}, "US dollars, if it comes to the most, and max_cost is 0"),
+        ("eu-west-1", {"messages": 10}, "messages, and max_messages is 10"),
     ],
     ids=["account", "region", "cost", "messages"],
 )
@@ -154,10 +136,8 @@ def test_an_account_that_looks_like_production_has_to_be_spelled_out(call: Call,
     ("refused", "env", "said"),
     [
         (None, {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Log in (`aws sso login`, `aws configure`)"),
-        *(
-            (("ExpiredToken", "The security token in the request is expired"), {}, "The credentials have expired"),
-            (("InvalidClientTokenId", "The security token is invalid"), {}, "not those of any account there"),
-        ),
+        (("ExpiredToken", "The security token in the request is expired"), {}, "The credentials have expired"),
+        (("InvalidClientTokenId", "The security token is invalid"), {}, "not those of any account there"),
     ],
     ids=["none", "expired", "wrong"],
 )

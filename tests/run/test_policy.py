@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ from gameday.scenario import reading
 from gameday.scenario.policy import NEEDS, ROLES, Kind, Role, Where, policies
 from gameday.transports.services import RUN_TAG
 from tests.commanded import COMMAND
-from tests.run.plays_aws import ACCOUNT, Playing, playing
+from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
 from tests.scenario.iam import allows
 from tests.series import in_series, in_soak, series
+from tests.transports.asked import served
 
 REGION = "eu-west-1"
 WHERE = Where(account=ACCOUNT, region=REGION)
@@ -113,13 +112,8 @@ _NOT_ALWAYS = {
 
 @pytest.fixture
 def aws() -> Iterator[Playing]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "gameday.emulator"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as broker:
-        assert broker.stdout is not None
-        with playing(orjson.loads(broker.stdout.readline())["url"]) as state:
-            yield state
-        broker.terminate()
+    with served() as url, playing(url) as state:
+        yield state
 
 
 def resource(kind: Kind, run: str, asked: Mapping[str, Any]) -> str:
@@ -179,13 +173,11 @@ def test_every_call_of_a_run_is_allowed_to_who_makes_it(aws: Playing, tmp_path: 
         f'[[allow]]\naccount = "{ACCOUNT}"\nregions = ["{REGION}"]\nmax_messages = 100000\nmax_rate = "1000/s"\n'
         'max_duration = "1h"\nmax_cost = 10.0\n'
     )
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    own = {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "secret"}
     settings = [part for each in overrides for part in ("--set", each)]
     ran = subprocess.run(
         [*COMMAND, "run", scenario, "--target", "aws", "--region", REGION, "--yes", "--out", "run", *settings],
         cwd=tmp_path,
-        env={**kept, **own, "XDG_STATE_HOME": str(tmp_path)},
+        env=environment(aws, tmp_path),
         capture_output=True,
         text=True,
         timeout=180,

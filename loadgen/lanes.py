@@ -15,9 +15,10 @@ waits for another, and only what was not accepted itself is given up. `group` an
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
 from gameday.history.events import SendResult
@@ -55,9 +56,10 @@ class Tally:
 
 @dataclass(slots=True)
 class _Track:
-    """Messages that go out one after another. Its head is waiting for its moment, or on its way."""
+    """Messages that go out one after another: `head` waits for its moment, or is on its way, and `waiting` for it."""
 
-    waiting: deque[Message] = field(default_factory=deque)
+    head: Message
+    waiting: deque[Message] | None = None
     attempts: int = 0
     since: int = 0
     unknown: bool = False
@@ -77,18 +79,27 @@ class Lane:
         self._abandoned: set[str] = set()
         # (when its head may go out, the head's number, the track): one entry for each track that is not on its way.
         self._ready: list[tuple[int, int, str]] = []
+        # Without an order, what was never sent, in the order of due times: each is a track of its own once it is.
+        self._fresh: deque[Message] = deque()
         self._all_planned_at: int | None = None
         self._failing_since: int | None = None
 
     def add(self, message: Message) -> None:
         """A message of this lane, in the order of due times."""
-        name = self._track_of(message)
+        if not self._ordered:
+            self._fresh.append(message)
+            return
+        name = message.group
         if name in self._abandoned:
             return
-        track = self._tracks.setdefault(name, _Track())
-        track.waiting.append(message)
-        if len(track.waiting) == 1:
+        track = self._tracks.get(name)
+        if track is None:
+            self._tracks[name] = _Track(message)
             heapq.heappush(self._ready, (message.due, message.number, name))
+        elif track.waiting is None:
+            track.waiting = deque((message,))
+        else:
+            track.waiting.append(message)
 
     def all_planned(self, now: int) -> None:
         """Nothing more will be added: from now on the whole lane gives up when it gets no `ok` for so long."""
@@ -97,19 +108,28 @@ class Lane:
     @property
     def wake_at(self) -> int | None:
         """When the next message may go out; None while there is none."""
-        return self._ready[0][0] if self._ready else None
+        again = self._ready[0][0] if self._ready else None
+        if not self._fresh:
+            return again
+        return self._fresh[0].due if again is None else min(again, self._fresh[0].due)
+
+    def has_a_call(self, now: int) -> bool:
+        """Whether there is a whole batch that may go out now, without anything that is still to be added."""
+        if self._ordered:
+            full = len(self._ready) >= self._batch
+            return full and heapq.nsmallest(self._batch, self._ready)[-1][0] <= now
+        return len(self._fresh) >= self._batch and self._fresh[self._batch - 1].due <= now
 
     @property
     def over(self) -> bool:
         """Nothing more will go out."""
-        return self._all_planned_at is not None and not self._tracks
+        return self._all_planned_at is not None and not self._tracks and not self._fresh
 
     def take(self, now: int) -> list[Attempt]:
         """The messages of the next call, at most one of each group; empty when none may go out yet."""
         attempts: list[Attempt] = []
-        while self._ready and self._ready[0][0] <= now and len(attempts) < self._batch:
-            track = self._tracks[heapq.heappop(self._ready)[2]]
-            message = track.waiting[0]
+        while len(attempts) < self._batch and (track := self._ready_by(now)) is not None:
+            message = track.head
             if track.attempts == 0:
                 track.since = now
                 self.tally.intended += 1
@@ -118,6 +138,15 @@ class Lane:
             track.on_its_way = True
             attempts.append(Attempt(message, track.attempts))
         return attempts
+
+    def _ready_by(self, now: int) -> _Track | None:
+        """The track whose head has waited longest of those that may go out."""
+        ready, fresh = self._ready, self._fresh
+        if fresh and fresh[0].due <= now and not (ready and ready[0] < (fresh[0].due, fresh[0].number, "")):
+            message = fresh.popleft()
+            track = self._tracks[message.id] = _Track(message)
+            return track
+        return self._tracks[heapq.heappop(ready)[2]] if ready and ready[0][0] <= now else None
 
     def settle(self, attempts: Sequence[Attempt], outcomes: Sequence[Result], now: int) -> None:
         """The outcome of each attempt that `take` gave out, in its order."""
@@ -150,6 +179,7 @@ class Lane:
         for name, track in list(self._tracks.items()):
             self._give_up(name, track)
         self._ready.clear()
+        self._fresh.clear()
 
     def _hopeless(self, now: int) -> bool:
         """The schedule is over, and no call has brought an `ok` for so long: what is left would only take for ever."""
@@ -158,17 +188,18 @@ class Lane:
         return now - max(self._failing_since, self._all_planned_at) >= self._give_up_ns
 
     def _next(self, name: str, track: _Track) -> None:
-        track.waiting.popleft()
         if not track.waiting:
             del self._tracks[name]
             return
+        track.head = track.waiting.popleft()
         track.attempts, track.unknown = 0, False
-        heapq.heappush(self._ready, (track.waiting[0].due, track.waiting[0].number, name))
+        heapq.heappush(self._ready, (track.head.due, track.head.number, name))
 
     def _give_up(self, name: str, track: _Track) -> None:
         if track.attempts:
             self._count_given_up(track)
-        self._abandoned.add(name)
+        if self._ordered:
+            self._abandoned.add(name)
         del self._tracks[name]
 
     def _count_given_up(self, track: _Track) -> None:
@@ -192,14 +223,18 @@ class Feed:
         if self._next is None:
             self._end(0)
 
-    def pull(self, until: int) -> None:
-        """Hand out everything due until and at `until`."""
-        while (message := self._next) is not None and message.due <= until:
+    def pull(self, until: int, *, most: int | None = None) -> bool:
+        """Hand out everything due until and at `until`, or as many as `most` of it; then True: there is more."""
+        for _ in itertools.count() if most is None else range(most):
+            message = self._next
+            if message is None or message.due > until:
+                return False
             if (lane := self._lanes.get(message.lane)) is not None:
                 lane.add(message)
             self._next = next(self._messages, None)
             if self._next is None:
                 self._end(message.due)
+        return True
 
     def _end(self, now: int) -> None:
         for lane in self._lanes.values():

@@ -60,17 +60,22 @@ class Schedule:
 
     def _drawn(self, start_ns: int) -> Iterator[Message]:
         choice = random.Random(f"{self.seed}:schedule")
-        width = len(str(self.groups - 1))
-        names = [f"g{group:0{width}d}" for group in range(self.groups)]
-        seqs = [0] * self.groups
-        due_at = self.shape.due_at
-        for number in range(1, self.total + 1):
-            group = choice.randrange(self.groups)
+        draw, bits, groups = choice.random, choice.getrandbits, self.groups
+        width = len(str(groups - 1))
+        names = [f"g{group:0{width}d}" for group in range(groups)]
+        lanes = [group % self.lanes for group in range(groups)]
+        seqs = [0] * groups
+        share, wide = self.poison_share, groups.bit_length()
+        for number, due_s in enumerate(self.shape.dues(), start=1):
+            # What `randrange` does, without its checks: this is done for every message.
+            while (group := bits(wide)) >= groups:
+                pass
             # Drawn for every message, so that the share of poison changes nothing else.
-            poison = choice.random() < self.poison_share
+            poison = draw() < share
             seqs[group] = seq = seqs[group] + 1
-            due = start_ns + round(due_at(number) * NS_PER_S)
-            yield Message(number, f"{names[group]}-{seq}", names[group], seq, due, poison, group % self.lanes)
+            due = start_ns + round(due_s * NS_PER_S)
+            name = names[group]
+            yield Message(number, f"{name}-{seq}", name, seq, due, poison, lanes[group])
 
     def _named(self, source: Source, drawn: Iterator[Message]) -> Iterator[Message]:
         lanes: dict[str, int] = {}

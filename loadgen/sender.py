@@ -24,6 +24,7 @@ from gameday.transports.base import Answer, Call, CallFailed, Outgoing, SendOutc
 from gameday.transports.registry import TRANSPORTS
 
 LOOK_AHEAD_NS = NS_PER_S
+_PULLED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +79,9 @@ class Sender:
         """Send until the lane is over or `wait(seconds)` says True: stop. Errors: HistoryError."""
         while not self.lane.over:
             now = self._clock.now_ns()
-            feed.pull(now + LOOK_AHEAD_NS)
+            # Who is behind its schedule takes from it what it can send, and leaves the rest where it takes no room.
+            while not self.lane.has_a_call(now) and feed.pull(now + LOOK_AHEAD_NS, most=_PULLED_AT_ONCE):
+                pass
             attempts = self.lane.take(now)
             pause_ns = 0
             if attempts:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal, NamedTuple, Self, get_args
@@ -79,6 +79,10 @@ class Shape(BaseModel, ABC):
         """When the n-th message is due; n from 1 to `total`."""
         return self.reached(n - 0.5)
 
+    def dues(self) -> Iterator[float]:
+        """When each message is due, from the first to the last: what `due_at` says, for who asks for all."""
+        return map(self.due_at, range(1, self.total + 1))
+
     def outline(self) -> list[tuple[float, float]]:
         """The area as points, (seconds, messages), for whoever draws it: straight lines between them are near enough.
 
@@ -142,6 +146,23 @@ class _Straight(Shape):
 
     def reached(self, area: float) -> float:
         segment = next((s for s in reversed(self._segments) if s.area < area), self._segments[0])
+        return self._reached_in(segment, area)
+
+    def dues(self) -> Iterator[float]:
+        # A load of a million messages asks a million times: so the pieces are walked along, and not searched.
+        area, total = 0.5, self.total
+        for segment, following in zip(self._segments, [*self._segments[1:], None], strict=True):
+            end = total if following is None else min(following.area, total)
+            if segment.first == segment.last > 0:
+                start, before, rate, latest = segment.start, segment.area, segment.first, segment.end
+                while area <= end:
+                    yield min(start + (area - before) / rate, latest)
+                    area += 1.0
+            while area <= end:
+                yield self._reached_in(segment, area)
+                area += 1.0
+
+    def _reached_in(self, segment: _Segment, area: float) -> float:
         wanted = max(area - segment.area, 0.0)
         slope = (segment.last - segment.first) / (segment.end - segment.start)
         # The root of first·x + slope·x²/2 = wanted, in the form that loses no digits when the slope is nearly nothing.

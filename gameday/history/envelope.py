@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -20,6 +21,9 @@ from gameday.history import trace
 SOURCE = "gameday.orders"
 DETAIL_TYPE = "OrderPlaced"
 _PADDING_OVERHEAD = len(b',"note":""')
+_BEGINNING = f'{{"source":"{SOURCE}","detail-type":"{DETAIL_TYPE}","detail":{{"orderId":'
+# How many different ones there are in a run.
+_ORDERS = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,33 +51,50 @@ def pack(
 ) -> bytes:
     """An event of at least `payload_bytes` bytes (a shorter one is padded, a longer one stays as it is).
 
-    The content is a function of `seed` and `id` alone; `timestamp_ns` is when the schedule wanted the message sent.
-    `traceparent` stands in it where the service has no place for it beside the body.
+    The content is a function of `seed` and `id` alone, one of some thousand orders; `timestamp_ns` is when the schedule
+    wanted the message sent. `traceparent` stands in it where the service has no place for it beside the body.
     """
-    choice = random.Random(f"{seed}:{id}")
-    items = [
-        {"sku": f"SKU-{choice.randrange(1000):03d}", "quantity": choice.randint(1, 5)}
-        for _ in range(choice.randint(1, 3))
-    ]
-    detail: dict[str, Any] = {
-        "orderId": f"order-{id}",
-        "customerId": f"customer-{choice.randrange(10_000):04d}",
-        "total": choice.randrange(100, 100_000) / 100,
-        "currency": choice.choice(("EUR", "USD", "GBP")),
-        "items": items,
-        "timestamp": timestamp_ns,
-        "correlationId": id,
-        "metadata": {"id": id, "run": run, "group": group, "poison": poison, "domain": "orders"},
-    }
-    event = {"source": SOURCE, "detail-type": DETAIL_TYPE, "detail": detail}
-    if traceparent is not None:
-        detail["metadata"][trace.ATTRIBUTE] = traceparent
-    detail["metadata"]["checksum"] = "00000000"
-    missing = payload_bytes - len(orjson.dumps(event))
-    if missing > 0:
-        detail["note"] = "x" * max(missing - _PADDING_OVERHEAD, 0)
-    detail["metadata"]["checksum"] = _checksum(detail)
-    return orjson.dumps(event)
+    # Written as text around an order that is kept, for this is done for every message of a load.
+    drawn = zlib.crc32(f"{seed}:{id}".encode()) % _ORDERS
+    customer_to_items, currency_to_items, total = _order(seed, drawn)
+    name, ran, of = _text(id), _text(run), "null" if group is None else _text(group)
+    order = f'"order-{name[1:]}'
+    doomed = "true" if poison else "false"
+    traced = "" if traceparent is None else f',"{trace.ATTRIBUTE}":{_text(traceparent)}'
+    head = (
+        f'{_BEGINNING}{order},{customer_to_items},"timestamp":{timestamp_ns},"correlationId":{name},"metadata":{{"id":{name},'
+        f'"run":{ran},"group":{of},"poison":{doomed},"domain":"orders"{traced},"checksum":"'
+    ).encode()
+    missing = payload_bytes - len(head) - len(b'00000000"}}}')
+    note = f',"note":"{"x" * max(missing - _PADDING_OVERHEAD, 0)}"' if missing > 0 else ""
+    # The detail in canonical form, over which the checksum goes: see `_checksum`.
+    canonical = (
+        f'{{"correlationId":{name},{currency_to_items},"metadata":{{"domain":"orders","group":{of},"id":{name},'
+        f'"poison":{doomed},"run":{ran}{traced}}}{note},"orderId":{order},"timestamp":{timestamp_ns},"total":{total}}}'
+    )
+    return b'%b%08x"}%b}}' % (head, zlib.crc32(canonical.encode()), note.encode())
+
+
+@lru_cache(maxsize=_ORDERS)
+def _order(seed: int, number: int) -> tuple[str, str, float]:
+    """What an order is about, as it stands in an event and as it does in canonical form, and its total."""
+    choice = random.Random(f"{seed}:{number}")
+    items = [(choice.randrange(1000), choice.randint(1, 5)) for _ in range(choice.randint(1, 3))]
+    customer = f'"customerId":"customer-{choice.randrange(10_000):04d}"'
+    total = choice.randrange(100, 100_000) / 100
+    currency = f'"currency":"{choice.choice(("EUR", "USD", "GBP"))}"'
+    told = ",".join(f'{{"sku":"SKU-{sku:03d}","quantity":{quantity}}}' for sku, quantity in items)
+    canonical = ",".join(f'{{"quantity":{quantity},"sku":"SKU-{sku:03d}"}}' for sku, quantity in items)
+    return (
+        f'{customer},"total":{total},{currency},"items":[{told}]',
+        f'{currency},{customer},"items":[{canonical}]',
+        total,
+    )
+
+
+def _text(text: str) -> str:
+    """As JSON has it."""
+    return orjson.dumps(text).decode()
 
 
 def unpack(body: bytes | str) -> Envelope | None:

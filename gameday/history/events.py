@@ -21,9 +21,10 @@ Phase = Literal["start", "stop"]
 
 
 def _record(event: str, given: Mapping[str, Value]) -> Record:
-    """The fields that the format has for this event, of those that were given."""
-    fields = {name: value for name in EVENTS[event].fields if (value := given.get(name)) is not None}
-    return {"event": event, **fields}
+    """What was given, which are fields that the format has for this event."""
+    record: Record = {name: value for name, value in given.items() if value is not None}
+    record["event"] = event
+    return record
 
 
 def intended(
@@ -121,7 +122,8 @@ def settling(
 
 def settled(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
     """After the answer to the call that `intent`, a `settling` record, announced."""
-    return _record("settled", {**intent, "started": started, "outcome": outcome, "error": error})
+    told = {name: intent.get(name) for name in EVENTS["settling"].fields}
+    return _record("settled", {**told, "started": started, "outcome": outcome, "error": error})
 
 
 def dead(

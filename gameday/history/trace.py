@@ -12,17 +12,18 @@ ATTRIBUTE = "traceparent"
 
 def trace_id(run: str, id: str) -> str:
     """32 hexadecimal digits, as W3C Trace Context has it."""
-    return _digits(16, run, id)
+    return _digits(16, f"{run}\n{id}".encode())
 
 
 def span_id(run: str, id: str, *what: object) -> str:
     """16 hexadecimal digits: of the span that the producer made, or with `what` of another of the message's spans."""
-    return _digits(8, run, id, *map(str, what))
+    return _digits(8, "\n".join((run, id, *map(str, what))).encode())
 
 
 def traceparent(run: str, id: str) -> str:
     """What travels with the message: version 00, its trace, the producer's span, sampled."""
-    return f"00-{trace_id(run, id)}-{span_id(run, id)}-01"
+    of = f"{run}\n{id}".encode()
+    return f"00-{_digits(16, of)}-{_digits(8, of)}-01"
 
 
 def aws_header(traceparent: str) -> str:
@@ -31,6 +32,6 @@ def aws_header(traceparent: str) -> str:
     return f"Root=1-{trace[:8]}-{trace[8:]};Parent={span};Sampled=1"
 
 
-def _digits(count: int, *of: str) -> str:
+def _digits(count: int, of: bytes) -> str:
     # All zero would be no id; nobody will ever see it.
-    return blake2b("\n".join(of).encode(), digest_size=count).hexdigest()
+    return blake2b(of, digest_size=count).hexdigest()

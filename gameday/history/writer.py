@@ -19,6 +19,7 @@ from gameday.history.errors import HistoryError
 from gameday.history.events import Record
 
 DIRECTORY = "history"
+_LINE = orjson.OPT_APPEND_NEWLINE
 
 
 class Writer:
@@ -29,6 +30,7 @@ class Writer:
         self.path = run / DIRECTORY / f"{name}.jsonl"
         self.name = name
         self.clock = clock
+        self._by = b'"by":%b,' % orjson.dumps(name)
         # Reentrant lock: a batch must be stamped and written as one, whichever thread or greenlet it comes from.
         self._lock = threading.RLock()
         try:
@@ -40,11 +42,9 @@ class Writer:
         """Stamp and append the records in one write; give their `at`, which they share, in nanoseconds."""
         with self._lock:
             at = self.clock.now_ns()
-            lines = b"".join(
-                orjson.dumps({"event": record["event"], "at": at, "by": self.name, **record}) + b"\n"
-                for record in records
-            )
-            self._append(lines)
+            # A record begins with its event: the rest of it is put behind the stamp as it is, and not copied before.
+            stamp = b'{"at":%d,%b' % (at, self._by)
+            self._append(b"".join([stamp + orjson.dumps(record, option=_LINE)[1:] for record in records]))
         return at
 
     def announce(self, name: str) -> None:

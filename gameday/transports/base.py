@@ -150,8 +150,7 @@ class Attribute(NamedTuple):
     value: str | bytes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message to send: `body` is the envelope, or the user's own; `dedup_id` is the same in every attempt.
 
     `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back. `traceparent`
@@ -203,8 +202,7 @@ class Size:
     beside: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SendOutcome:
+class SendOutcome(NamedTuple):
     """What became of one entry of a send call. `entry`: its place in the batch, from 0.
 
     `final`: the message itself is refused, and so would every repetition be.

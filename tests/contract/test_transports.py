@@ -225,7 +225,7 @@ class TestAsData:
         limits, size = transport.limits(TOPOLOGY), transport.size(TOPOLOGY, message)
         assert 0 < limits.message <= limits.call
         body = envelope.pack(id="m", run=RUN, group="a", timestamp_ns=1, payload_bytes=len(message.body) + 100)
-        longer = replace(message, body=body.decode())
+        longer = message._replace(body=body.decode())
         grown = len(longer.body) - len(message.body)
         assert transport.size(TOPOLOGY, longer).sent == size.sent + grown
         assert (size.arrives >= len(message.body)) is (transport.kind == "queue")
@@ -239,7 +239,7 @@ class TestAsData:
         addresses = run_plan(plan, recording(calls))
         told = [call.operation for call in calls if "ContentBasedDeduplication" in str(call.params)]
         assert told == ["CreateTopic" if "sns" in transport.services else "CreateQueue"]
-        call = transport.send(addresses, [replace(outgoing("m"), dedup_id=None)])
+        call = transport.send(addresses, [outgoing("m")._replace(dedup_id=None)])
         assert complaints(call) == ""
         assert "MessageDeduplicationId" not in str(call.params)
         assert "MessageDeduplicationId" in str(transport.send(addresses, [outgoing("m")]).params)
@@ -474,7 +474,7 @@ class OrderedRules:
 
     def test_by_content_a_body_is_delivered_once_whatever_it_is_the_body_of(self, provisioned: Provisioned) -> None:
         provisioned.build_anew(dedup="content")
-        first, other = (replace(outgoing(id), dedup_id=None) for id in ("a1", "a2"))
+        first, other = (outgoing(id)._replace(dedup_id=None) for id in ("a1", "a2"))
         for message in (first, first, other):
             call = provisioned.transport.send(provisioned.addresses, [message])
             assert [o.outcome for o in provisioned.transport.sent(provisioned.carry(call), [message])] == ["ok"]

@@ -40,8 +40,8 @@ from gameday.processes.discovery import Exposed
 from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports import words
 from gameday.transports.base import CallFailed
-from gameday.transports.carriers.aio import AioCarrier
 from gameday.transports.carriers.calls import count_calls
+from gameday.transports.carriers.fast_aio import FastAioCarrier
 from gameday.transports.registry import TRANSPORTS
 
 # How much longer than its longest poll a call may take before it counts as lost.
@@ -74,7 +74,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         disturbances.arm(disturbance)
     store = None if config.program is not None else make_store(config.store, config.endpoint)
     leases = make_leases(config.leases, config.endpoint) if config.leases else None
-    carrier = AioCarrier(
+    carrier = FastAioCarrier(
         config.endpoint,
         read_timeout_s=config.wait_s + _READ_MARGIN_S,
         # Each poller has one receive or one settling call open at a time, each shard one read, and handlers may make
@@ -106,7 +106,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
                 await own.pool.open()
             if leases is not None:
                 await leases.open()
-            await carrier.client(service)
+            await carrier.open(service)
         except CallFailed as error:
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")

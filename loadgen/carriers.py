@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
-from urllib.request import getproxies
 
 from gameday.loadgen.config import LoadConfig
 from gameday.transports.base import Answer, Call
 from gameday.transports.carriers.boto import BotoCarrier
-from gameday.transports.carriers.fast import JSON_SERVICES, FastCarrier
+from gameday.transports.carriers.fast import FastCarrier
+from gameday.transports.carriers.json_protocol import SERVICES, goes_through_proxy
 from gameday.transports.registry import TRANSPORTS
 
 # Long enough for a broker in trouble, short enough that a lost answer is retried within the deduplication window.
@@ -39,8 +39,8 @@ class SharedBoto:
 
 def carrier_for(config: LoadConfig) -> Carrier:
     services = tuple(TRANSPORTS[config.transport].services)
-    # boto3 goes through a proxy where the environment names one; the fast carrier does not know how.
-    through_proxy = any(getproxies().get(scheme) for scheme in ("http", "https"))
-    if through_proxy or any(service not in JSON_SERVICES for service in services):
+    if any(service not in SERVICES for service in services):
         return SharedBoto(config)
-    return FastCarrier(config.endpoint, services=services, read_timeout_s=READ_TIMEOUT_S)
+    fast = FastCarrier(config.endpoint, services=services, read_timeout_s=READ_TIMEOUT_S)
+    # boto3 goes through a proxy where the environment names one; the fast carrier does not know how.
+    return SharedBoto(config) if any(map(goes_through_proxy, fast.urls)) else fast

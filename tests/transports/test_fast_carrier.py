@@ -19,7 +19,8 @@ from gameday.loadgen.carriers import SharedBoto, carrier_for
 from gameday.loadgen.config import LoadConfig
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier
-from gameday.transports.carriers.fast import FastCarrier, Signer
+from gameday.transports.carriers.fast import FastCarrier
+from gameday.transports.carriers.json_protocol import Signer
 from gameday.transports.endpoint import Endpoint
 
 CALL = Call("sqs", "SendMessageBatch", {"QueueUrl": "http://q", "Entries": [{"Id": "0", "MessageBody": "für dich"}]})
@@ -230,4 +231,6 @@ def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.Monkey
     )
     assert isinstance(carrier_for(config), FastCarrier)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:2")
+    assert isinstance(carrier_for(config), FastCarrier), "this one is not on the way"
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:2")
     assert isinstance(carrier_for(config), SharedBoto)

@@ -4,9 +4,9 @@ In WAL mode a commit is with the kernel when it returns, so it survives SIGKILL 
 inflicts; it does not survive a power cut, for `synchronous` is NORMAL). Writers wait for each other: a process that is
 stopped in the middle of a commit holds the others up until it continues, which costs them time and no step.
 
-Steps are carried out by one thread per process. Whatever has gathered while it was busy is committed as one
-transaction: a step is answered after that commit, so it is still atomic and durable by itself, at a fraction of the
-price.
+Steps are carried out by one thread per process. What the loop asks for in one turn, and whatever has gathered while the
+thread was busy, is committed as one transaction: a step is answered after that commit, so it is still atomic and
+durable by itself, at a fraction of the price.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ Action = Callable[[sqlite3.Connection], Any]
 @dataclass(frozen=True, slots=True)
 class _Job:
     action: Action
-    loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
 
 
@@ -45,7 +44,8 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._gathered: list[_Job] = []
         self._thread: threading.Thread | None = None
 
     async def create(self, *, tags: Mapping[str, str]) -> None:
@@ -68,6 +68,7 @@ class SqliteFile:
 
     async def close(self) -> None:
         if self._thread is not None:
+            self._hand_over()
             self._jobs.put(None)
             # A thread that still waits for another process's lock ends with this process; nothing waits for its answer.
             await asyncio.to_thread(self._thread.join, _CLOSE_S)
@@ -95,18 +96,25 @@ class SqliteFile:
         assert self._thread is not None, "the store is not open"
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        self._jobs.put(_Job(action, loop, answer))
+        if not self._gathered:
+            # After all that this turn of the loop has still to do: the handlers of a batch ask in one.
+            loop.call_soon(self._hand_over)
+        self._gathered.append(_Job(action, answer))
         return await answer
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self._jobs.put(gathered)
 
     def _work(self, connection: sqlite3.Connection) -> None:
         """The thread: take all that waits, carry it out in one transaction, answer. None ends it."""
         with contextlib.closing(connection):
-            while (job := self._jobs.get()) is not None:
-                jobs = [job]
+            while (jobs := self._jobs.get()) is not None:
                 # Ends at an empty queue, or at the None that ends the thread, which then waits for the next round.
                 with contextlib.suppress(queue.Empty):
                     while (more := self._jobs.get_nowait()) is not None:
-                        jobs.append(more)
+                        jobs += more
                     self._jobs.put(None)
                 _answer(jobs, self._commit(connection, jobs))
 
@@ -219,7 +227,7 @@ def _answer(jobs: list[_Job], results: list[Any] | CallFailed) -> None:
                 job.answer.set_result(results[n])
 
     with contextlib.suppress(RuntimeError):
-        jobs[0].loop.call_soon_threadsafe(wake)
+        jobs[0].answer.get_loop().call_soon_threadsafe(wake)
 
 
 def _translate(path: Path, error: sqlite3.Error) -> CallFailed:

@@ -103,7 +103,7 @@ class StreamWorker(BaseWorker):
         new = [shard for shard in await self._shards() if shard.id not in self._known]
         if new:
             # Where each comes from is on record before anybody can read it.
-            self.tools.writer.write(*(self._partition_mark(shard) for shard in new))
+            self.write(*(self._partition_mark(shard) for shard in new))
         for shard in _parents_first(new):
             await self.leases.add(
                 Lease(subscription=self.config.subscription, shard=shard.id, parents=tuple(shard.parents))
@@ -188,7 +188,7 @@ class StreamWorker(BaseWorker):
         """One attempt."""
         handling = await self._hand_over(record)
         if handling.records:
-            self.tools.writer.write(*handling.records)
+            self.write(*handling.records)
         if handling.done:
             record.handled = True
             self.let_go(1)
@@ -197,7 +197,7 @@ class StreamWorker(BaseWorker):
         """One request for all of it: what stands before the first that failed is done."""
         handling = await self.hand_over_batch(batch, ordered=True)
         if handling.records:
-            self.tools.writer.write(*handling.records)
+            self.write(*handling.records)
         done = min(handling.failed, default=len(batch))
         for record in batch[:done]:
             record.handled = True
@@ -220,7 +220,7 @@ class StreamWorker(BaseWorker):
             for reader in readers
         ]
         if marks:
-            self.tools.writer.write(*marks)
+            self.write(*marks)
 
 
 class Reader:
@@ -356,7 +356,7 @@ class Reader:
             partition=self.lease.shard,
             broker_seq=last.delivery.broker_seq,
         )
-        worker.tools.writer.write(intent)
+        worker.write(intent)
         for record in covered:
             worker.crash("before-delete", record)
         started = worker.now()
@@ -374,7 +374,7 @@ class Reader:
             worker.crash("after-delete", record)
         if outcome != "ok":
             worker.tools.meters.settle_failed("checkpoint")
-        worker.tools.writer.write(events.settled(intent, started=started, outcome=outcome, error=why))
+        worker.write(events.settled(intent, started=started, outcome=outcome, error=why))
         return outcome == "ok"
 
     async def _finish(self) -> None:

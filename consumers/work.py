@@ -193,6 +193,9 @@ class BaseWorker(ABC):
         self.holding = 0
         self._tell_holding: Callable[[int], None] | None = None
         self._batches = 0
+        # What is to be written at the end of this turn of the loop, and why that could not be.
+        self._told: list[Record] = []
+        self._unwritten: HistoryError | None = None
         self.slots = asyncio.Semaphore(config.concurrency)
         self._stopping = asyncio.Event()
         self._random = random.Random(f"{config.seed}:{name}")
@@ -237,9 +240,30 @@ class BaseWorker(ABC):
         self._batches += 1
         return f"{self.name}-{self._batches}"
 
+    def tell(self, *records: Record) -> None:
+        """Write these at the end of this turn of the loop, with what else is told in it: the handlers of a batch end in
+        one turn, and that is then one write."""
+        if not self._told:
+            asyncio.get_running_loop().call_soon(self._write_told)
+        self._told += records
+
+    def write(self, *records: Record) -> None:
+        """Write these now, after what was told before. Errors: HistoryError, that of an earlier turn as well."""
+        if self._unwritten is not None:
+            raise self._unwritten
+        told, self._told = self._told, []
+        if told or records:
+            self.tools.writer.write(*told, *records)
+
+    def _write_told(self) -> None:
+        try:
+            self.write()
+        except HistoryError as error:
+            self._unwritten = error
+
     def _take(self, messages: Sequence[InHand], started: int, *, hidden_s: int | None = None) -> None:
         """Record the whole receive in one write; from here on its messages are in hand."""
-        self.tools.writer.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
+        self.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
         self.tools.meters.took(len(messages))
         self._hold(len(messages))
         if self._tell_holding is not None:
@@ -324,6 +348,7 @@ class BaseWorker(ABC):
     def crash(self, point: str, message: InHand) -> None:
         """End this process, as a power cut would, if a crash at this point of the work strikes the message."""
         if self.tools.disturbances.struck("crash-at", message.key, point=point):
+            self.write()
             os.kill(os.getpid(), signal.SIGKILL)
 
     async def back_off(self, failures: int) -> None:

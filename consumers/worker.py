@@ -260,7 +260,7 @@ class Worker(BaseWorker):
         releases: Sequence[QueueMessage] = (),
         failed: bool = False,
     ) -> None:
-        """Write the records and the `settling` of each message in one write; `settle` makes the calls.
+        """Tell the records and the `settling` of each message; `settle` writes them if need be, and makes the calls.
 
         `releases` because they have `failed` stay hidden for their retry delay, others come again at once. A message
         that is settled already, by its handler, is left as it is.
@@ -276,11 +276,12 @@ class Worker(BaseWorker):
             message.batch.releases.setdefault(hidden_s, []).append(message)
         intents = _intents(deletes) + _intents(releases)
         if records or intents:
-            self.tools.writer.write(*records, *intents)
+            self.tell(*records, *intents)
         self._hold(-len(intents))
 
     async def settle(self, batch: Batch) -> None:
         """Delete and release what is announced, in one call for each length of time that something is to be hidden."""
+        self.write()
         deletes, batch.deletes = batch.deletes, []
         releases, batch.releases = batch.releases, {}
         for message in deletes:
@@ -296,7 +297,7 @@ class Worker(BaseWorker):
         messages = [message for message in batch.messages if message.intent is None and not message.abandoned]
         if messages:
             intents = [message.settling("extend", hidden_s=self.config.hidden_s) for message in messages]
-            self.tools.writer.write(*intents)
+            self.write(*intents)
             self.tools.meters.heartbeat(len(messages))
             call = self._source.hide(_deliveries(messages), hidden_s=self.config.hidden_s)
             await self._call_and_record(call, messages, intents)
@@ -317,7 +318,7 @@ class Worker(BaseWorker):
         for intent, (outcome, _) in zip(intents, outcomes, strict=True):
             if outcome != "ok":
                 self.tools.meters.settle_failed(str(intent["action"]))
-        self.tools.writer.write(
+        self.write(
             *(
                 events.settled(intent, started=started, outcome=outcome, error=error)
                 for intent, (outcome, error) in zip(intents, outcomes, strict=True)

@@ -89,7 +89,7 @@ class Lane:
         if not self._ordered:
             self._fresh.append(message)
             return
-        name = message.group
+        name = self._track_of(message)
         if name in self._abandoned:
             return
         track = self._tracks.get(name)

@@ -311,9 +311,9 @@ class TestTruth:
 
 class TestShrinking:
     def test_what_fails_is_made_as_small_as_it_gets(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of a run with many faults what is left is the one crash that a guard which guards nothing cannot survive."""
+        """Of a run with many faults what is left is the one that a guard which guards nothing cannot survive."""
         monkeypatch.setitem(GUARDS, "transaction", replace(GUARDS["transaction"], stand_around=guards.none))
-        many = (plan for plan in correct("sqs") if len(plan.faults) >= 2)
+        many = (plan for plan in correct("sqs") if len(plan.faults) >= 4)
         found = next(result for plan in many if self._doubles(result := check([plan], judging=False)[0]))
         smallest = shrink(found)
         assert self._doubles(smallest)

@@ -17,8 +17,9 @@ nothing: what is undone already is undone once more, and nothing happens.
 The kinds, with what their records hold:
 
     run         id, pid, began, numbering, directory; later target: of the whole run, first
-    process     name; later pid, began: it is ended
+    process     name; later pid, began: it is ended, with what it has started
     stopped     name, pid, began: stopped by a signal, it is woken
+    directory   path: it is removed
     resources   nothing more: what carries the run's id at the run's target is removed, as `gameday sweep` does it
     policy      queue, sid: the statements with that Sid are taken out of the queue's policy
     call        what, calls: AWS calls, each {service, operation, params}, that put it right, in this order
@@ -40,10 +41,17 @@ import orjson
 from gameday.history.errors import HistoryError
 
 FILE = "undo.jsonl"
-Kind = Literal["run", "process", "stopped", "resources", "policy", "call", "lasting"]
+Kind = Literal["run", "process", "stopped", "directory", "resources", "policy", "call", "lasting"]
 KINDS = get_args(Kind)
 # What is gone when the machine is, so that its record need not outlive that.
-_OF_THE_MACHINE: tuple[Kind, ...] = ("process", "stopped")
+_OF_THE_MACHINE: tuple[Kind, ...] = ("process", "stopped", "directory")
+# Every process of a run has it in its environment, and so has what that starts: the run directory.
+MARK = "GAMEDAY_RUN_DIRECTORY"
+
+
+def marked(run: Path) -> dict[str, str]:
+    """What the environment of a process of that run has besides."""
+    return {MARK: str(run.resolve())}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +99,7 @@ class Undo:
     def _lines(self) -> list[dict[str, Any]]:
         try:
             text = self.path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise HistoryError(f"{self.path} cannot be read: {error.strerror}") from error

@@ -59,6 +59,8 @@ _LACKING_CODES = (
     "501",
 )
 _LACKING_WORDS = ("not implemented", "not yet implemented", "not been implemented", "not supported", "not enabled")
+# Parts of the codes by which AWS's services say that there is no such thing.
+_GONE = ("NotFound", "NonExistent", "DoesNotExist")
 # SQS puts this before some codes, and some services end theirs with Exception.
 _PREFIX = "AWS.SimpleQueueService."
 
@@ -76,6 +78,11 @@ def is_throttle(code: str) -> bool:
 def is_definite(status: int, code: str) -> bool:
     """Whether an answer with this HTTP status and code proves that nothing was stored: a 4xx, or a throttle."""
     return 400 <= status < 500 or is_throttle(code)
+
+
+def is_gone(failed: CallFailed) -> bool:
+    """Whether a failure says that what was asked about is not there (any more)."""
+    return failed.definite and any(part in failed.code for part in _GONE)
 
 
 def lacks(failed: CallFailed) -> bool:

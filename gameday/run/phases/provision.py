@@ -32,6 +32,7 @@ async def provision(run: Run) -> None:
     for note in forecast(run.scenario, seed=run.context.seed, effective_s=run.target.effective_s):
         run.view.note(f"note: {note}")
     run.carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
+    _will_create(run)
     run.addresses = await _create_pipeline(run)
     transport = run.context.transport
     run.sources = {
@@ -50,6 +51,20 @@ async def provision(run: Run) -> None:
     run.stack.push_async_callback(rescue_effects, run)
 
 
+def _will_create(run: Run) -> None:
+    """Errors: HistoryError."""
+    if run.target.ends_with_the_run:
+        return
+    pending = run.undo.will("resources")
+
+    def over() -> None:
+        if run.removed:
+            pending.done()
+
+    # Called when everything has been removed, or not: whatever is created is put away before.
+    run.stack.callback(over)
+
+
 async def _create_pipeline(run: Run) -> Addresses:
     transport, context = run.context.transport, run.context
     what = CONSUMPTION[transport.kind].built
@@ -61,7 +76,8 @@ async def _create_pipeline(run: Run) -> Addresses:
         try:
             await asyncio.to_thread(run_all_despite_failures, transport.tear_down(addresses), run.carrier)
         except CallFailed as error:
-            run.view.note(f"could not remove all that the run created; remove it by hand: {error}")
+            run.removed = False
+            run.view.note(f"could not remove all that the run created: {error}")
 
     run.view.phase(f"creating {what}")
     plan = transport.provision(run.topology, run=context.id, tags=context.tags)
@@ -72,6 +88,8 @@ async def _create_pipeline(run: Run) -> Addresses:
             lambda addresses: run.stack.push_async_callback(remove, addresses),
         )
     except CallFailed as error:
+        # Where nobody knows whether something was made, somebody has to look.
+        run.removed = run.removed and error.definite
         raise TargetError(f"cannot create {what}: {error}") from error
 
 
@@ -81,6 +99,7 @@ async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
             if not run.target.ends_with_the_run:
                 await store.remove()
         except CallFailed as error:
+            run.removed = False
             run.view.note(f"could not remove the {what}: {error}")
         finally:
             await store.close()

@@ -69,10 +69,13 @@ def begin(undo: Undo, *, id: str, directory: Path) -> Pending:
 
 
 def end(undo: Undo, own: Pending) -> None:
-    """After everything else of the run. What cannot be undone, the run itself has told."""
+    """After everything else of the run. Where something is left, whoever undoes it needs to know whose it is."""
+    if left_open(undo):
+        return
     # Of a disk that is full, say: then it is undone once more.
     with suppress(HistoryError):
         for record in undo.open():
+            # What cannot be undone, the run itself has told.
             if record.kind == "lasting":
                 undo.done(record)
     own.done()

@@ -201,7 +201,10 @@ class _Recovery:
             for process in kin.family(self._conductor.directory, known):
                 self._say(f"would end {process.described}")
             return
-        for process in kin.end(self._conductor.directory, known, term_s=_TERM_S, kill_s=_KILL_S):
+        ended = kin.end(self._conductor.directory, known, term_s=_TERM_S, kill_s=_KILL_S)
+        if not ended:
+            self._say("its processes are gone")
+        for process in ended:
             if process.lives:
                 self._left += 1
                 self._say(f"could not end {process.described}")

@@ -21,6 +21,7 @@ from gameday.run.state import Run
 from gameday.run.streams import Streams
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.forecast import forecast
+from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Addresses, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
 
@@ -90,7 +91,7 @@ async def _create_pipeline(run: Run) -> Addresses:
     except CallFailed as error:
         # Where nobody knows whether something was made, somebody has to look.
         run.removed = run.removed and error.definite
-        raise TargetError(f"cannot create {what}: {error}") from error
+        raise TargetError(f"cannot create {what}: {with_advice(error)}") from error
 
 
 async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
@@ -109,7 +110,7 @@ async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
         await store.create(tags=run.context.tags)
         await store.open()
     except CallFailed as error:
-        raise TargetError(f"cannot create the {what}: {error}") from error
+        raise TargetError(f"cannot create the {what}: {with_advice(error)}") from error
 
 
 def _backlog(run: Run) -> Backlog:

@@ -35,10 +35,11 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 
 @dataclass(kw_only=True)
 class Playing:
-    """`account`: whose STS says that the caller is. `refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on;
-    `lost`: those that are carried out and not answered from the n-th on. `expires_after`: so many calls, then no
-    credentials are good any more. `done` hears of each operation that was carried out, with how many of it there were,
-    before its answer is passed on.
+    """`account`: whose STS says that the caller is. `refused`: the code and message with which STS answers instead.
+
+    `denied`: operations that are refused from the n-th on; `lost`: those that are carried out and not answered from the
+    n-th on. `expires_after`: so many calls, then no credentials are good any more. `done` hears of each operation that
+    was carried out, with how many of it there were, before its answer is passed on.
 
     `asked` counts the calls by service and operation, `regions` are those that they were signed for, and `calls` has
     what was asked with each.

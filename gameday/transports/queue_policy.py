@@ -1,8 +1,8 @@
 """A Deny that stands in a queue's policy for a while, as data: put there, and taken out again.
 
 It promises that whatever else stands in the policy stays as it is; that taking it out gives back the text that was
-there before, letter by letter, where nobody else has changed the policy meanwhile; and that the owner can always take it
-out, for only what works on messages can be denied.
+there before, letter by letter, where nobody else has changed the policy meanwhile; and that the owner can always take
+it out, for only what works on messages can be denied.
 
 Sources: docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-api-permissions-reference.html (which
 action an operation needs); SetQueueAttributes in the API reference: a change may take 60 s to be everywhere, and an

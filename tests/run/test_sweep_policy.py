@@ -33,15 +33,10 @@ _NAMED: Mapping[str, tuple[str, str]] = {
     "kinesis": ("StreamName", "stream/"),
     "dynamodb": ("TableName", "table/"),
 }
-_LISTS = (
-    "ListQueues",
-    "ListTopics",
-    "ListSubscriptions",
-    "ListEventBuses",
-    "ListArchives",
-    "ListStreams",
-    "ListTables",
-)
+_NAMELESS = {
+    *("ListQueues", "ListTopics", "ListSubscriptions", "ListEventBuses", "ListArchives", "ListStreams", "ListTables"),
+    *("ListRules", "Unsubscribe", "GetResources"),
+}
 _ACTIONS = {"GetResources": "tag:GetResources"}
 
 
@@ -86,7 +81,7 @@ def aws() -> Iterator[Playing]:
 
 def resource(service: str, operation: str, asked: Mapping[str, Any]) -> str:
     """The ARN of what a call is about."""
-    if operation in (*_LISTS, "ListRules", "Unsubscribe", "GetResources"):
+    if operation in _NAMELESS:
         return "*"
     for key in ("ResourceArn", "ResourceARN", "TopicArn"):
         if str(asked.get(key)).startswith("arn:"):

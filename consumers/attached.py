@@ -15,6 +15,7 @@ from signal import SIGCONT, Signals
 
 from gameday.consumers.starters import BehindWire, Incarnation, Port, Wire
 from gameday.history.errors import ProcessError
+from gameday.processes import proc
 from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
 
@@ -70,23 +71,9 @@ def by_compose_service(service: str, *, cwd: Path) -> FindPid:
 
 def _began_s(pid: int) -> float:
     """When a process began, in seconds since 1970. Errors: OSError where there is none."""
-    ticks = int(_stat(pid)[19])
+    ticks = int(proc.stat(pid)[19])
     uptime_s = float(Path("/proc/uptime").read_text().split()[0])
     return time.time() - uptime_s + ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _stat(pid: int) -> list[str]:
-    """The kernel's account of a process, from its state on. Errors: OSError where there is none."""
-    # The state stands behind the name, which may hold anything, a bracket too.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def lives(pid: int) -> bool:
-    """Whether there is such a process; one that waits to be reaped is none."""
-    try:
-        return _stat(pid)[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 class AttachedConsumer:
@@ -99,11 +86,12 @@ class AttachedConsumer:
         self.on_report: Callable[[Report], None] | None = None
         self._port = port
         self._left = asyncio.Event()
-        self._began = self._start()
+        # Tells it from another process that has its number later.
+        self._began = proc.began(pid)
 
     @property
     def alive(self) -> bool:
-        return lives(self.pid) and self._start() == self._began
+        return proc.lives(self.pid) and proc.began(self.pid) == self._began
 
     def signal(self, number: Signals) -> None:
         """Errors: ProcessError for a process that is not ours to signal."""
@@ -148,13 +136,6 @@ class AttachedConsumer:
     def sweep(self) -> None:
         """Nothing of it was started here."""
 
-    def _start(self) -> str:
-        """Tells it from another process that has its number later."""
-        try:
-            return _stat(self.pid)[19]
-        except OSError:
-            return ""
-
     def last_words(self) -> str:
         return "what it says is written where whoever started it has it written"
 
@@ -186,7 +167,7 @@ class Attached(BehindWire):
             async with asyncio.timeout(_FIND_S):
                 while True:
                     pid = await self._find()
-                    if pid is not None and pid != last and lives(pid):
+                    if pid is not None and pid != last and proc.lives(pid):
                         return pid
                     await asyncio.sleep(_LOOK_AGAIN_S)
         except TimeoutError:

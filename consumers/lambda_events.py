@@ -20,6 +20,7 @@ from typing import Any
 import orjson
 
 from gameday.transports.base import Addresses, Delivery, Transport
+from gameday.transports.partitions import in_its_partition
 
 Document = dict[str, Any]
 # What emulators have for one.
@@ -46,10 +47,11 @@ class Origin:
     @classmethod
     def of(cls, transport: Transport, addresses: Addresses, subscription: str, region: str) -> Origin:
         if transport.kind == "stream":
-            return cls(region=region, arn=f"arn:aws:kinesis:{region}:{_ACCOUNT}:stream/{addresses.send_to}")
+            arn = f"arn:aws:kinesis:{region}:{_ACCOUNT}:stream/{addresses.send_to}"
+            return cls(region=region, arn=in_its_partition(arn, region))
         # …/ACCOUNT/NAME ("Queue name and URL" in "Amazon SQS queue and message identifiers" of the developer guide).
         *_, account, name = ("", *urllib.parse.urlsplit(addresses.queues[subscription]).path.split("/"))
-        return cls(region=region, arn=f"arn:aws:sqs:{region}:{account}:{name}")
+        return cls(region=region, arn=in_its_partition(f"arn:aws:sqs:{region}:{account}:{name}", region))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

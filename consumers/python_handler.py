@@ -39,7 +39,8 @@ class Context:
     def __init__(self, name: str, request: object, timeout_s: float) -> None:
         region = os.environ.get("AWS_REGION", "us-east-1")
         self.function_name = name
-        self.invoked_function_arn = f"arn:aws:lambda:{region}:000000000000:function:{name}"
+        partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rpartition("-")[0].rpartition("-")[0], "aws")
+        self.invoked_function_arn = f"arn:{partition}:lambda:{region}:000000000000:function:{name}"
         self.aws_request_id = f"{os.environ.get('GAMEDAY_CONSUMER', 'handler')}-{os.getpid()}-{request}"
         self.log_group_name = f"/aws/lambda/{name}"
         self.log_stream_name = str(os.getpid())

@@ -22,6 +22,7 @@ from gameday.commands.dashboards import dashboards
 from gameday.commands.list import list_
 from gameday.commands.plan import plan
 from gameday.commands.policy import policy
+from gameday.commands.recover import recover
 from gameday.commands.report import report
 from gameday.commands.run import run
 from gameday.commands.schema import schema
@@ -60,7 +61,7 @@ def options(
     """Load-test, break and judge event-driven systems on AWS."""
 
 
-for command in (run, validate, plan, policy, verify, report, compare, conformance, sweep, schema):
+for command in (run, validate, plan, policy, verify, report, compare, conformance, sweep, recover, schema):
     app.command()(command)
 app.command("list")(list_)
 app.add_typer(dashboards, name="dashboards")

@@ -2,12 +2,12 @@
 
 Once awake, it settles messages that may long be somebody else's. It is proven by the process's state in /proc (Linux),
 and the process is woken on every exit; if the conductor itself is killed, the kernel wakes it
-(gameday/processes/control.py), and the wire does so with one that was there before the run.
+(gameday/processes/control.py), and the wire does so with one that was there before the run; where neither could,
+`gameday recover` does.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import ClassVar, Literal
 
@@ -16,6 +16,8 @@ from pydantic import Field
 from gameday.chaos.base import ConsumerFault, PositiveSeconds
 from gameday.chaos.fault_targets import Consumer, NotInjected
 from gameday.chaos.strike import Strike
+from gameday.processes import proc
+from gameday.processes.undo import Pending
 
 
 class PauseConsumer(ConsumerFault):
@@ -34,6 +36,7 @@ class PauseConsumer(ConsumerFault):
     async def inject(self, strike: Strike) -> None:
         consumers = await strike.consumers()
         paused: list[tuple[Consumer, str]] = []
+        pending: list[Pending] = []
         proven = holding = 0
 
         async def pause(consumer: Consumer) -> None:
@@ -48,6 +51,7 @@ class PauseConsumer(ConsumerFault):
             strike.also_struck([consumer.name])
             struck = (consumer, consumer.name)
             paused.append(struck)
+            pending.append(strike.targets.undo.will("stopped", name=consumer.name, pid=pid, began=proc.began(pid)))
             consumer.signal(SIGSTOP)
             await strike.until(lambda: is_stopped(pid) or bool(strike.gone([struck])), strike.targets.answer_s)
             if strike.gone([struck]):
@@ -66,6 +70,8 @@ class PauseConsumer(ConsumerFault):
         finally:
             for consumer, _ in paused:
                 consumer.signal(SIGCONT)
+            for each in pending:
+                each.done()
             gone = strike.gone(paused)
             if paused and not gone:
                 strike.stop(fired=proven, held=holding)
@@ -73,8 +79,5 @@ class PauseConsumer(ConsumerFault):
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether the kernel says so; the state follows the name, which stands in parentheses and may hold anything."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
+    """Whether the kernel says so."""
+    return proc.state(pid) == "T"

@@ -44,6 +44,8 @@ class Reshard(Fault):
         if stream is None:
             raise NotInjected("there is no stream to reshard")
         strike.start(["stream"], label=self.action)
+        # For as long as the run lasts: of a stream that is not the run's own, whoever finds it so wants to know.
+        strike.targets.undo.will("lasting", what=f"the stream's shards, on which a {self.action} was begun")
         try:
             done = await stream.reshard(self.action)
         except CallFailed as error:

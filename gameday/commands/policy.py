@@ -16,6 +16,7 @@ class RoleName(StrEnum):
     conductor = "conductor"
     load = "load"
     consumers = "consumers"
+    sweep = "sweep"
 
 
 def policy(
@@ -26,7 +27,10 @@ def policy(
     region: Annotated[str, typer.Option(help="The region, for the ARNs.")] = "REGION",
     role: Annotated[
         RoleName | None,
-        typer.Option(help="The document of one role alone, as `aws iam create-policy --policy-document` takes it."),
+        typer.Option(
+            help="The document of one role alone, as `aws iam create-policy --policy-document` takes it. `sweep` is "
+            "that of `gameday sweep` and `gameday recover`, and the same for every scenario."
+        ),
     ] = None,
     overrides: SetOption = None,
 ) -> None:
@@ -42,12 +46,17 @@ def policy(
     Examples:
       gameday policy quick --account 123456789012 --region eu-west-1
       gameday policy my.yaml --account 123456789012 --region eu-west-1 --role load > load.json
+      gameday policy --account 123456789012 --region eu-west-1 --role sweep > sweep.json
     """
     from gameday.scenario import reading as scenarios
-    from gameday.scenario.policy import Where, not_covered, policies
+    from gameday.scenario.policy import Where, not_covered, policies, sweep_policy
 
+    where = Where(account=account, region=region)
+    if role is RoleName.sweep:
+        print(json.dumps(sweep_policy(where), indent=2))
+        return
     read = scenarios.load(scenarios.find(scenario), overrides or ())
-    documents = policies(read, Where(account=account, region=region))
+    documents: dict[str, object] = {**policies(read, where)}
     print(json.dumps(documents if role is None else documents[role.value], indent=2))
     for each in not_covered(read):
         print(f"note: {each}", file=sys.stderr)

@@ -140,6 +140,7 @@ class Sns:
             "Unsubscribe": self._unsubscribe,
             "GetSubscriptionAttributes": self._get_subscription_attributes,
             "SetSubscriptionAttributes": self._set_subscription_attributes,
+            "ListSubscriptions": self._list_all_subscriptions,
             "ListSubscriptionsByTopic": self._list_subscriptions,
             "Publish": self._publish,
             "PublishBatch": self._publish_batch,
@@ -244,6 +245,9 @@ class Sns:
 
     def _list_subscriptions(self, now: int, params: Params) -> Answer:
         return {"Subscriptions": [_told(subscription) for subscription in self._topic(params).subscriptions]}
+
+    def _list_all_subscriptions(self, now: int, params: Params) -> Answer:
+        return {"Subscriptions": [_told(subscription) for subscription in self._subscriptions.values()]}
 
     # Messages.
 

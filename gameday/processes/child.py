@@ -1,8 +1,9 @@
 """A process that the conductor started, as the conductor sees it: gameday/processes/control.py tells what the two say.
 
 A child's standard error goes to a log file in the run directory, whose tail is quoted when the child could not start.
-It promises that no module of the user's can take the place of one of ours in a child: `python` makes a command line
-that does not look into the current directory, and `Child.start` does not hand on where else the user's modules are.
+It promises that a conductor which is killed leaves a record of each (gameday/processes/undo.py); and that no module of
+the user's can take the place of one of ours in a child: `python` makes a command line that does not look into the
+current directory, and `Child.start` does not hand on where else the user's modules are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 import orjson
 
 from gameday.history.errors import ProcessError
+from gameday.processes import proc
+from gameday.processes.undo import Pending, Undo, marked
 
 Report = dict[str, Any]
 _TAIL_BYTES = 2_000
@@ -49,13 +52,10 @@ def signal_session(leader: int, number: signal.Signals) -> None:
 
     What has left the session is not found.
     """
-    with contextlib.suppress(FileNotFoundError):
-        for pid in [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]:
+    for pid in proc.pids():
+        if pid != leader and proc.session(pid) == leader:
             with contextlib.suppress(OSError):
-                # State, parent, group and session follow the name, which stands in parentheses and may hold anything.
-                session = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3]
-                if pid != leader and int(session) == leader:
-                    os.kill(pid, number)
+                os.kill(pid, number)
 
 
 def python(*arguments: object) -> list[str]:
@@ -76,9 +76,10 @@ def ending(code: int | None) -> str:
 class Child:
     """A running process. Each report is kept until `report` asks for it; `on_report` sees each at once."""
 
-    def __init__(self, *, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, *, name: str, process: asyncio.subprocess.Process, log: Path, pending: Pending) -> None:
         self.name = name
         self.log = log
+        self._pending = pending
         self.on_report: Callable[[Report], None] | None = None
         self._process = process
         self._reports: list[Report] = []
@@ -97,10 +98,12 @@ class Child:
         cwd: Path | None = None,
         ours: bool = True,
     ) -> Child:
-        """`env` is added to what it inherits. Of a program that is not `ours` it is all of its environment, and what
-        that says on either output goes to its log. Errors: ProcessError when it cannot be started at all."""
+        """`env` is added to what it inherits. Of a program that is not `ours` it is all of its environment but for the
+        mark of the run, and what that says on either output goes to its log. Errors: ProcessError when it cannot be
+        started at all, HistoryError when that cannot be written down."""
         log = run / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
+        pending = Undo(run).will("process", name=name)
         try:
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
@@ -108,14 +111,16 @@ class Child:
                     stdin=asyncio.subprocess.PIPE if ours else asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE if ours else errors,
                     stderr=errors,
-                    env={**(environment() if ours else {}), **(env or {})},
+                    env={**(environment() if ours else {}), **(env or {}), **marked(run)},
                     cwd=cwd,
                     # A session of its own: Ctrl-C reaches the conductor alone, which then ends its children in order.
                     start_new_session=True,
                 )
         except OSError as error:
+            pending.done()
             raise ProcessError(f"cannot start {name} ({argv[0]}): {error.strerror}") from error
-        return cls(name=name, process=process, log=log)
+        pending.now(pid=process.pid, began=proc.began(process.pid))
+        return cls(name=name, process=process, log=log, pending=pending)
 
     @property
     def pid(self) -> int:
@@ -176,6 +181,7 @@ class Child:
 
     async def wait(self) -> int:
         code = await self._process.wait()
+        self._pending.done()
         await asyncio.wait([self._reader])
         return code
 

@@ -15,6 +15,7 @@ from gameday.history.clock import NS_PER_S
 from gameday.history.errors import TargetError
 from gameday.history.events import Record
 from gameday.history.writer import Writer
+from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Answer, Call, CallFailed, Depth
 from gameday.transports.carriers.boto import BotoCarrier
 
@@ -123,7 +124,7 @@ class Backlog(ABC):
                 return await ask()
             except CallFailed as error:
                 if loop.time() > deadline:
-                    raise TargetError(f"the target no longer answers {what}: {error}") from error
+                    raise TargetError(f"the target no longer answers {what}: {with_advice(error)}") from error
                 await asyncio.sleep(self.look_again_s)
 
 

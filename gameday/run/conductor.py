@@ -8,12 +8,14 @@ run which cannot go on says why in one message, keeps what was recorded, and lea
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from getpass import getuser
 from pathlib import Path
 
 from gameday.run.context import RunContext, RunRequest, new_id, new_seed
 from gameday.run.directory import RUNS, free_directory, make_directory
 from gameday.run.endings import interruptible, recorded, watched
+from gameday.run.leaving import begin, end
 from gameday.run.making import make_messages
 from gameday.run.opening import open_run
 from gameday.run.phases.drain import drain
@@ -76,6 +78,8 @@ async def _play(run: Run) -> None:
     async with run.stack:
         # Only here, where an interruption is heard already and leaves nothing behind.
         make_directory(run.context.directory)
+        run.pending = begin(run.undo, id=run.context.id, directory=run.context.directory)
+        run.stack.callback(partial(end, run.undo, run.pending))
         await make_messages(run)
         await open_run(run)
         with recorded(run):

@@ -10,6 +10,7 @@ from pathlib import Path
 from gameday.history.errors import RunError, UsageError
 from gameday.history.manifest import FILE as MANIFEST
 from gameday.history.writer import DIRECTORY
+from gameday.processes.undo import FILE as UNDO
 
 RUNS = Path("runs")
 # What a function of the user's has made.
@@ -42,7 +43,7 @@ def is_recorded(run: Path) -> bool:
 
 def remove_unrecorded(run: Path, *, with_runs: bool) -> None:
     """Remove what a run left in which nothing was recorded, and with `with_runs` the directory of all runs if empty."""
-    for file in (run / MANIFEST, run / MADE, *(run / "logs").glob("*.log")):
+    for file in (run / MANIFEST, run / MADE, run / UNDO, *(run / "logs").glob("*.log")):
         # It may never have been made.
         with suppress(OSError):
             file.unlink()

@@ -17,6 +17,7 @@ from typing import Any
 from gameday.history import events
 from gameday.history.errors import GamedayError, HistoryError, Interrupted, RunError, TargetError
 from gameday.run.directory import is_recorded, remove_unrecorded, shown
+from gameday.run.leaving import left_open
 from gameday.run.state import Run
 
 
@@ -123,10 +124,14 @@ def _foremost(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 def _kept(run: Run) -> str:
     """What is left of a run that ended badly; a directory in which nothing was recorded is removed."""
     directory = run.context.directory
+    left = left_open(run.undo)
     if is_recorded(directory):
-        return f"\nWhat was recorded is kept: gameday verify {shown(directory)}"
-    remove_unrecorded(directory, with_runs=run.request.out is None)
-    return ""
+        told = f"\nWhat was recorded is kept: gameday verify {shown(directory)}"
+    else:
+        told = ""
+        if not left:
+            remove_unrecorded(directory, with_runs=run.request.out is None)
+    return f"{told}\nNot everything could be put away: gameday recover {shown(directory)}" if left else told
 
 
 def _log_stray(run: Run, context: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from gameday.loadgen.messages import INTERPRETER, Ask, Made, OwnMessages, attrib
 from gameday.loadgen.schedule import Message
 from gameday.loadgen.sender import ask_for
 from gameday.processes.child import reap
+from gameday.processes.undo import marked
 from gameday.run.state import START_S, Run
 from gameday.scenario.model import MessageSpec
 from gameday.scenario.sending import imagined
@@ -81,7 +82,7 @@ async def _by_function(directory: Path, message: MessageSpec, config: LoadConfig
     checks = Checks(config=config, where=lambda number: f"message {number}")
     log = directory / "logs" / "messages.log"
     log.parent.mkdir(exist_ok=True)
-    async with _started(message, log) as process:
+    async with _started(message, log, marked(directory)) as process:
         assert process.stdin is not None and process.stdout is not None
         ready = await _answer(process.stdout, message, log, "to start", START_S)
         if not ready.get("ready"):
@@ -155,9 +156,12 @@ def _read(answer: Mapping[str, Any], own: OwnMessages, planned: Message) -> tupl
 
 
 @asynccontextmanager
-async def _started(message: MessageSpec, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _started(
+    message: MessageSpec, log: Path, mark: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Their process, which is gone afterwards, with whatever it started. Errors: ProcessError."""
     interpreter = message.interpreter or INTERPRETER
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GRAFANA_TOKEN")}
     try:
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
@@ -166,7 +170,7 @@ async def _started(message: MessageSpec, log: Path) -> AsyncIterator[asyncio.sub
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 cwd=message.cwd,
-                env={name: value for name, value in os.environ.items() if not name.startswith("GRAFANA_TOKEN")},
+                env={**env, **mark},
                 start_new_session=True,
                 limit=_LINE_BYTES,
             )

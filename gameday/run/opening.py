@@ -11,6 +11,7 @@ from gameday.history.errors import HistoryError, RunError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.exposition import resolve
 from gameday.run.directory import shown
+from gameday.run.leaving import where
 from gameday.run.state import Run
 from gameday.scenario.model import needs_of
 from gameday.targets.start import start as start_target
@@ -22,6 +23,7 @@ async def open_run(run: Run) -> None:
     context = run.context
     run.metrics_port = _metrics_port(run)
     run.target = await _start_target(run)
+    run.pending.now(target=where(run.target, run.request.account))
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
     manifest = context.manifest(run.target)
     run.target.refuse_promises(manifest.subscriptions)

@@ -23,6 +23,7 @@ from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
+from gameday.processes.undo import Pending, Undo
 from gameday.run.backlog import Backlog
 from gameday.run.context import RunContext, RunRequest
 from gameday.run.elsewhere import Elsewhere
@@ -58,9 +59,12 @@ class Orders(Protocol):
 class Run:
     """What all phases share. What has no value yet is set by the phase that its comment names.
 
-    `ending` is why the run ends badly, once it does. `stack` puts away what is started and created.
+    `ending` is why the run ends badly, once it does. `stack` puts away what is started and created, and `undo` is where
+    that is written down before; `removed` becomes false where something that was created could not be removed.
     """
 
+    # Before all else: gameday/run/conductor.py.
+    pending: Pending
     # Before the phases: gameday/run/opening.py.
     metrics_port: int
     target: Target
@@ -87,6 +91,8 @@ class Run:
         self.context = context
         self.view = view
         self.stack = AsyncExitStack()
+        self.undo = Undo(context.directory)
+        self.removed = True
         self.fleets: list[Fleet] = []
         self.wires = Wires()
         # provision, where the effects are kept by us.

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
 from gameday.transports.base import Call, Topology, Transport
+from gameday.transports.partitions import in_its_partition
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import RUN_TAG
 
@@ -137,7 +138,7 @@ class Where:
 def policies(scenario: Scenario, where: Where) -> dict[Role, Document]:
     """By role, a policy document. Who has no AWS call of its own has no statement."""
     names = _Names(scenario=scenario.name, where=where, existing=scenario.existing)
-    return {role: _document(names, needs) for role, needs in _needs(scenario).items()}
+    return {role: _in_its_partition(_document(names, needs), where) for role, needs in _needs(scenario).items()}
 
 
 def not_covered(scenario: Scenario) -> list[str]:
@@ -261,3 +262,71 @@ def _document(names: _Names, needs: Iterable[Need]) -> Document:
             ours = [names.arns(kind)[0]]
             statements.append({"Effect": "Deny", "Action": held, "Resource": ours, "Condition": condition})
     return {"Version": VERSION, "Statement": statements}
+
+
+# What a sweep asks to find what is left, and whose it is, by what it asks about. So does `gameday recover`.
+_LOOKS: Mapping[Kind, Sequence[str]] = {
+    "any": [
+        "dynamodb:ListTables",
+        "events:ListArchives",
+        "events:ListEventBuses",
+        "events:ListRules",
+        "kinesis:ListStreams",
+        "sns:ListSubscriptions",
+        "sns:ListTopics",
+        "sqs:ListQueues",
+        "tag:GetResources",
+    ],
+    "bus": ["events:ListTagsForResource"],
+    "queue": ["sqs:GetQueueAttributes", "sqs:ListQueueTags"],
+    "stream": ["kinesis:DescribeStreamSummary", "kinesis:ListTagsForStream"],
+    "table": ["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource"],
+    "topic": ["sns:ListTagsForResource"],
+}
+# How it removes that.
+_REMOVES: Mapping[Kind, Sequence[str]] = {
+    # A subscription is no resource that a policy could name.
+    "any": ["sns:Unsubscribe"],
+    "archive": ["events:DeleteArchive"],
+    "bus": ["events:DeleteEventBus"],
+    # `recover` takes out of a queue's policy what a fault has put in.
+    "queue": ["sqs:DeleteQueue", "sqs:SetQueueAttributes"],
+    "rule": ["events:DeleteRule", "events:RemoveTargets"],
+    "stream": ["kinesis:DeleteStream"],
+    "table": ["dynamodb:DeleteTable"],
+    "topic": ["sns:DeleteTopic"],
+}
+# The id of any run.
+_ANY_RUN = "*-????????-??????-????"
+
+
+def sweep_policy(where: Where) -> Document:
+    """What `gameday sweep` and `gameday recover` need there, whatever the scenario.
+
+    They look at what has a name of ours, and remove what has the name and the tag of a run.
+    """
+
+    def statement(effect: str, kind: Kind, actions: Sequence[str], names: str, **condition: object) -> Document:
+        arn = _ARNS[kind].format(region=where.region, account=where.account, names=names, run=_ANY_RUN)
+        return {"Effect": effect, "Action": list(actions), "Resource": [arn], **condition}
+
+    untagged = {"StringNotLike": {f"aws:ResourceTag/{RUN_TAG}": _ANY_RUN}}
+    a_run = f"gameday-{_ANY_RUN}"
+    statements = [
+        *(statement("Allow", kind, actions, "gameday-") for kind, actions in _LOOKS.items()),
+        *(statement("Allow", kind, actions, a_run) for kind, actions in _REMOVES.items()),
+        *(
+            statement("Deny", kind, actions, a_run, Condition=untagged)
+            for kind, actions in _REMOVES.items()
+            if kind not in _UNTAGGED
+        ),
+    ]
+    return _in_its_partition({"Version": VERSION, "Statement": statements}, where)
+
+
+def _in_its_partition(document: Document, where: Where) -> Document:
+    statements = [
+        {**statement, "Resource": [in_its_partition(arn, where.region) for arn in statement["Resource"]]}
+        for statement in document["Statement"]
+    ]
+    return {**document, "Statement": statements}

@@ -17,7 +17,7 @@ from gameday.history.errors import TargetError, UsageError
 from gameday.targets.endpoints import go_direct, named_urls
 from gameday.targets.products import AWS, is_aws, recognise
 from gameday.targets.target import Target
-from gameday.transports.aws_errors import UNREACHABLE, is_throttle
+from gameday.transports.aws_errors import EXPIRED, UNREACHABLE, has_expired, is_throttle
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
@@ -32,10 +32,9 @@ _BEFORE_A_PROFILE = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 )
 _TIMEOUT_S = 10.0
-# How STS and IAM say that credentials are no longer good, and that they never were
+# How the SDK says that it found none, and STS and IAM that these never were good
 # (docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html).
 _NONE = ("NoCredentialsError", "PartialCredentialsError", "SSOTokenLoadError", "UnauthorizedSSOTokenError")
-_EXPIRED = ("ExpiredToken", "RequestExpired")
 _WRONG = ("InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure")
 
 
@@ -141,8 +140,8 @@ def _remedy(failed: CallFailed, endpoint: Endpoint) -> str:
             "Log in (`aws sso login`, `aws configure`), name a profile with --profile, or set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY."
         )
-    if code in _EXPIRED or "expired" in str(failed).lower():
-        return "The credentials have expired; get new ones (`aws sso login` where the profile uses SSO)."
+    if has_expired(failed):
+        return EXPIRED
     if code in _WRONG:
         return "The credentials are not those of any account there; see which ones are used: `aws configure list`."
     if failed.code in UNREACHABLE:

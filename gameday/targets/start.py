@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import socket
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from gameday.history.errors import TargetError, UsageError
 from gameday.processes.child import Child, python
+from gameday.processes.undo import Undo
 from gameday.targets import ministack
 from gameday.targets.account import Account
 from gameday.targets.endpoints import emulated, endpoint_of, go_direct
@@ -24,6 +26,7 @@ from gameday.targets.products import MEMORY, MINISTACK, UNKNOWN, answers, is_aws
 from gameday.targets.target import Kind, Target
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
+from gameday.transports.endpoint import Endpoint
 from gameday.transports.services import SERVICES
 
 _START_S = 60.0
@@ -58,7 +61,14 @@ async def start(
 
 async def _embedded(services: Sequence[str], run: Path) -> Target:
     # Outside the run directory, which is evidence: a conductor that is killed removes nothing.
-    data = Path(tempfile.mkdtemp(prefix="gameday-emulator-"))
+    data = Path(tempfile.gettempdir()) / f"gameday-emulator-{secrets.token_hex(8)}"
+    pending = Undo(run).will("directory", path=str(data))
+    data.mkdir(mode=0o700)
+
+    def forget_data() -> None:
+        shutil.rmtree(data, ignore_errors=True)
+        pending.done()
+
     port = 0
     for _ in range(_PORT_TRIES):
         port = free_port()
@@ -73,7 +83,7 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
         except BaseException:
             # Ctrl-C while it starts: it is nobody's yet but ours.
             await process.end(timeout_s=5)
-            shutil.rmtree(data, ignore_errors=True)
+            forget_data()
             raise
         if answered:
             return Target(
@@ -83,13 +93,13 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
                 product=MINISTACK,
                 services=services,
                 process=process,
-                data=data,
+                forget_data=forget_data,
             )
         words = process.last_words()
         await process.end(timeout_s=5)
         if "already in use" not in words:
             break
-    shutil.rmtree(data, ignore_errors=True)
+    forget_data()
     raise TargetError(f"the embedded AWS (MiniStack) did not start on 127.0.0.1:{port}: {words}")
 
 
@@ -139,7 +149,11 @@ def given(services: Sequence[str], url: str | None, environ: Mapping[str, str]) 
     Errors: UsageError as `endpoint_of`, and for AWS itself, which the allow-list guards.
     """
     go_direct()
-    endpoint = endpoint_of(services, url, environ)
+    return somebody_elses(endpoint_of(services, url, environ), services)
+
+
+def somebody_elses(endpoint: Endpoint, services: Sequence[str]) -> Target:
+    """Errors: UsageError for AWS itself, which the allow-list guards."""
     if named := next((each for each in endpoint.urls.values() if is_aws(each)), None):
         raise UsageError(
             f"{named} is AWS itself, where nothing is done that gameday.toml does not allow; use --target aws "

@@ -20,7 +20,7 @@ from gameday.targets.target import Target
 from gameday.transports.aws_errors import UNREACHABLE, lacks
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
-from gameday.transports.services import SERVICES, Left
+from gameday.transports.services import SERVICES, Left, is_looked_for, tagged
 
 OLDER_THAN_S = 3_600.0
 # The end of a run's id: see `new_id` in gameday/run/setting.py.
@@ -110,6 +110,7 @@ def sweep(asked: SweepRequest, at: Target, say: Callable[[str], None]) -> int:
             else:
                 removed["failed"] += 1
                 say(f"  could not remove the {thing.what} {thing.name}: {error}")
+    _tell_of_others(carrier, asked, say)
     if removed:
         say(f"{removed['removed']} removed, {removed['failed']} could not be removed")
     return TargetError.exit_code if failures or removed["failed"] else 0
@@ -140,6 +141,19 @@ def _find(
     for why in silent.values():
         say(f"{why}; skipped")
     return found, failures
+
+
+def _tell_of_others(carry: Callable[[Call], Answer], asked: SweepRequest, say: Callable[[str], None]) -> None:
+    """What else carries the tag of a run. Few emulators know, and nobody's sweep fails of it."""
+    try:
+        found = run_plan(tagged(), carry)
+    except CallFailed as failed:
+        if not lacks(failed) and failed.code not in UNREACHABLE:
+            say(f"the tagging API does not say what else carries the tag of a run: {failed}")
+        return
+    for arn, run in found:
+        if asked.run in (None, run) and not is_looked_for(arn):
+            say(f"left alone: {arn} carries the tag of {run}, and is nothing that a run makes")
 
 
 def _removed(thing: Left, carry: Callable[[Call], Answer]) -> str | None:

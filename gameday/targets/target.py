@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from gameday.history.errors import TargetLacks, UsageError
@@ -22,7 +20,8 @@ _ELSEWHERE_TICK_NS = 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """`services`: what the run uses of it. `process`: None when somebody else runs it; else it ends with the run."""
+    """`services`: what the run uses of it. `process`: None when somebody else runs it; else it ends with the run, and
+    `forget_data` removes what it has kept."""
 
     kind: Kind
     what: str
@@ -30,7 +29,7 @@ class Target:
     product: Product
     services: Sequence[str]
     process: Child | None = None
-    data: Path | None = None
+    forget_data: Callable[[], None] | None = None
 
     @property
     def settle_s(self) -> float:
@@ -108,5 +107,5 @@ class Target:
     async def stop(self) -> None:
         if self.process is not None:
             await self.process.end(timeout_s=5)
-        if self.data is not None:
-            shutil.rmtree(self.data, ignore_errors=True)
+        if self.forget_data is not None:
+            self.forget_data()

@@ -59,8 +59,14 @@ _LACKING_CODES = (
     "501",
 )
 _LACKING_WORDS = ("not implemented", "not yet implemented", "not been implemented", "not supported", "not enabled")
+# How services, STS and IAM say that credentials were good and are no more
+# (docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html).
+_EXPIRED = ("ExpiredToken", "RequestExpired")
+# Parts of the codes by which AWS's services say that there is no such thing.
+_GONE = ("NotFound", "NonExistent", "DoesNotExist")
 # SQS puts this before some codes, and some services end theirs with Exception.
 _PREFIX = "AWS.SimpleQueueService."
+EXPIRED = "The credentials have expired; get new ones (`aws sso login` where the profile uses SSO)."
 
 
 def is_permanent(code: str) -> bool:
@@ -76,6 +82,22 @@ def is_throttle(code: str) -> bool:
 def is_definite(status: int, code: str) -> bool:
     """Whether an answer with this HTTP status and code proves that nothing was stored: a 4xx, or a throttle."""
     return 400 <= status < 500 or is_throttle(code)
+
+
+def has_expired(failed: CallFailed) -> bool:
+    """Whether a failure says that the credentials are no longer good."""
+    code = failed.code.removesuffix("Exception")
+    return code in _EXPIRED or (failed.definite and "token" in str(failed).lower() and "expired" in str(failed).lower())
+
+
+def with_advice(failed: CallFailed) -> str:
+    """What was said, and what to do where that is known."""
+    return f"{failed}. {EXPIRED}" if has_expired(failed) else str(failed)
+
+
+def is_gone(failed: CallFailed) -> bool:
+    """Whether a failure says that what was asked about is not there (any more)."""
+    return failed.definite and any(part in failed.code for part in _GONE)
 
 
 def lacks(failed: CallFailed) -> bool:

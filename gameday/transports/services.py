@@ -3,10 +3,12 @@
 It promises to take nothing for ours that gameday did not make: a name that begins with `gameday-` only says where to
 look. What is ours carries the run's tag; or, where the service takes no tags (an archive) or an emulator drops them
 (MiniStack does, of a stream), a name that is made of a run's whole id, or of a probe's. It is removed by the plans with
-which a run removes it at its end.
+which a run removes it at its end. Rules are found with their bus: a run makes none on another's. A tag alone makes
+nothing ours, for anybody may have copied it: what the tagging API finds besides is told, and left.
 
-Sources: ListQueues, ListTopics, ListEventBuses, ListArchives and ListStreams with their pages, and the calls that list
-tags, in the API references of the services.
+Sources: ListQueues, ListTopics, ListSubscriptions, ListEventBuses, ListArchives and ListStreams with their pages, and
+the calls that list tags, in the API references of the services; GetResources in that of the Resource Groups Tagging
+API.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from functools import partial
 from typing import Any
 
 from gameday.transports import eventbridge, kinesis, queue, sns
+from gameday.transports.aws_errors import lacks
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, Plan
 
 PREFIX = "gameday-"
 RUN_TAG = "gameday:run"
+TAGGING = "resourcegroupstaggingapi"
 # As `new_id` in gameday/run/context.py and `Bench.name` in gameday/conformance/base.py make them.
 _NAME = re.compile(rf"{PREFIX}(.+-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}|probe-[0-9a-f]{{12}})([-.].+)?")
 
@@ -71,6 +75,33 @@ def topics() -> Plan[list[Left]]:
     return found
 
 
+def subscriptions() -> Plan[list[Left]]:
+    """Those of a run's queue to a topic that is not a run's. Of a run's own topic they go with it; these a run makes
+    none of, but a person may have, for its queue."""
+    found = []
+    call = partial(Call, sns.SERVICE)
+    try:
+        listed = yield from _listed(call, "ListSubscriptions", "Subscriptions", {})
+    except CallFailed as failed:
+        if not lacks(failed):
+            raise
+        return []
+    for each in listed:
+        arn, queue_name = str(each["SubscriptionArn"]), str(each["Endpoint"]).rpartition(":")[2]
+        topic = each["TopicArn"].rpartition(":")[2]
+        # One that waits to be confirmed has no ARN, and goes by itself after some days.
+        run = run_of(queue_name, {})
+        if arn.startswith("arn:") and run is not None and not topic.startswith(PREFIX):
+            remove = partial(_one, call("Unsubscribe", {"SubscriptionArn": arn}))
+            name = f"{queue_name} to {topic}"
+            found.append(Left(what="subscription", name=name, run=run, made_s=None, remove=remove))
+    return found
+
+
+def topics_and_subscriptions() -> Plan[list[Left]]:
+    return [*(yield from topics()), *(yield from subscriptions())]
+
+
 def archives_and_buses() -> Plan[list[Left]]:
     """A bus with its rules; its archive has a rule of its own there, and so goes first."""
     events = partial(Call, eventbridge.SERVICE)
@@ -117,6 +148,20 @@ def tables() -> Plan[list[Left]]:
     return found
 
 
+def tagged() -> Plan[list[tuple[str, str]]]:
+    """The ARN of whatever carries the tag of a run, and which run: of every service that tells the Resource Groups
+    Tagging API, and for some time also of what is there no more."""
+    call = partial(Call, TAGGING)
+    listed = yield from _listed(call, "GetResources", "ResourceTagMappingList", {"TagFilters": [{"Key": RUN_TAG}]})
+    return [(each["ResourceARN"], _tags(each).get(RUN_TAG, "")) for each in listed]
+
+
+def is_looked_for(arn: str) -> bool:
+    """Whether it is something that is found by its name here, if it is still there."""
+    service, *parts = re.split("[:/]", arn.removeprefix("arn:").partition(":")[2])
+    return service in SERVICES and any(part.startswith(PREFIX) for part in parts)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
     """`look`: a call that changes nothing and tells whether the service is there. `leftovers`: what is left in it."""
@@ -127,7 +172,7 @@ class Service:
 
 SERVICES: Mapping[str, Service] = {
     "events": Service(look=Call("events", "ListEventBuses", {}), leftovers=archives_and_buses),
-    "sns": Service(look=Call("sns", "ListTopics", {}), leftovers=topics),
+    "sns": Service(look=Call("sns", "ListTopics", {}), leftovers=topics_and_subscriptions),
     "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),
     "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
     "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
@@ -138,6 +183,7 @@ SERVICES: Mapping[str, Service] = {
 _NEXT = {
     "NextToken": "NextToken",
     "LastEvaluatedTableName": "ExclusiveStartTableName",
+    "PaginationToken": "PaginationToken",
 }
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers.attached import AttachedConsumer, by_pid_file, lives
+from gameday.consumers.attached import AttachedConsumer, by_pid_file
+from gameday.processes import proc
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_it_is_struck_while_it_lives_and_left_when_the_run_ends(
     async def scene() -> None:
         consumer = AttachedConsumer("orders-1.1", process.pid, port=port, log=tmp_path / "log")
         assert await consumer.end(timeout_s=1) == 0
-        assert lives(process.pid), "it was not started here"
+        assert proc.lives(process.pid), "it was not started here"
         consumer.signal(signal.SIGKILL)
         process.wait(10)
         assert not consumer.alive

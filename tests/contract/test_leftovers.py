@@ -60,6 +60,17 @@ def leave(run: str, endpoint: Endpoint, *, table: bool) -> None:
         carry(Call("dynamodb", "CreateTable", params))
 
 
+def subscribed_to_another(run: str, endpoint: Endpoint) -> str:
+    """A queue of the run's that somebody has subscribed to a topic of their own; the topic."""
+    carry = carrier(endpoint)
+    made = carry(Call("sqs", "CreateQueue", {"QueueName": f"gameday-{run}-alerts", "tags": {"gameday:run": run}}))
+    asked = {"QueueUrl": made["QueueUrl"], "AttributeNames": ["QueueArn"]}
+    arn = carry(Call("sqs", "GetQueueAttributes", asked))["Attributes"]["QueueArn"]
+    topic: str = carry(Call("sns", "CreateTopic", {"Name": "alerts-of-somebody-else"}))["TopicArn"]
+    carry(Call("sns", "Subscribe", {"TopicArn": topic, "Protocol": "sqs", "Endpoint": arn}))
+    return topic
+
+
 def has_tables(endpoint: Endpoint) -> bool:
     try:
         carrier(endpoint)(Call("dynamodb", "ListTables", {}))
@@ -82,6 +93,15 @@ def found(endpoint: Endpoint, *, table: bool) -> list[Left]:
 
 def of(run: str, things: list[Left]) -> list[str]:
     return [f"{left.what} {left.name}" for left in things if left.run is not None and left.run.endswith(run)]
+
+
+def test_a_subscription_to_somebody_elses_topic_goes_and_the_topic_stays(endpoint: Endpoint) -> None:
+    topic = subscribed_to_another(OLD, endpoint)
+    told = swept(endpoint, run=OLD)
+    assert f"  removed the subscription gameday-{OLD}-alerts to alerts-of-somebody-else" in told.splitlines()
+    left = carrier(endpoint)(Call("sns", "ListSubscriptionsByTopic", {"TopicArn": topic}))
+    assert not left.get("Subscriptions")
+    carrier(endpoint)(Call("sns", "DeleteTopic", {"TopicArn": topic}))
 
 
 def swept(endpoint: Endpoint, *, run: str | None = None, older_than_s: float | None = None, dry: bool = False) -> str:

@@ -1,6 +1,7 @@
 """A server that plays AWS: STS and IAM of its own, and the broker in memory for the rest.
 
-It takes what a test plants: who calls, what STS says instead, and operations that are denied.
+It takes what a test plants: who calls, what STS says instead, operations that are denied or whose answer is lost, and
+credentials that expire.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,16 +35,24 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 
 @dataclass(kw_only=True)
 class Playing:
-    """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on.
+    """`account`: whose STS says that the caller is. `refused`: the code and message with which STS answers instead.
+
+    `denied`: operations that are refused from the n-th on; `lost`: those that are carried out and not answered from the
+    n-th on. `expires_after`: so many calls, then no credentials are good any more. `done` hears of each operation that
+    was carried out, with how many of it there were, before its answer is passed on.
 
     `asked` counts the calls by service and operation, `regions` are those that they were signed for, and `calls` has
     what was asked with each.
     """
 
     url: str = ""
+    account: str = ACCOUNT
     alias: str = "staging"
     refused: tuple[str, str] | None = None
     denied: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+    expires_after: int | None = None
+    done: Callable[[str, int], None] = lambda operation, count: None
     asked: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -92,9 +101,11 @@ def playing(memory: str) -> Iterator[Playing]:
             operation, asked = self._operation(body)
             state.calls.append((service, operation, asked))
             state.asked[f"{service} {operation}"] += 1
-            if service == "sts":
+            if state.expires_after is not None and state.asked.total() > state.expires_after:
+                self._expired(service)
+            elif service == "sts":
                 if state.refused is None:
-                    self._answer(200, _IDENTITY.format(account=ACCOUNT))
+                    self._answer(200, _IDENTITY.format(account=state.account))
                 else:
                     code, message = state.refused
                     self._answer(403, _ERROR.format(code=code, message=message))
@@ -104,7 +115,15 @@ def playing(memory: str) -> Iterator[Playing]:
                 told = {"__type": "AccessDeniedException", "message": f"not authorized to perform: {operation}"}
                 self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
             else:
-                self._forward(body)
+                self._forward(body, operation, state.asked[f"{service} {operation}"])
+
+        def _expired(self, service: str) -> None:
+            message = "The security token included in the request is expired"
+            if service in ("sts", "iam", "sns"):
+                self._answer(403, _ERROR.format(code="ExpiredToken", message=message))
+            else:
+                told = {"__type": "ExpiredTokenException", "message": message}
+                self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
 
         def _operation(self, body: bytes) -> tuple[str, dict[str, Any]]:
             """Its name and parameters, in JSON or in the query protocol."""
@@ -120,7 +139,7 @@ def playing(memory: str) -> Iterator[Playing]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def _forward(self, body: bytes) -> None:
+        def _forward(self, body: bytes, operation: str = "", count: int = 0) -> None:
             connection = http.client.HTTPConnection(urlsplit(memory).netloc, timeout=30)
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))
@@ -128,6 +147,10 @@ def playing(memory: str) -> Iterator[Playing]:
                 data = answer.read()
             finally:
                 connection.close()
+            state.done(operation, count)
+            if count >= state.lost.get(operation, 1 << 30):
+                self.close_connection = True
+                return
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("content-length", "connection", "transfer-encoding"):

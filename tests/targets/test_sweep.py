@@ -207,6 +207,34 @@ def test_what_could_not_be_done_is_told_and_is_exit_code_4(
     assert any(line.startswith(told) for line in said), said
 
 
+def test_what_only_carries_a_runs_tag_is_told_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody may have copied the tag; and what was removed a moment ago may be told still."""
+    copied, gone = "arn:aws:ecs:r:1:cluster/load", f"arn:aws:sns:r:1:gameday-{RUN}"
+
+    class Tagged(Answers):
+        def __call__(self, call: Call) -> Answer:
+            if call.operation != "GetResources":
+                return super().__call__(call)
+            if call.params.get("PaginationToken") != "2":
+                asked = {"ResourceARN": copied, "Tags": [{"Key": "gameday:run", "Value": RUN}]}
+                return {"ResourceTagMappingList": [asked], "PaginationToken": "2"}
+            told = [gone, f"arn:aws:events:r:1:rule/gameday-{RUN}/all", "arn:aws:sqs:r:1:orders"]
+            tags = [{"Key": "gameday:run", "Value": RUN}]
+            return {
+                "ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags} for arn in told],
+                "PaginationToken": "",
+            }
+
+    code, said = run_sweep(monkeypatch, Tagged())
+    assert code == 0 and said[-1] == "1 removed, 0 could not be removed"
+    assert [line for line in said if "carries the tag" in line] == [
+        f"left alone: {arn} carries the tag of {RUN}, and is nothing that a run makes"
+        for arn in (copied, "arn:aws:sqs:r:1:orders")
+    ]
+    code, said = run_sweep(monkeypatch, Answers("GetResources", code="AccessDenied"))
+    assert code == 0 and any(line.startswith("the tagging API does not say what else carries") for line in said)
+
+
 def test_an_endpoint_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TargetError, match=r"no answer from events at http://127.0.0.1:9"):
         run_sweep(monkeypatch, Answers("everything", code="EndpointConnectionError"))

@@ -319,7 +319,8 @@ def test_the_embedded_aws_has_one_loopback_port_and_dies_with_the_conductor(tmp_
         finally:
             conductor.kill()
         wait_until(lambda: not emulator.is_running() or emulator.status() == "zombie", "the emulator's end", 20)
-    assert [path.name for path in run.iterdir()] == ["logs"], "a run directory holds evidence and nothing else"
+    left = sorted(path.name for path in run.iterdir())
+    assert left == ["logs", "undo.jsonl"], "a run directory holds evidence, and what is to be undone, and nothing else"
 
 
 @pytest.mark.parametrize(("kind", "product"), [("aws", UNKNOWN), ("localstack", AWS)])

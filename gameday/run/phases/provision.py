@@ -21,6 +21,7 @@ from gameday.run.state import Run
 from gameday.run.streams import Streams
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.forecast import forecast
+from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Addresses, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
 
@@ -32,6 +33,7 @@ async def provision(run: Run) -> None:
     for note in forecast(run.scenario, seed=run.context.seed, effective_s=run.target.effective_s):
         run.view.note(f"note: {note}")
     run.carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
+    _will_create(run)
     run.addresses = await _create_pipeline(run)
     transport = run.context.transport
     run.sources = {
@@ -50,6 +52,20 @@ async def provision(run: Run) -> None:
     run.stack.push_async_callback(rescue_effects, run)
 
 
+def _will_create(run: Run) -> None:
+    """Errors: HistoryError."""
+    if run.target.ends_with_the_run:
+        return
+    pending = run.undo.will("resources")
+
+    def over() -> None:
+        if run.removed:
+            pending.done()
+
+    # Called when everything has been removed, or not: whatever is created is put away before.
+    run.stack.callback(over)
+
+
 async def _create_pipeline(run: Run) -> Addresses:
     transport, context = run.context.transport, run.context
     what = CONSUMPTION[transport.kind].built
@@ -61,7 +77,8 @@ async def _create_pipeline(run: Run) -> Addresses:
         try:
             await asyncio.to_thread(run_all_despite_failures, transport.tear_down(addresses), run.carrier)
         except CallFailed as error:
-            run.view.note(f"could not remove all that the run created; remove it by hand: {error}")
+            run.removed = False
+            run.view.note(f"could not remove all that the run created: {error}")
 
     run.view.phase(f"creating {what}")
     plan = transport.provision(run.topology, run=context.id, tags=context.tags)
@@ -72,7 +89,9 @@ async def _create_pipeline(run: Run) -> Addresses:
             lambda addresses: run.stack.push_async_callback(remove, addresses),
         )
     except CallFailed as error:
-        raise TargetError(f"cannot create {what}: {error}") from error
+        # Where nobody knows whether something was made, somebody has to look.
+        run.removed = run.removed and error.definite
+        raise TargetError(f"cannot create {what}: {with_advice(error)}") from error
 
 
 async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
@@ -81,6 +100,7 @@ async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
             if not run.target.ends_with_the_run:
                 await store.remove()
         except CallFailed as error:
+            run.removed = False
             run.view.note(f"could not remove the {what}: {error}")
         finally:
             await store.close()
@@ -90,7 +110,7 @@ async def _create(run: Run, store: EffectStore | LeaseStore, what: str) -> None:
         await store.create(tags=run.context.tags)
         await store.open()
     except CallFailed as error:
-        raise TargetError(f"cannot create the {what}: {error}") from error
+        raise TargetError(f"cannot create the {what}: {with_advice(error)}") from error
 
 
 def _backlog(run: Run) -> Backlog:

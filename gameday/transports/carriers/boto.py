@@ -85,7 +85,8 @@ def run_plan(plan: Plan[T], carry: Callable[[Call], Answer], *, pause: Callable[
         if left:
             why = str(error).removeprefix(f"{error.code}: ")
             told = f"{why}; what had been made is still there: {'; '.join(left)}"
-            raise CallFailed(error.code, told, definite=error.definite) from error
+            # Whatever the service refused last: something was made.
+            raise CallFailed(error.code, told, definite=False) from error
         raise
 
 

@@ -56,7 +56,7 @@ def policy(
         print(json.dumps(sweep_policy(where), indent=2))
         return
     read = scenarios.load(scenarios.find(scenario), overrides or ())
-    documents: dict[str, object] = {**policies(read, where)}
+    documents = {str(each): document for each, document in policies(read, where).items()}
     print(json.dumps(documents if role is None else documents[role.value], indent=2))
     for each in not_covered(read):
         print(f"note: {each}", file=sys.stderr)

@@ -36,8 +36,8 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 class Playing:
     """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on.
 
-    `asked` counts the calls by service and operation, `regions` are those that they were signed for, and `calls` has
-    what was asked with each.
+    `asked` counts the calls by service and operation, `empty` those of them that were receives and found nothing;
+    `regions` are those that they were signed for, and `calls` has what was asked with each.
     """
 
     url: str = ""
@@ -45,6 +45,7 @@ class Playing:
     refused: tuple[str, str] | None = None
     denied: dict[str, int] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
+    empty: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
@@ -76,6 +77,8 @@ def playing(memory: str) -> Iterator[Playing]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # An answer's head and body leave apart: the second must not wait until the first is acknowledged.
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -104,7 +107,9 @@ def playing(memory: str) -> Iterator[Playing]:
                 told = {"__type": "AccessDeniedException", "message": f"not authorized to perform: {operation}"}
                 self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
             else:
-                self._forward(body)
+                data = self._forward(body)
+                if operation == "ReceiveMessage" and b'"ReceiptHandle"' not in data:
+                    state.empty[f"{service} {operation}"] += 1
 
         def _operation(self, body: bytes) -> tuple[str, dict[str, Any]]:
             """Its name and parameters, in JSON or in the query protocol."""
@@ -120,7 +125,7 @@ def playing(memory: str) -> Iterator[Playing]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def _forward(self, body: bytes) -> None:
+        def _forward(self, body: bytes) -> bytes:
             connection = http.client.HTTPConnection(urlsplit(memory).netloc, timeout=30)
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))
@@ -136,6 +141,7 @@ def playing(memory: str) -> Iterator[Playing]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+            return data
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

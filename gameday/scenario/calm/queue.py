@@ -17,7 +17,7 @@ from gameday.loadgen.schedule import Message
 
 # As in gameday/consumers/worker.py.
 _LINGER_S = 0.1
-_EMPTY_PACE_S = 0.1
+EMPTY_PACE_S = 0.1
 # A message that comes again for ever is not played for ever.
 _STEPS_MAX = 400_000
 
@@ -298,7 +298,7 @@ class _Play:
 
     def _found_nothing(self, waiter: _Waiter) -> None:
         self.counts.empty += 1
-        pause_s = max(_EMPTY_PACE_S - (self.now - waiter.began_s), 0.0)
+        pause_s = max(EMPTY_PACE_S - (self.now - waiter.began_s), 0.0)
         self._at(self.now + pause_s, lambda: self._poll(waiter.consumer))
 
     def _got(self, consumer: _Consumer, copies: list[_Copy]) -> None:

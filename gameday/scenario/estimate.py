@@ -382,9 +382,7 @@ class _Estimating:
         shards, names = self.topology.shards, self.topology.names
         most_shards = shards + splits
         low, likely, high = (math.ceil(s / 3600) for s in (self.lasts_s.low, self.lasts_s.likely, self.lasts_s.high))
-        self._use(
-            "kinesis-shard-hour", Range(low=low * shards, likely=likely * shards, high=(high + 1) * most_shards)
-        )
+        self._use("kinesis-shard-hour", Range(low=low * shards, likely=likely * shards, high=(high + 1) * most_shards))
         reads = Range(low=self.lasts_s.low, likely=0, high=(self.lasts_s.high + 3) / stream.READ_PACE_S)
         for name in names:
             calm = self.calm.received[name]

@@ -94,5 +94,3 @@ class _Noting:
     async def claim_and_apply(self, key: Key) -> bool:
         self.asked.append("claim_and_apply")
         return True
-
-

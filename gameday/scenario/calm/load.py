@@ -19,6 +19,7 @@ from gameday.loadgen.lanes import Attempt, Feed
 from gameday.loadgen.messages import Source
 from gameday.loadgen.schedule import Message
 from gameday.loadgen.sender import LOOK_AHEAD_NS
+from gameday.scenario.calm.pace import drawn
 
 # So many messages take about a second.
 MOST = 20_000
@@ -72,7 +73,7 @@ def sendings(config: LoadConfig, messages: Sequence[Message], *, call_s: float) 
     """The calls that the load makes of these messages, in the order in which they end: what `Sender.run` does."""
     lanes = {number: config.lane() for number in range(config.users)}
     feed = Feed(messages, lanes)
-    call_ns = max(round(call_s * NS_PER_S), 1)
+    chance = random.Random(f"{config.seed}:sendings")
     begin = messages[0].due if messages else 0
     # (when, whose turn, what it has on its way): each user is there once.
     turns: list[tuple[int, int, list[Attempt]]] = [(begin, number, []) for number in lanes]
@@ -88,6 +89,7 @@ def sendings(config: LoadConfig, messages: Sequence[Message], *, call_s: float) 
             continue
         attempts = lane.take(now)
         latest = now + LOOK_AHEAD_NS // 2
+        call_ns = round(drawn(call_s, chance) * NS_PER_S)
         following = now + call_ns if attempts else min(lane.wake_at or latest, latest)
         heapq.heappush(turns, (max(following, now + 1), number, attempts))
     return made

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gameday.loadgen.schedule import Message
+from gameday.scenario.calm.pace import drawn
 
 # As in gameday/consumers/worker.py.
 _LINGER_S = 0.1
@@ -24,9 +26,9 @@ _STEPS_MAX = 400_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Consuming:
-    """`call_s`: of a receive that finds something, and of a call that settles; `work_s`: of one message. `hidden_s`: by
-    how often it came, how long what failed stays hidden. `whole`: a batch is one piece of work. `alone`: a message is
-    deleted by a call of its own, before the work."""
+    """`call_s`: of a receive that finds something, and of a call that settles, on average; `work_s`: of one message.
+    `hidden_s`: by how often it came, how long what failed stays hidden. `whole`: a batch is one piece of work. `alone`:
+    a message is deleted by a call of its own, before the work."""
 
     consumers: int
     pollers: int
@@ -48,8 +50,8 @@ class Consuming:
 
 @dataclass(kw_only=True, slots=True)
 class Consumed:
-    """What was called, and what came of it. `received`: how many messages each receive brought that found any. `over_s`:
-    when all was done; `cut`: it was not played to its end."""
+    """What was called, and what came of it. `received`: how many messages each receive brought that found any.
+    `over_s`: when all was done; `cut`: it was not played to its end."""
 
     received: list[int] = field(default_factory=list)
     empty: int = 0
@@ -211,6 +213,7 @@ class _Play:
         self.end_s = float("inf")
         self.waiters: deque[_Waiter] = deque()
         self.numbers = itertools.count()
+        self.chance = random.Random("consume")
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         for at_s, messages in arrivals:
             self._at(at_s, lambda messages=messages: self._arrive(messages))  # type: ignore[misc]
@@ -221,6 +224,9 @@ class _Play:
 
     def _at(self, when: float, do: Callable[[], None]) -> None:
         heapq.heappush(self.events, (when, next(self.numbers), do))
+
+    def _call_s(self) -> float:
+        return drawn(self.spec.call_s, self.chance)
 
     def played(self) -> Consumed:
         if not self.left:
@@ -264,7 +270,7 @@ class _Play:
 
     def _poll(self, consumer: _Consumer) -> None:
         waiter = _Waiter(consumer, self.now)
-        self._at(self.now + self.spec.call_s / 2, lambda: self._ask(waiter))
+        self._at(self.now + self._call_s() / 2, lambda: self._ask(waiter))
 
     def _ask(self, waiter: _Waiter) -> None:
         self.waiters.append(waiter)
@@ -276,7 +282,7 @@ class _Play:
         if not waiter.over:
             waiter.over = True
             self.waiters.remove(waiter)
-            self._at(self.now + self.spec.call_s / 2, lambda: self._found_nothing(waiter))
+            self._at(self.now + self._call_s() / 2, lambda: self._found_nothing(waiter))
 
     def _stir(self) -> None:
         while self.waiters:
@@ -288,7 +294,7 @@ class _Play:
             waiter = self.waiters.popleft()
             waiter.over = True
             self._at(
-                self.now + self.spec.call_s / 2,
+                self.now + self._call_s() / 2,
                 lambda waiter=waiter, copies=copies: self._got(waiter.consumer, copies),  # type: ignore[misc]
             )
 
@@ -343,7 +349,7 @@ class _Play:
         work_s = self.spec.work_s
         if self.spec.alone:
             self.counts.deletes += len(copies)
-            work_s += self.spec.call_s
+            work_s += self._call_s()
         self._at(self.now + work_s, lambda: self._handled(lane, copies))
 
     def _handled(self, lane: _Lane, copies: Sequence[_Copy]) -> None:
@@ -418,7 +424,7 @@ class _Play:
         if batch.pending and every_s is not None and self.now - batch.extended_s >= every_s:
             batch.extended_s = self.now
             self.counts.extensions += 1
-            took_s += self.spec.call_s
+            took_s += self._call_s()
         if batch.pending:
             self._at(self.now + took_s, lambda: self._iterate(batch))
         else:
@@ -427,14 +433,16 @@ class _Play:
 
     def _settle(self, batch: _Batch) -> float:
         """The calls, one after another; how long they take."""
-        took_s, call_s = 0.0, self.spec.call_s
+        took_s = 0.0
         if deletes := batch.deletes:
             batch.deletes = []
             self.counts.deletes += not self.spec.alone
+            call_s = self._call_s()
             self._at(self.now + call_s / 2, lambda: self._deleted(deletes))
             took_s += call_s
         for hidden_s, copies in batch.releases.items():
             self.counts.hides += 1
+            call_s = self._call_s()
             self._at(
                 self.now + took_s + call_s / 2,
                 lambda hidden_s=hidden_s, copies=copies: self._hide(hidden_s, copies),  # type: ignore[misc]

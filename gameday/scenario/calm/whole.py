@@ -90,7 +90,14 @@ class _Timeline:
 
 
 def play(
-    scenario: Scenario, topology: Topology, outlook: Outlook, product: Product, *, pace: Pace, seed: int, most: int = MOST
+    scenario: Scenario,
+    topology: Topology,
+    outlook: Outlook,
+    product: Product,
+    *,
+    pace: Pace,
+    seed: int,
+    most: int = MOST,
 ) -> Calm:
     config = imagined(scenario, scenario.shape, seed=seed)
     message = scenario.load.message
@@ -119,7 +126,7 @@ def play(
             ]
             told = received[spec.name]
             if outlook.transport.kind == "stream":
-                over_s = max(over_s, _read(scenario, topology, pace, arrivals, told))
+                over_s = max(over_s, _read(scenario, topology, pace, arrivals, told, piece.stands_for))
             else:
                 over_s = max(
                     over_s,
@@ -233,10 +240,12 @@ def _read(
     pace: Pace,
     arrivals: Sequence[tuple[float, Sequence[Message]]],
     told: Received,
+    stands_for: float,
 ) -> float:
     found, told.ends_s = stream.read(reading_of(scenario, topology, pace), arrivals)
     told.sizes[1] += found.found
     told.empty += found.reads - found.found
+    told.applied += sum(len(messages) for _, messages in arrivals) * stands_for
     told.played_s += found.over_s
     return found.over_s
 

@@ -9,6 +9,7 @@ import http.client
 import os
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 
 ACCOUNT = "123456789012"
+REGION = "eu-west-1"
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 _IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
 <Arn>arn:aws:sts::{account}:assumed-role/tester/someone</Arn><UserId>A:someone</UserId><Account>{account}</Account>
@@ -35,6 +37,7 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 @dataclass(kw_only=True)
 class Playing:
     """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on.
+    `far_s`: how much longer each call takes than the broker does, as if that stood elsewhere.
 
     `asked` counts the calls by service and operation, `empty` those of them that were receives and found nothing;
     `regions` are those that they were signed for, and `calls` has what was asked with each.
@@ -44,6 +47,7 @@ class Playing:
     alias: str = "staging"
     refused: tuple[str, str] | None = None
     denied: dict[str, int] = field(default_factory=dict)
+    far_s: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
     empty: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
@@ -68,6 +72,14 @@ def environment(aws: Playing, home: Path, **changes: str) -> dict[str, str]:
         **changes,
     }
     return {**kept, **{name: value for name, value in own.items() if value}}
+
+
+def allow(directory: Path) -> None:
+    """The allow-list of who may run there in the account that is played."""
+    (directory / "gameday.toml").write_text(
+        f'[[allow]]\naccount = "{ACCOUNT}"\nregions = ["{REGION}"]\nmax_messages = 100000\nmax_rate = "1000/s"\n'
+        'max_duration = "1h"\nmax_cost = 10.0\n'
+    )
 
 
 @contextmanager
@@ -126,6 +138,8 @@ def playing(memory: str) -> Iterator[Playing]:
             self.wfile.write(text.encode())
 
         def _forward(self, body: bytes) -> bytes:
+            if state.far_s:
+                time.sleep(state.far_s)
             connection = http.client.HTTPConnection(urlsplit(memory).netloc, timeout=30)
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))

@@ -14,12 +14,11 @@ from gameday.scenario import reading
 from gameday.scenario.policy import NEEDS, ROLES, Kind, Role, Where, policies
 from gameday.transports.services import RUN_TAG
 from tests.commanded import COMMAND
-from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
+from tests.run.plays_aws import ACCOUNT, REGION, Playing, allow, environment, playing
 from tests.scenario.iam import allows
 from tests.series import in_series, in_soak, series
 from tests.transports.asked import served
 
-REGION = "eu-west-1"
 WHERE = Where(account=ACCOUNT, region=REGION)
 RUN = "quick-20260101-120000-1a2b"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gameday-{RUN}-orders.fifo"
@@ -169,10 +168,7 @@ def role_of(operation: str, asked: Mapping[str, Any]) -> Role:
 )
 def test_every_call_of_a_run_is_allowed_to_who_makes_it(aws: Playing, tmp_path: Path, arguments: str) -> None:
     scenario, *overrides = arguments.split()
-    (tmp_path / "gameday.toml").write_text(
-        f'[[allow]]\naccount = "{ACCOUNT}"\nregions = ["{REGION}"]\nmax_messages = 100000\nmax_rate = "1000/s"\n'
-        'max_duration = "1h"\nmax_cost = 10.0\n'
-    )
+    allow(tmp_path)
     settings = [part for each in overrides for part in ("--set", each)]
     ran = subprocess.run(
         [*COMMAND, "run", scenario, "--target", "aws", "--region", REGION, "--yes", "--out", "run", *settings],

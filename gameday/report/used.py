@@ -171,6 +171,7 @@ def used(scenario: Scenario, rows: Sequence[Row], killed: Sequence[str], *, regi
 
     outlook = Outlook(scenario)
     gets = sum(outlook.gets.values())
+    filters = [spec.filter_on for spec in outlook.topology.subscriptions if spec.filter is not None]
     for row in rows:
         measured = row.measured
         match row.service, row.operation:
@@ -198,11 +199,7 @@ def used(scenario: Scenario, rows: Sequence[Row], killed: Sequence[str], *, regi
                 use("dynamodb-read" if operation in _READS else "dynamodb-write", measured.units)
             case _:
                 pass
-        if row.operation == "PublishBatch":
-            on_body = sum(
-                spec.filter is not None and spec.filter_on == "body" for spec in outlook.topology.subscriptions
-            )
-            if on_body:
-                use("sns-body-filter", measured.bytes * on_body)
+        if row.operation == "PublishBatch" and (filtered := filters.count("body")):
+            use("sns-body-filter", measured.bytes * filtered)
     costs = bill({item: Range.exactly(count) for item, count in items.items()}, region)
     return Used(rows=rows, costs=costs, region=region, killed=killed)

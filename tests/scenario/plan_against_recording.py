@@ -1,4 +1,6 @@
-"""`gameday plan`, held to what a run really called: python -m tests.scenario.plan_against_recording [SCENARIO [KEY=VALUE …]]
+"""`gameday plan`, held to what a run really called.
+
+`python -m tests.scenario.plan_against_recording [SCENARIO [KEY=VALUE …]]` prints both, and is 1 where they differ.
 
 Each run is one without faults, on an AWS that is played by the broker in memory and counts every call; the plan is made
 with the seed of the run and the pace that was measured in it. Without arguments it goes through `RUNS`.

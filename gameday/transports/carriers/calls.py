@@ -70,7 +70,7 @@ class Calls:
         self._used[of] = [had + one for had, one in zip(self._used.get(of, _NONE), more, strict=True)]
 
     def used(self) -> list[dict[str, Any]]:
-        """What was called until now, as the mark `calls` has it: a row for each operation, of FIFO apart from others."""
+        """What was called until now, as the mark `calls` has it: a row for each operation, FIFO apart from others."""
         return [
             {"service": service, "operation": operation, "fifo": fifo, **dict(zip(_COLUMNS, counts, strict=True))}
             for (service, operation, fifo), counts in sorted(self._used.items())

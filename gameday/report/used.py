@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from gameday.transports.carriers.measures import Measure
 
 FILE = "used.json"
 _MARK = b'"name":"calls"'
+_CLOSED = b'"name":"closed"'
 _BLOCK_BYTES = 1 << 16
 _DYNAMODB = "dynamodb"
 _READS = ("GetItem", "Scan")
@@ -129,10 +131,10 @@ def read_calls(directory: Path) -> tuple[list[Row], list[str]]:
 
 
 def _last(path: Path) -> tuple[Sequence[Mapping[str, Any]], bool]:
-    """What the last mark `calls` of a file says, and whether the file was closed after it: read from its end."""
+    """What the last mark `calls` of a file says, and whether the file was closed: read from its end."""
     with path.open("rb") as file:
         place = file.seek(0, 2)
-        tail = b""
+        tail, closed = b"", False
         while place:
             length = min(_BLOCK_BYTES, place)
             place -= length
@@ -140,12 +142,14 @@ def _last(path: Path) -> tuple[Sequence[Mapping[str, Any]], bool]:
             tail = file.read(length) + tail
             first = 0 if not place else tail.find(b"\n") + 1
             lines = tail[first:].splitlines()
-            found = next((n for n in range(len(lines) - 1, -1, -1) if _MARK in lines[n]), None)
-            if found is not None and lines[found].endswith(b"}"):
-                closed = any(b'"name":"closed"' in line for line in lines[found:])
-                return orjson.loads(lines[found])["calls"], closed
+            closed |= any(_CLOSED in line for line in lines)
+            for line in reversed(lines):
+                # The last line of one that was killed may be cut short.
+                with suppress(orjson.JSONDecodeError):
+                    if _MARK in line:
+                        return orjson.loads(line)["calls"], closed
             tail = tail[:first]
-    return [], False
+    return [], closed
 
 
 def pace_of(rows: Sequence[Row], otherwise: Pace) -> Pace:

@@ -18,7 +18,7 @@ from gameday.consumers.read_back.base import Settings
 from gameday.scenario.calm import stream
 from gameday.scenario.calm.guards import Step, steps_of
 from gameday.scenario.calm.pace import Pace
-from gameday.scenario.calm.whole import LEAD_S, LOOK_S, WATCH_S, Calm, Received, play
+from gameday.scenario.calm.whole import LEAD_S, LOOK_S, WATCH_S, Calm, Received, endless, play
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
@@ -32,6 +32,8 @@ from gameday.transports.registry import TRANSPORTS
 
 # How long an answer takes at least, and so how often a poll that does not wait can be repeated.
 _ANSWER_S = 0.005
+# And how soon a message that is given back at once comes again: it is received, given back, and received.
+_AGAIN_S = 0.05
 PUT_UNIT = 25 * 1024
 _DYNAMODB = "dynamodb"
 # An item of ours and of a guard is so long, about, and a page of a Scan
@@ -303,7 +305,8 @@ class _Estimating:
         batch = BATCH_MAX if spec.foreign else self.scenario.receive_batch
         # Of those that come late, each as often as it has been hidden for long enough when its work is done.
         times = min(math.ceil(spec.processing_time / hidden_s), again) if late else 1
-        received = Range.about(calm.calls * times, low=math.ceil(fewest / batch), high=most)
+        comes_again = self._endless(messages)
+        received = Range.about(calm.calls * times + comes_again, low=math.ceil(fewest / batch), high=most)
         sizes = {size: count * times for size, count in calm.sizes.items()}
         self._asked(
             "ReceiveMessage",
@@ -321,7 +324,7 @@ class _Estimating:
         self._asked("DeleteMessageBatch", deletes, fifo=fifo)
         failed = messages * poison * again * (2 if self.scenario.topology.redrive else 1)
         beats = math.floor(spec.processing_time / spec.heartbeat) + 1 if spec.heartbeat else 0
-        hides = Range.about(calm.hides + calm.extensions, low=0, high=failed + most * beats)
+        hides = Range.about(calm.hides + calm.extensions + comes_again, low=0, high=failed + most * beats)
         self._asked("ChangeMessageVisibilityBatch", hides, fifo=fifo)
 
     def _receives_of_one(self) -> int:
@@ -329,8 +332,19 @@ class _Estimating:
         spec = self.scenario.consumers
         if self.topology.max_receives is not None:
             return self.topology.max_receives
-        pause_s = max(spec.processing_time, min(spec.retry_delay or 1.0, self.topology.visibility_timeout_s), 0.05)
-        return math.ceil(self.lasts_s.high / pause_s)
+        return math.ceil(self.lasts_s.high / max(spec.processing_time, spec.retry_delay, _AGAIN_S))
+
+    def _endless(self, messages: float) -> float:
+        """How often what nobody can do comes again in all, if nobody takes it away: from half of the load on."""
+        if not endless(self.scenario):
+            return 0.0
+        spec = self.scenario.consumers
+        pause_s = max(spec.processing_time, spec.retry_delay, 3 * self.pace.call)
+        poison = messages * self.scenario.load.poison
+        left_s = self.lasts_s.likely - self.scenario.load.duration / 2
+        # No more than all of them can handle, and nothing is worked on but this.
+        most = spec.count * spec.concurrency * left_s / max(spec.processing_time, self.pace.call)
+        return min(poison * left_s / pause_s, most)
 
     def _empty_polls(self, calm: Received) -> Range:
         """While all wait once everything is done; and at most all the time."""
@@ -435,7 +449,10 @@ class _Estimating:
         times = 2 if self.topology.archive else 1
         good, bad = steps_of(spec.guard), steps_of(spec.guard, fails=True)
         most = failed * 2 + handled * self.scenario.load.poison * self._receives_of_one() * times
-        applied_to = Range.about(applied, low=handled * (1 - self.scenario.load.poison), high=handled * times)
+        # What was read and not checkpointed when a shard changed hands is read again.
+        again = self._steals * self.scenario.receive_batch if self.transport.kind == "stream" else 0
+        fewest = handled * (1 - self.scenario.load.poison)
+        applied_to = Range.about(applied, low=fewest, high=handled * times + again)
         for operation, counts in _by_operation(good, bad).items():
             count = applied_to.times(counts[0]) + Range.about(failed, low=0, high=most).times(counts[1])
             self._count(_DYNAMODB, operation, count)

@@ -20,8 +20,8 @@ from gameday.scenario.calm.pace import drawn
 # As in gameday/consumers/worker.py.
 _LINGER_S = 0.1
 EMPTY_PACE_S = 0.1
-# A message that comes again for ever is not played for ever.
-_STEPS_MAX = 400_000
+# What does not come to its end is not played for ever: so many steps, and so many more for each message.
+_STEPS, _STEPS_EACH = 50_000, 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -231,7 +231,7 @@ class _Play:
     def played(self) -> Consumed:
         if not self.left:
             self._done()
-        for _ in range(_STEPS_MAX):
+        for _ in range(_STEPS + _STEPS_EACH * self.left):
             if not self.events or self.events[0][0] > min(self.end_s, self.limit_s):
                 break
             self.now, _, do = heapq.heappop(self.events)

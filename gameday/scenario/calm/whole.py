@@ -143,6 +143,12 @@ def _look_s(scenario: Scenario, topology: Topology, outlook: Outlook, pace: Pace
     return of_one * len(topology.subscriptions) * pace.call
 
 
+def endless(scenario: Scenario) -> bool:
+    """Whether what nobody can do comes again for as long as the run lasts. Then it is played once, and what comes after
+    that is the reader's to reckon with."""
+    return scenario.topology.max_receives is None and scenario.load.poison > 0
+
+
 def work_s(scenario: Scenario, pace: Pace) -> float:
     """Of one message, and of its effect."""
     spec = scenario.consumers
@@ -183,7 +189,7 @@ def _consume(
         work_s=work_s(scenario, pace),
         fifo=is_fifo(subscription, ordered=transport.ordered),
         ordered=transport.ordered,
-        max_receives=topology.max_receives,
+        max_receives=1 if endless(scenario) else topology.max_receives,
         after_failure=scenario.after_failure,
         heartbeat_s=spec.heartbeat,
         poison_fails=facts is not None and facts.poison_returns,

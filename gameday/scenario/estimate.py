@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gameday.chaos.faults.reshard import Reshard
 from gameday.consumers.handlers import facts_of
 from gameday.consumers.read_back.base import Settings
 from gameday.scenario.calm import stream
@@ -392,7 +393,10 @@ class _Estimating:
 
     def _consume_stream(self) -> None:
         """Reading costs nothing but the shards' hours."""
-        splits = sum(1 for strike in self.outlook.strikes if strike.fault.needs == "reshard")
+        reshards = [strike.fault for strike in self.outlook.strikes if isinstance(strike.fault, Reshard)]
+        for fault in reshards:
+            self._count(kinesis.SERVICE, "SplitShard" if fault.action == "split" else "MergeShards", Range.exactly(1))
+        splits = sum(fault.action == "split" for fault in reshards)
         shards, names = self.topology.shards, self.topology.names
         most_shards = shards + splits
         low, likely, high = (math.ceil(s / 3600) for s in (self.lasts_s.low, self.lasts_s.likely, self.lasts_s.high))

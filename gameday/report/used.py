@@ -100,6 +100,39 @@ class Used:
         (directory / FILE).write_text(json.dumps(self.to_json(planned), indent=2) + "\n", encoding="utf-8")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """A bill that was kept, in words: what it came to, and each operation with how often it was called and planned."""
+
+    sentence: str
+    calls: Sequence[tuple[str, str, str]]
+
+
+def kept(directory: Path) -> Told | None:
+    """The bill that stands in a run directory; None where there is none, or it cannot be read."""
+    try:
+        document = json.loads((directory / FILE).read_bytes())
+        planned = {name: _range(count) for name, count in document["planned"].items()}
+        prices = document["prices"]
+        return Told(
+            sentence=(
+                f"${document['cost']:,.4f} at AWS's list prices of {prices['as_of']} in {prices['region']}; planned "
+                f"were {_dollars(_range(document['planned_cost']))}."
+            ),
+            calls=[
+                (name, f"{document['calls'].get(name, 0):,}", str(planned.get(name, "not planned")))
+                for name in sorted({*document["calls"], *planned})
+            ],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _range(three: Sequence[float]) -> Range:
+    low, likely, high = three
+    return Range(low=low, likely=likely, high=high)
+
+
 def _three(given: Range) -> list[float]:
     return [given.low, given.likely, given.high]
 

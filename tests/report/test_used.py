@@ -12,8 +12,9 @@ import pytest
 from gameday.history import events
 from gameday.history.clock import Clock
 from gameday.history.writer import DIRECTORY, Writer
-from gameday.report.used import FILE, Row, pace_of, read_calls, used
-from gameday.scenario import document, reading
+from gameday.report.used import FILE, Row, kept, pace_of, read_calls, used
+from gameday.scenario import document as documents
+from gameday.scenario import reading
 from gameday.scenario.calm.pace import Pace
 from gameday.scenario.estimate import estimate
 from gameday.scenario.model import Scenario
@@ -27,7 +28,7 @@ EMPTY = Call("sqs", "ReceiveMessage", {"QueueUrl": "u/q"})
 
 def scenario(transport: str, topology: str = "{}") -> Scenario:
     text = f"name: made\ntransport: {transport}\ntopology: {topology}\nload: {{rate: 1/s, duration: 9s}}\n"
-    return reading.resolve(document.parse(text + "claims: [no-loss]\n", name="made.yaml"))
+    return reading.resolve(documents.parse(text + "claims: [no-loss]\n", name="made.yaml"))
 
 
 def row(service: str, operation: str, calls: int, *, fifo: bool = False, **measured: int) -> Row:
@@ -143,11 +144,22 @@ def test_it_is_told_beside_the_plan(tmp_path: Path) -> None:
     assert any("sqs CreateQueue" in line and line.split()[2:] == ["0", "2"] for line in lines)
     assert "orders-1.1 ended without telling" in lines[-1]
     found.save(tmp_path, planned)
-    kept: dict[str, Any] = json.loads((tmp_path / FILE).read_bytes())
-    assert kept["calls"] == {"sqs PurgeQueue": 1, "sqs SendMessageBatch": 9}
-    assert kept["cost"] == pytest.approx(10 * 0.4e-6 * 1.14)
-    low, likely, high = kept["planned_cost"]
+    document: dict[str, Any] = json.loads((tmp_path / FILE).read_bytes())
+    assert document["calls"] == {"sqs PurgeQueue": 1, "sqs SendMessageBatch": 9}
+    assert document["cost"] == pytest.approx(10 * 0.4e-6 * 1.14)
+    low, likely, high = document["planned_cost"]
     assert 0 < low < likely < high
+    told = kept(tmp_path)
+    assert told is not None and told.sentence.startswith("$0.0000 at AWS's list prices of")
+    assert ("sqs SendMessageBatch", "9", "about 9 (1 to 9)") in told.calls
+    assert ("sqs PurgeQueue", "1", "not planned") in told.calls
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"cost": "much"}'])
+def test_a_bill_that_is_not_there_or_broken_is_none(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / FILE).write_text(text)
+    assert kept(tmp_path) is None
 
 
 def test_a_process_counts_what_it_calls() -> None:

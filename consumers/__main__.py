@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -33,7 +34,8 @@ from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
 from gameday.consumers.work import BaseWorker, Tools, say
 from gameday.consumers.worker import Worker
-from gameday.history.errors import GamedayError, ProcessError, UsageError
+from gameday.history import events
+from gameday.history.errors import GamedayError, HistoryError, ProcessError, UsageError
 from gameday.history.writer import Writer
 from gameday.processes import control
 from gameday.processes.discovery import Exposed
@@ -46,6 +48,7 @@ from gameday.transports.registry import TRANSPORTS
 
 # How much longer than its longest poll a call may take before it counts as lost.
 _READ_MARGIN_S = 10.0
+_TELL_CALLS_S = 2.0
 # So many shards are read at once; of more, some wait for a connection.
 _SHARDS = 32
 
@@ -110,7 +113,9 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         except CallFailed as error:
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")
+        telling = asyncio.create_task(_tell_calls(config, writer))
         drained = await _run_until_drained(worker, config.drain_timeout_s)
+        telling.cancel()
         obeying.cancel()
     finally:
         if own is not None:
@@ -122,6 +127,8 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         await carrier.close()
         if exposed is not None:
             exposed.withdraw()
+    if exposed is not None:
+        writer.write(events.mark("calls", calls=count_calls().used()))
     writer.close()
     return 0 if drained else 1
 
@@ -201,6 +208,17 @@ async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool
     work.cancel()
     await asyncio.wait({work})
     return False
+
+
+async def _tell_calls(config: ConsumerConfig, writer: Writer) -> None:
+    """Note now and then what was called until then: one that is killed says nothing at its end.
+
+    Errors: none; a history that cannot be written ends the worker.
+    """
+    while config.metrics_host is not None:
+        await asyncio.sleep(_TELL_CALLS_S)
+        with contextlib.suppress(HistoryError):
+            writer.write(events.mark("calls", calls=count_calls().used()))
 
 
 async def _obey(worker: BaseWorker) -> None:

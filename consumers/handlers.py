@@ -55,11 +55,13 @@ class HandlerFacts:
     """What a scenario is checked by.
 
     `has_effects`: it works and applies effects; one that does not does neither. `poison_returns`: poison fails it, so
-    that the message comes again. `wrong_on`: why it makes no sense on subscriptions of a kind, and what does.
+    that the message comes again. `deletes_itself`: each message by a call of its own, before its effect. `wrong_on`:
+    why it makes no sense on subscriptions of a kind, and what does.
     """
 
     has_effects: bool = True
     poison_returns: bool = True
+    deletes_itself: bool = False
     wrong_on: Mapping[Kind, str] = field(default_factory=dict)
 
 
@@ -94,6 +96,7 @@ HANDLERS: Mapping[str, Handler] = {
     "delete-first": Handler(
         handle=delete_first,
         poison_returns=False,
+        deletes_itself=True,
         wrong_on={"stream": "a stream's records are not deleted; what is as wrong there is `checkpoint: before`"},
     ),
     "no-op": Handler(handle=no_op, has_effects=False, poison_returns=False),

@@ -19,6 +19,7 @@ from gevent.event import AsyncResult, Event
 from gevent.lock import BoundedSemaphore
 from gevent.queue import SimpleQueue
 
+from gameday.history import events
 from gameday.history.clock import Clock
 from gameday.history.errors import HistoryError, UsageError
 from gameday.history.writer import DIRECTORY, Writer
@@ -62,6 +63,7 @@ class SharedByLanes:
         """Errors: HistoryError."""
         if self._exposed is not None:
             self._exposed.withdraw()
+            self.writer.write(events.mark("calls", calls=count_calls().used()))
         self.writer.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -128,8 +129,11 @@ def run(
     if target is TargetName.aws:
         from gameday.run.admission import Asked
         from gameday.run.context import new_seed
+        from gameday.transports.carriers.calls import count_calls
 
         # The plan that a person agrees to is the one that is carried out.
+        # They are the first calls of the run.
+        count_calls(anew=True)
         seed = next((given for given in (seed, read.seed) if given is not None), None) or new_seed()
         account = _admitted(read, Asked(region=region, profile=profile, config=config, yes=yes), seed=seed)
     request = RunRequest(
@@ -145,6 +149,7 @@ def run(
         operator=operator,
     )
     console = Console(stderr=format is not Format.text, highlight=False)
+    began_s = time.monotonic()
     with watching(console, request.scenario) as view:
         directory = asyncio.run(conduct(request, view))
         interrupt_on_signals()
@@ -152,6 +157,7 @@ def run(
         try:
             with judging(directory, progress=lambda text: view.phase(f"judging: {text}")) as (judged, verdict):
                 verdict.save(directory)
+                bill = [] if account is None else _bill(directory, read, account, time.monotonic() - began_s)
                 view.phase("drawing the report")
                 report = _report(directory, judged, verdict)
             if annotating is not None:
@@ -161,6 +167,8 @@ def run(
             raise Interrupted(
                 f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
             ) from None
+    for line in bill:
+        print(line, file=sys.stdout if format is Format.text else sys.stderr)
     recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
     if isinstance(report, Path):
         recorded = f"report: {shown(report)}\n{recorded}"
@@ -195,6 +203,28 @@ def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:
             raise Interrupted("interrupted; nothing was created") from None
 
     return admit(scenario, asked, seed=seed, show=show, agreed=agreed)
+
+
+def _bill(directory: Path, scenario: Scenario, account: Account, lasted_s: float) -> list[str]:
+    """What the run used, kept in its directory, beside what is planned at the pace that was measured; for people."""
+    from gameday.history import manifest
+    from gameday.report.used import pace_of, read_calls, used
+    from gameday.run.context import services_of
+    from gameday.scenario.calm.pace import Pace
+    from gameday.scenario.estimate import estimate
+
+    rows, killed = read_calls(directory)
+    found = used(scenario, rows, killed, region=account.region, lasted_s=lasted_s)
+    product = account.target(services_of(scenario)).product
+    planned = estimate(
+        scenario,
+        region=account.region,
+        seed=manifest.load(directory).seed,
+        product=product,
+        pace=pace_of(rows, Pace.of(product)),
+    )
+    found.save(directory, planned)
+    return list(found.lines(planned))
 
 
 def _report(directory: Path, judged: Loaded, verdict: Verdict) -> Path | str:

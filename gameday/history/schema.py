@@ -128,6 +128,7 @@ FIELDS: Mapping[str, Field] = {
         _field("behind_ms", "any", not_judged=_LIVE),
         _field("slot", "any", not_judged=_LIVE),
         _field("code", "any", not_judged=_LIVE),
+        _field("calls", "any", not_judged="the bill at the end of a run"),
     )
 }
 
@@ -380,6 +381,14 @@ OUR_MARKS: Mapping[str, RecordKind] = {
         fields=("text",),
         needed=None,
         told="what the run told people at that moment: the log of notes",
+    ),
+    "calls": RecordKind(
+        fields=("calls",),
+        needed=None,
+        told=(
+            "how often this process has called each operation of AWS's until now, and what AWS counts that for: "
+            "[{service, operation, fifo, calls, seconds, requests, units, entries, bytes}, …]. Its last one counts"
+        ),
     ),
     "fault-unproven": RecordKind(
         fields=("instance",),

@@ -28,6 +28,7 @@ from gameday.run.phases.replay import replay
 from gameday.run.phases.start import start
 from gameday.run.phases.stop import stop
 from gameday.run.state import Run, View
+from gameday.transports.carriers.calls import count_calls
 
 # In this order. Each does its part with what those before it have left in the run, or nothing where the scenario does
 # not ask for it.
@@ -50,6 +51,8 @@ async def conduct(request: RunRequest, view: View) -> Path:
     The first SIGINT or SIGTERM ends it in good order, the second at once. Errors: GamedayError; Interrupted after a
     signal.
     """
+    # Who may begin in an account was asked before, and that belongs to the run.
+    count_calls(anew=request.account is None)
     run_id = new_id(request.scenario.name)
     directory = free_directory(request.out or RUNS / run_id)
     seed = request.scenario.seed if request.seed is None else request.seed

@@ -7,6 +7,7 @@ import os
 import socket
 from contextlib import suppress
 
+from gameday.history import events
 from gameday.history.errors import HistoryError, RunError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.exposition import resolve
@@ -16,6 +17,7 @@ from gameday.run.state import Run
 from gameday.scenario.model import needs_of
 from gameday.targets.start import start as start_target
 from gameday.targets.target import Target
+from gameday.transports.carriers.calls import count_calls
 
 
 async def open_run(run: Run) -> None:
@@ -78,4 +80,5 @@ async def _start_target(run: Run) -> Target:
 def _close(writer: Writer) -> None:
     """The disk may be full."""
     with suppress(HistoryError):
+        writer.write(events.mark("calls", calls=count_calls().used()))
         writer.close()

@@ -13,9 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from gameday.chaos.faults.reshard import Reshard
+from gameday.consumers.guards import GUARDS
+from gameday.consumers.handlers import facts_of
+from gameday.scenario.calm.guards import steps_of
+from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
-from gameday.transports.base import Call, Topology, Transport
+from gameday.transports.base import Call, ReshardAction, Topology, Transport
 from gameday.transports.partitions import in_its_partition
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import RUN_TAG
@@ -77,7 +82,6 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
         ("events:PutTargets", "rule"),
     ],
     ("events", "DeleteArchive"): [("events:DeleteArchive", "archive")],
-    ("events", "DescribeArchive"): [("events:DescribeArchive", "archive")],
     ("events", "PutRule"): [("events:PutRule", "rule"), ("events:TagResource", "rule")],
     ("events", "PutTargets"): [("events:PutTargets", "rule")],
     ("events", "ListRules"): [("events:ListRules", "any")],
@@ -184,6 +188,7 @@ def _actions(calls: Iterable[Operation], reads: Kind = "queue") -> set[Need]:
     }
 
 
+_RESHARDS: Mapping[ReshardAction, str] = {"split": "SplitShard", "merge": "MergeShards"}
 _READS_STREAM = {("kinesis", name) for name in ("ListShards", "GetShardIterator", "GetRecords")}
 
 
@@ -193,8 +198,7 @@ def _conductor(
     calls = {(call.service, call.operation) for call in building}
     if transport.kind == "stream":
         calls |= _READS_STREAM
-        if any(fault.needs == "reshard" for fault in scenario.chaos):
-            calls |= {("kinesis", name) for name in ("SplitShard", "MergeShards")}
+        calls |= {("kinesis", _RESHARDS[fault.action]) for fault in scenario.chaos if isinstance(fault, Reshard)}
     else:
         calls.add(("sqs", "GetQueueAttributes"))
         if topology.max_receives is not None:
@@ -204,9 +208,13 @@ def _conductor(
                 moved = ("ChangeMessageVisibilityBatch", "StartMessageMoveTask", "ListMessageMoveTasks")
                 calls |= {("sqs", name) for name in moved}
     if topology.archive:
-        calls |= {("events", name) for name in ("DescribeArchive", "StartReplay", "DescribeReplay")}
-    if scenario.consumers.store == "dynamodb" and not scenario.consumers.foreign:
-        calls |= {("dynamodb", name) for name in ("CreateTable", "DescribeTable", "DeleteTable", "Scan")}
+        calls |= {("events", name) for name in ("StartReplay", "DescribeReplay")}
+    if scenario.consumers.store == "dynamodb":
+        leases = _keeps_leases(scenario, transport)
+        if leases or _keeps_effects(scenario):
+            calls |= {("dynamodb", name) for name in ("CreateTable", "DescribeTable", "DeleteTable")}
+        if leases or _has_effects(scenario):
+            calls.add(("dynamodb", "Scan"))
     return calls
 
 
@@ -216,10 +224,34 @@ def _consumers(scenario: Scenario, transport: Transport) -> set[Operation]:
     calls = set(_READS_STREAM)
     if transport.kind == "queue":
         calls = {("sqs", name) for name in ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")}
-    if scenario.consumers.store == "dynamodb" and not scenario.consumers.foreign:
-        steps = ("DescribeTable", "GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Scan")
+    if scenario.consumers.store != "dynamodb":
+        return calls
+    if _keeps_effects(scenario):
+        calls.add(("dynamodb", "DescribeTable"))
+    if _has_effects(scenario):
+        guard = scenario.consumers.guard
+        steps = {step.operation for step in (*steps_of(guard), *steps_of(guard, fails=True))}
+        if GUARDS[guard].marks_expire:
+            # What is in progress elsewhere is looked up.
+            steps.add("GetItem")
         calls |= {("dynamodb", name) for name in steps}
+    if _keeps_leases(scenario, transport):
+        calls |= {("dynamodb", name) for name in ("DescribeTable", "PutItem", "UpdateItem", "Scan")}
     return calls
+
+
+def _keeps_effects(scenario: Scenario) -> bool:
+    """Whether there is a place of ours for effects."""
+    return not scenario.consumers.foreign and isinstance(scenario.consumers.handler, str)
+
+
+def _has_effects(scenario: Scenario) -> bool:
+    facts = facts_of(scenario.consumers.handler)
+    return _keeps_effects(scenario) and facts is not None and facts.has_effects
+
+
+def _keeps_leases(scenario: Scenario, transport: Transport) -> bool:
+    return not scenario.consumers.foreign and CONSUMPTION[transport.kind].leased
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

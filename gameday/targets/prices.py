@@ -74,24 +74,30 @@ UNKNOWN_FACTOR = 1.8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Range:
-    """At least `low`, at most `high`."""
+    """At least `low`, at most `high`, and `likely` so much."""
 
     low: float
+    likely: float
     high: float
 
     @classmethod
     def exactly(cls, count: float) -> Range:
-        return cls(low=count, high=count)
+        return cls(low=count, likely=count, high=count)
+
+    @classmethod
+    def about(cls, likely: float, *, low: float, high: float) -> Range:
+        """Ends that are reckoned in another way than what lies between them: it does lie between them."""
+        return cls(low=min(low, likely), likely=likely, high=max(high, likely))
 
     def __add__(self, other: Range) -> Range:
-        return Range(low=self.low + other.low, high=self.high + other.high)
+        return Range(low=self.low + other.low, likely=self.likely + other.likely, high=self.high + other.high)
 
     def times(self, factor: float) -> Range:
-        return Range(low=self.low * factor, high=self.high * factor)
+        return Range(low=self.low * factor, likely=self.likely * factor, high=self.high * factor)
 
     def __str__(self) -> str:
-        low, high = f"{self.low:,.0f}", f"{self.high:,.0f}"
-        return low if low == high else f"{low} to {high}"
+        low, likely, high = (f"{count:,.0f}" for count in (self.low, self.likely, self.high))
+        return likely if low == high else f"about {likely} ({low} to {high})"
 
 
 NOTHING = Range.exactly(0)
@@ -112,14 +118,18 @@ def factor(region: str) -> float:
 
 def bill(used: Mapping[Item, Range], region: str) -> list[Cost]:
     """Lines for what is used at all, in the order of the table. Where the region's prices are not known the high end
-    alone is raised."""
+    is raised, and what is likely by half of that."""
     high = factor(region)
     low = high if region in FACTORS else 1.0
     lines = []
     for item, price in PRICES.items():
         count = used.get(item, NOTHING)
         if count.high:
-            dollars = Range(low=count.low * price.dollars * low, high=count.high * price.dollars * high)
+            dollars = Range(
+                low=count.low * price.dollars * low,
+                likely=count.likely * price.dollars * (low + high) / 2,
+                high=count.high * price.dollars * high,
+            )
             lines.append(Cost(item=item, count=count, dollars=dollars))
     return lines
 
@@ -128,6 +138,6 @@ def total(lines: Sequence[Cost]) -> Range:
     return sum((line.dollars for line in lines), NOTHING)
 
 
-def chunks(length: int, size: int = 64 * 1024) -> int:
+def chunks(length: float, size: int = 64 * 1024) -> int:
     """How many requests a body of so many bytes counts for: one for each 64 KiB begun, and never none."""
     return max(math.ceil(length / size), 1)

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gameday.targets.prices import Range
 from gameday.transports.base import Capability, Transport
 from gameday.transports.endpoint import Endpoint
 
@@ -27,6 +28,9 @@ class Product:
     told to be empty before it is. `effective_s`: how long a filter or a rule may take to apply; what is sent before is
     not judged by it. `gaps`: by service, what it does not do, and why that is said; `lacks`: the same of what no
     pipeline needs. `cannot_show`: what no run on it says anything about.
+
+    `call_s`: how long a call takes that waits for nothing, as its caller sees it; `made_s`: how long after its creation
+    a stream or a table is there. A plan reckons with both, and nothing else does.
     """
 
     name: str
@@ -38,6 +42,8 @@ class Product:
     gaps: Mapping[str, Mapping[Capability, str]] = field(default_factory=dict)
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     cannot_show: Sequence[str] = ()
+    call_s: Range = Range(low=0.001, likely=0.005, high=0.05)  # noqa: RUF009  # it is frozen
+    made_s: Range = Range(low=0.0, likely=0.0, high=60.0)  # noqa: RUF009  # likewise
 
     def settles_after_s(self, services: Sequence[str]) -> float:
         """As long as the slowest of these services asks."""
@@ -89,6 +95,7 @@ MEMORY = Product(
     tick_ns=1_000_000,
     lacks={"s3": "the broker in memory keeps no objects"},
     cannot_show=("anything about AWS: it is a broker of our own, for large or quick runs and for testing gameday",),
+    call_s=Range(low=0.0005, likely=0.002, high=0.02),
 )
 LOCALSTACK = Product(
     name="localstack",
@@ -134,6 +141,10 @@ AWS = Product(
     # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
     # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
     effective_s=16 * 60.0,
+    # Assumed, of a machine in the region; from elsewhere the way there comes on top, and messages share more calls.
+    call_s=Range(low=0.005, likely=0.015, high=0.2),
+    # Assumed as well: AWS says nothing about how long a table or a stream takes.
+    made_s=Range(low=0.0, likely=10.0, high=60.0),
     cannot_show=(
         "quotas and throttling, unless this endpoint has them",
         "replication and AWS's latencies, unless this endpoint is AWS",

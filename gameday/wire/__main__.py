@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 
+from gameday.history import events
 from gameday.history.errors import GamedayError
 from gameday.history.writer import Writer
 from gameday.processes import control
@@ -70,6 +71,7 @@ async def _serve(config: WireConfig) -> int:
     if proxy.failure is not None:
         raise proxy.failure
     if writer is not None:
+        writer.write(events.mark("calls", calls=proxy.calls.used()))
         writer.close()
     return 0
 

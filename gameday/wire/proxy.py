@@ -30,6 +30,8 @@ from gameday.history.errors import HistoryError
 from gameday.history.events import SendResult
 from gameday.history.writer import Writer
 from gameday.transports.aws_errors import is_definite
+from gameday.transports.base import Call
+from gameday.transports.carriers.calls import Calls
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire import queue, stream
 from gameday.wire.batches import SENDS, named, refused_entry
@@ -97,6 +99,8 @@ class Proxy:
         self._dead_letters: dict[str, DeadLetters] = {}
         self.stream: StreamTraffic | None = None
         self.failure: HistoryError | None = None
+        # What the target was asked by whoever is behind this wire.
+        self.calls = Calls()
         self._failed = asyncio.Event()
         if config.subscription is not None:
             self._watch_traffic(config, config.subscription, write)
@@ -725,6 +729,7 @@ class Proxy:
             headers["Accept-Encoding"] = "identity"
         if self._signer is not None and service is not None:
             body = self._signer.sign(service, request.method, str(url), headers, body)
+        self.calls.passed_on(Call(service or "", exchange.asked.operation or "", exchange.params or {}))
         return self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
     async def _pass_on(self, exchange: Exchange, answered: Answered) -> web.StreamResponse:

@@ -10,6 +10,7 @@ import http.client
 import os
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 
 ACCOUNT = "123456789012"
+REGION = "eu-west-1"
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 _IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
 <Arn>arn:aws:sts::{account}:assumed-role/tester/someone</Arn><UserId>A:someone</UserId><Account>{account}</Account>
@@ -39,10 +41,11 @@ class Playing:
 
     `denied`: operations that are refused from the n-th on; `lost`: those that are carried out and not answered from the
     n-th on. `expires_after`: so many calls, then no credentials are good any more. `done` hears of each operation that
-    was carried out, with how many of it there were, before its answer is passed on.
+    was carried out, with how many of it there were, before its answer is passed on. `far_s`: how much
+    longer each call takes than the broker does, as if that stood elsewhere.
 
-    `asked` counts the calls by service and operation, `regions` are those that they were signed for, and `calls` has
-    what was asked with each.
+    `asked` counts the calls by service and operation, `empty` those of them that were receives and found nothing;
+    `regions` are those that they were signed for, and `calls` has what was asked with each.
     """
 
     url: str = ""
@@ -53,7 +56,9 @@ class Playing:
     lost: dict[str, int] = field(default_factory=dict)
     expires_after: int | None = None
     done: Callable[[str, int], None] = lambda operation, count: None
+    far_s: float = 0.0
     asked: Counter[str] = field(default_factory=Counter)
+    empty: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
@@ -78,6 +83,14 @@ def environment(aws: Playing, home: Path, **changes: str) -> dict[str, str]:
     return {**kept, **{name: value for name, value in own.items() if value}}
 
 
+def allow(directory: Path) -> None:
+    """The allow-list of who may run there in the account that is played."""
+    (directory / "gameday.toml").write_text(
+        f'[[allow]]\naccount = "{ACCOUNT}"\nregions = ["{REGION}"]\nmax_messages = 100000\nmax_rate = "1000/s"\n'
+        'max_duration = "1h"\nmax_cost = 10.0\n'
+    )
+
+
 @contextmanager
 def playing(memory: str) -> Iterator[Playing]:
     """Until the end of the block, before the broker in memory at that URL."""
@@ -85,6 +98,8 @@ def playing(memory: str) -> Iterator[Playing]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # An answer's head and body leave apart: the second must not wait until the first is acknowledged.
+        disable_nagle_algorithm = True
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -115,7 +130,9 @@ def playing(memory: str) -> Iterator[Playing]:
                 told = {"__type": "AccessDeniedException", "message": f"not authorized to perform: {operation}"}
                 self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
             else:
-                self._forward(body, operation, state.asked[f"{service} {operation}"])
+                data = self._forward(body, operation, state.asked[f"{service} {operation}"])
+                if operation == "ReceiveMessage" and b'"ReceiptHandle"' not in data:
+                    state.empty[f"{service} {operation}"] += 1
 
         def _expired(self, service: str) -> None:
             message = "The security token included in the request is expired"
@@ -139,7 +156,9 @@ def playing(memory: str) -> Iterator[Playing]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        def _forward(self, body: bytes, operation: str = "", count: int = 0) -> None:
+        def _forward(self, body: bytes, operation: str = "", count: int = 0) -> bytes:
+            if state.far_s:
+                time.sleep(state.far_s)
             connection = http.client.HTTPConnection(urlsplit(memory).netloc, timeout=30)
             try:
                 connection.request(self.command, self.path, body, dict(self.headers))
@@ -150,7 +169,7 @@ def playing(memory: str) -> Iterator[Playing]:
             state.done(operation, count)
             if count >= state.lost.get(operation, 1 << 30):
                 self.close_connection = True
-                return
+                return data
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("content-length", "connection", "transfer-encoding"):
@@ -159,6 +178,7 @@ def playing(memory: str) -> Iterator[Playing]:
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
+            return data
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

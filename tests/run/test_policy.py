@@ -10,16 +10,17 @@ from typing import Any
 import orjson
 import pytest
 
+from gameday.consumers.guards import GUARDS
 from gameday.scenario import reading
+from gameday.scenario.estimate import estimate
 from gameday.scenario.policy import NEEDS, ROLES, Kind, Role, Where, policies
 from gameday.transports.services import RUN_TAG
 from tests.commanded import COMMAND
-from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
+from tests.run.plays_aws import ACCOUNT, REGION, Playing, allow, environment, playing
 from tests.scenario.iam import allows
 from tests.series import in_series, in_soak, series
 from tests.transports.asked import served
 
-REGION = "eu-west-1"
 WHERE = Where(account=ACCOUNT, region=REGION)
 RUN = "quick-20260101-120000-1a2b"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gameday-{RUN}-orders.fifo"
@@ -76,6 +77,50 @@ def test_a_queue_that_is_there_already_is_used_and_not_made(tmp_path: Path) -> N
     assert not any(allows(document, "sqs:CreateQueue", shop, {}) for document in documents.values())
 
 
+# What a run may have to call, and a plan does not count on: what fails is let go, or begun again, and what somebody
+# else has begun is looked up.
+_WHERE_SOMETHING_FAILS = {"sqs:ChangeMessageVisibility", "dynamodb:GetItem", "dynamodb:DeleteItem"}
+_DYNAMODB = "consumers.store=dynamodb"
+_WHATEVER = [
+    "quick",
+    "redrive",
+    "eventbridge-replay",
+    "kinesis-reshard",
+    f"kinesis {_DYNAMODB}",
+    *(f"quick {_DYNAMODB} consumers.guard={guard}" for guard in GUARDS if not GUARDS[guard].marks_expire),
+    f"quick {_DYNAMODB} consumers.guard=in-progress consumers.guard_expiry=5s",
+    f"quick {_DYNAMODB} consumers.handler=no-op claims=[no-loss] chaos=[]",
+]
+
+
+@pytest.mark.parametrize(
+    "arguments", [*_WHATEVER, *series(*(name for name in reading.names() if name not in _WHATEVER))]
+)
+def test_every_action_is_needed_by_a_call_that_is_planned(arguments: str) -> None:
+    """And every call that is planned is allowed to somebody."""
+    scenario, *overrides = arguments.split()
+    read = reading.load(reading.find(scenario), overrides)
+    planned = {key for key in estimate(read, region=REGION).calls if key[0] not in ("sts", "iam")}
+    needed = {action for key in planned for action, _ in NEEDS[key]}
+    allowed = {
+        action
+        for document in policies(read, WHERE).values()
+        for statement in document["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in statement["Action"]
+    }
+    assert needed - allowed == set()
+    assert allowed - needed <= _WHERE_SOMETHING_FAILS
+
+
+def test_who_only_marks_gets_nothing_else() -> None:
+    consumers = of("quick", _DYNAMODB, "consumers.guard=transaction")["consumers"]
+    table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/gameday-{RUN}-effects"
+    assert allows(consumers, "dynamodb:PutItem", table, OURS) and allows(consumers, "dynamodb:UpdateItem", table, OURS)
+    for action in ("GetItem", "DeleteItem", "Scan", "DeleteTable", "Query"):
+        assert not allows(consumers, f"dynamodb:{action}", table, OURS)
+
+
 # Of a run, what was really called.
 
 _NAMED = ("QueueUrl", "QueueName", "TopicArn", "Name", "EventBusName", "StreamName", "TableName")
@@ -93,21 +138,9 @@ _PARTS: Mapping[Kind, str] = {
     "stream": "kinesis:{region}:{account}:stream/",
     "table": "dynamodb:{region}:{account}:table/",
 }
-# What a calm run may well do without: letting go what a consumer that ends has in hand, dead letters that were not
-# there, and for whoever is paid by the service (an archive's own rule, a move of messages).
-_NOT_ALWAYS = {
-    "sqs:ChangeMessageVisibility",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:UpdateItem",
-    "dynamodb:DeleteItem",
-    "dynamodb:Scan",
-    "kinesis:SplitShard",
-    "kinesis:MergeShards",
-    "events:DescribeArchive",
-}
+# What a calm run may well do without: letting go what a consumer that ends has in hand, and dead letters that were not
+# there.
+_NOT_ALWAYS = {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}
 
 
 @pytest.fixture
@@ -169,10 +202,7 @@ def role_of(operation: str, asked: Mapping[str, Any]) -> Role:
 )
 def test_every_call_of_a_run_is_allowed_to_who_makes_it(aws: Playing, tmp_path: Path, arguments: str) -> None:
     scenario, *overrides = arguments.split()
-    (tmp_path / "gameday.toml").write_text(
-        f'[[allow]]\naccount = "{ACCOUNT}"\nregions = ["{REGION}"]\nmax_messages = 100000\nmax_rate = "1000/s"\n'
-        'max_duration = "1h"\nmax_cost = 10.0\n'
-    )
+    allow(tmp_path)
     settings = [part for each in overrides for part in ("--set", each)]
     ran = subprocess.run(
         [*COMMAND, "run", scenario, "--target", "aws", "--region", REGION, "--yes", "--out", "run", *settings],

@@ -30,6 +30,7 @@ from gameday.report.html.data import FAULTS_MOST, FaultLatency, Latency, Model, 
 from gameday.report.html.repeat import repeat
 from gameday.report.html.svg import tag
 from gameday.report.html.words import amount, moment, one_in, seconds
+from gameday.report.used import Told, kept
 from gameday.targets.products import cannot_show
 from gameday.verify.bounds import Recovery
 from gameday.verify.judge import Verdict
@@ -78,7 +79,7 @@ class _Anomaly:
 def save(directory: Path, run: Loaded, verdict: Verdict, out: Path | None = None) -> Path:
     """Make the report of a run that is in its tables, into its directory or `out`. Errors: HistoryError."""
     path = out or directory / FILE
-    page = render(read(run), verdict.document, run)
+    page = render(read(run), verdict.document, run, kept(directory))
     draft = path.with_name(path.name + ".new")
     try:
         draft.write_text(page, encoding="utf-8", errors="replace")
@@ -88,7 +89,7 @@ def save(directory: Path, run: Loaded, verdict: Verdict, out: Path | None = None
     return path
 
 
-def render(model: Model, document: Mapping[str, Any], run: Loaded) -> str:
+def render(model: Model, document: Mapping[str, Any], run: Loaded, bill: Told | None = None) -> str:
     """The page as text."""
     kinds = {name: n % figures.HATCHES for n, name in enumerate(dict.fromkeys(fault.fault for fault in model.faults))}
     colours = {name: FAULTS[name].colour if name in FAULTS else _FOREIGN_FAULT for name in kinds}
@@ -118,6 +119,7 @@ def render(model: Model, document: Mapping[str, Any], run: Loaded) -> str:
             anomalies=list(_anomalies(document, colours, kinds)),
             shapes=[(tag_of(name), words) for name, words in picture.SHAPES.items()],
             amounts=text.amounts(document),
+            bill=bill,
             repeat=repeat(run.manifest),
             manifest=run.manifest,
             started=_time(document["started"]),

@@ -51,7 +51,7 @@ class AioCarrier:
             failed = translate(error)
             calls.ended(call, began, failed)
             raise failed from error
-        calls.ended(call, began)
+        calls.ended(call, began, answer=answer)
         return answer
 
     async def close(self) -> None:

@@ -50,7 +50,7 @@ class BotoCarrier:
             failed = translate(error)
             calls.ended(call, began, failed)
             raise failed from error
-        calls.ended(call, began)
+        calls.ended(call, began, answer=answer)
         return answer
 
 

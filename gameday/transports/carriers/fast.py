@@ -160,7 +160,7 @@ class FastCarrier:
             except CallFailed as failed:
                 calls.ended(call, began, failed)
                 raise
-            calls.ended(call, began)
+            calls.ended(call, began, answer=answer)
             return answer
 
         return carry

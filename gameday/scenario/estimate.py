@@ -129,7 +129,9 @@ class _Estimating:
         for spec in self.topology.subscriptions:
             share = self.outlook.gets[spec.name]
             if self.transport.kind == "queue":
-                self._consume_queue(self.messages * share, fifo=is_fifo(spec, ordered=self.transport.ordered))
+                self._consume_queue(
+                    self.messages * share, fifo=is_fifo(self.topology, spec, ordered=self.transport.ordered)
+                )
         if self.transport.kind == "stream":
             self._consume_stream()
         self._keep_effects()

@@ -20,6 +20,7 @@ from typing import Any, Literal
 from gameday.history.identity import Identification
 from gameday.history.manifest import Subscription
 from gameday.transports.aws_errors import is_permanent
+from gameday.transports.attached import name_of
 from gameday.transports.base import (
     ENVELOPE,
     Addresses,
@@ -28,6 +29,7 @@ from gameday.transports.base import (
     CallFailed,
     Capability,
     Delivery,
+    Found,
     Limits,
     Outgoing,
     Plan,
@@ -37,6 +39,7 @@ from gameday.transports.base import (
     SendOutcome,
     Shard,
     Size,
+    Standing,
     StreamSource,
     Topology,
     refuse_unknown,
@@ -71,6 +74,7 @@ class Kinesis:
     delays_messages = False
     batch_max = BATCH_MAX
     services = (SERVICE,)
+    attaches_to: Literal["stream"] = "stream"
     traced_in: Literal["attribute", "body"] = "body"
     takes_aws_trace_header = False
 
@@ -85,8 +89,27 @@ class Kinesis:
             for name in topology.names
         }
 
+    def look(self, topology: Topology) -> Plan[Found]:
+        assert topology.attached is not None
+        stream = name_of(topology.attached.at)
+        answer = yield Call(SERVICE, "DescribeStreamSummary", {"StreamName": stream})
+        told: Mapping[str, Any] = answer["StreamDescriptionSummary"]
+        if told["StreamStatus"] != "ACTIVE":
+            raise CallFailed("StreamNotActive", f"{stream} is {told['StreamStatus']}; wait for it", definite=True)
+        standing = Standing(
+            retention_s=float(told["RetentionPeriodHours"]) * 3600 if "RetentionPeriodHours" in told else None,
+            keys=[key] if (key := told.get("KeyId")) else [],
+            shards=told.get("OpenShardCount"),
+        )
+        return Found(
+            addresses=Addresses(send_to=stream, attached=True),
+            standing=dict.fromkeys(topology.names, standing),
+        )
+
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
         """Errors: CallFailed, also when the stream does not become active in some minutes."""
+        if topology.attached is not None:
+            return (yield from self.look(topology)).addresses
         stream = f"gameday-{run}"
         params = {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)}
         yield Call(SERVICE, "CreateStream", params, undo=lambda _: _deleted(stream))
@@ -94,6 +117,8 @@ class Kinesis:
         return Addresses(send_to=stream)
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
+        if addresses.attached:
+            return
         yield _deleted(addresses.send_to)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:

@@ -326,6 +326,7 @@ class Facts:
     drained: tuple[Drained, ...]
     replays: tuple[Replay, ...]
     effects_read: tuple[EffectsRead, ...]
+    met_foreign: frozenset[str]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
     loads_started: int
@@ -574,6 +575,7 @@ def read(run: Path) -> Facts:
             EffectsRead(subscription=record.text("subscription") or "", moment=record.moment)
             for record in marks.get("effects-read", [])
         ),
+        met_foreign=frozenset(record.text("subscription") or "" for record in marks.get("foreign", [])),
         parents=_parents(marks.get("partition", [])),
         load_stopped=max(
             (record.moment for record in marks.get("load-stopped", [])), key=lambda moment: moment.time, default=None

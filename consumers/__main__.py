@@ -93,6 +93,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             guard=GUARDS[config.guard],
             disturbances=disturbances,
             meters=meters,
+            met_foreign=lambda count: control.report("foreign", count=count),
         )
         worker, service = _make_worker(config, name, tools, leases)
         loop = asyncio.get_running_loop()

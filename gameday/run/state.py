@@ -94,6 +94,8 @@ class Run:
         # start: the load's port of the wire before it, where one stands there.
         self.load_port: Port | None = None
         self.load_failure: str | None = None
+        # opening: where it is, of what is there already.
+        self.found: Addresses | None = None
         # load: how many messages were accepted.
         self.acked = 0
         self.effects_read: set[str] = set()
@@ -104,6 +106,12 @@ class Run:
         # While load and chaos run, where the run has an operator.
         self.operator: Orders | None = None
         self._children: list[Child] = []
+
+    @property
+    def foreign_most(self) -> int:
+        """How many messages of others may be held on each subscription."""
+        attach = self.scenario.topology.attach
+        return 0 if attach is None else attach.foreign_max
 
     @property
     def scenario(self) -> Scenario:

@@ -30,6 +30,8 @@ _ANSWER_S = 0.005
 # A shard is read so often at most: docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html.
 _READS_PER_S = Range(low=1.0, high=5.0)
 _PUT_UNIT = 25 * 1024
+# How long a service uses a data key, unless a queue says otherwise.
+_KEY_REUSED_S = 300
 _DYNAMODB = "dynamodb"
 # Of what a guard does for a message: units written and read, from one conditional write to a transaction of two items,
 # which counts twice (docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
@@ -129,13 +131,13 @@ class _Estimating:
         for spec in self.topology.subscriptions:
             share = self.outlook.gets[spec.name]
             if self.transport.kind == "queue":
-                self._consume_queue(
-                    self.messages * share, fifo=is_fifo(self.topology, spec, ordered=self.transport.ordered)
-                )
+                fifo = is_fifo(self.topology, spec, ordered=self.transport.ordered)
+                self._consume_queue(self.messages * share, fifo=fifo)
         if self.transport.kind == "stream":
             self._consume_stream()
         self._keep_effects()
-        queues = self.scenario.existing
+        self._use_keys()
+        attached = self.scenario.attached
         read = [name for entry in self.scenario.effects if (name := _place_of(entry.settings))]
         return Estimate(
             messages=self.messages,
@@ -146,8 +148,8 @@ class _Estimating:
             resources=self.resources,
             calls=self.calls,
             costs=bill(self.used, self.region),
-            existing=list(dict.fromkeys([*queues, *read])),
-            breaks=queues if self.scenario.chaos else [],
+            existing=list(dict.fromkeys([*attached, *read])),
+            breaks=attached if self.scenario.chaos else [],
         )
 
     def _count(self, service: str, operation: str, count: Range) -> None:
@@ -168,7 +170,7 @@ class _Estimating:
         for call in self.building:
             self._made(call)
             count = Range.exactly(1)
-            if call.operation == "DescribeStreamSummary":
+            if call.operation == "DescribeStreamSummary" and self.topology.attached is None:
                 # Once a second, until the stream is there.
                 count = Range(low=1, high=60)
             if call.service == queue.SERVICE:
@@ -295,7 +297,8 @@ class _Estimating:
         splits = sum(1 for strike in self.outlook.strikes if strike.fault.needs == "reshard")
         shards = self.topology.shards + splits
         hours = Range(low=math.ceil(self.lasts_s.low / 3600), high=math.ceil(self.lasts_s.high / 3600) + 1)
-        self._use("kinesis-shard-hour", Range(low=hours.low * self.topology.shards, high=hours.high * shards))
+        if self.topology.attached is None:
+            self._use("kinesis-shard-hour", Range(low=hours.low * self.topology.shards, high=hours.high * shards))
         reads = Range(low=self.lasts_s.low * _READS_PER_S.low, high=self.lasts_s.high * _READS_PER_S.high)
         self._count(kinesis.SERVICE, "GetRecords", reads.times(shards * len(self.topology.subscriptions)))
         self._count(kinesis.SERVICE, "GetShardIterator", Range(low=shards, high=shards * (self.lasts_s.high + 1)))
@@ -304,6 +307,30 @@ class _Estimating:
     @property
     def _consumers(self) -> int:
         return max(self.scenario.consumers.count, 1) * len(self.topology.subscriptions)
+
+    def _use_keys(self) -> None:
+        """What the services ask KMS: for each data key that a sender needs two requests, a receiver one
+        (SQSDeveloperGuide/sqs-key-management.html and sns/latest/dg/sns-key-management.html, "Estimating AWS KMS
+        costs"); a stream and a bus keep a data key for five minutes as well."""
+        encryption = self.topology.encryption
+        if encryption is None or encryption.key is None:
+            return
+        senders = Range(low=1, high=self.scenario.load.processes)
+        receivers = Range(low=1, high=self._consumers + 1)
+        keys = Range(
+            low=math.ceil(self.lasts_s.low / (encryption.reuse_s or _KEY_REUSED_S)),
+            high=math.ceil(self.lasts_s.high / (encryption.reuse_s or _KEY_REUSED_S)),
+        )
+        places = len(self.topology.names) if self.transport.kind == "queue" else 1
+        each = Range(
+            low=keys.low * (2 * senders.low + receivers.low), high=keys.high * (2 * senders.high + receivers.high)
+        )
+        count = each.times(places)
+        if self.transport.services[0] != queue.SERVICE and self.transport.kind == "queue":
+            # The topic or the bus has a key of its own to ask for.
+            count += Range(low=2 * keys.low, high=2 * keys.high * senders.high)
+        self._count("kms", "GenerateDataKey, Decrypt", count)
+        self._use("kms-request", count)
 
     def _keep_effects(self) -> None:
         spec = self.scenario.consumers

@@ -25,8 +25,8 @@ from gameday.history import envelope
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import SendResult
 from gameday.history.manifest import Subscription
-from gameday.transports.aws_errors import is_permanent
 from gameday.transports.attached import deployed_as, filter_differs, name_of
+from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import (
     Addresses,
     Answer,
@@ -172,11 +172,15 @@ class Eventbridge(EndsInQueues):
         made = yield from create_queues(
             topology, ordered=self.ordered, run=run, tags=tags, sender="events.amazonaws.com"
         )
-        created = yield Call(SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels}, undo=lambda _: _bus_deleted(bus))
+        encryption = topology.encryption
+        key = {"KmsKeyIdentifier": encryption.key} if encryption is not None and encryption.key is not None else {}
+        created = yield Call(
+            SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels, **key}, undo=lambda _: _bus_deleted(bus)
+        )
         extra = {"bus": created["EventBusArn"]}
         if topology.archive:
             # Its name has at most 48 characters, too few for the prefix that everything else has; it takes no tags.
-            params = {"ArchiveName": run, "EventSourceArn": extra["bus"]}
+            params = {"ArchiveName": run, "EventSourceArn": extra["bus"], **key}
             archive = yield Call(SERVICE, "CreateArchive", params, undo=lambda _: _archive_deleted(run))
             extra |= {"archive": archive["ArchiveArn"], "archive_name": run}
         for spec in topology.subscriptions:

@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from gameday.history.identity import Identification
 from gameday.history.manifest import Subscription
-from gameday.transports.aws_errors import is_permanent
 from gameday.transports.attached import name_of
+from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import (
     ENVELOPE,
     Addresses,
@@ -111,9 +111,13 @@ class Kinesis:
         if topology.attached is not None:
             return (yield from self.look(topology)).addresses
         stream = f"gameday-{run}"
-        params = {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)}
+        params: dict[str, Any] = {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)}
         yield Call(SERVICE, "CreateStream", params, undo=lambda _: _deleted(stream))
         yield from _until_active(stream)
+        if topology.encryption is not None and topology.encryption.key is not None:
+            params = {"StreamName": stream, "EncryptionType": "KMS", "KeyId": topology.encryption.key}
+            yield Call(SERVICE, "StartStreamEncryption", params)
+            yield from _until_active(stream)
         return Addresses(send_to=stream)
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
@@ -144,17 +148,19 @@ class Kinesis:
 
     def subscription(self, addresses: Addresses, name: str, identification: Identification = ENVELOPE) -> StreamSource:
         """All read the one stream."""
-        return KinesisStream(addresses.send_to, identification)
+        return KinesisStream(addresses.send_to, identification, since_s=float(addresses.extra.get("since_s") or 0))
 
 
 class KinesisStream:
-    """The `StreamSource` of one stream, by its name."""
+    """The `StreamSource` of one stream, by its name. `since_s`: of one that was there before, the moment (in seconds of
+    the epoch) from which its records may be the run's."""
 
     kind: Literal["stream"] = "stream"
     batch_max = READ_MAX
 
-    def __init__(self, stream: str, identification: Identification = ENVELOPE) -> None:
+    def __init__(self, stream: str, identification: Identification = ENVELOPE, *, since_s: float | None = None) -> None:
         self._stream = stream
+        self._since_s = since_s
         self._identification = identification
 
     def shards(self, *, page: str | None = None) -> Call:
@@ -167,6 +173,10 @@ class KinesisStream:
         return shards, shards[-1].id if shards and answer.get("NextToken") else None
 
     def iterator(self, shard: str, *, after: str | None) -> Call:
+        if after is None and self._since_s:
+            return self._call(
+                "GetShardIterator", ShardId=shard, ShardIteratorType="AT_TIMESTAMP", Timestamp=self._since_s
+            )
         if after is None:
             return self._call("GetShardIterator", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
         return self._call(

@@ -25,7 +25,6 @@ from gameday.transports.base import (
     Answer,
     Attribute,
     Call,
-    CallFailed,
     Capability,
     Delivery,
     Depth,
@@ -119,12 +118,9 @@ def create_queues(
     for spec in topology.subscriptions:
         fifo = is_fifo(topology, spec, ordered=ordered)
         name = f"gameday-{run}-{spec.name}"
-        attributes = {
-            "VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)),
-            "MessageRetentionPeriod": str(_RETENTION_S),
-        }
+        kept = {"MessageRetentionPeriod": str(_RETENTION_S), **_encrypted(topology)}
+        attributes = {"VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)), **kept}
         if topology.max_receives is not None:
-            kept = {"MessageRetentionPeriod": str(_RETENTION_S)}
             dead_letter_urls[spec.name], arn = yield from _create(f"{name}-dlq", kept, tags, fifo=fifo)
             redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": topology.max_receives}
             attributes["RedrivePolicy"] = orjson.dumps(redrive).decode()
@@ -137,6 +133,17 @@ def create_queues(
             policy = {"Policy": sending_policy(sender, arns[spec.name])}
             yield Call(SERVICE, "SetQueueAttributes", {"QueueUrl": urls[spec.name], "Attributes": policy})
     return Queues(urls=urls, arns=arns, dead_letter_urls=dead_letter_urls)
+
+
+def _encrypted(topology: Topology) -> dict[str, str]:
+    """What a queue is made with (APIReference/API_CreateQueue, KmsMasterKeyId and SqsManagedSseEnabled)."""
+    encryption = topology.encryption
+    if encryption is None:
+        return {}
+    if encryption.key is None:
+        return {"SqsManagedSseEnabled": "true"}
+    reuse = {} if encryption.reuse_s is None else {"KmsDataKeyReusePeriodSeconds": str(encryption.reuse_s)}
+    return {"KmsMasterKeyId": encryption.key, **reuse}
 
 
 def find_queues(topology: Topology) -> Plan[Queues]:

@@ -175,6 +175,8 @@ class Sns(EndsInQueues):
             attributes["FifoTopic"] = "true"
             if topology.dedup == "content":
                 attributes["ContentBasedDeduplication"] = "true"
+        if topology.encryption is not None and topology.encryption.key is not None:
+            attributes["KmsMasterKeyId"] = topology.encryption.key
         if topology.max_message_bytes is not None:
             attributes["MaximumMessageSize"] = str(topology.max_message_bytes)
         if attributes:

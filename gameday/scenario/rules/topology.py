@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gameday.scenario import units
 from gameday.scenario.document import Route
-from gameday.scenario.model import NAMES_MAX, DeployedModel, SubscriptionModel, promises_of
+from gameday.scenario.model import NAMES_MAX, DeployedModel, KeyModel, SubscriptionModel, promises_of
 from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports.registry import TRANSPORTS
@@ -87,11 +87,9 @@ def what_is_attached_fits_the_transport(draft: Draft) -> Iterator[Complaint]:
     attach, path = draft.body.topology.attach, ("topology", "attach")
     if attach is None:
         return
-    if attach.kind != draft.transport.attaches_to:
-        yield (
-            (*path, attach.kind),
-            f"{draft.body.transport} sends to a {draft.transport.attaches_to}; name one, by `{draft.transport.attaches_to}`",
-        )
+    wanted = draft.transport.attaches_to
+    if attach.kind != wanted:
+        yield (*path, attach.kind), f"{draft.body.transport} sends to a {wanted}; name one, by `{wanted}`"
     if attach.subscriptions:
         there = [subscription.name for subscription in draft.body.topology.subscriptions]
         for name in sorted(set(there) ^ set(attach.subscriptions)):
@@ -119,6 +117,27 @@ def what_is_attached_is_not_made(draft: Draft) -> Iterator[Complaint]:
         yield (
             ("topology", "redrive"),
             "it would move the dead letters of others back, too (topology.attach.shared); remove it",
+        )
+
+
+@with_transport
+def who_encrypts_can(draft: Draft) -> Iterator[Complaint]:
+    encryption, path = draft.body.topology.encryption, ("topology", "encryption")
+    if encryption is None:
+        return
+    if encryption == "sqs" and draft.transport.kind != "queue":
+        yield path, f"{draft.body.transport} has no queue that SQS could encrypt; write {{kms: KEY}}, or remove it"
+    if not isinstance(encryption, KeyModel):
+        return
+    if encryption.reuse is not None and draft.transport.kind != "queue":
+        yield (*path, "reuse"), "only a queue says how long it uses a data key; remove it"
+    if encryption.reuse is not None and encryption.reuse != int(encryption.reuse):
+        yield (*path, "reuse"), f"{units.format_duration(encryption.reuse)}: SQS takes whole seconds"
+    if "alias/aws/" in encryption.kms and len(draft.transport.services) > 1:
+        yield (
+            (*path, "kms"),
+            f"{encryption.kms} is managed by AWS for one service alone, and lets no other service send to the queues; "
+            "name a key of your own",
         )
 
 
@@ -175,6 +194,7 @@ RULES: Sequence[Rule] = (
     filter_on_has_a_filter,
     what_is_attached_fits_the_transport,
     what_is_attached_is_not_made,
+    who_encrypts_can,
     messages_are_told_from_those_of_others,
     what_is_deployed_differs,
     the_visibility_timeout_is_one_of_sqs,

@@ -93,7 +93,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             guard=GUARDS[config.guard],
             disturbances=disturbances,
             meters=meters,
-            met_foreign=lambda count: control.report("foreign", count=count),
+            keeps_foreign=lambda receipts: control.report("foreign", receipts=receipts),
         )
         worker, service = _make_worker(config, name, tools, leases)
         loop = asyncio.get_running_loop()

@@ -125,7 +125,7 @@ class Fleet:
         self._stopping = asyncio.Event()
         self._stop_timeout_s = 0.0
         self._foreign_most = foreign_most
-        self._foreign = 0
+        self._foreign: list[str] = []
         # Set when there are too many, or the fleet stops.
         self._enough = asyncio.Event()
         self._keepers: set[asyncio.Task[None]] = set()
@@ -160,7 +160,7 @@ class Fleet:
         await self._enough.wait()
         if not self._stopping.is_set():
             raise TargetError(
-                f"{self.subscription}: its consumers were given {self._foreign} messages of others, and "
+                f"{self.subscription}: its consumers were given {len(self._foreign)} messages of others, and "
                 f"topology.attach.foreign_max is {self._foreign_most}; they are given back. Raise it if their owners can "
                 "wait until a run is over, or attach to a queue that nobody else sends to"
             )
@@ -172,6 +172,11 @@ class Fleet:
         self._enough.set()
         if self._keepers:
             await asyncio.wait(self._keepers)
+
+    def take_foreign(self) -> list[str]:
+        """The receipts of the messages of others that are kept out of sight; whoever takes them gives these back."""
+        taken, self._foreign = self._foreign, []
+        return taken
 
     def kill(self) -> None:
         """Kill every process that was started here, now."""
@@ -274,8 +279,8 @@ class Fleet:
     def _note(self, name: str, report: Report) -> None:
         """A consumer tells that a disturbance struck for the first time, or that it was given messages of others."""
         if report.get("report") == "foreign":
-            self._foreign += report["count"]
-            if self._foreign_most is not None and self._foreign > self._foreign_most:
+            self._foreign += report["receipts"]
+            if self._foreign_most is not None and len(self._foreign) > self._foreign_most:
                 self._enough.set()
         if report.get("report") == "fired" and (standing := self._standing.get(report["instance"])) is not None:
             standing.fired.setdefault(name, 1)

@@ -47,8 +47,8 @@ class Tools:
     store: EffectStore | None = None
     guard: Guard | None = None
     meters: Meters = field(default_factory=Meters)
-    # Told how many messages of others were received, where there may be any.
-    met_foreign: Callable[[int], None] = lambda count: None
+    # Told the receipts of messages of others, where there may be any: who outlives this process gives them back.
+    keeps_foreign: Callable[[Sequence[str]], None] = lambda receipts: None
 
 
 class InHand(ABC):

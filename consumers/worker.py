@@ -23,10 +23,10 @@ A handler of somebody else's that takes events of a queue is handed a whole batc
 received as it has processes; its answer says what failed, and nothing else of the batch does (`after_failure` has no
 say).
 
-A message of others, where there may be any, is received once and then kept out of sight until this worker ends, when it
-is given back: each receive brings it nearer to its dead-letter queue, and one that was given back at once would come again
-at once. Of what was kept by a consumer that is killed nobody has the receipts any more; it comes back when the run is over
-for sure. No handler sees it, and it is never deleted.
+A message of others, where there may be any, is received once and kept out of sight until the run is over: each receive
+brings it nearer to its dead-letter queue, and one that was given back at once would come again at once. The conductor is
+told its receipt, and gives it back when the last consumer has ended, whoever was killed meanwhile. No handler sees it, and
+it is never deleted.
 
 A drain begins no handler, unless `on_term` is `finish`; what was received and not begun is then released, or left to
 expire (`abandon`).
@@ -113,7 +113,6 @@ class Worker(BaseWorker):
         self._own = tools.handler if isinstance(tools.handler, OwnHandler) else None
         self._takes_batches = self._own is not None and self._own.takes_batches
         self._open_batches = 0
-        self._foreign: list[Delivery] = []
         self._room = asyncio.Event()
         self._room.set()
 
@@ -174,27 +173,9 @@ class Worker(BaseWorker):
     # Messages of others.
 
     async def _keep_out_of_sight(self, foreign: Sequence[Delivery]) -> None:
-        self._foreign += foreign
-        self.tools.met_foreign(len(foreign))
-        hidden_s = self.config.foreign_hold_s or 0
+        self.tools.keeps_foreign([delivery.receipt for delivery in foreign])
         with suppress(CallFailed):  # then each comes again when its visibility timeout is over, and this is tried again
-            await self.tools.carry(self._source.hide(foreign, hidden_s=hidden_s))
-
-    async def run(self) -> None:
-        try:
-            await super().run()
-        finally:
-            await self._give_back_foreign()
-
-    async def _give_back_foreign(self) -> None:
-        """To whom they belong, at once."""
-        for first in range(0, len(self._foreign), self._source.batch_max):
-            some = self._foreign[first : first + self._source.batch_max]
-            try:
-                await self.tools.carry(self._source.hide(some, hidden_s=0))
-            except CallFailed as error:
-                say(f"{len(some)} messages of others could not be given back and are left to expire: {error}")
-        self._foreign.clear()
+            await self.tools.carry(self._source.hide(foreign, hidden_s=self.config.foreign_hold_s or 0))
 
     # Handling.
 

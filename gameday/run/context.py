@@ -122,8 +122,8 @@ class RunContext:
 
     @property
     def _foreign_hold_s(self) -> int | None:
-        """How long a message of others stays out of sight that one of our consumers was given: until the run is over for
-        sure. It is given back before, when its consumer ends; one that is killed can no more."""
+        """How long a message of others stays out of sight that one of our consumers was given: until the run is over
+        for sure. It is given back before, when the run ends; only a conductor that is killed cannot."""
         if self.scenario.topology.attach is None:
             return None
         lasts_s = self.scenario.load.duration + self.scenario.drain_timeout_s + _FOREIGN_SPARE_S

@@ -92,8 +92,8 @@ class Queues(Backlog):
             return 0
         if self._leaves_at is not None and (others := sum(not each.ours for each in held)):
             raise TargetError(
-                f"{name}: {others} of its dead letters are none of this run's, and would be moved back with the others; "
-                "nothing is moved"
+                f"{name}: {others} of its dead letters are none of this run's, and would be moved back with the rest, "
+                "so nothing is moved"
             )
         self._writer.write(
             *(events.redriven(id=d.id, subscription=name, broker_id=_known_by(d)) for d in held if d.ours)
@@ -108,6 +108,16 @@ class Queues(Backlog):
         if state.failed:
             raise TargetError(f"{name}: its dead letters were not moved back: {state.failed}")
         return len(held)
+
+    async def give_back(self, name: str, receipts: Sequence[str]) -> int:
+        """Messages of others that were kept out of sight, at once; how many could be. Errors: TargetError."""
+        source, given = self._sources[name], 0
+        held = [_by_receipt(receipt) for receipt in receipts]
+        for first in range(0, len(held), source.batch_max):
+            some = held[first : first + source.batch_max]
+            outcomes = source.settled(await self._answer(source.hide(some, hidden_s=0)), some)
+            given += sum(outcome == "ok" for outcome, _ in outcomes)
+        return given
 
     async def _read_to_the_end(self, name: str, source: QueueSource) -> int:
         held: dict[str | None, Delivery] = {}
@@ -199,6 +209,24 @@ class Queues(Backlog):
             return await asyncio.to_thread(run_plan, plan, self._carrier)
         except CallFailed as error:
             raise TargetError(f"the target does not move dead letters back: {error}") from error
+
+
+def _by_receipt(receipt: str) -> Delivery:
+    """A message of which nothing else is known, and nothing else is needed to give it back."""
+    return Delivery(
+        id=None,
+        receipt=receipt,
+        broker_id=None,
+        broker_seq=None,
+        upstream_id=None,
+        group=None,
+        receives=None,
+        enqueued=None,
+        intact=None,
+        poison=False,
+        body="",
+        ours=False,
+    )
 
 
 def _known_by(delivery: Delivery) -> str | None:

@@ -20,7 +20,7 @@ from gameday.consumers.read_back.base import EffectReader
 from gameday.consumers.starters import Port
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import HistoryError
+from gameday.history.errors import HistoryError, TargetError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.run.backlog import Backlog
@@ -141,7 +141,17 @@ class Run:
         self._children.append(child)
 
     async def stop_fleets(self, timeout_s: float) -> None:
+        """And give back what their consumers have kept out of sight that is not the run's."""
         await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self.fleets))
+        for fleet in self.fleets:
+            if receipts := fleet.take_foreign():
+                name = fleet.subscription
+                try:
+                    given = await self.backlog.give_back(name, receipts)
+                except TargetError as error:
+                    self.note(f"{name}: {len(receipts)} messages of others could not be given back: {error}")
+                else:
+                    self.note(f"{name}: {given} messages of others were met, left alone, and given back")
 
     def kill(self) -> None:
         """Kill every process of the run, now."""

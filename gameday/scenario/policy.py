@@ -140,8 +140,8 @@ _BEFORE_TAGS = ("Create", "Tag", "AddTags", "PutRule", "PutTargets", "List", "De
 _UNTAGGED: Sequence[Kind] = ("archive", "replay", "any", "key")
 _ENCRYPTS: Sequence[Need] = (("kms:GenerateDataKey", "key"), ("kms:Decrypt", "key"))
 _DECRYPTS: Sequence[Need] = (("kms:Decrypt", "key"),)
-# What an operation needs of the key with which its queue, topic or stream is encrypted: whoever sends to a queue or a topic
-# decrypts, too, for the data key is looked at again (SQSDeveloperGuide/sqs-key-management.html, sns/latest/dg/
+# What an operation needs of the key with which its queue, topic or stream is encrypted: whoever sends to a queue or a
+# topic decrypts, too, for the data key is looked at again (SQSDeveloperGuide/sqs-key-management.html, sns/latest/dg/
 # sns-key-management.html, streams/latest/dev/permissions-user-key-KMS.html). Of a bus EventBridge itself needs it.
 _NEEDS_OF_THE_KEY: Mapping[Operation, Sequence[Need]] = {
     ("sqs", "SendMessageBatch"): _ENCRYPTS,
@@ -190,8 +190,8 @@ def not_covered(scenario: Scenario) -> list[str]:
         )
     if attach is not None:
         told.append(
-            "what is there already may be encrypted with a key of KMS: then load and consumers need kms:GenerateDataKey "
-            "and kms:Decrypt on it"
+            "what is there already may be encrypted with a key of KMS: then load and consumers need "
+            "kms:GenerateDataKey and kms:Decrypt on it"
         )
     if _key(scenario) is not None and scenario.transport.startswith(("sns", "eventbridge")):
         sender = "events" if scenario.transport == "eventbridge" else "sns"

@@ -1,7 +1,7 @@
 """What is there already, as data: how it is named, and reading what holds for a queue that a run attaches to.
 
-It promises that nothing is changed by looking, and that a queue in which a message stands is refused unless it is shared
-with others: whatever is in it would be taken for the run's, or be in its way.
+It promises that nothing is changed by looking, and that a queue in which a message stands is refused unless it is
+shared with others: whatever is in it would be taken for the run's, or be in its way.
 
 Sources: docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes and
 SQSDeveloperGuide/sqs-dead-letter-queues.html (a queue without a redrive policy has no dead-letter queue).

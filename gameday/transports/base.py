@@ -91,8 +91,8 @@ class SubscriptionSpec:
 class AttachedQueue:
     """A queue that is there already, by its URL or ARN.
 
-    `dead_letter_queue`: where its dead letters go, where that is not what its redrive policy says. `rule`: behind a bus,
-    the rule that fills it.
+    `dead_letter_queue`: where its dead letters go, where that is not what its redrive policy says. `rule`: behind a
+    bus, the rule that fills it.
     """
 
     queue: str

@@ -147,7 +147,7 @@ def _encrypted(topology: Topology) -> dict[str, str]:
 
 
 def find_queues(topology: Topology) -> Plan[Queues]:
-    """The same of queues that are there already. Errors: CallFailed where one is not, or holds what is not the run's."""
+    """The same of queues that are there. Errors: CallFailed where one is not, or holds what is not the run's."""
     found = {}
     for spec in topology.subscriptions:
         found[spec.name] = yield from found_queue(spec.name, topology)

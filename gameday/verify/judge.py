@@ -305,7 +305,8 @@ def _states(run: Loaded) -> dict[str, State]:
         " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('settling', 'settled')), "
         " (SELECT count(*) FROM loose x WHERE x.s = d.s AND x.unnamed), "
         " d.shared, "
-        " (SELECT count(*) FROM pairs p JOIN shared h ON h.s = p.s WHERE p.s = d.s AND p.received AND p.dead_in_doubt), "
+        " (SELECT count(*) FROM pairs p JOIN shared h ON h.s = p.s"
+        "      WHERE p.s = d.s AND p.received AND p.dead_in_doubt), "
         " (SELECT arg_max(r.reason, r.at_ns) FROM raw r WHERE r.name = 'effects-unread' AND r.s = d.s) "
         "FROM drains d"
     )

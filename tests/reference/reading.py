@@ -263,6 +263,7 @@ class About:
     id: str
     subscription: str
     moment: Moment
+    receives: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -865,7 +866,12 @@ def _effect(record: Record) -> Effect:
 
 
 def _about(record: Record) -> About:
-    return About(id=record.text("id") or "", subscription=record.text("subscription") or "", moment=record.moment)
+    return About(
+        id=record.text("id") or "",
+        subscription=record.text("subscription") or "",
+        moment=record.moment,
+        receives=record.integer("receives"),
+    )
 
 
 def _read_back(record: Record) -> ReadBack:

@@ -2,7 +2,8 @@
 
 The run directory of `simulate` is changed in place, always the same for the same seed. Records lose their `id`, batches
 get their `delivered`, sends of two messages get one answer, subscriptions get no receives at all, or are used by others
-too, and effects are read back under keys. It promises that all of that occurs, in odd mixtures too, and that a readable history stays one.
+too, and effects are read back under keys. It promises that all of that occurs, in odd mixtures too, and that a readable
+history stays one.
 """
 
 from __future__ import annotations

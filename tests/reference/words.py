@@ -269,19 +269,23 @@ class Past:
 
     def may_have_been_had(self, id: str, subscription: str) -> bool:
         """*shared*: it expects s or was seen there, and was not received as one copy of which each receive that the
-        broker counts is recorded; or it was dead or redriven there."""
+        broker counts is recorded, up to its death if it died; or it was redriven there."""
         if subscription not in self.shared:
             return False
         receives = self.receives_at(id, subscription)
-        gone = bool(self.deaths(id, subscription) or self.redrives(id, subscription))
+        deaths = self.dead_of.get((id, subscription), [])
+        gone = bool(deaths or self.redrives(id, subscription))
         expects = id in self.messages and subscription in self.messages[id].expect
         if not (receives or gone or expects):
             return False
         copies = {one.broker_id for one in receives}
         counts = {one.receives for one in receives}
-        whole = len(copies) == 1 and None not in copies and None not in counts
-        whole = whole and counts == set(range(1, 1 + max(count or 0 for count in counts)))
-        return gone or not whole
+        if len(copies) != 1 or None in copies or None in counts:
+            return True
+        most = max(count or 0 for count in counts)
+        if counts != set(range(1, 1 + most)):
+            return True
+        return bool(self.redrives(id, subscription)) or any(one.receives != most for one in deaths)
 
     def may_be_unidentified(self, id: str, subscription: str) -> bool:
         """It may be what an unidentified record is of, or others may have had it."""

@@ -95,6 +95,10 @@ def _about(scenario: Scenario, name: str, holds: Standing) -> Iterator[str]:
 
 
 def _refuse(scenario: Scenario) -> None:
+    if any(fault.needs_key for fault in scenario.chaos) and not any(each.keys for each in scenario.standing.values()):
+        raise CannotAttach(
+            "nothing there is encrypted with a key of KMS, so none can be denied; take `reason: kms` out"
+        )
     attach, consumers = scenario.topology.attach, scenario.consumers
     for name, holds in scenario.standing.items():
         hidden_s = holds.visibility_timeout_s

@@ -460,8 +460,8 @@ def _check_half_seen(judgement: Judgement, covered: Mapping[str, State]) -> None
     for name, state in covered.items():
         if state.half_seen:
             judgement.unknown(
-                f"{name}: others use it, too (a `foreign` mark), and may have had {state.half_seen} of the messages that "
-                "were received there; a queue of the run's own would settle it"
+                f"{name}: others use it, too (a `foreign` mark), and may have had {state.half_seen} of the messages "
+                "that were received there; a queue of the run's own would settle it"
             )
 
 

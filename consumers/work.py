@@ -259,9 +259,7 @@ class BaseWorker(ABC):
             return deliveries, ()
         foreign = [delivery for delivery in deliveries if not delivery.ours]
         if foreign:
-            self.tools.writer.write(
-                events.mark("foreign", subscription=self.config.subscription, count=len(foreign))
-            )
+            self.tools.writer.write(events.mark("foreign", subscription=self.config.subscription, count=len(foreign)))
         return [delivery for delivery in deliveries if delivery.ours], foreign
 
     async def _hand_over(self, message: InHand) -> Handling:

@@ -35,8 +35,8 @@ expire (`abandon`).
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 

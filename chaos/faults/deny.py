@@ -33,7 +33,9 @@ class Deny(CallFault):
     def _calls_need_the_key(self) -> Deny:
         named = super().operations
         if self.reason == "kms" and (others := [call for call in named if call not in _NEEDS_THE_KEY]):
-            raise ValueError(f"{others[0]} needs no key of KMS, so `reason: kms` denies nothing there; name `send` or `receive`")
+            raise ValueError(
+                f"{others[0]} needs no key of KMS, so `reason: kms` denies nothing there; name `send` or `receive`"
+            )
         return self
 
     @property

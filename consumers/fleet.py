@@ -161,8 +161,8 @@ class Fleet:
         if not self._stopping.is_set():
             raise TargetError(
                 f"{self.subscription}: its consumers were given {len(self._foreign)} messages of others, and "
-                f"topology.attach.foreign_max is {self._foreign_most}; they are given back. Raise it if their owners can "
-                "wait until a run is over, or attach to a queue that nobody else sends to"
+                f"topology.attach.foreign_max is {self._foreign_most}; they are given back. Raise it if their owners "
+                "can wait until a run is over, or attach to a queue that nobody else sends to"
             )
 
     async def stop(self, timeout_s: float) -> None:

@@ -23,10 +23,10 @@ A handler of somebody else's that takes events of a queue is handed a whole batc
 received as it has processes; its answer says what failed, and nothing else of the batch does (`after_failure` has no
 say).
 
-A message of others, where there may be any, is received once and kept out of sight until the run is over: each receive
-brings it nearer to its dead-letter queue, and one that was given back at once would come again at once. The conductor is
-told its receipt, and gives it back when the last consumer has ended, whoever was killed meanwhile. No handler sees it, and
-it is never deleted.
+A message of others, where there may be any, is received once and kept out of sight until the run is over: each
+receive brings it nearer to its dead-letter queue, and one that was given back at once would come again at once. The
+conductor is told its receipt, and gives it back when the last consumer has ended, whoever was killed meanwhile. No
+handler sees it, and it is never deleted.
 
 A drain begins no handler, unless `on_term` is `finish`; what was received and not begun is then released, or left to
 expire (`abandon`).

@@ -25,8 +25,8 @@ class Deny(CallFault):
     fault: Literal["deny"]
     reason: Literal["policy", "kms"] = Field(
         default="policy",
-        description="kms: in the words for a key that may not be used, and only calls that need it (`send`, `receive`); "
-        "where `topology.encryption` names one",
+        description="kms: in the words for a key that may not be used, and only calls that need it (`send`, "
+        "`receive`); where `topology.encryption` names one",
     )
 
     @model_validator(mode="after")

@@ -155,6 +155,11 @@ class Fault(Entry, ABC):
         return False
 
     @property
+    def needs_key(self) -> bool:
+        """Whether it strikes the use of a key of KMS, so that there must be one."""
+        return False
+
+    @property
     def only_in_ours(self) -> str | None:
         """Why it cannot strike a handler that is not ours, if it cannot."""
         return None

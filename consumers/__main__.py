@@ -96,6 +96,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             guard=GUARDS[config.guard],
             disturbances=disturbances,
             meters=meters,
+            keeps_foreign=lambda receipts: control.report("foreign", receipts=receipts),
         )
         worker, service = _make_worker(config, name, tools, leases)
         loop = asyncio.get_running_loop()

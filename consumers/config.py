@@ -57,7 +57,8 @@ class ConsumerConfig:
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
     may be taken over; `leases` says where they are kept, like `store`.
 
-    `identification` says how a message is told from another.
+    `identification` says how a message is told from another. `foreign_hold_s`: on what was there before the run, how
+    long a message of others is kept out of sight that is received; None: there is nothing of others.
     `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`.
 
     `metrics_host` is the address that the process serves metrics of its own at; None: it counts nothing.
@@ -91,6 +92,7 @@ class ConsumerConfig:
     lease_s: float = 2.0
     leases: Mapping[str, Any] = field(default_factory=dict)
     identification: Identification = ENVELOPE
+    foreign_hold_s: int | None = None
     seed: int = 0
     program: HandlerProgram | None = None
     metrics_host: str | None = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from gameday.consumers.starters import Incarnation, Starter
 from gameday.history import events
-from gameday.history.errors import ProcessError
+from gameday.history.errors import ProcessError, TargetError
 from gameday.history.writer import Writer
 from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
@@ -106,7 +106,16 @@ class Fleet:
     Whoever calls `start` calls `stop` at the end, whatever happened.
     """
 
-    def __init__(self, *, starter: Starter, size: int, writer: Writer, restart_delay_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        starter: Starter,
+        size: int,
+        writer: Writer,
+        restart_delay_s: float = 1.0,
+        foreign_most: int | None = None,
+    ) -> None:
+        """`foreign_most`: how many messages of others they may be given; None: there are none."""
         self.subscription = starter.subscription
         self._starter = starter
         self.members = [Member(f"{self.subscription}-{n}") for n in range(1, size + 1)]
@@ -115,6 +124,10 @@ class Fleet:
         self._standing: dict[str, StandingFault] = {}
         self._stopping = asyncio.Event()
         self._stop_timeout_s = 0.0
+        self._foreign_most = foreign_most
+        self._foreign: list[str] = []
+        # Set when there are too many, or the fleet stops.
+        self._enough = asyncio.Event()
         self._keepers: set[asyncio.Task[None]] = set()
 
     async def start(self, timeout_s: float) -> None:
@@ -133,18 +146,37 @@ class Fleet:
 
     async def watch(self) -> None:
         """Waits until the fleet is stopped. Errors: ProcessError for a slot that nothing can be started in any more,
-        HistoryError when the conductor's history cannot be written.
+        HistoryError when the conductor's history cannot be written, TargetError for too many messages of others.
         """
-        done, _ = await asyncio.wait(self._keepers, return_when=asyncio.FIRST_EXCEPTION)
-        for keeper in done:
-            keeper.result()
+        counting = asyncio.create_task(self._refuse_too_many())
+        try:
+            done, _ = await asyncio.wait({*self._keepers, counting}, return_when=asyncio.FIRST_EXCEPTION)
+            for each in done:
+                each.result()
+        finally:
+            counting.cancel()
+
+    async def _refuse_too_many(self) -> None:
+        await self._enough.wait()
+        if not self._stopping.is_set():
+            raise TargetError(
+                f"{self.subscription}: its consumers were given {len(self._foreign)} messages of others, and "
+                f"topology.attach.foreign_max is {self._foreign_most}; they are given back. Raise it if their owners "
+                "can wait until a run is over, or attach to a queue that nobody else sends to"
+            )
 
     async def stop(self, timeout_s: float) -> None:
         """Drain every consumer, and kill those that take longer; stopping twice does nothing more."""
         self._stop_timeout_s = timeout_s
         self._stopping.set()
+        self._enough.set()
         if self._keepers:
             await asyncio.wait(self._keepers)
+
+    def take_foreign(self) -> list[str]:
+        """The receipts of the messages of others that are kept out of sight; whoever takes them gives these back."""
+        taken, self._foreign = self._foreign, []
+        return taken
 
     def kill(self) -> None:
         """Kill every process that was started here, now."""
@@ -245,7 +277,11 @@ class Fleet:
         return [each.disturbance for each in self._standing.values() if slot in each.slots - each.spent]
 
     def _note(self, name: str, report: Report) -> None:
-        """A consumer tells that a disturbance struck for the first time."""
+        """A consumer tells that a disturbance struck for the first time, or that it was given messages of others."""
+        if report.get("report") == "foreign":
+            self._foreign += report["receipts"]
+            if self._foreign_most is not None and len(self._foreign) > self._foreign_most:
+                self._enough.set()
         if report.get("report") == "fired" and (standing := self._standing.get(report["instance"])) is not None:
             standing.fired.setdefault(name, 1)
             if standing.disturbance.nth is not None:

@@ -234,6 +234,7 @@ class Reader:
         self._worker = worker
         self._position = lease.position
         self._behind_ms = 0
+        self._passed_ns = 0
         # When what is in hand was read; None with nothing in hand.
         self._read_ns: int | None = None
         # A batch failed, and is to be read again: from its beginning, or from what failed first in it.
@@ -272,7 +273,10 @@ class Reader:
                 break
             failures = 0
             iterator, self._behind_ms = reading.next, reading.behind_ms
-            if reading.deliveries and not await self._work_through(reading.deliveries, started):
+            deliveries, foreign = worker.apart(reading.deliveries)
+            if foreign and not deliveries:
+                await self._pass_over(foreign[-1])
+            if deliveries and not await self._work_through(deliveries, started):
                 if not self._again:
                     break
                 # From the last checkpoint.
@@ -376,6 +380,20 @@ class Reader:
             worker.tools.meters.settle_failed("checkpoint")
         worker.write(events.settled(intent, started=started, outcome=outcome, error=why))
         return outcome == "ok"
+
+    async def _pass_over(self, last: Delivery) -> None:
+        """There is nothing of the run's up to this record of others: who reads on after it misses nothing."""
+        now_ns = self._worker.now()
+        if now_ns < self._passed_ns + NS_PER_S:
+            return
+        self._passed_ns = now_ns
+        try:
+            if await self._worker.leases.checkpoint(self.lease, position=last.broker_seq, done=False):
+                self._position = last.broker_seq
+            else:
+                self.lost = True
+        except CallFailed as error:
+            say(f"how far {self.lease.shard} is read could not be kept: {error}")
 
     async def _finish(self) -> None:
         """The shard is closed and read to its end: nothing is covered that was not before, so nothing is settled."""

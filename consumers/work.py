@@ -47,6 +47,8 @@ class Tools:
     store: EffectStore | None = None
     guard: Guard | None = None
     meters: Meters = field(default_factory=Meters)
+    # Told the receipts of messages of others, where there may be any: who outlives this process gives them back.
+    keeps_foreign: Callable[[Sequence[str]], None] = lambda receipts: None
 
 
 class InHand(ABC):
@@ -274,6 +276,15 @@ class BaseWorker(ABC):
 
     def _hold(self, more: int) -> None:
         self.holding += more
+
+    def apart(self, deliveries: Sequence[Delivery]) -> tuple[Sequence[Delivery], Sequence[Delivery]]:
+        """The run's, and those of others where there may be any: these are counted, and nothing more is recorded."""
+        if self.config.foreign_hold_s is None:
+            return deliveries, ()
+        foreign = [delivery for delivery in deliveries if not delivery.ours]
+        if foreign:
+            self.tools.writer.write(events.mark("foreign", subscription=self.config.subscription, count=len(foreign)))
+        return [delivery for delivery in deliveries if delivery.ours], foreign
 
     async def _hand_over(self, message: InHand) -> Handling:
         """Hand a message of ours to the handler. Errors: HistoryError."""

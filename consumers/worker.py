@@ -23,6 +23,11 @@ A handler of somebody else's that takes events of a queue is handed a whole batc
 received as it has processes; its answer says what failed, and nothing else of the batch does (`after_failure` has no
 say).
 
+A message of others, where there may be any, is received once and kept out of sight until the run is over: each
+receive brings it nearer to its dead-letter queue, and one that was given back at once would come again at once. The
+conductor is told its receipt, and gives it back when the last consumer has ended, whoever was killed meanwhile. No
+handler sees it, and it is never deleted.
+
 A drain begins no handler, unless `on_term` is `finish`; what was received and not begun is then released, or left to
 expire (`abandon`).
 """
@@ -31,6 +36,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,8 +138,12 @@ class Worker(BaseWorker):
                 continue
             failures = 0
             self.tools.meters.polled((self.now() - started) / NS_PER_S)
-            if deliveries := source.received(answer):
-                tasks.create_task(self._work_through(self._batch(deliveries, started)))
+            if received := source.received(answer):
+                deliveries, foreign = self.apart(received)
+                if foreign:
+                    tasks.create_task(self._keep_out_of_sight(foreign))
+                if deliveries:
+                    tasks.create_task(self._work_through(self._batch(deliveries, started)))
                 await self._room.wait()
             else:
                 await self.pause(_EMPTY_PACE_S - (self.now() - started) / NS_PER_S)
@@ -159,6 +169,13 @@ class Worker(BaseWorker):
             self._room.set()
         else:
             self._room.clear()
+
+    # Messages of others.
+
+    async def _keep_out_of_sight(self, foreign: Sequence[Delivery]) -> None:
+        self.tools.keeps_foreign([delivery.receipt for delivery in foreign])
+        with suppress(CallFailed):  # then each comes again when its visibility timeout is over, and this is tried again
+            await self.tools.carry(self._source.hide(foreign, hidden_s=self.config.foreign_hold_s or 0))
 
     # Handling.
 

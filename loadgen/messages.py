@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 
 from gameday.history.errors import UsageError
-from gameday.history.identity import ATTRIBUTE, check_pointer, text_at, value_at
+from gameday.history.identity import ATTRIBUTE, RUN_ATTRIBUTE, check_pointer, text_at, value_at
 from gameday.loadgen.templates import Context, Most, Part, Template
 from gameday.transports.base import Attribute
 
@@ -71,7 +71,8 @@ class OwnMessages:
 
     `kind`: lines of a `path`, a `template`, or "made": a file in which each message stands as it was made, one a line.
     `group`, `dedup_id` and `key` are JSON Pointers into the body, and so is `id` unless it is "attribute". `attributes`
-    are texts, or pointers where they begin with a slash.
+    are texts, or pointers where they begin with a slash. `run`: the run whose mark stands beside an id that is an
+    attribute, where others send, too.
     """
 
     kind: Literal["file", "template", "made"]
@@ -83,6 +84,7 @@ class OwnMessages:
     key: str | None = None
     id: str | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    run: str | None = None
 
     @property
     def id_pointer(self) -> str | None:
@@ -114,7 +116,10 @@ class OwnMessages:
     def beside(self, document: object, id: str | None) -> dict[str, Attribute]:
         """The attributes of a message. Errors: ValueError."""
         told = {name: attribute_at(document, text) for name, text in self.attributes.items()}
-        return told if id is None or self.id != BY_ATTRIBUTE else {**told, ATTRIBUTE: Attribute("String", id)}
+        if id is None or self.id != BY_ATTRIBUTE:
+            return told
+        run = {} if self.run is None else {RUN_ATTRIBUTE: Attribute("String", self.run)}
+        return {**told, ATTRIBUTE: Attribute("String", id), **run}
 
 
 def attribute_at(document: object, text: str) -> Attribute:

@@ -86,6 +86,7 @@ class _Bus:
     name: str
     arn: str
     created_s: int
+    key: str | None = None
     rules: dict[str, _Rule] = field(default_factory=dict)
 
 
@@ -97,6 +98,7 @@ class _Archive:
     pattern: Mapping[str, Any] | None
     retention_days: int
     created_s: int
+    key: str | None = None
     events: list[tuple[int, Event]] = field(default_factory=list)
 
     @property
@@ -153,12 +155,13 @@ class EventBridge:
         name = _named(params, "Name", _BUS_NAME)
         if name in self._buses:
             raise _there(f"Event bus {name}")
-        self._buses[name] = _Bus(name, f"{_ARN}event-bus/{name}", now // NS_PER_S)
+        self._buses[name] = _Bus(name, f"{_ARN}event-bus/{name}", now // NS_PER_S, params.get("KmsKeyIdentifier"))
         self._tags[self._buses[name].arn] = _tags(params)
         return {"EventBusArn": self._buses[name].arn}
 
     def _describe_bus(self, now: int, params: Params) -> Answer:
-        return _told_bus(self._bus(params.get("Name")))
+        bus = self._bus(params.get("Name"))
+        return {**_told_bus(bus), **_with_key(bus.key)}
 
     def _delete_bus(self, now: int, params: Params) -> Answer:
         """With its rules. A bus that is not there is none to delete; the default one stays."""
@@ -322,13 +325,14 @@ class EventBridge:
             pattern=_pattern(text) if text else None,
             retention_days=int(params.get("RetentionDays") or 0),
             created_s=now // NS_PER_S,
+            key=params.get("KmsKeyIdentifier"),
         )
         return {"ArchiveArn": archive.arn, "State": "ENABLED", "CreationTime": archive.created_s}
 
     def _describe_archive(self, now: int, params: Params) -> Answer:
         archive = self._found(self._archives, params, "ArchiveName")
         pattern = {} if archive.text is None else {"EventPattern": archive.text}
-        return {"ArchiveArn": archive.arn, **self._told_archive(archive), **pattern}
+        return {"ArchiveArn": archive.arn, **self._told_archive(archive), **pattern, **_with_key(archive.key)}
 
     def _delete_archive(self, now: int, params: Params) -> Answer:
         del self._archives[self._found(self._archives, params, "ArchiveName").name]
@@ -435,6 +439,11 @@ class EventBridge:
         if arn == self._buses["default"].arn:
             self._tags.setdefault(arn, {})
         return self._found(self._tags, params, "ResourceARN")
+
+
+def _with_key(key: str | None) -> Answer:
+    """Kept and told, without effect: nothing is encrypted here."""
+    return {} if key is None else {"KmsKeyIdentifier": key}
 
 
 def _told_bus(bus: _Bus) -> Answer:

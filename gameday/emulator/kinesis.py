@@ -89,6 +89,7 @@ class Stream:
     tags: dict[str, str]
     shards: dict[str, Shard] = field(default_factory=dict)
     numbers: int = 0
+    key: str | None = None
 
     def number(self) -> int:
         self.numbers += 1
@@ -161,6 +162,8 @@ class Kinesis:
             "DescribeStreamSummary": self._describe_stream_summary,
             "ListStreams": self._list_streams,
             "DeleteStream": self._delete_stream,
+            "StartStreamEncryption": self._start_encryption,
+            "StopStreamEncryption": self._stop_encryption,
             "AddTagsToStream": self._add_tags,
             "ListTagsForStream": self._list_tags,
             "ListShards": self._list_shards,
@@ -191,6 +194,18 @@ class Kinesis:
         for n in range(count):
             stream.open_shard(n * width, (n + 1) * width - 1 if n + 1 < count else HASH_KEYS - 1)
         self._streams[name] = stream
+        return {}
+
+    def _start_encryption(self, now: int, params: Params) -> Answer:
+        """Kept and told, without effect: nothing is encrypted here."""
+        key = str(params.get("KeyId") or "")
+        if params.get("EncryptionType") != "KMS" or not key:
+            raise _invalid("EncryptionType is KMS, and KeyId names a key.")
+        self._of(params).key = key
+        return {}
+
+    def _stop_encryption(self, now: int, params: Params) -> Answer:
+        self._of(params).key = None
         return {}
 
     def _describe_stream(self, now: int, params: Params) -> Answer:
@@ -418,7 +433,7 @@ def _described(stream: Stream) -> Answer:
         "RetentionPeriodHours": 24,
         "StreamCreationTimestamp": stream.created_ns // NS_PER_S,
         "EnhancedMonitoring": [],
-        "EncryptionType": "NONE",
+        **({"EncryptionType": "NONE"} if stream.key is None else {"EncryptionType": "KMS", "KeyId": stream.key}),
     }
 
 

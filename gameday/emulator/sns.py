@@ -30,7 +30,14 @@ _ARN = f"arn:aws:sns:us-east-1:{ACCOUNT}:"
 _TOPIC_NAME = re.compile(r"[A-Za-z0-9_-]{1,256}|[A-Za-z0-9_-]{1,251}\.fifo")
 _SEQUENCE_FIRST = 10_000_000_000_000_000_000
 _SEQUENCE_STEP = 1_000
-_TOPIC_SETTABLE = {"ContentBasedDeduplication", "FifoThroughputScope", "DisplayName", "MaximumMessageSize", "Policy"}
+_TOPIC_SETTABLE = {
+    "ContentBasedDeduplication",
+    "FifoThroughputScope",
+    "DisplayName",
+    "KmsMasterKeyId",
+    "MaximumMessageSize",
+    "Policy",
+}
 _SUBSCRIPTION_SETTABLE = {"RawMessageDelivery", "FilterPolicy", "FilterPolicyScope"}
 
 

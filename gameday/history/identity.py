@@ -19,6 +19,8 @@ from gameday.history import envelope
 Told = Literal["envelope", "pointer", "attribute", "broker"]
 # The message attribute that is added to messages of somebody else's making.
 ATTRIBUTE = "gameday-id"
+# And the one that says which run such a message is of, where others may send as well.
+RUN_ATTRIBUTE = "gameday-run"
 _POINTER = re.compile(r"(/([^~/]|~[01])*)+")
 
 
@@ -36,29 +38,35 @@ class Identity(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Identification:
-    """How the messages of a run are told apart. `id` and `group` are JSON Pointers into the body."""
+    """How the messages of a run are told apart. `id` and `group` are JSON Pointers into the body.
+
+    `run`: where others may send, too, the run whose mark a message must bear to be one of ours.
+    """
 
     by: Told = "envelope"
     id: str | None = None
     group: str | None = None
+    run: str | None = None
 
     @property
     def attributes(self) -> Sequence[str]:
         """The message attributes that whoever receives must ask the service for."""
-        return [ATTRIBUTE] if self.by == "attribute" else []
+        if self.by != "attribute":
+            return []
+        return [ATTRIBUTE] if self.run is None else [ATTRIBUTE, RUN_ATTRIBUTE]
 
     def identify(self, body: str, attributes: Mapping[str, str]) -> Identity:
         """`body` is what the producer wrote, without what a service put around it; `attributes` its text attributes."""
         if self.by == "envelope":
             read = envelope.unpack(body)
-            if read is None:
+            if read is None or self.run not in (None, read.run):
                 return Identity(id=None, group=None, intact=False, poison=False, ours=False)
             return Identity(id=read.id, group=read.group, intact=read.intact, poison=read.poison, ours=True)
         document = _document(body) if self.id or self.group else None
         id = None
         if self.by == "pointer" and self.id:
             id = told_at(document, self.id)
-        elif self.by == "attribute":
+        elif self.by == "attribute" and self.run in (None, attributes.get(RUN_ATTRIBUTE)):
             id = attributes.get(ATTRIBUTE) or None
         group = told_at(document, self.group) if self.group else None
         return Identity(id=id, group=group, intact=None, poison=False, ours=self.by == "broker" or id is not None)

@@ -111,6 +111,7 @@ FIELDS: Mapping[str, Field] = {
         _field("params", "object"),
         _field("name", "any"),
         _field("empty", "flag"),
+        _field("count", "number", "met"),
         _field("scheduled", "number"),
         _field("parents", "texts"),
         _field("reason", "any"),
@@ -317,6 +318,15 @@ MARKS: Mapping[str, RecordKind] = {
         needed=("subscription", "partition"),
         shapes={"parents": "[…]"},
         told="a partition of a stream, and those it came from",
+    ),
+    "foreign": RecordKind(
+        fields=("subscription", "count"),
+        needed=("subscription",),
+        told=(
+            "so many messages, since this writer's last such mark, were received there that bear no mark of the run: "
+            "somebody else's, of which nothing more is recorded; 0 where others are only known to use it. A queue with "
+            "such a mark is [*shared*](#words)"
+        ),
     ),
     "writer": RecordKind(
         fields=("file",),

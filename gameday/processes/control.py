@@ -12,7 +12,8 @@ A command to a consumer, or to the wire about one (gameday/wire/__main__.py), is
     {"do": "tell-when-holding"}             answer {"report": "holding", "messages": n} once a message is in hand
 
 and a process reports on its own: {"report": "ready"} when it does its work, {"report": "fired", "instance": …} the
-first time that an armed disturbance strikes: at once, for that evidence must survive a process that dies of it.
+first time that an armed disturbance strikes: at once, for that evidence must survive a process that dies of it; and
+{"report": "foreign", "receipts": […]} when a consumer was given messages of others, which it keeps out of sight.
 """
 
 from __future__ import annotations

@@ -96,6 +96,10 @@ class Backlog(ABC):
         """Record and remove every dead letter; how many there were. Errors: TargetError."""
         ...
 
+    async def give_back(self, name: str, receipts: Sequence[str]) -> int:
+        """Let messages of others come again that were kept out of sight; of a stream nothing is kept."""
+        return 0
+
     @abstractmethod
     async def redrive(self) -> int:
         """Record every dead letter and have it moved back to its queue; how many there were.

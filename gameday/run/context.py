@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.errors import UsageError
+from gameday.history.identity import Identification
 from gameday.history.manifest import Manifest
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.messages import OwnMessages
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 # How long after its load a run is over for sure.
 _KEPT_S = 24 * 3600.0
+_FOREIGN_SPARE_S = 120.0
+# From its receive on no message is hidden longer (APIReference/API_ChangeMessageVisibility); less a little.
+_HIDDEN_MOST_S = 12 * 3600 - 600
 # What a tag's value may not have in it, on the service that takes least
 # (docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html has the rules that all share).
 _NO_TAG = re.compile(r"[^A-Za-z0-9 +=._:/@-]")
@@ -110,6 +114,21 @@ class RunContext:
             # It was there when the scenario was read.
             raise UsageError(f"consumers.handler.{error.key}: {error}") from error
 
+    def hidden_s(self, subscription: str) -> float:
+        """The visibility timeout in force there; of a stream it means nothing."""
+        there = self.scenario.standing.get(subscription)
+        told = None if there is None else there.visibility_timeout_s
+        return self.scenario.topology.visibility_timeout if told is None else told
+
+    @property
+    def _foreign_hold_s(self) -> int | None:
+        """How long a message of others stays out of sight that one of our consumers was given: until the run is over
+        for sure. It is given back before, when the run ends; only a conductor that is killed cannot."""
+        if self.scenario.topology.attach is None:
+            return None
+        lasts_s = self.scenario.load.duration + self.scenario.drain_timeout_s + _FOREIGN_SPARE_S
+        return min(math.ceil(lasts_s), _HIDDEN_MOST_S)
+
     @property
     def effects(self) -> Path:
         """A directory for the own use of programs that others wrote."""
@@ -166,7 +185,7 @@ class RunContext:
             transport=self.scenario.transport,
             addresses=addresses,
             subscription=subscription,
-            visibility_timeout_s=self.scenario.topology.visibility_timeout,
+            visibility_timeout_s=self.hidden_s(subscription),
             concurrency=spec.concurrency,
             pollers=spec.pollers,
             batch=self.scenario.receive_batch,
@@ -186,7 +205,8 @@ class RunContext:
             children=spec.children,
             lease_s=spec.lease,
             leases=self.leases or {},
-            identification=self.scenario.identification,
+            identification=self.identification,
+            foreign_hold_s=self._foreign_hold_s,
             seed=self.seed,
             program=self.program,
             metrics_host=self.metrics_host,
@@ -199,9 +219,11 @@ class RunContext:
             transport=self.scenario.transport,
             addresses=addresses,
             subscription=subscription,
-            visibility_timeout_s=math.ceil(self.scenario.topology.visibility_timeout),
+            visibility_timeout_s=math.ceil(
+                self.scenario.topology.visibility_timeout if subscription is None else self.hidden_s(subscription)
+            ),
             signs=target.checks_signatures,
-            identification=self.scenario.identification,
+            identification=self.identification,
             # Consumers of ours and the load record by themselves, and more than can be seen from outside.
             records_in=self.directory if subscription is not None and self.scenario.consumers.foreign else None,
         )
@@ -239,7 +261,18 @@ class RunContext:
         message = self.scenario.load.message
         if message is None:
             return None
-        return message.own if message.python is None else replace(message.own, path=str(self.directory / MADE))
+        own = replace(message.own, run=self._mark)
+        return own if message.python is None else replace(own, path=str(self.directory / MADE))
+
+    @property
+    def identification(self) -> Identification:
+        """How whoever receives a message knows which one it is, and whether it is the run's."""
+        return replace(self.scenario.identification, run=self._mark)
+
+    @property
+    def _mark(self) -> str | None:
+        """Where others may send, too, what tells that a message is the run's."""
+        return None if self.scenario.topology.attach is None else self.id
 
 
 def services_of(scenario: Scenario) -> list[str]:

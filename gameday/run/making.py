@@ -78,7 +78,8 @@ def _refuse(wrong: Iterable[str], where: str) -> None:
 
 
 async def _by_function(directory: Path, message: MessageSpec, config: LoadConfig, path: Path) -> None:
-    schedule, own = config.schedule(), message.own
+    schedule, own = config.schedule(), config.own
+    assert own is not None
     checks = Checks(config=config, where=lambda number: f"message {number}")
     log = directory / "logs" / "messages.log"
     log.parent.mkdir(exist_ok=True)

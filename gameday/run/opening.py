@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+import time
 from contextlib import suppress
+from dataclasses import replace
 
 from gameday.history import events
-from gameday.history.errors import HistoryError, RunError
+from gameday.history.errors import HistoryError, RunError, TargetError, UsageError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.exposition import resolve
 from gameday.run.directory import shown
 from gameday.run.leaving import where
 from gameday.run.state import Run
-from gameday.scenario.model import needs_of
+from gameday.scenario.model import needs_of, topology_of
+from gameday.scenario.standing import CannotAttach, as_found, differences, warnings
 from gameday.targets.start import start as start_target
 from gameday.targets.target import Target
+from gameday.transports.base import CallFailed
+from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.carriers.calls import count_calls
+
+_CLOCKS_DIFFER_S = 60.0
 
 
 async def open_run(run: Run) -> None:
@@ -27,6 +35,8 @@ async def open_run(run: Run) -> None:
     run.target = await _start_target(run)
     run.pending.now(target=where(run.target, run.request.account))
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
+    notes = await _look(run)
+    context = run.context
     manifest = context.manifest(run.target)
     run.target.refuse_promises(manifest.subscriptions)
     run.topology = context.topology(run.target)
@@ -37,6 +47,42 @@ async def open_run(run: Run) -> None:
         context.effects.mkdir()
     run.writer = Writer(run=context.directory, name="conductor", clock=context.clock)
     run.stack.callback(_close, run.writer)
+    for note in notes:
+        run.note(f"note: {note}")
+    attach = run.scenario.topology.attach
+    if attach is not None and attach.shared:
+        # Whatever comes of it: nothing that is absent there is proven to be lost.
+        run.writer.write(*(events.mark("foreign", subscription=name, count=0) for name in run.scenario.subscriptions))
+
+
+async def _look(run: Run) -> list[str]:
+    """Read what is there already, which from here on is what holds; gives what people should know of it.
+
+    Errors: TargetError where it is not there or cannot be used.
+    """
+    scenario, target = run.scenario, run.target
+    if scenario.topology.attach is None:
+        return []
+    if target.ends_with_the_run:
+        raise UsageError(
+            f"topology.attach names what is there already, and {target.what} begins empty with the run; use "
+            "--target localstack (an endpoint that runs) or aws"
+        )
+    run.view.phase("looking at what is there already")
+    carrier = BotoCarrier(target.endpoint, read_timeout_s=10)
+    plan = run.context.transport.look(topology_of(scenario, settle_s=target.settle_s))
+    try:
+        found = await asyncio.to_thread(run_plan, plan, carrier)
+        known = as_found(scenario, found)
+    except CallFailed as error:
+        raise TargetError(f"cannot attach to what topology.attach names: {error}") from error
+    except CannotAttach as error:
+        raise TargetError(f"cannot attach to what topology.attach names: {error}") from None
+    # Our clock and theirs may differ: what was written a little earlier is looked at, and bears no mark of the run.
+    since_s = time.time() - _CLOCKS_DIFFER_S
+    run.found = replace(found.addresses, extra={**found.addresses.extra, "since_s": f"{since_s:.3f}"})
+    run.context = replace(run.context, scenario=known)
+    return [*differences(scenario, found), *warnings(known)]
 
 
 def _metrics_port(run: Run) -> int:

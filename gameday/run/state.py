@@ -20,7 +20,7 @@ from gameday.consumers.read_back.base import EffectReader
 from gameday.consumers.starters import Port
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import HistoryError
+from gameday.history.errors import HistoryError, TargetError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.processes.undo import Pending, Undo
@@ -100,6 +100,8 @@ class Run:
         # start: the load's port of the wire before it, where one stands there.
         self.load_port: Port | None = None
         self.load_failure: str | None = None
+        # opening: where it is, of what is there already.
+        self.found: Addresses | None = None
         # load: how many messages were accepted.
         self.acked = 0
         self.effects_read: set[str] = set()
@@ -110,6 +112,12 @@ class Run:
         # While load and chaos run, where the run has an operator.
         self.operator: Orders | None = None
         self._children: list[Child] = []
+
+    @property
+    def foreign_most(self) -> int:
+        """How many messages of others may be held on each subscription."""
+        attach = self.scenario.topology.attach
+        return 0 if attach is None else attach.foreign_max
 
     @property
     def scenario(self) -> Scenario:
@@ -139,7 +147,17 @@ class Run:
         self._children.append(child)
 
     async def stop_fleets(self, timeout_s: float) -> None:
+        """And give back what their consumers have kept out of sight that is not the run's."""
         await asyncio.gather(*(fleet.stop(timeout_s) for fleet in self.fleets))
+        for fleet in self.fleets:
+            if receipts := fleet.take_foreign():
+                name = fleet.subscription
+                try:
+                    given = await self.backlog.give_back(name, receipts)
+                except TargetError as error:
+                    self.note(f"{name}: {len(receipts)} messages of others could not be given back: {error}")
+                else:
+                    self.note(f"{name}: {given} messages of others were met, left alone, and given back")
 
     def kill(self) -> None:
         """Kill every process of the run, now."""

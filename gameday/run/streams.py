@@ -35,10 +35,13 @@ class Streams(Backlog):
         carrier: BotoCarrier,
         writer: Writer,
         leases: Positions,
+        ours_alone: bool = False,
     ) -> None:
+        """`ours_alone`: others write there, too, and what they wrote is nothing that is left to do."""
         super().__init__(subscriptions=list(sources), carrier=carrier, writer=writer)
         self._sources = sources
         self._leases = leases
+        self._ours_alone = ours_alone
         self.reached: dict[str, dict[str, str | None]] = {}
 
     async def drain_dead_letters(self) -> int:
@@ -76,7 +79,8 @@ class Streams(Backlog):
         # A read may find nothing although there is something further on; only one at the tip tells.
         while iterator is not None:
             reading = source.read_of(await self._answer(source.read(iterator, most=_COUNT_MAX)), lease.shard)
-            if reading.deliveries or not reading.behind_ms:
-                return len(reading.deliveries)
+            found = sum(each.ours or not self._ours_alone for each in reading.deliveries)
+            if found or not reading.behind_ms:
+                return found
             iterator = reading.next
         return 0

@@ -36,6 +36,8 @@ _ANSWER_S = 0.005
 # And how soon a message that is given back at once comes again: it is received, given back, and received.
 _AGAIN_S = 0.05
 PUT_UNIT = 25 * 1024
+# How long a service uses a data key, unless a queue says otherwise.
+_KEY_REUSED_S = 300
 _DYNAMODB = "dynamodb"
 # An item of ours and of a guard is so long, about, and a page of a Scan
 # (docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html); 4 KB are read for a unit.
@@ -156,7 +158,7 @@ class _Estimating:
         self._send()
         for spec in self.topology.subscriptions:
             if self.transport.kind == "queue":
-                fifo = is_fifo(spec, ordered=self.transport.ordered)
+                fifo = is_fifo(self.topology, spec, ordered=self.transport.ordered)
                 received = self.calm.received[spec.name]
                 self._consume_queue(self.messages * self.outlook.gets[spec.name], received, fifo=fifo)
                 self._look_at_queue(self.messages * self.outlook.gets[spec.name], received, fifo=fifo)
@@ -164,7 +166,8 @@ class _Estimating:
             self._consume_stream()
         self._keep_effects()
         self._keep_leases()
-        queues = self.scenario.existing
+        self._use_keys()
+        attached = self.scenario.attached
         read = [name for entry in self.scenario.effects if (name := _place_of(entry.settings))]
         return Estimate(
             messages=self.messages,
@@ -176,8 +179,8 @@ class _Estimating:
             calls=self.calls,
             empty=self.empty,
             costs=bill(self.used, self.region),
-            existing=list(dict.fromkeys([*queues, *read])),
-            breaks=queues if self.scenario.chaos else [],
+            existing=list(dict.fromkeys([*attached, *read])),
+            breaks=attached if self.scenario.chaos else [],
         )
 
     def _count(self, service: str, operation: str, count: Range, *, empty: bool = False) -> None:
@@ -202,7 +205,7 @@ class _Estimating:
         for call in self.building:
             self._made(call)
             count = Range.exactly(1)
-            if call.operation == "DescribeStreamSummary":
+            if call.operation == "DescribeStreamSummary" and self.topology.attached is None:
                 # Once a second, until the stream is there.
                 made_s = self.product.made_s
                 count = Range(low=1 + made_s.low, likely=1 + made_s.likely, high=1 + made_s.high)
@@ -400,7 +403,9 @@ class _Estimating:
         shards, names = self.topology.shards, self.topology.names
         most_shards = shards + splits
         low, likely, high = (math.ceil(s / 3600) for s in (self.lasts_s.low, self.lasts_s.likely, self.lasts_s.high))
-        self._use("kinesis-shard-hour", Range(low=low * shards, likely=likely * shards, high=(high + 1) * most_shards))
+        if self.topology.attached is None:
+            hours = Range(low=low * shards, likely=likely * shards, high=(high + 1) * most_shards)
+            self._use("kinesis-shard-hour", hours)
         reads = Range(low=self.lasts_s.low, likely=0, high=(self.lasts_s.high + 3) / stream.READ_PACE_S)
         for name in names:
             calm = self.calm.received[name]
@@ -439,6 +444,26 @@ class _Estimating:
             likely=likely_s / every_s,
             high=math.ceil(longest_s / max(every_s - self.pace.call, _ANSWER_S)) + 1,
         )
+
+    def _use_keys(self) -> None:
+        """What the services ask KMS: for each data key that a sender needs two requests, a receiver one
+        (SQSDeveloperGuide/sqs-key-management.html and sns/latest/dg/sns-key-management.html, "Estimating AWS KMS
+        costs"); a stream and a bus keep a data key for five minutes as well."""
+        encryption = self.topology.encryption
+        if encryption is None or encryption.key is None:
+            return
+        senders, receivers = self.scenario.load.processes, self._consumers + 1
+        reused_s = encryption.reuse_s or _KEY_REUSED_S
+        lasts_s = self.lasts_s
+        low, likely, high = (math.ceil(s / reused_s) for s in (lasts_s.low, lasts_s.likely, lasts_s.high))
+        places = len(self.topology.names) if self.transport.kind == "queue" else 1
+        most = 2 * senders + receivers
+        count = Range(low=low * 3, likely=likely * most, high=high * most).times(places)
+        if self.transport.services[0] != queue.SERVICE and self.transport.kind == "queue":
+            # The topic or the bus has a key of its own to ask for.
+            count += Range(low=2 * low, likely=2 * likely * senders, high=2 * high * senders)
+        self._count("kms", "GenerateDataKey, Decrypt", count)
+        self._use("kms-request", count)
 
     def _keep_effects(self) -> None:
         spec, facts = self.scenario.consumers, facts_of(self.scenario.consumers.handler)

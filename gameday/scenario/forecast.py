@@ -60,6 +60,7 @@ def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> 
         _subscriptions_promised_at_most_once,
         _poison_that_comes_back,
         _drains_that_end_early,
+        _queues_that_others_use,
         _redrives_of_nothing,
         _effects_that_nobody_tells,
         _what_nobody_sees,
@@ -284,6 +285,18 @@ def _drains_that_end_early(outlook: Outlook) -> Iterator[Note]:
             f"what a consumer held when it died stays hidden for {hidden_s:g} s, and after "
             f"{scenario.drain_timeout_s:g} s without progress the queue counts as not drained; raise it above "
             "topology.visibility_timeout",
+            drained,
+        )
+
+
+def _queues_that_others_use(outlook: Outlook) -> Iterator[Note]:
+    attach, drained = outlook.scenario.topology.attach, _claims_that_need_a_drain(outlook)
+    if attach is not None and attach.shared and drained:
+        yield _note(
+            outlook.scenario,
+            ("topology", "attach", "shared"),
+            "others use it, too, and what is not in it any more they may have taken: it is never proven drained, and "
+            "what needs that will be unknown unless it is violated; a queue that the run alone uses would settle it",
             drained,
         )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from gameday.transports.attached import FIFO, name_of
 from gameday.transports.base import Addresses, Answer, Call, Topology, Transport
 from gameday.transports.carriers.boto import run_plan
 
@@ -46,12 +47,35 @@ class Imagined:
 
     def _attributes(self, params: Mapping[str, Any]) -> Answer:
         name = str(params["QueueUrl"]).rpartition("/")[2]
-        told: dict[str, Any] = {"VisibilityTimeout": str(math.ceil(self._topology.visibility_timeout_s))}
+        told: dict[str, Any] = {
+            "VisibilityTimeout": str(math.ceil(self._topology.visibility_timeout_s)),
+            "ContentBasedDeduplication": "true",
+        }
         if (most := self._topology.max_receives) is not None:
             dead = name.removesuffix(".fifo") + "-dlq" + (".fifo" if name.endswith(".fifo") else "")
             redrive = {"deadLetterTargetArn": _arn("sqs", dead), "maxReceiveCount": most}
             told["RedrivePolicy"] = orjson.dumps(redrive).decode()
         return {"Attributes": {**told, **self._queues.get(name, {}), "QueueArn": _arn("sqs", name)}}
+
+    def _subscribed(self, params: Mapping[str, Any]) -> Answer:
+        """To a topic that is there already: each queue that the topology names."""
+        assert self._topology.attached is not None
+        queues = [_arn("sqs", name_of(each.queue)) for each in self._topology.attached.queues.values()]
+        return {
+            "Subscriptions": [
+                {"Protocol": "sqs", "Endpoint": arn, "SubscriptionArn": _arn("sns", f"topic:{number}")}
+                for number, arn in enumerate(queues)
+            ]
+        }
+
+    def _topic(self, params: Mapping[str, Any]) -> Answer:
+        fifo = "true" if str(params["TopicArn"]).endswith(FIFO) else "false"
+        return {"Attributes": {"FifoTopic": fifo, "ContentBasedDeduplication": "true"}}
+
+    def _targets(self, params: Mapping[str, Any]) -> Answer:
+        assert self._topology.attached is not None
+        queues = [each.queue for each in self._topology.attached.queues.values() if each.rule == params["Rule"]]
+        return {"Targets": [{"Id": "queue", "Arn": _arn("sqs", name_of(queue))} for queue in queues]}
 
     def _rule(self, params: Mapping[str, Any]) -> Answer:
         self._rules.append(str(params["Name"]))
@@ -78,6 +102,12 @@ _ANSWERS: Mapping[str, Callable[[Imagined, Mapping[str, Any]], Answer]] = {
     "CreateTopic": lambda _, params: {"TopicArn": _arn("sns", params["Name"])},
     "Subscribe": lambda _, params: {"SubscriptionArn": f"{params['TopicArn']}:subscription"},
     "DeleteTopic": _nothing,
+    "GetTopicAttributes": Imagined._topic,
+    "ListSubscriptionsByTopic": Imagined._subscribed,
+    "GetSubscriptionAttributes": lambda _, params: {"Attributes": {}},
+    "DescribeEventBus": lambda _, params: {"Arn": _arn("events", f"event-bus/{params['Name']}")},
+    "DescribeRule": lambda _, params: {"State": "ENABLED", "EventPattern": "{}"},
+    "ListTargetsByRule": Imagined._targets,
     "CreateEventBus": lambda _, params: {"EventBusArn": _arn("events", f"event-bus/{params['Name']}")},
     "DeleteEventBus": _nothing,
     "CreateArchive": lambda _, params: {"ArchiveArn": _arn("events", f"archive/{params['ArchiveName']}")},
@@ -88,6 +118,7 @@ _ANSWERS: Mapping[str, Callable[[Imagined, Mapping[str, Any]], Answer]] = {
     "RemoveTargets": _nothing,
     "DeleteRule": _nothing,
     "CreateStream": _nothing,
+    "StartStreamEncryption": _nothing,
     "DescribeStreamSummary": lambda _, params: {"StreamDescriptionSummary": {"StreamStatus": "ACTIVE"}},
     "DeleteStream": _nothing,
 }

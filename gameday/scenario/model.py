@@ -6,11 +6,12 @@ from YAML, and gameday/scenario/rules/ say what does not go together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gameday.chaos.base import Fault
 from gameday.history.identity import Identification
@@ -20,7 +21,18 @@ from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
-from gameday.transports.base import ENVELOPE, Capability, Deployed, SubscriptionSpec, Topology
+from gameday.transports.attached import name_of
+from gameday.transports.base import (
+    ENVELOPE,
+    Attached,
+    AttachedQueue,
+    Capability,
+    Deployed,
+    Encryption,
+    Standing,
+    SubscriptionSpec,
+    Topology,
+)
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import BYTES_MAX as TOPIC_BYTES_MAX
 from gameday.transports.sns import MESSAGE_SIZE_MAX
@@ -41,10 +53,31 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 _NAME_MAX, _SUBSCRIPTION_MAX = 27, 16
 NAMES_MAX = 41
 _DELAY_MAX_S = 15 * 60
+_QUEUE = re.compile(r"https?://.+/[^/]+/[^/]+|arn:[^:]+:sqs:[^:]*:[^:]*:[^:]+")
+_TOPIC = re.compile(r"arn:[^:]+:sns:[^:]*:[^:]*:[^:]+")
+_QUEUE_EXAMPLE = "arn:aws:sqs:eu-west-1:123456789012:orders"
+ATTACHED_KINDS = ("queue", "topic", "bus", "stream")
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+def _queue_place(given: str) -> str:
+    """Errors: ValueError for a name alone, which does not say whose queue it is."""
+    if not _QUEUE.fullmatch(given):
+        raise ValueError(f"{given!r} is neither the URL nor the ARN of a queue; write it like {_QUEUE_EXAMPLE}")
+    return given
+
+
+def _topic_place(given: str) -> str:
+    if not _TOPIC.fullmatch(given):
+        raise ValueError(f"{given!r} is no ARN of a topic; write it like arn:aws:sns:eu-west-1:123456789012:orders")
+    return given
+
+
+QueuePlace = Annotated[str, AfterValidator(_queue_place)]
+TopicPlace = Annotated[str, AfterValidator(_topic_place)]
 
 
 class DeployedModel(_Strict):
@@ -58,14 +91,19 @@ class DeployedModel(_Strict):
 class SubscriptionModel(_Strict):
     """Who gets the messages, and which of them. Filters say what is meant; see `deployed`."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "existing" in data:
+            raise ValueError(
+                "`existing` is gone: a queue that is there already is named by its URL or ARN, as "
+                "topology: {attach: {queue: …}}"
+            )
+        return data
+
     name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX, description="letters, digits and hyphens")
     queue: Literal["fifo", "standard"] | None = Field(
         default=None, description="what it ends in (default: as ordered as the transport)"
-    )
-    existing: str | None = Field(
-        default=None,
-        description="of SQS: the name of a queue that is there already; it is not made, not removed, must be empty and "
-        "as the scenario says",
     )
     raw: bool = Field(default=False, description="SNS hands the body on as it is, without an envelope of its own")
     filter: dict[str, Any] | None = Field(default=None, description="an SNS filter policy")
@@ -86,8 +124,100 @@ class SubscriptionModel(_Strict):
     )
 
 
+class AttachedQueueModel(_Strict):
+    """A queue that a topic or a bus which is there already sends to."""
+
+    queue: QueuePlace = Field(description="its URL or ARN")
+    dead_letter_queue: QueuePlace | None = Field(
+        default=None, description="URL or ARN (default: as the queue's redrive policy says)"
+    )
+    rule: str | None = Field(default=None, min_length=1, description="behind a bus: the rule whose target it is")
+
+
+class AttachedModel(_Strict):
+    """What is there already, and is used in place of what a run would make. Exactly one of the first four."""
+
+    queue: QueuePlace | None = Field(default=None, description="of SQS: a queue's URL or ARN")
+    topic: TopicPlace | None = Field(default=None, description="of SNS: a topic's ARN")
+    bus: str | None = Field(default=None, min_length=1, description="of EventBridge: a bus's name or ARN")
+    stream: str | None = Field(default=None, min_length=1, description="of Kinesis: a stream's name or ARN")
+    dead_letter_queue: QueuePlace | None = Field(
+        default=None,
+        description="with `queue`: where its dead letters go (default: as its redrive policy says)",
+    )
+    subscriptions: dict[str, AttachedQueueModel] = Field(
+        default_factory=dict, description="with `topic` or `bus`: by subscription, the queue that it ends in"
+    )
+    shared: bool = Field(
+        default=False,
+        description="others use it, too: it need not be empty, what others sent is left alone, and no claim that needs "
+        "a drain is proven",
+    )
+    foreign_max: Annotated[int, Field(ge=0)] = Field(
+        default=100,
+        description="of messages of others, how many each of our consumers may take out of sight before the run ends",
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        named = [kind for kind in ATTACHED_KINDS if getattr(self, kind) is not None]
+        if len(named) != 1:
+            what = f"{' and '.join(named)} are named" if named else "nothing is named"
+            raise ValueError(f"{what} that is there already; exactly one of {', '.join(ATTACHED_KINDS)} is")
+        if self.dead_letter_queue is not None and self.queue is None:
+            raise ValueError("`dead_letter_queue` belongs to `queue`, or to one of `subscriptions`")
+        if bool(self.subscriptions) != (self.topic is not None or self.bus is not None):
+            raise ValueError(
+                "`subscriptions` says which queue each subscription ends in; a topic and a bus need it, a queue and a "
+                "stream have none"
+            )
+        for name, each in self.subscriptions.items():
+            if (each.rule is not None) != (self.bus is not None):
+                raise ValueError(f"subscriptions.{name}: `rule` is needed behind a bus, and belongs nowhere else")
+        return self
+
+    @property
+    def kind(self) -> str:
+        return next(kind for kind in ATTACHED_KINDS if getattr(self, kind) is not None)
+
+    def attached(self, only: str) -> Attached:
+        """`only`: the subscription where there is one and no topic or bus names it."""
+        queues = {name: AttachedQueue(**each.model_dump()) for name, each in self.subscriptions.items()}
+        if self.queue is not None:
+            queues[only] = AttachedQueue(queue=self.queue, dead_letter_queue=self.dead_letter_queue)
+        return Attached(at=str(getattr(self, self.kind)), queues=queues, shared=self.shared)
+
+    @property
+    def places(self) -> list[str]:
+        """Everything that it names."""
+        queues = [self.queue, self.dead_letter_queue]
+        for each in self.subscriptions.values():
+            queues += [each.queue, each.dead_letter_queue]
+        named = [self.topic, self.bus, self.stream, *queues]
+        return [place for place in named if place is not None]
+
+
+class KeyModel(_Strict):
+    """A key of KMS."""
+
+    kms: str = Field(min_length=1, description="a key of KMS: its id, its ARN, or alias/NAME")
+    reuse: Annotated[Duration, Field(ge=60, le=24 * 3600)] | None = Field(
+        default=None,
+        description="of queues: how long a data key is used before KMS is asked for another (default: 5min)",
+    )
+
+
 class TopologySpec(_Strict):
-    """What is built."""
+    """What is built, or is there already."""
+
+    attach: AttachedModel | None = Field(
+        default=None, description="use what is there already, and make nothing: docs/staging.md"
+    )
+    encryption: KeyModel | Literal["sqs"] | None = Field(
+        default=None,
+        description="at rest: `sqs`, with keys of SQS's own, or {kms: KEY} for queues, topic, bus and stream (default: "
+        "as the service does it)",
+    )
 
     visibility_timeout: PositiveDuration = Field(default=5.0, description="how long a received message stays hidden")
     max_receives: Annotated[int, Field(ge=1, le=1000)] | None = Field(
@@ -439,6 +569,8 @@ class Scenario:
     expect: ExpectSpec | None
     document: Mapping[str, Any] = field(repr=False)
     source: Document = field(repr=False)
+    # What was read where it attaches, by subscription; nothing before that.
+    standing: Mapping[str, Standing] = field(default_factory=dict)
 
     @property
     def behind_wire(self) -> bool:
@@ -455,9 +587,10 @@ class Scenario:
         return [subscription.name for subscription in self.topology.subscriptions]
 
     @property
-    def existing(self) -> list[str]:
-        """The queues that are there already, by their names."""
-        return [spec.existing for spec in self.topology.subscriptions if spec.existing is not None]
+    def attached(self) -> list[str]:
+        """What is there already and is used, by its names."""
+        attach = self.topology.attach
+        return [] if attach is None else list(dict.fromkeys(map(name_of, attach.places)))
 
     @property
     def identification(self) -> Identification:
@@ -509,7 +642,16 @@ def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
         delay_s=spec.delay,
         dedup=scenario.load.dedup,
         own_messages=scenario.load.message is not None,
+        attached=None if spec.attach is None else spec.attach.attached(spec.subscriptions[0].name),
+        standing=scenario.standing if isinstance(scenario, Scenario) else {},
+        encryption=_encryption(spec.encryption),
     )
+
+
+def _encryption(model: KeyModel | str | None) -> Encryption | None:
+    if isinstance(model, KeyModel):
+        return Encryption(key=model.kms, reuse_s=None if model.reuse is None else int(model.reuse))
+    return None if model is None else Encryption()
 
 
 def _meant(model: SubscriptionModel) -> SubscriptionSpec:

@@ -19,7 +19,8 @@ from gameday.consumers.handlers import facts_of
 from gameday.scenario.calm.guards import steps_of
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.imagined import built_and_removed
-from gameday.scenario.model import Scenario, topology_of
+from gameday.scenario.model import AttachedModel, KeyModel, Scenario, topology_of
+from gameday.transports.attached import name_of
 from gameday.transports.base import Call, ReshardAction, Topology, Transport
 from gameday.transports.partitions import in_its_partition
 from gameday.transports.registry import TRANSPORTS
@@ -27,7 +28,9 @@ from gameday.transports.services import RUN_TAG
 
 Role = Literal["conductor", "load", "consumers"]
 ROLES: Sequence[Role] = get_args(Role)
-Kind = Literal["queue", "dead-letter-queue", "topic", "bus", "rule", "archive", "replay", "stream", "table", "any"]
+Kind = Literal[
+    "queue", "dead-letter-queue", "topic", "bus", "rule", "archive", "replay", "stream", "table", "key", "any"
+]
 Operation = tuple[str, str]
 Document = dict[str, Any]
 VERSION = "2012-10-17"
@@ -43,6 +46,7 @@ _ARNS: Mapping[Kind, str] = {
     "replay": "arn:aws:events:{region}:{account}:replay/{names}*",
     "stream": "arn:aws:kinesis:{region}:{account}:stream/{names}*",
     "table": "arn:aws:dynamodb:{region}:{account}:table/{names}*",
+    "key": "arn:aws:kms:{region}:{account}:key/*",
     # Of an action that cannot be held to a resource.
     "any": "*",
 }
@@ -71,6 +75,10 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("sns", "CreateTopic"): [("sns:CreateTopic", "topic"), ("sns:TagResource", "topic")],
     ("sns", "DeleteTopic"): [("sns:DeleteTopic", "topic")],
     ("sns", "Subscribe"): [("sns:Subscribe", "topic")],
+    ("sns", "GetTopicAttributes"): [("sns:GetTopicAttributes", "topic")],
+    ("sns", "ListSubscriptionsByTopic"): [("sns:ListSubscriptionsByTopic", "topic")],
+    # A subscription is no resource that a policy could name.
+    ("sns", "GetSubscriptionAttributes"): [("sns:GetSubscriptionAttributes", "any")],
     ("sns", "PublishBatch"): [("sns:Publish", "topic")],
     ("events", "CreateEventBus"): [("events:CreateEventBus", "bus"), ("events:TagResource", "bus")],
     ("events", "DeleteEventBus"): [("events:DeleteEventBus", "bus")],
@@ -84,6 +92,9 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("events", "DeleteArchive"): [("events:DeleteArchive", "archive")],
     ("events", "PutRule"): [("events:PutRule", "rule"), ("events:TagResource", "rule")],
     ("events", "PutTargets"): [("events:PutTargets", "rule")],
+    ("events", "DescribeEventBus"): [("events:DescribeEventBus", "bus")],
+    ("events", "DescribeRule"): [("events:DescribeRule", "rule")],
+    ("events", "ListTargetsByRule"): [("events:ListTargetsByRule", "rule")],
     ("events", "ListRules"): [("events:ListRules", "any")],
     ("events", "RemoveTargets"): [("events:RemoveTargets", "rule")],
     ("events", "DeleteRule"): [("events:DeleteRule", "rule")],
@@ -93,6 +104,11 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("kinesis", "CreateStream"): [("kinesis:CreateStream", "stream"), ("kinesis:AddTagsToStream", "stream")],
     ("kinesis", "DeleteStream"): [("kinesis:DeleteStream", "stream")],
     ("kinesis", "DescribeStreamSummary"): [("kinesis:DescribeStreamSummary", "stream")],
+    ("kinesis", "StartStreamEncryption"): [
+        ("kinesis:StartStreamEncryption", "stream"),
+        # streams/latest/dev/permissions-user-key-KMS.html, "Stream administrator permissions".
+        ("kms:DescribeKey", "key"),
+    ],
     ("kinesis", "PutRecords"): [("kinesis:PutRecords", "stream")],
     ("kinesis", "ListShards"): [("kinesis:ListShards", "stream")],
     ("kinesis", "GetShardIterator"): [("kinesis:GetShardIterator", "stream")],
@@ -126,7 +142,22 @@ _TAGGED = (
 # What is asked before there is a tag.
 _BEFORE_TAGS = ("Create", "Tag", "AddTags", "PutRule", "PutTargets", "List", "Describe", "GetQueueUrl")
 # What takes no tags.
-_UNTAGGED: Sequence[Kind] = ("archive", "replay", "any")
+_UNTAGGED: Sequence[Kind] = ("archive", "replay", "any", "key")
+_ENCRYPTS: Sequence[Need] = (("kms:GenerateDataKey", "key"), ("kms:Decrypt", "key"))
+_DECRYPTS: Sequence[Need] = (("kms:Decrypt", "key"),)
+# What an operation needs of the key with which its queue, topic or stream is encrypted: whoever sends to a queue or a
+# topic decrypts, too, for the data key is looked at again (SQSDeveloperGuide/sqs-key-management.html, sns/latest/dg/
+# sns-key-management.html, streams/latest/dev/permissions-user-key-KMS.html). Of a bus EventBridge itself needs it.
+_NEEDS_OF_THE_KEY: Mapping[Operation, Sequence[Need]] = {
+    ("sqs", "SendMessageBatch"): _ENCRYPTS,
+    ("sqs", "ReceiveMessage"): _DECRYPTS,
+    ("sqs", "StartMessageMoveTask"): _ENCRYPTS,
+    ("sns", "PublishBatch"): _ENCRYPTS,
+    ("kinesis", "PutRecords"): (("kms:GenerateDataKey", "key"),),
+    ("kinesis", "GetRecords"): _DECRYPTS,
+}
+# The keys that AWS manages are everybody's who may use the service (SQSDeveloperGuide/sqs-key-management.html).
+_MANAGED = "alias/aws/"
 # What the conductor does with dead letters, the consumers do with the others.
 _OF_DEAD_LETTERS = ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 
@@ -141,7 +172,9 @@ class Where:
 
 def policies(scenario: Scenario, where: Where) -> dict[Role, Document]:
     """By role, a policy document. Who has no AWS call of its own has no statement."""
-    names = _Names(scenario=scenario.name, where=where, existing=scenario.existing)
+    names = _Names(
+        scenario=scenario.name, where=where, attached=_attached(scenario.topology.attach, where), key=_key(scenario)
+    )
     return {role: _in_its_partition(_document(names, needs), where) for role, needs in _needs(scenario).items()}
 
 
@@ -155,8 +188,22 @@ def not_covered(scenario: Scenario) -> list[str]:
         )
     if scenario.topology.replay:
         told.append("archives and replays of EventBridge take no tags: they are held to their names alone")
-    if scenario.existing:
-        told.append("a dead-letter queue of a queue that is there already has a name that nobody knows here; add it")
+    attach = scenario.topology.attach
+    if attach is not None and attach.stream is None:
+        told.append(
+            "a dead-letter queue that topology.attach does not name has a name that nobody knows here; name it there"
+        )
+    if attach is not None:
+        told.append(
+            "what is there already may be encrypted with a key of KMS: then load and consumers need "
+            "kms:GenerateDataKey and kms:Decrypt on it"
+        )
+    if _key(scenario) is not None and scenario.transport.startswith(("sns", "eventbridge")):
+        sender = "events" if scenario.transport == "eventbridge" else "sns"
+        told.append(
+            f"the policy of the key itself must let {sender}.amazonaws.com call kms:GenerateDataKey and kms:Decrypt "
+            "(of a bus kms:DescribeKey as well), or nothing arrives in the queues"
+        )
     if scenario.consumers.foreign:
         told.append(
             "the programs under test call AWS through the wire, which signs anew with the credentials of the run: what "
@@ -172,20 +219,65 @@ def _needs(scenario: Scenario) -> dict[Role, set[Need]]:
     topology = topology_of(scenario, settle_s=0.0)
     addresses, building = built_and_removed(transport, topology, "RUN")
     send = transport.send(addresses, ())
+    keyed = _key(scenario) is not None
+    conductor = _actions(_conductor(scenario, transport, topology, building), reads="dead-letter-queue", keyed=keyed)
+    if topology.attached is not None and transport.kind == "queue":
+        # What is made by the run has names by which all queues are meant.
+        conductor |= {("sqs:GetQueueUrl", "dead-letter-queue"), ("sqs:GetQueueAttributes", "dead-letter-queue")}
     return {
-        "conductor": _actions(_conductor(scenario, transport, topology, building), reads="dead-letter-queue"),
-        "load": _actions([(send.service, send.operation)]),
-        "consumers": _actions(_consumers(scenario, transport)),
+        "conductor": conductor,
+        "load": _actions([(send.service, send.operation)], keyed=keyed),
+        "consumers": _actions(_consumers(scenario, transport), keyed=keyed),
     }
 
 
-def _actions(calls: Iterable[Operation], reads: Kind = "queue") -> set[Need]:
-    """`reads`: of which queues messages are received, deleted and let go."""
-    return {
-        (action, reads if operation in _OF_DEAD_LETTERS else kind)
-        for service, operation in calls
-        for action, kind in NEEDS[service, operation]
+def _actions(calls: Iterable[Operation], *, keyed: bool, reads: Kind = "queue") -> set[Need]:
+    """`reads`: of which queues messages are received, deleted and let go. `keyed`: they are encrypted with a key."""
+    needs: set[Need] = set()
+    for called in calls:
+        needs |= {(action, reads if called[1] in _OF_DEAD_LETTERS else kind) for action, kind in NEEDS[called]}
+        needs |= set(_NEEDS_OF_THE_KEY.get(called, ())) if keyed else set()
+    return needs if keyed else {(action, kind) for action, kind in needs if kind != "key"}
+
+
+def _key(scenario: Scenario) -> str | None:
+    """The key of KMS for which somebody needs rights; None where it needs none."""
+    encryption = scenario.topology.encryption
+    if not isinstance(encryption, KeyModel) or _MANAGED in encryption.kms:
+        return None
+    return encryption.kms
+
+
+def _attached(attach: AttachedModel | None, where: Where) -> Mapping[Kind, Sequence[str]]:
+    """The ARNs of what is there already, by kind."""
+    if attach is None:
+        return {}
+
+    def arn(service: str, place: str, path: str = "") -> str:
+        return place if place.startswith("arn:") else f"arn:aws:{service}:{where.region}:{where.account}:{path}{place}"
+
+    def queue(place: str) -> str:
+        return arn("sqs", place if place.startswith("arn:") else name_of(place))
+
+    each = [(named.queue, named.dead_letter_queue) for named in attach.subscriptions.values()]
+    if attach.queue is not None:
+        each.append((attach.queue, attach.dead_letter_queue))
+    dead = [queue(place) for _, place in each if place is not None]
+    found: dict[Kind, Sequence[str]] = {
+        "queue": [queue(place) for place, _ in each],
+        "dead-letter-queue": dead,
     }
+    if attach.topic is not None:
+        found["topic"] = [attach.topic]
+    if attach.bus is not None:
+        bus = name_of(attach.bus)
+        found["bus"] = [arn("events", attach.bus, "event-bus/")]
+        path = "rule/" if bus == "default" else f"rule/{bus}/"
+        rules = [named.rule for named in attach.subscriptions.values() if named.rule is not None]
+        found["rule"] = [arn("events", rule, path) for rule in rules]
+    if attach.stream is not None:
+        found["stream"] = [arn("kinesis", attach.stream, "stream/")]
+    return {kind: arns for kind, arns in found.items() if arns}
 
 
 _RESHARDS: Mapping[ReshardAction, str] = {"split": "SplitShard", "merge": "MergeShards"}
@@ -202,8 +294,10 @@ def _conductor(
     else:
         calls.add(("sqs", "GetQueueAttributes"))
         if topology.max_receives is not None:
-            # Dead letters are read to the end, and removed; or let go, and moved back.
+            # Dead letters are read to the end, and removed; or let go, and moved back. Those of others are let go, too.
             calls |= {("sqs", "ReceiveMessage"), ("sqs", "DeleteMessageBatch")}
+            if topology.attached is not None:
+                calls.add(("sqs", "ChangeMessageVisibilityBatch"))
             if scenario.topology.redrive:
                 moved = ("ChangeMessageVisibilityBatch", "StartMessageMoveTask", "ListMessageMoveTasks")
                 calls |= {("sqs", name) for name in moved}
@@ -256,11 +350,12 @@ def _keeps_leases(scenario: Scenario, transport: Transport) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Names:
-    """`existing`: queues that were there before."""
+    """`attached`: by kind, the ARNs of what was there before; `key`: that of KMS, where rights on one are needed."""
 
     scenario: str
     where: Where
-    existing: Sequence[str]
+    attached: Mapping[Kind, Sequence[str]]
+    key: str | None
 
     @property
     def run(self) -> str:
@@ -269,9 +364,21 @@ class _Names:
 
     def arns(self, kind: Kind) -> tuple[str, ...]:
         where = self.where
+        if kind in self.attached:
+            return tuple(self.attached[kind])
+        if kind == "key" and self.key is not None and "alias/" not in self.key:
+            arn = f"arn:aws:kms:{where.region}:{where.account}:key/{self.key}"
+            return (self.key if self.key.startswith("arn:") else arn,)
         ours = _ARNS[kind].format(region=where.region, account=where.account, names=f"gameday-{self.run}", run=self.run)
-        queues = [f"arn:aws:sqs:{where.region}:{where.account}:{name}" for name in self.existing]
-        return (ours, *(queues if kind == "queue" else ()))
+        return (ours,)
+
+    def condition(self, kind: Kind) -> Document:
+        """An alias is no resource of what is done with its key; a condition holds the key to it
+        (kms/latest/developerguide/alias-authorization.html)."""
+        if kind != "key" or self.key is None or "alias/" not in self.key:
+            return {}
+        alias = f"alias/{self.key.partition('alias/')[2]}"
+        return {"Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}}
 
 
 def _document(names: _Names, needs: Iterable[Need]) -> Document:
@@ -282,16 +389,16 @@ def _document(names: _Names, needs: Iterable[Need]) -> Document:
     for kind, actions in sorted(by_kind.items()):
         resources = list(names.arns(kind))
         if plain := sorted(actions.difference(_TAGGED)):
-            statements.append({"Effect": "Allow", "Action": plain, "Resource": resources})
+            statements.append({"Effect": "Allow", "Action": plain, "Resource": resources, **names.condition(kind)})
         if tagged := sorted(actions.intersection(_TAGGED)):
             condition = {"StringLike": {f"aws:RequestTag/{RUN_TAG}": names.run}}
             statements.append({"Effect": "Allow", "Action": tagged, "Resource": resources, "Condition": condition})
     for kind, actions in sorted(by_kind.items()):
         # What has one of our names and not the tag of a run is somebody else's. What was there already has others.
         held = sorted(action for action in actions if not action.partition(":")[2].startswith(_BEFORE_TAGS))
-        if held and kind not in _UNTAGGED:
+        if held and kind not in _UNTAGGED and kind not in names.attached:
             condition = {"StringNotLike": {f"aws:ResourceTag/{RUN_TAG}": names.run}}
-            ours = [names.arns(kind)[0]]
+            ours = list(names.arns(kind))
             statements.append({"Effect": "Deny", "Action": held, "Resource": ours, "Condition": condition})
     return {"Version": VERSION, "Statement": statements}
 

@@ -29,7 +29,7 @@ from gameday.scenario.document import Document, Route
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.effects import read as read_effects
 from gameday.scenario.effects import written_back as effects_written_back
-from gameday.scenario.model import Body, HandlerModel, LoadSpec, Scenario
+from gameday.scenario.model import Body, ConsumersSpec, HandlerModel, LoadSpec, Scenario, TopologySpec
 from gameday.scenario.own_handler import no_meaning
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
 from gameday.scenario.rules import complaints
@@ -94,7 +94,7 @@ def resolve(document: Document) -> Scenario:
     for path, message in complaints(draft):
         problems.add(path, message)
     problems.raise_if_any()
-    drain_timeout_s = body.drain_timeout or _drain_timeout_s(body)
+    drains_s = body.drain_timeout or drain_timeout_s(body.topology, body.load, body.consumers)
     transport = TRANSPORTS[body.transport]
     receive_batch = body.consumers.batch or CONSUMPTION[transport.kind].batch
     after_failure = body.consumers.after_failure or ("stop" if transport.ordered else "continue")
@@ -111,11 +111,11 @@ def resolve(document: Document) -> Scenario:
         effects=effects,
         chaos=chaos,
         claims=claims,
-        drain_timeout_s=drain_timeout_s,
+        drain_timeout_s=drains_s,
         seed=body.seed,
         metrics_port=body.metrics_port,
         expect=body.expect,
-        document=_written_back(body, own, effects, chaos_data, claims_data, written, drain_timeout_s),
+        document=_written_back(body, own, effects, chaos_data, claims_data, written, drains_s),
         source=document,
     )
 
@@ -260,12 +260,11 @@ def _placed(body: Body, document: Document) -> Body:
 # Defaults that other parts tell
 
 
-def _drain_timeout_s(body: Body) -> float:
+def drain_timeout_s(topology: TopologySpec, load: LoadSpec, consumers: ConsumersSpec) -> float:
     """Long enough for a message that fails each time to reach the dead-letter queue, after the delay of the last."""
-    receives = (body.topology.max_receives or _RECEIVES_GUESS) + 1
-    consumers = body.consumers
-    delay_s = body.topology.delay if body.load.delay is None else body.load.delay
-    hidden_s = max(body.topology.visibility_timeout, consumers.retry_delay_max or consumers.retry_delay)
+    receives = (topology.max_receives or _RECEIVES_GUESS) + 1
+    delay_s = topology.delay if load.delay is None else load.delay
+    hidden_s = max(topology.visibility_timeout, consumers.retry_delay_max or consumers.retry_delay)
     return math.ceil(receives * hidden_s + delay_s + (consumers.guard_expiry or 0)) + _DRAIN_SPARE_S
 
 

@@ -75,17 +75,73 @@ class SubscriptionSpec:
     """One subscription as it is meant.
 
     `queue`: of which kind it ends in (None: as ordered as the transport). `raw`: SNS hands the body on as it is.
-    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one. `existing` names a queue that is
-    there already, which is not made and not removed.
+    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one.
     """
 
     name: str
-    existing: str | None = None
     queue: Literal["fifo", "standard"] | None = None
     raw: bool = False
     filter: Document | None = None
     filter_on: Literal["attributes", "body"] = "attributes"
     pattern: Document | None = None
+    deployed: Deployed | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachedQueue:
+    """A queue that is there already, by its URL or ARN.
+
+    `dead_letter_queue`: where its dead letters go, where that is not what its redrive policy says. `rule`: behind a
+    bus, the rule that fills it.
+    """
+
+    queue: str
+    dead_letter_queue: str | None = None
+    rule: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attached:
+    """What is there already, and is used in place of what a run would make: nothing of it is made, tagged or removed.
+
+    `at`: what producers send to, a queue by its URL or ARN, a topic by its ARN, a bus or a stream by its name or ARN.
+    `queues`: by subscription; a stream has none. `shared`: others use it, too.
+    """
+
+    at: str
+    queues: Mapping[str, AttachedQueue] = field(default_factory=dict)
+    shared: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encryption:
+    """At rest: with a key of KMS by its id, ARN or alias, or with the service's own (`key` is None).
+
+    `reuse_s`: how long a queue uses a data key before it asks KMS for another.
+    """
+
+    key: str | None = None
+    reuse_s: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What holds for one subscription: of what is there already as it was read there, else as the scenario says.
+
+    `deployed`: what the topic or bus lets through to it, where that is not what is meant. `wait_s`: how long a poll
+    waits that does not say so. `max_message_bytes`: the largest message that it takes. `keys`: those of KMS that who
+    sends or receives needs. `shards`: of a stream, those that take records.
+    """
+
+    visibility_timeout_s: float | None = None
+    max_receives: int | None = None
+    dead_letter: bool = False
+    delay_s: float = 0.0
+    wait_s: float | None = None
+    retention_s: float | None = None
+    max_message_bytes: int | None = None
+    shards: int | None = None
+    keys: Sequence[str] = ()
     deployed: Deployed | None = None
 
 
@@ -96,7 +152,8 @@ class Topology:
     `shards`: of a stream, when it is made. `archive`: keep what was published, so that it can be replayed.
     `max_message_bytes`: what a topic takes, where it shall be another size than its default. `delay_s`: how long a
     queue keeps a new message back. `dedup`: by which of the two the first service deduplicates, where it does.
-    `own_messages`: what is sent is of the user's making, and nobody else knows what is in it.
+    `own_messages`: what is sent is of the user's making, and nobody else knows what is in it. `attached`: what is there
+    already and is used instead; `standing` is then what was read there, by subscription, once it was.
     """
 
     subscriptions: Sequence[SubscriptionSpec]
@@ -110,37 +167,77 @@ class Topology:
     delay_s: float = 0.0
     dedup: Literal["id", "content"] = "id"
     own_messages: bool = False
+    attached: Attached | None = None
+    standing: Mapping[str, Standing] = field(default_factory=dict)
+    encryption: Encryption | None = None
 
     @property
     def names(self) -> list[str]:
         return [subscription.name for subscription in self.subscriptions]
 
+    def of(self, name: str) -> Standing:
+        """What holds for a subscription: what was read where it stands, else what is asked for."""
+        return self.standing.get(name) or Standing(
+            visibility_timeout_s=self.visibility_timeout_s,
+            max_receives=self.max_receives,
+            dead_letter=self.max_receives is not None,
+            delay_s=self.delay_s,
+        )
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Topology:
-        subscriptions = [
-            SubscriptionSpec(**{**spec, "deployed": Deployed(**spec["deployed"]) if spec.get("deployed") else None})
-            for spec in document["subscriptions"]
-        ]
-        return cls(**{**document, "subscriptions": subscriptions})
+        attached, encryption = document.get("attached"), document.get("encryption")
+        return cls(
+            **{
+                **document,
+                "subscriptions": [SubscriptionSpec(**_with_deployed(spec)) for spec in document["subscriptions"]],
+                "standing": {
+                    name: Standing(**_with_deployed(each)) for name, each in (document.get("standing") or {}).items()
+                },
+                "attached": None
+                if attached is None
+                else Attached(
+                    **{
+                        **attached,
+                        "queues": {name: AttachedQueue(**each) for name, each in attached["queues"].items()},
+                    }
+                ),
+                "encryption": None if encryption is None else Encryption(**encryption),
+            }
+        )
+
+
+def _with_deployed(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**document, "deployed": Deployed(**document["deployed"]) if document.get("deployed") else None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Addresses:
     """Where the built things are: what producers send to, and each subscription's queue and dead-letter queue.
 
-    `extra` is whatever else the transport must find again, under names of its own. A stream has no queues. `existing`:
-    the subscriptions whose queues were there before.
+    `extra` is whatever else the transport must find again, under names of its own. A stream has no queues. `attached`:
+    all of it was there before, and is not the run's.
     """
 
     send_to: str
     queues: Mapping[str, str] = field(default_factory=dict)
     dead_letter_queues: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, str] = field(default_factory=dict)
-    existing: Sequence[str] = ()
+    attached: bool = False
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Addresses:
-        return cls(**{**document, "existing": tuple(document.get("existing") or ())})
+        return cls(**document)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What was found where a run attaches: where it is, what holds there by subscription, and in words whatever a topic
+    or bus does otherwise than the scenario means."""
+
+    addresses: Addresses
+    standing: Mapping[str, Standing]
+    differs: Sequence[str] = ()
 
 
 class Attribute(NamedTuple):
@@ -362,7 +459,7 @@ class StreamSource(Protocol):
         ...
 
     def iterator(self, shard: str, *, after: str | None) -> Call:
-        """To read what stands after that sequence number; None: from the oldest record kept."""
+        """To read what stands after that sequence number; None: from the oldest record that may be the run's."""
         ...
 
     def iterator_of(self, answer: Answer) -> str: ...
@@ -385,7 +482,7 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
     """
     nothing = SubscriptionSpec(name="")
     for spec in topology.subscriptions:
-        for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed", "existing"):
+        for name in ("queue", "raw", "filter", "filter_on", "pattern", "deployed"):
             if name not in takes and getattr(spec, name) != getattr(nothing, name):
                 raise ValueError(f"{transport} makes nothing of `{name}`, which {spec.name} has; remove it")
         for name in ("filter", "pattern"):
@@ -442,9 +539,25 @@ class Transport(Protocol):
         """What AWS documents for each subscription of this pipeline."""
         ...
 
-    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]: ...
+    @property
+    def attaches_to(self) -> Literal["queue", "topic", "bus", "stream"]:
+        """What producers send to, as a scenario calls it that attaches to one."""
+        ...
 
-    def tear_down(self, addresses: Addresses) -> Plan[None]: ...
+    def look(self, topology: Topology) -> Plan[Found]:
+        """Read what is there already where `topology.attached` says; nothing is changed.
+
+        Errors: CallFailed where it is not there, or cannot be used as the scenario would use it.
+        """
+        ...
+
+    def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        """Make it, or, where it is attached, find it."""
+        ...
+
+    def tear_down(self, addresses: Addresses) -> Plan[None]:
+        """Remove what was made."""
+        ...
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call: ...
 

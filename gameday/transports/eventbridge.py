@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -25,6 +25,7 @@ from gameday.history import envelope
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import SendResult
 from gameday.history.manifest import Subscription
+from gameday.transports.attached import deployed_as, filter_differs, name_of
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import (
     Addresses,
@@ -33,6 +34,7 @@ from gameday.transports.base import (
     CallFailed,
     Capability,
     Document,
+    Found,
     Limits,
     Outgoing,
     Plan,
@@ -47,7 +49,15 @@ from gameday.transports.filters import event_pattern
 from gameday.transports.filters.event_pattern import EVENTBRIDGE
 from gameday.transports.filters.reach import asks
 from gameday.transports.queue import SERVICE as SQS
-from gameday.transports.queue import EndsInQueues, Unwrapped, create_queues, delete_queues, is_fifo, promise
+from gameday.transports.queue import (
+    EndsInQueues,
+    Unwrapped,
+    create_queues,
+    delete_queues,
+    find_queues,
+    is_fifo,
+    promise,
+)
 
 SERVICE = "events"
 BATCH_MAX = 10
@@ -103,6 +113,7 @@ class Eventbridge(EndsInQueues):
     ordered = False
     batch_max = BATCH_MAX
     services = (SERVICE, SQS)
+    attaches_to: Literal["bus"] = "bus"
     traced_in = "body"
     takes_aws_trace_header = True
     unwrap = staticmethod(unwrap)
@@ -113,25 +124,68 @@ class Eventbridge(EndsInQueues):
         refuse_unknown(self.name, topology, takes=("queue", "pattern", "deployed", "archive"))
         for spec in topology.subscriptions:
             _check(spec)
-        unordered = promise(topology, fifo=False)
-        return {spec.name: replace(unordered, filtered=spec.pattern is not None) for spec in topology.subscriptions}
+        return {
+            spec.name: replace(promise(topology, spec, fifo=False), filtered=spec.pattern is not None)
+            for spec in topology.subscriptions
+        }
+
+    def look(self, topology: Topology) -> Plan[Found]:
+        assert topology.attached is not None
+        bus = name_of(topology.attached.at)
+        told = yield Call(SERVICE, "DescribeEventBus", {"Name": topology.attached.at})
+        found = yield from find_queues(topology)
+        standing, differs = {}, list[str]()
+        for spec in topology.subscriptions:
+            rule = str(topology.attached.queues[spec.name].rule)
+            pattern, why = yield from _rule_found(bus, rule, found.arns[spec.name])
+            there = why is None
+            if why is not None:
+                differs.append(f"{spec.name}: {why}, so nothing can come there")
+            elif spec.pattern is not None:
+                differs += filter_differs(spec.name, spec.pattern, pattern, "pattern")
+            holds = found.standing[spec.name]
+            # Without a pattern of its own it is meant to get all that is sent here; the rule's may be any that does.
+            meant = spec if spec.pattern is not None else replace(spec, pattern=pattern)
+            keys = [key for key in (told.get("KmsKeyIdentifier"), *holds.keys) if key]
+            standing[spec.name] = replace(
+                holds,
+                deployed=deployed_as(meant, there=there, filter=meant.filter, pattern=pattern),
+                keys=list(dict.fromkeys(keys)),
+            )
+        return Found(
+            addresses=Addresses(
+                send_to=topology.attached.at,
+                queues=found.urls,
+                dead_letter_queues=found.dead_letter_urls,
+                extra={"bus": told["Arn"]},
+                attached=True,
+            ),
+            standing=standing,
+            differs=differs,
+        )
 
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        if topology.attached is not None:
+            return (yield from self.look(topology)).addresses
         labels = [{"Key": key, "Value": value} for key, value in tags.items()]
         bus = f"gameday-{run}"
         made = yield from create_queues(
             topology, ordered=self.ordered, run=run, tags=tags, sender="events.amazonaws.com"
         )
-        created = yield Call(SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels}, undo=lambda _: _bus_deleted(bus))
+        encryption = topology.encryption
+        key = {"KmsKeyIdentifier": encryption.key} if encryption is not None and encryption.key is not None else {}
+        created = yield Call(
+            SERVICE, "CreateEventBus", {"Name": bus, "Tags": labels, **key}, undo=lambda _: _bus_deleted(bus)
+        )
         extra = {"bus": created["EventBusArn"]}
         if topology.archive:
             # Its name has at most 48 characters, too few for the prefix that everything else has; it takes no tags.
-            params = {"ArchiveName": run, "EventSourceArn": extra["bus"]}
+            params = {"ArchiveName": run, "EventSourceArn": extra["bus"], **key}
             archive = yield Call(SERVICE, "CreateArchive", params, undo=lambda _: _archive_deleted(run))
             extra |= {"archive": archive["ArchiveArn"], "archive_name": run}
         for spec in topology.subscriptions:
             target: dict[str, Any] = {"Id": _TARGET, "Arn": made.arns[spec.name]}
-            if is_fifo(spec, ordered=self.ordered):
+            if is_fifo(topology, spec, ordered=self.ordered):
                 target["SqsParameters"] = {"MessageGroupId": _GROUP_PATH}
                 # EventBridge names no deduplication id, and SQS then asks for one made of the content.
                 by_content = {"ContentBasedDeduplication": "true"}
@@ -152,6 +206,8 @@ class Eventbridge(EndsInQueues):
         return Addresses(send_to=bus, queues=made.urls, dead_letter_queues=made.dead_letter_urls, extra=extra)
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
+        if addresses.attached:
+            return
         bus = addresses.send_to
         if archive := addresses.extra.get("archive_name"):
             yield _archive_deleted(archive)
@@ -236,6 +292,30 @@ class Eventbridge(EndsInQueues):
             reached=None if reached is None else str(reached),
             why=answer.get("StateReason"),
         )
+
+
+def _rule_found(bus: str, rule: str, queue: str) -> Plan[tuple[Document | None, str | None]]:
+    """The pattern of a rule that is there already, or why it brings nothing to that queue.
+
+    Errors: CallFailed where it brings something else than the event, which nobody could tell as the run's.
+    """
+    named = {"Name": rule, "EventBusName": bus}
+    told = yield Call(SERVICE, "DescribeRule", named)
+    targets = yield Call(SERVICE, "ListTargetsByRule", {"Rule": rule, "EventBusName": bus})
+    target = next((each for each in targets.get("Targets") or () if each["Arn"] == queue), None)
+    if target is None:
+        return None, f"its queue is no target of the rule {rule}"
+    if told.get("State") == "DISABLED":
+        return None, f"the rule {rule} is disabled"
+    if changed := [key for key in ("Input", "InputPath", "InputTransformer") if target.get(key)]:
+        raise CallFailed(
+            "RuleDiffers",
+            f"the rule {rule} sends something else than the event ({changed[0]}), in which no message of the run could "
+            "be told; attach to a rule that hands events on as they are",
+            definite=True,
+        )
+    pattern: Document | None = orjson.loads(told["EventPattern"]) if told.get("EventPattern") else None
+    return pattern, None if pattern is not None else f"the rule {rule} goes by a schedule and has no pattern"
 
 
 def _bus_deleted(bus: str) -> Call:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from gameday.history.identity import Identification
 from gameday.history.manifest import Subscription
+from gameday.transports.attached import name_of
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import (
     ENVELOPE,
@@ -28,6 +29,7 @@ from gameday.transports.base import (
     CallFailed,
     Capability,
     Delivery,
+    Found,
     Limits,
     Outgoing,
     Plan,
@@ -37,6 +39,7 @@ from gameday.transports.base import (
     SendOutcome,
     Shard,
     Size,
+    Standing,
     StreamSource,
     Topology,
     refuse_unknown,
@@ -71,6 +74,7 @@ class Kinesis:
     delays_messages = False
     batch_max = BATCH_MAX
     services = (SERVICE,)
+    attaches_to: Literal["stream"] = "stream"
     traced_in: Literal["attribute", "body"] = "body"
     takes_aws_trace_header = False
 
@@ -85,15 +89,40 @@ class Kinesis:
             for name in topology.names
         }
 
+    def look(self, topology: Topology) -> Plan[Found]:
+        assert topology.attached is not None
+        stream = name_of(topology.attached.at)
+        answer = yield Call(SERVICE, "DescribeStreamSummary", {"StreamName": stream})
+        told: Mapping[str, Any] = answer["StreamDescriptionSummary"]
+        if told["StreamStatus"] != "ACTIVE":
+            raise CallFailed("StreamNotActive", f"{stream} is {told['StreamStatus']}; wait for it", definite=True)
+        standing = Standing(
+            retention_s=float(told["RetentionPeriodHours"]) * 3600 if "RetentionPeriodHours" in told else None,
+            keys=[key] if (key := told.get("KeyId")) else [],
+            shards=told.get("OpenShardCount"),
+        )
+        return Found(
+            addresses=Addresses(send_to=stream, attached=True),
+            standing=dict.fromkeys(topology.names, standing),
+        )
+
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
         """Errors: CallFailed, also when the stream does not become active in some minutes."""
+        if topology.attached is not None:
+            return (yield from self.look(topology)).addresses
         stream = f"gameday-{run}"
-        params = {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)}
+        params: dict[str, Any] = {"StreamName": stream, "ShardCount": topology.shards, "Tags": dict(tags)}
         yield Call(SERVICE, "CreateStream", params, undo=lambda _: _deleted(stream))
         yield from _until_active(stream)
+        if topology.encryption is not None and topology.encryption.key is not None:
+            params = {"StreamName": stream, "EncryptionType": "KMS", "KeyId": topology.encryption.key}
+            yield Call(SERVICE, "StartStreamEncryption", params)
+            yield from _until_active(stream)
         return Addresses(send_to=stream)
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
+        if addresses.attached:
+            return
         yield _deleted(addresses.send_to)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
@@ -119,17 +148,19 @@ class Kinesis:
 
     def subscription(self, addresses: Addresses, name: str, identification: Identification = ENVELOPE) -> StreamSource:
         """All read the one stream."""
-        return KinesisStream(addresses.send_to, identification)
+        return KinesisStream(addresses.send_to, identification, since_s=float(addresses.extra.get("since_s") or 0))
 
 
 class KinesisStream:
-    """The `StreamSource` of one stream, by its name."""
+    """The `StreamSource` of one stream, by its name. `since_s`: of one that was there before, the moment (in seconds of
+    the epoch) from which its records may be the run's."""
 
     kind: Literal["stream"] = "stream"
     batch_max = READ_MAX
 
-    def __init__(self, stream: str, identification: Identification = ENVELOPE) -> None:
+    def __init__(self, stream: str, identification: Identification = ENVELOPE, *, since_s: float | None = None) -> None:
         self._stream = stream
+        self._since_s = since_s
         self._identification = identification
 
     def shards(self, *, page: str | None = None) -> Call:
@@ -142,6 +173,10 @@ class KinesisStream:
         return shards, shards[-1].id if shards and answer.get("NextToken") else None
 
     def iterator(self, shard: str, *, after: str | None) -> Call:
+        if after is None and self._since_s:
+            return self._call(
+                "GetShardIterator", ShardId=shard, ShardIteratorType="AT_TIMESTAMP", Timestamp=self._since_s
+            )
         if after is None:
             return self._call("GetShardIterator", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
         return self._call(

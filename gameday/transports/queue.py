@@ -17,6 +17,7 @@ import orjson
 from gameday.history.events import SendResult
 from gameday.history.identity import Identification
 from gameday.history.manifest import Subscription
+from gameday.transports.attached import DEPTHS, found_queue, is_fifo_queue
 from gameday.transports.aws_errors import is_permanent, is_throttle
 from gameday.transports.base import (
     ENVELOPE,
@@ -24,7 +25,6 @@ from gameday.transports.base import (
     Answer,
     Attribute,
     Call,
-    CallFailed,
     Capability,
     Delivery,
     Depth,
@@ -33,6 +33,7 @@ from gameday.transports.base import (
     Plan,
     QueueSource,
     SendOutcome,
+    Standing,
     SubscriptionSpec,
     Topology,
 )
@@ -45,11 +46,6 @@ DEDUP_WINDOW_S = 300.0
 # (docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
 BYTES_MAX = 1024 * 1024
 _RETENTION_S = 4 * 24 * 3600
-_DEPTHS = {
-    "visible": "ApproximateNumberOfMessages",
-    "hidden": "ApproximateNumberOfMessagesNotVisible",
-    "delayed": "ApproximateNumberOfMessagesDelayed",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,29 +70,35 @@ def as_sent(body: str) -> Unwrapped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Queues:
-    """What was built for each subscription: URLs and ARNs by its name."""
+    """What was built for each subscription, or found: URLs and ARNs by its name, and what holds for those found."""
 
     urls: Mapping[str, str]
     arns: Mapping[str, str]
     dead_letter_urls: Mapping[str, str] = field(default_factory=dict)
+    standing: Mapping[str, Standing] = field(default_factory=dict)
+    by_content: Collection[str] = ()
 
 
-def is_fifo(spec: SubscriptionSpec, *, ordered: bool) -> bool:
-    """Whether a subscription ends in a FIFO queue: as it says, else as its transport is `ordered`."""
+def is_fifo(topology: Topology, spec: SubscriptionSpec, *, ordered: bool) -> bool:
+    """Whether a subscription ends in a FIFO queue: as one is called that is there already, as it says, or else as its
+    transport is `ordered`."""
+    if topology.attached is not None and spec.name in topology.attached.queues:
+        return is_fifo_queue(topology.attached.queues[spec.name].queue)
     return ordered if spec.queue is None else spec.queue == "fifo"
 
 
-def promise(topology: Topology, *, fifo: bool) -> Subscription:
+def promise(topology: Topology, spec: SubscriptionSpec, *, fifo: bool) -> Subscription:
     """What SQS documents for a queue that nothing stands in front of.
 
     "Standard queues" and "FIFO queues" in docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide.
     """
+    holds = topology.of(spec.name)
     return Subscription(
         kind="queue",
         ordered_by="group" if fifo else None,
-        visibility_timeout_s=topology.visibility_timeout_s,
-        max_receives=topology.max_receives,
-        dead_letter=topology.max_receives is not None,
+        visibility_timeout_s=holds.visibility_timeout_s,
+        max_receives=holds.max_receives,
+        dead_letter=holds.dead_letter,
         dedup_window_s=(topology.dedup_window_s or DEDUP_WINDOW_S) if fifo else None,
         settle_s=topology.settle_s,
     )
@@ -114,19 +116,11 @@ def create_queues(
     arns: dict[str, str] = {}
     dead_letter_urls: dict[str, str] = {}
     for spec in topology.subscriptions:
-        fifo = is_fifo(spec, ordered=ordered)
-        if spec.existing is not None:
-            urls[spec.name], arns[spec.name], dead = yield from _found(spec.existing, topology, fifo=fifo)
-            if dead is not None:
-                dead_letter_urls[spec.name] = dead
-            continue
+        fifo = is_fifo(topology, spec, ordered=ordered)
         name = f"gameday-{run}-{spec.name}"
-        attributes = {
-            "VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)),
-            "MessageRetentionPeriod": str(_RETENTION_S),
-        }
+        kept = {"MessageRetentionPeriod": str(_RETENTION_S), **_encrypted(topology)}
+        attributes = {"VisibilityTimeout": str(math.ceil(topology.visibility_timeout_s)), **kept}
         if topology.max_receives is not None:
-            kept = {"MessageRetentionPeriod": str(_RETENTION_S)}
             dead_letter_urls[spec.name], arn = yield from _create(f"{name}-dlq", kept, tags, fifo=fifo)
             redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": topology.max_receives}
             attributes["RedrivePolicy"] = orjson.dumps(redrive).decode()
@@ -141,53 +135,36 @@ def create_queues(
     return Queues(urls=urls, arns=arns, dead_letter_urls=dead_letter_urls)
 
 
-def _found(name: str, topology: Topology, *, fifo: bool) -> Plan[tuple[str, str, str | None]]:
-    """URL, ARN and dead-letter queue of a queue that is there already.
-
-    Errors: CallFailed where it is not as the scenario says, or holds messages: the verdict would rest on both.
-    """
-    url: str = (yield Call(SERVICE, "GetQueueUrl", {"QueueName": name}))["QueueUrl"]
-    answer = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]})
-    told: Mapping[str, str] = answer["Attributes"]
-    redrive = orjson.loads(told.get("RedrivePolicy") or "{}")
-    most = redrive.get("maxReceiveCount")
-    receives = None if most is None else int(most)
-    wanted = math.ceil(topology.visibility_timeout_s)
-    differs = [
-        f"{what} is {has}, in the scenario {says}; write {has} into {key}"
-        for what, key, has, says in (
-            ("its visibility timeout", "topology.visibility_timeout", f"{told['VisibilityTimeout']}s", f"{wanted}s"),
-            ("what it takes to be a dead letter", "topology.max_receives", receives, topology.max_receives),
-            ("whether it is FIFO", "transport", name.endswith(".fifo"), fifo),
-        )
-        if has != says
-    ]
-    if differs:
-        raise CallFailed("QueueDiffers", f"{name} is not as the scenario says: {'; '.join(differs)}", definite=True)
-    _refuse_messages(told, name, "which are none of this run's")
-    dead = redrive.get("deadLetterTargetArn")
-    if dead is None:
-        return url, told["QueueArn"], None
-    called = dead.rpartition(":")[2]
-    where: str = (yield Call(SERVICE, "GetQueueUrl", {"QueueName": called}))["QueueUrl"]
-    looked = yield Call(SERVICE, "GetQueueAttributes", {"QueueUrl": where, "AttributeNames": list(_DEPTHS.values())})
-    of = f"{called}, where dead letters of {name} go,"
-    _refuse_messages(looked["Attributes"], of, "which the run would read and remove")
-    return url, told["QueueArn"], where
+def _encrypted(topology: Topology) -> dict[str, str]:
+    """What a queue is made with (APIReference/API_CreateQueue, KmsMasterKeyId and SqsManagedSseEnabled)."""
+    encryption = topology.encryption
+    if encryption is None:
+        return {}
+    if encryption.key is None:
+        return {"SqsManagedSseEnabled": "true"}
+    reuse = {} if encryption.reuse_s is None else {"KmsDataKeyReusePeriodSeconds": str(encryption.reuse_s)}
+    return {"KmsMasterKeyId": encryption.key, **reuse}
 
 
-def _refuse_messages(attributes: Mapping[str, str], queue: str, why: str) -> None:
-    """Errors: CallFailed where a queue that is there already holds any."""
-    if standing := sum(int(attributes.get(depth) or 0) for depth in _DEPTHS.values()):
-        raise CallFailed("QueueNotEmpty", f"{queue} holds {standing} messages, {why}; empty it", definite=True)
+def find_queues(topology: Topology) -> Plan[Queues]:
+    """The same of queues that are there. Errors: CallFailed where one is not, or holds what is not the run's."""
+    found = {}
+    for spec in topology.subscriptions:
+        found[spec.name] = yield from found_queue(spec.name, topology)
+    return Queues(
+        urls={name: each.url for name, each in found.items()},
+        arns={name: each.arn for name, each in found.items()},
+        dead_letter_urls={name: each.dead_letter_url for name, each in found.items() if each.dead_letter_url},
+        standing={name: each.standing for name, each in found.items()},
+        by_content=[name for name, each in found.items() if each.by_content],
+    )
 
 
 def delete_queues(addresses: Addresses) -> Plan[None]:
     """Those that the run has made."""
     for queues in (addresses.queues, addresses.dead_letter_queues):
-        for name, queue in queues.items():
-            if name not in addresses.existing:
-                yield _deleted(queue)
+        for queue in queues.values():
+            yield _deleted(queue)
 
 
 def _deleted(queue: str) -> Call:
@@ -268,11 +245,11 @@ class SqsQueue:
         return entries_of(answer, [str(n) for n in range(len(deliveries))])
 
     def depth(self) -> Call:
-        return self._call("GetQueueAttributes", AttributeNames=list(_DEPTHS.values()))
+        return self._call("GetQueueAttributes", AttributeNames=list(DEPTHS.values()))
 
     def depth_of(self, answer: Answer) -> Depth:
         attributes = answer.get("Attributes", {})
-        return Depth(**{name: int(attributes.get(key, 0)) for name, key in _DEPTHS.items()})
+        return Depth(**{name: int(attributes.get(key, 0)) for name, key in DEPTHS.items()})
 
     def move_back(self) -> Plan[MoveState]:
         """Without a destination each message goes back to the queue that it died in.

@@ -15,20 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from gameday.history.manifest import Subscription
 from gameday.history.trace import ATTRIBUTE
+from gameday.transports.attached import deployed_as, filter_differs
 from gameday.transports.base import (
     FIFO_NAME,
     Addresses,
     Answer,
     Attribute,
     Call,
+    CallFailed,
     Capability,
     Document,
+    Found,
     Limits,
     Outgoing,
     Plan,
@@ -48,6 +51,7 @@ from gameday.transports.queue import (
     bytes_of,
     create_queues,
     delete_queues,
+    find_queues,
     is_fifo,
     promise,
 )
@@ -85,6 +89,7 @@ class Sns(EndsInQueues):
 
     batch_max = 10
     services = (SERVICE, SQS)
+    attaches_to: Literal["topic"] = "topic"
     unwrap = staticmethod(unwrap)
     lacks: Mapping[Capability, str] = {need: why for need, why in EndsInQueues.lacks.items() if need != "max_message"}
 
@@ -98,7 +103,7 @@ class Sns(EndsInQueues):
         return {spec.name: self._promise(topology, spec) for spec in topology.subscriptions}
 
     def _promise(self, topology: Topology, spec: SubscriptionSpec) -> Subscription:
-        fifo = is_fifo(spec, ordered=self.ordered)
+        fifo = is_fifo(topology, spec, ordered=self.ordered)
         if fifo and not self.ordered:
             raise ValueError(
                 f"{spec.name}: a Standard topic delivers to no FIFO queue; "
@@ -110,12 +115,53 @@ class Sns(EndsInQueues):
                 _check(spec, policy)
         filtered = spec.filter is not None
         return replace(
-            promise(topology, fifo=fifo),
+            promise(topology, spec, fifo=fifo),
             filtered=filtered,
             promises="at-most-once" if filtered and self.ordered else "at-least-once",
         )
 
+    def look(self, topology: Topology) -> Plan[Found]:
+        assert topology.attached is not None
+        arn = topology.attached.at
+        answer = yield Call(SERVICE, "GetTopicAttributes", {"TopicArn": arn})
+        topic: Mapping[str, str] = answer["Attributes"]
+        if (topic.get("FifoTopic") == "true") != self.ordered:
+            other = "sns" if self.ordered else "sns-fifo"
+            raise CallFailed("TopicDiffers", f"{arn} is of the other kind; use the transport {other}", definite=True)
+        if self.ordered and topology.dedup == "content" and topic.get("ContentBasedDeduplication") != "true":
+            raise CallFailed(
+                "TopicDiffers",
+                f"{arn} does not deduplicate by content, and load.dedup says so; write dedup: id",
+                definite=True,
+            )
+        found = yield from find_queues(topology)
+        subscribed = yield from _subscribed(arn)
+        size = int(topic["MaximumMessageSize"]) if "MaximumMessageSize" in topic else None
+        standing, differs = {}, list[str]()
+        for spec in topology.subscriptions:
+            there = subscribed.get(found.arns[spec.name])
+            told: Mapping[str, str] = {}
+            if there is None:
+                differs.append(f"{spec.name}: its queue is not subscribed to the topic, so nothing can come there")
+            else:
+                asked = yield Call(SERVICE, "GetSubscriptionAttributes", {"SubscriptionArn": there})
+                told = asked["Attributes"]
+                differs += _subscription_differs(spec, told)
+            policy = orjson.loads(told["FilterPolicy"]) if told.get("FilterPolicy") else None
+            holds = found.standing[spec.name]
+            keys = [key for key in (topic.get("KmsMasterKeyId"), *holds.keys) if key]
+            standing[spec.name] = replace(
+                holds,
+                deployed=deployed_as(spec, there=there is not None, filter=policy or None, pattern=spec.pattern),
+                max_message_bytes=size,
+                keys=list(dict.fromkeys(keys)),
+            )
+        addresses = Addresses(send_to=arn, queues=found.urls, dead_letter_queues=found.dead_letter_urls, attached=True)
+        return Found(addresses=addresses, standing=standing, differs=differs)
+
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        if topology.attached is not None:
+            return (yield from self.look(topology)).addresses
         made = yield from create_queues(
             topology, ordered=self.ordered, run=run, tags=tags, sender=f"{SERVICE}.amazonaws.com"
         )
@@ -129,6 +175,8 @@ class Sns(EndsInQueues):
             attributes["FifoTopic"] = "true"
             if topology.dedup == "content":
                 attributes["ContentBasedDeduplication"] = "true"
+        if topology.encryption is not None and topology.encryption.key is not None:
+            attributes["KmsMasterKeyId"] = topology.encryption.key
         if topology.max_message_bytes is not None:
             attributes["MaximumMessageSize"] = str(topology.max_message_bytes)
         if attributes:
@@ -147,6 +195,8 @@ class Sns(EndsInQueues):
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
         """The topic takes its subscriptions with it."""
+        if addresses.attached:
+            return
         yield _deleted(addresses.send_to)
         yield from delete_queues(addresses)
 
@@ -216,6 +266,33 @@ def attributes_of(body: str) -> dict[str, Attribute]:
         "total": Attribute("Number", str(detail["total"])),
         "skus": Attribute("String.Array", orjson.dumps([item["sku"] for item in detail["items"]]).decode()),
     }
+
+
+def _subscribed(topic: str) -> Plan[dict[str, str]]:
+    """The ARNs of the topic's subscriptions, by the queue that each ends in."""
+    found: dict[str, str] = {}
+    page: str | None = None
+    while True:
+        params = {"TopicArn": topic, **({"NextToken": page} if page else {})}
+        answer = yield Call(SERVICE, "ListSubscriptionsByTopic", params)
+        for each in answer.get("Subscriptions") or ():
+            # One that was never confirmed has no ARN, and gets nothing.
+            if each["Protocol"] == SQS and str(each["SubscriptionArn"]).startswith("arn:"):
+                found[each["Endpoint"]] = each["SubscriptionArn"]
+        page = answer.get("NextToken")
+        if not page:
+            return found
+
+
+def _subscription_differs(spec: SubscriptionSpec, told: Mapping[str, str]) -> list[str]:
+    policy = orjson.loads(told["FilterPolicy"]) if told.get("FilterPolicy") else None
+    differs = filter_differs(spec.name, spec.filter, policy or None, "filter policy")
+    scope = told.get("FilterPolicyScope") or _SCOPES["attributes"]
+    if policy and spec.filter and scope != _SCOPES[spec.filter_on]:
+        differs.append(f"{spec.name}: its filter policy looks at {scope}, and not at {_SCOPES[spec.filter_on]}")
+    if (told.get("RawMessageDelivery") == "true") != spec.raw:
+        differs.append(f"{spec.name}: messages come to it {'wrapped by SNS' if spec.raw else 'raw'}")
+    return differs
 
 
 def _deleted(topic: str) -> Call:

@@ -7,7 +7,7 @@ once in any order; FIFO orders by message group and drops a repeated deduplicati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from gameday.history.manifest import Subscription
 from gameday.history.trace import ATTRIBUTE
@@ -17,6 +17,8 @@ from gameday.transports.base import (
     Answer,
     Attribute,
     Call,
+    CallFailed,
+    Found,
     Limits,
     Outgoing,
     Plan,
@@ -34,6 +36,8 @@ from gameday.transports.queue import (
     bytes_of,
     create_queues,
     delete_queues,
+    find_queues,
+    is_fifo,
     promise,
 )
 
@@ -43,6 +47,7 @@ class Sqs(EndsInQueues):
 
     batch_max = BATCH_MAX
     services = (SERVICE,)
+    attaches_to: Literal["queue"] = "queue"
     keeps_ids = True
     takes_aws_trace_header = True
 
@@ -54,24 +59,47 @@ class Sqs(EndsInQueues):
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """One subscription: a queue has one audience, however many consumers share it. Errors: ValueError for more."""
-        refuse_unknown(self.name, topology, takes=("existing",))
+        refuse_unknown(self.name, topology, takes=())
         if len(topology.subscriptions) != 1:
             raise ValueError(
                 f"{self.name} has exactly one subscription, its queue; {len(topology.subscriptions)} are named"
             )
-        return {topology.names[0]: promise(topology, fifo=self.ordered)}
+        (spec,) = topology.subscriptions
+        if is_fifo(topology, spec, ordered=self.ordered) != self.ordered:
+            other = "sqs" if self.ordered else "sqs-fifo"
+            raise ValueError(
+                f"what topology.attach names is {'no' if self.ordered else 'a'} FIFO queue by its name; use the "
+                f"transport {other}"
+            )
+        return {spec.name: promise(topology, spec, fifo=self.ordered)}
+
+    def look(self, topology: Topology) -> Plan[Found]:
+        found = yield from find_queues(topology)
+        (name,) = topology.names
+        if self.ordered and topology.dedup == "content" and name not in found.by_content:
+            raise CallFailed(
+                "QueueDiffers",
+                f"{name}: its queue does not deduplicate by content, and load.dedup says so; write dedup: id",
+                definite=True,
+            )
+        addresses = Addresses(
+            send_to=found.urls[name], queues=found.urls, dead_letter_queues=found.dead_letter_urls, attached=True
+        )
+        return Found(addresses=addresses, standing=found.standing)
 
     def provision(self, topology: Topology, *, run: str, tags: Mapping[str, str]) -> Plan[Addresses]:
+        if topology.attached is not None:
+            return (yield from self.look(topology)).addresses
         made = yield from create_queues(topology, ordered=self.ordered, run=run, tags=tags)
         return Addresses(
             send_to=made.urls[topology.names[0]],
             queues=made.urls,
             dead_letter_queues=made.dead_letter_urls,
-            existing=tuple(spec.name for spec in topology.subscriptions if spec.existing is not None),
         )
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
-        yield from delete_queues(addresses)
+        if not addresses.attached:
+            yield from delete_queues(addresses)
 
     def send(self, addresses: Addresses, messages: Sequence[Outgoing]) -> Call:
         entries = []

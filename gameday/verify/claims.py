@@ -53,6 +53,8 @@ class State:
     effects_untimed: int
     # Healthy dead letters of which nobody knows whether a handler failed them.
     deaths_untold: int
+    # Messages that were received there, where others use it, too, and that they may have had as well.
+    half_seen: int
     # Records that do not tell their message and cannot be told it, by what they are.
     unidentified: Mapping[str, int]
 
@@ -436,6 +438,8 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
     else:
         _check_coverage(judgement, evidence, covered, rule)
         _check_unidentified(judgement, covered)
+        if not rule.timeless:
+            _check_half_seen(judgement, covered)
     for requirement in rule.requires:
         for why in requirement.unmet(evidence, covered):
             judgement.unknown(why)
@@ -450,6 +454,15 @@ def _check_unidentified(judgement: Judgement, covered: Mapping[str, State]) -> N
                     "they are of, so their sends may be those that were never answered; an id in the body or in an "
                     "attribute would settle it"
                 )
+
+
+def _check_half_seen(judgement: Judgement, covered: Mapping[str, State]) -> None:
+    for name, state in covered.items():
+        if state.half_seen:
+            judgement.unknown(
+                f"{name}: others use it, too (a `foreign` mark), and may have had {state.half_seen} of the messages "
+                "that were received there; a queue of the run's own would settle it"
+            )
 
 
 def _check_coverage(judgement: Judgement, evidence: Evidence, covered: Mapping[str, State], rule: Rule) -> None:
@@ -549,6 +562,7 @@ def _check_each(judgement: Judgement, evidence: Evidence, outcomes: Mapping[str,
     if not outcomes:
         judgement.unknown("the run has no subscription")
     _check_unidentified(judgement, evidence.states)
+    _check_half_seen(judgement, evidence.states)
     for outcome in outcomes.values():
         judgement.checked += outcome.checked
         judgement.why += outcome.why

@@ -304,6 +304,9 @@ def _states(run: Loaded) -> dict[str, State]:
         " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('dead', 'redriven')), "
         " (SELECT count(*) FROM unidentified x WHERE x.s = d.s AND x.event IN ('settling', 'settled')), "
         " (SELECT count(*) FROM loose x WHERE x.s = d.s AND x.unnamed), "
+        " d.shared, "
+        " (SELECT count(*) FROM pairs p JOIN shared h ON h.s = p.s"
+        "      WHERE p.s = d.s AND p.received AND p.dead_in_doubt), "
         " (SELECT arg_max(r.reason, r.at_ns) FROM raw r WHERE r.name = 'effects-unread' AND r.s = d.s) "
         "FROM drains d"
     )
@@ -312,9 +315,11 @@ def _states(run: Loaded) -> dict[str, State]:
     for plain, promised in run.manifest.subscriptions.items():
         name = run.tag + plain
         looked, was_empty, sends_late, others_late, drained, read_back, effects, unknown, unapplied, *more = known[name]
-        shared, untold, untimed, receives, dead, settles, unnamed, unread = more
+        same_key, untold, untimed, receives, dead, settles, unnamed, shared, half_seen, unread = more
         elsewhere = promised.effects_from == "read-back"
-        if not looked:
+        if shared:
+            why = "others use it, too (a `foreign` mark), so what is not in it any more may have been theirs to take"
+        elif not looked:
             why = "nothing says that it was looked at after the load (no `drained` mark)"
         elif not was_empty:
             why = "the last look found messages still there; a longer drain would settle it"
@@ -331,7 +336,8 @@ def _states(run: Loaded) -> dict[str, State]:
             unread_why=(unread or _NOT_READ) if elsewhere and not read_back else None,
             unknown_effects=unknown,
             unknown_effects_unapplied=unapplied,
-            shared_keys=shared,
+            shared_keys=same_key,
+            half_seen=half_seen,
             effects_untimed=untimed,
             deaths_untold=untold,
             unidentified=_untold(receives, dead, settles, unnamed),

@@ -15,7 +15,8 @@ NS_PER_S = 1_000_000_000
 
 def totals(run: Loaded) -> dict[str, Any]:
     """Of the run: `scheduled` (None where the load never came to its end) and `intended`, which is `acked` + `failed` +
-    `unknown`. Per subscription, how many it should get (`expected`), what came, and what ended among the dead letters.
+    `unknown`. Per subscription, how many it should get (`expected`), what came, what ended among the dead letters,
+    and, where others use it, how many of their messages were met (`foreign`).
     """
     planned = run.rows(
         "SELECT run, CASE WHEN count(*) FILTER (name = 'load-stopped' AND scheduled IS NOT NULL)"
@@ -32,7 +33,19 @@ def totals(run: Loaded) -> dict[str, Any]:
     rows = run.rows(
         f"SELECT u.run, u.s, {counts} FROM subs u LEFT JOIN pairs p ON p.s = u.s GROUP BY u.run, u.s ORDER BY u.s"
     )
-    return {**of_run, "subscriptions": {s: dict(zip(_OF_A_SUBSCRIPTION, row, strict=True)) for s, *row in rows}}
+    others = dict(
+        run.rows(
+            "SELECT u.run, u.s, coalesce(sum(r.met), 0)::BIGINT FROM raw r JOIN subs u ON u.s = r.s "
+            "WHERE r.event = 'mark' AND r.name = 'foreign' GROUP BY u.run, u.s"
+        )
+    )
+    return {
+        **of_run,
+        "subscriptions": {
+            s: {**dict(zip(_OF_A_SUBSCRIPTION, row, strict=True)), **({"foreign": others[s]} if s in others else {})}
+            for s, *row in rows
+        },
+    }
 
 
 _OF_A_SUBSCRIPTION = {

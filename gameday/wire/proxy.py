@@ -141,7 +141,10 @@ class Proxy:
             )
             if source.dead_letters is not None:
                 self._dead_letters[name_of(addresses.dead_letter_queues[name])] = DeadLetters(
-                    subscription=name, source=source.dead_letters, write=write
+                    subscription=name,
+                    source=source.dead_letters,
+                    write=write,
+                    leaves_foreign=config.identification.run is not None,
                 )
 
     async def failed(self) -> None:

@@ -57,10 +57,14 @@ class DeadLetters:
     What it is given there has died; that it is, is told to the run, which then waits for that queue as well.
     """
 
-    def __init__(self, *, subscription: str, source: QueueSource, write: Callable[..., object]) -> None:
+    def __init__(
+        self, *, subscription: str, source: QueueSource, write: Callable[..., object], leaves_foreign: bool = False
+    ) -> None:
+        """`leaves_foreign`: there may be dead letters of others, which are no business of the run's."""
         self._subscription = subscription
         self._source = source
         self._write = write
+        self._leaves_foreign = leaves_foreign
         self._told: set[str] = set()
 
     def received(self, answer: Params) -> None:
@@ -69,7 +73,13 @@ class DeadLetters:
             deliveries = self._source.received(answer)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise Unreadable(f"not what SQS gives: {error!r}") from error
-        new = [each for each in deliveries if each.broker_id is not None and each.broker_id not in self._told]
+        new = [
+            each
+            for each in deliveries
+            if each.broker_id is not None
+            and each.broker_id not in self._told
+            and (each.ours or not self._leaves_foreign)
+        ]
         if not new:
             return
         if not self._told:
@@ -108,6 +118,7 @@ class QueueTraffic:
         self._write = write
         self._now = now
         self._receipts: OrderedDict[str, Taken] = OrderedDict()
+        self._foreign: dict[str, None] = {}
         self._batches = itertools.count(1)
         self._calls = itertools.count(1)
 
@@ -159,6 +170,8 @@ class QueueTraffic:
         if (again := self._given_again(deliveries)) is not None:
             return self._told_again(client, again, started=started, hidden_s=hidden_s)
         batch = f"{client.name}-{next(self._batches)}"
+        if not (deliveries := self._without_foreign(deliveries)):
+            return Receive(None)
         taken = [named(batch, delivery, self._identification, real=real) for delivery in deliveries]
         self._write(*(self._received(client, each, started, hidden_s) for each in taken))
         for each in taken:
@@ -166,6 +179,18 @@ class QueueTraffic:
         while len(self._receipts) > _RECEIPTS_MAX:
             self._receipts.popitem(last=False)
         return Receive(batch, taken)
+
+    def _without_foreign(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """The run's; those of others, where there may be any, are counted, and what settles them is not recorded."""
+        if self._identification.run is None:
+            return list(deliveries)
+        foreign = [delivery for delivery in deliveries if not delivery.ours]
+        if foreign:
+            self._write(events.mark("foreign", subscription=self._subscription, count=len(foreign)))
+            self._foreign |= dict.fromkeys(delivery.receipt for delivery in foreign)
+            while len(self._foreign) > _RECEIPTS_MAX:
+                del self._foreign[next(iter(self._foreign))]
+        return [delivery for delivery in deliveries if delivery.ours]
 
     def _given_again(self, deliveries: Sequence[Delivery]) -> list[Taken] | None:
         """What was given before with the very same receipts: the answer to a receive that was made again, with the id
@@ -240,9 +265,13 @@ class QueueTraffic:
     # Settling
 
     def settles(self, client: Client, operation: str, params: Params) -> list[Settle]:
-        """What a call is about to settle. One that cannot be read settles nothing."""
+        """What a call is about to settle of the run's. One that cannot be read settles nothing."""
         call = f"{client.name}-c{next(self._calls)}"
-        return [self._settle(client, operation, entry, call) for entry in _entries(operation, params)]
+        return [
+            self._settle(client, operation, entry, call)
+            for entry in _entries(operation, params)
+            if entry["ReceiptHandle"] not in self._foreign
+        ]
 
     def settling(self, settles: Sequence[Settle]) -> None:
         """Record that they are about to be settled, before the call is passed on."""

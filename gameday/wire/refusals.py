@@ -51,6 +51,11 @@ _THROTTLES = {
     "s3": "SlowDown",
 }
 _DENIALS = {"sns": "AuthorizationError", "s3": "AccessDenied"}
+# Of a call that may be made, and not use the key: each has a word of its own, and answers 400. SQS's older protocol
+# hands on what KMS itself says.
+KMS = "kms"
+_KEY_DENIALS = {"sqs": "KmsAccessDenied", "sns": "KMSAccessDenied", "kinesis": "KMSAccessDeniedException"}
+_KEY_DENIED = "User is not authorized to use the key of KMS (kms:Decrypt, kms:GenerateDataKey)"
 _WORDS = {
     _THROUGHPUT: "Rate exceeded for the shard, table or index; slow down.",
     "ServiceUnavailable": "The request has failed due to a temporary failure of the server.",
@@ -73,11 +78,15 @@ class Refusal:
 
 
 def refusal(kind: str, *, service: str | None, operation: str | None, code: str | None = None) -> Refusal:
-    """What a disturbance of this kind has the service say. `code`: the one that a scenario asks for instead."""
+    """What a disturbance of this kind has the service say. `code`: the one that a scenario asks for instead, or KMS of
+    a denial of the key."""
     if kind == "throttle":
         own = _throttle(service or "", operation or "")
         status = {"RequestThrottled": 403, "SlowDown": 503}.get(code or own, 400)
         return Refusal(code or own, status, _WORDS.get(code or own, "Rate exceeded"))
+    if kind == "deny" and code == KMS:
+        old = "KMS.AccessDeniedException" if service == "sqs" else None
+        return Refusal(_KEY_DENIALS.get(service or "", "AccessDeniedException"), 400, _KEY_DENIED, old)
     if kind == "deny":
         denial = _DENIALS.get(service or "", "AccessDeniedException")
         status = 403 if service in ("sns", "sqs", "s3") else 400

@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from gameday.history import events
 from gameday.history.clock import TIME_MAX
 from gameday.history.events import Record, SendResult
 from gameday.history.identity import Identification
-from gameday.transports.base import StreamSource
+from gameday.transports.base import Delivery, StreamSource
 from gameday.wire.client import Client
 from gameday.wire.spoken import Params
 from gameday.wire.taken import Receive, Taken
@@ -217,12 +217,20 @@ class StreamTraffic:
         """Record what was read, which is not passed on yet."""
         reading = self._source.read_of(_as_sdk(answer), iterator.shard)
         last = reading.deliveries[-1].broker_seq if reading.deliveries else None
-        if not reading.deliveries:
-            return Read(Receive(None), iterator, None, reading.next)
+        deliveries = self._without_foreign(reading.deliveries)
+        if not deliveries:
+            return Read(Receive(None), iterator, last, reading.next)
         batch = f"{client.name}-{next(self._batches)}"
-        taken = [named(batch, delivery, self._identification) for delivery in reading.deliveries]
+        taken = [named(batch, delivery, self._identification) for delivery in deliveries]
         self._write(*(self._received(client, each, started) for each in taken))
         return Read(Receive(batch, taken), iterator, last, reading.next)
+
+    def _without_foreign(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """The run's; records of others, where there may be any, are counted."""
+        ours = [each for each in deliveries if each.ours or self._identification.run is None]
+        if foreign := len(deliveries) - len(ours):
+            self._write(events.mark("foreign", subscription=self._subscription, count=foreign))
+        return ours
 
     def delivered(self, client: Client, read: Read, *, outcome: SendResult, error: str | None = None) -> None:
         """Record that the answer was passed on, or that it was not."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -526,6 +527,38 @@ def test_a_message_that_is_not_ours_is_recorded_under_the_brokers_id_and_deleted
     asyncio.run(made.work())
     assert made.brief() == ["received b-x", "settling b-x delete", "settled b-x delete ok"]
     assert made.records()[0]["intact"] is False
+    assert made.store.applied == {}
+
+
+@pytest.mark.parametrize("drain", [False, True])
+def test_a_message_of_others_is_kept_out_of_sight_and_counted_and_no_more(bench: Make, drain: bool) -> None:
+    """Never deleted nor handled, received once: not given back by who may receive it again. The run has its receipt."""
+    theirs = {"MessageId": "b-x", "ReceiptHandle": "r-x", "Body": "hello"}
+    made = bench([message("a"), theirs], identification=Identification(run="r"), foreign_hold_s=300)
+    kept: list[list[str]] = []
+    hidden: list[object] = []
+    made.worker.tools = replace(made.worker.tools, keeps_foreign=lambda receipts: kept.append(list(receipts)))
+
+    def hide(call: Call) -> Any:
+        hidden.append(call.params["Entries"])
+        if drain:
+            made.worker.stop()
+        return {"Successful": [{"Id": "0"}]}
+
+    made.queue.answers["hide"] = hide
+    asyncio.run(made.work())
+    assert kept == [["r-x"]]
+    assert hidden == [[{"Id": "0", "ReceiptHandle": "r-x", "VisibilityTimeout": 300}]]
+    (mark,) = [record for record in made.records() if record["event"] == "mark"]
+    assert (mark["name"], mark["subscription"], mark["count"]) == ("foreign", "orders", 1)
+    assert not [record for record in made.records() if record.get("id") == "b-x" or record.get("broker_id") == "b-x"]
+    assert made.queue.receipts("delete") in ([], ["r-a"]) and "r-x" not in made.queue.receipts("release")
+
+
+def test_a_message_of_another_run_is_one_of_others(bench: Make) -> None:
+    made = bench([message("a")], identification=Identification(run="r2"), foreign_hold_s=300)
+    asyncio.run(made.work())
+    assert [record["name"] for record in made.records()] == ["foreign"]
     assert made.store.applied == {}
 
 

@@ -26,6 +26,14 @@ ALL = {"source": ["s"]}
 
 
 class TestBuses:
+    def test_keys_are_kept_and_told(self, inside: Inside) -> None:
+        events = inside.events
+        arn = events("CreateEventBus", Name="b", KmsKeyIdentifier="alias/k")["EventBusArn"]
+        assert events("DescribeEventBus", Name="b")["KmsKeyIdentifier"] == "alias/k"
+        assert "KmsKeyIdentifier" not in events("DescribeEventBus", Name="default")
+        events("CreateArchive", ArchiveName="a", EventSourceArn=arn, KmsKeyIdentifier="alias/k")
+        assert events("DescribeArchive", ArchiveName="a")["KmsKeyIdentifier"] == "alias/k"
+
     def test_from_its_making_to_its_end(self, inside: Inside) -> None:
         events = inside.events
         arn = events("CreateEventBus", Name="b", Tags=[{"Key": "run", "Value": "r7"}])["EventBusArn"]

@@ -78,6 +78,19 @@ def merge(ask: Asked, one: int, other: int) -> None:
 
 
 class TestStreams:
+    def test_a_key_is_kept_and_told(self) -> None:
+        ask = Asked("kinesis", Kinesis())
+        ask("CreateStream", StreamName="s")
+        told = ask("DescribeStreamSummary", StreamName="s")["StreamDescriptionSummary"]
+        assert (told["EncryptionType"], told.get("KeyId")) == ("NONE", None)
+        ask("StartStreamEncryption", StreamName="s", EncryptionType="KMS", KeyId="alias/k")
+        told = ask("DescribeStreamSummary", StreamName="s")["StreamDescriptionSummary"]
+        assert (told["EncryptionType"], told["KeyId"]) == ("KMS", "alias/k")
+        ask("StopStreamEncryption", StreamName="s", EncryptionType="KMS", KeyId="alias/k")
+        assert ask("DescribeStreamSummary", StreamName="s")["StreamDescriptionSummary"]["EncryptionType"] == "NONE"
+        refused = ask.refusal("StartStreamEncryption", StreamName="s", EncryptionType="NONE", KeyId="alias/k")
+        assert refused == "InvalidArgumentException"
+
     def test_a_stream_from_its_making_to_its_end(self) -> None:
         ask = Asked("kinesis", Kinesis())
         ask("CreateStream", StreamName="one", ShardCount=3, Tags={"run": "r7"})

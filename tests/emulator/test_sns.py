@@ -70,6 +70,8 @@ class TestTopics:
         inside.sns("SetTopicAttributes", TopicArn=topic, AttributeName=name, AttributeValue="true")
         told = inside.sns("GetTopicAttributes", TopicArn=topic)["Attributes"]
         assert (told["FifoTopic"], told[name], told["SubscriptionsConfirmed"]) == ("true", "true", "1")
+        keyed = inside.sns("CreateTopic", Name="keyed", Attributes={"KmsMasterKeyId": "alias/k"})["TopicArn"]
+        assert inside.sns("GetTopicAttributes", TopicArn=keyed)["Attributes"]["KmsMasterKeyId"] == "alias/k"
 
     def test_a_deleted_topic_is_gone_with_its_subscriptions(self, inside: Inside) -> None:
         topic = inside.topic()

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gameday.history import envelope
-from gameday.history.identity import ATTRIBUTE, Identification, Identity, check_pointer, text_at, value_at
+from gameday.history.identity import (
+    ATTRIBUTE,
+    RUN_ATTRIBUTE,
+    Identification,
+    Identity,
+    check_pointer,
+    text_at,
+    value_at,
+)
 
 ORDER = orjson.dumps({"order": {"id": "o-7", "lines": [{"sku": "x"}, {"sku": "y"}]}, "shop": 12}).decode()
 
@@ -42,6 +50,19 @@ def test_a_message_of_the_users_own_tells_what_is_asked_of_it(
     told = identification.identify(ORDER, attributes)
     assert told == Identity(id=id, group=group, intact=None, poison=False, ours=ours)
     assert identification.attributes == ([ATTRIBUTE] if identification.by == "attribute" else [])
+
+
+def test_where_others_may_send_only_the_runs_own_mark_tells() -> None:
+    body = envelope.pack(id="m", run="r", group=None, timestamp_ns=1, payload_bytes=0).decode()
+    assert Identification(run="r").identify(body, {}).ours
+    # Of another run of this scenario, which has the same ids.
+    assert Identification(run="r2").identify(body, {}) == Identity(None, None, False, False, ours=False)
+    marked = Identification(by="attribute", run="r")
+    assert marked.attributes == [ATTRIBUTE, RUN_ATTRIBUTE]
+    told = {ATTRIBUTE: "m3", RUN_ATTRIBUTE: "r"}
+    assert (marked.identify(ORDER, told).id, marked.identify(ORDER, told).ours) == ("m3", True)
+    for others in ({ATTRIBUTE: "m3"}, {ATTRIBUTE: "m3", RUN_ATTRIBUTE: "r2"}):
+        assert (marked.identify(ORDER, others).id, marked.identify(ORDER, others).ours) == (None, False)
 
 
 @pytest.mark.parametrize("body", ["", "hello", "[1, 2]", "null", '"text"', "\x00"])

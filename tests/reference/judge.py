@@ -855,6 +855,12 @@ def rule(court: Court, promise: Promise) -> dict[str, Any]:
         for name in looked_at
         if any(not step.id and step.broker_id is None for step in court.past.loose[name])
     ]
+    if promise.claim not in WITHOUT_CLOCKS:
+        why += [
+            f"others may have had {id} on {name}, too"
+            for id, name in court.past.receives
+            if name in looked_at and court.past.may_have_been_had(id, name)
+        ]
     if promise.claim not in WITHOUT_RECEIVES:
         why += [
             f"nobody recorded what was received on {name}"

@@ -263,6 +263,7 @@ class About:
     id: str
     subscription: str
     moment: Moment
+    receives: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -326,6 +327,7 @@ class Facts:
     drained: tuple[Drained, ...]
     replays: tuple[Replay, ...]
     effects_read: tuple[EffectsRead, ...]
+    met_foreign: frozenset[str]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
     loads_started: int
@@ -574,6 +576,7 @@ def read(run: Path) -> Facts:
             EffectsRead(subscription=record.text("subscription") or "", moment=record.moment)
             for record in marks.get("effects-read", [])
         ),
+        met_foreign=frozenset(record.text("subscription") or "" for record in marks.get("foreign", [])),
         parents=_parents(marks.get("partition", [])),
         load_stopped=max(
             (record.moment for record in marks.get("load-stopped", [])), key=lambda moment: moment.time, default=None
@@ -863,7 +866,12 @@ def _effect(record: Record) -> Effect:
 
 
 def _about(record: Record) -> About:
-    return About(id=record.text("id") or "", subscription=record.text("subscription") or "", moment=record.moment)
+    return About(
+        id=record.text("id") or "",
+        subscription=record.text("subscription") or "",
+        moment=record.moment,
+        receives=record.integer("receives"),
+    )
 
 
 def _read_back(record: Record) -> ReadBack:

@@ -1,8 +1,9 @@
 """Tells a simulated run once more, as somebody tells it who saw less: a proxy before the consumers, or nobody.
 
 The run directory of `simulate` is changed in place, always the same for the same seed. Records lose their `id`, batches
-get their `delivered`, sends of two messages get one answer, subscriptions get no receives at all, and effects are read
-back under keys. It promises that all of that occurs, in odd mixtures too, and that a readable history stays one.
+get their `delivered`, sends of two messages get one answer, subscriptions get no receives at all, or are used by others
+too, and effects are read back under keys. It promises that all of that occurs, in odd mixtures too, and that a readable
+history stays one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,35 @@ Line = dict[str, Any] | bytes
 """A record, or what cannot be read as one."""
 
 ABOUT_A_COPY = ("received", "settling", "settled", "dead", "redriven")
+
+
+def share(seed: int, files: dict[Path, list[Line]], subscriptions: Sequence[str]) -> dict[Path, list[Line]]:
+    """Somebody met messages of others on some subscriptions, and some of ours others have had, who tell nothing."""
+    chance = random.Random(f"shared {seed}")
+    for name in subscriptions:
+        if not files or chance.random() >= 0.15:
+            continue
+        path = chance.choice(sorted(files))
+        places = [number for number, line in enumerate(files[path]) if isinstance(line, dict)]
+        if not places:
+            continue
+        place = chance.choice(places)
+        before = files[path][place]
+        assert isinstance(before, dict)
+        mark = {"event": "mark", "name": "foreign", "subscription": name, "count": chance.choice((0, 1, 7))}
+        files[path].insert(place, {**mark, "at": before["at"], "by": before.get("by")})
+        share_had = chance.choice((0.0, 0.1, 0.5))
+        had: dict[object, bool] = {}
+        for other, lines in files.items():
+            files[other] = [
+                line
+                for line in lines
+                if not _is(line, name, "received", "settling", "settled", "effect")
+                or not isinstance(line, dict)
+                or line.get("id") is None
+                or not had.setdefault(line["id"], chance.random() < share_had)
+            ]
+    return files
 
 
 def retell(run: Path, seed: int, *, honest: bool = False) -> None:
@@ -47,6 +77,7 @@ def retell(run: Path, seed: int, *, honest: bool = False) -> None:
     packed = any((run / "history").glob("*.jsonl.gz"))
     if chance.random() < 0.5 and not (honest and packed):
         give_keys(chance, every, files)
+    files = share(seed, files, sorted(manifest["subscriptions"]))
     (run / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     for path, lines in files.items():
         path.write_bytes(b"".join(line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines))

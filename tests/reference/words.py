@@ -150,6 +150,7 @@ class Past:
         for message in facts.messages.values():
             if message.attempts:
                 self.owners[message.key].add(message.id)
+        self.shared = {name for name in facts.met_foreign if self.subscription(name).kind == "queue"}
         self._named_by_answers: dict[str, bool] = {}
         self._drained: dict[str, bool] = {}
         self._truth: dict[str, bool] = {}
@@ -266,7 +267,31 @@ class Past:
         `nobody`, every message is."""
         return self.subscription(subscription).seen_from == "nobody" or self.may_be_unidentified(id, subscription)
 
+    def may_have_been_had(self, id: str, subscription: str) -> bool:
+        """*shared*: it expects s or was seen there, and was not received as one copy of which each receive that the
+        broker counts is recorded, up to its death if it died; or it was redriven there."""
+        if subscription not in self.shared:
+            return False
+        receives = self.receives_at(id, subscription)
+        deaths = self.dead_of.get((id, subscription), [])
+        gone = bool(deaths or self.redrives(id, subscription))
+        expects = id in self.messages and subscription in self.messages[id].expect
+        if not (receives or gone or expects):
+            return False
+        copies = {one.broker_id for one in receives}
+        counts = {one.receives for one in receives}
+        if len(copies) != 1 or None in copies or None in counts:
+            return True
+        most = max(count or 0 for count in counts)
+        if counts != set(range(1, 1 + most)):
+            return True
+        return bool(self.redrives(id, subscription)) or any(one.receives != most for one in deaths)
+
     def may_be_unidentified(self, id: str, subscription: str) -> bool:
+        """It may be what an unidentified record is of, or others may have had it."""
+        return self.may_have_been_had(id, subscription) or self._may_be_untold(id, subscription)
+
+    def _may_be_untold(self, id: str, subscription: str) -> bool:
         """It expects s or was seen there, a record on s is unidentified, and: not each of its attempts has an answer
         that is `ok` or `failed`; or an `ok` one names no copy, or the one that an unidentified record on s names; or a
         `redriven` of it on s, or a mark of a replay, is there; or no `received` on s names a copy that any `ok` `sent`
@@ -437,9 +462,9 @@ class Past:
         ]
 
     def perhaps_redriven(self, id: str, subscription: str) -> bool:
-        """A `redriven` on s that cannot be told may be of it."""
+        """A `redriven` on s that cannot be told may be of it, or others may have sent it back."""
         untold = any(one.subscription == subscription and one.event == "redriven" for one in self.facts.unidentified)
-        return untold and self.may_be_unidentified(id, subscription)
+        return (untold or subscription in self.shared) and self.may_be_unidentified(id, subscription)
 
     def holds_of(self, step: Step) -> list[Received]:
         return [hold for hold in self.receives_at(step.id, step.subscription) if self.of_hold(step, hold)]
@@ -647,7 +672,9 @@ class Past:
     def drained(self, subscription: str) -> bool:
         """*drained*: the last `drained` mark of s has `empty: true`, it follows every `sent` of a message that
         expects s by at least `settle_s`, every mark of a replay by as much, and every `redriven` to s, and no
-        `received` on s follows it."""
+        `received` on s follows it; and s is not shared."""
+        if subscription in self.shared:
+            return False
         if subscription not in self._drained:
             self._drained[subscription] = any(
                 self._drains(mark, subscription) for mark in self.drains.get(subscription, [])

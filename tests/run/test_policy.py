@@ -66,7 +66,7 @@ def test_nobody_gets_iam_or_a_wildcard() -> None:
 def test_a_queue_that_is_there_already_is_used_and_not_made(tmp_path: Path) -> None:
     path = tmp_path / "made.yaml"
     path.write_text(
-        "name: made\ntransport: sqs\ntopology: {max_receives: null, subscriptions: [{name: orders, existing: shop}]}\n"
+        "name: made\ntransport: sqs\ntopology: {attach: {queue: 'https://sqs.eu-west-1.amazonaws.com/1/shop'}}\n"
         "load: {rate: 1/s, duration: 9s}\nclaims: [no-loss]\n"
     )
     documents = policies(reading.load(path, ()), WHERE)

@@ -230,6 +230,72 @@ def test_dead_letters_that_cannot_be_deleted_end_the_reading(writer: Writer) -> 
         asyncio.run(queues(Stubborn([(0, 0, 0)], dead_letters(3)), writer).drain_dead_letters())
 
 
+class Hiding(Broker):
+    """Hides what it hands out, until it is given back or deleted."""
+
+    def __init__(self, dead: list[dict[str, Any]]) -> None:
+        super().__init__([(0, 0, 0)], dead)
+        self.hidden: list[dict[str, Any]] = []
+
+    def __call__(self, call: Call) -> Mapping[str, Any]:
+        handles = {entry["ReceiptHandle"] for entry in call.params.get("Entries", ())}
+        match call.operation:
+            case "ReceiveMessage":
+                handed, self.dead = self.dead[:10], self.dead[10:]
+                self.hidden += handed
+                return {"Messages": handed}
+            case "ChangeMessageVisibilityBatch":
+                if not call.params["Entries"][0]["VisibilityTimeout"]:
+                    self.dead += [each for each in self.hidden if each["ReceiptHandle"] in handles]
+                    self.hidden = [each for each in self.hidden if each["ReceiptHandle"] not in handles]
+                return {"Successful": call.params["Entries"]}
+            case "DeleteMessageBatch":
+                self.hidden = [each for each in self.hidden if each["ReceiptHandle"] not in handles]
+                return {"Successful": call.params["Entries"]}
+            case _ if call.params["QueueUrl"] == "dlq":
+                return depths_answer(len(self.dead), len(self.hidden), 0)
+        return super().__call__(call)
+
+
+def attached(broker: object, writer: Writer, *, leaves_at: int) -> Queues:
+    source = TRANSPORTS["sqs"].subscription(ADDRESSES, "orders", Identification(run="r"))
+    assert source.kind == "queue"
+    return Queues(sources={"orders": source}, carrier=cast(BotoCarrier, broker), writer=writer, leaves_at=leaves_at)
+
+
+def others(count: int) -> list[dict[str, Any]]:
+    return [{"MessageId": f"o{n}", "ReceiptHandle": f"h{n}", "Body": "hello"} for n in range(count)]
+
+
+def test_dead_letters_of_others_stay_where_they_are(writer: Writer) -> None:
+    broker = Hiding([*others(3), *dead_letters(12)])
+    assert asyncio.run(attached(broker, writer, leaves_at=100).drain_dead_letters()) == 12
+    assert broker.dead == others(3), "given back, and none deleted"
+    records = recorded(writer)
+    assert sum(record["count"] for record in records if record.get("name") == "foreign") == 3
+    assert len([record for record in records if record["event"] == "dead"]) == 12
+
+
+def test_of_too_many_dead_letters_of_others_the_rest_is_left_unread(writer: Writer) -> None:
+    broker = Hiding(others(40))
+    assert asyncio.run(attached(broker, writer, leaves_at=5).drain_dead_letters()) == 0
+    assert sorted(each["MessageId"] for each in broker.dead) == sorted(each["MessageId"] for each in others(40))
+
+
+def test_dead_letters_of_others_are_moved_nowhere(writer: Writer) -> None:
+    broker = Hiding([*others(1), *dead_letters(2)])
+    with pytest.raises(TargetError, match="1 of its dead letters are none of this run's"):
+        asyncio.run(attached(broker, writer, leaves_at=100).redrive())
+    assert len(broker.dead) == 3, "all were let go"
+
+
+def test_what_consumers_have_kept_is_given_back(writer: Writer) -> None:
+    broker = Hiding([])
+    broker.hidden = others(23)
+    given = asyncio.run(attached(broker, writer, leaves_at=100).give_back("orders", [f"h{n}" for n in range(23)]))
+    assert given == 23 and broker.hidden == []
+
+
 class Mover:
     """A dead-letter queue that hides what it hands out, and moves what it holds when told to, in the end or never."""
 

@@ -252,12 +252,3 @@ def test_what_passes_a_quota_is_told() -> None:
     fifo = SQS.replace("transport: sqs", "transport: sqs-fifo").replace("rate: 100/s", "rate: 400/s")
     assert "of 300 (calls a second of each kind without high throughput); ask for more" in quotas(*written(fifo))[0]
     assert "ask for more" not in quotas(*written(SQS))[0]
-
-
-def test_what_is_there_already_is_used_and_broken_by_name() -> None:
-    text = (
-        SQS + "topology: {subscriptions: [{name: orders, existing: shop}]}\nchaos: [{at: 1s, fault: kill-consumer}]\n"
-    )
-    _, planned = written(text)
-    assert (planned.existing, planned.breaks) == (["shop"], ["shop"])
-    assert planned.resources == []

@@ -572,7 +572,7 @@ class TestWhatNobodySees:
     OWN = """
 name: own
 transport: sqs-fifo
-topology: {subscriptions: [{name: orders, existing: q.fifo}]}
+topology: {attach: {queue: "http://127.0.0.1:4566/000000000000/q.fifo"}}
 load: {rate: 100/s, duration: 20s, poison: 5%%}
 consumers: %s
 effects: {command: [cat]}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import boto3
 import cbor2
 import orjson
 import pytest
@@ -639,3 +640,30 @@ def test_a_delete_on_its_way_arrives_though_its_consumer_is_gone(wire: Wired) ->
         wire.sdk(read_timeout_s=0.1).delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
     until(lambda: wire.recorded("settled"), "it is deleted")
     assert wire.recorded("settled")[0]["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code", "query_code"),
+    [
+        ("sqs", "ReceiveMessage", "KmsAccessDenied", "KMS.AccessDeniedException"),
+        ("sns", "PublishBatch", "KMSAccessDenied", None),
+        ("kinesis", "GetRecords", "KMSAccessDeniedException", None),
+    ],
+)
+def test_a_key_that_may_not_be_used_is_denied_in_the_services_own_words(
+    service: str, operation: str, code: str, query_code: str | None
+) -> None:
+    said = refusal("deny", service=service, operation=operation, code="kms")
+    assert (said.code, said.status, said.old_code) == (code, 400, query_code)
+    model = boto3.client(service, region_name="us-east-1").meta.service_model.operation_model(operation)
+    known = {(shape.metadata.get("error") or {}).get("code", shape.name) for shape in model.error_shapes}
+    assert code in known, "as botocore knows it of that operation"
+
+
+def test_an_sdk_sees_a_denied_key_as_such(wire: Wired) -> None:
+    wire.arm("deny", operations=["ReceiveMessage"], code="kms")
+    sqs = wire.sdk()
+    with pytest.raises(ClientError) as error:
+        sqs.receive_message(QueueUrl=wire.queue)
+    assert error.value.response["Error"]["Code"] == "KMS.AccessDeniedException"
+    assert isinstance(error.value, sqs.exceptions.KmsAccessDenied)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
+from gameday.history import envelope
 from gameday.history.identity import Identification
 from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
@@ -59,6 +60,23 @@ def test_a_message_is_recorded_on_its_way_and_back(wire: Wired) -> None:
     assert settling["event"] == "settling" and settling["action"] == "delete"
     assert (settling["batch"], settling["broker_id"]) == (received["batch"], id)
     assert settled["event"] == "settled" and settled["outcome"] == "ok" and settled["call"] == settling["call"]
+
+
+def test_messages_of_others_are_passed_on_and_counted_and_no_more(memory: Endpoint, tmp_path: Path) -> None:
+    direct = sdk("sqs", memory.urls["*"])
+    queue = direct.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    addresses = Addresses(send_to=queue, queues={"orders": queue}, attached=True)
+    with wired(memory, tmp_path, addresses=addresses, identification=Identification(run="r")) as wire:
+        ours = envelope.pack(id="m", run="r", group=None, timestamp_ns=1, payload_bytes=0).decode()
+        send(wire, "theirs", ours)
+        messages = receive(wire)
+        entries = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(messages)]
+        assert {each["Body"] for each in messages} == {"theirs", ours}
+        assert len(wire.sdk().delete_message_batch(QueueUrl=queue, Entries=entries)["Successful"]) == 2
+        records = wire.records
+    assert [record["count"] for record in records if record.get("name") == "foreign"] == [1]
+    about = [(record["event"], record.get("id")) for record in records if record["event"] not in ("mark", "delivered")]
+    assert about == [("received", "m"), ("settling", "m"), ("settled", "m")]
 
 
 def test_what_a_consumer_asks_for_is_what_it_gets(wire: Wired) -> None:

@@ -24,7 +24,10 @@ async def drain(run: Run) -> None:
     run.drained = not any(depth.total for depth in depths.values())
     if run.drained and run.scenario.consumers.foreign and run.context.transport.kind == "stream":
         await _let_it_be_worked_off(run)
-    if not run.drained:
+    attach = run.scenario.topology.attach
+    if not run.drained and attach is not None and attach.shared:
+        run.note(f"what is left may be others': {_in_words(depths)}")
+    elif not run.drained:
         run.note(
             f"not drained: {_in_words(depths)}, and no fewer for {patience_s:g} s. Claims that need "
             "everything drained are unknown; a longer `drain_timeout` or faster consumers would settle them."

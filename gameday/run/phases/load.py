@@ -74,7 +74,7 @@ def _chaos(run: Run) -> Runner:
     source = run.sources[subscriptions[0]]
     targets = FaultTargets(
         fleets={fleet.subscription: fleet for fleet in run.fleets},
-        visibility_timeout_s=dict.fromkeys(subscriptions, scenario.topology.visibility_timeout),
+        visibility_timeout_s={name: run.context.hidden_s(name) for name in subscriptions},
         load=run.load_port,
         writer=run.writer,
         seed=run.context.seed,

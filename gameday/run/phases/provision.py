@@ -37,7 +37,7 @@ async def provision(run: Run) -> None:
     run.addresses = await _create_pipeline(run)
     transport = run.context.transport
     run.sources = {
-        name: transport.subscription(run.addresses, name, run.scenario.identification)
+        name: transport.subscription(run.addresses, name, run.context.identification)
         for name in run.scenario.subscriptions
     }
     if (settings := run.context.store) is not None:
@@ -67,6 +67,8 @@ def _will_create(run: Run) -> None:
 
 
 async def _create_pipeline(run: Run) -> Addresses:
+    if run.found is not None:
+        return run.found
     transport, context = run.context.transport, run.context
     what = CONSUMPTION[transport.kind].built
 
@@ -123,9 +125,16 @@ def _backlog(run: Run) -> Backlog:
             writer=run.writer,
             works_off_the_dead=works_off_the_dead,
             exact=run.target.counts_settle_s == 0,
+            leaves_at=run.foreign_most if run.addresses.attached else None,
         )
     streams = {name: source for name, source in run.sources.items() if source.kind == "stream"}
-    return Streams(sources=streams, carrier=run.carrier, writer=run.writer, leases=run.leases or run.wires)
+    return Streams(
+        sources=streams,
+        carrier=run.carrier,
+        writer=run.writer,
+        leases=run.leases or run.wires,
+        ours_alone=run.addresses.attached,
+    )
 
 
 async def _to_the_end(work: Coroutine[Any, Any, T], keep: Callable[[T], object]) -> T:

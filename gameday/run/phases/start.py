@@ -113,7 +113,13 @@ async def _start_fleets(run: Run) -> None:
         return
     starters = [await _starter(run, name) for name in run.scenario.subscriptions]
     run.fleets = [
-        Fleet(starter=starter, size=spec.count, writer=run.writer, restart_delay_s=spec.restart_delay)
+        Fleet(
+            starter=starter,
+            size=spec.count,
+            writer=run.writer,
+            restart_delay_s=spec.restart_delay,
+            foreign_most=run.foreign_most,
+        )
         for starter in starters
     ]
     run.stack.push_async_callback(run.stop_fleets, HASTE_S)

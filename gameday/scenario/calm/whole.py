@@ -187,7 +187,7 @@ def _consume(
         concurrency=spec.concurrency,
         call_s=pace.call,
         work_s=work_s(scenario, pace),
-        fifo=is_fifo(subscription, ordered=transport.ordered),
+        fifo=is_fifo(topology, subscription, ordered=transport.ordered),
         ordered=transport.ordered,
         max_receives=1 if endless(scenario) else topology.max_receives,
         after_failure=scenario.after_failure,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gameday.chaos.base import ConsumerFault, TimelineError, TimesVisibilityTimeout
 from gameday.chaos.timeline import plan
-from gameday.scenario.model import HandlerModel
+from gameday.scenario.model import HandlerModel, KeyModel
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 
 
@@ -54,6 +54,17 @@ def a_multiple_has_its_measure(draft: Draft) -> Iterator[Complaint]:
             )
 
 
+def there_is_a_key_to_deny(draft: Draft) -> Iterator[Complaint]:
+    """What is there already may have one; that is looked at before the run (gameday/scenario/standing.py)."""
+    topology = draft.body.topology
+    for number, fault in enumerate(draft.chaos):
+        if fault.needs_key and topology.attach is None and not isinstance(topology.encryption, KeyModel):
+            yield (
+                ("chaos", number, "reason"),
+                "nothing is encrypted with a key of KMS, so none can be denied; write topology.encryption: {kms: KEY}",
+            )
+
+
 def it_meets_its_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
         if draft.body.consumers.kind == "unseen" and isinstance(fault, ConsumerFault):
@@ -90,6 +101,7 @@ RULES: Sequence[Rule] = (
     it_is_there_on_the_transport,
     a_fifo_queue_allows_it,
     a_multiple_has_its_measure,
+    there_is_a_key_to_deny,
     it_meets_its_kind_of_consumer,
     the_handler_does_the_work,
     it_finds_its_place_in_the_handler,

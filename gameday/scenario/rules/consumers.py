@@ -154,12 +154,11 @@ def keys_belong_to_the_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
 def who_runs_already_consumes_what_is_there_already(draft: Draft) -> Iterator[Complaint]:
     if draft.body.consumers.attach is None:
         return
-    for number, subscription in enumerate(draft.body.topology.subscriptions):
-        if subscription.existing is None:
-            yield (
-                ("topology", "subscriptions", number),
-                "a consumer that runs already cannot consume a queue that the run makes; name its queue by `existing`",
-            )
+    if draft.body.topology.attach is None:
+        yield (
+            ("consumers", "attach"),
+            "a consumer that runs already cannot consume what the run makes; name what it consumes by topology.attach",
+        )
     if len(draft.body.topology.subscriptions) > 1:
         yield ("consumers", "attach"), "it attaches one consumer, to one subscription"
 

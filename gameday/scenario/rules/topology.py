@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gameday.scenario import units
 from gameday.scenario.document import Route
-from gameday.scenario.model import NAMES_MAX, DeployedModel, SubscriptionModel, promises_of
+from gameday.scenario.model import NAMES_MAX, DeployedModel, KeyModel, SubscriptionModel, promises_of
 from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports.registry import TRANSPORTS
@@ -82,6 +82,78 @@ def filter_on_has_a_filter(draft: Draft) -> Iterator[Complaint]:
             yield (*path, "filter_on"), "there is no filter that it could speak of; add `filter`, or remove it"
 
 
+@with_transport
+def what_is_attached_fits_the_transport(draft: Draft) -> Iterator[Complaint]:
+    attach, path = draft.body.topology.attach, ("topology", "attach")
+    if attach is None:
+        return
+    wanted = draft.transport.attaches_to
+    if attach.kind != wanted:
+        yield (*path, attach.kind), f"{draft.body.transport} sends to a {wanted}; name one, by `{wanted}`"
+    if attach.subscriptions:
+        there = [subscription.name for subscription in draft.body.topology.subscriptions]
+        for name in sorted(set(there) ^ set(attach.subscriptions)):
+            where = "topology.subscriptions" if name in attach.subscriptions else "here"
+            yield (*path, "subscriptions"), f"{name} is missing {where}; each is named in both"
+
+
+# What is there already is read there; of these keys a run would make nothing.
+_OF_WHAT_IS_MADE = ("replay", "max_message", "encryption")
+
+
+def what_is_attached_is_not_made(draft: Draft) -> Iterator[Complaint]:
+    topology = draft.body.topology
+    if topology.attach is None:
+        return
+    for key in _OF_WHAT_IS_MADE:
+        if getattr(topology, key):
+            yield ("topology", key), "the run makes nothing where topology.attach says what is there; remove it"
+    for path, subscription in _subscriptions(draft):
+        if subscription.deployed is not None:
+            yield (*path, "deployed"), "what is deployed is what is there (topology.attach); remove it"
+        if subscription.queue is not None:
+            yield (*path, "queue"), "the queue that topology.attach names tells; remove it"
+    if topology.redrive and topology.attach.shared:
+        yield (
+            ("topology", "redrive"),
+            "it would move the dead letters of others back, too (topology.attach.shared); remove it",
+        )
+
+
+@with_transport
+def who_encrypts_can(draft: Draft) -> Iterator[Complaint]:
+    encryption, path = draft.body.topology.encryption, ("topology", "encryption")
+    if encryption is None:
+        return
+    if encryption == "sqs" and draft.transport.kind != "queue":
+        yield path, f"{draft.body.transport} has no queue that SQS could encrypt; write {{kms: KEY}}, or remove it"
+    if not isinstance(encryption, KeyModel):
+        return
+    if encryption.reuse is not None and draft.transport.kind != "queue":
+        yield (*path, "reuse"), "only a queue says how long it uses a data key; remove it"
+    if encryption.reuse is not None and encryption.reuse != int(encryption.reuse):
+        yield (*path, "reuse"), f"{units.format_duration(encryption.reuse)}: SQS takes whole seconds"
+    if "alias/aws/" in encryption.kms and len(draft.transport.services) > 1:
+        yield (
+            (*path, "kms"),
+            f"{encryption.kms} is managed by AWS for one service alone, and lets no other service send to the queues; "
+            "name a key of your own",
+        )
+
+
+def messages_are_told_from_those_of_others(draft: Draft) -> Iterator[Complaint]:
+    """A mark of the run stands in our own messages, and beside the user's where they have attributes."""
+    topology, message = draft.body.topology, draft.body.load.message
+    if topology.attach is None or message is None or message.identification.by == "attribute":
+        return
+    if topology.attach.shared or topology.attach.stream is not None:
+        yield (
+            ("load", "message", "id"),
+            "others may write there, too, and nothing would tell the run's messages from theirs; write id: attribute "
+            "(SQS and SNS), or send gameday's own",
+        )
+
+
 def what_is_deployed_differs(draft: Draft) -> Iterator[Complaint]:
     for path, subscription in _subscriptions(draft):
         deployed = subscription.deployed
@@ -120,6 +192,10 @@ RULES: Sequence[Rule] = (
     what_is_moved_back_has_died,
     names_of_queues_are_short,
     filter_on_has_a_filter,
+    what_is_attached_fits_the_transport,
+    what_is_attached_is_not_made,
+    who_encrypts_can,
+    messages_are_told_from_those_of_others,
     what_is_deployed_differs,
     the_visibility_timeout_is_one_of_sqs,
     delays_are_whole_seconds,

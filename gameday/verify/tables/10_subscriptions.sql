@@ -30,6 +30,11 @@ FROM (
 )
 WHERE s IS NOT NULL AND s NOT IN (SELECT s FROM declared);
 
+-- The queues that others use, too: who sends to them may also take from them, and record nothing of it.
+CREATE TABLE shared AS
+SELECT DISTINCT u.run, u.s FROM raw r JOIN subs u ON u.s = r.s
+WHERE r.event = 'mark' AND r.name = 'foreign' AND u.kind = 'queue';
+
 -- Each partition of a stream with each of its descendants (children, their children, …), from the `partition` marks.
 CREATE TABLE descendants AS
 WITH RECURSIVE born AS (

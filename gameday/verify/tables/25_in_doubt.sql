@@ -3,7 +3,8 @@
 -- proves anything, or an `ok` one that names no copy, or one that names a copy which cannot be told; or it was sent once more,
 -- by a redrive or a replay; or all, where the answers name other copies than those received
 -- there (a topic's are not its queues'), or a dead letter that cannot be told has another name than what is received (some
--- services give it a new one).
+-- services give it a new one). On a queue that is shared it is any that others may have had: all but those of which one copy
+-- was received, as often as the broker counts, its death included.
 
 CREATE TABLE in_doubt AS
 WITH troubled AS (
@@ -20,7 +21,25 @@ WITH troubled AS (
     WHERE x.event IN ('dead', 'redriven')
 ), sent_again AS (
     SELECT DISTINCT s, id FROM raw WHERE event = 'redriven' AND id IS NOT NULL AND s IS NOT NULL
+), seen_whole AS (
+    SELECT s, id, max(receives) AS most
+    FROM raw WHERE event = 'received' AND id IS NOT NULL AND s IN (SELECT s FROM shared)
+    GROUP BY s, id
+    HAVING count(*) = count(nullif(broker_id, '')) AND min(broker_id) = max(broker_id)
+       AND count(*) = count(receives) AND min(receives) = 1 AND count(DISTINCT receives) = max(receives)
+), on_shared AS (
+    SELECT s, id FROM expected WHERE s IN (SELECT s FROM shared)
+    UNION
+    SELECT s, id FROM raw
+    WHERE event IN ('received', 'dead', 'redriven') AND id IS NOT NULL AND s IN (SELECT s FROM shared)
 )
+SELECT o.s, o.id
+FROM on_shared o
+LEFT JOIN seen_whole w ON w.s = o.s AND w.id = o.id
+WHERE w.id IS NULL
+   OR EXISTS (SELECT 1 FROM raw r WHERE r.s = o.s AND r.id = o.id
+              AND (r.event = 'redriven' OR r.event = 'dead' AND r.receives IS DISTINCT FROM w.most))
+UNION
 SELECT e.s, e.id
 FROM (SELECT s, id FROM expected
       UNION SELECT s, id FROM raw

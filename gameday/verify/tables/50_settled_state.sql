@@ -30,8 +30,11 @@ WITH marks AS (
 )
 SELECT u.run, u.s, m.mark IS NOT NULL AS looked, m.mark.at_ns AS looked_ns, coalesce(m.mark.empty, false) AS was_empty,
        coalesce(sends.late, 0) AS sends_late, coalesce(others.late, 0) AS others_late,
-       coalesce(m.mark.empty AND coalesce(sends.late, 0) = 0 AND coalesce(others.late, 0) = 0, false) AS drained
+       h.s IS NOT NULL AS shared,
+       -- What is not in it any more, others may have taken.
+       coalesce(m.mark.empty AND coalesce(sends.late, 0) = 0 AND coalesce(others.late, 0) = 0, false) AND h.s IS NULL AS drained
 FROM subs u
+LEFT JOIN shared h ON h.s = u.s
 LEFT JOIN marks m ON m.s = u.s
 LEFT JOIN sends ON sends.s = u.s
 LEFT JOIN others ON others.s = u.s;

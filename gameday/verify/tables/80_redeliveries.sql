@@ -13,9 +13,10 @@ WINDOW same_count AS (PARTITION BY x.s, x.id, x.copy, x.receives);
 CREATE VIEW came_again AS
 SELECT r.* FROM repeated r JOIN subs u ON u.s = r.s WHERE u.kind = 'queue' AND u.deduplicates;
 
--- Of whom nobody can tell whether it was sent back: it is in doubt where some `redriven` cannot be told.
+-- Of whom nobody can tell whether it was sent back: it is in doubt where some `redriven` cannot be told, or others may.
 CREATE VIEW perhaps_redriven AS
-SELECT q.s, q.id FROM in_doubt q SEMI JOIN (FROM unidentified WHERE event = 'redriven') x ON x.s = q.s;
+SELECT q.s, q.id FROM in_doubt q
+SEMI JOIN (SELECT s FROM unidentified WHERE event = 'redriven' UNION SELECT s FROM shared) x ON x.s = q.s;
 
 -- Counted receives, each with the hold that it followed: the receive that the broker counted just before it.
 -- `early`: recorded before that hold had ended, and nobody had given it back; `close`: nobody can tell, for the clocks'

@@ -71,6 +71,7 @@ def test_a_run_holds_and_leaves_nothing_behind_and_nobody_minds_that_the_observe
         "load-stopped",
         "drained",
         "effects-read",
+        "calls",
         "closed",
     ]
     drained = next(mark for mark in marks if mark["name"] == "drained")

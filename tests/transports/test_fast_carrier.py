@@ -216,7 +216,7 @@ def test_nobody_there_is_definite() -> None:
 
 
 def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     config = LoadConfig(
         run_dir="",

@@ -14,6 +14,7 @@ from gameday.history.errors import RunError
 from gameday.history.writer import Writer
 from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.undo import Undo
 from gameday.transports.base import ReshardAction, Resharding
 
 
@@ -90,3 +91,8 @@ class FaultTargets:
     hold_s: float = 5.0
     answer_s: float = 5.0
     recover_s: float = 30.0
+
+    @property
+    def undo(self) -> Undo:
+        """Where is written, before it is done, what lasts longer than the conductor if that is killed."""
+        return Undo(self.writer.run)

@@ -26,6 +26,7 @@ class Writer:
 
     def __init__(self, *, run: Path, name: str, clock: Clock) -> None:
         """Errors: HistoryError when the file cannot be opened."""
+        self.run = run
         self.path = run / DIRECTORY / f"{name}.jsonl"
         self.name = name
         self.clock = clock
@@ -80,5 +81,5 @@ class Writer:
                 os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
             raise HistoryError(
                 f"cannot write to {self.path}: {error.strerror}. What was recorded so far can be judged with "
-                f"`gameday verify {self.path.parent.parent}`."
+                f"`gameday verify {self.run}`."
             ) from error

@@ -185,6 +185,15 @@ class Fault(Entry, ABC):
         """As `strikes`, where its fields decide."""
         return self.strikes
 
+    def wrong_before(self, services: Sequence[str]) -> str | None:
+        """Why it makes no sense where these services carry the messages, the first of them the one that is sent to."""
+        return None
+
+    @property
+    def wires(self) -> frozenset[StruckAt]:
+        """Before whom a wire must stand: where it strikes there, or what it does is seen there alone."""
+        return frozenset({self.struck_at} if self.struck_at in ("wire", "load") else ())
+
     def reshape(self, shards: int) -> tuple[int, str | None]:
         """How many shards a stream of so many has after it, and why it cannot strike, if it cannot."""
         return shards, None

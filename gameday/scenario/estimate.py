@@ -19,7 +19,7 @@ from gameday.scenario.outlook import Outlook
 from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
 from gameday.targets.products import AWS
 from gameday.transports import eventbridge, kinesis, queue, sns
-from gameday.transports.base import Call
+from gameday.transports.base import Call, SubscriptionSpec
 from gameday.transports.queue import is_fifo
 from gameday.transports.registry import TRANSPORTS
 
@@ -130,6 +130,7 @@ class _Estimating:
             share = self.outlook.gets[spec.name]
             if self.transport.kind == "queue":
                 self._consume_queue(self.messages * share, fifo=is_fifo(spec, ordered=self.transport.ordered))
+                self._change_policy(spec)
         if self.transport.kind == "stream":
             self._consume_stream()
         self._keep_effects()
@@ -270,6 +271,18 @@ class _Estimating:
             self._asked("ReceiveMessage", Range(low=1 + math.ceil(dead / 10), high=2 + 2 * dead), fifo=fifo)
             self._asked("GetQueueAttributes", Range(low=1, high=2 + dead), fifo=fifo)
             self._asked("DeleteMessageBatch", Range(low=math.ceil(dead / 10), high=dead), fifo=fifo)
+
+    def _change_policy(self, spec: SubscriptionSpec) -> None:
+        """By the faults that deny: read and written once to deny, and once more to allow again."""
+        strikes = [
+            strike
+            for strike in self.outlook.strikes
+            if strike.fault.needs == "policy-deny" and getattr(strike.fault, "subscription", None) in (None, spec.name)
+        ]
+        for operation in ("GetQueueAttributes", "SetQueueAttributes"):
+            count = Range.exactly(2 * len(strikes))
+            if count.high:
+                self._asked(operation, count, fifo=is_fifo(spec, ordered=self.transport.ordered))
 
     def _receives_of_one(self) -> int:
         """How often a message that nobody can do comes at most: until it is dead, or for as long as the run lasts."""

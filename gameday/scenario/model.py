@@ -443,12 +443,12 @@ class Scenario:
     @property
     def behind_wire(self) -> bool:
         """Whether a wire stands before the consumers: they are the user's, or a fault strikes there."""
-        return self.consumers.kind in ("program", "attached") or any(fault.struck_at == "wire" for fault in self.chaos)
+        return self.consumers.kind in ("program", "attached") or any("wire" in fault.wires for fault in self.chaos)
 
     @property
     def load_behind_wire(self) -> bool:
         """Whether a wire stands before the load: a fault strikes there."""
-        return any(fault.struck_at == "load" for fault in self.chaos)
+        return any("load" in fault.wires for fault in self.chaos)
 
     @property
     def subscriptions(self) -> list[str]:

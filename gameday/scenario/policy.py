@@ -196,6 +196,8 @@ def _conductor(
             calls |= {("kinesis", name) for name in ("SplitShard", "MergeShards")}
     else:
         calls.add(("sqs", "GetQueueAttributes"))
+        if any(fault.needs == "policy-deny" for fault in scenario.chaos):
+            calls.add(("sqs", "SetQueueAttributes"))
         if topology.max_receives is not None:
             # Dead letters are read to the end, and removed; or let go, and moved back.
             calls |= {("sqs", "ReceiveMessage"), ("sqs", "DeleteMessageBatch")}

@@ -25,8 +25,9 @@ class Product:
 
     `settle_s`: by service, how long an absence must last before it is loss. `counts_settle_s`: how long a queue must be
     told to be empty before it is. `effective_s`: how long a filter or a rule may take to apply; what is sent before is
-    not judged by it. `gaps`: by service, what it does not do, and why that is said; `lacks`: the same of what no
-    pipeline needs. `cannot_show`: what no run on it says anything about.
+    not judged by it. `policy_s`: how long the change of a queue's policy may take to be everywhere. `gaps`: by service,
+    what it does not do, and why that is said; `lacks`: the same of what no pipeline needs. `cannot_show`: what no run
+    on it says anything about.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Product:
     settle_s: Mapping[str, float] = field(default_factory=dict)
     counts_settle_s: float = 0.0
     effective_s: float = 0.0
+    policy_s: float = 0.0
     gaps: Mapping[str, Mapping[Capability, str]] = field(default_factory=dict)
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     cannot_show: Sequence[str] = ()
@@ -56,6 +58,10 @@ def _fixed_size(name: str) -> str:
     return f"{name}'s topics take no message above 256 KiB, whatever MaximumMessageSize says"
 
 
+def _ignores_policies(name: str) -> str:
+    return f"{name} does what a queue's policy denies"
+
+
 # SNS does not say whether several fields of an object in an array are asked for together; they are here, as EventBridge
 # has it.
 _TOGETHER = "matches fields of different objects of an array in a body as if they stood in one"
@@ -68,7 +74,10 @@ MINISTACK = Product(
     tick_ns=10_000_000,
     # It delivers within the call that sends, so nothing has to settle.
     gaps={
-        "sqs": {"redrive": "MiniStack does not move dead letters back (no StartMessageMoveTask)"},
+        "sqs": {
+            "redrive": "MiniStack does not move dead letters back (no StartMessageMoveTask)",
+            "policy-deny": _ignores_policies("MiniStack"),
+        },
         "sns": {
             "max_message": _fixed_size("MiniStack"),
             "filter-arrays": "MiniStack's SNS does not look into the objects of an array in a body",
@@ -97,6 +106,7 @@ LOCALSTACK = Product(
     # It hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
     settle_s={"sns": 15.0, "events": 5.0},
     gaps={
+        "sqs": {"policy-deny": _ignores_policies("LocalStack")},
         "sns": {"max_message": _fixed_size("LocalStack"), "filter-arrays-together": f"LocalStack's SNS {_TOGETHER}"},
         "events": {
             "filter-arrays-together": (
@@ -112,6 +122,7 @@ MOTO = Product(
     name="moto",
     sign="/moto-api/",
     gaps={
+        "sqs": {"policy-deny": _ignores_policies("moto")},
         "sns": {
             "max_message": _fixed_size("moto"),
             "filter-arrays-together": f"moto's SNS {_TOGETHER}",
@@ -134,6 +145,8 @@ AWS = Product(
     # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
     # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
     effective_s=16 * 60.0,
+    # "the change can take up to 60 seconds for most of the attributes to propagate" (API_SetQueueAttributes.html).
+    policy_s=60.0,
     cannot_show=(
         "quotas and throttling, unless this endpoint has them",
         "replication and AWS's latencies, unless this endpoint is AWS",

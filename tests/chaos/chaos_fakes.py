@@ -16,6 +16,7 @@ from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, ReshardAction, Resharding
+from gameday.transports.queue_policy import Action
 
 
 class FakeConsumer:
@@ -149,6 +150,40 @@ class FakeStream:
         return self.result
 
 
+class FakeQueues:
+    """Queues whose policies change at once; `refuses` is what a change fails with instead, `stays` why it cannot be
+    undone."""
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.subscriptions = ["orders", "billing"]
+        self.refuses: CallFailed | None = None
+        self.stays: str | None = None
+        self.denied: dict[str, Sequence[Action]] = {}
+        self.ever_denied: list[tuple[str, Sequence[Action]]] = []
+
+    def name(self, subscription: str) -> str:
+        return f"the-{subscription}"
+
+    async def deny(self, subscription: str, *, instance: str, actions: Sequence[Action]) -> None:
+        self.fleet.note(subscription, "deny")
+        self.denied[subscription] = actions
+        self.ever_denied.append((subscription, actions))
+        await asyncio.sleep(0)
+        if self.refuses:
+            raise self.refuses
+
+    async def allow(self, subscription: str, *, instance: str) -> str | None:
+        self.fleet.note(subscription, "allow")
+        await asyncio.sleep(0)
+        if self.stays is None:
+            self.denied.pop(subscription, None)
+        return self.stays
+
+    async def settle(self) -> None:
+        self.fleet.note("queues", "settle")
+
+
 class World:
     """Targets that are fakes, with a real history. Waits are short: nobody here needs longer than an instant."""
 
@@ -158,6 +193,7 @@ class World:
         self.fleet = FakeFleet(consumers, self.writer.path)
         self.load = FakeLoad(self.fleet)
         self.stream = FakeStream(self.fleet)
+        self.queues = FakeQueues(self.fleet)
         self.targets = FaultTargets(
             fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": 4.0},
@@ -165,6 +201,7 @@ class World:
             writer=self.writer,
             seed=7,
             stream=self.stream,
+            queues=self.queues,
             find_s=0.1,
             hold_s=0.1,
             answer_s=0.1,

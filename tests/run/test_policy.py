@@ -46,6 +46,15 @@ def test_each_does_its_own_part_on_what_is_the_runs_and_nothing_else() -> None:
     assert not allows(documents["conductor"], "sqs:DeleteQueue", QUEUE, {f"aws:ResourceTag/{RUN_TAG}": "other"})
 
 
+def test_only_a_run_that_impairs_queues_may_change_their_policies() -> None:
+    shown = "arn:aws:sqs:eu-west-1:123456789012:gameday-impaired-queue-20260101-120000-1a2b-orders.fifo"
+    tags = {f"aws:ResourceTag/{RUN_TAG}": "impaired-queue-20260101-120000-1a2b"}
+    conductor = of("impaired-queue")["conductor"]
+    assert allows(conductor, "sqs:SetQueueAttributes", shown, tags)
+    assert allows(conductor, "sqs:GetQueueAttributes", shown, tags)
+    assert not allows(of("impaired-queue", "chaos=[]")["conductor"], "sqs:SetQueueAttributes", shown, tags)
+
+
 def test_nothing_is_made_without_the_tag_of_a_run() -> None:
     conductor = of("quick")["conductor"]
     assert allows(conductor, "sqs:CreateQueue", QUEUE, {f"aws:RequestTag/{RUN_TAG}": RUN})

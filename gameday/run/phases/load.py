@@ -12,7 +12,9 @@ from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import ProcessError
 from gameday.processes.child import Report, ending
+from gameday.processes.undo import Undo
 from gameday.run.operator import Operator
+from gameday.run.policies import Policies
 from gameday.run.resharding import Resharder
 from gameday.run.state import HASTE_S, Run
 
@@ -79,8 +81,19 @@ def _chaos(run: Run) -> Runner:
         writer=run.writer,
         seed=run.context.seed,
         stream=Resharder(source, run.carrier) if source.kind == "stream" else None,
+        queues=_policies(run) if source.kind == "queue" else None,
     )
     return Runner(strikes, targets=targets, by_hand=run.request.operator)
+
+
+def _policies(run: Run) -> Policies:
+    return Policies(
+        run.addresses.queues,
+        run.carrier,
+        run=run.context.id,
+        undo=Undo(run.context.directory),
+        settle_s=run.target.policy_s,
+    )
 
 
 async def _load_done(run: Run) -> Report:

@@ -16,6 +16,7 @@ from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
 from gameday.processes.undo import Undo
 from gameday.transports.base import ReshardAction, Resharding
+from gameday.transports.experiments import Experiment, State
 from gameday.transports.queue_policy import Action
 
 
@@ -94,12 +95,31 @@ class QueueControl(Protocol):
         ...
 
 
+class ExperimentControl(Protocol):
+    """Who may run experiments of AWS's own fault injection."""
+
+    @property
+    def look_every_s(self) -> float: ...
+
+    async def start(self, experiment: Experiment, *, instance: str) -> State:
+        """Errors: CallFailed; HistoryError where nobody would know how to stop it, and then it does not begin."""
+        ...
+
+    async def look(self, experiment: str) -> State | None:
+        """By its id; None where there is no answer now."""
+        ...
+
+    async def stop(self, experiment: str) -> State:
+        """End one that is not over, and wait, bounded, until it is. Gives what it was seen to be last."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultTargets:
     """Everything that a fault may touch. `fleets` and `visibility_timeout_s` go by subscription; durations in seconds.
 
     `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues,
-    `queues` where they are a stream.
+    `queues` where they are a stream, `experiments` where the scenario asks for none.
     `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
     `answer_s`: for an answer of a process; `recover_s`: for a replacement to poll.
     """
@@ -111,6 +131,7 @@ class FaultTargets:
     load: Load | None = None
     stream: StreamControl | None = None
     queues: QueueControl | None = None
+    experiments: ExperimentControl | None = None
     find_s: float = 10.0
     hold_s: float = 5.0
     answer_s: float = 5.0

@@ -12,6 +12,7 @@ from gameday.chaos.faults.deny import Deny
 from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
 from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
+from gameday.chaos.faults.fis import Fis
 from gameday.chaos.faults.impair_queue import ImpairQueue
 from gameday.chaos.faults.kill_consumer import KillConsumer
 from gameday.chaos.faults.late_delete import LateDelete
@@ -53,4 +54,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "late-delete": LateDelete,
     "expire-iterator": ExpireIterator,
     "impair-queue": ImpairQueue,
+    "fis": Fis,
 }

@@ -85,6 +85,12 @@ class Strike:
             raise NotInjected(f"no consumer to strike: not one of {names} is alive")
         return alive
 
+    def everybody(self, *, of: Sequence[str], at_load: bool) -> list[str]:
+        """The consumers of these subscriptions that live, by name, and the load."""
+        fleets = [fleet for name, fleet in self.targets.fleets.items() if name in of]
+        names = [consumer.name for fleet in fleets for consumer in fleet.members if consumer.alive]
+        return [*(["load"] if at_load else []), *names]
+
     # What it writes
 
     def start(self, targets: Iterable[str], *, label: str, **params: Value) -> None:
@@ -117,13 +123,13 @@ class Strike:
         if not fired:
             self.targets.writer.write(events.mark("fault-unproven", instance=self.instance))
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, **params: Value) -> None:
         """It could not be injected: say so to the conductor, and in the history, where a fault that never fired
         keeps every claim from holding."""
         self.error = why
         if not self._started:
             self.start((), label=f"{self.fault}: not injected")
-        self.stop(fired=0, error=why)
+        self.stop(fired=0, error=why, **params)
 
     # How it waits
 

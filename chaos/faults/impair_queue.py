@@ -8,7 +8,7 @@ a minute to be everywhere on AWS; the harm counts as over only then.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -66,7 +66,9 @@ class ImpairQueue(Lasting, Fault):
         if queues is None:
             raise NotInjected("there is no queue to impair")
         struck = [self.subscription] if self.subscription else list(queues.subscriptions)
-        strike.start(self._hit(strike, struck), label=f"{' and '.join(self.actions)} denied")
+        of = struck if "wire" in self.wires else ()
+        hit = strike.everybody(of=of, at_load=self.stops_sends)
+        strike.start(hit, label=f"{' and '.join(self.actions)} denied")
         refused, why, left = Refusals(), None, list[str]()
         try:
             async with strike.refusals_counted(
@@ -74,7 +76,7 @@ class ImpairQueue(Lasting, Fault):
                 codes=_DENIALS,
                 operations=[call for action in self.actions for call in _CALLS[action]],
                 point=queues.name(self.subscription) if self.subscription else None,
-                of=struck if "wire" in self.wires else (),
+                of=of,
                 at_load=self.stops_sends,
             ):
                 try:
@@ -94,16 +96,3 @@ class ImpairQueue(Lasting, Fault):
                 strike.failed(why)
             elif strike.began:
                 strike.stop(fired=refused.count)
-
-    def _hit(self, strike: Strike, struck: Collection[str]) -> list[str]:
-        """Whoever asks such a thing of these queues."""
-        hit = ["load"] if self.stops_sends else []
-        if "wire" in self.wires:
-            hit += [
-                consumer.name
-                for name, fleet in strike.targets.fleets.items()
-                if name in struck
-                for consumer in fleet.members
-                if consumer.alive
-            ]
-        return hit

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 
 from gameday.history.errors import HistoryError, RunError
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.exposition import resolve
 from gameday.run.directory import shown
+from gameday.run.experiments import look_up
 from gameday.run.state import Run
 from gameday.scenario.model import needs_of
 from gameday.targets.start import start as start_target
 from gameday.targets.target import Target
+from gameday.transports.carriers.boto import BotoCarrier
 
 
 async def open_run(run: Run) -> None:
@@ -23,6 +27,7 @@ async def open_run(run: Run) -> None:
     run.metrics_port = _metrics_port(run)
     run.target = await _start_target(run)
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
+    run.experiment_kinds = await _experiment_kinds(run)
     manifest = context.manifest(run.target)
     run.target.refuse_promises(manifest.subscriptions)
     run.topology = context.topology(run.target)
@@ -33,6 +38,14 @@ async def open_run(run: Run) -> None:
         context.effects.mkdir()
     run.writer = Writer(run=context.directory, name="conductor", clock=context.clock)
     run.stack.callback(_close, run.writer)
+
+
+async def _experiment_kinds(run: Run) -> Mapping[str, Mapping[str, str]]:
+    """Errors: TargetLacks, TargetError, UsageError."""
+    if not (asked := run.scenario.experiments):
+        return {}
+    carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
+    return await asyncio.to_thread(look_up, asked, carrier, at=run.target.what)
 
 
 def _metrics_port(run: Run) -> int:

@@ -7,16 +7,15 @@ is interrupted, and that a denial which could not be taken out again is told, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 from gameday.processes.undo import Pending, Undo
+from gameday.run.uninterrupted import to_the_end
 from gameday.transports import queue_policy
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.queue_policy import Action, statement_id
 
-T = TypeVar("T")
 _TRIES = 3
 _PAUSE_S = 1.0
 
@@ -45,10 +44,10 @@ class Policies:
 
     async def deny(self, subscription: str, *, instance: str, actions: Sequence[Action]) -> None:
         """Errors: CallFailed, HistoryError."""
-        await _to_the_end(self._deny(subscription, instance, actions))
+        await to_the_end(self._deny(subscription, instance, actions))
 
     async def allow(self, subscription: str, *, instance: str) -> str | None:
-        return await _to_the_end(self._allow(subscription, instance))
+        return await to_the_end(self._allow(subscription, instance))
 
     async def settle(self) -> None:
         await asyncio.sleep(self._settle_s)
@@ -79,13 +78,3 @@ class Policies:
                 if left:
                     await asyncio.sleep(_PAUSE_S)
         return f"{queue} may still deny what it denied ({why}); `gameday recover` takes that out of its policy"
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Finish it even when cancelled meanwhile, and only then be cancelled."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

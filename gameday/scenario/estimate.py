@@ -18,7 +18,7 @@ from gameday.scenario.model import Scenario, topology_of
 from gameday.scenario.outlook import Outlook
 from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
 from gameday.targets.products import AWS
-from gameday.transports import eventbridge, kinesis, queue, sns
+from gameday.transports import eventbridge, experiments, kinesis, queue, sns
 from gameday.transports.base import Call, SubscriptionSpec
 from gameday.transports.queue import is_fifo
 from gameday.transports.registry import TRANSPORTS
@@ -36,6 +36,9 @@ _DYNAMODB = "dynamodb"
 _WRITES, _READS = Range(low=1, high=4), Range(low=0, high=1)
 # What the service is asked once everything is there, of each table: is it active, and all that is in it.
 _TABLE_CALLS = Range(low=4, high=130)
+
+# "Up to 20 actions" has a template (docs.aws.amazon.com/fis/latest/userguide/fis-quotas.html).
+_ACTIONS_MAX = 20
 
 Operation = tuple[str, str]
 
@@ -133,8 +136,10 @@ class _Estimating:
                 self._change_policy(spec)
         if self.transport.kind == "stream":
             self._consume_stream()
+        self._experiment()
         self._keep_effects()
         queues = self.scenario.existing
+        struck = [name for fault in self.scenario.chaos for name in fault.existing]
         read = [name for entry in self.scenario.effects if (name := _place_of(entry.settings))]
         return Estimate(
             messages=self.messages,
@@ -145,8 +150,8 @@ class _Estimating:
             resources=self.resources,
             calls=self.calls,
             costs=bill(self.used, self.region),
-            existing=list(dict.fromkeys([*queues, *read])),
-            breaks=queues if self.scenario.chaos else [],
+            existing=list(dict.fromkeys([*queues, *read, *struck])),
+            breaks=list(dict.fromkeys([*(queues if self.scenario.chaos else []), *struck])),
         )
 
     def _count(self, service: str, operation: str, count: Range) -> None:
@@ -283,6 +288,26 @@ class _Estimating:
             count = Range.exactly(2 * len(strikes))
             if count.high:
                 self._asked(operation, count, fifo=is_fifo(spec, ordered=self.transport.ordered))
+
+    def _experiment(self) -> None:
+        """By FIS: what it has is asked once, and a template is made for each entry with an action."""
+        made, there = set[str](), set[str]()
+        for strike in self.outlook.strikes:
+            if (experiment := strike.fault.experiment) is None:
+                continue
+            (made if experiment.template is None else there).add(str(experiment))
+            lasts_s = strike.fault.length_s or self.scenario.load.duration - strike.at_s
+            # How many actions a template has that is there already, nobody knows here.
+            most = math.ceil(lasts_s / 60) * (1 if experiment.template is None else _ACTIONS_MAX)
+            self._use("fis-action-minute", Range(low=1, high=most))
+            self._count(experiments.SERVICE, "StartExperiment", Range.exactly(1))
+            self._count(experiments.SERVICE, "GetExperiment", Range(low=1, high=lasts_s / 2 + 100))
+            self._count(experiments.SERVICE, "StopExperiment", Range(low=0, high=1))
+        if made or there:
+            self._count(experiments.SERVICE, "ListActions", Range(low=1, high=10))
+        self._count(experiments.SERVICE, "GetExperimentTemplate", Range.exactly(len(there)))
+        for operation in ("CreateExperimentTemplate", "DeleteExperimentTemplate"):
+            self._count(experiments.SERVICE, operation, Range.exactly(len(made)))
 
     def _receives_of_one(self) -> int:
         """How often a message that nobody can do comes at most: until it is dead, or for as long as the run lasts."""

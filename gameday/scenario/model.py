@@ -21,6 +21,7 @@ from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
 from gameday.transports.base import ENVELOPE, Capability, Deployed, SubscriptionSpec, Topology
+from gameday.transports.experiments import Experiment
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import BYTES_MAX as TOPIC_BYTES_MAX
 from gameday.transports.sns import MESSAGE_SIZE_MAX
@@ -449,6 +450,11 @@ class Scenario:
     def load_behind_wire(self) -> bool:
         """Whether a wire stands before the load: a fault strikes there."""
         return any("load" in fault.wires for fault in self.chaos)
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """What it asks of AWS's own fault injection."""
+        return [fault.experiment for fault in self.chaos if fault.experiment is not None]
 
     @property
     def subscriptions(self) -> list[str]:

@@ -3,8 +3,8 @@
 It promises that a bill is never lower than these prices make it: no free tier and no discount is counted. Prices
 change, and the table does not follow them by itself.
 
-Sources: aws.amazon.com/sqs/pricing, /sns/pricing, /eventbridge/pricing, /kinesis/data-streams/pricing and
-/dynamodb/pricing/on-demand.
+Sources: aws.amazon.com/sqs/pricing, /sns/pricing, /eventbridge/pricing, /kinesis/data-streams/pricing,
+/dynamodb/pricing/on-demand and /fis/pricing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ Item = Literal[
     "kinesis-put-unit",
     "dynamodb-write",
     "dynamodb-read",
+    "fis-action-minute",
 ]
 
 
@@ -60,6 +61,7 @@ PRICES: Mapping[Item, Price] = {
     "kinesis-put-unit": Price(dollars=0.014 / _MILLION, unit="25 KiB of a record"),
     "dynamodb-write": Price(dollars=0.625 / _MILLION, unit="write request unit"),
     "dynamodb-read": Price(dollars=0.125 / _MILLION, unit="read request unit"),
+    "fis-action-minute": Price(dollars=0.10, unit="minute of an action of FIS"),
 }
 # The dearest of these services there, beside us-east-1. A region that is not here may be as dear as any.
 FACTORS: Mapping[str, float] = {

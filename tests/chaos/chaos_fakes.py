@@ -16,6 +16,7 @@ from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, ReshardAction, Resharding
+from gameday.transports.experiments import Experiment, State
 from gameday.transports.queue_policy import Action
 
 
@@ -112,6 +113,7 @@ class FakeLoad:
         self.silent_end = False
         self.reports: list[dict[str, Any]] = []
         self.armed: list[str] = []
+        self.fires = 5
 
     async def command(self, do: str, **fields: Any) -> None:
         instance = fields["disturbance"]["instance"] if do == "arm" else fields["instance"]
@@ -120,9 +122,10 @@ class FakeLoad:
             if do == "arm":
                 self.armed.append(instance)
                 self.reports.append({"report": "armed", "instance": instance})
-                self.reports.append({"report": "fired", "instance": instance})
+                if self.fires:
+                    self.reports.append({"report": "fired", "instance": instance})
             elif not self.silent_end:
-                fired = 5 if instance in self.armed else 0
+                fired = self.fires if instance in self.armed else 0
                 self.reports.append({"report": "disarmed", "instance": instance, "fired": fired})
 
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> dict[str, Any] | None:
@@ -184,6 +187,29 @@ class FakeQueues:
         self.fleet.note("queues", "settle")
 
 
+class FakeExperiments:
+    """Experiments that run at once, and until they are stopped."""
+
+    look_every_s = 0.02
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.running: list[str] = []
+
+    async def start(self, experiment: Experiment, *, instance: str) -> State:
+        self.fleet.note(experiment.named, "experiment")
+        self.running.append(instance)
+        return State(id=instance, status="running", ran=True)
+
+    async def look(self, experiment: str) -> State:
+        return State(id=experiment, status="running", ran=True)
+
+    async def stop(self, experiment: str) -> State:
+        self.fleet.note(experiment, "stopped")
+        self.running.remove(experiment)
+        return State(id=experiment, status="stopped", ran=True)
+
+
 class World:
     """Targets that are fakes, with a real history. Waits are short: nobody here needs longer than an instant."""
 
@@ -194,6 +220,7 @@ class World:
         self.load = FakeLoad(self.fleet)
         self.stream = FakeStream(self.fleet)
         self.queues = FakeQueues(self.fleet)
+        self.experiments = FakeExperiments(self.fleet)
         self.targets = FaultTargets(
             fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": 4.0},
@@ -202,6 +229,7 @@ class World:
             seed=7,
             stream=self.stream,
             queues=self.queues,
+            experiments=self.experiments,
             find_s=0.1,
             hold_s=0.1,
             answer_s=0.1,
@@ -224,7 +252,7 @@ class World:
 
     @property
     def breaks(self) -> int:
-        return len([what for _, what, _ in self.did if what in ("arm", "SIGSTOP")])
+        return len({(who, what) for who, what, _ in self.did if what in ("arm", "SIGSTOP")})
 
     @property
     def did(self) -> list[tuple[str, str, list[str]]]:

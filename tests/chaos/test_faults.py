@@ -25,6 +25,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "stretch-processing": {"to": {"times_visibility_timeout": 1.5}},
     "crash-at": {"point": "before-effect", "share": 0.01},
     "impair-queue": {"actions": ["ReceiveMessage"]},
+    "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},
 }
 
 
@@ -36,7 +37,7 @@ LASTING = [name for name, fault in FAULTS.items() if fault.model_validate(entry(
 ARMED = [name for name, fault in FAULTS.items() if "strike.disturbed(" in inspect.getsource(fault.inject)]
 LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault.inject)]
 # Those of the service itself strike whoever is there.
-SERVICE = ("reshard", "impair-queue")
+SERVICE = ("reshard", "impair-queue", "fis")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -82,7 +83,8 @@ def test_it_is_recorded_before_it_breaks_and_after_it_heals(world: World, name: 
 
 def _is_whole(world: World) -> bool:
     signals = [what for _, what, _ in world.did]
-    return not world.fleet.armed and not world.queues.denied and signals.count("SIGSTOP") <= signals.count("SIGCONT")
+    harmed = world.fleet.armed or world.queues.denied or world.experiments.running
+    return not harmed and signals.count("SIGSTOP") <= signals.count("SIGCONT")
 
 
 @pytest.mark.parametrize("name", LASTING)

@@ -34,7 +34,8 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 
 @dataclass(kw_only=True)
 class Playing:
-    """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on.
+    """`refused`: the code and message with which STS answers. `denied`: operations that are refused from the n-th on;
+    `refusing`: those that are refused now, each with the code.
 
     `asked` counts the calls by service and operation, `regions` are those that they were signed for, and `calls` has
     what was asked with each.
@@ -44,6 +45,7 @@ class Playing:
     alias: str = "staging"
     refused: tuple[str, str] | None = None
     denied: dict[str, int] = field(default_factory=dict)
+    refusing: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
     calls: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -103,6 +105,9 @@ def playing(memory: str) -> Iterator[Playing]:
             elif state.asked[f"{service} {operation}"] >= state.denied.get(operation, 1 << 30):
                 told = {"__type": "AccessDeniedException", "message": f"not authorized to perform: {operation}"}
                 self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
+            elif code := state.refusing.get(operation):
+                told = {"__type": code, "message": "planted"}
+                self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.1")
             else:
                 self._forward(body)
 

@@ -161,13 +161,25 @@ def run(
             raise Interrupted(
                 f"interrupted while judging\nEverything is recorded: gameday verify {shown(directory)}"
             ) from None
-    recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    measured = _measured(directory)
+    recorded = f"{measured}recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
     if isinstance(report, Path):
         recorded = f"report: {shown(report)}\n{recorded}"
     else:
         # The verdict stands whatever becomes of its picture.
         print(f"gameday: no report: {report}. Once more: gameday report {shown(directory)}", file=sys.stderr)
     show_verdict(verdict, format, recorded, summary=summary)
+
+
+def _measured(directory: Path) -> str:
+    """What CloudWatch had, in a line; nothing where it was not asked."""
+    from gameday.targets.cloudwatch import load
+
+    try:
+        reading = load(directory)
+    except HistoryError as error:
+        return f"{error}\n"
+    return "" if reading is None else f"{reading.line()}\n"
 
 
 def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:

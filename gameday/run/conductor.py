@@ -16,6 +16,7 @@ from gameday.run.directory import RUNS, free_directory, make_directory
 from gameday.run.endings import interruptible, recorded, watched
 from gameday.run.making import make_messages
 from gameday.run.opening import open_run
+from gameday.run.phases.cloudwatch import name_metrics, read_metrics
 from gameday.run.phases.drain import drain
 from gameday.run.phases.load import load_with_chaos
 from gameday.run.phases.look_for_effects import look_for_effects
@@ -31,6 +32,7 @@ from gameday.run.state import Run, View
 # not ask for it.
 PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     provision,
+    name_metrics,
     start,
     look_for_effects,
     load_with_chaos,
@@ -39,6 +41,7 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     replay,
     stop,
     read_effects,
+    read_metrics,
 )
 
 

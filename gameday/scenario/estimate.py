@@ -16,6 +16,7 @@ from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
 from gameday.scenario.outlook import Outlook
+from gameday.targets import cloudwatch
 from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
 from gameday.targets.products import AWS
 from gameday.transports import eventbridge, experiments, kinesis, queue, sns
@@ -137,6 +138,7 @@ class _Estimating:
         if self.transport.kind == "stream":
             self._consume_stream()
         self._experiment()
+        self._read_metrics()
         self._keep_effects()
         queues = self.scenario.existing
         struck = [name for fault in self.scenario.chaos for name in fault.existing]
@@ -288,6 +290,14 @@ class _Estimating:
             count = Range.exactly(2 * len(strikes))
             if count.high:
                 self._asked(operation, count, fifo=is_fifo(spec, ordered=self.transport.ordered))
+
+    def _read_metrics(self) -> None:
+        """From CloudWatch, at the end."""
+        if self.scenario.cloudwatch is False:
+            return
+        metrics = len(cloudwatch.metrics_of(self.transport.services, self.addresses))
+        self._count(cloudwatch.SERVICE, "GetMetricData", Range(low=0, high=math.ceil(metrics / 500)))
+        self._use("cloudwatch-metric", Range(low=0, high=metrics))
 
     def _experiment(self) -> None:
         """By FIS: what it has is asked once, and a template is made for each entry with an action."""

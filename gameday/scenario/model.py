@@ -413,6 +413,10 @@ class Body(_Strict):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=0, description="where /metrics and /sd are served; 0: any free port"
     )
+    cloudwatch: bool | None = Field(
+        default=None,
+        description="whether CloudWatch's numbers of what the run used are read back into its report (default: on AWS)",
+    )
     expect: ExpectSpec | None = Field(
         default=None, description="what the verdict should be; `python -m gameday.run.rehearsal` compares, no run does"
     )
@@ -438,6 +442,7 @@ class Scenario:
     seed: int | None
     metrics_port: int
     expect: ExpectSpec | None
+    cloudwatch: bool | None
     document: Mapping[str, Any] = field(repr=False)
     source: Document = field(repr=False)
 

@@ -103,6 +103,7 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("dynamodb", "PutItem"): [("dynamodb:PutItem", "table")],
     ("dynamodb", "UpdateItem"): [("dynamodb:UpdateItem", "table")],
     ("dynamodb", "DeleteItem"): [("dynamodb:DeleteItem", "table")],
+    ("cloudwatch", "GetMetricData"): [("cloudwatch:GetMetricData", "any")],
     # A transaction needs the actions of what is in it.
     ("dynamodb", "TransactWriteItems"): [("dynamodb:PutItem", "table"), ("dynamodb:UpdateItem", "table")],
 }
@@ -212,6 +213,8 @@ def _conductor(
             if scenario.topology.redrive:
                 moved = ("ChangeMessageVisibilityBatch", "StartMessageMoveTask", "ListMessageMoveTasks")
                 calls |= {("sqs", name) for name in moved}
+    if scenario.cloudwatch is not False:
+        calls.add(("cloudwatch", "GetMetricData"))
     if topology.archive:
         calls |= {("events", name) for name in ("DescribeArchive", "StartReplay", "DescribeReplay")}
     if scenario.consumers.store == "dynamodb" and not scenario.consumers.foreign:

@@ -196,6 +196,7 @@ def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:
             priced_for=account.region,
             seed=seed,
             effective_s=AWS.effective_s,
+            policy_s=AWS.policy_s,
         )
         for line in plan.lines():
             print(line, file=sys.stderr)

@@ -58,7 +58,10 @@ class Policies:
             pending = self._undo.will("policy", queue=queue, sid=sid)
             self._standing[subscription, instance] = pending, ""
             plan = queue_policy.deny(queue, sid=sid, actions=actions)
-            self._standing[subscription, instance] = pending, await asyncio.to_thread(run_plan, plan, self._carry)
+            before = await asyncio.to_thread(run_plan, plan, self._carry)
+            self._standing[subscription, instance] = pending, before
+            # So that whoever comes after a killed conductor can give it back letter by letter, too.
+            pending.now(before=before)
 
     async def _allow(self, subscription: str, instance: str) -> str | None:
         if (standing := self._standing.get((subscription, instance))) is None:

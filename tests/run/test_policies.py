@@ -62,6 +62,7 @@ def test_it_is_on_record_before_it_stands_there_and_off_it_afterwards(queues: Qu
         (record,) = queues.undo.open()
         assert (record.kind, record.what["queue"]) == ("policy", queues.url)
         assert str(record.what["sid"]) in (queues.policy or "")
+        assert record.what["before"] == ""
         assert await queues.policies.allow("orders", instance=INSTANCE) is None
 
     asyncio.run(strike())

@@ -55,20 +55,10 @@ class Refusal(Exception):
 
 
 class FakeFis:
-    """`fails`: why an experiment fails instead of running. `turns`: called with each new state of one."""
+    """`fails`: why an experiment fails instead of running; `stalls`: it never gets so far. `turns`: called with each new state of one."""
 
     def __init__(self) -> None:
-        self.templates: dict[str, Body] = {}
-        self.experiments: dict[str, Played] = {}
-        self.asked: list[tuple[str, Body]] = []
-        self.wrong: list[str] = []
-        self.fails: str | None = None
-        self.holds = True
-        # Operations of which the answer is lost so often, once they are done.
-        self.loses: dict[str, int] = {}
-        self.refuses: dict[str, tuple[int, str]] = {}
-        self.turns: Callable[[str], None] = lambda status: None
-        self._tokens: dict[str, str] = {}
+        self.reset()
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -80,6 +70,21 @@ class FakeFis:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def reset(self) -> None:
+        """As new, at the same address."""
+        self.templates: dict[str, Body] = {}
+        self.experiments: dict[str, Played] = {}
+        self.asked: list[tuple[str, Body]] = []
+        self.wrong: list[str] = []
+        self.fails: str | None = None
+        self.holds = True
+        self.stalls = False
+        # Operations of which the answer is lost so often, once they are done.
+        self.loses: dict[str, int] = {}
+        self.refuses: dict[str, tuple[int, str]] = {}
+        self.turns: Callable[[str], None] = lambda status: None
+        self._tokens: dict[str, str] = {}
 
     def operations(self) -> list[str]:
         return [name for name, _ in self.asked]
@@ -168,7 +173,7 @@ class FakeFis:
         played = self._experiment(params["id"])
         if played.status == "initiating" and self.fails is not None:
             self._turn(played, "failed", self.fails)
-        elif played.status in _NEXT and not (played.status == "running" and self.holds):
+        elif played.status in _NEXT and not self._stays(played.status):
             self._turn(played, _NEXT[played.status])
         return self._told(played)
 
@@ -178,6 +183,9 @@ class FakeFis:
             raise Refusal(400, "ValidationException", f"{played.id} is {played.status}")
         self._turn(played, "stopping")
         return self._told(played)
+
+    def _stays(self, status: str) -> bool:
+        return (status == "running" and self.holds) or (status == "pending" and self.stalls)
 
     def trip(self, reason: str) -> None:
         """The stop alarm goes off."""
@@ -224,6 +232,8 @@ class FakeFis:
 def _handler(fis: FakeFis) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # One packet for each answer.
+        wbufsize = -1
 
         def log_message(self, format: str, *args: Any) -> None:
             pass

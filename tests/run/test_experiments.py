@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,22 @@ MADE: dict[str, Any] = {
 THERE: dict[str, Any] = {"fault": "fis", "at": 0.0, "template": "EXT1there", "seen_as": []}
 
 
-@pytest.fixture
-def fis() -> Iterator[FakeFis]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeFis]:
     fake = FakeFis()
-    fake.there_is("EXT1there", stopConditions=[{"source": "aws:cloudwatch:alarm", "value": ALARM}])
     yield fake
     fake.end()
-    assert fake.wrong == []
 
 
+@pytest.fixture
+def fis(server: FakeFis) -> Iterator[FakeFis]:
+    server.reset()
+    server.there_is("EXT1there", stopConditions=[{"source": "aws:cloudwatch:alarm", "value": ALARM}])
+    yield server
+    assert server.wrong == []
+
+
+@cache
 def carrier(fis: FakeFis) -> BotoCarrier:
     endpoint = Endpoint(urls={"fis": fis.url}, region="eu-west-1", access_key="test", secret_key="test")
     return BotoCarrier(endpoint, read_timeout_s=5)
@@ -254,15 +262,12 @@ def test_one_that_fails_has_struck_nothing_whatever_was_refused_meanwhile(fis: F
 
 
 def test_one_that_is_stopped_before_it_ran_has_struck_nothing(fis: FakeFis, tmp_path: Path) -> None:
-    fis.turns = lambda status: None
-    struck = Struck(tmp_path, fis, THERE, look_every_s=60.0)
-
-    def hurry(runner: Runner) -> None:
-        struck.experiments.look_every_s = 0.01
-        runner.heal_all()
-
-    result = asyncio.run(struck.strike(hurry, lambda: bool(fis.experiments)))
-    assert result.fired == 0 and result.error
+    fis.stalls = True
+    struck = Struck(tmp_path, fis, THERE)
+    result = asyncio.run(struck.strike(Runner.heal_all, lambda: bool(fis.experiments)))
+    (played,) = fis.experiments.values()
+    assert played.became == ["pending", "stopping", "stopped"]
+    assert result.fired == 0 and result.error and "came to nothing: stopped" in result.error
     assert struck.stop["fired"] == 0
 
 

@@ -20,7 +20,7 @@ from tests.commanded import COMMAND
 from tests.run.fake_fis import THROTTLE, FakeFis
 from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
 from tests.scenario.iam import allows
-from tests.series import in_series, series
+from tests.series import in_series
 from tests.transports.asked import served
 
 SCENARIO = """\
@@ -128,7 +128,8 @@ def test_an_experiment_that_refuses_nobody_proves_nothing(call: Call, fis: FakeF
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("target", ["memory", *series("embedded")])
+@in_series
+@pytest.mark.parametrize("target", ["memory", "embedded"])
 def test_a_target_without_fis_is_refused(call: Call, tmp_path: Path, target: str) -> None:
     ran = call(target=(target,))
     assert ran.returncode == 5, ran.stdout + ran.stderr

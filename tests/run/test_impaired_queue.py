@@ -54,6 +54,7 @@ def test_who_does_wrong_is_caught(gameday: Callable[..., Gameday], change: str, 
     assert caught <= found
 
 
+@in_series
 def test_a_target_that_does_what_is_denied_is_refused(gameday: Callable[..., Gameday]) -> None:
     ended, _, err = gameday("impaired-queue", "--target", "embedded").end()
     assert ended == 5

@@ -639,3 +639,45 @@ def test_a_delete_on_its_way_arrives_though_its_consumer_is_gone(wire: Wired) ->
         wire.sdk(read_timeout_s=0.1).delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
     until(lambda: wire.recorded("settled"), "it is deleted")
     assert wire.recorded("settled")[0]["outcome"] == "ok"
+
+
+# What the service itself refuses
+
+
+def deny_sends(wire: Wired) -> None:
+    direct = sdk("sqs", wire.queue.rpartition("/")[0])
+    arn = direct.get_queue_attributes(QueueUrl=wire.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    denial = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = orjson.dumps({"Version": "2012-10-17", "Statement": [denial]}).decode()
+    direct.set_queue_attributes(QueueUrl=wire.queue, Attributes={"Policy": policy})
+
+
+@pytest.mark.parametrize(
+    ("watch", "counted"),
+    [
+        ({}, 2),
+        ({"operations": ["SendMessage"]}, 1),
+        ({"operations": ["ReceiveMessage"]}, 0),
+        ({"codes": ["RequestThrottled"]}, 0),
+        ({"point": "another-queue"}, 0),
+        ({"point": None}, 2),
+    ],
+)
+def test_what_the_service_refuses_is_counted_and_passed_on(wire: Wired, watch: dict[str, Any], counted: int) -> None:
+    deny_sends(wire)
+    client = wire.sdk()
+    entries = [{"Id": "1", "MessageBody": "m"}]
+    # Before anybody watches nothing is counted, and what is done is never.
+    for armed in (False, True):
+        if armed:
+            queue = wire.queue.rpartition("/")[2]
+            wire.arm("refused-there", **{"codes": ["AccessDenied", "AccessDeniedException"], "point": queue, **watch})
+        for send_it in (
+            lambda: client.send_message(QueueUrl=wire.queue, MessageBody="m"),
+            lambda: client.send_message_batch(QueueUrl=wire.queue, Entries=entries),
+        ):
+            with pytest.raises(ClientError) as refused:
+                send_it()
+            assert refused.value.response["Error"]["Code"] == "AccessDenied"
+        assert receive(client, wire) == []
+    assert wire.disarm("refused-there") == counted

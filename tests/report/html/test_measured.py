@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gameday.report.html import page
+from gameday.report.html.measured import measured
 from gameday.targets import cloudwatch
 from gameday.targets.cloudwatch import Metric, Reading, Stat
 from gameday.verify.judge import judging
@@ -60,10 +61,6 @@ def run(tmp_path: Path) -> Path:
     return lossy().write(tmp_path / "run")
 
 
-def test_a_run_without_has_no_such_section(run: Path) -> None:
-    assert section(run) == ""
-
-
 def test_both_stand_beside_each_other(run: Path) -> None:
     read().save(run)
     told = section(run)
@@ -76,22 +73,22 @@ def test_both_stand_beside_each_other(run: Path) -> None:
     assert "may be low" not in told and "No verdict rests on CloudWatch" in told
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
+def test_what_is_missing_is_said_and_a_run_without_has_no_such_section(run: Path) -> None:
+    missing: list[tuple[dict[str, object], str]] = [
         ({"end_s": MINUTE + 130.0}, "did not have the last minute of q, q-dlq yet"),
         ({"failed": "AccessDenied: no"}, "could not be read: AccessDenied: no"),
         ({"asked_s": None}, "the run did not come to its end"),
-    ],
-)
-def test_what_is_missing_is_said(run: Path, changes: dict[str, object], said: str) -> None:
-    read(**changes).save(run)
-    assert said in section(run)
-
-
-def test_a_file_that_is_broken_harms_no_page(run: Path) -> None:
-    (run / cloudwatch.FILE).write_text("{")
-    assert "is not as a run writes it" in section(run)
+    ]
+    with judging(run) as (loaded, verdict):
+        assert measured(loaded, verdict.document) is None
+        for changes, said in missing:
+            read(**changes).save(run)
+            told = measured(loaded, verdict.document)
+            assert told is not None and any(said in note for note in told.notes)
+        # A file that is broken harms no page.
+        (run / cloudwatch.FILE).write_text("{")
+        told = measured(loaded, verdict.document)
+        assert told is not None and "is not as a run writes it" in told.notes[0]
 
 
 def test_the_command_says_what_it_cannot_ask_for(

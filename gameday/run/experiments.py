@@ -157,20 +157,15 @@ class Experiments:
         return self._seen_as(state)
 
     async def _stop(self, experiment: str) -> State:
-        deadline, told = time.monotonic() + self._stop_s, False
+        deadline = time.monotonic() + self._stop_s
         last = State(id=experiment, status="unknown")
         while True:
-            seen = await self.look(experiment)
-            last = seen or last
+            try:
+                last = self._seen_as(await asyncio.to_thread(run_plan, fis.end(experiment), self._carry))
+            except CallFailed:
+                last = await self.look(experiment) or last
             if last.phase == "over" or time.monotonic() >= deadline:
                 return last
-            if not told:
-                try:
-                    await asyncio.to_thread(self._carry, fis.stop(experiment))
-                    told = True
-                except CallFailed:
-                    # It may have ended meanwhile, which the next look tells; else it is told once more.
-                    told = False
             await asyncio.sleep(self.look_every_s)
 
     async def _insist(self, call: Call) -> Answer:

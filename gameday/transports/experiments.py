@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gameday.transports.base import Answer, Call, Plan
+from gameday.transports.base import Answer, Call, CallFailed, Plan
 from gameday.transports.services import RUN_TAG
 
 SERVICE = "fis"
@@ -158,6 +158,20 @@ def look(experiment: str) -> Call:
 
 def stop(experiment: str) -> Call:
     return Call(SERVICE, "StopExperiment", {"id": experiment})
+
+
+def end(experiment: str) -> Plan[State]:
+    """Stop it where it is not over, and is not being stopped; what is known of it then. Errors: CallFailed."""
+    seen = state((yield look(experiment)))
+    if seen.phase in ("coming", "running"):
+        try:
+            seen = state((yield stop(experiment)))
+        except CallFailed:
+            # It may have ended meanwhile.
+            seen = state((yield look(experiment)))
+            if seen.phase != "over":
+                raise
+    return seen
 
 
 def state(answer: Answer) -> State:

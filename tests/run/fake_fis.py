@@ -55,7 +55,8 @@ class Refusal(Exception):
 
 
 class FakeFis:
-    """`fails`: why an experiment fails instead of running; `stalls`: it never gets so far. `turns`: called with each new state of one."""
+    """`fails`: why an experiment fails instead of running; `stalls`: it never gets so far; `turns`: called with each
+    new state of one."""
 
     def __init__(self) -> None:
         self.reset()

@@ -105,12 +105,15 @@ class ExperimentControl(Protocol):
         """Errors: CallFailed; HistoryError where nobody would know how to stop it, and then it does not begin."""
         ...
 
-    async def look(self, experiment: str) -> State | None:
-        """By its id; None where there is no answer now."""
+    async def look(self, instance: str) -> State | None:
+        """At what that strike has started; None where there is no answer now."""
         ...
 
-    async def stop(self, experiment: str) -> State:
-        """End one that is not over, and wait, bounded, until it is. Gives what it was seen to be last."""
+    async def stop(self, instance: str) -> State | None:
+        """End what that strike has started, where it is not over, and wait, bounded, until it is.
+
+        Gives what it was seen to be last; None where nothing is known to have been started.
+        """
         ...
 
 

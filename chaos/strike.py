@@ -140,11 +140,6 @@ class Strike:
                 await self._over.wait()
 
     @property
-    def began(self) -> bool:
-        """Whether its start is written."""
-        return self._started
-
-    @property
     def over(self) -> bool:
         """Whether the run heals all."""
         return self._over.is_set()

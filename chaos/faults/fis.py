@@ -115,24 +115,19 @@ class Fis(Lasting, Fault):
             raise NotInjected("there is no FIS here")
         of = list(strike.targets.fleets) if self.codes else ()
         strike.start(strike.everybody(of=of, at_load=bool(self.codes)), label=f"FIS {experiment.named}")
-        try:
-            began = await experiments.start(experiment, instance=strike.instance)
-        except CallFailed as error:
-            if error.definite:
-                raise NotInjected(f"FIS refused to start {experiment.named}: {error}") from error
-            strike.unhealed(fired=0, why=f"nobody knows whether FIS started {experiment.named}: {error}")
-            return
-        # It is on its way, and not at work yet.
-        refused, last = Refusals(), began
+        refused, last, failed = Refusals(), None, None
         watching = strike.refusals_counted(refused, codes=self.codes, operations=(), of=of, at_load=True)
         try:
             async with watching if self.codes else nullcontext():
                 try:
+                    began = await experiments.start(experiment, instance=strike.instance)
                     await self._run(strike, experiments, began)
                 finally:
-                    last = await experiments.stop(last.id)
+                    last = await experiments.stop(strike.instance)
+        except (CallFailed, NotInjected) as error:
+            failed = error
         finally:
-            self._tell(strike, last, refused.count)
+            self._tell(strike, last, refused.count, failed)
 
     async def _run(self, strike: Strike, experiments: ExperimentControl, state: State) -> None:
         """Until it is over by itself, its time is up, or the run heals all."""
@@ -144,9 +139,17 @@ class Fis(Lasting, Fault):
             # What is on its way is at work any moment.
             pause_s = experiments.look_every_s / (4 if state.phase == "coming" else 1)
             await strike.lasts(max(min(pause_s, until - loop.time()), 0.0))
-            state = await experiments.look(state.id) or state
+            state = await experiments.look(strike.instance) or state
 
-    def _tell(self, strike: Strike, last: State, refused: int) -> None:
+    def _tell(self, strike: Strike, last: State | None, refused: int, failed: CallFailed | NotInjected | None) -> None:
+        if last is None:
+            if isinstance(failed, CallFailed) and not failed.definite:
+                strike.unhealed(fired=0, why=f"nobody knows whether FIS started the experiment: {failed}")
+            elif failed is not None:
+                strike.failed(f"the experiment did not start: {failed}")
+            else:
+                strike.stop(fired=0)
+            return
         told: dict[str, Value] = {"experiment": last.id, "state": last.status}
         if last.reason:
             told["reason"] = last.reason

@@ -89,10 +89,12 @@ class ImpairQueue(Lasting, Fault):
                     left = [told for each in struck if (told := await queues.allow(each, instance=strike.instance))]
                 if not left and why is None:
                     await queues.settle()
+        except NotInjected as error:
+            why = str(error)
         finally:
             if left:
                 strike.unhealed(fired=refused.count, why="; ".join(left))
             elif why is not None:
                 strike.failed(why)
-            elif strike.began:
+            else:
                 strike.stop(fired=refused.count)

@@ -92,6 +92,8 @@ class Experiments:
         self._stop_s = stop_s
         self._templates: dict[bytes, str] = {}
         self._made: dict[str, Pending] = {}
+        # By strike the experiment's id, and by that its record until it is over.
+        self._ids: dict[str, str] = {}
         self._going: dict[str, Pending] = {}
 
     async def prepare(self, asked: Sequence[Experiment]) -> None:
@@ -118,14 +120,14 @@ class Experiments:
         template = experiment.template or self._templates[_key(experiment)]
         return await to_the_end(self._start(template, instance))
 
-    async def look(self, experiment: str) -> State | None:
+    async def look(self, instance: str) -> State | None:
         try:
-            return self._seen(await asyncio.to_thread(self._carry, fis.look(experiment)))
+            return self._seen(fis.state(await asyncio.to_thread(self._carry, fis.look(self._ids[instance]))))
         except CallFailed:
             return None
 
-    async def stop(self, experiment: str) -> State:
-        return await to_the_end(self._stop(experiment))
+    async def stop(self, instance: str) -> State | None:
+        return await to_the_end(self._stop(instance)) if instance in self._ids else None
 
     async def _make(self, experiment: Experiment) -> None:
         assert experiment.action is not None
@@ -152,18 +154,18 @@ class Experiments:
             if failed.definite:
                 pending.done()
             raise
-        self._going[state.id] = pending
+        self._ids[instance], self._going[state.id] = state.id, pending
         pending.now(calls=[_noted(fis.stop(state.id))])
-        return self._seen_as(state)
+        return self._seen(state)
 
-    async def _stop(self, experiment: str) -> State:
+    async def _stop(self, instance: str) -> State:
         deadline = time.monotonic() + self._stop_s
-        last = State(id=experiment, status="unknown")
+        last = State(id=self._ids[instance], status="unknown")
         while True:
             try:
-                last = self._seen_as(await asyncio.to_thread(run_plan, fis.end(experiment), self._carry))
+                last = self._seen(await asyncio.to_thread(run_plan, fis.end(last.id), self._carry))
             except CallFailed:
-                last = await self.look(experiment) or last
+                last = await self.look(instance) or last
             if last.phase == "over" or time.monotonic() >= deadline:
                 return last
             await asyncio.sleep(self.look_every_s)
@@ -182,10 +184,7 @@ class Experiments:
             await asyncio.sleep(self.look_every_s)
         raise AssertionError("unreachable: the last try answers or fails")
 
-    def _seen(self, answer: Answer) -> State:
-        return self._seen_as(fis.state(answer))
-
-    def _seen_as(self, state: State) -> State:
+    def _seen(self, state: State) -> State:
         if state.phase == "over" and (pending := self._going.pop(state.id, None)) is not None:
             pending.done()
         return state

@@ -81,6 +81,8 @@ class FakeFis:
         self.fails: str | None = None
         self.holds = True
         self.stalls = False
+        # What a start waits for before it is answered.
+        self.slowly: threading.Event | None = None
         # Operations of which the answer is lost so often, once they are done.
         self.loses: dict[str, int] = {}
         self.refuses: dict[str, tuple[int, str]] = {}
@@ -119,6 +121,8 @@ class FakeFis:
                 status, code = self.refuses[operation.name]
                 raise Refusal(status, code, "planted")
             answer: Body = getattr(self, "_" + operation.name)(params)
+            if operation.name == "StartExperiment" and self.slowly is not None:
+                self.slowly.wait(10)
             if self.loses.get(operation.name):
                 self.loses[operation.name] -= 1
                 raise ConnectionError("planted")

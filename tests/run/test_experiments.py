@@ -4,6 +4,7 @@ run, on record before they begin, and over whichever way the strike ends."""
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -296,6 +297,43 @@ def test_an_interruption_stops_it(fis: FakeFis, tmp_path: Path) -> None:
     assert struck.undo.open() == []
 
 
+def test_an_interruption_while_it_is_being_started_stops_it(fis: FakeFis, tmp_path: Path) -> None:
+    struck = Struck(tmp_path, fis, THERE)
+    fis.slowly = threading.Event()
+
+    async def interrupted() -> None:
+        running = asyncio.create_task(struck.strike())
+        await until(lambda: bool(fis.experiments))
+        running.cancel()
+        await asyncio.sleep(0)
+        assert fis.slowly is not None
+        fis.slowly.set()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(interrupted())
+    assert [played.status for played in fis.experiments.values()] == ["stopped"]
+    assert struck.undo.open() == []
+
+
+def test_where_nobody_watches_nothing_is_started(fis: FakeFis, tmp_path: Path) -> None:
+    struck = Struck(tmp_path, fis, MADE)
+    struck.targets.targets = replace(struck.targets.targets, load=None)
+    result = asyncio.run(struck.strike())
+    assert result.fired == 0 and result.error and "no wire stands before the load" in result.error
+    assert "StartExperiment" not in fis.operations()
+
+
+def test_one_of_which_nobody_knows_whether_it_began_does_not_claim_to_be_over(fis: FakeFis, tmp_path: Path) -> None:
+    fis.refuses["StartExperiment"] = (500, "InternalServerError")
+    struck = Struck(tmp_path, fis, THERE)
+    result = asyncio.run(struck.strike())
+    assert result.error and "nobody knows whether FIS started the experiment" in result.error
+    assert [record["phase"] for record in struck.targets.faults] == ["start"]
+    assert [record for record in struck.targets.records if record.get("name") == "fault-unproven"]
+    assert len(struck.undo.open()) == 1
+
+
 @pytest.mark.parametrize("operation", ["CreateExperimentTemplate", "StartExperiment"])
 def test_a_lost_answer_makes_nothing_twice(fis: FakeFis, tmp_path: Path, operation: str) -> None:
     fis.loses, fis.holds = {operation: 1}, False
@@ -309,7 +347,7 @@ def test_one_that_fis_refuses_is_no_success(fis: FakeFis, tmp_path: Path) -> Non
     fis.refuses["StartExperiment"] = (402, "ServiceQuotaExceededException")
     struck = Struck(tmp_path, fis, THERE)
     result = asyncio.run(struck.strike())
-    assert result.error and "FIS refused to start EXT1there: ServiceQuotaExceededException" in result.error
+    assert result.error and "the experiment did not start: ServiceQuotaExceededException" in result.error
     assert struck.stop["fired"] == 0
     assert struck.undo.open() == []
 

@@ -20,6 +20,7 @@ from gameday.history.errors import UsageError
 from gameday.history.events import Value
 from gameday.history.manifest import Kind
 from gameday.transports.base import Capability
+from gameday.transports.experiments import Experiment
 
 UnitKind = Literal["duration", "rate", "share", "count", "count-or-share", "duration-or-multiple"]
 
@@ -127,6 +128,8 @@ class Fault(Entry, ABC):
     wrong_on_fifo: ClassVar[str | None] = None
     # It strikes only when the hold of a message runs out.
     outlasts_holds: ClassVar[bool] = False
+    # The AWS services that it calls, beside those that carry messages.
+    services: ClassVar[Sequence[str]] = ()
     # What the target must be able to do, where not every target is.
     needs: ClassVar[Capability | None] = None
     # Where it strikes, if not from outside.
@@ -189,6 +192,25 @@ class Fault(Entry, ABC):
     def struck_at(self) -> StruckAt | None:
         """As `strikes`, where its fields decide."""
         return self.strikes
+
+    @property
+    def experiment(self) -> Experiment | None:
+        """What it has AWS's own fault injection do, if it does."""
+        return None
+
+    @property
+    def existing(self) -> Sequence[str]:
+        """What it strikes that gameday did not make, beside queues that are there already: names or ARNs."""
+        return ()
+
+    def wrong_before(self, services: Sequence[str]) -> str | None:
+        """Why it makes no sense where these services carry the messages, the first of them the one that is sent to."""
+        return None
+
+    @property
+    def wires(self) -> frozenset[StruckAt]:
+        """Before whom a wire must stand: where it strikes there, or what it does is seen there alone."""
+        return frozenset({self.struck_at} if self.struck_at in ("wire", "load") else ())
 
     def reshape(self, shards: int) -> tuple[int, str | None]:
         """How many shards a stream of so many has after it, and why it cannot strike, if it cannot."""

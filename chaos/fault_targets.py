@@ -16,6 +16,8 @@ from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
 from gameday.processes.undo import Undo
 from gameday.transports.base import ReshardAction, Resharding
+from gameday.transports.experiments import Experiment, State
+from gameday.transports.queue_policy import Action
 
 
 class NotInjected(RunError):
@@ -72,11 +74,55 @@ class StreamControl(Protocol):
         ...
 
 
+class QueueControl(Protocol):
+    """Who may deny, for a while, what is asked of the run's queues."""
+
+    @property
+    def subscriptions(self) -> Sequence[str]: ...
+    def name(self, subscription: str) -> str: ...
+
+    async def deny(self, subscription: str, *, instance: str, actions: Sequence[Action]) -> None:
+        """Everybody, on the queue of that subscription. Errors: CallFailed, after which it may stand there or not;
+        HistoryError where nobody would know how to undo it, and then it does not."""
+        ...
+
+    async def allow(self, subscription: str, *, instance: str) -> str | None:
+        """What this strike denied, if it did. What is left of it and why, if it cannot be undone."""
+        ...
+
+    async def settle(self) -> None:
+        """As long as a change may take to be everywhere."""
+        ...
+
+
+class ExperimentControl(Protocol):
+    """Who may run experiments of AWS's own fault injection."""
+
+    @property
+    def look_every_s(self) -> float: ...
+
+    async def start(self, experiment: Experiment, *, instance: str) -> State:
+        """Errors: CallFailed; HistoryError where nobody would know how to stop it, and then it does not begin."""
+        ...
+
+    async def look(self, instance: str) -> State | None:
+        """At what that strike has started; None where there is no answer now."""
+        ...
+
+    async def stop(self, instance: str) -> State | None:
+        """End what that strike has started, where it is not over, and wait, bounded, until it is.
+
+        Gives what it was seen to be last; None where nothing is known to have been started.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultTargets:
     """Everything that a fault may touch. `fleets` and `visibility_timeout_s` go by subscription; durations in seconds.
 
-    `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues.
+    `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues,
+    `queues` where they are a stream, `experiments` where the scenario asks for none.
     `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
     `answer_s`: for an answer of a process; `recover_s`: for a replacement to poll.
     """
@@ -87,6 +133,8 @@ class FaultTargets:
     seed: int
     load: Load | None = None
     stream: StreamControl | None = None
+    queues: QueueControl | None = None
+    experiments: ExperimentControl | None = None
     find_s: float = 10.0
     hold_s: float = 5.0
     answer_s: float = 5.0

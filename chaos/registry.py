@@ -12,6 +12,8 @@ from gameday.chaos.faults.deny import Deny
 from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
 from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
+from gameday.chaos.faults.fis import Fis
+from gameday.chaos.faults.impair_queue import ImpairQueue
 from gameday.chaos.faults.kill_consumer import KillConsumer
 from gameday.chaos.faults.late_delete import LateDelete
 from gameday.chaos.faults.latency import Latency
@@ -51,4 +53,6 @@ FAULTS: Mapping[str, type[Fault]] = {
     "duplicate-delivery": DuplicateDelivery,
     "late-delete": LateDelete,
     "expire-iterator": ExpireIterator,
+    "impair-queue": ImpairQueue,
+    "fis": Fis,
 }

@@ -21,6 +21,21 @@ Place = tuple[str, int]
 LOOK_AGAIN_S = 0.02
 
 
+class Refusals:
+    """Who was refused how often, by name."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, int] = {}
+
+    def add(self, name: str, times: int) -> None:
+        if times:
+            self.by_name[name] = self.by_name.get(name, 0) + times
+
+    @property
+    def count(self) -> int:
+        return sum(self.by_name.values())
+
+
 class Strike:
     """What a fault's `inject` is given. `fault` is its name, `params` what the scenario wrote of it."""
 
@@ -70,6 +85,12 @@ class Strike:
             raise NotInjected(f"no consumer to strike: not one of {names} is alive")
         return alive
 
+    def everybody(self, *, of: Sequence[str], at_load: bool) -> list[str]:
+        """The consumers of these subscriptions that live, by name, and the load."""
+        fleets = [fleet for name, fleet in self.targets.fleets.items() if name in of]
+        names = [consumer.name for fleet in fleets for consumer in fleet.members if consumer.alive]
+        return [*(["load"] if at_load else []), *names]
+
     # What it writes
 
     def start(self, targets: Iterable[str], *, label: str, **params: Value) -> None:
@@ -102,13 +123,13 @@ class Strike:
         if not fired:
             self.targets.writer.write(events.mark("fault-unproven", instance=self.instance))
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, **params: Value) -> None:
         """It could not be injected: say so to the conductor, and in the history, where a fault that never fired
         keeps every claim from holding."""
         self.error = why
         if not self._started:
             self.start((), label=f"{self.fault}: not injected")
-        self.stop(fired=0, error=why)
+        self.stop(fired=0, error=why, **params)
 
     # How it waits
 
@@ -237,6 +258,51 @@ class Strike:
         if answer is None:
             seen = await load.report("fired", timeout_s=0, instance=instance) is not None
             self.unhealed(fired=int(seen), why="the wire before the load did not say how often it struck")
+
+    @asynccontextmanager
+    async def refusals_counted(
+        self,
+        found: Refusals,
+        *,
+        codes: Sequence[str],
+        operations: Sequence[str],
+        of: Sequence[str],
+        at_load: bool,
+        point: str | None = None,
+    ) -> AsyncIterator[None]:
+        """The wires count what the service itself refuses with one of these codes: into `found`, on every exit.
+
+        `operations`: of which calls (none named: all); `of`: before the consumers of these subscriptions; `at_load`:
+        before the load; `point`: on the queue of that name alone. Errors: NotInjected.
+        """
+        watch = self.disturbance(
+            "refused-there", on_wire=True, codes=list(codes), operations=list(operations), point=point
+        )
+        load, answer_s = self.targets.load if at_load else None, self.targets.answer_s
+        fleets = [fleet for name, fleet in self.targets.fleets.items() if name in of]
+        if at_load and load is None:
+            raise NotInjected("no wire stands before the load")
+        try:
+            for fleet in fleets:
+                await fleet.arm(watch, [member.slot for member in fleet.members])
+            if load is not None:
+                await load.command("arm", disturbance=watch.to_json())
+                if await load.report("armed", timeout_s=answer_s, instance=self.instance) is None:
+                    raise NotInjected("the wire before the load did not confirm that it watches")
+            yield
+        finally:
+            for fleet in fleets:
+                for name, times in (await fleet.disarm(self.instance)).items():
+                    found.add(name, times)
+            if load is not None:
+                await load.command("disarm", instance=self.instance)
+                told = await load.report("disarmed", timeout_s=answer_s, instance=self.instance)
+                if told is not None:
+                    found.add("load", int(told["fired"]))
+                elif await load.report("fired", timeout_s=0, instance=self.instance) is not None:
+                    # How often nobody knows, but it did.
+                    found.add("load", 1)
+            self.also_struck(found.by_name)
 
     def _write(self, phase: events.Phase) -> None:
         self.targets.writer.write(

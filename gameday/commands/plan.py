@@ -52,9 +52,15 @@ def plan(
     priced_for = region or REGION
     planned = estimate(read, region=priced_for, seed=chosen)
     where = f"the target {kind}" + (f" in {region}" if region else "")
-    effective_s = product_of(kind).effective_s
+    there = product_of(kind)
     told = Plan(
-        scenario=read, planned=planned, where=where, priced_for=priced_for, seed=chosen, effective_s=effective_s
+        scenario=read,
+        planned=planned,
+        where=where,
+        priced_for=priced_for,
+        seed=chosen,
+        effective_s=there.effective_s,
+        policy_s=there.policy_s,
     )
     if format is PlanFormat.json:
         print(json.dumps(told.to_json(), indent=2))

@@ -169,13 +169,25 @@ def run(
             ) from None
     for line in bill:
         print(line, file=sys.stdout if format is Format.text else sys.stderr)
-    recorded = f"recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    measured = _measured(directory)
+    recorded = f"{measured}recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
     if isinstance(report, Path):
         recorded = f"report: {shown(report)}\n{recorded}"
     else:
         # The verdict stands whatever becomes of its picture.
         print(f"gameday: no report: {report}. Once more: gameday report {shown(directory)}", file=sys.stderr)
     show_verdict(verdict, format, recorded, summary=summary)
+
+
+def _measured(directory: Path) -> str:
+    """What CloudWatch had, in a line; nothing where it was not asked."""
+    from gameday.targets.cloudwatch import load
+
+    try:
+        reading = load(directory)
+    except HistoryError as error:
+        return f"{error}\n"
+    return "" if reading is None else f"{reading.line()}\n"
 
 
 def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:
@@ -192,6 +204,7 @@ def _admitted(scenario: Scenario, asked: Asked, *, seed: int) -> Account:
             priced_for=account.region,
             seed=seed,
             effective_s=AWS.effective_s,
+            policy_s=AWS.policy_s,
         )
         for line in plan.lines():
             print(line, file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from gameday.emulator import policies
 from gameday.emulator.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Settings, StandardQueue
 from gameday.emulator.wire import Answer, Params, Refused, known
 from gameday.history.clock import NS_PER_S
@@ -51,7 +52,6 @@ _BOUNDS = {
 }
 # Kept and told, without effect: what they rule is not modelled.
 _NOTED = {
-    "Policy",
     "KmsMasterKeyId",
     "KmsDataKeyReusePeriodSeconds",
     "RedriveAllowPolicy",
@@ -70,6 +70,7 @@ class Hosted:
     tags: dict[str, str]
     created_ns: int
     modified_ns: int
+    denied: frozenset[str] = frozenset()
 
     @property
     def content_dedup(self) -> bool:
@@ -132,7 +133,20 @@ class Broker:
     def call(self, now: int, operation: str, params: Params) -> Answer | LongPoll:
         """Errors: Refused."""
         carry_out = known(self._operations, operation)
+        if (action := policies.ACTIONS.get(operation)) is not None:
+            self._permit(action, params)
         return carry_out(now, params)
+
+    def _permit(self, action: str, params: Params) -> None:
+        """Errors: Refused, for what the queue's policy denies everybody."""
+        hosted = self._of(params)
+        if action in hosted.denied and self.conduct.heeds_policy():
+            raise Refused(
+                "AccessDeniedException",
+                f"User is not authorized to perform: {action.lower()} on resource: {hosted.queue.arn} with an explicit "
+                "deny in a resource-based policy",
+                status=403,
+            )
 
     # Queues.
 
@@ -352,7 +366,8 @@ class Broker:
     def deliver(self, now: int, arn: str, message: Params) -> bool:
         """Send to the queue of that name; `message` as for SendMessage. False when it is gone or refuses."""
         hosted = self.find(arn)
-        if hosted is None:
+        # A denial of everybody is one of the services, too.
+        if hosted is None or ("sqs:SendMessage" in hosted.denied and self.conduct.heeds_policy()):
             return False
         try:
             self._send(now, hosted, message)
@@ -405,6 +420,8 @@ class Broker:
                 right = name in fifo_only and value in ("true", "false")
             elif name == "DeduplicationScope":
                 right = name in fifo_only and value in ("queue", "messageGroup")
+            elif name == "Policy":
+                right = _is_policy(value)
             elif name == "RedrivePolicy" or name in _NOTED:
                 right = True
             else:
@@ -414,8 +431,11 @@ class Broker:
         attributes = {**hosted.attributes, **given}
         if not attributes.get("RedrivePolicy", "-"):
             del attributes["RedrivePolicy"]
+        if not attributes.get("Policy", "-"):
+            del attributes["Policy"]
         redrive = self._redrive(hosted, attributes["RedrivePolicy"]) if "RedrivePolicy" in attributes else None
         hosted.attributes = attributes
+        hosted.denied = policies.denied(attributes.get("Policy", ""), hosted.queue.arn)
         hosted.queue.settings = replace(
             hosted.queue.settings,
             visibility_ns=int(attributes["VisibilityTimeout"]) * NS_PER_S,
@@ -616,6 +636,14 @@ def _integer(params: Params, name: str, least: int, most: int, *, default: int |
 
 def _strings(given: object) -> dict[str, str]:
     return {str(k): str(v) for k, v in given.items()} if isinstance(given, dict) else {}
+
+
+def _is_policy(text: str) -> bool:
+    try:
+        policies.denied(text, "")
+    except ValueError:
+        return False
+    return True
 
 
 def _md5(data: bytes) -> str:

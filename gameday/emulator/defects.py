@@ -317,6 +317,13 @@ class NoDeadLetter(Conduct):
         return False
 
 
+class PolicyIgnored(Conduct):
+    """What a queue's policy denies everybody is done all the same."""
+
+    def heeds_policy(self) -> bool:
+        return False
+
+
 class TopicMisses(_Counting, TopicConduct):
     """Every n-th delivery of a topic to one of its subscriptions does not take place."""
 
@@ -700,6 +707,7 @@ DEFECTS: Mapping[str, type] = {
     "attribute-names-ignored": AttributeNamesIgnored,
     "batch-hides-failures": BatchHidesFailures,
     "redrive-loses": RedriveLoses,
+    "policy-ignored": PolicyIgnored,
     # Topics.
     "topic-misses": TopicMisses,
     "filter-always": FilterAlways,

@@ -212,6 +212,10 @@ class Conduct:
         """Whether a batch tells that an entry failed."""
         return True
 
+    def heeds_policy(self) -> bool:
+        """Whether a call is refused that the queue's policy denies everybody."""
+        return True
+
     def told_sequence(self, sequence: str) -> str:
         """The sequence number that a receive tells."""
         return sequence

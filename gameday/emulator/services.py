@@ -54,6 +54,7 @@ SERVICES: Mapping[str, Spoken] = {
             version="1.0",
             namespace="com.amazonaws.sqs",
             query_codes={
+                "AccessDeniedException": "AccessDenied",
                 "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
                 "QueueNameExists": "QueueAlreadyExists",
                 "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",

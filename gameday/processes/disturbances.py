@@ -30,7 +30,8 @@ class Disturbance:
     at several; `seconds` is how long what it does takes, for a kind that does something that takes time, and longer by
     up to `more_s` where that is `spread` evenly, by `more_s` on average where it is so exponentially. On the wire
     `operations` says which calls it strikes (none named: all), and `code` what a service is made to answer; it is
-    armed there (`on_wire`) and not in the process whose calls it strikes.
+    armed there (`on_wire`) and not in the process whose calls it strikes. One that only watches what the service itself
+    refuses counts by `codes`, and at `point` on a queue of that name alone.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Disturbance:
     point: str | None = None
     operations: Sequence[str] = ()
     code: str | None = None
+    codes: Sequence[str] = ()
     on_wire: bool = False
 
     def in_share(self, key: str) -> bool:
@@ -118,6 +120,10 @@ class Disturbances:
     def stands(self, kind: str) -> bool:
         """Whether one of this kind is armed."""
         return any(disturbance.kind == kind for disturbance in self._armed.values())
+
+    def standing(self, kind: str) -> list[Disturbance]:
+        """All of this kind that are armed."""
+        return [disturbance for disturbance in self._armed.values() if disturbance.kind == kind]
 
     def struck(
         self, kind: str, key: str, *, point: str | None = None, operation: str | None = None

@@ -21,7 +21,7 @@ _MORE = (UNKNOWN_FACTOR - 1) * 100
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """`where`: the target, or the account with its region; `priced_for`: the region whose prices count. `effective_s`:
-    how long a filter may take to apply there."""
+    how long a filter may take to apply there; `policy_s`: the policy of a queue."""
 
     scenario: Scenario
     planned: Estimate
@@ -29,6 +29,7 @@ class Plan:
     priced_for: str
     seed: int = 0
     effective_s: float = 0.0
+    policy_s: float = 0.0
 
     def to_json(self) -> Mapping[str, Any]:
         planned = self.planned
@@ -110,7 +111,7 @@ class Plan:
 
     @property
     def _notes(self) -> list[object]:
-        return list(forecast(self.scenario, seed=self.seed, effective_s=self.effective_s))
+        return list(forecast(self.scenario, seed=self.seed, effective_s=self.effective_s, policy_s=self.policy_s))
 
 
 def _pair(given: Range) -> list[float]:

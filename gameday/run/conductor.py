@@ -18,6 +18,7 @@ from gameday.run.endings import interruptible, recorded, watched
 from gameday.run.leaving import begin, end
 from gameday.run.making import make_messages
 from gameday.run.opening import open_run
+from gameday.run.phases.cloudwatch import name_metrics, read_metrics
 from gameday.run.phases.drain import drain
 from gameday.run.phases.load import load_with_chaos
 from gameday.run.phases.look_for_effects import look_for_effects
@@ -34,6 +35,7 @@ from gameday.transports.carriers.calls import count_calls
 # not ask for it.
 PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     provision,
+    name_metrics,
     start,
     look_for_effects,
     load_with_chaos,
@@ -42,6 +44,7 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     replay,
     stop,
     read_effects,
+    read_metrics,
 )
 
 

@@ -279,7 +279,10 @@ def services_of(scenario: Scenario) -> list[str]:
     """The AWS services that a run of the scenario calls."""
     store = ["dynamodb"] if scenario.consumers.store == "dynamodb" else []
     read = [service for entry in scenario.effects for service in entry.settings.services]
-    return list(dict.fromkeys([*TRANSPORTS[scenario.transport].services, *store, *read]))
+    struck = [service for fault in scenario.chaos for service in fault.services]
+    # Where nobody says so it is read on AWS alone, which the SDK finds by itself.
+    measured = ["cloudwatch"] if scenario.cloudwatch else []
+    return list(dict.fromkeys([*TRANSPORTS[scenario.transport].services, *store, *read, *struck, *measured]))
 
 
 def new_id(scenario: str) -> str:

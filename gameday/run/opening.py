@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from gameday.history.errors import HistoryError, RunError, TargetError, UsageErr
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.exposition import resolve
 from gameday.run.directory import shown
+from gameday.run.experiments import look_up
 from gameday.run.leaving import where
 from gameday.run.state import Run
 from gameday.scenario.model import needs_of, topology_of
@@ -35,6 +37,7 @@ async def open_run(run: Run) -> None:
     run.target = await _start_target(run)
     run.pending.now(target=where(run.target, run.request.account))
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
+    run.experiment_kinds = await _experiment_kinds(run)
     notes = await _look(run)
     context = run.context
     manifest = context.manifest(run.target)
@@ -83,6 +86,14 @@ async def _look(run: Run) -> list[str]:
     run.found = replace(found.addresses, extra={**found.addresses.extra, "since_s": f"{since_s:.3f}"})
     run.context = replace(run.context, scenario=known)
     return [*differences(scenario, found), *warnings(known)]
+
+
+async def _experiment_kinds(run: Run) -> Mapping[str, Mapping[str, str]]:
+    """Errors: TargetLacks, TargetError, UsageError."""
+    if not (asked := run.scenario.experiments):
+        return {}
+    carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
+    return await asyncio.to_thread(look_up, asked, carrier, at=run.target.what)
 
 
 def _metrics_port(run: Run) -> int:

@@ -70,6 +70,8 @@ class Run:
     target: Target
     topology: Topology
     writer: Writer
+    # By action of FIS, the types of resource that it strikes; empty where the scenario asks for none.
+    experiment_kinds: Mapping[str, Mapping[str, str]]
     # While the run is watched: gameday/run/endings.py. What it is given must not end before the run does.
     watch_over: Callable[[Coroutine[Any, Any, None], str], None]
     # provision

@@ -24,10 +24,11 @@ from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.imagined import built_and_removed
 from gameday.scenario.model import Scenario, topology_of
 from gameday.scenario.outlook import Outlook
+from gameday.targets import cloudwatch
 from gameday.targets.prices import NOTHING, Cost, Item, Range, bill, chunks, total
 from gameday.targets.products import AWS, Product
-from gameday.transports import eventbridge, kinesis, queue, sns
-from gameday.transports.base import Call
+from gameday.transports import eventbridge, experiments, kinesis, queue, sns
+from gameday.transports.base import Call, SubscriptionSpec
 from gameday.transports.queue import BATCH_MAX, is_fifo
 from gameday.transports.registry import TRANSPORTS
 
@@ -48,6 +49,9 @@ _TABLE_LOOK_S = 0.5
 # Who else polls has his own wait; the longest that there is.
 _LONGEST_WAIT_S = 20
 _REPLAY_S = Range(low=0.0, likely=0.5, high=600.0)
+
+# "Up to 20 actions" has a template (docs.aws.amazon.com/fis/latest/userguide/fis-quotas.html).
+_ACTIONS_MAX = 20
 
 Operation = tuple[str, str]
 
@@ -162,12 +166,16 @@ class _Estimating:
                 received = self.calm.received[spec.name]
                 self._consume_queue(self.messages * self.outlook.gets[spec.name], received, fifo=fifo)
                 self._look_at_queue(self.messages * self.outlook.gets[spec.name], received, fifo=fifo)
+                self._change_policy(spec)
         if self.transport.kind == "stream":
             self._consume_stream()
+        self._experiment()
+        self._read_metrics()
         self._keep_effects()
         self._keep_leases()
         self._use_keys()
         attached = self.scenario.attached
+        struck = [name for fault in self.scenario.chaos for name in fault.existing]
         read = [name for entry in self.scenario.effects if (name := _place_of(entry.settings))]
         return Estimate(
             messages=self.messages,
@@ -179,8 +187,8 @@ class _Estimating:
             calls=self.calls,
             empty=self.empty,
             costs=bill(self.used, self.region),
-            existing=list(dict.fromkeys([*attached, *read])),
-            breaks=attached if self.scenario.chaos else [],
+            existing=list(dict.fromkeys([*attached, *read, *struck])),
+            breaks=list(dict.fromkeys([*(attached if self.scenario.chaos else []), *struck])),
         )
 
     def _count(self, service: str, operation: str, count: Range, *, empty: bool = False) -> None:
@@ -330,6 +338,46 @@ class _Estimating:
         beats = math.floor(spec.processing_time / spec.heartbeat) + 1 if spec.heartbeat else 0
         hides = Range.about(calm.hides + calm.extensions + comes_again, low=0, high=failed + most * beats)
         self._asked("ChangeMessageVisibilityBatch", hides, fifo=fifo)
+
+    def _change_policy(self, spec: SubscriptionSpec) -> None:
+        """By the faults that deny: read and written once to deny, and once more to allow again."""
+        strikes = [
+            strike
+            for strike in self.outlook.strikes
+            if strike.fault.needs == "policy-deny" and getattr(strike.fault, "subscription", None) in (None, spec.name)
+        ]
+        for operation in ("GetQueueAttributes", "SetQueueAttributes"):
+            count = Range.exactly(2 * len(strikes))
+            if count.high:
+                self._asked(operation, count, fifo=is_fifo(self.topology, spec, ordered=self.transport.ordered))
+
+    def _read_metrics(self) -> None:
+        """From CloudWatch, at the end."""
+        if self.scenario.cloudwatch is False:
+            return
+        metrics = len(cloudwatch.metrics_of(self.transport.services, self.addresses))
+        self._count(cloudwatch.SERVICE, "GetMetricData", Range.about(math.ceil(metrics / 500), low=0, high=0))
+        self._use("cloudwatch-metric", Range.about(metrics, low=0, high=0))
+
+    def _experiment(self) -> None:
+        """By FIS: what it has is asked once, and a template is made for each entry with an action."""
+        made, there = set[str](), set[str]()
+        for strike in self.outlook.strikes:
+            if (experiment := strike.fault.experiment) is None:
+                continue
+            (made if experiment.template is None else there).add(str(experiment))
+            lasts_s = strike.fault.length_s or self.scenario.load.duration - strike.at_s
+            # How many actions a template has that is there already, nobody knows here.
+            most = math.ceil(lasts_s / 60) * (1 if experiment.template is None else _ACTIONS_MAX)
+            self._use("fis-action-minute", Range(low=1, likely=most, high=most))
+            self._count(experiments.SERVICE, "StartExperiment", Range.exactly(1))
+            self._count(experiments.SERVICE, "GetExperiment", Range(low=1, likely=lasts_s / 2, high=lasts_s / 2 + 100))
+            self._count(experiments.SERVICE, "StopExperiment", Range(low=0, likely=1, high=1))
+        if made or there:
+            self._count(experiments.SERVICE, "ListActions", Range(low=1, likely=1, high=10))
+        self._count(experiments.SERVICE, "GetExperimentTemplate", Range.exactly(len(there)))
+        for operation in ("CreateExperimentTemplate", "DeleteExperimentTemplate"):
+            self._count(experiments.SERVICE, operation, Range.exactly(len(made)))
 
     def _receives_of_one(self) -> int:
         """How often a message that nobody can do comes at most: until it is dead, or for as long as the run lasts."""

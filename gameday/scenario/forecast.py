@@ -44,9 +44,9 @@ class Note:
         return f"{self.where}: {self.key} ({', '.join(self.claims)}): {self.text}"
 
 
-def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> list[Note]:
-    """`seed` decides what is left to chance in the timeline. `effective_s`: how long the target may take to apply a
-    filter; what is sent before is not judged."""
+def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0, policy_s: float = 0.0) -> list[Note]:
+    """`seed` decides what is left to chance in the timeline. How long the target may take: `effective_s` to apply a
+    filter (what is sent before is not judged), `policy_s` to apply the policy of a queue."""
     if not scenario.shape.total:
         return [_note(scenario, ("load",), "the load schedules no message at all; raise its rate or its duration")]
     outlook = Outlook(scenario, seed=seed, effective_s=effective_s)
@@ -66,7 +66,7 @@ def forecast(scenario: Scenario, *, seed: int = 0, effective_s: float = 0.0) -> 
         _what_nobody_sees,
         _claims,
     )
-    return [note for part in parts for note in part(outlook)]
+    return [*(note for part in parts for note in part(outlook)), *_denials_too_short(outlook, policy_s)]
 
 
 def _note(scenario: Scenario, path: Route, text: str, claims: Sequence[str] | None = None) -> Note:
@@ -105,6 +105,16 @@ def _faults_unlikely_to_strike(outlook: Outlook) -> Iterator[Note]:
             yield _note(outlook.scenario, ("chaos", number), text)
         elif why := fault.may_strike_nothing(arrivals, rarely=RARELY):
             text = f"{fault.fault} may strike nothing, and the run prove nothing: {why}"
+            yield _note(outlook.scenario, ("chaos", number), text)
+
+
+def _denials_too_short(outlook: Outlook, policy_s: float) -> Iterator[Note]:
+    for number, fault in enumerate(outlook.scenario.chaos):
+        if fault.needs == "policy-deny" and fault.length_s is not None and fault.length_s <= policy_s:
+            text = (
+                f"{fault.fault} lasts {fault.length_s:g} s, and a change of a queue's policy may take {policy_s:g} s "
+                "to be everywhere there: it may strike nothing, and the run prove nothing; let it last longer"
+            )
             yield _note(outlook.scenario, ("chaos", number), text)
 
 

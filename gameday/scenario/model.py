@@ -33,6 +33,7 @@ from gameday.transports.base import (
     SubscriptionSpec,
     Topology,
 )
+from gameday.transports.experiments import Experiment
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import BYTES_MAX as TOPIC_BYTES_MAX
 from gameday.transports.sns import MESSAGE_SIZE_MAX
@@ -542,6 +543,10 @@ class Body(_Strict):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=0, description="where /metrics and /sd are served; 0: any free port"
     )
+    cloudwatch: bool | None = Field(
+        default=None,
+        description="whether CloudWatch's numbers of what the run used are read back into its report (default: on AWS)",
+    )
     expect: ExpectSpec | None = Field(
         default=None, description="what the verdict should be; `python -m gameday.run.rehearsal` compares, no run does"
     )
@@ -567,6 +572,7 @@ class Scenario:
     seed: int | None
     metrics_port: int
     expect: ExpectSpec | None
+    cloudwatch: bool | None
     document: Mapping[str, Any] = field(repr=False)
     source: Document = field(repr=False)
     # What was read where it attaches, by subscription; nothing before that.
@@ -575,12 +581,17 @@ class Scenario:
     @property
     def behind_wire(self) -> bool:
         """Whether a wire stands before the consumers: they are the user's, or a fault strikes there."""
-        return self.consumers.kind in ("program", "attached") or any(fault.struck_at == "wire" for fault in self.chaos)
+        return self.consumers.kind in ("program", "attached") or any("wire" in fault.wires for fault in self.chaos)
 
     @property
     def load_behind_wire(self) -> bool:
         """Whether a wire stands before the load: a fault strikes there."""
-        return any(fault.struck_at == "load" for fault in self.chaos)
+        return any("load" in fault.wires for fault in self.chaos)
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """What it asks of AWS's own fault injection."""
+        return [fault.experiment for fault in self.chaos if fault.experiment is not None]
 
     @property
     def subscriptions(self) -> list[str]:

@@ -1,10 +1,11 @@
 """The least that each part of a run must be allowed on AWS: IAM policies, from the calls that the scenario makes.
 
 It promises that every call of a run is allowed to whoever makes it, and nothing that no part of such a run calls; no
-`iam:` action and no resource outside of the run's names. A test holds it to calls that were recorded.
+resource outside of the run's names but what the scenario names; and no `iam:` action but one, to hand a role that the
+scenario names to FIS, and to nobody else. A test holds it to calls that were recorded.
 
-Sources: docs.aws.amazon.com/service-authorization/latest/reference, the pages of SQS, SNS, EventBridge, Kinesis and
-DynamoDB: which action an operation needs, on which resource, and whether the service knows tags in conditions.
+Sources: docs.aws.amazon.com/service-authorization/latest/reference, the pages of SQS, SNS, EventBridge, Kinesis,
+DynamoDB and FIS: which action an operation needs, on which resource, and whether the service knows tags in conditions.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("dynamodb", "PutItem"): [("dynamodb:PutItem", "table")],
     ("dynamodb", "UpdateItem"): [("dynamodb:UpdateItem", "table")],
     ("dynamodb", "DeleteItem"): [("dynamodb:DeleteItem", "table")],
+    ("cloudwatch", "GetMetricData"): [("cloudwatch:GetMetricData", "any")],
     # A transaction needs the actions of what is in it.
     ("dynamodb", "TransactWriteItems"): [("dynamodb:PutItem", "table"), ("dynamodb:UpdateItem", "table")],
 }
@@ -175,7 +177,9 @@ def policies(scenario: Scenario, where: Where) -> dict[Role, Document]:
     names = _Names(
         scenario=scenario.name, where=where, attached=_attached(scenario.topology.attach, where), key=_key(scenario)
     )
-    return {role: _in_its_partition(_document(names, needs), where) for role, needs in _needs(scenario).items()}
+    documents = {role: _document(names, needs) for role, needs in _needs(scenario).items()}
+    documents["conductor"]["Statement"] += _of_experiments(names, scenario)
+    return {role: _in_its_partition(document, where) for role, document in documents.items()}
 
 
 def not_covered(scenario: Scenario) -> list[str]:
@@ -208,6 +212,11 @@ def not_covered(scenario: Scenario) -> list[str]:
         told.append(
             "the programs under test call AWS through the wire, which signs anew with the credentials of the run: what "
             "else they call has to be added to the policy `consumers`"
+        )
+    if scenario.experiments:
+        told.append(
+            "the first experiment of an account makes FIS a role of its own (AWSServiceRoleForFIS): run one by hand "
+            "before, or add iam:CreateServiceLinkedRole. The role that FIS takes on needs what its actions need"
         )
     if scenario.effects:
         told.append("reading `effects` back needs reading rights on what stands there; add them to `conductor`")
@@ -293,6 +302,8 @@ def _conductor(
         calls |= {("kinesis", _RESHARDS[fault.action]) for fault in scenario.chaos if isinstance(fault, Reshard)}
     else:
         calls.add(("sqs", "GetQueueAttributes"))
+        if any(fault.needs == "policy-deny" for fault in scenario.chaos):
+            calls.add(("sqs", "SetQueueAttributes"))
         if topology.max_receives is not None:
             # Dead letters are read to the end, and removed; or let go, and moved back. Those of others are let go, too.
             calls |= {("sqs", "ReceiveMessage"), ("sqs", "DeleteMessageBatch")}
@@ -301,6 +312,8 @@ def _conductor(
             if scenario.topology.redrive:
                 moved = ("ChangeMessageVisibilityBatch", "StartMessageMoveTask", "ListMessageMoveTasks")
                 calls |= {("sqs", name) for name in moved}
+    if scenario.cloudwatch is not False:
+        calls.add(("cloudwatch", "GetMetricData"))
     if topology.archive:
         calls |= {("events", name) for name in ("StartReplay", "DescribeReplay")}
     if scenario.consumers.store == "dynamodb":
@@ -379,6 +392,41 @@ class _Names:
             return {}
         alias = f"alias/{self.key.partition('alias/')[2]}"
         return {"Condition": {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}}
+
+
+def _of_experiments(names: _Names, scenario: Scenario) -> list[Document]:
+    """What FIS is asked for. Its ids are its own, so what the run makes there is held to the run's tag."""
+    if not scenario.experiments:
+        return []
+    at = f"arn:aws:fis:{names.where.region}:{names.where.account}"
+    made = [experiment for experiment in scenario.experiments if experiment.template is None]
+    there = sorted({f"{at}:experiment-template/{each.template}" for each in scenario.experiments if each.template})
+    templates, running = f"{at}:experiment-template/*", f"{at}:experiment/*"
+    tagged = {"StringLike": {f"aws:RequestTag/{RUN_TAG}": names.run}}
+    ours = {"StringLike": {f"aws:ResourceTag/{RUN_TAG}": names.run}}
+    # FIS lists its actions to whoever may ask at all.
+    statements: list[Document] = [{"Effect": "Allow", "Action": ["fis:ListActions"], "Resource": ["*"]}]
+    if made:
+        actions = sorted({f"{at}:action/{experiment.action}" for experiment in made})
+        roles = sorted({experiment.role for experiment in made if experiment.role})
+        to_fis = {"StringLike": {"iam:PassedToService": "fis.amazonaws.com"}}
+        create, remove = ["fis:CreateExperimentTemplate"], ["fis:DeleteExperimentTemplate", "fis:StartExperiment"]
+        statements += [
+            {"Effect": "Allow", "Action": create, "Resource": actions},
+            {"Effect": "Allow", "Action": create, "Resource": [templates], "Condition": tagged},
+            {"Effect": "Allow", "Action": remove, "Resource": [templates], "Condition": ours},
+            {"Effect": "Allow", "Action": ["iam:PassRole"], "Resource": roles, "Condition": to_fis},
+        ]
+    if there:
+        use = ["fis:GetExperimentTemplate", "fis:StartExperiment"]
+        statements.append({"Effect": "Allow", "Action": use, "Resource": there})
+    begin, created = ["fis:StartExperiment", "fis:TagResource"], [running, *([templates] if made else [])]
+    end = ["fis:GetExperiment", "fis:StopExperiment"]
+    return [
+        *statements,
+        {"Effect": "Allow", "Action": begin, "Resource": created, "Condition": tagged},
+        {"Effect": "Allow", "Action": end, "Resource": [running], "Condition": ours},
+    ]
 
 
 def _document(names: _Names, needs: Iterable[Need]) -> Document:

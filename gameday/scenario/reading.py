@@ -115,6 +115,7 @@ def resolve(document: Document) -> Scenario:
         seed=body.seed,
         metrics_port=body.metrics_port,
         expect=body.expect,
+        cloudwatch=body.cloudwatch,
         document=_written_back(body, own, effects, chaos_data, claims_data, written, drains_s),
         source=document,
     )

@@ -4,7 +4,7 @@ It promises that a bill is never lower than these prices make it: no free tier a
 change, and the table does not follow them by itself.
 
 Sources: aws.amazon.com/sqs/pricing, /sns/pricing, /eventbridge/pricing, /kinesis/data-streams/pricing,
-/dynamodb/pricing/on-demand and /kms/pricing.
+/dynamodb/pricing/on-demand, /kms/pricing, /fis/pricing and /cloudwatch/pricing.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ Item = Literal[
     "dynamodb-write",
     "dynamodb-read",
     "kms-request",
+    "fis-action-minute",
+    "cloudwatch-metric",
 ]
 
 
@@ -62,6 +64,8 @@ PRICES: Mapping[Item, Price] = {
     "dynamodb-write": Price(dollars=0.625 / _MILLION, unit="write request unit"),
     "dynamodb-read": Price(dollars=0.125 / _MILLION, unit="read request unit"),
     "kms-request": Price(dollars=0.03 / 10_000, unit="request to a key of KMS"),
+    "fis-action-minute": Price(dollars=0.10, unit="minute of an action of FIS"),
+    "cloudwatch-metric": Price(dollars=0.01 / 1000, unit="metric read from CloudWatch"),
 }
 # The dearest of these services there, beside us-east-1. A region that is not here may be as dear as any.
 FACTORS: Mapping[str, float] = {

@@ -26,8 +26,9 @@ class Product:
 
     `settle_s`: by service, how long an absence must last before it is loss. `counts_settle_s`: how long a queue must be
     told to be empty before it is. `effective_s`: how long a filter or a rule may take to apply; what is sent before is
-    not judged by it. `gaps`: by service, what it does not do, and why that is said; `lacks`: the same of what no
-    pipeline needs. `cannot_show`: what no run on it says anything about.
+    not judged by it. `policy_s`: how long the change of a queue's policy may take to be everywhere. `gaps`: by service,
+    what it does not do, and why that is said; `lacks`: the same of what no pipeline needs. `cannot_show`: what no run
+    on it says anything about.
 
     `call_s`: how long a call takes that waits for nothing, as its caller sees it; `made_s`: how long after its creation
     a stream or a table is there. A plan reckons with both, and nothing else does.
@@ -39,6 +40,7 @@ class Product:
     settle_s: Mapping[str, float] = field(default_factory=dict)
     counts_settle_s: float = 0.0
     effective_s: float = 0.0
+    policy_s: float = 0.0
     gaps: Mapping[str, Mapping[Capability, str]] = field(default_factory=dict)
     lacks: Mapping[Capability, str] = field(default_factory=dict)
     cannot_show: Sequence[str] = ()
@@ -62,6 +64,10 @@ def _fixed_size(name: str) -> str:
     return f"{name}'s topics take no message above 256 KiB, whatever MaximumMessageSize says"
 
 
+def _ignores_policies(name: str) -> str:
+    return f"{name} does what a queue's policy denies"
+
+
 # SNS does not say whether several fields of an object in an array are asked for together; they are here, as EventBridge
 # has it.
 _TOGETHER = "matches fields of different objects of an array in a body as if they stood in one"
@@ -74,7 +80,10 @@ MINISTACK = Product(
     tick_ns=10_000_000,
     # It delivers within the call that sends, so nothing has to settle.
     gaps={
-        "sqs": {"redrive": "MiniStack does not move dead letters back (no StartMessageMoveTask)"},
+        "sqs": {
+            "redrive": "MiniStack does not move dead letters back (no StartMessageMoveTask)",
+            "policy-deny": _ignores_policies("MiniStack"),
+        },
         "sns": {
             "max_message": _fixed_size("MiniStack"),
             "filter-arrays": "MiniStack's SNS does not look into the objects of an array in a body",
@@ -104,6 +113,7 @@ LOCALSTACK = Product(
     # It hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
     settle_s={"sns": 15.0, "events": 5.0},
     gaps={
+        "sqs": {"policy-deny": _ignores_policies("LocalStack")},
         "sns": {"max_message": _fixed_size("LocalStack"), "filter-arrays-together": f"LocalStack's SNS {_TOGETHER}"},
         "events": {
             "filter-arrays-together": (
@@ -119,6 +129,7 @@ MOTO = Product(
     name="moto",
     sign="/moto-api/",
     gaps={
+        "sqs": {"policy-deny": _ignores_policies("moto")},
         "sns": {
             "max_message": _fixed_size("moto"),
             "filter-arrays-together": f"moto's SNS {_TOGETHER}",
@@ -141,6 +152,8 @@ AWS = Product(
     # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
     # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
     effective_s=16 * 60.0,
+    # "the change can take up to 60 seconds for most of the attributes to propagate" (API_SetQueueAttributes.html).
+    policy_s=60.0,
     # Assumed, of a machine in the region; from elsewhere the way there comes on top, and messages share more calls.
     call_s=Range(low=0.005, likely=0.015, high=0.2),
     # Assumed as well: AWS says nothing about how long a table or a stream takes.

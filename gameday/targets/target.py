@@ -42,6 +42,11 @@ class Target:
         return self._pace.effective_s
 
     @property
+    def policy_s(self) -> float:
+        """How long the change of a queue's policy may take to be everywhere."""
+        return self._pace.policy_s
+
+    @property
     def counts_settle_s(self) -> float:
         """How long its queues must be told to be empty before they are."""
         return self._pace.counts_settle_s

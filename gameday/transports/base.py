@@ -497,11 +497,20 @@ def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]
 ENVELOPE = Identification()
 
 Capability = Literal[
-    "redrive", "reshard", "replay", "max_message", "filter-arrays", "filter-arrays-together", "filter-dots", "s3"
+    "redrive",
+    "reshard",
+    "replay",
+    "max_message",
+    "filter-arrays",
+    "filter-arrays-together",
+    "filter-dots",
+    "s3",
+    "policy-deny",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
-array, for several fields of one such object together, and for a field by a key with dots; objects in S3."""
+array, for several fields of one such object together, and for a field by a key with dots; objects in S3; a queue that
+refuses what its policy denies."""
 
 
 class Transport(Protocol):

@@ -6,7 +6,8 @@ none of its work), `lose-request` and `reset` (the connection breaks), `blackhol
 `partial-batch` refuses entries of a batch, which do not leave, and so does `throttle-entries`, in the words of a
 service that is asked too often. `lose-delete` leaves single messages out of a call that deletes, and breaks the
 connection once the others are deleted. `late-delete` tells a consumer that its message is deleted, and deletes it when
-its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py).
+its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py). `refused-there` does nothing to
+a call: it counts those that the service itself refused, where a fault strikes the service.
 
 It promises that what waits for a fault goes on at once when the fault is over.
 """
@@ -36,6 +37,7 @@ from gameday.wire.spoken import Json, Reply
 H = TypeVar("H", bound=Hashable)
 _REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")
 _BREAKS = ("blackhole", "reset", "lose-request")
+REFUSED_THERE = "refused-there"
 REFUSE_ENTRIES = ("partial-batch", "throttle-entries")
 _PIECES = 20
 _PIECE_BYTES = 4096
@@ -144,6 +146,18 @@ class Faults:
             if until is not None and (struck := client.disturbances.chosen("late-delete", settle.key)) is not None:
                 found.append(Late(struck, settle, until))
         return found
+
+    @staticmethod
+    def saw_refusal(exchange: Exchange, code: str, queue: str | None) -> None:
+        """The service itself has refused this call, with that code; `queue`: the name of the one that it is about."""
+        watching, operation = exchange.client.disturbances, exchange.asked.operation
+        for watch in watching.standing(REFUSED_THERE):
+            if (
+                code in watch.codes
+                and watch.point in (None, queue)
+                and (not watch.operations or operation in watch.operations)
+            ):
+                watching.count(watch)
 
     async def drip(self, response: web.StreamResponse, body: bytes | aiohttp.ClientResponse, slow: Disturbance) -> None:
         """Write a body in pieces, over as long as the fault says; of one of unknown length each takes a part."""

@@ -38,7 +38,7 @@ from gameday.wire.batches import SENDS, named, refused_entry
 from gameday.wire.client import Client
 from gameday.wire.config import WireConfig
 from gameday.wire.exchange import Answered, Exchange
-from gameday.wire.faults import REFUSE_ENTRIES, Broken, Faults, Late
+from gameday.wire.faults import REFUSE_ENTRIES, REFUSED_THERE, Broken, Faults, Late
 from gameday.wire.http import (
     READ_MAX_BYTES,
     Server,
@@ -692,7 +692,17 @@ class Proxy:
             # It was asked not to; what could not be read could not be recorded either.
             headers.popall("Content-Encoding")
             body = plain
-        return Answered(response.status, response.reason, headers, body)
+        answered = Answered(response.status, response.reason, headers, body)
+        if answered.status >= 400:
+            self._look_at_refusal(exchange, answered)
+        return answered
+
+    def _look_at_refusal(self, exchange: Exchange, answered: Answered) -> None:
+        """For the faults that strike the service itself."""
+        dialect = exchange.asked.dialect
+        if dialect is not None and exchange.client.disturbances.stands(REFUSED_THERE):
+            code = dialect.code_of(answered.body, answered.headers)
+            self._faults.saw_refusal(exchange, code, _queue_of(exchange) if exchange.asked.service == "sqs" else None)
 
     async def _stream(self, exchange: Exchange) -> web.StreamResponse:
         """Pass both bodies on as they come; a small one goes with its head."""

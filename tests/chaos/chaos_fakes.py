@@ -16,6 +16,8 @@ from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, ReshardAction, Resharding
+from gameday.transports.experiments import Experiment, State
+from gameday.transports.queue_policy import Action
 
 
 class FakeConsumer:
@@ -111,6 +113,7 @@ class FakeLoad:
         self.silent_end = False
         self.reports: list[dict[str, Any]] = []
         self.armed: list[str] = []
+        self.fires = 5
 
     async def command(self, do: str, **fields: Any) -> None:
         instance = fields["disturbance"]["instance"] if do == "arm" else fields["instance"]
@@ -119,9 +122,10 @@ class FakeLoad:
             if do == "arm":
                 self.armed.append(instance)
                 self.reports.append({"report": "armed", "instance": instance})
-                self.reports.append({"report": "fired", "instance": instance})
+                if self.fires:
+                    self.reports.append({"report": "fired", "instance": instance})
             elif not self.silent_end:
-                fired = 5 if instance in self.armed else 0
+                fired = self.fires if instance in self.armed else 0
                 self.reports.append({"report": "disarmed", "instance": instance, "fired": fired})
 
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> dict[str, Any] | None:
@@ -149,6 +153,63 @@ class FakeStream:
         return self.result
 
 
+class FakeQueues:
+    """Queues whose policies change at once; `refuses` is what a change fails with instead, `stays` why it cannot be
+    undone."""
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.subscriptions = ["orders", "billing"]
+        self.refuses: CallFailed | None = None
+        self.stays: str | None = None
+        self.denied: dict[str, Sequence[Action]] = {}
+        self.ever_denied: list[tuple[str, Sequence[Action]]] = []
+
+    def name(self, subscription: str) -> str:
+        return f"the-{subscription}"
+
+    async def deny(self, subscription: str, *, instance: str, actions: Sequence[Action]) -> None:
+        self.fleet.note(subscription, "deny")
+        self.denied[subscription] = actions
+        self.ever_denied.append((subscription, actions))
+        await asyncio.sleep(0)
+        if self.refuses:
+            raise self.refuses
+
+    async def allow(self, subscription: str, *, instance: str) -> str | None:
+        self.fleet.note(subscription, "allow")
+        await asyncio.sleep(0)
+        if self.stays is None:
+            self.denied.pop(subscription, None)
+        return self.stays
+
+    async def settle(self) -> None:
+        self.fleet.note("queues", "settle")
+
+
+class FakeExperiments:
+    """Experiments that run at once, and until they are stopped."""
+
+    look_every_s = 0.02
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.running: list[str] = []
+
+    async def start(self, experiment: Experiment, *, instance: str) -> State:
+        self.fleet.note(experiment.named, "experiment")
+        self.running.append(instance)
+        return State(id=instance, status="running", ran=True)
+
+    async def look(self, experiment: str) -> State:
+        return State(id=experiment, status="running", ran=True)
+
+    async def stop(self, experiment: str) -> State:
+        self.fleet.note(experiment, "stopped")
+        self.running.remove(experiment)
+        return State(id=experiment, status="stopped", ran=True)
+
+
 class World:
     """Targets that are fakes, with a real history. Waits are short: nobody here needs longer than an instant."""
 
@@ -158,6 +219,8 @@ class World:
         self.fleet = FakeFleet(consumers, self.writer.path)
         self.load = FakeLoad(self.fleet)
         self.stream = FakeStream(self.fleet)
+        self.queues = FakeQueues(self.fleet)
+        self.experiments = FakeExperiments(self.fleet)
         self.targets = FaultTargets(
             fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": 4.0},
@@ -165,6 +228,8 @@ class World:
             writer=self.writer,
             seed=7,
             stream=self.stream,
+            queues=self.queues,
+            experiments=self.experiments,
             find_s=0.1,
             hold_s=0.1,
             answer_s=0.1,
@@ -187,7 +252,7 @@ class World:
 
     @property
     def breaks(self) -> int:
-        return len([what for _, what, _ in self.did if what in ("arm", "SIGSTOP")])
+        return len({(who, what) for who, what, _ in self.did if what in ("arm", "SIGSTOP")})
 
     @property
     def did(self) -> list[tuple[str, str, list[str]]]:

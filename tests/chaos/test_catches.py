@@ -29,6 +29,8 @@ from gameday.history.events import Record
 from gameday.history.writer import Writer
 from gameday.loadgen.config import LoadConfig
 from gameday.processes.child import Child
+from gameday.processes.undo import Undo
+from gameday.run.policies import Policies
 from gameday.transports.base import Addresses, Outgoing, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
@@ -78,6 +80,12 @@ CASES = {
 }
 
 
+# What strikes the service itself is seen on the wire alone: it is proven in tests/wire/test_catches.py.
+SEEN_ON_THE_WIRE = ("impair-queue",)
+# What AWS alone can do is proven in whole runs on a server that plays it: tests/run/test_fis_run.py.
+DONE_BY_AWS = ("fis",)
+
+
 async def until(condition: Callable[[], bool], what: str) -> None:
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -101,6 +109,7 @@ class Arena:
             subscriptions=[SubscriptionSpec(name="orders")], visibility_timeout_s=HIDDEN_S, max_receives=None
         )
         self.addresses: Addresses = run_plan(self.transport.provision(self.topology, run=run.name, tags={}), self.carry)
+        self.policies = Policies(self.addresses.queues, self.carry, run=run.name, undo=Undo(run), settle_s=0.0)
         self.ids: list[str] = []
         self.store = {"kind": "sqlite", "path": str(run / "effects.sqlite")}
         # Never all hands full: what comes back must find somebody to receive it while the first still works.
@@ -149,6 +158,7 @@ class Arena:
             load=load,
             writer=self.writer,
             seed=1,
+            queues=self.policies,
         )
         fault = FAULTS[entry["fault"]].model_validate({"at": 0.0, **entry})
         strikes = plan([fault], duration_s=60, consumers={"orders": len(self.fleet.members)}, seed=1)
@@ -294,4 +304,4 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 def test_every_fault_is_proven() -> None:
     """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
-    assert {*CASES, *PROVEN} == here
+    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *DONE_BY_AWS} == here

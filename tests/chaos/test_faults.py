@@ -24,6 +24,8 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "pause-consumer": {"for": 50.0},
     "stretch-processing": {"to": {"times_visibility_timeout": 1.5}},
     "crash-at": {"point": "before-effect", "share": 0.01},
+    "impair-queue": {"actions": ["ReceiveMessage"]},
+    "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},
 }
 
 
@@ -34,6 +36,8 @@ def entry(name: str, **fields: Any) -> dict[str, Any]:
 LASTING = [name for name, fault in FAULTS.items() if fault.model_validate(entry(name)).length_s != 0]
 ARMED = [name for name, fault in FAULTS.items() if "strike.disturbed(" in inspect.getsource(fault.inject)]
 LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault.inject)]
+# Those of the service itself strike whoever is there.
+SERVICE = ("reshard", "impair-queue", "fis")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -79,7 +83,8 @@ def test_it_is_recorded_before_it_breaks_and_after_it_heals(world: World, name: 
 
 def _is_whole(world: World) -> bool:
     signals = [what for _, what, _ in world.did]
-    return not world.fleet.armed and signals.count("SIGSTOP") <= signals.count("SIGCONT")
+    harmed = world.fleet.armed or world.queues.denied or world.experiments.running
+    return not harmed and signals.count("SIGSTOP") <= signals.count("SIGCONT")
 
 
 @pytest.mark.parametrize("name", LASTING)
@@ -140,7 +145,7 @@ def test_an_order_is_taken_back_when_giving_it_fails(world: World, name: str) ->
     assert _is_whole(world)
 
 
-@pytest.mark.parametrize("name", [name for name in FAULTS if name not in (*LOAD, "reshard")])
+@pytest.mark.parametrize("name", [name for name in FAULTS if name not in (*LOAD, *SERVICE)])
 def test_without_a_live_consumer_it_is_no_success(world: World, name: str) -> None:
     for member in world.fleet.members:
         member.alive = False
@@ -388,6 +393,56 @@ def test_where_there_is_no_stream_nothing_is_resharded(world: World) -> None:
     (result,) = asyncio.run(world.strike(entry("reshard")))
     assert result.error == "there is no stream to reshard"
     assert not world.did
+
+
+def test_an_impaired_queue_is_watched_before_it_is_denied_and_until_it_is_not(world: World) -> None:
+    (result,) = asyncio.run(world.strike(entry("impair-queue", **{"for": 0.05})))
+    assert (result.fired, result.error) == (world.fleet.fires, None)
+    did = [(who, what) for who, what, _ in world.did]
+    assert did == [
+        ("impair-queue-1", "arm"),
+        *((name, "deny") for name in world.queues.subscriptions),
+        *((name, "allow") for name in world.queues.subscriptions),
+        ("queues", "settle"),
+        ("impair-queue-1", "disarm"),
+    ]
+    ((watch, slots),) = world.fleet.ever_armed
+    assert (watch.kind, watch.operations, watch.on_wire) == ("refused-there", ["ReceiveMessage", "GetRecords"], True)
+    assert slots == ["orders-1", "orders-2", "orders-3"]
+
+
+def test_an_impaired_queue_may_be_one_of_several_and_sends_are_watched_at_the_load(world: World) -> None:
+    impair = entry("impair-queue", subscription="billing", actions=["SendMessage"], **{"for": 0.05})
+    (result,) = asyncio.run(world.strike(impair))
+    assert world.queues.ever_denied == [("billing", ["SendMessage"])]
+    assert not world.fleet.ever_armed
+    assert (result.fired, world.faults[0]["targets"], world.faults[-1]["params"]["fired"]) == (5, ["load"], 5)
+
+
+def test_an_impaired_queue_that_refused_nobody_is_no_success(world: World) -> None:
+    world.fleet.fires = 0
+    (result,) = asyncio.run(world.strike(entry("impair-queue", **{"for": 0.05})))
+    assert (result.fired, result.error) == (0, "was in place, but never struck")
+
+
+def test_a_queue_whose_policy_cannot_be_changed_is_no_success(world: World) -> None:
+    world.queues.refuses = CallFailed("AccessDenied", "no", definite=True)
+    (result,) = asyncio.run(world.strike(entry("impair-queue")))
+    assert result.error == "the queue's policy cannot be changed: AccessDenied: no"
+    assert _is_whole(world)
+    # What became of a change that failed nobody knows, so it is undone.
+    assert ("orders", "allow") in [(who, what) for who, what, _ in world.did]
+    assert world.faults[-1]["params"]["fired"] == 0
+
+
+@pytest.mark.parametrize("fires", [0, 3])
+def test_a_queue_that_goes_on_denying_does_not_claim_to_be_over(world: World, fires: int) -> None:
+    world.queues.stays, world.fleet.fires = "it may still deny", fires
+    (result,) = asyncio.run(world.strike(entry("impair-queue", **{"for": 0.05})))
+    assert (result.fired, result.error) == (fires, "it may still deny; it may still deny")
+    assert [record["phase"] for record in world.faults] == ["start"]
+    unproven = [record for record in world.records if record.get("name") == "fault-unproven"]
+    assert len(unproven) == (0 if fires else 1)
 
 
 def test_somebody_asks_for_every_disturbance_that_a_fault_arms() -> None:

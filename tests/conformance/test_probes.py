@@ -32,6 +32,7 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("sqs", "characters"): "any-character",
     ("sqs", "system-attributes"): "attribute-names-ignored:AttributeNames",
     ("sqs", "redrive"): "redrive-loses",
+    ("sqs", "policy-deny"): "policy-ignored",
     ("sqs-fifo", "order-in-group"): "reorder:2",
     ("sqs-fifo", "order-in-batch"): "reorder:2",
     ("sqs-fifo", "group-locked-while-in-flight"): "overtake",

@@ -469,6 +469,18 @@ def pattern_answers(operator: str, *, fits: bool) -> Callable[[Inside], bool]:
     return ask
 
 
+def policy_heeded(inside: Inside) -> bool:
+    queue = inside.queue()
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn_of(queue)}
+    policy = orjson.dumps({"Version": "2012-10-17", "Statement": statement}).decode()
+    inside.sqs("SetQueueAttributes", QueueUrl=queue, Attributes={"Policy": policy})
+    try:
+        inside.send(queue, "a1")
+    except Refused as refused:
+        return refused.code == "AccessDeniedException"
+    return False
+
+
 PROMISES: dict[str, Callable[[Inside], bool]] = {
     "all arrive": all_arrive,
     "none twice": none_twice,
@@ -484,6 +496,7 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "stale refused": stale_refused,
     "buried": buried,
     "redriven": redriven,
+    "policy heeded": policy_heeded,
     "batch tells": batch_tells,
     "delayed": delayed,
     "delayed by queue": lambda inside: delayed_by_queue(inside, inside.queue(DelaySeconds="5")),
@@ -556,6 +569,7 @@ BREAKS: dict[str, set[str]] = {
     "stale-receipt-deletes": {"stale refused"},
     "no-dead-letter": {"buried"},
     "redrive-loses": {"redriven"},
+    "policy-ignored": {"policy heeded"},
     "batch-hides-failures": {"batch tells"},
     "no-delay": {"delayed", "delayed by queue", "delayed by FIFO queue"},
     "delay-not-retroactive": {"delay anew"},

@@ -38,6 +38,7 @@ _ERROR = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 @dataclass(kw_only=True)
 class Playing:
     """`account`: whose STS says that the caller is. `refused`: the code and message with which STS answers instead.
+    `refusing`: operations that are refused now, each with the code.
 
     `denied`: operations that are refused from the n-th on; `lost`: those that are carried out and not answered from the
     n-th on. `expires_after`: so many calls, then no credentials are good any more. `done` hears of each operation that
@@ -57,6 +58,7 @@ class Playing:
     expires_after: int | None = None
     done: Callable[[str, int], None] = lambda operation, count: None
     far_s: float = 0.0
+    refusing: dict[str, str] = field(default_factory=dict)
     asked: Counter[str] = field(default_factory=Counter)
     empty: Counter[str] = field(default_factory=Counter)
     regions: set[str] = field(default_factory=set)
@@ -129,6 +131,9 @@ def playing(memory: str) -> Iterator[Playing]:
             elif state.asked[f"{service} {operation}"] >= state.denied.get(operation, 1 << 30):
                 told = {"__type": "AccessDeniedException", "message": f"not authorized to perform: {operation}"}
                 self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.0")
+            elif code := state.refusing.get(operation):
+                told = {"__type": code, "message": "planted"}
+                self._answer(400, orjson.dumps(told).decode(), "application/x-amz-json-1.1")
             else:
                 data = self._forward(body, operation, state.asked[f"{service} {operation}"])
                 if operation == "ReceiveMessage" and b'"ReceiptHandle"' not in data:

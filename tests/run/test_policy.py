@@ -47,6 +47,15 @@ def test_each_does_its_own_part_on_what_is_the_runs_and_nothing_else() -> None:
     assert not allows(documents["conductor"], "sqs:DeleteQueue", QUEUE, {f"aws:ResourceTag/{RUN_TAG}": "other"})
 
 
+def test_only_a_run_that_impairs_queues_may_change_their_policies() -> None:
+    shown = "arn:aws:sqs:eu-west-1:123456789012:gameday-impaired-queue-20260101-120000-1a2b-orders.fifo"
+    tags = {f"aws:ResourceTag/{RUN_TAG}": "impaired-queue-20260101-120000-1a2b"}
+    conductor = of("impaired-queue")["conductor"]
+    assert allows(conductor, "sqs:SetQueueAttributes", shown, tags)
+    assert allows(conductor, "sqs:GetQueueAttributes", shown, tags)
+    assert not allows(of("impaired-queue", "chaos=[]")["conductor"], "sqs:SetQueueAttributes", shown, tags)
+
+
 def test_nothing_is_made_without_the_tag_of_a_run() -> None:
     conductor = of("quick")["conductor"]
     assert allows(conductor, "sqs:CreateQueue", QUEUE, {f"aws:RequestTag/{RUN_TAG}": RUN})
@@ -60,7 +69,8 @@ def test_nobody_gets_iam_or_a_wildcard() -> None:
         for statement in document["Statement"]:
             assert all(action.partition(":")[0] != "iam" and "*" not in action for action in statement["Action"])
             if statement["Effect"] == "Allow" and "*" in statement["Resource"]:
-                assert (role, statement["Action"]) == ("conductor", ["events:ListRules"])
+                assert role == "conductor"
+                assert {*statement["Action"]} <= {"events:ListRules", "cloudwatch:GetMetricData"}
 
 
 def test_a_queue_that_is_there_already_is_used_and_not_made(tmp_path: Path) -> None:
@@ -139,8 +149,8 @@ _PARTS: Mapping[Kind, str] = {
     "table": "dynamodb:{region}:{account}:table/",
 }
 # What a calm run may well do without: letting go what a consumer that ends has in hand, and dead letters that were not
-# there.
-_NOT_ALWAYS = {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage"}
+# there. A server that only plays AWS is not asked by CloudWatch's name, unless the scenario says so.
+_NOT_ALWAYS = {"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "cloudwatch:GetMetricData"}
 
 
 @pytest.fixture

@@ -93,6 +93,15 @@ def test_a_fault_that_may_strike_nothing(fault: str, struck: str | None) -> None
     assert f"about {struck} messages are in its share, and in " in note.text
 
 
+def test_a_denial_that_is_over_before_it_is_everywhere() -> None:
+    fault = "chaos=[{at: 1s, fault: impair-queue, for: 20s}]"
+    assert notes(fault) == []
+    note = one(fault, policy_s=60.0)
+    assert (note.key, note.claims) == ("chaos.0", ["every claim"])
+    assert "lasts 20 s, and a change of a queue's policy may take 60 s" in note.text
+    assert notes("chaos=[{at: 1s, fault: impair-queue}]", policy_s=60.0) == []
+
+
 def test_the_chance_of_no_strike_is_the_right_one() -> None:
     note = one("chaos=[{at: 6s, fault: lose-send-reply, share: 2%, for: 2s}]", "load.rate=100/s")
     assert f"in {math.exp(-4):.1%} of" in note.text or f"in {0.98**200:.1%} of" in note.text

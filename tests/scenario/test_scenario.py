@@ -187,6 +187,13 @@ def test_every_shipped_scenario_is_good_and_says_what_to_expect(name: str) -> No
             "chaos.0.subscription=billing",
             "chaos.0.subscription: kill-consumer strikes consumers of 'billing', which has none",
         ),
+        (
+            "chaos.0={at: 6s, fault: impair-queue, subscription: billing}",
+            "chaos.0.subscription: impair-queue strikes 'billing', and there is only orders",
+        ),
+        ("chaos.0={at: 6s, fault: impair-queue, actions: [Send]}", "chaos.0.actions.0: 'Send': input should be"),
+        ("chaos.0={at: 6s, fault: impair-queue, actions: []}", "chaos.0.actions: "),
+        ("chaos.0={at: 6s, fault: fis}", "either `template` (one that is there) or `action`"),
         ("chaos.1.to=1.5x patience", "chaos.1.to: '1.5x patience': nothing here is called 'patience'"),
         ("chaos.1.share=300%", "chaos.1.share: '300%' is not a share"),
         # Claims.
@@ -240,6 +247,19 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
             "at-least-once-effect can show nothing: the handler no-op has no effects",
         ),
         (("consumers.handler=no-op", "claims=[no-loss]"), "stretch-processing has nothing to strike"),
+        (
+            ("transport=sns", "chaos=[{at: 6s, fault: impair-queue}]", "claims=[no-loss]"),
+            "impair-queue is refused on sns: what a topic or a bus sends to a queue that refuses it is not sent again",
+        ),
+        (
+            (
+                "consumers=null",
+                "consumers={attach: none}",
+                "topology={max_receives: null, subscriptions: [{name: orders, existing: shop.fifo}]}",
+                "chaos=[{at: 6s, fault: impair-queue, actions: [ReceiveMessage]}]",
+            ),
+            "impair-queue is seen to strike before consumers alone, and with `attach: none` nobody sees one",
+        ),
         (("topology.subscriptions=[{name: a}, {name: b}]",), "exactly one subscription"),
         (("consumers.retry_delay=8s", "consumers.retry_delay_max=8s"), "consumers.retry_delay grows up to it"),
         (

@@ -30,7 +30,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.wire.config import WireConfig
 from gameday.wire.urls import moved
 from tests.chaos.chaos_fakes import faults
-from tests.chaos.test_catches import DEADLINE_S, HIDDEN_S, Arena, until
+from tests.chaos.test_catches import DEADLINE_S, HIDDEN_S, SEEN_ON_THE_WIRE, Arena, until
 from tests.series import in_series, series
 
 pytestmark = pytest.mark.live
@@ -133,6 +133,12 @@ CASES: dict[str, Case] = {
     "late-delete": Case(entry={"for": 4.0, "share": 0.5}, broken="no-guard", told=deleted_late),
     "expire-iterator": Case(
         entry={"for": 1.0}, broken="gives-up", told=nothing, wrong=lost, stuck=True, threads=1, transport="kinesis"
+    ),
+    "impair-queue DeleteMessage": Case(
+        entry={"actions": ["DeleteMessage"], "for": 1.5}, broken="no-guard", told=settled("failed", "AccessDenied")
+    ),
+    "impair-queue ReceiveMessage": Case(
+        entry={"actions": ["ReceiveMessage"], "for": 1.5}, broken="gives-up", told=nothing, wrong=lost, stuck=True
     ),
     "kill-consumer": Case(entry={}, broken="delete-first", told=settled("ok", None), wrong=lost, after="settled"),
     # Each takes a few messages at a time, so whichever is picked has some.
@@ -325,4 +331,4 @@ def test_an_nth_that_has_struck_is_healed_with_its_fault(tmp_path: Path) -> None
 def test_every_fault_on_the_wire_is_proven() -> None:
     there = {name for name, fault in FAULTS.items() if fault.strikes == "wire"}
     from_outside = {"kill-consumer", "pause-consumer", "crash-at"}
-    assert {name.split()[0] for name in CASES} == there | from_outside
+    assert {name.split()[0] for name in CASES} == there | from_outside | {*SEEN_ON_THE_WIRE}

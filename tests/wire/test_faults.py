@@ -667,3 +667,45 @@ def test_an_sdk_sees_a_denied_key_as_such(wire: Wired) -> None:
         sqs.receive_message(QueueUrl=wire.queue)
     assert error.value.response["Error"]["Code"] == "KMS.AccessDeniedException"
     assert isinstance(error.value, sqs.exceptions.KmsAccessDenied)
+
+
+# What the service itself refuses
+
+
+def deny_sends(wire: Wired) -> None:
+    direct = sdk("sqs", wire.queue.rpartition("/")[0])
+    arn = direct.get_queue_attributes(QueueUrl=wire.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    denial = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": arn}
+    policy = orjson.dumps({"Version": "2012-10-17", "Statement": [denial]}).decode()
+    direct.set_queue_attributes(QueueUrl=wire.queue, Attributes={"Policy": policy})
+
+
+@pytest.mark.parametrize(
+    ("watch", "counted"),
+    [
+        ({}, 2),
+        ({"operations": ["SendMessage"]}, 1),
+        ({"operations": ["ReceiveMessage"]}, 0),
+        ({"codes": ["RequestThrottled"]}, 0),
+        ({"point": "another-queue"}, 0),
+        ({"point": None}, 2),
+    ],
+)
+def test_what_the_service_refuses_is_counted_and_passed_on(wire: Wired, watch: dict[str, Any], counted: int) -> None:
+    deny_sends(wire)
+    client = wire.sdk()
+    entries = [{"Id": "1", "MessageBody": "m"}]
+    # Before anybody watches nothing is counted, and what is done is never.
+    for armed in (False, True):
+        if armed:
+            queue = wire.queue.rpartition("/")[2]
+            wire.arm("refused-there", **{"codes": ["AccessDenied", "AccessDeniedException"], "point": queue, **watch})
+        for send_it in (
+            lambda: client.send_message(QueueUrl=wire.queue, MessageBody="m"),
+            lambda: client.send_message_batch(QueueUrl=wire.queue, Entries=entries),
+        ):
+            with pytest.raises(ClientError) as refused:
+                send_it()
+            assert refused.value.response["Error"]["Code"] == "AccessDenied"
+        assert receive(client, wire) == []
+    assert wire.disarm("refused-there") == counted

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gameday.conformance.base import Bench, Probe, claim, mostly
+import orjson
+
+from gameday.conformance.base import Bench, Probe, Violated, claim, mostly
 from gameday.conformance.queues import HIDDEN_S, ProbeQueue, numbered, texts
-from gameday.transports.base import Call
+from gameday.transports.base import Call, CallFailed
 
 _SHORT_S = 3
 _LOOK_S = 2.0
+# "The change can take up to 60 seconds" (API reference, SetQueueAttributes).
+_POLICY_S = 60.0
 _BYTES_MAX = 1_048_576
 _ATTRIBUTE = {"x": {"DataType": "String", "StringValue": "y"}}
 # The edges of the ranges that a body may have, and characters just outside of them.
@@ -225,6 +229,28 @@ def redrive(bench: Bench) -> None:
     mostly(len(dead.receive(wait_s=0)), len(bodies), "redriven messages are in the dead-letter queue too")
 
 
+def policy_deny(bench: Bench) -> None:
+    """What a queue's policy denies everybody is refused (developer guide, "How access works in Amazon SQS")."""
+    queue = ProbeQueue(bench)
+    queue.send("before")
+    denial = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": queue.arn}
+    policy = {"Version": "2012-10-17", "Statement": [{"Sid": "probe", **denial}]}
+    queue.call("SetQueueAttributes", Attributes={"Policy": orjson.dumps(policy).decode()})
+    bench.let_apply(_POLICY_S)
+    try:
+        queue.send("denied")
+    except CallFailed as failed:
+        if not failed.code.startswith("AccessDenied"):
+            raise
+    else:
+        raise Violated("a send was accepted that the queue's policy denies everybody")
+    claim(texts(queue.collect(["before"])) == ["before"], "more came than what was sent before the denial")
+    queue.call("SetQueueAttributes", Attributes={"Policy": ""})
+    bench.let_apply(_POLICY_S)
+    queue.send("after")
+    queue.collect(["after"])
+
+
 PROBES: Mapping[str, Probe] = {
     "at-least-once": at_least_once,
     "hidden-while-in-flight": hidden_while_in_flight,
@@ -240,4 +266,5 @@ PROBES: Mapping[str, Probe] = {
     "characters": characters,
     "system-attributes": system_attributes,
     "redrive": redrive,
+    "policy-deny": policy_deny,
 }

@@ -27,6 +27,7 @@ from gameday.history.errors import HistoryError
 from gameday.report import text
 from gameday.report.html import figures, picture
 from gameday.report.html.data import FAULTS_MOST, FaultLatency, Latency, Model, read
+from gameday.report.html.measured import measured
 from gameday.report.html.repeat import repeat
 from gameday.report.html.svg import tag
 from gameday.report.html.words import amount, moment, one_in, seconds
@@ -113,6 +114,7 @@ def render(model: Model, document: Mapping[str, Any], run: Loaded, bill: Told | 
             kinds=kinds,
             faults=model.faults[:FAULTS_MOST],
             not_drawn=max(0, len(model.faults) - figures.DRAWN_MOST),
+            measured=measured(run, document),
             latencies=_latencies(model),
             recoveries=_recoveries(model),
             orders=[(shown, figures.order(shown)) for shown in model.orders],

@@ -10,11 +10,15 @@ from gameday.chaos.fault_targets import FaultTargets
 from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import ProcessError
+from gameday.history.errors import ProcessError, TargetError
 from gameday.processes.child import Report, ending
+from gameday.processes.undo import Undo
+from gameday.run.experiments import Experiments
 from gameday.run.operator import Operator
+from gameday.run.policies import Policies
 from gameday.run.resharding import Resharder
 from gameday.run.state import HASTE_S, Run
+from gameday.transports.base import CallFailed
 
 # Between telling the load when to begin and that moment: time for the command to arrive everywhere.
 _LEAD_S = 0.5
@@ -22,8 +26,8 @@ _LOAD_SPARE_S = 60.0
 
 
 async def load_with_chaos(run: Run) -> None:
-    """Errors: ProcessError."""
-    chaos = _chaos(run)
+    """Errors: ProcessError; TargetError where what FIS is asked for cannot be made."""
+    chaos = _chaos(run, await _experiments(run))
     run.operator = Operator(run, chaos) if run.request.operator else None
     run.start_ns = run.context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
     run.writer.write(events.mark("load-started", start=run.start_ns, schedule=run.scenario.shape.outline()))
@@ -62,7 +66,32 @@ async def _keys(run: Run) -> AsyncIterator[None]:
         yield
 
 
-def _chaos(run: Run) -> Runner:
+async def _experiments(run: Run) -> Experiments | None:
+    """Errors: TargetError."""
+    asked = run.scenario.experiments
+    if not asked:
+        return None
+    found = Experiments(
+        run.carrier,
+        run.experiment_kinds,
+        run=run.context.id,
+        tags=run.context.tags,
+        undo=Undo(run.context.directory),
+    )
+
+    async def remove() -> None:
+        for left in await found.remove():
+            run.view.note(f"could not remove all that the run created; remove it by hand: {left}")
+
+    run.stack.push_async_callback(remove)
+    try:
+        await found.prepare(asked)
+    except CallFailed as error:
+        raise TargetError(f"FIS refuses the scenario's experiment: {error}") from error
+    return found
+
+
+def _chaos(run: Run, experiments: Experiments | None) -> Runner:
     scenario, subscriptions = run.scenario, run.scenario.subscriptions
     strikes = plan(
         scenario.chaos,
@@ -79,8 +108,20 @@ def _chaos(run: Run) -> Runner:
         writer=run.writer,
         seed=run.context.seed,
         stream=Resharder(source, run.carrier) if source.kind == "stream" else None,
+        queues=_policies(run) if source.kind == "queue" else None,
+        experiments=experiments,
     )
     return Runner(strikes, targets=targets, by_hand=run.request.operator)
+
+
+def _policies(run: Run) -> Policies:
+    return Policies(
+        run.addresses.queues,
+        run.carrier,
+        run=run.context.id,
+        undo=Undo(run.context.directory),
+        settle_s=run.target.policy_s,
+    )
 
 
 async def _load_done(run: Run) -> Report:

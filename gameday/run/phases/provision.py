@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 async def provision(run: Run) -> None:
     """Errors: TargetError."""
-    for note in forecast(run.scenario, seed=run.context.seed, effective_s=run.target.effective_s):
+    target = run.target
+    for note in forecast(run.scenario, seed=run.context.seed, effective_s=target.effective_s, policy_s=target.policy_s):
         run.view.note(f"note: {note}")
     run.carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
     _will_create(run)

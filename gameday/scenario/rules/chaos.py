@@ -30,6 +30,34 @@ def it_is_there_on_the_transport(draft: Draft) -> Iterator[Complaint]:
 
 
 @with_transport
+def it_goes_with_what_carries_the_messages(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if why := fault.wrong_before(draft.transport.services):
+            yield ("chaos", number), f"{fault.fault} is refused on {draft.body.transport}: {why}"
+
+
+def its_subscription_is_there(draft: Draft) -> Iterator[Complaint]:
+    """Of a fault that strikes no consumer; those that do are planned with their subscription."""
+    known = [subscription.name for subscription in draft.body.topology.subscriptions]
+    for number, fault in enumerate(draft.chaos):
+        named = getattr(fault, "subscription", None)
+        if named is not None and named not in known and not isinstance(fault, ConsumerFault):
+            yield (
+                ("chaos", number, "subscription"),
+                f"{fault.fault} strikes {named!r}, and there is only {', '.join(known)}",
+            )
+
+
+def somebody_sees_it_strike(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if fault.wires == {"wire"} and draft.body.consumers.kind == "unseen" and not isinstance(fault, ConsumerFault):
+            yield (
+                ("chaos", number),
+                f"{fault.fault} is seen to strike before consumers alone, and with `attach: none` nobody sees one",
+            )
+
+
+@with_transport
 def a_fifo_queue_allows_it(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
         if fault.wrong_on_fifo is None:
@@ -99,6 +127,9 @@ def it_finds_its_place_in_the_handler(draft: Draft) -> Iterator[Complaint]:
 RULES: Sequence[Rule] = (
     the_timeline_can_be_carried_out,
     it_is_there_on_the_transport,
+    it_goes_with_what_carries_the_messages,
+    its_subscription_is_there,
+    somebody_sees_it_strike,
     a_fifo_queue_allows_it,
     a_multiple_has_its_measure,
     there_is_a_key_to_deny,

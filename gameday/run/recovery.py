@@ -26,6 +26,7 @@ from gameday.targets.account import Account
 from gameday.targets.start import somebody_elses
 from gameday.targets.sweep import SweepRequest, sweep
 from gameday.targets.target import Target
+from gameday.transports import experiments
 from gameday.transports.aws_errors import is_gone
 from gameday.transports.base import Call, CallFailed, Plan
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
@@ -333,7 +334,11 @@ def _called(calls: Sequence[Any]) -> Plan[None]:
 
 
 def _one(call: Call) -> Plan[None]:
-    yield call
+    if (call.service, call.operation) == (experiments.SERVICE, "StopExperiment"):
+        # One that is over already cannot be stopped.
+        yield from experiments.end(call.params["id"])
+    else:
+        yield call
 
 
 def _where_it_still_is(plan: Plan[None]) -> Plan[None]:

@@ -255,7 +255,7 @@ def test_what_is_wrong_is_told_with_its_key(override: str, said: str) -> None:
             (
                 "consumers=null",
                 "consumers={attach: none}",
-                "topology={max_receives: null, subscriptions: [{name: orders, existing: shop.fifo}]}",
+                "topology={attach: {queue: 'https://sqs.eu-west-1.amazonaws.com/123456789012/shop.fifo'}}",
                 "chaos=[{at: 6s, fault: impair-queue, actions: [ReceiveMessage]}]",
             ),
             "impair-queue is seen to strike before consumers alone, and with `attach: none` nobody sees one",

@@ -14,6 +14,10 @@ NS_PER_S = 1_000_000_000
 # What a record or a manifest may say. Beyond TIME_MAX (the year 2116) no sum of two times fits a machine integer.
 TIME_MAX = 2**62
 SECONDS_MAX = 1e9
+# How far a host's clock may be told to be off (9 years), and what stands for "nobody knows" (36 years): with twice that
+# on top no time overflows a machine integer.
+ERROR_MAX = 2**58
+ERROR_UNKNOWN = 2**60
 # 2001-01-01. A time of a run is later; what is not was written in another unit.
 TIME_MIN = 978_307_200 * NS_PER_S
 

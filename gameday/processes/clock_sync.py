@@ -106,8 +106,8 @@ def clock_of(found: Measured) -> Clock:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByUtc:
-    """What a host knows by itself: how far its `Clock` is ahead of its own wall clock, both read at the same moment, and
-    how far that wall clock may be from UTC."""
+    """What a host knows by itself: how far its `Clock` is ahead of its own wall clock, both read at one moment, and how
+    far that wall clock may be from UTC."""
 
     ahead_ns: int
     error_ns: int

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orjson
 
-from gameday.history.clock import SECONDS_MAX, TIME_MAX, TIME_MIN
+from gameday.history.clock import ERROR_MAX, SECONDS_MAX, TIME_MAX, TIME_MIN
 from gameday.history.events import Record
 from gameday.history.schema import ALL_MARKS, EVENTS, FIELDS, kind_of
 
@@ -62,7 +62,10 @@ def _wrong(record: Record) -> str | None:
             return f"`{name}` of {event} is {_brief(value)}"
         if known.kind == "number" and value is not None:
             assert isinstance(value, int | float)
-            if not (0 <= value <= SECONDS_MAX if known.seconds else -TIME_MAX < value < TIME_MAX):
+            least, most = (
+                (0, SECONDS_MAX) if known.seconds else (0, ERROR_MAX) if known.bound else (1 - TIME_MAX, TIME_MAX - 1)
+            )
+            if not least <= value <= most:
                 return f"`{name}` of {event} is {value}, beyond what can be"
             if known.time and value < TIME_MIN:
                 return f"`{name}` of {event} is {value}{_of_another_unit(value)}"

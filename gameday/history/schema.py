@@ -36,7 +36,7 @@ class Field:
 
     `time`: it is a time in nanoseconds since 1970. `names`: it names something of the run (a message, a process, a
     call), which is another thing in another run. `strict`: only a string will do. `seconds`: a duration in seconds.
-    `not_judged` says who reads a field that has no column.
+    `bound`: how far a clock may be off, in nanoseconds. `not_judged` says who reads a field that has no column.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Field:
     names: bool = False
     strict: bool = False
     seconds: bool = False
+    bound: bool = False
     not_judged: str | None = None
 
     def __post_init__(self) -> None:
@@ -68,6 +69,7 @@ def _field(name: str, kind: Kind, column: str | None = None, **more: object) -> 
 
 
 _LIVE = "the live view and the report"
+_CLOCKS = "who reckons how far clocks may differ"
 # In the order of the columns. `at`, `group` and `partition` are words of SQL's own.
 FIELDS: Mapping[str, Field] = {
     each.name: each
@@ -119,6 +121,10 @@ FIELDS: Mapping[str, Field] = {
         _field("since", "number", "since_ns", time=True),
         _field("until", "number", "until_ns", time=True),
         _field("file", "any", not_judged="who looks for missing files"),
+        _field("host", "text", strict=True, not_judged=_CLOCKS),
+        _field("error_ns", "number", bound=True, not_judged=_CLOCKS),
+        _field("offset_ns", "any", not_judged="people"),
+        _field("method", "any", not_judged="people"),
         _field("text", "any", not_judged=_LIVE),
         _field("start", "any", not_judged=_LIVE),
         _field("schedule", "any", not_judged=_LIVE),
@@ -329,10 +335,22 @@ MARKS: Mapping[str, RecordKind] = {
         ),
     ),
     "writer": RecordKind(
-        fields=("file",),
+        fields=("file", "host"),
         needed=("file",),
         shapes={"file": ": its name in `history/`"},
-        told="a process is about to be started, and this is its file",
+        told=(
+            "a process is about to be started, and this is its file. `host` is where that process runs; left out, on "
+            "the conductor's own host ([hosts](#hosts-and-their-clocks))"
+        ),
+    ),
+    "clock": RecordKind(
+        fields=("host", "error_ns", "offset_ns", "method"),
+        needed=("host",),
+        told=(
+            "since the mark before it, that host's times were within `error_ns` nanoseconds of the conductor's clock; "
+            "without `error_ns`, nobody knows. `offset_ns` is what was taken off before they were written, `method` "
+            "how it was found (`round-trips`, `chrony`, `ecs`): for people"
+        ),
     ),
     "closed": RecordKind(
         fields=(),

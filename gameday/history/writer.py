@@ -25,12 +25,16 @@ _LINE = orjson.OPT_APPEND_NEWLINE
 class Writer:
     """Appends records to `RUN/history/NAME.jsonl`, which whoever starts this process has created empty."""
 
-    def __init__(self, *, run: Path, name: str, clock: Clock) -> None:
-        """Errors: HistoryError when the file cannot be opened."""
+    def __init__(self, *, run: Path, name: str, clock: Clock, host: str | None = None) -> None:
+        """`host` names the machine that it runs on, where that is not the conductor's own.
+
+        Errors: HistoryError when the file cannot be opened.
+        """
         self.run = run
         self.path = run / DIRECTORY / f"{name}.jsonl"
         self.name = name
         self.clock = clock
+        self.host = host
         self._by = b'"by":%b,' % orjson.dumps(name)
         # Reentrant lock: a batch must be stamped and written as one, whichever thread or greenlet it comes from.
         self._lock = threading.RLock()
@@ -49,13 +53,13 @@ class Writer:
         return at
 
     def announce(self, name: str) -> None:
-        """Create the empty history file of a process about to be started, and list it here."""
+        """Create the empty history file of a process about to be started on this host, and list it here."""
         path = self.path.with_name(f"{name}.jsonl")
         try:
             path.touch(exist_ok=False)
         except OSError as error:
             raise HistoryError(f"cannot create the history file {path}: {error.strerror}") from error
-        self.write(events.mark("writer", file=path.name))
+        self.write(events.mark("writer", file=path.name, host=self.host))
 
     def close(self) -> None:
         """Write `closed`, the last record of a process that ends in good order. Closing twice does nothing."""

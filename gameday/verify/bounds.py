@@ -13,6 +13,7 @@ from typing import Literal
 
 import duckdb
 
+from gameday.history.clock import ERROR_UNKNOWN
 from gameday.history.manifest import During
 from gameday.verify.load import Loaded
 
@@ -107,7 +108,7 @@ class Facts:
             intended=intended[0][0] if intended else 0,
             load_started=starts > 0,
             load_ended=ends >= max(1, starts),
-            clock_error_ns=run.manifest.clock_error_ns,
+            clock_error_ns=run.clocks.error_ns,
         )
 
     def windows(self, grace_ns: int, wider_ns: int) -> list[tuple[int, int]]:
@@ -241,7 +242,9 @@ def judge_bound(
         if len(broken) == len(readings):
             ruled.unknown(text + ", for messages that an at-most-once subscription may drop")
             return
-        if len(kept) < len(readings):
+        if len(kept) < len(readings) and facts.clock_error_ns >= ERROR_UNKNOWN:
+            ruled.unknown(f"{s}: nothing tells {name[:-2]} of lag: clocks may differ by any time")
+        elif len(kept) < len(readings):
             most_ns = max(reading.most_ns or 0 for reading in readings)
             ruled.unknown(
                 f"{s}: {name[:-2]} of lag is somewhere from {seconds(found_ns):.3f} to {seconds(most_ns):.3f} s, for "

@@ -79,6 +79,8 @@ class Evidence:
     damaged: Sequence[str]
     # Records that the declared clocks say cannot be, each in a few words.
     contradictions: Sequence[str]
+    # Hosts whose clocks nobody knows, each in a sentence.
+    unsynchronised: Sequence[str]
     claims: Sequence[Claim]
     # The checks that could not be carried out, each with the reason.
     failed: Mapping[str, str]
@@ -394,6 +396,10 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     if "vacuous" in evidence.failed:
         judgement.unknown(f"nothing tells whether the run proves anything: {evidence.failed['vacuous']}")
     timeless = claim.claim in RULES and RULES[claim.claim].timeless
+    if evidence.unsynchronised and judgement.verdict != "violated" and (evidence.vacuous or not timeless):
+        # What proves nothing, for that hosts' times cannot be compared, is no fault of the claim's own.
+        judgement.verdict = "unknown"
+        judgement.why[:0] = evidence.unsynchronised
     if evidence.contradictions and not timeless:
         judgement.verdict = "unknown"
         judgement.why[:0] = evidence.contradictions

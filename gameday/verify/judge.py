@@ -24,8 +24,9 @@ from gameday.history.writer import DIRECTORY
 from gameday.verify import bounds, claims
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.claims import Evidence, Finding, State
+from gameday.verify.clocks import reasons
 from gameday.verify.examples import examples, noted
-from gameday.verify.load import Loaded, Progress, Tables, in_a_line, load
+from gameday.verify.load import Loaded, Progress, Tables, clock_error_ns, in_a_line, load
 from gameday.verify.notes import notes
 from gameday.verify.registry import CHECKS
 from gameday.verify.totals import lasted, totals
@@ -105,7 +106,7 @@ def judge_all(runs: Sequence[Path], *, with_examples: bool = False) -> list[Verd
         except NotARun as error:
             verdicts[run] = error
         else:
-            alike.setdefault((manifest.clock_error_ns, manifest.broker_tick_ns), []).append((run, manifest))
+            alike.setdefault((clock_error_ns(run, manifest), manifest.broker_tick_ns), []).append((run, manifest))
     for group in alike.values():
         for first in range(0, len(group), _AT_ONCE):
             some = group[first : first + _AT_ONCE]
@@ -148,6 +149,7 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
         "subscriptions": {name: asdict(s) for name, s in run.manifest.subscriptions.items()},
         "latency_s": bounds.latencies(run),
         "events": run.events,
+        "clock_error_ns": None if run.clocks.unknown else run.clocks.error_ns,
         "aborted": _aborted(run),
         "torn_lines": run.torn_lines,
         "ignored": [asdict(ignored) for ignored in run.ignored],
@@ -249,6 +251,7 @@ def _evidence(run: Loaded, failed: Mapping[str, str]) -> Evidence:
         vacuous=[reason for (reason,) in vacuous],
         damaged=[str(damage) for damage in run.damaged],
         contradictions=_contradictions(run),
+        unsynchronised=list(reasons(run.clocks)),
         claims=run.manifest.claims,
         failed=failed,
     )
@@ -266,10 +269,10 @@ def _contradictions(run: Loaded) -> list[str]:
         "FROM contradictions c JOIN (SELECT DISTINCT file, run FROM raw) f ON f.file = c.file "
         "ORDER BY c.early_ns DESC, c.line"
     )[:_CONTRADICTIONS_MOST]
-    error_s = run.manifest.clock_error_ns / 1e9
+    error_s = run.clocks.error_ns / 1e9
     told = [
         f"the clocks contradict: {event} of {id} ({run.place(file, line)}) is {early_ns / 1e9:.3f} s earlier than "
-        f"its first `intended`, and the manifest says that clocks differ by at most {error_s:g} s"
+        f"its first `intended`, and clocks are said to differ by at most {error_s:g} s"
         for event, file, line, id, early_ns, _ in rows
     ]
     if rows and (more := rows[0][-1] - len(rows)):

@@ -35,6 +35,7 @@ from gameday.history.manifest import Manifest
 from gameday.history.reader import Scan, Unknown, records
 from gameday.history.schema import FIELDS, Field
 from gameday.history.writer import DIRECTORY
+from gameday.verify.clocks import Clocks, HostsTold, plain, reckon
 from gameday.verify.pairing import Told, pair
 
 Progress = Callable[[str], None]
@@ -130,6 +131,7 @@ class Loaded:
     manifest: Manifest
     files: Mapping[int, HistoryFile]
     passed_over: Sequence[Path]
+    clocks: Clocks = field(default_factory=lambda: Clocks(error_ns=0))
     events: int = 0
     torn_lines: int = 0
     damaged: list[Damage] = field(default_factory=list)
@@ -276,24 +278,52 @@ def _unpacked(paths: Sequence[Path], scratch: Path) -> tuple[list[Path], list[Da
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _FileScan:
-    """`count`: how many records the file holds; `listed`: the files that its `writer` marks name."""
+    """`count`: how many records the file holds; `listed`: the files that its `writer` marks name; `hosts`: on which
+    hosts these are, and how well clocks are known."""
 
     scan: Scan
     count: int
     listed: set[str]
+    hosts: HostsTold
 
 
 def _scan(files: Sequence[HistoryFile]) -> Mapping[int, _FileScan]:
     """What our own reader finds in each file, by its number."""
     scans = {}
     for file in files:
-        scan, listed, count = Scan(), set(), 0
+        scan, listed, hosts, count, last_ns = Scan(), set(), HostsTold(), 0, -TIME_MAX
         for _, record in records(file.path, scan):
             count += 1
-            if record["event"] == "mark" and record.get("name") == "writer" and record.get("file"):
-                listed.add(str(record["file"]).removesuffix(".gz"))
-        scans[file.number] = _FileScan(scan=scan, count=count, listed=listed)
+            last_ns = max(last_ns, record["at"])  # type: ignore[type-var, assignment]  # the reader saw that it is one
+            if record["event"] == "mark":
+                hosts.hear(record)
+                if record.get("name") == "writer" and record.get("file"):
+                    listed.add(plain(record["file"]))
+        hosts.last_ns = last_ns if count else None
+        scans[file.number] = _FileScan(scan=scan, count=count, listed=listed, hosts=hosts)
     return scans
+
+
+def clock_error_ns(run: Path, manifest: Manifest) -> int:
+    """How far the clocks of the writers of a small run may differ: what `load` will find, without its tables.
+
+    Errors: HistoryError when a file cannot be read, NotARun for a directory without a history.
+    """
+    with tempfile.TemporaryDirectory(prefix="gameday-verify-") as name:
+        found, _, _ = _found([run], Path(name))
+        if not any(_may_name_hosts(file.path.read_bytes()) for file in found):
+            return manifest.clock_error_ns
+        return _clocks(found, _scan(found), manifest).error_ns
+
+
+def _may_name_hosts(history: bytes) -> bool:
+    """Whether any record may have a field `host`, whose name may be written with escapes."""
+    return b'"host"' in history or b"\\u" in history
+
+
+def _clocks(found: Sequence[HistoryFile], scans: Mapping[int, _FileScan], manifest: Manifest) -> Clocks:
+    told = {plain(file.path.name): scans[file.number].hosts for file in found}
+    return reckon(told, declared_ns=manifest.clock_error_ns)
 
 
 def _parse(
@@ -372,6 +402,11 @@ def _account(loaded: Sequence[Loaded], scans: Mapping[int, _FileScan]) -> None:
             if not seen.scan.damaged and parsed.get(number, 0) != seen.count:
                 why = f"{seen.count} records, but {parsed.get(number, 0)} could be parsed"
                 run.damaged.append(Damage(file=name, line=0, why=why))
+        run.clocks = _clocks(list(run.files.values()), scans, run.manifest)
+        run.damaged += [
+            Damage(file=name, line=0, why=f"`writer` marks give it to different hosts: {', '.join(hosts)}")
+            for name, hosts in sorted(run.clocks.contradictory.items())
+        ]
         run.damaged += _one_id_for_two(run)
         run.ignored += _ignored(run, {file.path.name: scans[number].scan for number, file in run.files.items()})
 
@@ -431,9 +466,9 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str,
 
     Those of them that failed, each with the reason.
     """
-    shared = loaded[0].manifest
-    db.execute(f"CREATE MACRO clock_error() AS {shared.clock_error_ns}::BIGINT")
-    db.execute(f"CREATE MACRO broker_tick() AS {shared.broker_tick_ns}::BIGINT")
+    (error_ns,) = {run.clocks.error_ns for run in loaded}
+    db.execute(f"CREATE MACRO clock_error() AS {error_ns}::BIGINT")
+    db.execute(f"CREATE MACRO broker_tick() AS {loaded[0].manifest.broker_tick_ns}::BIGINT")
     db.execute("CREATE TABLE runs (run INTEGER, tag VARCHAR)")
     db.executemany("INSERT INTO runs VALUES (?, ?)", [[run.number, run.tag] for run in loaded])
     db.execute(

@@ -75,7 +75,7 @@ def test_told_to_end_is_it_alone(child: Carry) -> None:
     async def scene(child: Child, started: list[int]) -> None:
         child.signal(signal.SIGTERM)
         assert await child.wait() == -signal.SIGTERM
-        assert {state(pid) for pid in started} == {"S"}
+        await until_all(started, "S")
         child.sweep()
         await until_all(started, "Z")
 

@@ -60,6 +60,8 @@ from tests.reference.words import NEVER, Past, Sample
 #     no latest end. An extend not proven to have begun before the receive or delete in question never replaces, but
 #     may still make the earliest end earlier and the latest later (R1).
 #  8a. The clocks contradict where a record is proven to precede every `intended` of its message.
+#  8b. A host whose files hold no record has no clock that matters. `error_ns` may be a fraction, and is rounded up. A
+#     file on two hosts is damage, so that nobody asks where it is.
 # Words
 #  9. *dead* excuses unless a `redriven` is proven to follow; it blames (healthy-dead, collateral-dead, dlq-gap) only
 #     if every `redriven` is proven to precede.
@@ -836,14 +838,15 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
 
 # Where nobody recorded who received what, every claim but these is unknown.
 WITHOUT_RECEIVES = ("all-accepted", "at-least-once-effect", "exactly-once-effect")
-# Where the clocks contradict, every claim but these is unknown.
+# Where the clocks contradict, every claim but these is unknown; where a host is unsynchronised, unless violated.
 WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
 
 
 def rule(court: Court, promise: Promise) -> dict[str, Any]:
     """Violated beats unknown beats holds. Every claim is unknown, unless violated, when the run is `vacuous`, when the
     history is damaged (then even so), and when it checked nothing on a subscription that it covers. Where the clocks
-    contradict, every claim but `no-phantom` and `all-accepted` is unknown, one that would be violated too."""
+    contradict, every claim but `no-phantom` and `all-accepted` is unknown, one that would be violated too. Where a host
+    is unsynchronised, every claim but those is unknown, unless violated."""
     finding = CLAIMS[promise.claim](court, promise)
     why = list(finding.unknown)
     why += [case.note for case in court.cases["vacuous"]]
@@ -870,6 +873,8 @@ def rule(court: Court, promise: Promise) -> dict[str, Any]:
     checked = sum(finding.checked.values())
     if checked == 0:
         why.append("checked nothing")
+    if promise.claim not in WITHOUT_CLOCKS:
+        why += [f"the clock of {host} is not known" for host in court.past.facts.unsynchronised]
     damaged = [f"{one.file}:{one.line} {one.reason}" for one in court.past.facts.damaged]
     contradictions = [] if promise.claim in WITHOUT_CLOCKS else court.past.contradictions()
     if damaged:

@@ -8,9 +8,11 @@ that a mistake made in one reader is not made in the other.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +338,7 @@ class Facts:
     last_at: int | None
     torn_lines: int
     damaged: tuple[Damage, ...]
+    unsynchronised: tuple[str, ...]
 
 
 # What a claim may say besides its name. Anything else is a bound that does not exist.
@@ -528,6 +531,9 @@ def read(run: Path) -> Facts:
         if not (history / name).exists() and not (history / f"{name}.gz").exists():
             damaged.append(Damage(file=name, line=None, reason="listed, but absent"))
     damaged += _in_another_unit(records)
+    error, unsynchronised, twice = _clocks(records)
+    damaged += twice
+    manifest = replace(manifest, clock_error_ns=manifest.clock_error_ns + error)
     records, unidentified = _told(records, manifest)
     keys_told = any(record.text("key") is not None for record in records if record.event in ("intended", "effects"))
     records = _told_by_key(records)
@@ -587,7 +593,39 @@ def read(run: Path) -> Facts:
         last_at=max((record.at for record in records), default=None),
         torn_lines=torn,
         damaged=tuple(damaged),
+        unsynchronised=unsynchronised,
     )
+
+
+def _clocks(records: Sequence[Record]) -> tuple[int, tuple[str, ...], list[Damage]]:
+    """What hosts add to the error of the run; which of them are unsynchronised; and files that are on two of them."""
+    on: dict[str, set[str]] = {}
+    for record in records:
+        if _mark(record) == "writer" and (host := record.text("host")):
+            on.setdefault((record.text("file") or "").removesuffix(".gz"), set()).add(host)
+    twice = [
+        Damage(file=file, line=None, reason="on two hosts") for file, hosts in sorted(on.items()) if len(hosts) > 1
+    ]
+    # Only of a damaged history is a file on two hosts, and nothing is told of that.
+    host_of = {file: min(hosts) for file, hosts in on.items()}
+    writing = {host_of.get(record.file) for record in records}
+    if len(writing) < 2:
+        return 0, (), twice
+    errors: list[int] = []
+    unsynchronised: list[str] = []
+    for host in writing - {None}:
+        marks = [record for record in records if _mark(record) == "clock" and record.text("host") == host]
+        told = [record.fields.get("error_ns") for record in marks]
+        if not told or None in told:
+            unsynchronised.append(str(host))
+            continue
+        last = max(record.at for record in records if host_of.get(record.file) == host)
+        after = max(0, last - max(mark.at for mark in marks))
+        # 1000 ppm is a thousandth.
+        errors.append(max(math.ceil(error) for error in told if error is not None) + math.ceil(Fraction(after, 1000)))
+    if unsynchronised:
+        return FOREVER, tuple(sorted(unsynchronised)), twice
+    return sum(sorted(errors, reverse=True)[:2]), (), twice
 
 
 def _mark(record: Record) -> str | None:

@@ -56,7 +56,7 @@ def retell(run: Path, seed: int, *, honest: bool = False) -> None:
     """Packed files stay as they are: not every writer tells less. `honest`: nothing is told that was not so."""
     chance = random.Random(f"retold {seed}")
     manifest = orjson.loads((run / "manifest.json").read_bytes())
-    files = {path: list(_lines(path)) for path in sorted((run / "history").glob("*.jsonl"))}
+    files = {path: list(read_lines(path)) for path in sorted((run / "history").glob("*.jsonl"))}
     every = [line for lines in files.values() for line in lines if isinstance(line, dict)]
     for subscription in sorted(manifest["subscriptions"]):
         spec = manifest["subscriptions"][subscription]
@@ -83,7 +83,7 @@ def retell(run: Path, seed: int, *, honest: bool = False) -> None:
         path.write_bytes(b"".join(line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines))
 
 
-def _lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path) -> Iterator[Line]:
     for line in path.read_bytes().splitlines(keepends=True):
         try:
             record = orjson.loads(line)

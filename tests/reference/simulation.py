@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from tests.reference.broker import LEASE, Answer, Delivery, Letter, Mischief, Partition, Queue, Stored, Stream, Topic
+from tests.reference.hosts import spread
 from tests.reference.reading import CLAIMS
 from tests.reference.world import EPOCH, MILLISECOND, SECOND, Call, Process, Script, Ticket, World
 
@@ -1120,3 +1121,4 @@ def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
     spoil_packed(run / "history", chance, rolled.file_defects)
     if chance.random() < 0.05:
         (run / "history" / "notes.json").write_bytes(b"nobody reads this\n")
+    spread(run, seed, legal=legal)

@@ -15,7 +15,7 @@ from signal import SIGCONT, Signals
 
 from gameday.consumers.starters import BehindWire, Incarnation, Port, Wire
 from gameday.history.errors import ProcessError
-from gameday.processes.child import Report
+from gameday.processes.child import Report, is_stopped
 from gameday.processes.disturbances import Disturbance
 
 # How long somebody else may take to start another one.
@@ -104,6 +104,10 @@ class AttachedConsumer:
     @property
     def alive(self) -> bool:
         return lives(self.pid) and self._start() == self._began
+
+    @property
+    def stopped(self) -> bool:
+        return is_stopped(self.pid)
 
     def signal(self, number: Signals) -> None:
         """Errors: ProcessError for a process that is not ours to signal."""

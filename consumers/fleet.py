@@ -57,6 +57,10 @@ class Member:
         """None while the slot is empty."""
         return self._child.pid if self._child is not None and self._child.alive else None
 
+    @property
+    def stopped(self) -> bool:
+        return self.alive and self._child is not None and self._child.stopped
+
     def signal(self, number: signal.Signals) -> None:
         if self._child is not None:
             self._child.signal(number)

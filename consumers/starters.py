@@ -34,6 +34,10 @@ class Incarnation(Protocol):
     def pid(self) -> int: ...
     @property
     def alive(self) -> bool: ...
+    @property
+    def stopped(self) -> bool:
+        """By SIGSTOP."""
+        ...
 
     def signal(self, number: Signals) -> None: ...
     async def command(self, do: str, **fields: object) -> None: ...
@@ -154,6 +158,10 @@ class Program:
     def alive(self) -> bool:
         return self._child.alive
 
+    @property
+    def stopped(self) -> bool:
+        return self._child.stopped
+
     def signal(self, number: Signals) -> None:
         self._child.signal(number)
 
@@ -224,6 +232,10 @@ class OursBehindWire:
     @property
     def alive(self) -> bool:
         return self._child.alive
+
+    @property
+    def stopped(self) -> bool:
+        return self._child.stopped
 
     def signal(self, number: Signals) -> None:
         self._child.signal(number)

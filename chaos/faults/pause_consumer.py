@@ -7,7 +7,6 @@ and the process is woken on every exit; if the conductor itself is killed, the k
 
 from __future__ import annotations
 
-from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import ClassVar, Literal
 
@@ -40,8 +39,7 @@ class PauseConsumer(ConsumerFault):
             nonlocal proven, holding
             held = self.while_holding and await strike.holding(consumer)
             # One that another strike has stopped would be woken by whichever of the two ends first.
-            pid = consumer.pid
-            if pid is None or is_stopped(pid) or (strike.over and not held):
+            if not consumer.alive or consumer.stopped or (strike.over and not held):
                 return
             names = [consumer.name for consumer in consumers if consumer.alive]
             strike.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
@@ -49,12 +47,12 @@ class PauseConsumer(ConsumerFault):
             struck = (consumer, consumer.name)
             paused.append(struck)
             consumer.signal(SIGSTOP)
-            await strike.until(lambda: is_stopped(pid) or bool(strike.gone([struck])), strike.targets.answer_s)
+            await strike.until(lambda: consumer.stopped or bool(strike.gone([struck])), strike.targets.answer_s)
             if strike.gone([struck]):
                 # Another fault killed it in that very moment, and leaves it to its successor.
                 paused.remove(struck)
                 await pause(consumer)
-            elif is_stopped(pid):
+            elif consumer.stopped:
                 proven += 1
                 holding += held
 
@@ -66,15 +64,12 @@ class PauseConsumer(ConsumerFault):
         finally:
             for consumer, _ in paused:
                 consumer.signal(SIGCONT)
+            # One on another host is awake when the word has come there.
+            woken = await strike.until(lambda: not any(each.stopped for each, _ in paused), strike.targets.answer_s)
             gone = strike.gone(paused)
-            if paused and not gone:
+            if paused and not woken:
+                strike.unhealed(fired=proven, why="not all that were stopped are known to be awake again")
+            elif paused and not gone:
                 strike.stop(fired=proven, held=holding)
-        await strike.replaced(gone, fired=proven, held=holding)
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether the kernel says so; the state follows the name, which stands in parentheses and may hold anything."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except OSError:
-        return False
+        if woken:
+            await strike.replaced(gone, fired=proven, held=holding)

@@ -58,6 +58,14 @@ def signal_session(leader: int, number: signal.Signals) -> None:
                     os.kill(pid, number)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether the kernel says so; the state follows the name, which stands in parentheses and may hold anything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
 def python(*arguments: object) -> list[str]:
     """The command line of a Python program of ours. With -P it finds no module in the current directory."""
     return [sys.executable, "-P", *map(str, arguments)]
@@ -73,6 +81,46 @@ def ending(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
+class Reports:
+    """What a process has reported and nobody has asked for yet."""
+
+    def __init__(self) -> None:
+        self._kept: list[Report] = []
+        self._news = asyncio.Condition()
+        self._silent = False
+
+    async def add(self, report: Report) -> None:
+        async with self._news:
+            self._kept.append(report)
+            self._news.notify_all()
+
+    async def end(self) -> None:
+        """No more will come."""
+        self._silent = True
+        async with self._news:
+            self._news.notify_all()
+
+    async def take(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
+        """The first of this kind whose fields match, taken off the list; None when time runs out or no more come."""
+
+        def found() -> Report | None:
+            for report in self._kept:
+                if report.get("report") == kind and all(report.get(k) == v for k, v in match.items()):
+                    self._kept.remove(report)
+                    return report
+            return None
+
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                while (report := found()) is None:
+                    if self._silent:
+                        return None
+                    await self._news.wait()
+                return report
+        except TimeoutError:
+            return None
+
+
 class Child:
     """A running process. Each report is kept until `report` asks for it; `on_report` sees each at once."""
 
@@ -81,9 +129,7 @@ class Child:
         self.log = log
         self.on_report: Callable[[Report], None] | None = None
         self._process = process
-        self._reports: list[Report] = []
-        self._news = asyncio.Condition()
-        self._silent = False
+        self._reports = Reports()
         self._reader = asyncio.create_task(self._read(), name=f"reports of {name}")
 
     @classmethod
@@ -130,6 +176,10 @@ class Child:
     def alive(self) -> bool:
         return self._process.returncode is None
 
+    @property
+    def stopped(self) -> bool:
+        return is_stopped(self.pid)
+
     async def command(self, do: str, **fields: object) -> None:
         """Send one command; a child that is gone hears nothing and that is no error."""
         stdin = self._process.stdin
@@ -140,23 +190,7 @@ class Child:
 
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
         """The first report of this kind whose fields match, taken off the list; None when time runs out or it dies."""
-
-        def found() -> Report | None:
-            for report in self._reports:
-                if report.get("report") == kind and all(report.get(k) == v for k, v in match.items()):
-                    self._reports.remove(report)
-                    return report
-            return None
-
-        try:
-            async with asyncio.timeout(timeout_s), self._news:
-                while (report := found()) is None:
-                    if self._silent:
-                        return None
-                    await self._news.wait()
-                return report
-        except TimeoutError:
-            return None
+        return await self._reports.take(kind, timeout_s=timeout_s, **match)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone is no error.
@@ -212,10 +246,6 @@ class Child:
                     continue
                 if self.on_report is not None:
                     self.on_report(report)
-                async with self._news:
-                    self._reports.append(report)
-                    self._news.notify_all()
+                await self._reports.add(report)
         finally:
-            self._silent = True
-            async with self._news:
-                self._news.notify_all()
+            await self._reports.end()

@@ -23,8 +23,8 @@ and the host
 A letter of the conductor's that has `refused` in it says why the host does not belong to the run, or no more.
 
 It promises that a process there can be started, told and waited for like one here; and that a host of which nothing is
-heard for the patience of the run is given up for good, with all its processes: then each of them has ended, nobody knows
-how, and nothing more is started there.
+heard for the patience of the run is given up for good, with all its processes: then each of them has ended, nobody
+knows how, and nothing more is started there.
 """
 
 from __future__ import annotations
@@ -174,13 +174,6 @@ class Host:
         self._refuse_gone()
         self.say({"do": "finish"})
         return await asyncio.shield(self._finished)
-
-    async def told_all(self, within_s: float) -> None:
-        """Until it has heard all that was said to it, or is gone, or time runs out."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                while self.gone is None and not self._letters.all_heard:
-                    await asyncio.sleep(0.02)
 
     async def hear(self, node: str, letter: Mapping[str, Any]) -> None:
         """A letter in its name. Errors: KeyError, TypeError or ValueError for what is no letter."""

@@ -103,7 +103,7 @@ def lanes(locust: Locust) -> list[int | None]:
 def test_lanes_are_handed_out_once_it_is_known_how_many_users_are_ours() -> None:
     locust = Locust(counts=BESIDE | {"Ours": 2})
     made = lead(locust)
-    asks = SimpleNamespace(node_id="local")
+    asks = SimpleNamespace(node_id="local", data={"writer": "load"})
     made._on_join(asks)
     assert lanes(locust) == []
     made._on_spawned()
@@ -131,6 +131,6 @@ def test_without_a_user_of_ours_the_load_fails_at_once_but_waits_under_a_shape()
 def test_whoever_asks_while_the_load_stops_gets_no_lane() -> None:
     locust = Locust(counts=ALONE)
     made = lead(locust)
-    made._on_join(SimpleNamespace(node_id="local"))
+    made._on_join(SimpleNamespace(node_id="local", data={"writer": "load"}))
     made.stop()
     assert lanes(locust) == [None]

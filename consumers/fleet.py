@@ -20,6 +20,7 @@ from gameday.history.errors import ProcessError
 from gameday.history.writer import Writer
 from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.remote import HostGone
 
 # So often in a row may a consumer die before it is ready; then it cannot be started at all.
 _DEATHS_MAX = 3
@@ -190,10 +191,20 @@ class Fleet:
         return await asyncio.gather(*(member.ready_after("", timeout_s) for member in self.members))
 
     async def _keep(self, member: Member) -> None:
-        """Keep a consumer in the slot until `stop`. Errors: ProcessError, HistoryError."""
+        """Keep a consumer in the slot until `stop`; where its host goes after there was one, the slot stays empty.
+
+        Errors: ProcessError, HistoryError.
+        """
         deaths = 0
+        began = False
         while not self._stopping.is_set():
-            child = await self._launch(member)
+            try:
+                child = await self._launch(member)
+            except HostGone:
+                if began:
+                    return
+                raise
+            began = True
             code, was_ready = await self._outlive(member, child)
             self._writer.write(events.mark("consumer-exited", consumer=child.name, slot=member.slot, code=code))
             deaths = 0 if was_ready else deaths + 1
@@ -208,7 +219,11 @@ class Fleet:
     async def _launch(self, member: Member) -> Incarnation:
         name = member.next_name()
         if self._starter.records:
-            self._writer.announce(name)
+            host = self._starter.host(name)
+            if host is None:
+                self._writer.announce(name)
+            else:
+                self._writer.announce_on(host, name)
         armed = self._standing_in(member.slot)
         child = await self._starter.start(name, armed)
         child.on_report = lambda report: self._note(name, report)

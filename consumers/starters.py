@@ -1,4 +1,4 @@
-"""What a fleet's slots are filled with: consumers of ours, or programs of anybody's that poll by themselves.
+"""What a fleet's slots are filled with: consumers of ours, here or on other hosts, or programs that poll by themselves.
 
 It promises that faults, readiness and what is in hand are asked of both in the same words. A program of the user's
 answers none of them itself: the wire, which all its calls to AWS go through, answers for it.
@@ -19,6 +19,7 @@ from gameday.consumers.readiness import Ready
 from gameday.history.errors import ProcessError
 from gameday.processes.child import Child, Report, python
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.remote import Host
 
 _LISTEN_S = 10.0
 
@@ -60,6 +61,10 @@ class Starter(Protocol):
     # Whether what it gives was there before the run, and goes on after it.
     lasts: bool = False
 
+    def host(self, name: str) -> str | None:
+        """Where a consumer of that name is started; None: on this host."""
+        return None
+
     def prepare(self) -> None:
         """Before the first one."""
         ...
@@ -91,6 +96,31 @@ class Ours(Starter):
         for disturbance in armed:
             argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
         return await Child.start(name=name, argv=argv, run=self._run)
+
+
+class OnHosts(Starter):
+    """Consumers of ours on other hosts; `hosts` are by slot."""
+
+    records = True
+
+    def __init__(self, config: ConsumerConfig, *, hosts: Mapping[str, Host]) -> None:
+        self.subscription = config.subscription
+        self._config = config.to_json()
+        self._hosts = hosts
+
+    def host(self, name: str) -> str:
+        return self._at(name).name
+
+    def prepare(self) -> None:
+        """Each is told with its start."""
+
+    async def start(self, name: str, armed: Sequence[Disturbance]) -> Incarnation:
+        return await self._at(name).start(
+            name, "consumer", config=self._config, armed=[disturbance.to_json() for disturbance in armed]
+        )
+
+    def _at(self, name: str) -> Host:
+        return self._hosts[name.rpartition(".")[0]]
 
 
 class Wire(Protocol):

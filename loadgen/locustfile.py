@@ -32,9 +32,8 @@ from typing import Any
 
 import gevent
 import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
-from locust import User, events
+from locust import User, events, runners
 from locust.exception import StopUser
-from locust import runners
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 _theirs = {str(Path(place).absolute()) for place in (".", *os.environ.get("PYTHONPATH", "").split(os.pathsep))}

@@ -47,12 +47,14 @@ class PauseConsumer(ConsumerFault):
             struck = (consumer, consumer.name)
             paused.append(struck)
             consumer.signal(SIGSTOP)
-            await strike.until(lambda: consumer.stopped or bool(strike.gone([struck])), strike.targets.answer_s)
+            stopped = await strike.until(
+                lambda: consumer.stopped or bool(strike.gone([struck])), strike.targets.answer_s
+            )
             if strike.gone([struck]):
                 # Another fault killed it in that very moment, and leaves it to its successor.
                 paused.remove(struck)
                 await pause(consumer)
-            elif consumer.stopped:
+            elif stopped:
                 proven += 1
                 holding += held
 

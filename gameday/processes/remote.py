@@ -8,16 +8,16 @@ What the two say goes in letters (gameday/processes/letters.py). The conductor s
     {"do": "command", "name": …, "command": …}  a command for it: gameday/processes/control.py
     {"do": "sweep", "name": …}                  kill what it has left behind
     {"do": "finish"}                            the run is over: bring the histories to an end, and ship them
-    {"do": "leave"}                             nothing more is wanted
+    {"do": "leave"}                             nothing more is wanted: end whatever is left, and {"say": "left"}
 
 and the host
 
-    {"say": "join", "directory": …}             it is there
+    {"say": "join", "directory": …}             it is there, and what it is given to do will be recorded there
     {"say": "started", "name": …, "pid": …}     or {"say": "failed", "name": …, "why": …}
     {"say": "stopped", "name": …, "stopped": …} whether SIGSTOP holds it, when that has changed
     {"say": "report", "name": …, "report": …}   what the process reports
     {"say": "exited", "name": …, "code": …, "words": …}
-    {"say": "finished", "shipped": […]}         what was shipped; null where nobody said where to
+    {"say": "finished", "failed": …}            with why not all of it could be shipped, or null
     {"say": "leaving", "why": …}                its part ends before the run does
 
 A letter of the conductor's that has `refused` in it says why the host does not belong to the run, or no more.
@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,9 @@ class RemoteChild:
 class Host:
     """`send` carries a letter; `patience_s` is how long nothing may be heard; `note` tells people."""
 
-    def __init__(self, name: str, *, send: Send, patience_s: float, note: Callable[[str], None]) -> None:
+    def __init__(self, name: str, *, run: str, send: Send, patience_s: float, note: Callable[[str], None]) -> None:
         self.name = name
+        self._run = run
         self.gone: str | None = None
         self.directory = Path()
         self._send = send
@@ -138,7 +139,8 @@ class Host:
         self._heard_at = 0.0
         self._wake = asyncio.Event()
         self._joined = asyncio.Event()
-        self._finished: asyncio.Future[Sequence[str] | None] = asyncio.get_running_loop().create_future()
+        self._left = asyncio.Event()
+        self._finished: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._starting: dict[str, asyncio.Future[Said]] = {}
         self._children: dict[str, RemoteChild] = {}
 
@@ -146,8 +148,11 @@ class Host:
         self._letters.say(said)
         self._wake.set()
 
+    @property
+    def is_there(self) -> bool:
+        return self._joined.is_set() and self.gone is None
+
     async def joined(self) -> None:
-        """Errors: HostGone when it vanished again."""
         await self._joined.wait()
 
     async def start(self, name: str, of: str, **fields: object) -> RemoteChild:
@@ -169,11 +174,19 @@ class Host:
         child.pid = int(told["pid"])
         return child
 
-    async def finished(self) -> Sequence[str] | None:
-        """What it has shipped, once its part is over; None where nobody said where to. Errors: HostGone."""
+    async def finished(self) -> str | None:
+        """Once its part is over: why not all that it recorded could be shipped, if it should be. Errors: HostGone."""
         self._refuse_gone()
         self.say({"do": "finish"})
         return await asyncio.shield(self._finished)
+
+    async def leave(self, within_s: float) -> None:
+        """Nothing more is wanted of it. Waits, bounded, until it says that it goes."""
+        if not self.is_there:
+            return
+        self.say({"do": "leave"})
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._left.wait(), within_s)
 
     async def hear(self, node: str, letter: Mapping[str, Any]) -> None:
         """A letter in its name. Errors: KeyError, TypeError or ValueError for what is no letter."""
@@ -212,14 +225,17 @@ class Host:
     async def _take(self, said: Said) -> None:
         match said["say"]:
             case "join":
-                self.directory = Path(said["directory"])
+                self.directory = Path(said["directory"]) / self._run
                 self._joined.set()
             case "started" | "failed":
                 if (waiting := self._starting.get(said["name"])) is not None and not waiting.done():
                     waiting.set_result(said)
             case "finished":
                 if not self._finished.done():
-                    self._finished.set_result(said["shipped"])
+                    self._finished.set_result(said["failed"])
+            case "left":
+                self.gone = f"host {self.name} has left: the run is over"
+                self._left.set()
             case "leaving":
                 await self._give_up(f"host {self.name} left before the end: {said['why']}")
             case _:
@@ -230,14 +246,16 @@ class Host:
         self.gone = why
         self._note(why)
         error = HostGone(why)
-        for waiting in (*self._starting.values(), self._finished):
+        for waiting in self._starting.values():
             if not waiting.done():
                 waiting.set_exception(error)
-        # Whoever has not asked yet is told by `gone`.
-        if self._finished.done() and not self._finished.cancelled():
+        if not self._finished.done():
+            self._finished.set_exception(error)
+            # Whoever has not asked yet is told by `gone`.
             self._finished.exception()
         for child in self._children.values():
             await child.ended(UNKNOWN_CODE, f"{why}; {child.last_words()}")
+        self._left.set()
         self._wake.set()
 
     def _refuse_gone(self) -> None:

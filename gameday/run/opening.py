@@ -12,6 +12,7 @@ from gameday.history.writer import DIRECTORY, Writer
 from gameday.processes.exposition import resolve
 from gameday.run.directory import shown
 from gameday.run.state import Run
+from gameday.scenario.hosts import refuse_unreachable
 from gameday.scenario.model import needs_of
 from gameday.targets.start import start as start_target
 from gameday.targets.target import Target
@@ -22,6 +23,8 @@ async def open_run(run: Run) -> None:
     context = run.context
     run.metrics_port = _metrics_port(run)
     run.target = await _start_target(run)
+    if run.request.hosts is not None:
+        refuse_unreachable(run.request.hosts, run.target.endpoint, run.target.what)
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
     manifest = context.manifest(run.target)
     run.target.refuse_promises(manifest.subscriptions)

@@ -26,7 +26,7 @@ def unpacked(message: bytes) -> tuple[str, Any]:
     """Its type and data. Errors: ValueError for what is no message."""
     try:
         kind, data, _ = msgpack.unpackb(message, strict_map_key=False)
-    except (TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise ValueError(f"no message of Locust's: {error}") from error
     return kind, data
 

@@ -87,7 +87,9 @@ async def serve(asked: HostRequest, tell: Callable[[str], None]) -> None:
 async def _until(condition: Callable[[], bool], seconds: float) -> None:
     """Waits, bounded."""
     deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
+    while not condition():
+        if time.monotonic() > deadline:
+            return
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 

@@ -219,11 +219,7 @@ class Fleet:
     async def _launch(self, member: Member) -> Incarnation:
         name = member.next_name()
         if self._starter.records:
-            host = self._starter.host(name)
-            if host is None:
-                self._writer.announce(name)
-            else:
-                self._writer.announce_on(host, name)
+            await self._starter.announce(name, self._writer)
         armed = self._standing_in(member.slot)
         child = await self._starter.start(name, armed)
         child.on_report = lambda report: self._note(name, report)

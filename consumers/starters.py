@@ -17,6 +17,7 @@ import orjson
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.readiness import Ready
 from gameday.history.errors import ProcessError
+from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.processes.disturbances import Disturbance
 from gameday.processes.remote import Host
@@ -61,9 +62,12 @@ class Starter(Protocol):
     # Whether what it gives was there before the run, and goes on after it.
     lasts: bool = False
 
-    def host(self, name: str) -> str | None:
-        """Where a consumer of that name is started; None: on this host."""
-        return None
+    async def announce(self, name: str, writer: Writer) -> None:
+        """Create the history file of a consumer about to be started, and list it with `writer`, the conductor's.
+
+        Errors: HistoryError, ProcessError.
+        """
+        writer.announce(name)
 
     def prepare(self) -> None:
         """Before the first one."""
@@ -108,8 +112,10 @@ class OnHosts(Starter):
         self._config = config.to_json()
         self._hosts = hosts
 
-    def host(self, name: str) -> str:
-        return self._at(name).name
+    async def announce(self, name: str, writer: Writer) -> None:
+        host = self._at(name)
+        await host.create(name)
+        writer.announce_on(host.name, name)
 
     def prepare(self) -> None:
         """Each is told with its start."""

@@ -61,7 +61,7 @@ class Writer:
         self.write(events.mark("writer", file=path.name, host=self.host))
 
     def announce_on(self, host: str, name: str) -> None:
-        """List the history file of a process about to be started on another host, where it is created."""
+        """List the history file of a process about to be started on another host, where it has been created."""
         self.write(events.mark("writer", file=f"{name}.jsonl", host=host))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 What the two say goes in letters (gameday/processes/letters.py). The conductor says one of
 
     {"do": "welcome", "run": …, …}              the host belongs to the run: gameday/run/host.py has the rest of it
+    {"do": "create", "name": …}                 create the history file of a process that is going to be started
     {"do": "start", "name": …, "of": …, …}      start a process of ours; `of` says which kind
     {"do": "signal", "name": …, "signal": 9}    send it a signal
     {"do": "command", "name": …, "command": …}  a command for it: gameday/processes/control.py
@@ -13,6 +14,7 @@ What the two say goes in letters (gameday/processes/letters.py). The conductor s
 and the host
 
     {"say": "join", "directory": …}             it is there, and what it is given to do will be recorded there
+    {"say": "created", "name": …}               or {"say": "failed", "name": …, "why": …}
     {"say": "started", "name": …, "pid": …}     or {"say": "failed", "name": …, "why": …}
     {"say": "stopped", "name": …, "stopped": …} whether SIGSTOP holds it, when that has changed
     {"say": "report", "name": …, "report": …}   what the process reports
@@ -141,7 +143,7 @@ class Host:
         self._joined = asyncio.Event()
         self._left = asyncio.Event()
         self._finished: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._starting: dict[str, asyncio.Future[Said]] = {}
+        self._awaited: dict[str, asyncio.Future[Said]] = {}
         self._children: dict[str, RemoteChild] = {}
 
     def say(self, said: Said) -> None:
@@ -155,24 +157,36 @@ class Host:
     async def joined(self) -> None:
         await self._joined.wait()
 
+    async def create(self, name: str) -> None:
+        """Create the history file of a process that is going to be started. Once it is there it may be listed: one that
+        was listed, and then not created because the host was gone, would be missed for ever.
+
+        Errors: HostGone; ProcessError when it cannot be created there.
+        """
+        await self._asked("create", name)
+
     async def start(self, name: str, of: str, **fields: object) -> RemoteChild:
         """Errors: HostGone; ProcessError when it cannot be started there."""
+        child = self._children[name] = RemoteChild(name, host=self, log=self.directory / "logs" / f"{name}.log")
+        child.pid = int((await self._asked("start", name, of=of, **fields))["pid"])
+        return child
+
+    async def _asked(self, do: str, name: str, **fields: object) -> Said:
+        """The answer. Errors: HostGone; ProcessError when there is none, or it is that it failed."""
         self._refuse_gone()
         answer: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
-        self._starting[name] = answer
-        child = self._children[name] = RemoteChild(name, host=self, log=self.directory / "logs" / f"{name}.log")
-        self.say({"do": "start", "name": name, "of": of, **fields})
+        self._awaited[name] = answer
+        self.say({"do": do, "name": name, **fields})
         try:
             async with asyncio.timeout(self._patience_s + _START_S):
                 told = await answer
         except TimeoutError:
-            raise ProcessError(f"host {self.name} did not start {name} within {_START_S:g} s") from None
+            raise ProcessError(f"host {self.name} did not {do} {name} within {_START_S:g} s") from None
         finally:
-            del self._starting[name]
+            del self._awaited[name]
         if told["say"] == "failed":
-            raise ProcessError(f"host {self.name} cannot start {name}: {told['why']}")
-        child.pid = int(told["pid"])
-        return child
+            raise ProcessError(f"host {self.name} cannot {do} {name}: {told['why']}")
+        return told
 
     async def finished(self) -> str | None:
         """Once its part is over: why not all that it recorded could be shipped, if it should be. Errors: HostGone."""
@@ -227,8 +241,8 @@ class Host:
             case "join":
                 self.directory = Path(said["directory"]) / self._run
                 self._joined.set()
-            case "started" | "failed":
-                if (waiting := self._starting.get(said["name"])) is not None and not waiting.done():
+            case "created" | "started" | "failed":
+                if (waiting := self._awaited.get(said["name"])) is not None and not waiting.done():
                     waiting.set_result(said)
             case "finished":
                 if not self._finished.done():
@@ -246,7 +260,7 @@ class Host:
         self.gone = why
         self._note(why)
         error = HostGone(why)
-        for waiting in self._starting.values():
+        for waiting in self._awaited.values():
             if not waiting.done():
                 waiting.set_exception(error)
         if not self._finished.done():

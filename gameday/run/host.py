@@ -255,6 +255,8 @@ class _Host:
         assert part is not None, "a host is welcome before it is told anything"
         child = self._children.get(order.get("name", ""))
         match order["do"]:
+            case "create":
+                self._create(part, order["name"])
             case "start":
                 await self._start(part, order)
             case "signal" if child is not None:
@@ -294,10 +296,17 @@ class _Host:
             shelf=None if place is None else Shelf(place, run=run, endpoint=Endpoint.from_json(order["endpoint"])),
         )
 
+    def _create(self, part: _Part, name: str) -> None:
+        try:
+            part.writer.announce(name)
+        except HistoryError as error:
+            self._say({"say": "failed", "name": name, "why": str(error)})
+        else:
+            self._say({"say": "created", "name": name})
+
     async def _start(self, part: _Part, order: dict[str, Any]) -> None:
         name = order["name"]
         try:
-            part.writer.announce(name)
             if order["of"] == "load":
                 child = await self._sender(part, name)
             else:

@@ -89,6 +89,7 @@ class JoinedHosts:
     async def start_senders(self, senders: Mapping[str, str]) -> None:
         """Errors: ProcessError."""
         for name, host in senders.items():
+            await self._hosts[host].create(name)
             self._run.writer.announce_on(host, name)
             self._senders[name] = await self._hosts[host].start(name, "load")
             self._run.watch_over(self._watch_sender(self._senders[name]), f"the watch over {name}")

@@ -104,6 +104,24 @@ def test_what_cannot_be_started_there_is_an_error_with_the_reason() -> None:
     asyncio.run(scene())
 
 
+def test_a_file_there_is_listed_once_it_is_there() -> None:
+    async def scene() -> None:
+        there = Played()
+        await there.say(say="join", directory="/there")
+        creating = asyncio.create_task(there.host.create("x"))
+        await there.told("create")
+        assert not creating.done()
+        await there.say(say="created", name="x")
+        await creating
+        creating = asyncio.create_task(there.host.create("y"))
+        await there.told("create")
+        await there.say(say="failed", name="y", why="the disk is full")
+        with pytest.raises(ProcessError, match="host b cannot create y: the disk is full"):
+            await creating
+
+    asyncio.run(scene())
+
+
 def test_a_silent_host_is_given_up_with_all_that_is_on_it_and_comes_back_for_nothing() -> None:
     async def scene() -> None:
         there = Played(patience_s=0.2)

@@ -16,8 +16,9 @@ from signal import SIGCONT, Signals
 from gameday.consumers.starters import BehindWire, Incarnation, Port, Wire
 from gameday.history.errors import ProcessError
 from gameday.processes import proc
-from gameday.processes.child import Report
+from gameday.processes.child import Report, is_stopped
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.undo import Stops, Undo
 
 # How long somebody else may take to start another one.
 _FIND_S = 60.0
@@ -79,26 +80,33 @@ def _began_s(pid: int) -> float:
 class AttachedConsumer:
     """An incarnation that somebody else started. `log` is where nothing stands: what it says is theirs."""
 
-    def __init__(self, name: str, pid: int, *, port: Port, log: Path) -> None:
+    def __init__(self, name: str, pid: int, *, port: Port, run: Path) -> None:
         self.name = name
         self.pid = pid
-        self.log = log
+        self.log = run / "logs" / f"{name}.log"
         self.on_report: Callable[[Report], None] | None = None
         self._port = port
         self._left = asyncio.Event()
         # Tells it from another process that has its number later.
         self._began = proc.began(pid)
+        self._stops = Stops(Undo(run), name=name, pid=pid, began=self._began)
 
     @property
     def alive(self) -> bool:
         return proc.lives(self.pid) and proc.began(self.pid) == self._began
 
+    @property
+    def stopped(self) -> bool:
+        return is_stopped(self.pid)
+
     def signal(self, number: Signals) -> None:
         """Errors: ProcessError for a process that is not ours to signal."""
         if not self.alive:
             return
+        self._stops.before(number)
         try:
             os.kill(self.pid, number)
+            self._stops.after(number)
         except ProcessLookupError:
             pass
         except PermissionError as error:
@@ -156,7 +164,7 @@ class Attached(BehindWire):
     async def start(self, name: str, armed: Sequence[Disturbance]) -> Incarnation:
         port = await Port.open(self._wire, name, armed, number=self._number)
         self._last = pid = await self._other_than(self._last)
-        consumer = AttachedConsumer(name, pid, port=port, log=self._run / "logs" / f"{name}.log")
+        consumer = AttachedConsumer(name, pid, port=port, run=self._run)
         self._running[name] = consumer
         await port.command("born", pid=pid, lasts=True)
         return consumer

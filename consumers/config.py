@@ -111,27 +111,33 @@ class ConsumerConfig:
         # No delay has more than 31 bits, so doubling it more often changes nothing.
         return min(self.retry_delay_max_s, self.retry_delay_s << min(max(receives, 1) - 1, 31))
 
-    def save(self, path: Path) -> None:
+    def to_json(self) -> dict[str, Any]:
         program = None if self.program is None else self.program.to_json()
-        document = {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock), "program": program}
-        path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        return {**asdict(self), "run_dir": str(self.run_dir), "clock": str(self.clock), "program": program}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ConsumerConfig:
+        """Errors: KeyError, TypeError or ValueError for what is no such document."""
+        return cls(
+            **{
+                **document,
+                "run_dir": Path(document["run_dir"]),
+                "clock": Clock.parse(document["clock"]),
+                "endpoint": Endpoint.from_json(document["endpoint"]),
+                "addresses": Addresses.from_json(document["addresses"]),
+                "identification": Identification.from_json(document.get("identification") or {}),
+                "program": HandlerProgram.from_json(document["program"]) if document["program"] else None,
+            }
+        )
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
     def load(cls, path: Path) -> ConsumerConfig:
         """Errors: UsageError when the file cannot be read or is no such document."""
         try:
-            document = orjson.loads(path.read_bytes())
-            return cls(
-                **{
-                    **document,
-                    "run_dir": Path(document["run_dir"]),
-                    "clock": Clock.parse(document["clock"]),
-                    "endpoint": Endpoint.from_json(document["endpoint"]),
-                    "addresses": Addresses.from_json(document["addresses"]),
-                    "identification": Identification.from_json(document.get("identification") or {}),
-                    "program": HandlerProgram.from_json(document["program"]) if document["program"] else None,
-                }
-            )
+            return cls.from_json(orjson.loads(path.read_bytes()))
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:

@@ -20,6 +20,7 @@ from gameday.history.errors import ProcessError, TargetError
 from gameday.history.writer import Writer
 from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.remote import HostGone
 
 # So often in a row may a consumer die before it is ready; then it cannot be started at all.
 _DEATHS_MAX = 3
@@ -56,6 +57,10 @@ class Member:
     def pid(self) -> int | None:
         """None while the slot is empty."""
         return self._child.pid if self._child is not None and self._child.alive else None
+
+    @property
+    def stopped(self) -> bool:
+        return self.alive and self._child is not None and self._child.stopped
 
     def signal(self, number: signal.Signals) -> None:
         if self._child is not None:
@@ -218,10 +223,20 @@ class Fleet:
         return await asyncio.gather(*(member.ready_after("", timeout_s) for member in self.members))
 
     async def _keep(self, member: Member) -> None:
-        """Keep a consumer in the slot until `stop`. Errors: ProcessError, HistoryError."""
+        """Keep a consumer in the slot until `stop`; where its host goes after there was one, the slot stays empty.
+
+        Errors: ProcessError, HistoryError.
+        """
         deaths = 0
+        began = False
         while not self._stopping.is_set():
-            child = await self._launch(member)
+            try:
+                child = await self._launch(member)
+            except HostGone:
+                if began:
+                    return
+                raise
+            began = True
             code, was_ready = await self._outlive(member, child)
             self._writer.write(events.mark("consumer-exited", consumer=child.name, slot=member.slot, code=code))
             deaths = 0 if was_ready else deaths + 1
@@ -236,7 +251,7 @@ class Fleet:
     async def _launch(self, member: Member) -> Incarnation:
         name = member.next_name()
         if self._starter.records:
-            self._writer.announce(name)
+            await self._starter.announce(name, self._writer)
         armed = self._standing_in(member.slot)
         child = await self._starter.start(name, armed)
         child.on_report = lambda report: self._note(name, report)

@@ -1,4 +1,4 @@
-"""What a fleet's slots are filled with: consumers of ours, or programs of anybody's that poll by themselves.
+"""What a fleet's slots are filled with: consumers of ours, here or on other hosts, or programs that poll by themselves.
 
 It promises that faults, readiness and what is in hand are asked of both in the same words. A program of the user's
 answers none of them itself: the wire, which all its calls to AWS go through, answers for it.
@@ -17,8 +17,10 @@ import orjson
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.readiness import Ready
 from gameday.history.errors import ProcessError
+from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.remote import Host
 
 _LISTEN_S = 10.0
 
@@ -34,6 +36,10 @@ class Incarnation(Protocol):
     def pid(self) -> int: ...
     @property
     def alive(self) -> bool: ...
+    @property
+    def stopped(self) -> bool:
+        """By SIGSTOP."""
+        ...
 
     def signal(self, number: Signals) -> None: ...
     async def command(self, do: str, **fields: object) -> None: ...
@@ -55,6 +61,13 @@ class Starter(Protocol):
     records: bool
     # Whether what it gives was there before the run, and goes on after it.
     lasts: bool = False
+
+    async def announce(self, name: str, writer: Writer) -> None:
+        """Create the history file of a consumer about to be started, and list it with `writer`, the conductor's.
+
+        Errors: HistoryError, ProcessError.
+        """
+        writer.announce(name)
 
     def prepare(self) -> None:
         """Before the first one."""
@@ -87,6 +100,33 @@ class Ours(Starter):
         for disturbance in armed:
             argv += ["--arm", orjson.dumps(disturbance.to_json()).decode()]
         return await Child.start(name=name, argv=argv, run=self._run)
+
+
+class OnHosts(Starter):
+    """Consumers of ours on other hosts; `hosts` are by slot."""
+
+    records = True
+
+    def __init__(self, config: ConsumerConfig, *, hosts: Mapping[str, Host]) -> None:
+        self.subscription = config.subscription
+        self._config = config.to_json()
+        self._hosts = hosts
+
+    async def announce(self, name: str, writer: Writer) -> None:
+        host = self._at(name)
+        await host.create(name)
+        writer.announce_on(host.name, name)
+
+    def prepare(self) -> None:
+        """Each is told with its start."""
+
+    async def start(self, name: str, armed: Sequence[Disturbance]) -> Incarnation:
+        return await self._at(name).start(
+            name, "consumer", config=self._config, armed=[disturbance.to_json() for disturbance in armed]
+        )
+
+    def _at(self, name: str) -> Host:
+        return self._hosts[name.rpartition(".")[0]]
 
 
 class Wire(Protocol):
@@ -153,6 +193,10 @@ class Program:
     @property
     def alive(self) -> bool:
         return self._child.alive
+
+    @property
+    def stopped(self) -> bool:
+        return self._child.stopped
 
     def signal(self, number: Signals) -> None:
         self._child.signal(number)
@@ -224,6 +268,10 @@ class OursBehindWire:
     @property
     def alive(self) -> bool:
         return self._child.alive
+
+    @property
+    def stopped(self) -> bool:
+        return self._child.stopped
 
     def signal(self, number: Signals) -> None:
         self._child.signal(number)

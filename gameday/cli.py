@@ -15,10 +15,12 @@ from typing import Annotated
 
 import typer
 
+from gameday.commands.collect import collect
 from gameday.commands.common import interrupt_on_signals
 from gameday.commands.compare import compare
 from gameday.commands.conformance import conformance
 from gameday.commands.dashboards import dashboards
+from gameday.commands.host import host
 from gameday.commands.list import list_
 from gameday.commands.plan import plan
 from gameday.commands.policy import policy
@@ -61,7 +63,21 @@ def options(
     """Load-test, break and judge event-driven systems on AWS."""
 
 
-for command in (run, validate, plan, policy, verify, report, compare, conformance, sweep, recover, schema):
+for command in (
+    run,
+    host,
+    collect,
+    validate,
+    plan,
+    policy,
+    verify,
+    report,
+    compare,
+    conformance,
+    sweep,
+    recover,
+    schema,
+):
     app.command()(command)
 app.command("list")(list_)
 app.add_typer(dashboards, name="dashboards")

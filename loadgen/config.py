@@ -45,6 +45,8 @@ class LoadConfig:
     where the topology deduplicates by content, with its body. `delay_s` is each message's own, in place of the queue's.
     `own` are messages of the user's, sent in place of ours.
     `metrics_host` is the address that each process serves metrics of its own at; None: it counts nothing.
+    `patience_s` is how long a sending process may be silent before it counts as lost, where they are on other hosts
+    (None: all are on this one). What is read there in place of what stands here is told by `Here`.
     """
 
     run_dir: str
@@ -72,6 +74,7 @@ class LoadConfig:
     aws_trace_header: bool = False
     own: OwnMessages | None = None
     metrics_host: str | None = None
+    patience_s: float | None = None
 
     @property
     def writers(self) -> list[str]:
@@ -187,6 +190,36 @@ class LoadConfig:
             )
         config.curve()
         return config
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Here:
+    """What a sending process on another host is told there, for its configuration comes from the conductor's.
+
+    `writer` names its history file, `clock` is its host's; the other fields are as in LoadConfig.
+    """
+
+    writer: str
+    run_dir: str
+    clock: str
+    metrics_host: str | None
+    patience_s: float
+
+    def told(self, config: LoadConfig) -> LoadConfig:
+        return dataclasses.replace(
+            config, run_dir=self.run_dir, clock=self.clock, metrics_host=self.metrics_host, patience_s=self.patience_s
+        )
+
+    def save(self, path: Path) -> None:
+        path.write_bytes(orjson.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def load(cls, path: Path) -> Here:
+        """Errors: UsageError."""
+        try:
+            return cls(**orjson.loads(path.read_bytes()))
+        except (OSError, orjson.JSONDecodeError, TypeError) as error:
+            raise UsageError(f"{path} does not say what a sending process is on this host: {error}") from error
 
 
 def _endpoint_of(queue: str, environ: Mapping[str, str]) -> Endpoint:

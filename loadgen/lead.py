@@ -4,6 +4,14 @@ It lives in Locust's local runner or in its master. It promises that the load st
 all of them stand by; that `done` is reported once, after every sending process has closed its history file; and that
 a sending process which vanished ends the load with an exit code that says so.
 
+Where the sending processes are on other hosts one may vanish: that is reported as `lost`, the others go on, and what
+it had to send and did not tell of counts as missed. Then Locust's master also carries letters between the conductor
+and the hosts (gameday/processes/remote.py), answers who asks for the time, and lives until the conductor says `end`:
+
+    {"do": "letter", "node": …, "letter": {…}}   to that host; what a host sends is {"report": "letter", …} likewise
+    {"do": "lost", "writer": …}                  the sending process with that history file has ended
+    {"do": "end"}
+
 With a conductor (standard input is a pipe) start and stop come from there, as told in gameday/processes/control.py; the
 end of its input stops the load. Without one the load starts by itself, and ends with an exit code above 0 when nothing
 was sent.
@@ -66,6 +74,8 @@ class Lead:
         self._handed_out = 0
         self._standing_by = 0
         self._nodes: set[str] = set()
+        # Which node writes which history file.
+        self._writers: dict[str, str] = {}
         self._done: set[str] = set()
         self._tally = Tally()
         self._failure: str | None = None
@@ -81,6 +91,7 @@ class Lead:
             "standing-by": self._on_standing_by,
             "done": self._on_done,
             "failed": self._on_failed,
+            "letter": self._on_letter,
         }.items():
             self._runner.register_message(f"gameday-{name}", listener)
         environment.events.spawning_complete.add_listener(self._on_spawned)
@@ -93,6 +104,9 @@ class Lead:
             logger.error("this run is over and its history is closed; start Locust again for another run")
             return
         self._begun = True
+        if self._hosted:
+            # Locust without a head ends with its last worker.
+            self._environment.parsed_options.headless = False
         gevent.spawn(self._conduct)
 
     def stop(self) -> None:
@@ -126,13 +140,23 @@ class Lead:
                 continue
             for node in waiting:
                 if not self._present(node):
-                    self._done.add(node)
-                    self._fail(f"the sending process {node} vanished; its history file tells how far it came")
+                    self._lose(node)
         self._report()
         self._set_exit_code()
         self._finished.set()
-        if not self._leaving:
+        if not self._leaving and not self._hosted:
             self._end_locust()
+
+    def _lose(self, node: str) -> None:
+        """What it has sent and not told stands in its history file."""
+        if node in self._done:
+            return
+        self._done.add(node)
+        self._news.set()
+        if self._hosted and self._start.ready():
+            report("lost", writer=self._writers[node])
+        else:
+            self._fail(f"the sending process {node} vanished; its history file tells how far it came")
 
     def _report(self) -> None:
         scheduled = self._config.schedule().total
@@ -163,6 +187,10 @@ class Lead:
         else:
             self._runner.stop()
 
+    def _end(self) -> None:
+        self.finish()
+        self._runner.quit()
+
     def _others(self) -> list[str]:
         """The other user classes that have users."""
         counts = self._runner.target_user_classes_count
@@ -173,6 +201,11 @@ class Lead:
         logger.error(why)
         if self._conducted:
             report("failed", why=why)
+
+    @property
+    def _hosted(self) -> bool:
+        """Whether the sending processes are on other hosts."""
+        return self._config.patience_s is not None
 
     def _tell(self, name: str, data: object = None, node: str | None = None) -> None:
         self._runner.send_message(f"gameday-{name}", data, node)
@@ -204,7 +237,13 @@ class Lead:
         while self._asking:
             self._hand_out(self._asking.pop(0))
 
+    def _on_letter(self, msg: Any, **_: object) -> None:
+        """Answered at once: the less time that takes, the better the clock of the host is known."""
+        self._tell("time", {"sent": msg.data["sent"], "there": self._clock.now_ns()}, msg.node_id)
+        report("letter", node=msg.node_id, letter=msg.data)
+
     def _on_join(self, msg: Any, **_: object) -> None:
+        self._writers[msg.node_id] = msg.data["writer"]
         if self._lanes is None and not self._stopping.is_set():
             self._asking.append(msg.node_id)
         else:
@@ -248,6 +287,8 @@ class Lead:
                 self._obey(line)
         logger.info("the conductor is gone: stopping")
         self.stop()
+        if self._hosted:
+            self._end()
 
     def _obey(self, line: bytes) -> None:
         try:
@@ -261,5 +302,12 @@ class Lead:
                 self._start.set(command["at"])
             case "stop":
                 self.stop()
+            case "letter":
+                self._tell("letter", command["letter"], command["node"])
+            case "lost":
+                for node in [node for node, writer in self._writers.items() if writer == command["writer"]]:
+                    self._lose(node)
+            case "end":
+                gevent.spawn(self._end)
             case _:
                 logger.error("the load knows no command %r", do)

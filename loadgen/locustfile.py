@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ from typing import Any
 
 import gevent
 import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
-from locust import User, events
+from locust import User, events, runners
 from locust.exception import StopUser
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
@@ -43,7 +44,7 @@ sys.path.insert(
 )
 
 from gameday.history.errors import UsageError
-from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.config import Here, LoadConfig
 from gameday.loadgen.lanes import NS_PER_MS
 from gameday.loadgen.lead import STDIN, Lead
 from gameday.loadgen.node import Node
@@ -93,6 +94,7 @@ def _arguments(parser: Any) -> None:
         default="",
         help="without a configuration: the SQS queue to send to; the history goes to runs/locust-TIME",
     )
+    group.add_argument("--gameday-here", metavar="FILE", default="", help="of a worker that `gameday host` starts")
     group.add_argument("--gameday-rate", metavar="N", type=float, default=10.0, help="messages per second (10)")
     group.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long it sends (60)")
 
@@ -109,7 +111,7 @@ def _init(environment: Any, **_: object) -> None:
     global _lead, _node
     runner, options = environment.runner, environment.parsed_options
     if isinstance(runner, WorkerRunner):
-        _node = Node(runner, writer=lambda: f"load-{runner.worker_index}", count=_count(environment))
+        _node = _worker(environment, runner, options)
         return
     chosen = GamedayUser in environment.user_classes
     if not chosen and not (options.gameday_load or options.gameday_queue_url):
@@ -125,6 +127,8 @@ def _init(environment: Any, **_: object) -> None:
     if options.spawn_rate is None:
         options.spawn_rate = min(options.num_users, _SPAWN_RATE_MAX)
     distributed = isinstance(runner, MasterRunner)
+    if config.patience_s is not None:
+        runners.HEARTBEAT_LIVENESS = math.ceil(config.patience_s / runners.HEARTBEAT_INTERVAL)
     if options.processes:
         atexit.register(_outlive_workers)
     _lead = Lead(
@@ -138,6 +142,20 @@ def _init(environment: Any, **_: object) -> None:
     )
     if not distributed:
         _node = Node(runner, writer=lambda: "load", count=_count(environment))
+
+
+def _worker(environment: Any, runner: Any, options: Any) -> Node:
+    if not options.gameday_here:
+        return Node(runner, writer=lambda: f"load-{runner.worker_index}", count=_count(environment))
+    try:
+        here = Here.load(Path(options.gameday_here))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    # `gameday host` is killed, too.
+    die_with_parent(signal.SIGTERM)
+    runners.MASTER_HEARTBEAT_TIMEOUT = math.ceil(here.patience_s)
+    return Node(runner, writer=lambda: here.writer, count=_count(environment), told=here.told)
 
 
 def _test_start(environment: Any, **_: object) -> None:

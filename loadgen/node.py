@@ -91,10 +91,19 @@ def _metered(
 
 
 class Node:
-    """`worker` is the name of this process's history file, asked for when it is known."""
+    """`writer` is the name of this process's history file, asked for when it is known. `told` makes of the lead's
+    configuration this process's own."""
 
-    def __init__(self, runner: Any, *, writer: Callable[[], str], count: Callable[[Sample], None]) -> None:
+    def __init__(
+        self,
+        runner: Any,
+        *,
+        writer: Callable[[], str],
+        count: Callable[[Sample], None],
+        told: Callable[[LoadConfig], LoadConfig] = lambda config: config,
+    ) -> None:
         self._runner = runner
+        self._told = told
         self._writer = writer
         self._count = count
         self._assigned = SimpleQueue()
@@ -115,7 +124,7 @@ class Node:
 
     def live(self) -> None:
         """The life of one user: it gets a lane, stands by, sends and ends. A user without a lane ends at once."""
-        self._say("join")
+        self._say("join", {"writer": self._writer()})
         number: int | None = self._assigned.get()
         if number is None:
             return
@@ -188,7 +197,8 @@ class Node:
     def _make(self, config: str) -> str | None:
         """Why it cannot be made."""
         try:
-            self._shared = SharedByLanes(LoadConfig.from_json(orjson.loads(config)), self._writer(), self._count)
+            own = self._told(LoadConfig.from_json(orjson.loads(config)))
+            self._shared = SharedByLanes(own, self._writer(), self._count)
         except (HistoryError, UsageError) as error:
             return str(error)
         except Exception as error:

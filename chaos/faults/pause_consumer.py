@@ -16,8 +16,6 @@ from pydantic import Field
 from gameday.chaos.base import ConsumerFault, PositiveSeconds
 from gameday.chaos.fault_targets import Consumer, NotInjected
 from gameday.chaos.strike import Strike
-from gameday.processes import proc
-from gameday.processes.undo import Pending
 
 
 class PauseConsumer(ConsumerFault):
@@ -36,29 +34,28 @@ class PauseConsumer(ConsumerFault):
     async def inject(self, strike: Strike) -> None:
         consumers = await strike.consumers()
         paused: list[tuple[Consumer, str]] = []
-        pending: list[Pending] = []
         proven = holding = 0
 
         async def pause(consumer: Consumer) -> None:
             nonlocal proven, holding
             held = self.while_holding and await strike.holding(consumer)
             # One that another strike has stopped would be woken by whichever of the two ends first.
-            pid = consumer.pid
-            if pid is None or is_stopped(pid) or (strike.over and not held):
+            if not consumer.alive or consumer.stopped or (strike.over and not held):
                 return
             names = [consumer.name for consumer in consumers if consumer.alive]
             strike.start(names, label=f"{', '.join(names)} stopped for {self.for_:g} s")
             strike.also_struck([consumer.name])
             struck = (consumer, consumer.name)
             paused.append(struck)
-            pending.append(strike.targets.undo.will("stopped", name=consumer.name, pid=pid, began=proc.began(pid)))
             consumer.signal(SIGSTOP)
-            await strike.until(lambda: is_stopped(pid) or bool(strike.gone([struck])), strike.targets.answer_s)
+            stopped = await strike.until(
+                lambda: consumer.stopped or bool(strike.gone([struck])), strike.targets.answer_s
+            )
             if strike.gone([struck]):
                 # Another fault killed it in that very moment, and leaves it to its successor.
                 paused.remove(struck)
                 await pause(consumer)
-            elif is_stopped(pid):
+            elif stopped:
                 proven += 1
                 holding += held
 
@@ -70,14 +67,12 @@ class PauseConsumer(ConsumerFault):
         finally:
             for consumer, _ in paused:
                 consumer.signal(SIGCONT)
-            for each in pending:
-                each.done()
+            # One on another host is awake when the word has come there.
+            woken = await strike.until(lambda: not any(each.stopped for each, _ in paused), strike.targets.answer_s)
             gone = strike.gone(paused)
-            if paused and not gone:
+            if paused and not woken:
+                strike.unhealed(fired=proven, why="not all that were stopped are known to be awake again")
+            elif paused and not gone:
                 strike.stop(fired=proven, held=holding)
-        await strike.replaced(gone, fired=proven, held=holding)
-
-
-def is_stopped(pid: int) -> bool:
-    """Whether the kernel says so."""
-    return proc.state(pid) == "T"
+        if woken:
+            await strike.replaced(gone, fired=proven, held=holding)

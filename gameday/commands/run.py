@@ -86,6 +86,13 @@ def run(
             "who runs a game day.",
         ),
     ] = False,
+    hosts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Load and consumers on the hosts that this file names, where `gameday host` runs: docs/hosts.md.",
+        ),
+    ] = None,
     grafana: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Write faults, phases and the verdict to this Grafana, as annotations."),
@@ -107,6 +114,7 @@ def run(
       gameday run standard-at-least-once --metrics-port 9464 --metrics-host 0.0.0.0
       gameday run quick --summary "$GITHUB_STEP_SUMMARY"
       gameday run standard-at-least-once --target aws --profile staging --region eu-west-1
+      gameday run standard-at-least-once --set consumers.store=dynamodb --target aws --hosts hosts.yaml
     """
     from gameday.processes.exposition import LOOPBACK
     from gameday.report.live import watching
@@ -125,6 +133,11 @@ def run(
     can_be_appended_to(summary)
     only_for_aws(target, region=region, profile=profile, config=config, yes=yes)
     read = scenarios.load(scenarios.find(scenario), overrides or ())
+    on_hosts = None
+    if hosts is not None:
+        from gameday.scenario.hosts import read as read_hosts
+
+        on_hosts = read_hosts(hosts, read)
     account = None
     if target is TargetName.aws:
         from gameday.run.admission import Asked
@@ -147,6 +160,7 @@ def run(
         metrics_port=metrics_port,
         metrics_host=metrics_host or LOOPBACK,
         operator=operator,
+        hosts=on_hosts,
     )
     console = Console(stderr=format is not Format.text, highlight=False)
     began_s = time.monotonic()

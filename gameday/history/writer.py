@@ -61,6 +61,10 @@ class Writer:
             raise HistoryError(f"cannot create the history file {path}: {error.strerror}") from error
         self.write(events.mark("writer", file=path.name, host=self.host))
 
+    def announce_on(self, host: str, name: str) -> None:
+        """List the history file of a process about to be started on another host, where it has been created."""
+        self.write(events.mark("writer", file=f"{name}.jsonl", host=host))
+
     def close(self) -> None:
         """Write `closed`, the last record of a process that ends in good order. Closing twice does nothing."""
         with self._lock:

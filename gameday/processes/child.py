@@ -21,7 +21,7 @@ import orjson
 
 from gameday.history.errors import ProcessError
 from gameday.processes import proc
-from gameday.processes.undo import Pending, Undo, marked
+from gameday.processes.undo import Pending, Stops, Undo, marked
 
 Report = dict[str, Any]
 _TAIL_BYTES = 2_000
@@ -58,6 +58,11 @@ def signal_session(leader: int, number: signal.Signals) -> None:
                 os.kill(pid, number)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether the kernel says so."""
+    return proc.state(pid) == "T"
+
+
 def python(*arguments: object) -> list[str]:
     """The command line of a Python program of ours. With -P it finds no module in the current directory."""
     return [sys.executable, "-P", *map(str, arguments)]
@@ -73,18 +78,59 @@ def ending(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
 
+class Reports:
+    """What a process has reported and nobody has asked for yet."""
+
+    def __init__(self) -> None:
+        self._kept: list[Report] = []
+        self._news = asyncio.Condition()
+        self._silent = False
+
+    async def add(self, report: Report) -> None:
+        async with self._news:
+            self._kept.append(report)
+            self._news.notify_all()
+
+    async def end(self) -> None:
+        """No more will come."""
+        self._silent = True
+        async with self._news:
+            self._news.notify_all()
+
+    async def take(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
+        """The first of this kind whose fields match, taken off the list; None when time runs out or no more come."""
+
+        def found() -> Report | None:
+            for report in self._kept:
+                if report.get("report") == kind and all(report.get(k) == v for k, v in match.items()):
+                    self._kept.remove(report)
+                    return report
+            return None
+
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                while (report := found()) is None:
+                    if self._silent:
+                        return None
+                    await self._news.wait()
+                return report
+        except TimeoutError:
+            return None
+
+
 class Child:
     """A running process. Each report is kept until `report` asks for it; `on_report` sees each at once."""
 
-    def __init__(self, *, name: str, process: asyncio.subprocess.Process, log: Path, pending: Pending) -> None:
+    def __init__(
+        self, *, name: str, process: asyncio.subprocess.Process, log: Path, pending: Pending, stops: Stops
+    ) -> None:
         self.name = name
         self.log = log
         self._pending = pending
+        self._stops = stops
         self.on_report: Callable[[Report], None] | None = None
         self._process = process
-        self._reports: list[Report] = []
-        self._news = asyncio.Condition()
-        self._silent = False
+        self._reports = Reports()
         self._reader = asyncio.create_task(self._read(), name=f"reports of {name}")
 
     @classmethod
@@ -103,7 +149,8 @@ class Child:
         started at all, HistoryError when that cannot be written down."""
         log = run / "logs" / f"{name}.log"
         log.parent.mkdir(exist_ok=True)
-        pending = Undo(run).will("process", name=name)
+        undo = Undo(run)
+        pending = undo.will("process", name=name)
         try:
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
@@ -119,8 +166,10 @@ class Child:
         except OSError as error:
             pending.done()
             raise ProcessError(f"cannot start {name} ({argv[0]}): {error.strerror}") from error
-        pending.now(pid=process.pid, began=proc.began(process.pid))
-        return cls(name=name, process=process, log=log, pending=pending)
+        began = proc.began(process.pid)
+        pending.now(pid=process.pid, began=began)
+        stops = Stops(undo, name=name, pid=process.pid, began=began)
+        return cls(name=name, process=process, log=log, pending=pending, stops=stops)
 
     @property
     def pid(self) -> int:
@@ -135,6 +184,10 @@ class Child:
     def alive(self) -> bool:
         return self._process.returncode is None
 
+    @property
+    def stopped(self) -> bool:
+        return is_stopped(self.pid)
+
     async def command(self, do: str, **fields: object) -> None:
         """Send one command; a child that is gone hears nothing and that is no error."""
         stdin = self._process.stdin
@@ -145,23 +198,7 @@ class Child:
 
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None:
         """The first report of this kind whose fields match, taken off the list; None when time runs out or it dies."""
-
-        def found() -> Report | None:
-            for report in self._reports:
-                if report.get("report") == kind and all(report.get(k) == v for k, v in match.items()):
-                    self._reports.remove(report)
-                    return report
-            return None
-
-        try:
-            async with asyncio.timeout(timeout_s), self._news:
-                while (report := found()) is None:
-                    if self._silent:
-                        return None
-                    await self._news.wait()
-                return report
-        except TimeoutError:
-            return None
+        return await self._reports.take(kind, timeout_s=timeout_s, **match)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a process that is gone is no error.
@@ -169,11 +206,13 @@ class Child:
         What it has started is killed, stopped and woken with it. Any other signal it gets alone: it tells them itself.
         """
         if self.alive:
+            self._stops.before(number)
             # Not `send_signal`: it looks whether the process has ended, and so takes its exit code away from `wait`.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
             if number in _FOR_ALL:
                 signal_session(self.pid, number)
+            self._stops.after(number)
 
     def sweep(self) -> None:
         """Kill what it has left behind, once it has ended."""
@@ -218,10 +257,6 @@ class Child:
                     continue
                 if self.on_report is not None:
                     self.on_report(report)
-                async with self._news:
-                    self._reports.append(report)
-                    self._news.notify_all()
+                await self._reports.add(report)
         finally:
-            self._silent = True
-            async with self._news:
-                self._news.notify_all()
+            await self._reports.end()

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -147,3 +148,22 @@ class Pending:
             self._open = False
             with suppress(HistoryError):
                 self._undo._write({"undo": "done", "number": self._number}, lasting=False)
+
+
+class Stops:
+    """Writes down that a process is stopped, before it is, and that it was woken or killed."""
+
+    def __init__(self, undo: Undo, *, name: str, pid: int, began: str | None) -> None:
+        self._undo = undo
+        self._who = {"name": name, "pid": pid, "began": began}
+        self._pending: Pending | None = None
+
+    def before(self, number: signal.Signals) -> None:
+        """Errors: HistoryError where it cannot be written down, and then it must not be stopped."""
+        if number == signal.SIGSTOP and self._pending is None:
+            self._pending = self._undo.will("stopped", **self._who)
+
+    def after(self, number: signal.Signals) -> None:
+        if number in (signal.SIGCONT, signal.SIGKILL) and self._pending is not None:
+            self._pending.done()
+            self._pending = None

@@ -20,6 +20,7 @@ from gameday.run.making import make_messages
 from gameday.run.opening import open_run
 from gameday.run.phases.cloudwatch import name_metrics, read_metrics
 from gameday.run.phases.drain import drain
+from gameday.run.phases.gather import gather
 from gameday.run.phases.load import load_with_chaos
 from gameday.run.phases.look_for_effects import look_for_effects
 from gameday.run.phases.provision import provision
@@ -43,6 +44,7 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     redrive,
     replay,
     stop,
+    gather,
     read_effects,
     read_metrics,
 )

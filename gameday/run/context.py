@@ -25,6 +25,7 @@ from gameday.loadgen.messages import OwnMessages
 from gameday.processes.exposition import LOOPBACK
 from gameday.run.directory import MADE
 from gameday.scenario.consumption import CONSUMPTION
+from gameday.scenario.hosts import Hosts
 from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
 from gameday.scenario.own_handler import NoProgram, program_of
 from gameday.scenario.sending import load_config
@@ -64,6 +65,7 @@ class RunRequest:
     metrics_host: str = LOOPBACK
     operator: bool = False
     account: Account | None = None
+    hosts: Hosts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

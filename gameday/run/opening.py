@@ -19,6 +19,7 @@ from gameday.run.directory import shown
 from gameday.run.experiments import look_up
 from gameday.run.leaving import where
 from gameday.run.state import Run
+from gameday.scenario.hosts import refuse_unreachable
 from gameday.scenario.model import needs_of, topology_of
 from gameday.scenario.standing import CannotAttach, as_found, differences, warnings
 from gameday.targets.start import start as start_target
@@ -36,6 +37,8 @@ async def open_run(run: Run) -> None:
     run.metrics_port = _metrics_port(run)
     run.target = await _start_target(run)
     run.pending.now(target=where(run.target, run.request.account))
+    if run.request.hosts is not None:
+        refuse_unreachable(run.request.hosts, run.target.endpoint, run.target.what)
     run.target.refuse_gaps(context.transport, needs_of(run.scenario))
     run.experiment_kinds = await _experiment_kinds(run)
     notes = await _look(run)

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
@@ -32,6 +32,9 @@ from gameday.scenario.model import Scenario
 from gameday.targets.target import Target
 from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
+
+if TYPE_CHECKING:
+    from gameday.run.hosts import JoinedHosts
 
 # How long a process may take to start.
 START_S = 60.0
@@ -82,6 +85,7 @@ class Run:
     backlog: Backlog
     # start
     load: Child
+    hosts: JoinedHosts | None
     # load: when it began, and from when on what was sent counts as lost where it is not.
     start_ns: int
     settled_ns: int

@@ -91,24 +91,27 @@ _Loader.yaml_constructors = {
 }
 
 
-def read(path: Path) -> Document:
-    """Errors: UsageError for a file that cannot be read or is no YAML mapping."""
+def read(path: Path, *, begins: str = "name") -> Document:
+    """`begins`: a key that such a document has, for who wrote something else.
+
+    Errors: UsageError for a file that cannot be read or is no YAML mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read the scenario {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not text in UTF-8: {error.reason} at byte {error.start}") from error
-    return parse(text, name=str(path))
+    return parse(text, name=str(path), begins=begins)
 
 
-def parse(text: str, *, name: str) -> Document:
+def parse(text: str, *, name: str, begins: str = "name") -> Document:
     """Errors: UsageError, with the line."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            raise UsageError(f"{name}:1: a scenario is a YAML mapping that begins with `name: …`")
+            raise UsageError(f"{name}:1: this is no YAML mapping; one begins like `{begins}: …`")
         places: dict[Route, str] = {}
         _note(node, (), name, places)
         data = loader.construct_document(node)

@@ -21,6 +21,11 @@ def variable(service: str) -> str:
     return "AWS_ENDPOINT_URL" if service == "*" else f"AWS_ENDPOINT_URL_{_IDS.get(service, service).upper()}"
 
 
+def on_loopback(host: str) -> bool:
+    """Whether it is this machine, by its address or by a name that always stands for it."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
     """`urls` maps a service name, or "*" for all others, to its URL; empty means AWS itself.
@@ -40,7 +45,7 @@ class Endpoint:
     def on_this_machine(self) -> bool:
         """Whether all of it is on loopback, by address or by a name that always stands for it: then it is no AWS."""
         hosts = [urllib.parse.urlsplit(url).hostname or "" for url in self.urls.values()]
-        return bool(hosts) and all(_LOOPBACK.fullmatch(host) for host in hosts)
+        return bool(hosts) and all(map(on_loopback, hosts))
 
     def client_arguments(self, service: str) -> dict[str, Any]:
         """Keyword arguments for boto3's or aiobotocore's `client`, but for `service_name` and `config`."""

@@ -395,10 +395,11 @@ def _account(loaded: Sequence[Loaded], scans: Mapping[int, _FileScan]) -> None:
             if seen.scan.damaged_more:
                 why = f"and {seen.scan.damaged_more} more lines are damaged"
                 run.damaged.append(Damage(file=name, line=0, why=why))
-            run.damaged += [
-                Damage(file=missing, line=0, why=f"listed by {name}, but absent from {run.directory / DIRECTORY}")
-                for missing in sorted(seen.listed - present)
-            ]
+            hosts = dict(seen.hosts.writers)
+            for missing in sorted(seen.listed - present):
+                of = f" for host {hosts[missing]}" if missing in hosts else ""
+                why = f"listed by {name}{of}, but absent from {run.directory / DIRECTORY}"
+                run.damaged.append(Damage(file=missing, line=0, why=why))
             if not seen.scan.damaged and parsed.get(number, 0) != seen.count:
                 why = f"{seen.count} records, but {parsed.get(number, 0)} could be parsed"
                 run.damaged.append(Damage(file=name, line=0, why=why))

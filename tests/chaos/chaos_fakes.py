@@ -43,6 +43,12 @@ class FakeConsumer:
         # Of no process that exists: Linux's largest pid is 2**22.
         return 2**23 + int(self.slot[-1]) if self.alive else None
 
+    @property
+    def stopped(self) -> bool:
+        """From its SIGSTOP to its SIGCONT."""
+        signals = [what for who, what, _ in self.fleet.did if who == self.name and what in ("SIGSTOP", "SIGCONT")]
+        return self.alive and signals[-1:] == ["SIGSTOP"]
+
     def signal(self, number: signal.Signals) -> None:
         self.fleet.note(self.name, number.name)
         if number is signal.SIGSTOP and self.dies_when_stopped:

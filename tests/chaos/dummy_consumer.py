@@ -56,6 +56,10 @@ class DummyMember:
     def alive(self) -> bool:
         return self.child.alive
 
+    @property
+    def stopped(self) -> bool:
+        return self.child.alive and self.child.stopped
+
     def signal(self, number: signal.Signals) -> None:
         self.child.signal(number)
 

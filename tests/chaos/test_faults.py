@@ -17,7 +17,7 @@ from gameday.chaos.registry import FAULTS
 from gameday.history.errors import HistoryError
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, Resharding
-from tests.chaos.chaos_fakes import World, until
+from tests.chaos.chaos_fakes import FakeConsumer, World, until
 
 # What a scenario must write of a fault; of one that must say how long it lasts, longer than any test waits.
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -42,17 +42,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World(tmp_path)
-
-    def is_stopped(pid: int) -> bool:
-        """The kernel knows no fake: one counts as stopped from its SIGSTOP to its SIGCONT."""
-        (name,) = [member.name for member in world.fleet.members if member.pid == pid]
-        signals = [what for who, what, _ in world.did if who == name and what in ("SIGSTOP", "SIGCONT")]
-        return signals[-1:] == ["SIGSTOP"]
-
-    monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", is_stopped)
-    return world
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -312,7 +303,7 @@ def test_pause_does_not_wake_what_another_strike_stopped(world: World) -> None:
 
 
 def test_pause_that_did_not_stop_anybody_is_no_success(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", lambda pid: False)
+    monkeypatch.setattr(FakeConsumer, "stopped", False)
     (result,) = asyncio.run(world.strike(entry("pause-consumer")))
     assert result.fired == 0 and result.error
     assert _is_whole(world)

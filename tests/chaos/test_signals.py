@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gameday.chaos.faults.pause_consumer import is_stopped
+from gameday.processes.child import is_stopped
 from tests.chaos import dummy_consumer
 from tests.chaos.chaos_fakes import faults
 from tests.chaos.dummy_consumer import DEADLINE_S, DummyFleet, runner
@@ -89,7 +89,7 @@ def test_a_paused_process_that_is_killed_is_over_when_its_replacement_polls(
         seen.extend([pid] if is_stopped(pid) else [])
         return pid in seen
 
-    monkeypatch.setattr("gameday.chaos.faults.pause_consumer.is_stopped", look)
+    monkeypatch.setattr("gameday.processes.child.is_stopped", look)
 
     async def strike() -> None:
         async with DummyFleet(1, tmp_path) as fleet:

@@ -59,7 +59,7 @@ def test_it_is_struck_while_it_lives_and_left_when_the_run_ends(
     port: Any = _NoPort()
 
     async def scene() -> None:
-        consumer = AttachedConsumer("orders-1.1", process.pid, port=port, log=tmp_path / "log")
+        consumer = AttachedConsumer("orders-1.1", process.pid, port=port, run=tmp_path)
         assert await consumer.end(timeout_s=1) == 0
         assert proc.lives(process.pid), "it was not started here"
         consumer.signal(signal.SIGKILL)

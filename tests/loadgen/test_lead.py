@@ -34,7 +34,7 @@ class Locust:
         )
 
 
-def lead(locust: Locust, *, conducted: bool = False) -> Lead:
+def lead(locust: Locust, *, conducted: bool = False, patience_s: float | None = None) -> Lead:
     config = LoadConfig(
         run_dir="r",
         run="r",
@@ -45,6 +45,7 @@ def lead(locust: Locust, *, conducted: bool = False) -> Lead:
         topology=Topology(subscriptions=[SubscriptionSpec(name="orders")]),
         rate_per_s=1,
         duration_s=1,
+        patience_s=patience_s,
     )
     made = Lead(locust, config=config, user_class="Ours", conducted=False, present=lambda _: True)
     made._conducted = conducted
@@ -103,7 +104,7 @@ def lanes(locust: Locust) -> list[int | None]:
 def test_lanes_are_handed_out_once_it_is_known_how_many_users_are_ours() -> None:
     locust = Locust(counts=BESIDE | {"Ours": 2})
     made = lead(locust)
-    asks = SimpleNamespace(node_id="local")
+    asks = SimpleNamespace(node_id="local", data={"writer": "load"})
     made._on_join(asks)
     assert lanes(locust) == []
     made._on_spawned()
@@ -131,6 +132,72 @@ def test_without_a_user_of_ours_the_load_fails_at_once_but_waits_under_a_shape()
 def test_whoever_asks_while_the_load_stops_gets_no_lane() -> None:
     locust = Locust(counts=ALONE)
     made = lead(locust)
-    made._on_join(SimpleNamespace(node_id="local"))
+    made._on_join(SimpleNamespace(node_id="local", data={"writer": "load"}))
     made.stop()
     assert lanes(locust) == [None]
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the lead reports to the conductor."""
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("gameday.loadgen.lead.report", lambda kind, **fields: told.append({"report": kind, **fields}))
+    return told
+
+
+def joined(made: Lead, *writers: str) -> None:
+    made._on_spawned()
+    for writer in writers:
+        made._on_join(SimpleNamespace(node_id=f"node of {writer}", data={"writer": writer}))
+
+
+def test_a_sending_process_of_another_host_that_is_lost_is_told_and_the_others_go_on(
+    reported: list[dict[str, Any]],
+) -> None:
+    locust = Locust(counts=ALONE)
+    made = lead(locust, conducted=True, patience_s=9)
+    joined(made, "load-a-1", "load-b-1")
+    made._on_standing_by()
+    made._on_standing_by()
+    made._start.set(1)
+    made._obey(b'{"do": "lost", "writer": "load-b-1"}')
+    made._obey(b'{"do": "lost", "writer": "load-b-1"}')
+    assert reported == [{"report": "lost", "writer": "load-b-1"}]
+    made._on_done(SimpleNamespace(node_id="node of load-a-1", data={"tally": {"intended": 1, "acked": 1}}))
+    # Late, for it had ended its part when its process ended.
+    made._on_done(SimpleNamespace(node_id="node of load-b-1", data={"tally": {"intended": 1, "acked": 1}}))
+    made._conduct()
+    assert reported[1] == {"report": "ready"}
+    (done,) = [report for report in reported if report["report"] == "done"]
+    assert (done["scheduled"], done["acked"], done["missed"]) == (1, 1, 0)
+    assert locust.process_exit_code == 0
+    assert locust.did == [], "Locust goes on, for it carries the letters"
+    made._end()
+    assert locust.did == ["quit"]
+
+
+def test_one_that_is_lost_before_the_start_ends_the_load(reported: list[dict[str, Any]]) -> None:
+    made = lead(Locust(counts=ALONE), conducted=True, patience_s=9)
+    joined(made, "load-a-1", "load-b-1")
+    made._obey(b'{"do": "lost", "writer": "load-b-1"}')
+    assert [report["report"] for report in reported] == ["failed"]
+
+
+def test_one_of_this_machine_that_is_lost_ends_the_load(reported: list[dict[str, Any]]) -> None:
+    made = lead(Locust(counts=ALONE), conducted=True)
+    joined(made, "load-0", "load-1")
+    made._start.set(1)
+    made._lose("node of load-1")
+    assert [report["report"] for report in reported] == ["failed"]
+
+
+def test_letters_go_through_and_who_sends_one_is_told_the_time(reported: list[dict[str, Any]]) -> None:
+    locust = Locust(counts=ALONE)
+    made = lead(locust, conducted=True, patience_s=9)
+    before = made._clock.now_ns()
+    made._on_letter(SimpleNamespace(node_id="b", data={"host": "b", "sent": 5}))
+    ((name, time),) = locust.told
+    assert (name, time["sent"]) == ("gameday-time", 5) and before <= time["there"] <= made._clock.now_ns()
+    assert reported == [{"report": "letter", "node": "b", "letter": {"host": "b", "sent": 5}}]
+    made._obey(b'{"do": "letter", "node": "b", "letter": {"heard": 1}}')
+    assert locust.told[1:] == [("gameday-letter", {"heard": 1})]

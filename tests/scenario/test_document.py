@@ -38,8 +38,8 @@ def test_every_value_knows_its_line() -> None:
         ("load: {rate: 1/s, rate: 2/s}", "x.yaml:1: `rate` is written twice"),
         ("a: [1,\nb: 2", "x.yaml:2: not YAML"),
         ("a: *nobody", "x.yaml:1: not YAML"),
-        ("- a\n- b\n", "x.yaml:1: a scenario is a YAML mapping"),
-        ("", "x.yaml:1: a scenario is a YAML mapping"),
+        ("- a\n- b\n", "x.yaml:1: this is no YAML mapping"),
+        ("", "x.yaml:1: this is no YAML mapping"),
         ("? [a]\n: b\n", "x.yaml:1: a key must be plain text"),
         ("a: &a [*a]\n", "x.yaml: nested too deep, or an alias"),
         ("? [a]\n: b\n", "x.yaml:1: a key must be plain text"),
@@ -118,7 +118,7 @@ def test_a_mapping_merges_another() -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the scenario .*: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file"):
         document.read(tmp_path / "none.yaml")
 
 

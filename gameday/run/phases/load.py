@@ -127,8 +127,12 @@ def _policies(run: Run) -> Policies:
 async def _load_done(run: Run) -> Report:
     """What the load counted, once it has ended in good order. Errors: ProcessError."""
     spec, load = run.scenario.load, run.load
-    limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S
+    hosts = run.request.hosts
+    limit_s = spec.duration + spec.give_up + _LOAD_SPARE_S + (hosts.patience_s if hosts else 0)
     done = await load.report("done", timeout_s=limit_s)
+    if hosts is not None and done is not None and run.load_failure is None:
+        # It goes on, for the hosts have joined it.
+        return done
     try:
         # Done is told before the end, and an end that is not in good order says that a record may be missing.
         code = await asyncio.wait_for(load.wait(), HASTE_S if done is None else _LOAD_SPARE_S)

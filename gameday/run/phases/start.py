@@ -6,18 +6,21 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
 from gameday.consumers.attached import Attached, by_compose_service, by_pid_file
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.readiness import Ready
-from gameday.consumers.starters import Ours, Port, Programs, Starter, WiredOurs
+from gameday.consumers.starters import OnHosts, Ours, Port, Programs, Starter, WiredOurs
 from gameday.history.errors import ProcessError
+from gameday.loadgen.config import LoadConfig
 from gameday.processes.child import Child, Report, ending
 from gameday.processes.exposition import url
+from gameday.run import locust
+from gameday.run.hosts import JoinedHosts
 from gameday.run.state import HASTE_S, START_S, Run
+from gameday.scenario.hosts import Hosts
 from gameday.scenario.model import AttachSpec
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.words import environment as environment_of
@@ -26,16 +29,14 @@ from gameday.verify.claims import anomalies_against
 from gameday.watch.page import TOKEN, TOLD, Told
 from gameday.wire.urls import moved
 
-LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen" / "locustfile.py"
 # An SDK insists on some.
 _MADE_UP = "test"
-# What AWS's SDKs read, by a path that may begin at the current directory.
-_AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 async def start(run: Run) -> None:
     """Errors: ProcessError."""
     run.view.phase("starting consumers and load")
+    run.hosts = None if run.request.hosts is None else await _join_hosts(run, run.request.hosts)
     # Beside each other: most of their time goes into imports. If one fails, the others are ended and waited for.
     async with asyncio.TaskGroup() as starting:
         starting.create_task(_start_observer(run))
@@ -45,6 +46,29 @@ async def start(run: Run) -> None:
             starting.create_task(
                 run.request.annotating.start(run.context.directory, program=run.start, note=run.view.note)
             )
+
+
+async def _join_hosts(run: Run, asked: Hosts) -> JoinedHosts:
+    """With Locust's master, which they join. Errors: ProcessError, RunError."""
+    senders = asked.senders(run.scenario.load.processes)
+    config = run.context.load(endpoint=run.target.endpoint, addresses=run.addresses, topology=run.topology)
+    bind = ("--master-bind-host", asked.address, "--master-bind-port", asked.port)
+    await _start_locust(
+        run,
+        replace(config, patience_s=asked.patience_s),
+        *("--master", *bind, "--expect-workers", len(senders)),
+    )
+    hosts = JoinedHosts(asked, run, run.load)
+
+    def hear(report: Report) -> None:
+        _hear_load(run, report)
+        hosts.hear(report)
+
+    run.load.on_report = hear
+    run.stack.push_async_callback(hosts.leave)
+    hosts.open(run.writer)
+    await hosts.all_joined()
+    return hosts
 
 
 async def _start_observer(run: Run) -> None:
@@ -136,9 +160,10 @@ async def _starter(run: Run, subscription: str) -> Starter:
         return _programs(run, subscription, wire)
     if wire is not None and isinstance(attach := run.scenario.consumers.attach, AttachSpec):
         return _attached(run, subscription, wire, attach)
-    ours = Ours(
-        run.context.consumers(subscription, endpoint=run.target.endpoint, addresses=run.addresses), run=directory
-    )
+    config = run.context.consumers(subscription, endpoint=run.target.endpoint, addresses=run.addresses)
+    if run.hosts is not None:
+        return OnHosts(config, hosts=run.hosts.slots(subscription))
+    ours = Ours(config, run=directory)
     return ours if wire is None else WiredOurs(ours, run=directory, wire=wire)
 
 
@@ -212,32 +237,31 @@ def _attached(run: Run, subscription: str, wire: Child, spec: AttachSpec) -> Att
 
 
 async def _start_load(run: Run) -> None:
-    endpoint = run.target.endpoint
-    if run.scenario.load_behind_wire:
-        run.load_port = await Port.open(await _start_wire(run, None), "load", [])
-        endpoint = replace(endpoint, urls={"*": run.load_port.url})
-    config = run.context.load(endpoint=endpoint, addresses=run.addresses, topology=run.topology)
-    path = run.context.directory / "load.json"
-    config.save(path)
-    for name in config.writers:
-        run.writer.announce(name)
-    argv = ["-m", "locust", "-f", LOCUSTFILE, "--headless", "--only-summary"]
-    if config.processes > 1:
-        argv += ["--processes", config.processes]
-    # Locust looks into the current directory for modules, and for options of its own (locust.conf, pyproject.toml):
-    # so not the user's.
-    env = {**_aws_files(os.environ), "GAMEDAY_LOAD": str(path)}
-    run.load = await run.start("load", *argv, env=env, cwd=path.parent / "logs")
-
-    def hear(report: Report) -> None:
-        if report.get("report") == "failed":
-            run.load_failure = str(report.get("why"))
-
-    run.load.on_report = hear
+    """Errors: ProcessError."""
+    if run.hosts is not None:
+        await run.hosts.start_senders(run.hosts.asked.senders(run.scenario.load.processes))
+    else:
+        endpoint = run.target.endpoint
+        if run.scenario.load_behind_wire:
+            run.load_port = await Port.open(await _start_wire(run, None), "load", [])
+            endpoint = replace(endpoint, urls={"*": run.load_port.url})
+        config = run.context.load(endpoint=endpoint, addresses=run.addresses, topology=run.topology)
+        for name in config.writers:
+            run.writer.announce(name)
+        await _start_locust(run, config, *(("--processes", config.processes) if config.processes > 1 else ()))
+        run.load.on_report = partial(_hear_load, run)
     if await run.load.report("ready", timeout_s=START_S) is None:
         raise ProcessError(f"the load (Locust) did not start: {run.load_failure or run.load.last_words()}")
 
 
-def _aws_files(environ: Mapping[str, str]) -> dict[str, str]:
-    """The files of AWS's SDKs that the environment names, for a process that stands in another directory."""
-    return {name: str(Path(file).expanduser().absolute()) for name in _AWS_FILES if (file := environ.get(name))}
+async def _start_locust(run: Run, config: LoadConfig, *arguments: object) -> None:
+    path = run.context.directory / "load.json"
+    config.save(path)
+    env = {**locust.aws_files(os.environ), "GAMEDAY_LOAD": str(path)}
+    where = locust.place(run.context.directory)
+    run.load = await run.start("load", *locust.ARGUMENTS, "--headless", *arguments, env=env, cwd=where)
+
+
+def _hear_load(run: Run, report: Report) -> None:
+    if report.get("report") == "failed":
+        run.load_failure = str(report.get("why"))

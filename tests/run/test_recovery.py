@@ -241,7 +241,10 @@ def test_without_a_name_it_is_the_newest_that_has_left_something(tmp_path: Path)
 
 
 class Aws:
-    """Answers for a queue with the policy `denied`; `refuses` says with which code calls fail."""
+    """Answers for a queue with the policy `denied`, and for an experiment in that state; `refuses` says with which code
+    calls fail."""
+
+    experiment = "running"
 
     def __init__(self, refuses: str | None = None) -> None:
         self.refuses = refuses
@@ -255,6 +258,9 @@ class Aws:
             other, ours = '{"Sid":"theirs","Effect":"Allow"}', '{"Sid":"gamedayx","Effect":"Deny"}'
             policy = f'{{"Version":"2012-10-17","Statement":[{other},{ours}]}}'
             return {"Attributes": {"Policy": policy, "QueueArn": "arn:aws:sqs:r:0:q"}}
+        if call.service == "fis":
+            status = "stopping" if call.operation == "StopExperiment" else self.experiment
+            return {"experiment": {"id": call.params["id"], "state": {"status": status}}}
         return {}
 
     @property
@@ -311,7 +317,13 @@ def test_what_cannot_be_undone_stays_on_record_and_is_exit_code_4(tmp_path: Path
     assert said[-1].startswith("2 could not be undone; once more: gameday recover ")
     aws.refuses = None
     assert undone(undo)[0] == 0
-    assert [operation for operation, _ in aws.changes] == ["StopExperiment", "SetQueueAttributes", "StopExperiment"]
+    assert [operation for operation, _ in aws.changes] == ["SetQueueAttributes", "StopExperiment"]
+
+
+def test_an_experiment_that_is_over_is_not_stopped(tmp_path: Path, aws: Aws) -> None:
+    aws.experiment = "completed"
+    assert undone(at_aws(tmp_path))[0] == 0
+    assert [operation for operation, _ in aws.changes] == ["SetQueueAttributes"]
 
 
 def test_what_ended_with_the_run_is_said(tmp_path: Path, aws: Aws) -> None:

@@ -12,30 +12,26 @@ A group is never cut, so one that has most of the messages is what judging takes
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 import duckdb
 
 from gameday.history.errors import HistoryError
+from gameday.history.writer import DIRECTORY
 from gameday.verify.checking import ROWS_FOUND, find
 from gameday.verify.load import COLUMNS, Loaded, Progress, build, connect, define, in_a_line
 from gameday.verify.registry import CHECKS, OF_THE_WHOLE
+from gameday.verify.workers import in_processes
 
-# So many records a bucket at the most, where the groups allow it: they and what is made of them fit into memory.
-_RECORDS_A_BUCKET = 4_000_000
+# What is made of so many records hardly spills to disk.
+RECORDS_A_BUCKET = 4_000_000
 _SMALL_RECORDS = 200_000
+_LARGE_BYTES = 500_000_000
 # Tables that were made on the way to the facts of the whole.
-_OWN = frozenset(
-    {"parsed", "nameless", "answered", "identified", "keys", "told", "settles", "rows_found", "grouped"}
-)
+_OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told", "settles", "rows_found", "grouped"})
 # What a verdict is made from: of each table that buckets make, the columns that anybody asks for afterwards.
 _RESULTS: Mapping[str, str] = {
     "messages": "SELECT id, run, status, intended_ns, due_ns FROM messages",
@@ -79,30 +75,33 @@ class Outcome:
     failed: Mapping[str, str]
 
 
-# Judges buckets somewhere, and gives the outcomes in any order.
-Judges = Callable[[Sequence[Bucket]], Iterator[Outcome]]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """Who judges buckets. `judge` gives the outcomes in any order; `at_once`: how many it judges at once, and how many
+    there are at the least; `records`: about how many records a bucket has at the most, where the groups allow it."""
+
+    judge: Callable[[Sequence[Bucket]], Iterable[Outcome]]
+    at_once: int
+    records: int = RECORDS_A_BUCKET
 
 
-def find_in_buckets(
-    loaded: Sequence[Loaded],
-    tell: Progress,
-    *,
-    jobs: int = 1,
-    buckets: int | None = None,
-    judges: Judges | None = None,
-) -> dict[str, str]:
+def processes(jobs: int) -> Engine:
+    """So many processes of this machine."""
+    return Engine(judge=lambda buckets: in_processes(judge_bucket, buckets, jobs=jobs), at_once=jobs)
+
+
+def one_after_another(buckets: int) -> Engine:
+    """This process, with so many buckets at the least."""
+    return Engine(judge=lambda tasks: map(judge_bucket, tasks), at_once=buckets)
+
+
+def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) -> dict[str, str]:
     """Judge what was learnt as a whole (gameday/verify/load.py) in buckets, and leave the tables that a verdict is made
-    from, `rows_found` among them. The checks that could not be carried out, each with the reason.
-
-    `buckets`: how many there are, else as many as `jobs` and the size ask for; `judges`: who judges them.
-    """
+    from, `rows_found` among them. The checks that could not be carried out, each with the reason."""
     tables, shared = loaded[0].tables, loaded[0].manifest
     db, scratch = tables.db, tables.scratch
     events = sum(run.events for run in loaded)
-    if buckets is None:
-        buckets = max(jobs, -(-events // _RECORDS_A_BUCKET))
-    if judges is None:
-        judges = _one_by_one if jobs == 1 else _in_processes(jobs)
+    buckets = max(engine.at_once, -(-events // engine.records))
     facts, results = scratch / "facts", scratch / "results"
     _write_facts(db, facts)
     tell(f"{events:,} events; cutting them into {buckets} buckets")
@@ -123,8 +122,9 @@ def find_in_buckets(
         # Where there is nothing, the tables are made all the same.
         for number, files in (cut or {0: []}).items()
     ]
+    tasks.sort(key=lambda task: -sum(Path(path).stat().st_size for path in task.records))
     failed: dict[str, str] = {}
-    for done, outcome in enumerate(judges(tasks), start=1):
+    for done, outcome in enumerate(engine.judge(tasks), start=1):
         failed |= outcome.failed
         tell(f"{done} of {len(tasks)} buckets judged")
     _join(db, results, failed)
@@ -189,6 +189,8 @@ def judge_bucket(bucket: Bucket) -> Outcome:
     """
     scratch = Path(bucket.scratch) / f"bucket-{bucket.number}"
     scratch.mkdir()
+    for name in _RESULTS:
+        Path(bucket.results, name).mkdir(parents=True, exist_ok=True)
     db = connect(scratch, small=bucket.small, threads=bucket.threads)
     try:
         declared = ", ".join(f"{column} {field.sql}" for column, field in COLUMNS.items())
@@ -221,60 +223,13 @@ def judge_bucket(bucket: Bucket) -> Outcome:
         db.close()
 
 
-def _one_by_one(buckets: Sequence[Bucket]) -> Iterator[Outcome]:
-    return (judge_bucket(bucket) for bucket in buckets)
-
-
-def _in_processes(jobs: int) -> Judges:
-    def judge(buckets: Sequence[Bucket]) -> Iterator[Outcome]:
-        with _workers(jobs) as run:
-            yield from run(buckets)
-
-    return judge
-
-
-@contextmanager
-def _workers(jobs: int) -> Iterator[Judges]:
-    """So many processes at once, each for one bucket, the largest first; all are gone at the end."""
-    stopped = Event()
-    running: set[subprocess.Popen[bytes]] = set()
-
-    def one(bucket: Bucket) -> Outcome:
-        if stopped.is_set():
-            return Outcome(failed={})
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "gameday.verify.buckets"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        running.add(process)
-        told, _ = process.communicate(json.dumps(asdict(bucket)).encode())
-        running.discard(process)
-        if process.returncode:
-            raise HistoryError(told.decode() or f"the process of bucket {bucket.number} ended with {process.returncode}")
-        return Outcome(failed=json.loads(told))
-
-    def run(buckets: Sequence[Bucket]) -> Iterator[Outcome]:
-        largest_first = sorted(buckets, key=lambda bucket: -sum(Path(path).stat().st_size for path in bucket.records))
-        return pool.map(one, largest_first)
-
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        try:
-            yield run
-        finally:
-            stopped.set()
-            for process in list(running):
-                process.terminate()
-
-
-def main() -> int:
-    """A process of `_workers`: a bucket on standard input, what failed on standard output."""
+def usual_jobs(run: Path) -> int:
+    """How many processes judge a run where nobody says: one for what takes no longer than cutting it, else one for each
+    core that this process may use."""
     try:
-        outcome = judge_bucket(Bucket(**json.load(sys.stdin)))
-    except HistoryError as error:
-        print(error, end="")
+        size = sum(path.stat().st_size for path in (run / DIRECTORY).iterdir())
+    except OSError:
         return 1
-    print(json.dumps(dict(outcome.failed)), end="")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if size < _LARGE_BYTES:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -299,7 +299,8 @@ RULES: Mapping[str, Rule] = {
     ),
     "no-phantom": Rule(
         checked="SELECT s, sum(receives)::BIGINT FROM pairs WHERE received GROUP BY s",
-        violated_by=("phantom", "corrupt"), timeless=True
+        violated_by=("phantom", "corrupt"),
+        timeless=True,
     ),
     "exactly-once-delivery": Rule(
         checked="SELECT s, count(*) FROM pairs WHERE received GROUP BY s",

@@ -22,11 +22,11 @@ from gameday.history.manifest import Manifest
 from gameday.history.writer import DIRECTORY
 from gameday.verify import bounds, claims
 from gameday.verify.bounds import Facts, Ruling
-from gameday.verify.buckets import find_in_buckets
+from gameday.verify.buckets import Engine, find_in_buckets, one_after_another, processes
 from gameday.verify.checking import find
 from gameday.verify.claims import Evidence, Finding, State
 from gameday.verify.examples import examples, noted
-from gameday.verify.load import Loaded, Progress, Tables, load
+from gameday.verify.load import Loaded, Progress, Stage, load
 from gameday.verify.notes import notes
 from gameday.verify.registry import CHECKS
 from gameday.verify.totals import lasted, totals
@@ -84,20 +84,22 @@ def judging(
     strict: bool = False,
     with_examples: bool = True,
     jobs: int = 1,
+    engine: Engine | None = None,
 ) -> Iterator[tuple[Loaded, Verdict]]:
     """The run in its tables, with all that was found, and its verdict: for who asks more of it than `judge` tells.
 
-    With more than one of `jobs` there are only the tables that a verdict is made from. Errors: those of `judge`.
+    With more than one of `jobs`, or with an `engine`, there are only the tables that a verdict is made from. Errors: those of `judge`.
     """
     tell = progress or (lambda text: None)
-    with load([(run, manifests.load(run))], tell, strict=strict, stage="whole" if jobs > 1 else "all") as loaded:
-        failed = _find(loaded[0].tables, tell) if jobs == 1 else _find_in_buckets(loaded, tell, jobs=jobs)
+    if engine is None and jobs > 1:
+        engine = processes(jobs)
+    stage: Stage = "all" if engine is None else "whole"
+    with load([(run, manifests.load(run))], tell, strict=strict, stage=stage, jobs=jobs) as loaded:
+        failed = _find(loaded, tell, engine)
         yield loaded[0], _verdict(loaded[0], failed, with_examples=with_examples)
 
 
-def judge_all(
-    runs: Sequence[Path], *, with_examples: bool = False, buckets: int = 1
-) -> list[Verdict | NotARun]:
+def judge_all(runs: Sequence[Path], *, with_examples: bool = False, buckets: int = 1) -> list[Verdict | NotARun]:
     """Judge many small runs at once, which takes a sixth of the time that judging each alone does, or less.
 
     The verdicts are the same, in the order of `runs`, without examples unless they are asked for; NotARun stands for a
@@ -118,11 +120,7 @@ def judge_all(
         for first in range(0, len(group), _AT_ONCE):
             some = group[first : first + _AT_ONCE]
             with load(some, lambda text: None, stage="whole" if buckets > 1 else "all") as loaded:
-                failed = (
-                    _find(loaded[0].tables, lambda text: None)
-                    if buckets == 1
-                    else _find_in_buckets(loaded, lambda text: None, buckets=buckets)
-                )
+                failed = _find(loaded, lambda text: None, one_after_another(buckets) if buckets > 1 else None)
                 verdicts |= {each.directory: _verdict(each, failed, with_examples=with_examples) for each in loaded}
     return [verdicts[run] for run in runs]
 
@@ -190,31 +188,22 @@ _EFFECTS_OF_NOBODY = "SELECT run, s, n FROM effects_of_nobody ORDER BY s"
 _COUNTS = "SELECT run, anomaly, sum(n)::BIGINT FROM found GROUP BY run, anomaly"
 
 
-def _find(tables: Tables, tell: Progress) -> dict[str, str]:
-    """Run every check into the table `found`. Those that could not be carried out, each with the reason."""
-    failed = find(tables.db, CHECKS, tables.failed, tell)
-    _give_to_runs(tables)
-    return failed
-
-
-def _find_in_buckets(
-    loaded: Sequence[Loaded], tell: Progress, *, jobs: int = 1, buckets: int | None = None
-) -> dict[str, str]:
-    """The same, where the history was learnt as a whole and is judged in buckets."""
-    failed = find_in_buckets(loaded, tell, jobs=jobs, buckets=buckets)
-    _give_to_runs(loaded[0].tables)
-    return failed
-
-
-def _give_to_runs(tables: Tables) -> None:
-    """A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag
-    is."""
+def _find(loaded: Sequence[Loaded], tell: Progress, engine: Engine | None) -> dict[str, str]:
+    """Run every check into the table `found`, with an engine in buckets. Those that could not be carried out, each with
+    the reason."""
+    tables = loaded[0].tables
+    if engine is None:
+        failed = find(tables.db, CHECKS, tables.failed, tell)
+    else:
+        failed = find_in_buckets(loaded, tell, engine)
+    # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     tables.db.execute(
         "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note, "
         "f.other, coalesce(f.other_s, f.s) AS other_s, f.line, f.other_line "
         "FROM rows_found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON f.s IS NULL AND m.id = f.id "
         "LEFT JOIN runs r ON f.s IS NULL AND r.tag = f.id"
     )
+    return failed
 
 
 # Each row that was found, with what tells whether it violates a claim.
@@ -253,7 +242,9 @@ def _evidence(run: Loaded, failed: Mapping[str, str]) -> Evidence:
         )
         for anomaly, s, note, premature, never_received, count in run.rows(_FINDINGS)
     ]
-    undeclared = run.rows("SELECT run, s FROM subs WHERE NOT declared AND s IN (SELECT s FROM pairs WHERE expected) ORDER BY s")
+    undeclared = run.rows(
+        "SELECT run, s FROM subs WHERE NOT declared AND s IN (SELECT s FROM pairs WHERE expected) ORDER BY s"
+    )
     vacuous = [] if "vacuous" in failed else run.rows("SELECT run, reason FROM nothing_happened ORDER BY reason")
     return Evidence(
         db=run.db,

@@ -39,12 +39,15 @@ from gameday.history.reader import Scan, Unknown, records
 from gameday.history.schema import FIELDS, Field
 from gameday.history.writer import DIRECTORY
 from gameday.verify.pairing import Told, pair
+from gameday.verify.workers import in_processes
 
 Progress = Callable[[str], None]
 
-# Beyond this DuckDB spills to disk; with Python and the parser beside it the process stays well below 1 GiB.
-MEMORY_LIMIT = "480MB"
+# Beyond this DuckDB spills to disk, for each two of its threads; with Python and the parser beside it a process of so
+# many stays well below 1 GiB.
+MEMORY_MB = 480
 THREADS = 2
+MEMORY_LIMIT = f"{MEMORY_MB}MB"
 
 # The fields of a record that stand in the tables, each in a column.
 COLUMNS: Mapping[str, Field] = {field.column: field for field in FIELDS.values() if field.column is not None}
@@ -188,18 +191,24 @@ def _tag(number: int) -> str:
 
 @contextmanager
 def load(
-    runs: Sequence[tuple[Path, Manifest]], progress: Progress, *, strict: bool = False, stage: Stage = "all"
+    runs: Sequence[tuple[Path, Manifest]],
+    progress: Progress,
+    *,
+    strict: bool = False,
+    stage: Stage = "all",
+    jobs: int = 1,
 ) -> Iterator[Sequence[Loaded]]:
     """Read runs into tables that they share; all have one clock error and one tick.
 
-    `strict` refuses events and fields that the format does not know; `stage`: which tables are made. Errors: HistoryError when a file cannot be read,
+    `strict` refuses events and fields that the format does not know; `stage`: which tables are made; `jobs`: how many processes
+    read. Errors: HistoryError when a file cannot be read,
     NotARun for a directory without a history, UsageError for what `strict` refuses.
     """
     with tempfile.TemporaryDirectory(prefix="gameday-verify-") as name:
         scratch = Path(name)
         files, damaged, passed_over = _found([directory for directory, _ in runs], scratch)
         size = sum(file.path.stat().st_size for file in files)
-        db = connect(scratch, small=size < _SMALL_BYTES)
+        db = connect(scratch, small=size < _SMALL_BYTES, threads=max(THREADS, jobs))
         try:
             tables = Tables(db, scratch)
             loaded = [
@@ -217,7 +226,7 @@ def load(
             ]
             progress(f"reading {len(files)} history files, {size / 1e6:.1f} MB")
             with ThreadPoolExecutor(max_workers=1) as pool:
-                scanning = pool.submit(_scan, files)
+                scanning = pool.submit(_scan, files) if jobs == 1 else pool.submit(_scan_in_processes, files, jobs)
                 try:
                     _parse(db, files, loaded, scratch)
                 except duckdb.Error as error:
@@ -240,7 +249,7 @@ def connect(scratch: Path, *, small: bool, threads: int = THREADS) -> duckdb.Duc
     db = duckdb.connect(
         ":memory:" if small else str(scratch / "history.duckdb"),
         config={
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{max(THREADS, threads) // THREADS * MEMORY_MB}MB",
             "threads": 1 if small else threads,
             "temp_directory": str(scratch),
             "autoinstall_known_extensions": False,
@@ -326,6 +335,17 @@ def _scan(files: Sequence[HistoryFile]) -> Mapping[int, _FileScan]:
                 listed.add(str(record["file"]).removesuffix(".gz"))
         scans[file.number] = _FileScan(scan=scan, count=count, listed=listed)
     return scans
+
+
+def _scan_in_processes(files: Sequence[HistoryFile], jobs: int) -> Mapping[int, _FileScan]:
+    """The same by several processes, each with about as many bytes."""
+    shares: list[list[HistoryFile]] = [[] for _ in range(min(jobs, len(files)))]
+    sizes = [0] * len(shares)
+    for size, file in sorted(((file.path.stat().st_size, file) for file in files), key=lambda each: -each[0]):
+        least = sizes.index(min(sizes))
+        shares[least].append(file)
+        sizes[least] += size
+    return {number: scan for share in in_processes(_scan, shares, jobs=jobs) for number, scan in share.items()}
 
 
 def _parse(

@@ -1,11 +1,11 @@
 """Judges a history in buckets, several at once: the verdict is that of judging it whole, to the byte.
 
-What couples messages of several groups is learnt from the whole history first (`_WHOLE` in gameday/verify/load.py): the
-facts of a subscription, of a batch, of a producer, of a fault, and the records that are of no told message. Nothing else
-couples them: every other question is about one message, or about messages of one group on one subscription. So the
-records that are of a message are cut by the hash of its group, or of its id where it has none; each bucket is judged by
-the same queries over its records and the facts of the whole, in a process of its own with a database of its own. What
-the buckets found is read as one: the rest of the judge cannot tell the difference.
+What couples messages of several groups is learnt from the whole history first (`_WHOLE` in gameday/verify/load.py):
+the facts of a subscription, of a batch, of a producer, of a fault, and the records that are of no told message. Nothing
+else couples them: every other question is about one message, or about messages of one group on one subscription. So
+the records that are of a message are cut by the hash of its group, or of its id where it has none; each bucket is
+judged by the same queries over its records and the facts of the whole, in a process of its own with a database of its
+own. What the buckets found is read as one: the rest of the judge cannot tell the difference.
 
 A group is never cut, so one that has most of the messages is what judging takes at the least.
 """

@@ -69,8 +69,8 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False, 
     """Judge the run in this directory.
 
     `progress` hears, in a few words, what is being done; `strict` refuses events and fields that the record format does
-    not know; `jobs`: how many processes share the work, which changes nothing in the verdict. Errors: NotARun when there is no manifest that can be judged, HistoryError when a file cannot be read,
-    UsageError for what `strict` refuses.
+    not know; `jobs`: how many processes share the work, which changes nothing in the verdict. Errors: NotARun when there
+    is no manifest that can be judged, HistoryError when a file cannot be read, UsageError for what `strict` refuses.
     """
     with judging(run, progress=progress, strict=strict, jobs=jobs) as (_, verdict):
         return verdict
@@ -88,7 +88,8 @@ def judging(
 ) -> Iterator[tuple[Loaded, Verdict]]:
     """The run in its tables, with all that was found, and its verdict: for who asks more of it than `judge` tells.
 
-    With more than one of `jobs`, or with an `engine`, there are only the tables that a verdict is made from. Errors: those of `judge`.
+    With more than one of `jobs`, or with an `engine`, there are only the tables that a verdict is made from.
+    Errors: those of `judge`.
     """
     tell = progress or (lambda text: None)
     if engine is None and jobs > 1:
@@ -103,7 +104,8 @@ def judge_all(runs: Sequence[Path], *, with_examples: bool = False, buckets: int
     """Judge many small runs at once, which takes a sixth of the time that judging each alone does, or less.
 
     The verdicts are the same, in the order of `runs`, without examples unless they are asked for; NotARun stands for a
-    directory that cannot be judged. `buckets`: judge each in so many buckets, one after the other. Errors: HistoryError when a file cannot be read.
+    directory that cannot be judged. `buckets`: judge each in so many buckets, one after the other.
+    Errors: HistoryError when a file cannot be read.
     """
     verdicts: dict[Path, Verdict | NotARun] = {}
     alike: dict[tuple[int, int], list[tuple[Path, Manifest]]] = {}
@@ -192,10 +194,7 @@ def _find(loaded: Sequence[Loaded], tell: Progress, engine: Engine | None) -> di
     """Run every check into the table `found`, with an engine in buckets. Those that could not be carried out, each with
     the reason."""
     tables = loaded[0].tables
-    if engine is None:
-        failed = find(tables.db, CHECKS, tables.failed, tell)
-    else:
-        failed = find_in_buckets(loaded, tell, engine)
+    failed = find_in_buckets(loaded, tell, engine) if engine else find(tables.db, CHECKS, tables.failed, tell)
     # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     tables.db.execute(
         "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note, "

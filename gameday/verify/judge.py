@@ -69,8 +69,9 @@ def judge(run: Path, *, progress: Progress | None = None, strict: bool = False, 
     """Judge the run in this directory.
 
     `progress` hears, in a few words, what is being done; `strict` refuses events and fields that the record format does
-    not know; `jobs`: how many processes share the work, which changes nothing in the verdict. Errors: NotARun when there
-    is no manifest that can be judged, HistoryError when a file cannot be read, UsageError for what `strict` refuses.
+    not know; `jobs`: how many processes share the work, which changes nothing in the verdict. Errors: NotARun when
+    there is no manifest that can be judged, HistoryError when a file cannot be read, UsageError for what `strict`
+    refuses.
     """
     with judging(run, progress=progress, strict=strict, jobs=jobs) as (_, verdict):
         return verdict

@@ -6,8 +6,8 @@ record that one of them saw and the other did not would be a silent hole in a ve
 
 Everything lives in a database file that is deleted afterwards, so that a history larger than memory can be judged.
 
-Tables are made in stages, so that a history can also be judged in buckets (gameday/verify/buckets.py): what concerns the
-whole of it, what concerns the messages of a group, and what is asked of all that was found.
+Tables are made in stages, so that a history can also be judged in buckets (gameday/verify/buckets.py): what concerns
+the whole of it, what concerns the messages of a group, and what is asked of all that was found.
 
 Many small histories share their tables, for planning a query takes longer than carrying it out on a few hundred rows.
 Every name in them then begins with the tag of its run, which stands in no history, so that nothing of two runs meets.
@@ -53,8 +53,8 @@ MEMORY_LIMIT = f"{MEMORY_MB}MB"
 COLUMNS: Mapping[str, Field] = {field.column: field for field in FIELDS.values() if field.column is not None}
 # Without what the scripts up to here make there is nothing to judge by.
 _LAST_THAT_ALL_NEED = "60_pairs.sql"
-# What is learnt from a history as a whole; the macros in there are known to every bucket, too. What else there is may look
-# at one group of messages alone.
+# What is learnt from a history as a whole; the macros in there are known to every bucket, too. What else there is may
+# look at one group of messages alone.
 _WHOLE = frozenset(
     {
         "10_subscriptions.sql",
@@ -73,7 +73,8 @@ _OF_EVERY_STAGE = frozenset({"28_records.sql", "40_settles.sql"})
 # What is asked of all that was found.
 _LAST = frozenset({"90_nothing_happened.sql"})
 Stage = Literal["all", "whole", "bucket", "last"]
-# The settling calls that each stage looks at. Those of no told message and those of a place in a stream concern the whole.
+# The settling calls that each stage looks at. Those of no told message, and those of a place in a stream, concern the
+# whole.
 _SETTLINGS: Mapping[Stage, str] = {
     "all": "true",
     "whole": "id IS NULL OR action = 'checkpoint'",
@@ -200,9 +201,9 @@ def load(
 ) -> Iterator[Sequence[Loaded]]:
     """Read runs into tables that they share; all have one clock error and one tick.
 
-    `strict` refuses events and fields that the format does not know; `stage`: which tables are made; `jobs`: how many processes
-    read. Errors: HistoryError when a file cannot be read,
-    NotARun for a directory without a history, UsageError for what `strict` refuses.
+    `strict` refuses events and fields that the format does not know; `stage`: which tables are made; `jobs`: how many
+    processes read. Errors: HistoryError when a file cannot be read, NotARun for a directory without a history,
+    UsageError for what `strict` refuses.
     """
     with tempfile.TemporaryDirectory(prefix="gameday-verify-") as name:
         scratch = Path(name)

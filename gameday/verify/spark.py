@@ -1,9 +1,9 @@
 """Judges the buckets of a history on Apache Spark: the same function over the same records as in a process of our own.
 
-`applyInArrow` gives each bucket to `judge_bucket` (gameday/verify/buckets.py), which asks DuckDB; no query is told twice.
-What is learnt from the whole history is learnt where the command runs, and sent to the executors, which need gameday and
-its dependencies installed. They read the buckets from the temporary directory of the command: on a cluster TMPDIR has
-to be one that all its machines see. Promises the verdict that judging without Spark gives, to the byte.
+`applyInArrow` gives each bucket to `judge_bucket` (gameday/verify/buckets.py), which asks DuckDB; no query is told
+twice. What is learnt from the whole history is learnt where the command runs, and sent to the executors, which need
+gameday and its dependencies installed. They read the buckets from the temporary directory of the command: on a cluster
+TMPDIR has to be one that all its machines see. Promises the verdict that judging without Spark gives, to the byte.
 
 Needs the extra `gameday[spark]`.
 """

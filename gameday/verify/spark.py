@@ -42,9 +42,7 @@ def in_spark() -> Iterator[Engine]:
     try:
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise UsageError(
-            f"--engine spark needs the extra gameday[spark] (pip install 'gameday[spark]'): {error}"
-        ) from None
+        raise UsageError(f"--engine spark needs pyspark (pip install 'gameday[spark]'): {error}") from None
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         session = (

@@ -27,7 +27,7 @@ from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge_all
 from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
-from tests.verify.handmade import ahead, builder
+from tests.verify.handmade import ahead
 
 BUCKETS = (2, 7)
 _AT_ONCE = 100

@@ -32,6 +32,8 @@ _SMALL_RECORDS = 200_000
 _LARGE_BYTES = 500_000_000
 # Tables that were made on the way to the facts of the whole.
 _OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told", "settles", "rows_found", "grouped"})
+# What of a record `r` and of its message's group `g` says which bucket it goes into.
+_KEPT_TOGETHER = "coalesce(g.grp, r.id)"
 # What a verdict is made from: of each table that buckets make, the columns that anybody asks for afterwards.
 _RESULTS: Mapping[str, str] = {
     "messages": "SELECT id, run, status, intended_ns, due_ns FROM messages",
@@ -149,7 +151,7 @@ def _cut(db: duckdb.DuckDBPyConnection, directory: Path, buckets: int) -> dict[i
         "WHERE event IN ('intended', 'sent') AND id IS NOT NULL GROUP BY id HAVING grp IS NOT NULL"
     )
     db.execute(
-        f"COPY (SELECT (hash(coalesce(g.grp, r.id)) % {buckets})::INTEGER AS bucket, r.* "
+        f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.* "
         "FROM raw r LEFT JOIN grouped g ON g.id = r.id WHERE r.id IS NOT NULL) "
         f"TO '{_quoted(directory)}' (FORMAT parquet, PARTITION_BY (bucket))"
     )

@@ -77,8 +77,8 @@ Stage = Literal["all", "whole", "bucket", "last"]
 # whole.
 _SETTLINGS: Mapping[Stage, str] = {
     "all": "true",
-    "whole": "id IS NULL OR action = 'checkpoint'",
-    "bucket": "id IS NOT NULL AND action <> 'checkpoint'",
+    "whole": "id IS NULL OR action IS NOT DISTINCT FROM 'checkpoint'",
+    "bucket": "id IS NOT NULL AND action IS DISTINCT FROM 'checkpoint'",
 }
 _MAX_LINE_BYTES = 64 * 2**20
 _SMALL_BYTES = 32 * 2**20

@@ -36,9 +36,7 @@ def in_processes(
         process = running.start(command)
         told, _ = process.communicate(pickle.dumps((function, argument)))
         if process.returncode:
-            raise HistoryError(
-                f"a process that helped to judge died ({process.returncode}); fewer --jobs need less memory"
-            )
+            raise HistoryError(f"a process of --jobs died ({process.returncode}); fewer of them need less memory")
         result: Result | HistoryError = pickle.loads(told)
         if isinstance(result, HistoryError):
             raise result

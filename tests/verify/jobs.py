@@ -38,14 +38,16 @@ def written(verdict: Verdict | NotARun) -> bytes:
     return str(verdict).encode() if isinstance(verdict, NotARun) else orjson.dumps(verdict.document)
 
 
-def differing(runs: Sequence[Path], buckets: Sequence[int] = BUCKETS) -> list[tuple[Path, int]]:
-    """The runs whose verdict is another one in so many buckets."""
-    whole = [written(verdict) for verdict in judge_all(runs, with_examples=True)]
+def differing(
+    runs: Sequence[Path], buckets: Sequence[int] = BUCKETS, *, whole: Sequence[Verdict | NotARun] | None = None
+) -> list[tuple[Path, int]]:
+    """The runs whose verdict is another one in so many buckets. `whole`: the verdicts of judging whole, if known."""
+    told = [written(verdict) for verdict in whole or judge_all(runs, with_examples=True)]
     return [
         (run, count)
         for count in buckets
-        for run, told, verdict in zip(runs, whole, judge_all(runs, with_examples=True, buckets=count), strict=True)
-        if written(verdict) != told
+        for run, one, verdict in zip(runs, told, judge_all(runs, with_examples=True, buckets=count), strict=True)
+        if written(verdict) != one
     ]
 
 

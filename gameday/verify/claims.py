@@ -206,7 +206,7 @@ def _load_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[
         yield "no message was intended"
     unknown = evidence.rows(
         "SELECT m.run, count(*) FROM messages m WHERE m.status = 'unknown' AND m.intended_ns IS NOT NULL "
-        "AND NOT EXISTS (SELECT 1 FROM rx x WHERE x.id = m.id) GROUP BY m.run"
+        "AND NOT EXISTS (SELECT 1 FROM pairs p WHERE p.id = m.id AND p.received) GROUP BY m.run"
     )
     for (count,) in unknown:
         yield f"{count} messages: nobody knows whether they were accepted, and nobody received them"
@@ -302,7 +302,9 @@ RULES: Mapping[str, Rule] = {
         requires=(DRAINED,),
     ),
     "no-phantom": Rule(
-        checked="SELECT s, count(*) FROM rx GROUP BY s", violated_by=("phantom", "corrupt"), timeless=True
+        checked="SELECT s, sum(receives)::BIGINT FROM pairs WHERE received GROUP BY s",
+        violated_by=("phantom", "corrupt"),
+        timeless=True,
     ),
     "exactly-once-delivery": Rule(
         checked="SELECT s, count(*) FROM pairs WHERE received GROUP BY s",

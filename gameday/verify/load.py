@@ -6,6 +6,9 @@ record that one of them saw and the other did not would be a silent hole in a ve
 
 Everything lives in a database file that is deleted afterwards, so that a history larger than memory can be judged.
 
+Tables are made in stages, so that a history can also be judged in buckets (gameday/verify/buckets.py): what concerns
+the whole of it, what concerns the messages of a group, and what is asked of all that was found.
+
 Many small histories share their tables, for planning a query takes longer than carrying it out on a few hundred rows.
 Every name in them then begins with the tag of its run, which stands in no history, so that nothing of two runs meets.
 """
@@ -17,14 +20,14 @@ import shutil
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -37,17 +40,47 @@ from gameday.history.schema import FIELDS, Field
 from gameday.history.writer import DIRECTORY
 from gameday.verify.clocks import Clocks, HostsTold, plain, reckon
 from gameday.verify.pairing import Told, pair
+from gameday.verify.workers import in_processes
 
 Progress = Callable[[str], None]
 
-# Beyond this DuckDB spills to disk; with Python and the parser beside it the process stays well below 1 GiB.
-MEMORY_LIMIT = "480MB"
+# Beyond this DuckDB spills to disk, for each two of its threads; with Python and the parser beside it a process of so
+# many stays well below 1 GiB.
+MEMORY_MB = 480
 THREADS = 2
+MEMORY_LIMIT = f"{MEMORY_MB}MB"
 
 # The fields of a record that stand in the tables, each in a column.
 COLUMNS: Mapping[str, Field] = {field.column: field for field in FIELDS.values() if field.column is not None}
 # Without what the scripts up to here make there is nothing to judge by.
 _LAST_THAT_ALL_NEED = "60_pairs.sql"
+# What is learnt from a history as a whole; the macros in there are known to every bucket, too. What else there is may
+# look at one group of messages alone.
+_WHOLE = frozenset(
+    {
+        "10_subscriptions.sql",
+        "15_identified.sql",
+        "22_troubled.sql",
+        "27_keys.sql",
+        "42_unnamed.sql",
+        "50_settled_state.sql",
+        "58_batches.sql",
+        "64_replays.sql",
+        "84_faults.sql",
+    }
+)
+# What is made of the records that are there, be they all, those of a bucket, or those that are of no message.
+_OF_EVERY_STAGE = frozenset({"28_records.sql", "40_settles.sql"})
+# What is asked of all that was found.
+_LAST = frozenset({"90_nothing_happened.sql"})
+Stage = Literal["all", "whole", "bucket", "last"]
+# The settling calls that each stage looks at. Those of no told message, and those of a place in a stream, concern the
+# whole.
+_SETTLINGS: Mapping[Stage, str] = {
+    "all": "true",
+    "whole": "id IS NULL OR action IS NOT DISTINCT FROM 'checkpoint'",
+    "bucket": "id IS NOT NULL AND action IS DISTINCT FROM 'checkpoint'",
+}
 _MAX_LINE_BYTES = 64 * 2**20
 _SMALL_BYTES = 32 * 2**20
 _PLACES_AT_ONCE = 2_000_000
@@ -92,8 +125,10 @@ class Ignored:
 class Tables:
     """What several runs share, and what is asked of it for each of them."""
 
-    def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, db: duckdb.DuckDBPyConnection, scratch: Path) -> None:
         self.db = db
+        # A directory for whatever is written meanwhile; it goes with the tables.
+        self.scratch = scratch
         # The scripts that could not be carried out, each with the reason.
         self.failed: dict[str, str] = {}
         self._answers: dict[str, dict[int, list[tuple[Any, ...]]]] = {}
@@ -159,20 +194,26 @@ def _tag(number: int) -> str:
 
 @contextmanager
 def load(
-    runs: Sequence[tuple[Path, Manifest]], progress: Progress, *, strict: bool = False
+    runs: Sequence[tuple[Path, Manifest]],
+    progress: Progress,
+    *,
+    strict: bool = False,
+    stage: Stage = "all",
+    jobs: int = 1,
 ) -> Iterator[Sequence[Loaded]]:
     """Read runs into tables that they share; all have one clock error and one tick.
 
-    `strict` refuses events and fields that the format does not know. Errors: HistoryError when a file cannot be read,
-    NotARun for a directory without a history, UsageError for what `strict` refuses.
+    `strict` refuses events and fields that the format does not know; `stage`: which tables are made; `jobs`: how many
+    processes read. Errors: HistoryError when a file cannot be read, NotARun for a directory without a history,
+    UsageError for what `strict` refuses.
     """
     with tempfile.TemporaryDirectory(prefix="gameday-verify-") as name:
         scratch = Path(name)
         files, damaged, passed_over = _found([directory for directory, _ in runs], scratch)
         size = sum(file.path.stat().st_size for file in files)
-        db = _connect(scratch, small=size < _SMALL_BYTES)
+        db = connect(scratch, small=size < _SMALL_BYTES, threads=max(THREADS, jobs))
         try:
-            tables = Tables(db)
+            tables = Tables(db, scratch)
             loaded = [
                 Loaded(
                     tables=tables,
@@ -188,7 +229,7 @@ def load(
             ]
             progress(f"reading {len(files)} history files, {size / 1e6:.1f} MB")
             with ThreadPoolExecutor(max_workers=1) as pool:
-                scanning = pool.submit(_scan, files)
+                scanning = pool.submit(_scan, files) if jobs == 1 else pool.submit(_scan_in_processes, files, jobs)
                 try:
                     _parse(db, files, loaded, scratch)
                 except duckdb.Error as error:
@@ -199,19 +240,20 @@ def load(
             if strict and (ignored := [str(ignored) for each in loaded for ignored in each.ignored]):
                 raise UsageError("\n".join(ignored))
             progress(f"{sum(each.events for each in loaded):,} events; building tables")
-            tables.failed = _build(db, loaded)
+            _declare(db, loaded)
+            tables.failed = build(db, stage)
             yield loaded
         finally:
             db.close()
 
 
-def _connect(scratch: Path, *, small: bool) -> duckdb.DuckDBPyConnection:
+def connect(scratch: Path, *, small: bool, threads: int = THREADS) -> duckdb.DuckDBPyConnection:
     """A small history is judged in memory, which saves a database file's overhead; a large one would not fit."""
     db = duckdb.connect(
         ":memory:" if small else str(scratch / "history.duckdb"),
         config={
-            "memory_limit": MEMORY_LIMIT,
-            "threads": 1 if small else THREADS,
+            "memory_limit": f"{max(THREADS, threads) // THREADS * MEMORY_MB}MB",
+            "threads": 1 if small else threads,
             "temp_directory": str(scratch),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -324,6 +366,17 @@ def _may_name_hosts(history: bytes) -> bool:
 def _clocks(found: Sequence[HistoryFile], scans: Mapping[int, _FileScan], manifest: Manifest) -> Clocks:
     told = {plain(file.path.name): scans[file.number].hosts for file in found}
     return reckon(told, declared_ns=manifest.clock_error_ns)
+
+
+def _scan_in_processes(files: Sequence[HistoryFile], jobs: int) -> Mapping[int, _FileScan]:
+    """The same by several processes, each with about as many bytes."""
+    shares: list[list[HistoryFile]] = [[] for _ in range(min(jobs, len(files)))]
+    sizes = [0] * len(shares)
+    for size, file in sorted(((file.path.stat().st_size, file) for file in files), key=lambda each: -each[0]):
+        least = sizes.index(min(sizes))
+        shares[least].append(file)
+        sizes[least] += size
+    return {number: scan for share in in_processes(_scan, shares, jobs=jobs) for number, scan in share.items()}
 
 
 def _parse(
@@ -462,14 +515,16 @@ def _one_id_for_two(run: Loaded) -> Iterator[Damage]:
         )
 
 
-def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str, str]:
-    """The derived tables that checks read (gameday/verify/tables/*.sql, in the order of their names).
+def define(db: duckdb.DuckDBPyConnection, *, clock_error_ns: int, broker_tick_ns: int) -> None:
+    """What the manifest says of time, as macros."""
+    db.execute(f"CREATE MACRO clock_error() AS {clock_error_ns}::BIGINT")
+    db.execute(f"CREATE MACRO broker_tick() AS {broker_tick_ns}::BIGINT")
 
-    Those of them that failed, each with the reason.
-    """
+
+def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
+    """What the runs say of time and of their subscriptions, as macros and tables."""
     (error_ns,) = {run.clocks.error_ns for run in loaded}
-    db.execute(f"CREATE MACRO clock_error() AS {error_ns}::BIGINT")
-    db.execute(f"CREATE MACRO broker_tick() AS {loaded[0].manifest.broker_tick_ns}::BIGINT")
+    define(db, clock_error_ns=error_ns, broker_tick_ns=loaded[0].manifest.broker_tick_ns)
     db.execute("CREATE TABLE runs (run INTEGER, tag VARCHAR)")
     db.executemany("INSERT INTO runs VALUES (?, ?)", [[run.number, run.tag] for run in loaded])
     db.execute(
@@ -499,18 +554,46 @@ def _build(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> dict[str,
     ]
     if rows:
         db.executemany(f"INSERT INTO declared VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+
+def build(db: duckdb.DuckDBPyConnection, stage: Stage) -> dict[str, str]:
+    """The derived tables that checks read (gameday/verify/tables/*.sql, in the order of their names).
+
+    Those of them that failed, each with the reason.
+    """
+    if stage in _SETTLINGS:
+        db.execute(
+            "CREATE VIEW settlings AS SELECT * FROM raw "
+            f"WHERE event IN ('settling', 'settled') AND s IS NOT NULL AND ({_SETTLINGS[stage]})"
+        )
     failed: dict[str, str] = {}
     for name, script in _TABLES.items():
         try:
-            db.execute(script)
-            if name in _AFTER:
-                _AFTER[name](db)
+            if stage == "bucket" and name in _WHOLE:
+                _define_macros(db, script)
+            elif stage == "all" or name in _scripts(stage):
+                db.execute(script)
+                if name in _AFTER:
+                    _AFTER[name](db)
         except duckdb.Error as error:
             if name <= _LAST_THAT_ALL_NEED:
                 raise HistoryError(f"cannot judge: {name} failed: {in_a_line(error)}") from error
             # The checks that read what is missing now fail, too, and leave their claims unknown.
             failed[name] = in_a_line(error)
     return failed
+
+
+def _scripts(stage: Stage) -> Set[str]:
+    if stage == "last":
+        return _LAST
+    return _OF_EVERY_STAGE | (_WHOLE if stage == "whole" else _TABLES.keys() - _WHOLE - _LAST)
+
+
+def _define_macros(db: duckdb.DuckDBPyConnection, script: str) -> None:
+    for statement in duckdb.extract_statements(script):
+        said = [line for line in statement.query.splitlines() if line and not line.startswith("--")]
+        if said and said[0].startswith("CREATE MACRO"):
+            db.execute(statement)
 
 
 def in_a_line(error: duckdb.Error) -> str:

@@ -46,3 +46,6 @@ def _checks() -> Mapping[str, Check]:
 
 
 CHECKS: Mapping[str, Check] = _checks()
+# What looks at messages of several groups, or at none: on a history that is judged in buckets it reads what was learnt
+# from the whole. Every other check may look at one group alone (gameday/verify/buckets.py).
+OF_THE_WHOLE = frozenset({"stale-checkpoint", "unidentified", "vacuous"})

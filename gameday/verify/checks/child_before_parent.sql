@@ -16,7 +16,7 @@ WITH firsts AS (
     WHERE clock_error() > 0 GROUP BY x.s, x.id, x.copy
 ), below AS (
     SELECT d.s, d.ancestor, f.grp, f.first.file AS file, min(f.first.at_ns) AS at_ns, min(f.first.line) AS line,
-           arg_min(f.id, f.first.at_ns) AS id
+           arg_min(f.id, (f.first.at_ns, f.first.line)) AS id
     FROM descendants d JOIN firsts f ON f.s = d.s AND f.part = d.descendant
     WHERE f.grp IS NOT NULL
     GROUP BY d.s, d.ancestor, f.grp, f.first.file

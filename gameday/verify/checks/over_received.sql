@@ -12,5 +12,5 @@ SELECT s, id, sum(greatest(counted, coalesce(recorded, 0)))::BIGINT AS n, NULL A
 FROM copies GROUP BY s, id HAVING n > 0
 UNION ALL
 -- `uncounted`: of a receive without a count nobody could see that it was one too many.
-SELECT x.s, min(x.id), 0, 'uncounted' FROM rx x JOIN subs u ON u.s = x.s
+SELECT x.s, NULL, 0, 'uncounted' FROM rx x JOIN subs u ON u.s = x.s
 WHERE u.dead_letter AND x.receives IS NULL GROUP BY x.s;

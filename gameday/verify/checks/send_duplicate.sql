@@ -3,7 +3,7 @@
 -- `note`: whether the copy before it was enqueued within the deduplication window ('within', 'outside'), or that nobody
 -- can tell ('unknown'; so too, counting nothing, where a receive names no copy).
 WITH copies AS (
-    SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, arg_min(x.line, x.at_ns) AS line,
+    SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, arg_min(x.line, (x.at_ns, x.line)) AS line,
            u.deduplicates, u.dedup_window_ns
     FROM rx x
     JOIN subs u ON u.s = x.s

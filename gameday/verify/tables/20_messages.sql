@@ -8,7 +8,7 @@
 CREATE TABLE messages AS
 WITH attempts AS (
     -- Where records leave out which attempt they are of, they are of one, the first.
-    SELECT id, coalesce(attempt, 0) AS nth, any_value(run) AS run, any_value(file) AS file,
+    SELECT id, coalesce(attempt, 0) AS nth, any_value(run) AS run, arg_min(file, line) AS file,
            -- Of one id that stands for two messages (damage, where nothing is judged) the first speaks.
            arg_min(producer, line) AS producer, arg_min(grp, line) AS grp, arg_min(seq, line) AS seq,
            arg_min(due_ns, line) AS due_ns, arg_min(expect, line) AS expect,
@@ -31,13 +31,13 @@ WITH attempts AS (
            min(call) FILTER (event = 'sent') AS least_call, max(call) FILTER (event = 'sent') AS greatest_call,
            bool_and(call IS NOT NULL) FILTER (event = 'sent') AS called,
            min(entry) FILTER (event = 'sent') AS first_entry, max(entry) FILTER (event = 'sent') AS last_entry,
-           any_value(part) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
+           arg_min(part, line) FILTER (event = 'sent' AND outcome = 'ok') AS sent_part
     FROM raw
     WHERE event IN ('intended', 'sent') AND id IS NOT NULL
     GROUP BY id, nth
 )
 SELECT id, any_value(run) AS run,
-       any_value(file) AS file,
+       arg_min(file, nth) AS file,
        arg_min(producer, nth) AS producer, arg_min(grp, nth) AS grp, arg_min(seq, nth) AS seq,
        arg_min(due_ns, nth) AS due_ns, arg_min(expect, nth) AS expect, bool_or(poison) AS poison,
        arg_min(effects_key, nth) AS effects_key,
@@ -48,7 +48,7 @@ SELECT id, any_value(run) AS run,
        CASE WHEN bool_and(answered) THEN max(ended) END AS ended,
        min(stored).number AS number, max(number_max) AS number_max,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,
-       coalesce(min(stored).part, any_value(sent_part)) AS number_part,
+       coalesce(min(stored).part, arg_min(sent_part, nth)) AS number_part,
        CASE WHEN bool_and(answered AND coalesce(called, false)) AND min(least_call) = max(greatest_call)
             THEN min(least_call) END AS one_call,
        min(first_entry) AS first_entry, max(last_entry) AS last_entry

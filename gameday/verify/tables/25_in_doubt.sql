@@ -1,25 +1,11 @@
 -- The messages of which a record on a subscription may be one that does not name them. Nobody is blamed there for what such a
 -- record could excuse. It may be any of which not every copy was named by an answer alone: an attempt has no answer that
 -- proves anything, or an `ok` one that names no copy, or one that names a copy which cannot be told; or it was sent once more,
--- by a redrive or a replay; or all, where the answers name other copies than those received
--- there (a topic's are not its queues'), or a dead letter that cannot be told has another name than what is received (some
--- services give it a new one). On a queue that is shared it is any that others may have had: all but those of which one copy
--- was received, as often as the broker counts, its death included.
+-- by a redrive; or all (22_troubled.sql). On a queue that is shared it is any that others may have had: all but those of which
+-- one copy was received, as often as the broker counts, its death included.
 
 CREATE TABLE in_doubt AS
-WITH troubled AS (
-    SELECT s, run, kind FROM subs WHERE s IN (SELECT s FROM unidentified)
-), named_by_answers AS (
-    SELECT DISTINCT r.s
-    FROM (SELECT r.run, r.s, t.kind, copy_name(t.kind, r.broker_id, r.part, r.broker_seq) AS name
-          FROM raw r JOIN troubled t ON t.s = r.s WHERE r.event = 'received') r
-    SEMI JOIN answers a ON a.run = r.run AND a.kind = r.kind AND a.name = r.name
-), dead_by_other_names AS (
-    SELECT DISTINCT x.s FROM unidentified x
-    ANTI JOIN (SELECT r.s, copy_name(t.kind, r.broker_id, r.part, r.broker_seq) AS name
-               FROM raw r JOIN troubled t ON t.s = r.s WHERE r.event = 'received') r ON r.s = x.s AND r.name = x.name
-    WHERE x.event IN ('dead', 'redriven')
-), sent_again AS (
+WITH sent_again AS (
     SELECT DISTINCT s, id FROM raw WHERE event = 'redriven' AND id IS NOT NULL AND s IS NOT NULL
 ), seen_whole AS (
     SELECT s, id, max(receives) AS most
@@ -32,6 +18,11 @@ WITH troubled AS (
     UNION
     SELECT s, id FROM raw
     WHERE event IN ('received', 'dead', 'redriven') AND id IS NOT NULL AND s IN (SELECT s FROM shared)
+), nameless_answers AS (
+    SELECT DISTINCT k.kind, r.id
+    FROM raw r, (VALUES ('queue'), ('stream')) k(kind)
+    WHERE r.event = 'sent' AND r.outcome = 'ok' AND r.id IS NOT NULL AND r.run IN (SELECT run FROM troubled)
+      AND copy_name(k.kind, r.broker_id, r.part, r.broker_seq) IS NULL
 )
 SELECT o.s, o.id
 FROM on_shared o
@@ -47,10 +38,7 @@ FROM (SELECT s, id FROM expected
 JOIN troubled t ON t.s = e.s
 LEFT JOIN messages m ON m.id = e.id
 WHERE coalesce(m.unsure, true)
-   OR t.s NOT IN (FROM named_by_answers)
-   OR t.s IN (FROM dead_by_other_names)
-   OR t.run IN (SELECT run FROM raw WHERE event = 'mark' AND name IN ('replay-started', 'replay-ended'))
+   OR t.everyone
    OR (e.s, e.id) IN (SELECT (s, id) FROM sent_again)
-   OR (t.kind, e.id) IN (SELECT (kind, id) FROM answers WHERE name IS NULL)
-   OR (e.s, e.id) IN (SELECT (x.s, a.id) FROM unidentified x JOIN troubled u ON u.s = x.s
-                      JOIN answered a ON a.run = x.run AND a.kind = u.kind AND a.name = x.name);
+   OR (t.kind, e.id) IN (SELECT (kind, id) FROM nameless_answers)
+   OR (e.s, e.id) IN (SELECT (s, id) FROM perhaps_theirs);

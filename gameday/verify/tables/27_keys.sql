@@ -3,9 +3,16 @@
 -- the `id` of its message.
 
 CREATE TABLE keys AS
-SELECT run, id, coalesce(effects_key, id) AS effects_key, count(*) OVER (PARTITION BY run, coalesce(effects_key, id)) > 1 AS shared
-FROM messages
-WHERE intended_ns IS NOT NULL AND run IN (SELECT run FROM raw WHERE effects_key IS NOT NULL);
+SELECT run, id, effects_key, count(*) OVER (PARTITION BY run, effects_key) > 1 AS shared
+FROM (
+    -- What its first attempt says that says any, as in 20_messages.sql.
+    SELECT run, id, coalesce(arg_min(effects_key, (coalesce(attempt, 0), line)), id) AS effects_key
+    FROM raw
+    WHERE event IN ('intended', 'sent') AND id IS NOT NULL AND run IN (SELECT run FROM raw WHERE effects_key IS NOT NULL)
+    GROUP BY run, id HAVING bool_or(event = 'intended')
+);
+
+CREATE TABLE shared_keys AS SELECT id FROM keys WHERE shared;
 
 CREATE TABLE effects_of_nobody AS
 SELECT r.run, r.s, count(DISTINCT r.effects_key) AS n

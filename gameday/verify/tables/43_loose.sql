@@ -1,16 +1,12 @@
 -- Settling calls on queues that may have worked and do not tell which hold they are of: they excuse all that they may be of.
 
--- Those that name a copy which cannot be told may be of any message in doubt; those that name none, of any message that
--- was received in their batch. Where no receive of that batch tells its message, or there is no batch: of any at all.
+-- Those of no told message (42_unnamed.sql), and those of a told one that do not name their batch.
 CREATE TABLE loose AS
-SELECT c.s, c.id, c.broker_id, c.action, c.began_ns, c.file, c.line,
-       c.id IS NULL AND c.broker_id IS NULL AS unnamed,
-       CASE WHEN (c.s, c.batch) IN (SELECT (s, batch) FROM rx WHERE batch IS NOT NULL)
-             AND (c.s, c.batch) NOT IN (SELECT (r.s, r.batch) FROM raw r JOIN unidentified x ON x.line = r.line
-                                        WHERE r.event = 'received' AND r.batch IS NOT NULL)
-            THEN c.batch END AS batch
+SELECT s, NULL AS id, broker_id, action, began_ns, file, line, unnamed, batch FROM of_any
+UNION ALL
+SELECT c.s, c.id, c.broker_id, c.action, c.began_ns, c.file, c.line, false, NULL
 FROM settles c JOIN subs u ON u.s = c.s
-WHERE u.kind = 'queue' AND c.action <> 'checkpoint' AND c.may_work AND (c.id IS NULL OR c.batch IS NULL);
+WHERE u.kind = 'queue' AND c.action <> 'checkpoint' AND c.may_work AND c.id IS NOT NULL AND c.batch IS NULL;
 
 -- The receives of which a loose release or extend may be, begun after them (of each writer the first): from then on no end
 -- of that hold is proven.

@@ -1,26 +1,28 @@
 -- What was looked at, per subscription: whether it is proven drained, and whether the effect store was read back.
 
-CREATE VIEW effect_records AS
--- One that does not say when its write began may have begun it at any time.
-SELECT line, file, at_ns, coalesce(started_ns, 0) AS started_ns, id, s, batch, consumer, outcome
-FROM raw WHERE event = 'effect' AND id IS NOT NULL AND s IS NOT NULL;
-
 CREATE TABLE drains AS
 WITH marks AS (
     SELECT run, s, max({'at_ns': at_ns, 'line': line, 'file': file, 'empty': coalesce("empty", false)}) AS mark
     FROM raw WHERE event = 'mark' AND name = 'drained' GROUP BY run, s
-), published AS (
-    SELECT e.s, r.at_ns, r.file, r.line FROM raw r JOIN expected e ON e.id = r.id WHERE r.event = 'sent'
-    UNION ALL
-    SELECT m.s, r.at_ns, r.file, r.line
-    FROM raw r JOIN marks m ON m.run = r.run WHERE r.event = 'mark' AND r.name IN ('replay-started', 'replay-ended')
-), sends AS (
-    SELECT r.s, count(*) AS late
-    FROM published r JOIN subs u ON u.s = r.s JOIN marks m ON m.s = r.s
-    WHERE NOT (record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
+), late AS (
+    -- What each last look did not leave long enough behind: sends, of which only those count that expect the subscription, and
+    -- replays.
+    SELECT m.s, r.event, r.id
+    FROM raw r JOIN marks m ON m.run = r.run JOIN subs u ON u.s = m.s
+    WHERE (r.event = 'sent' OR (r.event = 'mark' AND r.name IN ('replay-started', 'replay-ended')))
+      AND NOT (record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
                AND m.mark.at_ns - r.at_ns >= u.settle_ns
                    + CASE WHEN r.file = m.mark.file THEN 0 ELSE clock_error() END)
-    GROUP BY r.s
+), meant AS (
+    -- What their first attempt says that says any, as in 20_messages.sql.
+    SELECT id, unnest(list_distinct(arg_min(expect, (coalesce(attempt, 0), line)))) AS s
+    FROM raw SEMI JOIN late USING (id)
+    WHERE raw.event IN ('intended', 'sent') GROUP BY id
+), sends AS (
+    SELECT s, count(*) AS late
+    FROM (SELECT l.s FROM late l JOIN meant e ON e.id = l.id AND e.s = l.s WHERE l.event = 'sent'
+          UNION ALL SELECT s FROM late WHERE event = 'mark')
+    GROUP BY s
 ), others AS (
     SELECT r.s, count(*) AS late
     FROM raw r JOIN marks m ON m.s = r.s
@@ -51,11 +53,6 @@ LEFT JOIN raw r ON r.s = m.s AND r.event IN ('received', 'effect')
 GROUP BY m.s
 HAVING count(r.line) = 0;
 
--- Receives that nobody knows the effect of: no `effect` of that message in that batch.
-CREATE TABLE unhandled AS
-SELECT x.id, x.s, x.at_ns, x.file
-FROM rx x ANTI JOIN effect_records e ON e.batch = x.batch AND e.id = x.id AND e.s = x.s;
-
 -- The runs that say anything of effects.
-CREATE VIEW effects_recorded AS
+CREATE TABLE effects_recorded AS
 SELECT DISTINCT run FROM raw WHERE event = 'effect' OR (event = 'mark' AND name = 'effects-read');

@@ -17,11 +17,7 @@
 -- `effects`: what the records say of them, beside `applied`. `first_unhandled`: its first receive without one.
 
 CREATE TABLE pairs AS
-WITH wandering AS (
-    -- Producers that wrote into several files: their clocks differ as those of several writers do.
-    SELECT producer FROM raw WHERE event = 'intended' AND producer IS NOT NULL AND clock_error() > 0
-    GROUP BY producer HAVING min(file) <> max(file)
-), redriven AS (
+WITH redriven AS (
     SELECT id, s, min({'at_ns': at_ns, 'line': line, 'file': file}) AS first_redrive,
            max({'at_ns': at_ns, 'line': line, 'file': file}) AS last_redrive
     FROM redrives GROUP BY id, s
@@ -35,14 +31,6 @@ WITH wandering AS (
         GROUP BY d.id, d.s, d.line
     ) d
     GROUP BY d.id, d.s
-), passed_on AS (
-    -- Of each batch that a `delivered` is of: when it was passed on, and whether it may have been though nothing proves it.
-    SELECT s, batch, min({'at_ns': at_ns, 'file': file}) FILTER (outcome = 'ok') AS had,
-           coalesce(bool_or(outcome = 'unknown'), false) AS perhaps
-    FROM raw WHERE event = 'delivered' AND s IS NOT NULL AND batch IS NOT NULL GROUP BY s, batch
-), telling AS (
-    -- Who tells of some batches whether they were passed on would have told of all.
-    SELECT DISTINCT s, file FROM raw WHERE event = 'delivered' AND s IS NOT NULL
 ), got AS (
     SELECT x.id, x.s, count(*) AS receives, bool_or(x.replay IS NULL) AS first_hand,
            min({'at_ns': x.at_ns, 'line': x.line, 'file': x.file}) AS first,
@@ -119,7 +107,7 @@ SELECT p.id, p.s, u.run,
        CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) WHEN u.effects_elsewhere THEN 0
             ELSE coalesce(h.applied, 0) END AS applied,
        -- Nobody knows whose effects stand under a key that several have.
-       b.s IS NOT NULL AND coalesce(k.shared, false) AND st.id IS NULL AND (acked AND expected OR received OR h.id IS NOT NULL) AS shared_key,
+       b.s IS NOT NULL AND k.id IS NOT NULL AND st.id IS NULL AND (acked AND expected OR received OR h.id IS NOT NULL) AS shared_key,
        shared_key OR b.s IS NULL AND (u.effects_elsewhere OR o.id IS NOT NULL OR in_doubt AND (acked AND expected OR received OR h.id IS NOT NULL)) AS unknown_effect,
        {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0),
         'first_applied': h.first_applied, 'first_began': h.first_apply_began, 'first_unhandled': o.first_unhandled} AS effects,
@@ -132,7 +120,7 @@ JOIN subs u ON u.s = p.s
 JOIN drains z ON z.s = p.s
 LEFT JOIN messages m ON m.id = p.id
 LEFT JOIN in_doubt q ON q.id = p.id AND q.s = p.s
-LEFT JOIN keys k ON k.id = p.id
+LEFT JOIN shared_keys k ON k.id = p.id
 LEFT JOIN wandering w ON w.producer = m.producer
 LEFT JOIN got g ON g.id = p.id AND g.s = p.s
 LEFT JOIN foremost f ON f.id = p.id AND f.s = p.s

@@ -261,7 +261,7 @@ CREATE TABLE too_close AS
 SELECT asks, s, id
 FROM (SELECT asks, s, id, ns, file, lag(ns) OVER near AS before_ns, lag(file) OVER near AS before_file
       FROM moments WHERE asks IN ('received', 'applied') AND ns IS NOT NULL AND clock_error() > 0
-      WINDOW near AS (PARTITION BY asks, s, grp ORDER BY ns, file))
+      WINDOW near AS (PARTITION BY asks, s, grp ORDER BY ns, file, line))
 WHERE before_file <> file AND ns - before_ns <= clock_error();
 
 -- Whom a message of `rows` (s, id, any_ns, same_line: what `followers` says of it) suffered from: of those of its group

@@ -93,6 +93,6 @@ ANTI JOIN perhaps_redriven p ON p.s = r.s AND p.id = r.id;
 -- How often a copy came again without being early, and the first time that it did.
 CREATE VIEW again AS
 SELECT r.s, r.id, r.copy, count(*) - 1 - count(e.line) AS n, bool_or(r.uncounted) AS uncounted,
-       arg_min({'line': r.line, 'before': r.line_before}, r.at_ns) FILTER (r.line_before IS NOT NULL AND e.line IS NULL) AS first
+       arg_min({'line': r.line, 'before': r.line_before}, (r.at_ns, r.line)) FILTER (r.line_before IS NOT NULL AND e.line IS NULL) AS first
 FROM repeated r LEFT JOIN early_receives e ON e.line = r.line
 GROUP BY r.s, r.id, r.copy;

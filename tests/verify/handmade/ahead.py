@@ -38,9 +38,16 @@ def judged_ahead(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def _judged(items: Iterable[pytest.Item], directory: Path) -> dict[bytes, Verdict]:
+    runs = built((item for item in items if "judged_ahead" in getattr(item, "fixturenames", ())), directory)
+    verdicts = zip(runs, judge_all(list(runs.values()), with_examples=True), strict=True)
+    return {content: verdict for content, verdict in verdicts if not isinstance(verdict, NotARun)}
+
+
+def built(items: Iterable[pytest.Item], directory: Path) -> dict[bytes, Path]:
+    """The first history that each test builds, by what its run directory holds."""
     runs: dict[bytes, Path] = {}
     for number, item in enumerate(items):
-        if not isinstance(item, pytest.Function) or "judged_ahead" not in item.fixturenames:
+        if not isinstance(item, pytest.Function):
             continue
         given = item.callspec.params if hasattr(item, "callspec") else {}
         if set(item.fixturenames) - given.keys() - OWN:
@@ -52,5 +59,4 @@ def _judged(items: Iterable[pytest.Item], directory: Path) -> dict[bytes, Verdic
         named = {name: value for name, value in own.items() if name in item.fixturenames}
         if run := builder.first_history(lambda item=item, named=given | named: item.obj(**named)):  # type: ignore[misc]
             runs[builder.content(run)] = run
-    verdicts = zip(runs, judge_all(list(runs.values()), with_examples=True), strict=True)
-    return {content: verdict for content, verdict in verdicts if not isinstance(verdict, NotARun)}
+    return runs

@@ -1,11 +1,4 @@
--- The replays of an archive, and what each that ran to its end must have sent again.
-
-CREATE TABLE replays AS
-SELECT run, replay, max(since_ns) AS since_ns, min(until_ns) AS until_ns,
-       bool_or(name = 'replay-ended' AND coalesce(outcome, '') = 'ok') AS ended
-FROM raw
-WHERE event = 'mark' AND name IN ('replay-started', 'replay-ended') AND replay IS NOT NULL
-GROUP BY run, replay;
+-- What each replay that ran to its end must have sent again.
 
 -- An event has its time from when the schedule wanted it or from when the service got it, so the replay covers those
 -- whose whole way out, from `due` to the last answer, lies within the time that was replayed.

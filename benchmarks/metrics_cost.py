@@ -37,7 +37,7 @@ from gameday.loadgen.config import LoadConfig
 from gameday.processes import discovery
 from gameday.processes.child import python
 from gameday.processes.exposition import LOOPBACK, Server, url
-from gameday.run.phases.start import LOCUSTFILE
+from gameday.run.locust import LOCUSTFILE
 from gameday.transports.base import Addresses, Call, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.carriers.calls import Calls

@@ -43,7 +43,7 @@ from gameday.history.clock import Clock
 from gameday.loadgen.config import LoadConfig
 from gameday.processes.child import python
 from gameday.processes.exposition import LOOPBACK
-from gameday.run.phases.start import LOCUSTFILE
+from gameday.run.locust import LOCUSTFILE
 from gameday.transports.base import Addresses, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
 

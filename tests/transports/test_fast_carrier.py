@@ -175,22 +175,23 @@ NOT_THERE = orjson.dumps({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "mess
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(OK), OK)
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "outcome"),
-    [
-        (http("400 Bad Request", NOT_THERE), "QueueDoesNotExist", "failed"),
-        (http("400 Bad Request", NOT_THERE, "x-amzn-query-error: AWS.Old.Name;Sender"), "AWS.Old.Name", "failed"),
-        (http("403 Forbidden", b""), "HTTP403", "failed"),
-        (http("500 Oops", b'{"__type":"InternalFailure"}'), "InternalFailure", "unknown"),
-        (http("503 Slow down", b'{"__type":"ThrottlingException"}'), "ThrottlingException", "failed"),
-        (http("502 Bad Gateway", b"<html>"), "HTTP502", "unknown"),
-        (http("200 OK", b"<html>"), "BadAnswer", "unknown"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", "ReadTimeoutError", "unknown"),
-        (b"garbage\r\n\r\n", "ConnectionClosedError", "unknown"),
-        (None, "ConnectionClosedError", "unknown"),
-        (b"", "ReadTimeoutError", "unknown"),
-    ],
-)
+# An answer, the code of the error that it is, and what became of the call.
+ANSWERS = [
+    (http("400 Bad Request", NOT_THERE), "QueueDoesNotExist", "failed"),
+    (http("400 Bad Request", NOT_THERE, "x-amzn-query-error: AWS.Old.Name;Sender"), "AWS.Old.Name", "failed"),
+    (http("403 Forbidden", b""), "HTTP403", "failed"),
+    (http("500 Oops", b'{"__type":"InternalFailure"}'), "InternalFailure", "unknown"),
+    (http("503 Slow down", b'{"__type":"ThrottlingException"}'), "ThrottlingException", "failed"),
+    (http("502 Bad Gateway", b"<html>"), "HTTP502", "unknown"),
+    (http("200 OK", b"<html>"), "BadAnswer", "unknown"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", "ReadTimeoutError", "unknown"),
+    (b"garbage\r\n\r\n", "ConnectionClosedError", "unknown"),
+    (None, "ConnectionClosedError", "unknown"),
+    (b"", "ReadTimeoutError", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("answer", "code", "outcome"), ANSWERS)
 def test_what_an_answer_proves(answer: bytes | None, code: str, outcome: str) -> None:
     with serving(answer, http("200 OK", OK)) as server:
         carry = fast(server.endpoint, read_timeout_s=0.2).for_one_user()

@@ -55,11 +55,13 @@ class Count:
 COUNTS: Mapping[str, Count] = {
     "redelivery": Count(
         anomalies=("redelivery", "early-redelivery"),
-        told="Receives of a copy received before. The verdict tells those that came too early apart.",
+        told="Receives of a copy received before. The verdict tells those that came too early apart; where others use "
+        "the queue, too, it may count fewer.",
     ),
     "send-duplicate": Count(
         anomalies=("send-duplicate",),
-        told="Copies of a message besides its first, those of a replay or after a redrive left out.",
+        told="Copies of a message besides its first, those of a replay or after a redrive left out. Where hosts have "
+        "clocks of their own, or others use the queue, too, it may differ from the verdict's.",
     ),
     "effect-duplicate": Count(
         anomalies=("effect-duplicate",),
@@ -78,7 +80,7 @@ COUNTS: Mapping[str, Count] = {
     "over-received": Count(
         anomalies=("over-received",),
         told="Receives above the redrive policy's most, by the broker's count. The verdict also sees some that the "
-        "broker does not count.",
+        "broker does not count; where others use the queue, too, it may count fewer.",
         least=True,
     ),
     "misrouted": Count(
@@ -136,6 +138,8 @@ class Sub:
         self.order_open = False
         # One came late, and nobody has looked at the dead letters since.
         self.late_unread = False
+        # A queue where messages of others were met: they may have had some of ours.
+        self.shared = False
 
     @property
     def backlog(self) -> int:
@@ -194,6 +198,8 @@ class Live:
         self.faults: dict[str, dict[str, list[str]]] = {name: {} for name in _faults_of(manifest)}
         self.strikes: Counter[tuple[str, str]] = Counter()
         self.hands = Hands()
+        # Writers have different clocks, by the manifest or by their hosts.
+        self._clocks_differ = manifest.clock_error_ns != 0
         # By consumer.
         self._slots: dict[str, str] = {}
         self._filled: set[str] = set()
@@ -486,6 +492,10 @@ class Live:
                 self.phase = "drained" if all(sub.drained for sub in self.subs.values()) else self.phase
             case "aborted":
                 self.phase = "aborted"
+            case "writer" if record.get("host") is not None:
+                self._clocks_differ = True
+            case "foreign" if (name := record.get("subscription")) is not None:
+                self._sub(name).shared = self._sub(name).promise.kind == "queue"
             case "note":
                 self.notes.append({"at": record["at"], "text": str(record.get("text"))})
             case "depth" if (name := record.get("subscription")) is not None:
@@ -564,11 +574,17 @@ class Live:
         """The counts that may be lower or higher than the verdict's in this history, as their `told` says."""
         if self.forgotten:
             return set(COUNTS)
+        found = set()
         ordered = [sub for sub in self.subs.values() if sub.promise.ordered_by is not None]
-        settled = self.manifest.clock_error_ns == 0 and not any(
-            sub.order_open or (sub.promise.dead_letter and sub.late_unread) for sub in ordered
-        )
-        return set() if settled else {"nonmonotonic-delivery"}
+        if any(sub.order_open or (sub.promise.dead_letter and sub.late_unread) for sub in ordered):
+            found.add("nonmonotonic-delivery")
+        if self._clocks_differ:
+            # Whether a copy came of a redrive hangs on the times of two writers.
+            found |= {"nonmonotonic-delivery", "send-duplicate"}
+        if any(sub.shared for sub in self.subs.values()):
+            # The verdict takes nothing for one of these where somebody else may have had the message.
+            found |= {"redelivery", "send-duplicate", "over-received"}
+        return found
 
     @property
     def scheduled(self) -> int | None:

@@ -14,9 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from tests.reference.retelling import Line, read_lines
+from tests.reference.retelling import Line, read_lines, write_lines
 from tests.reference.world import EPOCH, MILLISECOND
 
 MINUTE = 60_000 * MILLISECOND
@@ -84,8 +82,7 @@ def spread(run: Path, seed: int, *, legal: bool) -> None:
         lies = not legal and chance.random() < 0.1
         if written:
             told(chance, files, conductor, [path for path in files if on.get(path.name) is host], host, written, lies)
-    for path, lines in files.items():
-        path.write_bytes(b"".join(line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines))
+    write_lines(files)
 
 
 def named(

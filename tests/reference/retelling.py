@@ -23,10 +23,13 @@ Line = dict[str, Any] | bytes
 ABOUT_A_COPY = ("received", "settling", "settled", "dead", "redriven")
 
 
-def share(seed: int, files: dict[Path, list[Line]], subscriptions: Sequence[str]) -> dict[Path, list[Line]]:
-    """Somebody met messages of others on some subscriptions, and some of ours others have had, who tell nothing."""
+def share(seed: int, files: dict[Path, list[Line]], subscriptions: dict[str, Any]) -> dict[Path, list[Line]]:
+    """Somebody met messages of others on some subscriptions, and some of ours others have had, who tell nothing.
+
+    `subscriptions` as in the manifest. From a stream nobody takes anything.
+    """
     chance = random.Random(f"shared {seed}")
-    for name in subscriptions:
+    for name, spec in sorted(subscriptions.items()):
         if not files or chance.random() >= 0.15:
             continue
         path = chance.choice(sorted(files))
@@ -39,6 +42,8 @@ def share(seed: int, files: dict[Path, list[Line]], subscriptions: Sequence[str]
         mark = {"event": "mark", "name": "foreign", "subscription": name, "count": chance.choice((0, 1, 7))}
         files[path].insert(place, {**mark, "at": before["at"], "by": before.get("by")})
         share_had = chance.choice((0.0, 0.1, 0.5))
+        if spec["kind"] != "queue":
+            continue
         had: dict[object, bool] = {}
         for other, lines in files.items():
             files[other] = [
@@ -77,8 +82,12 @@ def retell(run: Path, seed: int, *, honest: bool = False) -> None:
     packed = any((run / "history").glob("*.jsonl.gz"))
     if chance.random() < 0.5 and not (honest and packed):
         give_keys(chance, every, files)
-    files = share(seed, files, sorted(manifest["subscriptions"]))
+    files = share(seed, files, manifest["subscriptions"])
     (run / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+    write_lines(files)
+
+
+def write_lines(files: dict[Path, list[Line]]) -> None:
     for path, lines in files.items():
         path.write_bytes(b"".join(line if isinstance(line, bytes) else orjson.dumps(line) + b"\n" for line in lines))
 

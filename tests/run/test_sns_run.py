@@ -83,8 +83,10 @@ def test_what_is_deployed_wrong_is_found(gameday: Callable[..., Gameday], tmp_pa
         "dead-letter": "violated",
     }
     assert {example["subscription"] for example in found["anomalies"]["misrouted"]["examples"]} == {"euro"}
-    # Every one on the forgotten subscription, and some more; all of them arrived elsewhere.
-    assert found["anomalies"]["lost"]["count"] > 80
+    # Every one on the forgotten subscription, and what should have come to `euro`; all of them arrived elsewhere.
+    expected = {name: found["totals"]["subscriptions"][name]["expected"] for name in ("forgotten", "euro")}
+    assert expected["forgotten"] == 60 > expected["euro"] > 5
+    assert found["anomalies"]["lost"]["count"] == sum(expected.values())
     assert found["anomalies"]["fanout-missing"]["count"] == found["anomalies"]["lost"]["count"]
     # Where it was forgotten, poison cannot have died; where nothing is wrong, all of it did, and nothing else.
     assert "all" not in {example["subscription"] for example in found["anomalies"]["poison-escaped"]["examples"]}

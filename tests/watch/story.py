@@ -35,7 +35,7 @@ class Story:
     def __init__(self) -> None:
         self.files: History = {}
 
-    def tell(self, file: str, event: str, at: float, **fields: Any) -> Story:
+    def tell(self, file: str, event: str, at: float, /, **fields: Any) -> Story:
         self.files.setdefault(file, []).append({"event": event, "at": moment(at), "by": file, **fields})
         return self
 

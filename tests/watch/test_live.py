@@ -180,7 +180,15 @@ def test_messages_that_tell_no_id_are_counted_by_the_brokers(answered: float) ->
 
 
 def test_with_several_clocks_no_order_is_promised() -> None:
-    assert lived(clean().files, manifest(clock_error_ns=1)).open_counts == {"nonmonotonic-delivery"}
+    differ = {"nonmonotonic-delivery", "send-duplicate"}
+    assert lived(clean().files, manifest(clock_error_ns=1)).open_counts == differ
+    assert lived(clean().mark("writer", 0, file="c2", host="b").files).open_counts == differ
+    assert lived(clean().mark("writer", 0, file="c2").files).open_counts == set()
+
+
+def test_where_others_use_the_queue_the_verdict_may_count_fewer() -> None:
+    others = clean().mark("foreign", 1, subscription="orders", count=0).files
+    assert lived(others).open_counts == {"redelivery", "send-duplicate", "over-received"}
 
 
 def test_a_difference_beyond_what_is_documented_is_told() -> None:

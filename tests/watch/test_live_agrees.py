@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
 import pytest
 
-from gameday.history.manifest import load
 from gameday.verify.judge import Verdict, judge_all
 from gameday.watch.live import COUNTS, differences
 from gameday.watch.metrics import differing_totals, final_counts
 from gameday.watch.observer import Observer
+from tests.reference.retelling import read_lines, share, write_lines
 from tests.reference.simulation import simulate
 from tests.series import series
 
@@ -22,9 +23,14 @@ MORE = range(40, 260)
 
 
 def watched(run: Path) -> bool:
-    """Whether it is as our own runs leave it on one machine: one clock, and no file that was packed or lost."""
-    packed = any(path.suffix == ".gz" for path in (run / "history").iterdir())
-    return not packed and load(run).clock_error_ns == 0
+    """Whether it is as our own runs leave it: no file that was packed or lost."""
+    return not any(path.suffix == ".gz" for path in (run / "history").iterdir())
+
+
+def told_again(run: Path, seed: int) -> None:
+    """In some of them others use a queue, too."""
+    files = {path: list(read_lines(path)) for path in sorted((run / "history").glob("*.jsonl"))}
+    write_lines(share(seed, files, orjson.loads((run / "manifest.json").read_bytes())["subscriptions"]))
 
 
 @pytest.mark.parametrize("seeds", [[*RICH], *series([*HISTORIES, *MORE])], ids=["rich", "more"])
@@ -32,6 +38,8 @@ def test_the_counts_differ_only_as_they_say(seeds: Sequence[int], tmp_path: Path
     simulated = {tmp_path / str(seed): seed for seed in seeds}
     for run, seed in simulated.items():
         simulate(seed, run=run)
+        if seed not in RICH:
+            told_again(run, seed)
     runs = [run for run in simulated if watched(run)]
     seen, held = dict.fromkeys(COUNTS, 0), dict.fromkeys(COUNTS, 0)
     for run, verdict in zip(runs, judge_all(runs), strict=True):

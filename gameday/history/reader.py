@@ -10,13 +10,14 @@ does not know are no damage; they are counted by name.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
 import orjson
 
+from gameday.history import strict
 from gameday.history.clock import ERROR_MAX, SECONDS_MAX, TIME_MAX, TIME_MIN
 from gameday.history.events import Record
 from gameday.history.schema import ALL_MARKS, EVENTS, FIELDS, kind_of
@@ -147,29 +148,97 @@ class Scan:
             self.damaged_more += 1
 
 
-def records(path: Path, scan: Scan) -> Iterator[tuple[int, Record]]:
-    """The readable records of a file with their line numbers (from 1); what is not readable goes to `scan`."""
-    closed = False
-    # Records of one shape have the same names; there are few shapes.
-    shapes: dict[tuple[object, ...], tuple[Unknown, ...]] = {}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """What some lines of a file, one after the other, hold: how many records, the latest `at` of them (None of none),
+    and those that are marks."""
+
+    count: int
+    last_ns: int | None
+    marks: Sequence[Record]
+
+
+def blocks(path: Path, scan: Scan, *, size: int = 1 << 17) -> Iterator[Block]:
+    """The records of a file, block by block of about `size` bytes; what is not readable goes to `scan`.
+
+    What `parse` says of each line decides. Blocks of which each line is surely a record without anything unknown, which
+    is nearly all, are read by the same rules in one go.
+    """
+    lines = _Lines(scan)
+    # Of the line that has no end yet.
+    begun: list[bytes] = []
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            whole = line.endswith(b"\n")
-            record = parse(line[:-1] if whole else line)
-            if not isinstance(record, str):
-                mark = record["event"] == "mark"
-                closed = closed or (mark and record.get("name") == "closed")
-                shape = (record["event"], record.get("name") if mark else None, *record)
-                unknown = shapes.get(shape)
-                if unknown is None:
-                    unknown = shapes[shape] = unknown_names(record)
-                for each in unknown:
-                    scan.unknown[each] += 1
-                    scan.first_met.setdefault(each, number)
-                yield number, record
-            elif whole:
-                scan.damage(number, record)
-            else:
-                scan.torn = True
-                if closed:
-                    scan.damage(number, "a torn line after `closed`")
+        while read := file.read(size):
+            end = read.rfind(b"\n") + 1
+            if end:
+                yield _block(b"".join((*begun, read[:end])), lines)
+                begun.clear()
+            begun.append(read[end:])
+    if torn := b"".join(begun):
+        yield lines.read([torn])
+
+
+def _block(lines: bytes, reader: _Lines) -> Block:
+    count = lines.count(b"\n")
+    # A line begins where another ends, and an object does, too: between two of them alone, `}` and `{` meet. And each
+    # object says once, and plainly, what event it is.
+    if (
+        lines.count(b"}\n{") == count - 1
+        and lines.startswith(b"{")
+        and lines.endswith(b"}\n")
+        and lines.count(b'"event":') == count
+        and b"\\u" not in lines
+        and (last_ns := strict.latest(lines, count)) is not None
+    ):
+        reader.number += count
+        return Block(count=count, last_ns=last_ns, marks=())
+    return reader.read([line + b"\n" for line in lines[:-1].split(b"\n")])
+
+
+class _Lines:
+    """Reads line by line. `number`: how many lines of the file were read."""
+
+    def __init__(self, scan: Scan) -> None:
+        self.number = 0
+        self._scan = scan
+        self._closed = False
+        # Records of one shape have the same names; there are few shapes.
+        self._shapes: dict[tuple[object, ...], tuple[Unknown, ...]] = {}
+
+    def read(self, lines: Sequence[bytes]) -> Block:
+        count, last_ns, marks = 0, -TIME_MAX, []
+        for line in lines:
+            record = self._line(line)
+            if record is None:
+                continue
+            count += 1
+            last_ns = max(last_ns, record["at"])  # type: ignore[type-var, assignment]  # `parse` saw that it is one
+            if record["event"] == "mark":
+                marks.append(record)
+        return Block(count=count, last_ns=last_ns if count else None, marks=marks)
+
+    def _line(self, line: bytes) -> Record | None:
+        self.number += 1
+        whole = line.endswith(b"\n")
+        record = parse(line[:-1] if whole else line)
+        if not isinstance(record, str):
+            self._know(record)
+            return record
+        if whole:
+            self._scan.damage(self.number, record)
+        else:
+            self._scan.torn = True
+            if self._closed:
+                self._scan.damage(self.number, "a torn line after `closed`")
+        return None
+
+    def _know(self, record: Record) -> None:
+        mark = record["event"] == "mark"
+        self._closed = self._closed or (mark and record.get("name") == "closed")
+        shape = (record["event"], str(record.get("name")) if mark else None, *record)
+        unknown = self._shapes.get(shape)
+        if unknown is None:
+            unknown = self._shapes[shape] = unknown_names(record)
+        for each in unknown:
+            self._scan.unknown[each] += 1
+            self._scan.first_met.setdefault(each, self.number)

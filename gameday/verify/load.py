@@ -35,7 +35,7 @@ from gameday.history.clock import TIME_MAX
 from gameday.history.errors import HistoryError, NotARun, UsageError
 from gameday.history.manifest import FILE as MANIFEST
 from gameday.history.manifest import Manifest
-from gameday.history.reader import Scan, Unknown, records
+from gameday.history.reader import Scan, Unknown, blocks
 from gameday.history.schema import FIELDS, Field
 from gameday.history.writer import DIRECTORY
 from gameday.verify.clocks import Clocks, HostsTold, plain, reckon
@@ -333,15 +333,15 @@ def _scan(files: Sequence[HistoryFile]) -> Mapping[int, _FileScan]:
     """What our own reader finds in each file, by its number."""
     scans = {}
     for file in files:
-        scan, listed, hosts, count, last_ns = Scan(), set(), HostsTold(), 0, -TIME_MAX
-        for _, record in records(file.path, scan):
-            count += 1
-            last_ns = max(last_ns, record["at"])  # type: ignore[type-var, assignment]  # the reader saw that it is one
-            if record["event"] == "mark":
-                hosts.hear(record)
-                if record.get("name") == "writer" and record.get("file"):
-                    listed.add(plain(record["file"]))
-        hosts.last_ns = last_ns if count else None
+        scan, listed, hosts, count = Scan(), set(), HostsTold(), 0
+        for block in blocks(file.path, scan):
+            count += block.count
+            if block.last_ns is not None:
+                hosts.last_ns = block.last_ns if hosts.last_ns is None else max(hosts.last_ns, block.last_ns)
+            for mark in block.marks:
+                hosts.hear(mark)
+                if mark.get("name") == "writer" and mark.get("file"):
+                    listed.add(plain(mark["file"]))
         scans[file.number] = _FileScan(scan=scan, count=count, listed=listed, hosts=hosts)
     return scans
 

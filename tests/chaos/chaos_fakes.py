@@ -11,13 +11,13 @@ from typing import Any
 from gameday.chaos.fault_targets import FaultTargets
 from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, StrikeResult, plan
-from gameday.history import reader
 from gameday.history.clock import Clock
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed, ReshardAction, Resharding
 from gameday.transports.experiments import Experiment, State
 from gameday.transports.queue_policy import Action
+from tests.recorded import recorded
 
 
 class FakeConsumer:
@@ -95,7 +95,7 @@ class FakeFleet:
 
     def note(self, who: str, what: str) -> None:
         """Remember it with the phases of the fault records written so far."""
-        self.did.append((who, what, [record["phase"] for record in faults(self.history)]))
+        self.did.append((who, what, [record["phase"] for record in recorded(self.history, "fault")]))
 
     async def arm(self, disturbance: Disturbance, slots: Sequence[str]) -> None:
         self.note(disturbance.instance, "arm")
@@ -266,25 +266,14 @@ class World:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        scan = reader.Scan()
-        found = [record for _, record in reader.records(self.writer.path, scan)]
-        assert not scan.damaged
-        return found
+        return recorded(self.writer.path)
 
     @property
     def faults(self) -> list[dict[str, Any]]:
-        return faults(self.writer.path)
+        return recorded(self.writer.path, "fault")
 
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
-
-
-def faults(path: Path) -> list[dict[str, Any]]:
-    """The fault records of a history file."""
-    scan = reader.Scan()
-    found = [record for _, record in reader.records(path, scan) if record["event"] == "fault"]
-    assert not scan.damaged
-    return found

@@ -23,7 +23,7 @@ from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.starters import Ours, Port
 from gameday.consumers.stores import make_store
-from gameday.history import envelope, reader
+from gameday.history import envelope
 from gameday.history.clock import Clock
 from gameday.history.events import Record
 from gameday.history.writer import Writer
@@ -36,9 +36,9 @@ from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
-from tests.chaos.chaos_fakes import faults
 from tests.chaos.load_wire import before_load
 from tests.chaos.test_stream_faults import PROVEN
+from tests.recorded import recorded
 from tests.series import series
 
 pytestmark = pytest.mark.live
@@ -166,10 +166,7 @@ class Arena:
         return result
 
     def records(self, event: str) -> list[Record]:
-        paths = (self.run / "history").glob("*.jsonl")
-        return [
-            record for path in paths for _, record in reader.records(path, reader.Scan()) if record["event"] == event
-        ]
+        return [record for path in (self.run / "history").glob("*.jsonl") for record in recorded(path, event)]
 
     def empty(self) -> bool:
         source = sources.queue(self.transport, self.addresses, "orders")
@@ -217,7 +214,7 @@ async def struck(arena: Arena, case: Case, entry: dict[str, Any]) -> tuple[Strik
         result = await arena.strike(entry)
     else:
         striking = asyncio.create_task(arena.strike(entry))
-        await until(lambda: bool(faults(arena.writer.path)), "the fault's start")
+        await until(lambda: bool(recorded(arena.writer.path, "fault")), "the fault's start")
         await asyncio.to_thread(arena.send)
         result = await striking
     return result, await arena.applied()
@@ -275,7 +272,7 @@ def check(case: Case, name: str, results: list[tuple[StrikeResult, dict[str, int
     for (result, _), arena in zip(results, pair, strict=True):
         assert result.error is None
         assert result.fired > 0
-        start, stop = faults(arena.writer.path)
+        start, stop = recorded(arena.writer.path, "fault")
         assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", result.fired), name
         assert stop["params"].get("held", 1) == 1, "it struck somebody who had nothing in hand"
     (_, correct), (_, broken) = results

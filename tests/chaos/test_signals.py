@@ -17,8 +17,8 @@ import pytest
 
 from gameday.processes.child import is_stopped
 from tests.chaos import dummy_consumer
-from tests.chaos.chaos_fakes import faults
 from tests.chaos.dummy_consumer import DEADLINE_S, DummyFleet, runner
+from tests.recorded import recorded
 
 pytestmark = pytest.mark.live
 
@@ -51,7 +51,7 @@ def test_a_killed_process_is_dead_and_its_replacement_lives_when_the_fault_stops
             chaos, start_ns = runner(fleet, tmp_path, {"fault": "kill-consumer", "signal": number})
             (result,) = await chaos.run(start_ns=start_ns)
             assert (result.fired, result.error) == (1, None)
-            (name,) = faults(tmp_path / "history/conductor.jsonl")[0]["targets"]
+            (name,) = recorded(tmp_path / "history/conductor.jsonl", "fault")[0]["targets"]
             pid, child = before.pop(name)
             assert pid is not None and state(pid) is None
             assert child.returncode == (-signal.SIGKILL if number == "KILL" else 0)
@@ -59,7 +59,7 @@ def test_a_killed_process_is_dead_and_its_replacement_lives_when_the_fault_stops
             assert all(member.alive and member.pid is not None and state(member.pid) for member in fleet.members)
 
     asyncio.run(strike())
-    start, stop = faults(tmp_path / "history/conductor.jsonl")
+    start, stop = recorded(tmp_path / "history/conductor.jsonl", "fault")
     assert (start["phase"], stop["phase"], stop["params"]["fired"], stop["params"]["held"]) == ("start", "stop", 1, 1)
 
 
@@ -71,7 +71,7 @@ def test_a_paused_process_is_stopped_and_then_continues(tmp_path: Path) -> None:
             running = asyncio.create_task(chaos.run(start_ns=start_ns))
             await until(lambda: all(state(pid) == "T" for pid in pids))
             assert all(is_stopped(pid) for pid in pids)
-            assert [record["phase"] for record in faults(tmp_path / "history/conductor.jsonl")] == ["start"]
+            assert [record["phase"] for record in recorded(tmp_path / "history/conductor.jsonl", "fault")] == ["start"]
             chaos.heal_all()
             (result,) = await running
             assert (result.fired, result.error) == (2, None)
@@ -106,7 +106,7 @@ def test_a_paused_process_that_is_killed_is_over_when_its_replacement_polls(
             assert member.name != name and member.alive
 
     asyncio.run(strike())
-    assert [record["phase"] for record in faults(tmp_path / "history/conductor.jsonl")] == ["start", "stop"]
+    assert [record["phase"] for record in recorded(tmp_path / "history/conductor.jsonl", "fault")] == ["start", "stop"]
 
 
 class Conductor:
@@ -148,7 +148,10 @@ def test_an_interrupted_conductor_wakes_whom_it_paused(conductor: Conductor, num
     conductor.process.send_signal(number)
     conductor.said("healed")
     assert state(conductor.pid) in ("S", "R")
-    assert [record["phase"] for record in faults(conductor.run / "history/conductor.jsonl")] == ["start", "stop"]
+    assert [record["phase"] for record in recorded(conductor.run / "history/conductor.jsonl", "fault")] == [
+        "start",
+        "stop",
+    ]
     assert conductor.process.stdin is not None
     conductor.process.stdin.write(b"go on\n")
     conductor.process.stdin.flush()
@@ -159,4 +162,4 @@ def test_a_killed_conductor_leaves_nobody_frozen(conductor: Conductor) -> None:
     conductor.process.kill()
     conductor.process.wait()
     wait(lambda: state(conductor.pid) != "T")
-    assert [record["phase"] for record in faults(conductor.run / "history/conductor.jsonl")] == ["start"]
+    assert [record["phase"] for record in recorded(conductor.run / "history/conductor.jsonl", "fault")] == ["start"]

@@ -21,7 +21,7 @@ from gameday.chaos.fault_targets import FaultTargets, Load
 from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.consumers.starters import Port
-from gameday.history import events, reader
+from gameday.history import events
 from gameday.history.clock import Clock
 from gameday.history.manifest import Claim, Manifest
 from gameday.history.writer import Writer
@@ -34,8 +34,8 @@ from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.judge import judge
 from tests import sources
-from tests.chaos.chaos_fakes import faults
 from tests.chaos.load_wire import before_load
+from tests.recorded import recorded
 from tests.series import in_series
 
 pytestmark = pytest.mark.live
@@ -170,8 +170,7 @@ class Arena:
         return shards
 
     def records(self, event: str) -> list[dict[str, Any]]:
-        path = self.run / "history" / "load.jsonl"
-        return [record for _, record in reader.records(path, reader.Scan()) if record["event"] == event]
+        return recorded(self.run / "history" / "load.jsonl", event)
 
 
 def _received(delivery: Delivery, started: int) -> events.Record:
@@ -213,7 +212,7 @@ def test_throttled_sends_catch_the_producer_whose_retries_overtake_and_only_that
                 refused = [record for record in arena.records("sent") if record["outcome"] == "failed"]
                 assert (result.fired, result.error) == (len(refused), None)
                 assert refused
-                start, stop = faults(arena.writer.path)
+                start, stop = recorded(arena.writer.path, "fault")
                 assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", len(refused))
             correct, broken = arenas
             assert correct.anomalies(chaos=[entry]) == {}
@@ -233,7 +232,7 @@ def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tm
             arena = Arena(tmp_path / "run", endpoint)
             results = await arena.struck(split, merge)
             assert [(result.fired, result.error) for result in results] == [(1, None), (1, None)]
-            stops = [record["params"] for record in faults(arena.writer.path) if record["phase"] == "stop"]
+            stops = [record["params"] for record in recorded(arena.writer.path, "fault") if record["phase"] == "stop"]
             children = {child for stop in stops for child in stop["children"]}
             assert {shard.id for shard in arena.shards() if shard.parents} == children
             assert {s.id for s in arena.shards() if s.closed} == {

@@ -17,7 +17,6 @@ from gameday.consumers.read_back.base import Counts, EffectReader, ReadFailed
 from gameday.history import events
 from gameday.history.errors import RunError
 from gameday.history.manifest import load as load_manifest
-from gameday.history.reader import Scan, records
 from gameday.history.writer import Writer
 from gameday.run.context import RunContext, RunRequest
 from gameday.run.elsewhere import Known, messages_of, settled, told
@@ -217,7 +216,8 @@ def phases(run: Run, *, between: Callable[[], None]) -> list[Mapping[str, Any]]:
 
     asyncio.run(asyncio.wait_for(scene(), DEADLINE_S))
     run.writer.close()
-    found = [record for _, record in records(run.context.directory / "history" / "conductor.jsonl", Scan())]
+    lines = (run.context.directory / "history" / "conductor.jsonl").read_bytes().splitlines()
+    found = [json.loads(line) for line in lines]
     return [
         {name: value for name, value in record.items() if name not in ("at", "by", "event")}
         for record in found

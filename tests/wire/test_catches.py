@@ -29,8 +29,8 @@ from gameday.transports import words
 from gameday.transports.endpoint import Endpoint
 from gameday.wire.config import WireConfig
 from gameday.wire.urls import moved
-from tests.chaos.chaos_fakes import faults
 from tests.chaos.test_catches import DEADLINE_S, HIDDEN_S, SEEN_ON_THE_WIRE, Arena, until
+from tests.recorded import recorded
 from tests.series import in_series, series
 
 pytestmark = pytest.mark.live
@@ -282,7 +282,7 @@ async def struck(arena: Behind, entry: dict[str, Any]) -> tuple[StrikeResult, di
         result = await arena.strike(entry)
     else:
         striking = asyncio.create_task(arena.strike(entry))
-        await until(lambda: bool(faults(arena.writer.path)), "the fault's start")
+        await until(lambda: bool(recorded(arena.writer.path, "fault")), "the fault's start")
         await asyncio.to_thread(arena.send)
         result = await striking
     return result, await arena.applied()
@@ -302,7 +302,7 @@ def test_it_catches_the_broken_program_and_only_that(tmp_path: Path, name: str) 
             results = await asyncio.gather(*(struck(arena, entry) for arena in pair))
             for (result, _), arena in zip(results, pair, strict=True):
                 assert result.error is None and result.fired > 0
-                start, stop = faults(arena.writer.path)
+                start, stop = recorded(arena.writer.path, "fault")
                 assert (start["phase"], stop["phase"], stop["params"]["fired"]) == ("start", "stop", result.fired)
                 assert stop["params"].get("held", 1) == 1, "it struck somebody who had nothing in hand"
                 assert case.told(arena.told), "the history tells another story"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gameday.history import reader
 from gameday.history.errors import HistoryError
+from gameday.history.reader import Scan, blocks
 from gameday.history.writer import DIRECTORY
 from gameday.report.html.words import amount, seconds
 from gameday.targets.cloudwatch import Metric, Reading, load
@@ -144,11 +144,10 @@ def _depths(run: Loaded) -> dict[tuple[str, str], float]:
     path = run.directory / DIRECTORY / "conductor.jsonl"
     if not path.exists():
         return most
-    for _, record in reader.records(path, reader.Scan()):
-        if record.get("name") != "depth":
-            continue
+    marks = [mark for block in blocks(path, Scan()) for mark in block.marks if mark.get("name") == "depth"]
+    for mark in marks:
         for what in ("visible", "hidden"):
-            value, key = record.get(what), (str(record.get("subscription")), what)
+            value, key = mark.get(what), (str(mark.get("subscription")), what)
             if isinstance(value, int | float):
                 most[key] = max(most.get(key, 0.0), float(value))
     return most

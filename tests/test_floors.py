@@ -42,7 +42,7 @@ FLOORS: dict[str, set[str]] = {
     "gameday": BELOW | SIBLINGS | {"scenario", "compare", "report", "run"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
-FOREIGN = {"history": {"orjson"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}
+FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
 ENTRY_POINTS = {"gameday.loadgen.locustfile", "gameday.loadgen.message_shim"}

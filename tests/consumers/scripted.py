@@ -13,13 +13,14 @@ from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.effects import Begun, EffectStore, Key
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.worker import Worker
-from gameday.history import envelope, reader
+from gameday.history import envelope
 from gameday.history.events import Record
 from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Answer, Call, CallFailed, Outgoing
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.registry import TRANSPORTS
 from tests import sources
+from tests.recorded import recorded
 
 DEADLINE_S = 30.0
 Store = TypeVar("Store", EffectStore, LeaseStore)
@@ -39,10 +40,7 @@ async def opened(store: Store) -> AsyncIterator[Store]:
 
 def read_history(run: Path, name: str) -> list[Record]:
     """All records of one file, which must not be damaged."""
-    scan = reader.Scan()
-    found = [record for _, record in reader.records(run / "history" / f"{name}.jsonl", scan)]
-    assert scan.damaged == []
-    return found
+    return recorded(run / "history" / f"{name}.jsonl")
 
 
 def brief(records: Sequence[Record]) -> list[str]:

@@ -1,33 +1,42 @@
 """Measures `gameday verify` on synthetic histories: events per second and peak memory, beside a bare DuckDB scan.
 
-    python benchmarks/judging.py [EVENTS …] [--hot]
+    python benchmarks/judging.py [EVENTS …] [--jobs N …] [--hot] [--stored]
 
-Each size is judged in a process of its own, whose peak resident memory is read from the kernel. The scan parses the
-same files into the same columns with DuckDB alone and counts the events by kind: what any judge on this engine pays at
-the least. `--hot` puts half of all messages into one group. Run it on a quiet machine; only the ratio travels.
+Each size is judged once for each N by a process of its own, in so many processes. The scan parses the same files into
+the same columns with DuckDB alone and counts the events by kind: what any judge on this engine pays at the least.
+`peak` is the most that the processes together had in memory, `each` the most that one of them had. `--hot` puts half of
+all messages into one group; `--stored` judges what stands in S3 (MiniStack's, on loopback), the fetching included. Run
+it on a quiet machine; only the ratio travels.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import boto3
+import psutil  # type: ignore[import-untyped]
 from synthetic_history import write
 
+from gameday.history.manifest import FILE as MANIFEST
+from gameday.targets import ministack
+from gameday.targets.products import MINISTACK
+from gameday.targets.start import free_port
+
 SIZES = (1_000_000, 3_000_000, 10_000_000)
-
-
-def judge(run: Path) -> None:
-    from gameday.verify.judge import judge as judge_run
-
-    assert judge_run(run).verdict == "holds"
+_MIB = 1024**2
+_BUCKET = "gameday-judging"
+_START_S = 60.0
+_GAMEDAY = Path(sys.executable).with_name("gameday")
 
 
 def scan(run: Path) -> None:
@@ -46,56 +55,109 @@ def scan(run: Path) -> None:
     ).fetchall()
 
 
-def measured(what: str, run: Path) -> dict[str, float]:
-    """Seconds, CPU seconds and peak MiB of one of the two, in a fresh process."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--child", what, str(run)], check=True, capture_output=True, text=True
-    )
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """Seconds, CPU seconds, and MiB of all processes together and of the largest one."""
+
+    s: float
+    cpu_s: float
+    peak_mib: float
+    each_mib: float
 
 
-def child(what: str, run: Path) -> None:
-    started = time.monotonic()
-    {"judge": judge, "scan": scan}[what](run)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(
-        json.dumps(
-            {
-                "s": time.monotonic() - started,
-                "cpu_s": usage.ru_utime + usage.ru_stime,
-                "peak_mib": usage.ru_maxrss / 1024,
-            }
+def measured(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
+    """A command that must succeed."""
+    started, before = time.monotonic(), os.times()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    together, largest = 0, 0
+    while process.poll() is None:
+        sizes = []
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(process.pid)
+            for each in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    sizes.append(each.memory_info().rss)
+        together, largest = max(together, sum(sizes)), max([largest, *sizes])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.1)
+    after = os.times()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    return Measured(s=time.monotonic() - started, cpu_s=cpu_s, peak_mib=together / _MIB, each_mib=largest / _MIB)
+
+
+@contextlib.contextmanager
+def stored(run: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Where the run stands in S3, and the environment in which it is found there."""
+    with tempfile.TemporaryDirectory(prefix="gameday-judging-s3-") as data:
+        port = free_port()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "gameday.targets.ministack", str(os.getpid())],
+            env={**os.environ, **ministack.environment(port=port, data=data)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-    )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(f"{url}{MINISTACK.sign}")
+            given = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+            given |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": url}
+            environment = {**os.environ, **given}
+            s3 = boto3.client("s3", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test",
+                              region_name="us-east-1")  # fmt: skip
+            s3.create_bucket(Bucket=_BUCKET)
+            for path in (run / MANIFEST, *sorted((run / "history").iterdir())):
+                s3.upload_file(str(path), _BUCKET, f"large/{path.relative_to(run)}")
+            yield f"s3://{_BUCKET}/large", environment
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _wait_for(url: str) -> None:
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            with urllib.request.urlopen(url):
+                return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("events", nargs="*", type=lambda text: int(float(text)), default=list(SIZES))
+    parser.add_argument("--jobs", nargs="+", type=int, default=[1], metavar="N", help="processes; several are compared")
     parser.add_argument("--hot", action="store_true", help="half of all messages in one group")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--stored", action="store_true", help="judge what stands in S3")
+    parser.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
-        child(arguments.child[0], Path(arguments.child[1]))
+    if arguments.scan:
+        scan(arguments.scan)
         return
     print(f"{os.cpu_count()} cores; load {os.getloadavg()[0]:.1f}")
     print(
-        f"{'events':>12} {'judge':>9} {'events/s':>10} {'CPU':>8} {'peak':>9} {'scan':>8} {'scan peak':>10} "
+        f"{'events':>12} {'jobs':>5} {'judge':>9} {'events/s':>10} {'CPU':>9} {'peak':>9} {'each':>9} {'scan':>8} "
         f"{'ratio':>6}"
     )
     for events in arguments.events:
-        with tempfile.TemporaryDirectory(prefix="gameday-judging-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="gameday-judging-") as scratch, contextlib.ExitStack() as stack:
             run = Path(scratch) / "run"
             lines = write(run, events=events, hot=arguments.hot)
             # The first reader warms the page cache, so neither pays for the disk alone.
-            scanned, judged = measured("scan", run), measured("judge", run)
-            print(
-                f"{lines:>12,} {judged['s']:>7.1f} s {lines / judged['s']:>10,.0f} {judged['cpu_s']:>6.1f} s "
-                f"{judged['peak_mib']:>5.0f} MiB {scanned['s']:>6.1f} s {scanned['peak_mib']:>6.0f} MiB "
-                f"{judged['s'] / scanned['s']:>6.1f}",
-                flush=True,
-            )
+            scanned = measured([sys.executable, __file__, "--scan", str(run)], os.environ)
+            place, environment = stack.enter_context(stored(run)) if arguments.stored else (str(run), os.environ)
+            for jobs in arguments.jobs:
+                judged = measured([str(_GAMEDAY), "verify", place, "--jobs", str(jobs)], environment)
+                print(
+                    f"{lines:>12,} {jobs:>5} {judged.s:>7.1f} s {lines / judged.s:>10,.0f} {judged.cpu_s:>7.1f} s "
+                    f"{judged.peak_mib:>5.0f} MiB {judged.each_mib:>5.0f} MiB {scanned.s:>6.1f} s "
+                    f"{judged.s / scanned.s:>6.1f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class LoadConfig:
     processes: int = 1
     give_up_s: float = 30.0
     retry: str = "ordered"
+    in_call: str = "one"
     dedup_reuse: float = 0.0
     delay_s: int | None = None
     aws_trace_header: bool = False
@@ -120,6 +121,7 @@ class LoadConfig:
             batch=self.lane_batch,
             ordered=transport.ordered and self.retry != "unordered",
             retries=self.retry != "none",
+            many=self.in_call == "many",
             give_up_ns=round(self.give_up_s * NS_PER_S),
         )
 

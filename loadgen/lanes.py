@@ -1,8 +1,10 @@
 """A lane: what one user may send now, and what an answer means. Pure decisions, no clock and no I/O.
 
-It promises that at most one unanswered message of a group is ever on its way; that an attempt which failed, or of
-which nobody knows, is repeated (same id, next attempt number, after a growing pause) before anything later of its
-group goes out; and that a group which got no `ok` for `give_up_ns` is abandoned, its later messages never intended.
+It promises that at most one unanswered message of a group is ever on its way, or at most one call with several of them
+in their order; that an attempt which failed, or of which nobody knows, is repeated (same id, next attempt number, after
+a growing pause) before anything later of its group goes out; and that a group which got no `ok` for `give_up_ns` is
+abandoned, its later messages never intended. With several in a call the broker may accept a later one and not an
+earlier one: then the earlier one is repeated alone, and comes after it, as from any producer that does so.
 
 A message that is `refused`, which no repetition would change, is given up at once and alone: its group goes on with the
 next one. That breaks no order, for the refused one stands nowhere, and one message that is too large must not silence
@@ -18,7 +20,8 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from typing import Literal, NamedTuple
 
 from gameday.history.events import SendResult
@@ -55,29 +58,39 @@ class Tally:
 
 
 @dataclass(slots=True)
-class _Track:
-    """Messages that go out one after another: `head` waits for its moment, or is on its way, and `waiting` for it."""
+class _Begun:
+    """A message that was sent `attempts` times, for the first time at `since`."""
 
-    head: Message
-    waiting: deque[Message] | None = None
+    message: Message
+    since: int
     attempts: int = 0
-    since: int = 0
     unknown: bool = False
-    on_its_way: bool = False
+
+
+@dataclass(slots=True)
+class _Track:
+    """Messages that go out one after another: those `on_their_way` in one call, those that must go out `again`, and
+    those that are `waiting` for them."""
+
+    waiting: deque[Message] | None = None
+    on_their_way: deque[_Begun] = field(default_factory=deque)
+    again: list[_Begun] = field(default_factory=list)
 
 
 class Lane:
-    """`batch`: how many messages one call takes; `retries`: whether any is sent again. Times are in ns of one clock."""
+    """`batch`: how many messages one call takes; `many`: several of a group among them; `retries`: whether any is sent
+    again. Times are in ns of one clock."""
 
-    def __init__(self, *, batch: int, ordered: bool, give_up_ns: int, retries: bool = True) -> None:
+    def __init__(self, *, batch: int, ordered: bool, give_up_ns: int, retries: bool = True, many: bool = False) -> None:
         self.tally = Tally()
         self._batch = batch
+        self._many = many
         self._ordered = ordered
         self._retries = retries
         self._give_up_ns = give_up_ns
         self._tracks: dict[str, _Track] = {}
         self._abandoned: set[str] = set()
-        # (when its head may go out, the head's number, the track): one entry for each track that is not on its way.
+        # (when its next may go out, that one's number, the track): one entry for each track that is not on its way.
         self._ready: list[tuple[int, int, str]] = []
         # Without an order, what was never sent, in the order of due times: each is a track of its own once it is.
         self._fresh: deque[Message] = deque()
@@ -94,7 +107,7 @@ class Lane:
             return
         track = self._tracks.get(name)
         if track is None:
-            self._tracks[name] = _Track(message)
+            self._tracks[name] = _Track(deque((message,)))
             heapq.heappush(self._ready, (message.due, message.number, name))
         elif track.waiting is None:
             track.waiting = deque((message,))
@@ -115,10 +128,24 @@ class Lane:
 
     def has_a_call(self, now: int) -> bool:
         """Whether there is a whole batch that may go out now, without anything that is still to be added."""
-        if self._ordered:
-            full = len(self._ready) >= self._batch
-            return full and heapq.nsmallest(self._batch, self._ready)[-1][0] <= now
-        return len(self._fresh) >= self._batch and self._fresh[self._batch - 1].due <= now
+        if not self._ordered:
+            return len(self._fresh) >= self._batch and self._fresh[self._batch - 1].due <= now
+        if self._many:
+            return self._due_by(now) >= self._batch
+        full = len(self._ready) >= self._batch
+        return full and heapq.nsmallest(self._batch, self._ready)[-1][0] <= now
+
+    def _due_by(self, now: int) -> int:
+        """How many messages may go out now, or a whole batch of them."""
+        count = 0
+        for due, _, name in self._ready:
+            if due <= now:
+                track = self._tracks[name]
+                waiting = () if track.again else track.waiting or ()
+                count += len(track.again) + sum(1 for _ in takewhile(lambda each: each.due <= now, waiting))
+                if count >= self._batch:
+                    break
+        return count
 
     @property
     def over(self) -> bool:
@@ -126,25 +153,36 @@ class Lane:
         return self._all_planned_at is not None and not self._tracks and not self._fresh
 
     def take(self, now: int) -> list[Attempt]:
-        """The messages of the next call, at most one of each group; empty when none may go out yet."""
+        """The messages of the next call, those of a group in their order; empty when none may go out yet."""
         attempts: list[Attempt] = []
         while len(attempts) < self._batch and (track := self._ready_by(now)) is not None:
-            message = track.head
-            if track.attempts == 0:
-                track.since = now
-                self.tally.intended += 1
-                self.tally.late += now - message.due > LATE_NS
-            track.attempts += 1
-            track.on_its_way = True
-            attempts.append(Attempt(message, track.attempts))
+            room = self._batch - len(attempts) if self._many else 1
+            if track.again:
+                track.on_their_way.extend(track.again[:room])
+                del track.again[:room]
+            else:
+                self._begin(track, now, room)
+            for begun in track.on_their_way:
+                begun.attempts += 1
+                attempts.append(Attempt(begun.message, begun.attempts))
         return attempts
 
+    def _begin(self, track: _Track, now: int, most: int) -> None:
+        """Put on their way those that were never sent: the next one, and as many more as are due."""
+        assert track.waiting, "a track that is ready has something to send"
+        while track.waiting and most and (not track.on_their_way or track.waiting[0].due <= now):
+            message = track.waiting.popleft()
+            self.tally.intended += 1
+            self.tally.late += now - message.due > LATE_NS
+            track.on_their_way.append(_Begun(message, now))
+            most -= 1
+
     def _ready_by(self, now: int) -> _Track | None:
-        """The track whose head has waited longest of those that may go out."""
+        """The track whose next message has waited longest of those that may go out."""
         ready, fresh = self._ready, self._fresh
         if fresh and fresh[0].due <= now and not (ready and ready[0] < (fresh[0].due, fresh[0].number, "")):
             message = fresh.popleft()
-            track = self._tracks[message.id] = _Track(message)
+            track = self._tracks[message.id] = _Track(deque((message,)))
             return track
         return self._tracks[heapq.heappop(ready)[2]] if ready and ready[0][0] <= now else None
 
@@ -157,20 +195,17 @@ class Lane:
         for attempt, outcome in zip(attempts, outcomes, strict=True):
             name = self._track_of(attempt.message)
             track = self._tracks[name]
-            track.on_its_way = False
+            begun = track.on_their_way.popleft()
             if outcome == "ok":
                 self.tally.acked += 1
-                self._next(name, track)
-                continue
-            track.unknown = track.unknown or outcome == "unknown"
-            if outcome == "refused" or not self._retries:
-                self._count_given_up(track)
-                self._next(name, track)
-            elif now - track.since >= self._give_up_ns:
-                self._give_up(name, track)
             else:
-                pause = min(FIRST_PAUSE_NS << min(attempt.number - 1, 20), LONGEST_PAUSE_NS)
-                heapq.heappush(self._ready, (now + pause, attempt.message.number, name))
+                begun.unknown = begun.unknown or outcome == "unknown"
+                if outcome == "refused" or not self._retries:
+                    self._count_given_up(begun)
+                else:
+                    track.again.append(begun)
+            if not track.on_their_way:
+                self._next(name, track, now)
         if self._hopeless(now):
             self.stop()
 
@@ -187,24 +222,35 @@ class Lane:
             return False
         return now - max(self._failing_since, self._all_planned_at) >= self._give_up_ns
 
-    def _next(self, name: str, track: _Track) -> None:
-        if not track.waiting:
+    def _next(self, name: str, track: _Track, now: int) -> None:
+        """Every answer to the call is there."""
+        if track.again:
+            # What failed comes before those that the call had no room for.
+            track.again.sort(key=lambda begun: begun.message.number)
+            first = track.again[0]
+            if any(now - each.since >= self._give_up_ns for each in track.again):
+                self._give_up(name, track)
+            else:
+                pause = min(FIRST_PAUSE_NS << min(first.attempts - 1, 20), LONGEST_PAUSE_NS)
+                heapq.heappush(self._ready, (now + pause, first.message.number, name))
+        elif track.waiting:
+            heapq.heappush(self._ready, (track.waiting[0].due, track.waiting[0].number, name))
+        else:
             del self._tracks[name]
-            return
-        track.head = track.waiting.popleft()
-        track.attempts, track.unknown = 0, False
-        heapq.heappush(self._ready, (track.head.due, track.head.number, name))
 
     def _give_up(self, name: str, track: _Track) -> None:
-        if track.attempts:
-            self._count_given_up(track)
+        for begun in track.again:
+            self._count_given_up(begun)
+        for begun in track.on_their_way:
+            begun.unknown = True
+            self._count_given_up(begun)
         if self._ordered:
             self._abandoned.add(name)
         del self._tracks[name]
 
-    def _count_given_up(self, track: _Track) -> None:
-        """The head, of which no more attempts are made."""
-        if track.unknown or track.on_its_way:
+    def _count_given_up(self, begun: _Begun) -> None:
+        """No more attempts are made."""
+        if begun.unknown:
             self.tally.unknown += 1
         else:
             self.tally.failed += 1

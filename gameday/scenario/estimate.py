@@ -241,9 +241,9 @@ class _Estimating:
     def _send(self) -> None:
         messages = float(self.messages)
         batch = min(self.scenario.load.batch, self.transport.batch_max)
-        if self.transport.ordered or self.transport.kind == "stream":
+        spec = self.scenario.load
+        if spec.in_call == "one" and (self.transport.ordered or self.transport.kind == "stream"):
             # One of a group is on its way at a time, and each group is one user's.
-            spec = self.scenario.load
             batch = min(batch, math.ceil(spec.groups / min(spec.users, spec.groups)))
         sizes = self.calm.sizes
         calls = Range.about(sum(sizes.values()), low=math.ceil(messages / batch), high=messages)

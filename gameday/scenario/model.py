@@ -338,6 +338,11 @@ class LoadSpec(_Strict):
         description="whether a message that was not accepted holds back what comes after it in its group; unordered "
         "breaks the order of a group on purpose; none sends nothing again, as a producer that ignores partial failures",
     )
+    in_call: Literal["one", "many"] = Field(
+        default="one",
+        description="how many messages of one group a send call takes; with many, one that fails in the middle of a "
+        "call comes after those behind it, as from any producer that does so",
+    )
     delay: Annotated[Duration, Field(ge=0, le=_DELAY_MAX_S)] | None = Field(
         default=None, description="a delay that each message brings, in place of the queue's; Standard queues only"
     )

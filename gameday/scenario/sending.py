@@ -50,6 +50,7 @@ def load_config(
         processes=spec.processes,
         give_up_s=spec.give_up,
         retry=spec.retry,
+        in_call=spec.in_call,
         dedup_reuse=spec.dedup_reuse,
         delay_s=None if spec.delay is None else int(spec.delay),
         aws_trace_header=spec.aws_trace_header,

@@ -24,15 +24,15 @@ def message(number: int, *, group: str = "g1", seq: int | None = None, due: int 
     return Message(number, f"{group}-{seq or number}", group, seq or number, due, False, 0)
 
 
-def lane(*, batch: int = 10, ordered: bool = True, retries: bool = True) -> Lane:
-    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS, retries=retries)
+def lane(*, batch: int = 10, ordered: bool = True, retries: bool = True, many: bool = False) -> Lane:
+    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS, retries=retries, many=many)
 
 
 def run(
-    schedule: Schedule, *, batch: int, ordered: bool, answers: Any
+    schedule: Schedule, *, batch: int, ordered: bool, answers: Any, many: bool = False
 ) -> tuple[list[list[Attempt]], dict[tuple[str, int], SendResult], Tally]:
     """Drive all lanes to their end against `answers(attempt)`: the calls, each attempt's outcome, the sum."""
-    lanes = {n: lane(batch=batch, ordered=ordered) for n in range(schedule.lanes)}
+    lanes = {n: lane(batch=batch, ordered=ordered, many=many) for n in range(schedule.lanes)}
     feed = Feed(schedule.messages(0), lanes)
     calls: list[list[Attempt]] = []
     outcomes: dict[tuple[str, int], SendResult] = {}
@@ -103,6 +103,57 @@ def test_any_broker(schedule: Schedule, batch: int, ordered: bool, seed: int) ->
     assert tally.acked == len(acked)
     assert tally.failed == sum(results == {"failed"} for results in ends.values())
     assert tally.intended == tally.acked + tally.failed + tally.unknown
+
+
+@settings(max_examples=60, deadline=None)
+@given(schedules(), st.integers(1, 10), st.integers(0, 2**32))
+def test_any_broker_that_is_sent_several_of_a_group_in_a_call(schedule: Schedule, batch: int, seed: int) -> None:
+    choice = random.Random(seed)
+    unlucky = {f"g{n}" for n in range(schedule.groups) if choice.random() < 0.2}
+
+    def answer(attempt: Attempt) -> Result:
+        return choice.choice(["failed", "unknown"] if attempt.message.group in unlucky else [*RESULTS, "refused"])
+
+    calls, outcomes, tally = run(schedule, batch=batch, ordered=True, answers=answer, many=True)
+    over: set[str] = set()
+    begun: defaultdict[str, int] = defaultdict(int)
+    attempts_of: defaultdict[str, list[int]] = defaultdict(list)
+    for call in calls:
+        assert 1 <= len(call) <= batch
+        for group in {attempt.message.group for attempt in call}:
+            ours = [attempt for attempt in call if attempt.message.group == group]
+            sent = [attempt.message.seq for attempt in ours]
+            assert sent == sorted(sent), "out of order in a call"
+            for attempt in ours:
+                attempts_of[attempt.message.id].append(attempt.number)
+                assert attempt.message.id not in over, "sent again after it was over"
+            # Whatever was begun and is not over goes out again before anything new does.
+            new = [seq for seq in sent if seq > begun[group]]
+            assert new == list(range(begun[group] + 1, begun[group] + 1 + len(new)))
+            if new:
+                assert all(f"{group}-{seq}" in over for seq in range(1, begun[group] + 1))
+            begun[group] = max(begun[group], *sent)
+        over |= {a.message.id for a in call if outcomes[a.message.id, a.number] in ("ok", "refused")}
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in attempts_of.values())
+    acked = sum("ok" in {outcomes[id, n] for n in numbers} for id, numbers in attempts_of.items())
+    assert (tally.intended, tally.acked) == (len(attempts_of), acked)
+    assert tally.intended == tally.acked + tally.failed + tally.unknown
+
+
+def test_several_of_a_group_fill_a_call_and_what_failed_goes_out_before_what_had_no_room() -> None:
+    one = lane(batch=4, many=True)
+    for number in range(1, 6):
+        one.add(message(number, due=0 if number < 5 else MS))
+    assert one.has_a_call(0)
+    first = one.take(0)
+    assert [a.message.seq for a in first] == [1, 2, 3, 4]
+    one.settle(first, ["failed", "ok", "failed", "failed"], 0)
+    one.add(message(6, group="g0", seq=1))
+    one.add(message(7, group="g0", seq=2))
+    again = one.take(50 * MS)
+    assert [(a.message.group, a.message.seq) for a in again] == [("g0", 1), ("g0", 2), ("g1", 1), ("g1", 3)]
+    one.settle(again, ["ok", "ok", "failed", "ok"], 50 * MS)
+    assert one.take(150 * MS) == [Attempt(message(1), 3), Attempt(message(4), 2)]
 
 
 def test_a_good_broker_gets_everything_at_the_first_attempt() -> None:

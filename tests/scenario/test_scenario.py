@@ -310,6 +310,13 @@ def test_where_there_is_no_order_no_retry_breaks_it() -> None:
     assert read(GOOD, "load.retry=unordered").load.retry == "unordered"
 
 
+def test_where_there_is_no_order_a_call_takes_several_of_a_group_anyhow() -> None:
+    for overrides in (("transport=sqs",), ("load.retry=unordered",)):
+        (line,) = complaints(GOOD, *overrides, "load.in_call=many")
+        assert "load.in_call: a call takes several messages of a group anyhow" in line
+    assert read(GOOD, "load.in_call=many").load.in_call == "many"
+
+
 def test_where_there_is_no_order_nothing_waits_for_what_failed() -> None:
     (line,) = complaints(GOOD, "transport=sqs", "consumers.after_failure=stop")
     assert "consumers.after_failure: sqs keeps no order, so nothing waits for a message that failed" in line

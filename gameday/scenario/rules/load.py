@@ -127,6 +127,16 @@ def a_retry_has_an_order_to_break(draft: Draft) -> Iterator[Complaint]:
         yield ("load", "retry"), f"{draft.body.transport} keeps no order that a retry could break; remove it"
 
 
+@with_transport
+def a_call_has_groups_to_take_several_of(draft: Draft) -> Iterator[Complaint]:
+    load = draft.body.load
+    if load.in_call == "many" and not (draft.transport.ordered and load.retry != "unordered"):
+        yield (
+            ("load", "in_call"),
+            "a call takes several messages of a group anyhow where nobody keeps their order; remove it",
+        )
+
+
 def every_user_has_a_group(draft: Draft) -> Iterator[Complaint]:
     load = draft.body.load
     # How many groups messages of the user's own have they say themselves.
@@ -157,6 +167,7 @@ RULES: Sequence[Rule] = (
     a_message_may_bring_a_delay,
     a_trace_header_has_a_place,
     a_retry_has_an_order_to_break,
+    a_call_has_groups_to_take_several_of,
     every_user_has_a_group,
     every_process_has_a_user,
     what_is_given_up_was_retried,

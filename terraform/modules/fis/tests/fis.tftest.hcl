@@ -80,7 +80,7 @@ run "refuses_an_action_for_which_nobody_says_what_it_needs" {
   command = plan
   variables {
     templates = {
-      pause = { description = "pause", action_id = "aws:other:pause", target_key = "Others", resource_type = "aws:other:thing", target_arns = ["arn:aws:other:eu-west-1:123456789012:thing"] }
+      pause = { description = "pause", action_id = "aws:dynamodb:global-table-pause-replication", target_key = "Tables", resource_type = "aws:dynamodb:global-table", target_arns = ["arn:aws:dynamodb:eu-west-1:123456789012:table/orders"] }
     }
   }
   expect_failures = [aws_iam_role_policy.this]

@@ -512,6 +512,9 @@ resource "aws_ecs_service" "conductor" {
 # Where histories are shipped
 
 resource "aws_s3_bucket" "history" {
+  #checkov:skip=CKV2_AWS_62:nobody waits for an object; the conductor asks for those that it has listed
+  #checkov:skip=CKV_AWS_18:who reads histories is CloudTrail's to tell; a log bucket is the account's to have
+  #checkov:skip=CKV_AWS_144:histories are of a game day, and are judged within hours
   count = var.create ? 1 : 0
 
   bucket = var.history_bucket

@@ -102,8 +102,8 @@ def _only(file: Path, outputs: Mapping[str, Any], transport: Transport) -> str:
     if there:
         wanted, found = ("a FIFO", "no") if transport.ordered else ("no FIFO", "a")
         raise UsageError(
-            f"{OPTION} {file}: {transport.name} sends to {wanted} {kind}, and what {' and '.join(sorted(there))} says is "
-            f"{found} FIFO {kind}"
+            f"{OPTION} {file}: {transport.name} sends to {wanted} {kind}, and what {' and '.join(sorted(there))} says "
+            f"is {found} FIFO {kind}"
         )
     raise UsageError(
         f"{OPTION} {file}: {transport.name} sends to a {kind}, and no output says one; it has {_told(outputs)}. One "

@@ -3,10 +3,6 @@
 
 provider "aws" {
   region = var.region
-
-  default_tags {
-    tags = var.tags
-  }
 }
 
 # What a scenario attaches to
@@ -16,6 +12,8 @@ module "orders" {
 
   name                       = "${var.name}-orders"
   visibility_timeout_seconds = var.visibility_timeout_seconds
+
+  tags = var.tags
 }
 
 module "topic" {
@@ -25,6 +23,8 @@ module "topic" {
   subscriptions = {
     orders = { queue_arn = module.billing.arn, dead_letter_queue_arn = module.billing.dead_letter_queue_arn }
   }
+
+  tags = var.tags
 }
 
 module "billing" {
@@ -33,6 +33,8 @@ module "billing" {
   name                       = "${var.name}-billing"
   visibility_timeout_seconds = var.visibility_timeout_seconds
   senders                    = { topic = { service = "sns.amazonaws.com", source_arn = module.topic.arn } }
+
+  tags = var.tags
 }
 
 module "bus" {
@@ -46,6 +48,8 @@ module "bus" {
       dead_letter_queue_arn = module.audit.dead_letter_queue_arn
     }
   }
+
+  tags = var.tags
 }
 
 module "audit" {
@@ -54,12 +58,16 @@ module "audit" {
   name                       = "${var.name}-audit"
   visibility_timeout_seconds = var.visibility_timeout_seconds
   senders                    = { rule = { service = "events.amazonaws.com", source_arn = module.bus.rule_arns["orders"] } }
+
+  tags = var.tags
 }
 
 module "stream" {
   source = "../../modules/stream"
 
   name = "${var.name}-stream"
+
+  tags = var.tags
 }
 
 module "effects" {
@@ -67,6 +75,8 @@ module "effects" {
 
   name                = "${var.name}-effects"
   deletion_protection = var.deletion_protection
+
+  tags = var.tags
 }
 
 # Who may what
@@ -82,6 +92,8 @@ module "access" {
     var.create_fleet ? { come-in = { role = "conductor", policy = module.fleet.exec_policy } } : {},
     var.create_prometheus ? { remote-write = { role = "conductor", policy = module.observability.remote_write_policy } } : {},
   )
+
+  tags = var.tags
 }
 
 # Where it runs
@@ -103,6 +115,8 @@ module "fleet" {
     security_group_ids = var.create_fleet ? { endpoints = aws_security_group.endpoints[0].id } : {}
     prefix_list_ids    = { for name, endpoint in aws_vpc_endpoint.gateway : name => endpoint.prefix_list_id }
   }
+
+  tags = var.tags
 }
 
 # What it is watched with
@@ -119,6 +133,8 @@ module "observability" {
     name => { queue_name = queue.name, dead_letter_queue_name = queue.dead_letter_queue_name }
   }
   streams = { clicks = { stream_name = module.stream.name } }
+
+  tags = var.tags
 }
 
 # What strikes AWS itself
@@ -139,4 +155,6 @@ module "fis" {
       target_arns   = [module.stream.arn]
     }
   }
+
+  tags = var.tags
 }

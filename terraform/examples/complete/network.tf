@@ -20,7 +20,7 @@ resource "aws_vpc" "this" {
   enable_dns_support   = true
   enable_dns_hostnames = true
 
-  tags = { Name = var.name }
+  tags = merge(var.tags, { Name = var.name })
 }
 
 resource "aws_subnet" "private" {
@@ -30,7 +30,7 @@ resource "aws_subnet" "private" {
   availability_zone = local.zones[count.index]
   cidr_block        = cidrsubnet(var.vpc_cidr, 8, count.index)
 
-  tags = { Name = "${var.name}-${local.zones[count.index]}" }
+  tags = merge(var.tags, { Name = "${var.name}-${local.zones[count.index]}" })
 }
 
 resource "aws_route_table" "private" {
@@ -38,7 +38,7 @@ resource "aws_route_table" "private" {
 
   vpc_id = aws_vpc.this[0].id
 
-  tags = { Name = var.name }
+  tags = merge(var.tags, { Name = var.name })
 }
 
 resource "aws_route_table_association" "private" {
@@ -55,7 +55,7 @@ resource "aws_security_group" "endpoints" {
   description = "Endpoints of AWS for ${var.name}"
   vpc_id      = aws_vpc.this[0].id
 
-  tags = { Name = "${var.name}-endpoints" }
+  tags = merge(var.tags, { Name = "${var.name}-endpoints" })
 }
 
 resource "aws_vpc_security_group_ingress_rule" "endpoints" {
@@ -79,7 +79,7 @@ resource "aws_vpc_endpoint" "interface" {
   security_group_ids  = [aws_security_group.endpoints[0].id]
   private_dns_enabled = true
 
-  tags = { Name = "${var.name}-${each.key}" }
+  tags = merge(var.tags, { Name = "${var.name}-${each.key}" })
 }
 
 resource "aws_vpc_endpoint" "gateway" {
@@ -90,5 +90,5 @@ resource "aws_vpc_endpoint" "gateway" {
   vpc_endpoint_type = "Gateway"
   route_table_ids   = [aws_route_table.private[0].id]
 
-  tags = { Name = "${var.name}-${each.key}" }
+  tags = merge(var.tags, { Name = "${var.name}-${each.key}" })
 }

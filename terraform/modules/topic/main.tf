@@ -11,6 +11,10 @@ data "aws_caller_identity" "current" {
   count = var.create ? 1 : 0
 }
 
+data "aws_partition" "current" {
+  count = var.create ? 1 : 0
+}
+
 resource "aws_sns_topic" "this" {
   count = var.create ? 1 : 0
 
@@ -41,7 +45,7 @@ resource "aws_sns_topic_policy" "this" {
         # The account's own policies say who of it may; a topic has to have one statement that allows.
         Sid       = "TheAccount"
         Effect    = "Allow"
-        Principal = { AWS = "arn:${var.partition}:iam::${data.aws_caller_identity.current[0].account_id}:root" }
+        Principal = { AWS = "arn:${data.aws_partition.current[0].partition}:iam::${data.aws_caller_identity.current[0].account_id}:root" }
         Action    = ["sns:Publish", "sns:Subscribe", "sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"]
         Resource  = aws_sns_topic.this[0].arn
       },

@@ -56,12 +56,6 @@ variable "dead_letter_kms_key_id" {
   default     = null
 }
 
-variable "partition" {
-  description = "AWS's partition, for ARNs."
-  type        = string
-  default     = "aws"
-}
-
 variable "tags" {
   description = "Tags of everything that is made."
   type        = map(string)

@@ -115,9 +115,7 @@ def stale(root: Path) -> Sequence[str]:
     for module in modules(root):
         try:
             if written(module) != (module / "README.md").read_text(encoding="utf-8"):
-                wrong.append(
-                    f"{module.name}/README.md is not current; write it with: python scripts/terraform_docs.py"
-                )
+                wrong.append(f"{module.name}/README.md is not current; write it with: python scripts/terraform_docs.py")
         except Undescribed as error:
             wrong += str(error).splitlines()
     return wrong

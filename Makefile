@@ -38,7 +38,8 @@ check: $(VENV)/.dev ## What CI runs: linters, types, tests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy scripts benchmarks
+	@$(VENV)/bin/mypy --explicit-package-bases scripts
+	@$(VENV)/bin/mypy benchmarks
 	@$(MAKE) --no-print-directory test
 
 $(VENV)/bin/python:

@@ -115,8 +115,7 @@ def applied(place: Place, root: Path, product: str, *variables: str) -> None:
             "AWS_EC2_METADATA_DISABLED": "true",
         },
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
         check=False,
     )
@@ -198,8 +197,8 @@ def check(tool: Tool) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """`file`: where it is planted, of which `old` becomes `new`; without `old`, `new` is written at its end, and without
-    `new` it is taken away. `check` is given a place in which `parts` of terraform/ stand, and must say `told`."""
+    """`file`: where it is planted, of which `old` becomes `new`; without `old`, `new` is written at its end; without
+    `new`, it is taken away. `check` is given a place in which `parts` of terraform/ stand, and must say `told`."""
 
     name: str
     parts: Sequence[str]
@@ -374,8 +373,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.apply:
         root, *variables = chosen.apply
-        tool = Tool(program=os.environ["GAMEDAY_TOFU"], environment={})
-        return apply_and_plan(tool, Path(root), variables)
+        return apply_and_plan(Tool(program=os.environ["GAMEDAY_TOFU"], environment={}), Path(root), variables)
     tool = terraform_tool.found()
     if isinstance(tool, str):
         print(f"terraform: nothing was checked: {tool}", file=sys.stderr)

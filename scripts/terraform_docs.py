@@ -1,7 +1,7 @@
-"""Writes the tables of inputs and outputs into the README of each module of terraform/, from its variables and outputs.
+"""Writes the tables of inputs and outputs into the README of each module of terraform/, from what the module declares.
 
-Each README has them between `<!-- inputs and outputs -->` and `<!-- /inputs and outputs -->`. A variable without a type,
-and anything without a description, is refused. It reads what `fmt` has formatted: a block begins and ends at the margin.
+Each README has them between `<!-- inputs and outputs -->` and `<!-- /inputs and outputs -->`. A variable without a type
+is refused, and anything without a description. It reads what `fmt` has formatted: blocks begin and end at the margin.
 
 python scripts/terraform_docs.py [--check] [TERRAFORM]    --check: exit code 1 if they are not what would be written
 """

@@ -37,13 +37,22 @@ class Tool:
         return self.run(root, "init", "-backend=false", "-input=false", "-no-color", timeout_s=_INIT_S)
 
     def run(
-        self, root: Path, *arguments: str, timeout_s: float | None = None, **environment: str
+        self,
+        root: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """In that directory; standard output and error come together."""
+        """In that directory; standard output and error come together. `environment`: in place of this process's."""
         return subprocess.run(
             [self.program, *arguments],
             cwd=root,
-            env={**os.environ, "TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", **self.environment, **environment},
+            env={
+                **(os.environ if environment is None else environment),
+                "TF_IN_AUTOMATION": "1",
+                "CHECKPOINT_DISABLE": "1",
+                **self.environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -28,7 +28,7 @@ from gameday.watch.observer import Observer
 from scripts import generate_docs
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "terraform").rglob("*.md")])
 README = (ROOT / "README.md").read_text("utf-8")
 HISTORY = (ROOT / "docs" / "history.md").read_text("utf-8")
 SCENARIO = (ROOT / "docs" / "scenario.md").read_text("utf-8")

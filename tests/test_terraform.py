@@ -134,7 +134,8 @@ def test_tables_tell_what_is_declared(module: Path) -> None:
         "# One\n\n<!-- inputs and outputs -->\n"
         "| input | what it is | type | default |\n|---|---|---|---|\n"
         '| `sizes` | By name, a "size"\\|limit. '
-        "| `map(object({ cpu = number, names = optional(list(string), []) }))` | `{ small = { cpu = 1 }, large = { cpu = 2 } }` |\n"
+        "| `map(object({ cpu = number, names = optional(list(string), []) }))` "
+        "| `{ small = { cpu = 1 }, large = { cpu = 2 } }` |\n"
         "| `name` | A name. | `string` | required |\n\n"
         "| output | what it is |\n|---|---|\n| `arn` | Its ARN. |\n<!-- /inputs and outputs -->\nbehind\n"
     )

@@ -80,7 +80,8 @@ resource "aws_service_discovery_private_dns_namespace" "this" {
 resource "aws_service_discovery_service" "conductor" {
   count = var.create ? 1 : 0
 
-  name = "conductor"
+  name         = "conductor"
+  namespace_id = aws_service_discovery_private_dns_namespace.this[0].id
 
   dns_config {
     namespace_id   = aws_service_discovery_private_dns_namespace.this[0].id

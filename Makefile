@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check series soak localstack moto programs rehearse-localstack clean
+.PHONY: help setup run test check series soak localstack moto programs terraform rehearse-localstack clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -38,7 +38,8 @@ check: $(VENV)/.dev ## What CI runs: linters, types, tests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/mypy scripts benchmarks
+	@$(VENV)/bin/mypy --explicit-package-bases scripts
+	@$(VENV)/bin/mypy benchmarks
 	@$(MAKE) --no-print-directory test
 
 $(VENV)/bin/python:
@@ -62,8 +63,11 @@ moto: .moto/.ready ## Install the moto server beside it, for the same
 .localstack/.ready: locks/localstack.txt locks/kinesis/package-lock.json scripts/localstack.sh
 	@sh scripts/localstack.sh .localstack && touch $@
 
-.moto/.ready: locks/moto.txt scripts/moto.sh
-	@sh scripts/moto.sh $(PYTHON) .moto && touch $@
+.moto/.ready: locks/moto.txt scripts/apart.sh
+	@sh scripts/apart.sh $(PYTHON) locks/moto.txt .moto && touch $@
+
+.checkov/.ready: locks/checkov.txt scripts/apart.sh
+	@sh scripts/apart.sh $(PYTHON) locks/checkov.txt .checkov && touch $@
 
 programs: $(patsubst %,.programs/%/.ready,python sqs_consumer go_loop kcl) ## Install the programs of tests/programs, for their tests
 
@@ -75,6 +79,10 @@ programs: $(patsubst %,.programs/%/.ready,python sqs_consumer go_loop kcl) ## In
 .programs/go_loop/.ready: $(wildcard tests/programs/go_loop/*)
 .programs/kcl/.ready: $(wildcard tests/programs/kcl/*)
 
+terraform: $(VENV)/.run .checkov/.ready .localstack/.ready ## Check the modules of terraform/, and that each check finds a mistake
+	@scripts/terraform.sh
+	@scripts/terraform.sh --self-test
+
 # Short ones, one for each service, and two that must be violated.
 ON_LOCALSTACK := quick kinesis broken-no-guard broken-rule-too-wide
 
@@ -84,4 +92,4 @@ rehearse-localstack: $(VENV)/.run .localstack/.ready ## Run the short scenarios 
 	    || { tail -n 40 .localstack/log >&2; exit 1; }
 
 clean: ## Remove the environment and caches (run directories stay)
-	rm -rf $(VENV) .localstack .moto .programs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .localstack .moto .checkov .tofu .programs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

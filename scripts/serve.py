@@ -1,11 +1,13 @@
-"""Serves LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM) or a command ends.
+"""Serves MiniStack, LocalStack or the moto server on a loopback port until it is told to stop (Ctrl-C, SIGTERM) or a
+command ends.
 
 python scripts/serve.py localstack --port 4566
 python scripts/serve.py localstack --port 0 -- gameday run quick --target localstack
 
 It promises one line of JSON with the URL on standard output once the product answers; that nothing it starts outlives
 it, the product's own children included; that all of it listens on loopback only; and that the product neither keeps
-state nor calls home. What the product says goes to standard error. `make localstack` and `make moto` install them.
+state nor calls home. What the product says goes to standard error. `make localstack` and `make moto` install two of
+them; MiniStack is there with gameday.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gameday.processes.control import die_with_parent
+from gameday.targets import ministack
 from gameday.targets.start import free_port
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +62,7 @@ def _localstack(port: int, data: Path) -> Mapping[str, str]:
         "LOCALSTACK_VOLUME_DIR": str(data),
         # Inside a container of somebody else's it would take itself to be in its own image.
         "OVERRIDE_IN_DOCKER": "0",
-        "SERVICES": "sqs,sns,events,kinesis,s3,stepfunctions",
+        "SERVICES": "sqs,sns,events,kinesis,s3,stepfunctions,cloudwatch",
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DNS_ADDRESS": "0",
@@ -76,6 +79,12 @@ PRODUCTS: Mapping[str, Product] = {
         environment=_localstack,
         health="/_localstack/health",
     ),
+    "ministack": Product(
+        python=Path(sys.executable),
+        arguments=lambda port: ["-m", "gameday.targets.ministack", str(os.getpid())],
+        environment=lambda port, data: ministack.environment(port=port, data=str(data)),
+        health="/_ministack/health",
+    ),
     "moto": Product(
         python=_ROOT / ".moto/bin/python",
         arguments=lambda port: ["-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)],
@@ -86,7 +95,7 @@ PRODUCTS: Mapping[str, Product] = {
 
 
 def installed(name: str) -> bool:
-    return (_ROOT / f".{name}/.ready").exists()
+    return name == "ministack" or (_ROOT / f".{name}/.ready").exists()
 
 
 def serve(name: str, port: int, command: Sequence[str] = ()) -> int:
@@ -145,7 +154,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Serve LocalStack or the moto server on a loopback port.",
+        description="Serve MiniStack, LocalStack or the moto server on a loopback port.",
         epilog="-- COMMAND …: serve until it ends, and end as it does; it finds the URL in AWS_ENDPOINT_URL.",
     )
     parser.add_argument("product", choices=PRODUCTS)

@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -28,7 +29,7 @@ from gameday.watch.observer import Observer
 from scripts import generate_docs
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "terraform").rglob("*.md")])
 README = (ROOT / "README.md").read_text("utf-8")
 HISTORY = (ROOT / "docs" / "history.md").read_text("utf-8")
 SCENARIO = (ROOT / "docs" / "scenario.md").read_text("utf-8")
@@ -174,6 +175,32 @@ def test_every_command_of_the_readme_can_be_typed() -> None:
         elif program == "make":
             assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert seen == set(known), "a command is not shown, or not there"
+
+
+@pytest.mark.parametrize("name", ["gameday-runbook.md", "staging.md", "hosts.md"])
+def test_every_command_of_a_page_can_be_typed(name: str) -> None:
+    known = typer.main.get_group(app).commands
+    shown = [words for words in commands((ROOT / "docs" / name).read_text("utf-8")) if words[0] == "gameday"]
+    assert shown
+    for _, command, *arguments in shown:
+        known[command].make_context(command, arguments).close()
+
+
+def test_the_runbook_watches_panels_that_are_there() -> None:
+    there = {
+        dashboard["title"]: {panel["title"] for panel in panels(dashboard)}
+        for dashboard in (json.loads(path.read_text("utf-8")) for path in (ROOT / "dashboards").glob("*.json"))
+    }
+    rows = table((ROOT / "docs" / "gameday-runbook.md").read_text("utf-8"), "dashboard")
+    assert {row[0] for row in rows} == set(there)
+    assert [(board, panel) for board, panel, _ in rows if panel not in there[board]] == []
+
+
+def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Those in rows, too."""
+    for panel in dashboard["panels"]:
+        yield panel
+        yield from panel.get("panels", [])
 
 
 def test_every_scenario_and_override_of_the_readme_is_accepted(tmp_path: Path) -> None:

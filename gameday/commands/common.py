@@ -45,7 +45,15 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override any key of the scenario; may be repeated."),
 ]
 
-
+TerraformOption = Annotated[
+    str | None,
+    typer.Option(
+        "--terraform-outputs",
+        metavar="FILE",
+        help="What `tofu output -json` or `terraform output -json` printed: the scenario attaches to what was made. "
+        "FILE#OUTPUT where several outputs fit.",
+    ),
+]
 RegionOption = Annotated[
     str | None,
     typer.Option(help="Of `--target aws`: the region. [default: AWS_REGION, else the profile's]"),

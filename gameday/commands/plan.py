@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gameday.commands.common import ScenarioArgument, SetOption, TargetOption, chosen_target
+from gameday.commands.common import ScenarioArgument, SetOption, TargetOption, TerraformOption, chosen_target
 
 
 class PlanFormat(StrEnum):
@@ -21,6 +21,7 @@ def plan(
     target: TargetOption = None,
     region: Annotated[str | None, typer.Option(help="Whose prices count. [default: us-east-1]")] = None,
     overrides: SetOption = None,
+    terraform_outputs: TerraformOption = None,
     seed: Annotated[
         int | None, typer.Option(help="The seed of the run that is meant: it moves strikes that have `jitter`.")
     ] = None,
@@ -39,6 +40,7 @@ def plan(
       gameday plan
       gameday plan standard-at-least-once --target aws --region eu-west-1
       gameday plan my.yaml --set load.rate=500/s --format json
+      gameday plan my.yaml --target aws --region eu-west-1 --terraform-outputs outputs.json
     """
     from gameday.report.plan import Plan
     from gameday.scenario import reading as scenarios
@@ -46,7 +48,7 @@ def plan(
     from gameday.targets.prices import REGION
     from gameday.targets.products import product_of
 
-    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
     kind = chosen_target(target, None)
     chosen = (read.seed if seed is None else seed) or 0
     priced_for = region or REGION

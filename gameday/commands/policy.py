@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gameday.commands.common import ScenarioArgument, SetOption
+from gameday.commands.common import ScenarioArgument, SetOption, TerraformOption
 
 
 class RoleName(StrEnum):
@@ -33,6 +33,7 @@ def policy(
         ),
     ] = None,
     overrides: SetOption = None,
+    terraform_outputs: TerraformOption = None,
 ) -> None:
     """Print the least IAM policies for a run: of the conductor, the load and the consumers.
 
@@ -46,6 +47,7 @@ def policy(
     Examples:
       gameday policy quick --account 123456789012 --region eu-west-1
       gameday policy my.yaml --account 123456789012 --region eu-west-1 --role load > load.json
+      gameday policy my.yaml --account 123456789012 --region eu-west-1 --terraform-outputs outputs.json > policies.json
       gameday policy --account 123456789012 --region eu-west-1 --role sweep > sweep.json
     """
     from gameday.scenario import reading as scenarios
@@ -55,7 +57,7 @@ def policy(
     if role is RoleName.sweep:
         print(json.dumps(sweep_policy(where), indent=2))
         return
-    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
     documents = {str(each): document for each, document in policies(read, where).items()}
     print(json.dumps(documents if role is None else documents[role.value], indent=2))
     for each in not_covered(read):

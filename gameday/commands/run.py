@@ -21,6 +21,7 @@ from gameday.commands.common import (
     SummaryOption,
     TargetName,
     TargetOption,
+    TerraformOption,
     can_be_appended_to,
     chosen_target,
     interrupt_on_signals,
@@ -28,7 +29,7 @@ from gameday.commands.common import (
     show_verdict,
 )
 from gameday.commands.dashboards import TokenFileOption, grafana_of
-from gameday.history.errors import HistoryError, Interrupted
+from gameday.history.errors import HistoryError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gameday.run.admission import Asked
@@ -57,6 +58,7 @@ def run(
         typer.Option("--yes", help="Of `--target aws`: begin the first run in an account without asking a person."),
     ] = False,
     overrides: SetOption = None,
+    terraform_outputs: TerraformOption = None,
     seed: Annotated[
         int | None, typer.Option(help="Repeat schedule, payloads, groups and chaos choices of the run with this seed.")
     ] = None,
@@ -115,6 +117,7 @@ def run(
       gameday run quick --summary "$GITHUB_STEP_SUMMARY"
       gameday run standard-at-least-once --target aws --profile staging --region eu-west-1
       gameday run standard-at-least-once --set consumers.store=dynamodb --target aws --hosts hosts.yaml
+      gameday run standard-at-least-once --target aws --region eu-west-1 --terraform-outputs outputs.json
     """
     from gameday.processes.exposition import LOOPBACK
     from gameday.report.live import watching
@@ -132,7 +135,12 @@ def run(
         annotating = Annotating(address=address, token=token)
     can_be_appended_to(summary)
     only_for_aws(target, region=region, profile=profile, config=config, yes=yes)
-    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    if terraform_outputs is not None and chosen_target(target, endpoint_url) in ("embedded", "memory"):
+        raise UsageError(
+            "--terraform-outputs: what Terraform has made is not on a target that the run itself starts; use --target "
+            "aws, or the --endpoint-url that it was made at"
+        )
+    read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
     on_hosts = None
     if hosts is not None:
         from gameday.scenario.hosts import read as read_hosts

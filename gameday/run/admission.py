@@ -47,7 +47,7 @@ def admit(
     source, account = _known(asked, services_of(scenario))
     allowance = permit(read(source), account, source=source)
     planned = estimate(scenario, region=account.region, seed=seed)
-    check(allowance, account, _needs(planned), source=source)
+    check(allowance, account, _needs(planned, scenario), source=source)
     known = _Known()
     if account not in known:
         if not asked.yes:
@@ -67,7 +67,8 @@ def admit_sweep(asked: Asked) -> Account:
     return account
 
 
-def _needs(planned: Estimate) -> Needs:
+def _needs(planned: Estimate, scenario: Scenario) -> Needs:
+    attach = scenario.topology.attach
     return Needs(
         messages=planned.messages,
         rate_per_s=planned.peak_per_s,
@@ -75,6 +76,7 @@ def _needs(planned: Estimate) -> Needs:
         cost=planned.cost.high,
         existing=planned.existing,
         breaks=planned.breaks,
+        places=[] if attach is None else attach.places,
     )
 
 

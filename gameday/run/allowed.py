@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gameday.history.errors import TargetError, UsageError
 from gameday.scenario.units import PositiveDuration, Rate
 from gameday.targets.account import Account
+from gameday.transports.attached import whose
 
 FILE = "gameday.toml"
 # The words of a name: of `orders-prod2` and `OrdersProd` one is `prod`, of `products` and `delivery` none is.
@@ -69,7 +70,8 @@ class AllowList(_Strict):
 class Needs:
     """What a run would take: so many messages at such a peak for so long, for at most so many US dollars.
 
-    `existing`: what is there already and is used, by name; `breaks`: those of them that it breaks.
+    `existing`: what is there already and is used, by name; `breaks`: those of them that it breaks. `places`: what it
+    attaches to, as it names that: by URL, ARN or name.
     """
 
     messages: int
@@ -78,6 +80,7 @@ class Needs:
     cost: float
     existing: Sequence[str] = ()
     breaks: Sequence[str] = ()
+    places: Sequence[str] = ()
 
 
 def find(given: Path | None, start: Path) -> Path:
@@ -140,6 +143,7 @@ def check(allowance: Allowance, account: Account, needs: Needs, *, source: Path)
         if asked > most
     ]
     over += _not_spelled_out(allowance, [account.alias, account.profile, *needs.existing])
+    over += _elsewhere(account, needs.places)
     over += [
         f"the chaos of the scenario would strike {name}, which gameday did not make, and it is not named in `chaos_on`"
         for name in needs.breaks
@@ -153,6 +157,17 @@ def check_names(allowance: Allowance, account: Account, *, source: Path) -> None
     """Errors: NotAllowed where the account looks like production and the entry does not say that it is meant."""
     if told := _not_spelled_out(allowance, [account.alias, account.profile]):
         raise NotAllowed("\n  ".join([f"{source} does not allow {account.described}:", *told]))
+
+
+def _elsewhere(account: Account, places: Iterable[str]) -> Iterator[str]:
+    """In another account, or in another region, where the same name may be something else."""
+    for place in places:
+        region, owner = whose(place)
+        if (region or account.region, owner or account.id) != (account.region, account.id):
+            yield (
+                f"topology.attach names {place}, which is not in account {account.id} in {account.region}; name what "
+                "is there, or another region (--region) or profile (--profile)"
+            )
 
 
 def _not_spelled_out(allowance: Allowance, names: Iterable[str | None]) -> list[str]:

@@ -159,7 +159,7 @@ _NEEDS_OF_THE_KEY: Mapping[Operation, Sequence[Need]] = {
     ("kinesis", "GetRecords"): _DECRYPTS,
 }
 # The keys that AWS manages are everybody's who may use the service (SQSDeveloperGuide/sqs-key-management.html).
-_MANAGED = "alias/aws/"
+MANAGED = "alias/aws/"
 # What the conductor does with dead letters, the consumers do with the others.
 _OF_DEAD_LETTERS = ("ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 
@@ -252,7 +252,7 @@ def _actions(calls: Iterable[Operation], *, keyed: bool, reads: Kind = "queue") 
 def _key(scenario: Scenario) -> str | None:
     """The key of KMS for which somebody needs rights; None where it needs none."""
     encryption = scenario.topology.encryption
-    if not isinstance(encryption, KeyModel) or _MANAGED in encryption.kms:
+    if not isinstance(encryption, KeyModel) or MANAGED in encryption.kms:
         return None
     return encryption.kms
 

@@ -22,7 +22,7 @@ from gameday.history.manifest import ALIASES, BOUNDS, Claim, parse_claim
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import document as documents
-from gameday.scenario import units
+from gameday.scenario import terraform, units
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
@@ -64,9 +64,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Scenario:
-    """Errors: UsageError, one line for each thing that is wrong."""
-    return resolve(documents.override(documents.read(path), overrides))
+def load(path: Path, overrides: Sequence[str] = (), *, outputs: str | None = None) -> Scenario:
+    """`outputs`: Terraform's, a file or FILE#OUTPUT, which say what it attaches to.
+
+    Errors: UsageError, one line for each thing that is wrong.
+    """
+    document = documents.override(documents.read(path), overrides)
+    return resolve(document if outputs is None else terraform.attach(document, outputs))
 
 
 def resolve(document: Document) -> Scenario:

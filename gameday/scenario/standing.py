@@ -12,6 +12,7 @@ from typing import Any
 
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.model import DeployedModel, HandlerModel, Scenario, SubscriptionModel, TopologySpec
+from gameday.scenario.policy import MANAGED
 from gameday.scenario.reading import drain_timeout_s
 from gameday.scenario.units import format_duration
 from gameday.transports.base import Found, Standing
@@ -87,9 +88,9 @@ def _about(scenario: Scenario, name: str, holds: Standing) -> Iterator[str]:
             f"{name}: a message is kept for {format_duration(holds.retention_s)}, and load and drain may take "
             f"{format_duration(lasts_s)}: what expires meanwhile would look lost"
         )
-    if holds.keys:
+    if own := [key for key in holds.keys if MANAGED not in key]:
         yield (
-            f"{name}: it is encrypted with {', '.join(holds.keys)}: whoever sends or receives needs "
+            f"{name}: it is encrypted with {', '.join(own)}: whoever sends or receives needs "
             "kms:GenerateDataKey and kms:Decrypt on that"
         )
 

@@ -9,6 +9,7 @@ SQSDeveloperGuide/sqs-dead-letter-queues.html (a queue without a redrive policy 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,11 +24,30 @@ DEPTHS = {
     "delayed": "ApproximateNumberOfMessagesDelayed",
 }
 FIFO = ".fifo"
+# A queue's URL at AWS. An old one names its region elsewhere, the oldest is in us-east-1.
+_AT_AWS = re.compile(
+    r"https?://(?:(?:[a-z0-9.-]+\.)?sqs(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com(?:\.cn)?|api\.aws)"
+    r"|(?:(?P<older>[a-z0-9-]+)\.)?queue\.amazonaws\.com)/(?P<account>[0-9]{12})/[^/]+"
+)
+_OLDEST = "us-east-1"
 
 
 def name_of(place: str) -> str:
     """The name that stands at the end of a URL or an ARN; of a name, itself."""
     return place.rpartition(":")[2].rpartition("/")[2] if place.startswith("arn:") else place.rpartition("/")[2]
+
+
+def whose(place: str) -> tuple[str | None, str | None]:
+    """The region and the account that a URL or an ARN says; None where it does not, as a name never does.
+
+    Source of the hosts: docs.aws.amazon.com/general/latest/gr/sqs-service.html.
+    """
+    if place.startswith("arn:"):
+        region, account = place.split(":")[3:5]
+        return region or None, account or None
+    if (told := _AT_AWS.fullmatch(place)) is None:
+        return None, None
+    return told["region"] or told["older"] or _OLDEST, told["account"]
 
 
 def is_fifo_queue(place: str) -> bool:

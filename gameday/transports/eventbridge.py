@@ -132,7 +132,7 @@ class Eventbridge(EndsInQueues):
     def look(self, topology: Topology) -> Plan[Found]:
         assert topology.attached is not None
         bus = name_of(topology.attached.at)
-        told = yield Call(SERVICE, "DescribeEventBus", {"Name": topology.attached.at})
+        told = yield Call(SERVICE, "DescribeEventBus", {"Name": bus})
         found = yield from find_queues(topology)
         standing, differs = {}, list[str]()
         for spec in topology.subscriptions:
@@ -154,7 +154,7 @@ class Eventbridge(EndsInQueues):
             )
         return Found(
             addresses=Addresses(
-                send_to=topology.attached.at,
+                send_to=bus,
                 queues=found.urls,
                 dead_letter_queues=found.dead_letter_urls,
                 extra={"bus": told["Arn"]},

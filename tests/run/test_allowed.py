@@ -39,6 +39,43 @@ def test_an_entry_allows_what_it_spells_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "place",
+    [
+        "https://sqs.eu-west-1.amazonaws.com/123456789012/orders",
+        "https://vpce-1a2b.sqs.eu-west-1.vpce.amazonaws.com/123456789012/orders",
+        "https://eu-west-1.queue.amazonaws.com/123456789012/orders",
+        "arn:aws:sns:eu-west-1:123456789012:orders",
+        "arn:aws:sqs:::orders",
+        # Names, and queues of emulators, are where the run is.
+        "staging",
+        "http://127.0.0.1:4566/000000000000/orders",
+    ],
+)
+def test_what_is_there_is_attached_to(tmp_path: Path, place: str) -> None:
+    entry = permit(allowed(ENTRY, tmp_path), HERE, source=SOURCE)
+    check(entry, HERE, replace(SMALL, places=[place]), source=SOURCE)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "https://sqs.us-east-1.amazonaws.com/123456789012/orders",
+        "https://sqs.eu-west-1.amazonaws.com/123456789013/orders",
+        "https://queue.amazonaws.com/123456789012/orders",
+        "arn:aws:kinesis:eu-central-1:123456789012:stream/clicks",
+        "arn:aws:events:eu-west-1:123456789013:event-bus/orders",
+    ],
+)
+def test_what_is_elsewhere_is_not_attached_to(tmp_path: Path, place: str) -> None:
+    """Another account is not spelled out; in another region the name may be somebody else's."""
+    entry = permit(allowed(ENTRY, tmp_path), HERE, source=SOURCE)
+    with pytest.raises(
+        NotAllowed, match=f"topology.attach names {place}, which is not in account 123456789012 in eu-w"
+    ):
+        check(entry, HERE, replace(SMALL, places=[place]), source=SOURCE)
+
+
+@pytest.mark.parametrize(
     ("account", "region", "said"),
     [
         (

@@ -155,6 +155,8 @@ def test_what_is_deployed_is_what_comes(read: Any) -> None:
         ({}, "consumers: {wait: 0s}\n", "(short polling)"),
         ({"retention_s": 60}, "", "a message is kept for 60s, and load and drain may take"),
         ({"keys": ["alias/own"]}, "", "it is encrypted with alias/own"),
+        # Whoever may use the service may use these.
+        ({"keys": ["alias/aws/sns"]}, "", None),
     ],
 )
 def test_what_is_not_as_it_should_be_is_told(read: Any, holds: Mapping[str, Any], more: str, said: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import orjson
@@ -51,10 +51,12 @@ class Account:
         self.queues = queues
         self.answers = answers or {}
         self.asked: list[str] = []
+        self.params: dict[str, Mapping[str, Any]] = {}
 
     def __call__(self, call: Call) -> Answer:
         assert complaints(call) == ""
         self.asked.append(call.operation)
+        self.params[call.operation] = call.params
         if call.operation in self.answers:
             return self.answers[call.operation]
         if call.operation == "GetQueueUrl":
@@ -233,6 +235,15 @@ def test_what_a_bus_does_otherwise_is_told_and_counts(
     assert [said in text for text in found.differs] == ([] if said is None else [True])
     assert found.standing["orders"].deployed == deployed
     assert found.addresses.send_to == "staging"
+
+
+def test_a_bus_that_is_named_by_its_arn_is_asked_for_by_its_name() -> None:
+    """Its rules are, too; and emulators know no bus by its ARN."""
+    account = bus({}, {})
+    arn = "arn:aws:events:eu-west-1:123456789012:event-bus/staging"
+    found = look("eventbridge", topology(replace(TO_BUS, at=arn)), account)
+    assert account.params["DescribeEventBus"] == {"Name": "staging"}
+    assert (found.addresses.send_to, found.addresses.extra["bus"]) == ("staging", arn)
 
 
 @pytest.mark.parametrize("key", ["Input", "InputPath", "InputTransformer"])

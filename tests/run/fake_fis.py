@@ -25,7 +25,7 @@ Body = dict[str, Any]
 THROTTLE = "aws:kinesis:stream-provisioned-throughput-exception"
 # As ListActions tells them: two of the real ones, and one that strikes nothing.
 ACTIONS: Body = {
-    THROTTLE: {"Streams": {"resourceType": "aws:kinesis:stream"}},
+    THROTTLE: {"KinesisStreams": {"resourceType": "aws:kinesis:stream"}},
     "aws:fis:inject-api-throttle-error": {"Roles": {"resourceType": "aws:iam:role"}},
     "aws:fis:wait": {},
 }

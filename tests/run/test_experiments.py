@@ -112,7 +112,7 @@ def runs(fis: FakeFis) -> Callable[[], bool]:
 
 def test_what_is_there_is_taken(fis: FakeFis) -> None:
     kinds = look_up([asked(MADE), asked(THERE)], carrier(fis), at="there")
-    assert kinds[THROTTLE] == {"Streams": "aws:kinesis:stream"}
+    assert kinds[THROTTLE] == {"KinesisStreams": "aws:kinesis:stream"}
     assert fis.operations() == ["ListActions", "ListActions", "GetExperimentTemplate"]
 
 
@@ -120,7 +120,7 @@ def test_what_is_there_is_taken(fis: FakeFis) -> None:
     ("changes", "said"),
     [
         ({"action": "aws:kinesis:provisioned-throughput-exception"}, f"nearest: {THROTTLE}"),
-        ({"targets": {"Shards": ["arn:aws:kinesis:eu-west-1:123456789012:stream/s"]}}, "it has Streams"),
+        ({"targets": {"Shards": ["arn:aws:kinesis:eu-west-1:123456789012:stream/s"]}}, "it has KinesisStreams"),
     ],
 )
 def test_what_fis_does_not_have_is_refused(fis: FakeFis, changes: dict[str, Any], said: str) -> None:
@@ -191,11 +191,11 @@ def test_an_action_gets_a_template_of_its_own_which_is_removed(fis: FakeFis, tmp
         "fault": {
             "actionId": THROTTLE,
             "parameters": {"percentage": "50", "duration": "PT60S"},
-            "targets": {"Streams": "Streams"},
+            "targets": {"KinesisStreams": "KinesisStreams"},
         }
     }
     assert made["targets"] == {
-        "Streams": {
+        "KinesisStreams": {
             "resourceType": "aws:kinesis:stream",
             "selectionMode": "ALL",
             "resourceTags": {"gameday:run": RUN},
@@ -219,12 +219,12 @@ def test_an_action_gets_a_template_of_its_own_which_is_removed(fis: FakeFis, tmp
 def test_arns_that_the_scenario_names_are_struck_and_no_tag(fis: FakeFis, tmp_path: Path) -> None:
     stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/shop"
     experiments = control(fis, tmp_path)
-    asyncio.run(experiments.prepare([asked({**MADE, "targets": {"Streams": [stream]}, "stop_alarm": "none"})]))
+    asyncio.run(experiments.prepare([asked({**MADE, "targets": {"KinesisStreams": [stream]}, "stop_alarm": "none"})]))
     (made,) = [params for name, params in fis.asked if name == "CreateExperimentTemplate"]
-    assert made["targets"]["Streams"]["resourceArns"] == [stream]
-    assert "resourceTags" not in made["targets"]["Streams"]
+    assert made["targets"]["KinesisStreams"]["resourceArns"] == [stream]
+    assert "resourceTags" not in made["targets"]["KinesisStreams"]
     assert made["stopConditions"] == [{"source": "none"}]
-    fault = FAULTS["fis"].model_validate({**MADE, "targets": {"Streams": [stream]}})
+    fault = FAULTS["fis"].model_validate({**MADE, "targets": {"KinesisStreams": [stream]}})
     assert fault.existing == [stream]
 
 

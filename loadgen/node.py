@@ -92,7 +92,8 @@ def _metered(
 
 class Node:
     """`writer` is the name of this process's history file, asked for when it is known. `told` makes of the lead's
-    configuration this process's own."""
+    configuration this process's own. `before_done` is called once all calls are counted and before the lead hears
+    `done`."""
 
     def __init__(
         self,
@@ -101,11 +102,13 @@ class Node:
         writer: Callable[[], str],
         count: Callable[[Sample], None],
         told: Callable[[LoadConfig], LoadConfig] = lambda config: config,
+        before_done: Callable[[], None] = lambda: None,
     ) -> None:
         self._runner = runner
         self._told = told
         self._writer = writer
         self._count = count
+        self._before_done = before_done
         self._assigned = SimpleQueue()
         self._start: AsyncResult = AsyncResult()
         self._stopping = Event()
@@ -176,6 +179,7 @@ class Node:
                 self._shared.close()
             except HistoryError as error:
                 self._say("failed", str(error))
+        self._before_done()
         self._say("done", {"tally": asdict(tally)})
         self._idle.set()
 

@@ -436,6 +436,18 @@ def test_alone_it_starts_by_itself_and_locust_counts_each_call_once_and_no_messa
 
 
 @in_series
+def test_what_workers_counted_is_there_before_the_load_is_done(tmp_path: Path, memory: Endpoint) -> None:
+    prepare(tmp_path, memory, transport="sqs")
+    # As on a machine that is so busy that Locust's own report comes too late.
+    (tmp_path / "late.py").write_text(
+        "from locust.runners import WorkerRunner\nWorkerRunner._send_stats = lambda self: None\n"
+    )
+    ran = alone(tmp_path, "--processes", "2", files=f"{LOCUSTFILE},{tmp_path / 'late.py'}")
+    assert ran.returncode == 0, ran.stderr
+    assert summary(ran)["message  due to accepted"] == 300
+
+
+@in_series
 def test_its_options_are_not_shown_on_locusts_web_page() -> None:
     # In a process of its own: a locustfile patches the standard library.
     asked = (

@@ -157,11 +157,14 @@ class HostClock:
         self._last = self._last.at(max(now_ns, self._last.at_ns))
         return self._mark(self._last.worst_ns, method)
 
-    def again(self, found: Measured, *, now_ns: int, method: Method = "round-trips") -> Record:
+    def again(self, found: Measured | None, *, now_ns: int, method: Method = "round-trips") -> Record:
         """The mark after another measurement, for which the host read its `Clock`; written when that shows `now_ns`.
 
-        Where nobody could be asked there is no measurement and no mark: the next one covers the time between.
+        None is a measurement that contradicts itself: then nobody knows. Where nobody could be asked there is no
+        measurement and no mark: the next one covers the time between.
         """
+        if found is None:
+            return unknown(self.host)
         before, self._last = self._last, found.at(max(now_ns, found.at_ns))
         return self._mark(worst_between(before, self._last), method)
 

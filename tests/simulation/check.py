@@ -80,9 +80,11 @@ def check(
             shutil.rmtree(place, ignore_errors=True)
 
 
-def check_seeds(seeds: Sequence[int], *, jobs: int = 1, reference: bool = False) -> Iterator[Result]:
-    """In the order of the seeds."""
-    check_batch = partial(_check_batch, reference=reference)
+def check_seeds(
+    seeds: Sequence[int], *, jobs: int = 1, reference: bool = False, on_hosts: bool | None = None
+) -> Iterator[Result]:
+    """In the order of the seeds. `on_hosts` as `draw` takes it."""
+    check_batch = partial(_check_batch, reference=reference, on_hosts=on_hosts)
     batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]
     if jobs == 1:
         for batch in batches:
@@ -93,8 +95,8 @@ def check_seeds(seeds: Sequence[int], *, jobs: int = 1, reference: bool = False)
             yield from results
 
 
-def _check_batch(seeds: Sequence[int], *, reference: bool) -> list[Result]:
-    return check([draw(seed) for seed in seeds], reference=reference)
+def _check_batch(seeds: Sequence[int], *, reference: bool, on_hosts: bool | None) -> list[Result]:
+    return check([draw(seed, on_hosts=on_hosts) for seed in seeds], reference=reference)
 
 
 def _played(plan: Plan, directory: Path) -> Played | str:

@@ -126,15 +126,15 @@ def sharpened(found: Measured, utc: Measured) -> Measured:
 
 
 def worst_between(before: Measured, after: Measured) -> int | None:
-    """How far the two clocks were apart at most, at any moment between two measurements, in nanoseconds.
+    """How far the two clocks were apart at most, at any moment between two measurements, in nanoseconds; even if one of
+    them was stepped between by so little that neither measurement tells (a machine that was suspended).
 
     None where the second is not what can have become of the first: then nothing bounds what was between.
     """
     if before.agreed(after) is None:
         return None
-    # From either end it can have drifted away only so far that it was back in time: the most is where the two meet.
-    between = -(-(before.worst_ns + after.worst_ns + drift_ns(after.at_ns - before.at_ns)) // 2)
-    return max(before.worst_ns, after.worst_ns, between)
+    # Up to a step it drifts away from what was before, after it towards what is then.
+    return max(before.worst_ns, after.worst_ns) + drift_ns(after.at_ns - before.at_ns)
 
 
 class HostClock:

@@ -3,7 +3,7 @@
 It starts consumers of ours, and Locust's workers beside it, sends them signals and commands, and tells what becomes of
 them; gameday/processes/remote.py has the words. It promises that no process which it has started outlives it; that its
 records are on this host's disk before anything depends on them; that how far its clock may be off is measured as the
-part begins, every ten seconds and at the end, and told; and that without a word from the conductor for the patience of
+part begins, every five seconds and at the end, and told; and that without a word from the conductor for the patience of
 the run it ends in good order, by itself.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gameday.history.clock import DRIFT_PPM
@@ -161,8 +161,8 @@ def test_round_trips_that_contradict_each_other_measure_nothing() -> None:
 def test_a_clock_that_was_slewed_too_fast_is_unknown() -> None:
     before = Measured(at_ns=0, low_ns=-MS, high_ns=MS)
     minute_later = Measured(at_ns=MINUTE, low_ns=60 * MS, high_ns=62 * MS)
-    # 60 ms in a minute is what clocks may drift apart.
-    assert worst_between(before, minute_later) == 62 * MS
+    # 60 ms in a minute is what clocks may drift apart; where it was between, nobody knows better than twice that.
+    assert worst_between(before, minute_later) == 122 * MS
     too_far = Measured(at_ns=MINUTE, low_ns=62 * MS + 1_000_000, high_ns=64 * MS)
     assert worst_between(before, too_far) is None
     known = HostClock(host="h1", found=before, taken_off_ns=5)
@@ -171,13 +171,34 @@ def test_a_clock_that_was_slewed_too_fast_is_unknown() -> None:
     }  # fmt: skip
     mark = known.again(too_far, now_ns=MINUTE)
     assert "error_ns" not in mark and mark["host"] == "h1"
+    # Likewise a measurement that contradicts itself.
+    assert known.again(None, now_ns=2 * MINUTE) == unknown("h1")
     assert unknown("h2") == {"event": "mark", "name": "clock", "host": "h2"}
 
 
-def test_the_middle_of_a_long_gap_is_the_worst() -> None:
-    # Exact at both ends, a minute apart: 30 ms out and back.
+def test_a_long_gap_is_worse_than_what_is_known_of_its_ends() -> None:
+    # Exact at both ends, a minute apart: 60 ms out, and then a step back.
     exact = Measured(at_ns=0, low_ns=0, high_ns=0)
-    assert worst_between(exact, Measured(at_ns=MINUTE, low_ns=0, high_ns=0)) == 30 * MS
+    assert worst_between(exact, Measured(at_ns=MINUTE, low_ns=0, high_ns=0)) == 60 * MS
+
+
+@given(
+    offset=st.integers(-20 * MS, 20 * MS), rate=RATES, step=st.integers(-60 * MS, 60 * MS), first=WAYS, second=WAYS,
+    stepped=st.integers(0, 100), at=st.integers(0, 100),
+)  # fmt: skip
+def test_a_step_that_no_measurement_tells_is_covered(
+    offset: int, rate: int, step: int, first: list[tuple[int, int, int]], second: list[tuple[int, int, int]],
+    stepped: int, at: int,
+) -> None:  # fmt: skip
+    earlier, later = Other(offset, [rate]), Other(offset + step, [rate])
+    before, after = measured(ask(earlier, 0, first)), measured(ask(later, MINUTE, second))
+    assert before is not None and after is not None
+    worst = worst_between(before, after)
+    # One that is told leaves nothing known.
+    assume(worst is not None)
+    assert worst is not None
+    moment = before.at_ns + (after.at_ns - before.at_ns) * at // 100
+    assert abs((earlier if at < stepped else later).ahead_ns(moment)) <= worst + 1
 
 
 def test_a_clock_of_another_host_shows_the_conductors_time() -> None:

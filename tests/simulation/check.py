@@ -20,7 +20,7 @@ from gameday.verify.judge import judge_all
 from tests.reference.judge import judge as judge_slowly
 from tests.simulation.plan import Counts, Plan, draw
 from tests.simulation.play import Played, play
-from tests.simulation.truth import Truth, complaints, failures_of_the_parts
+from tests.simulation.truth import ORDERED, Truth, complaints, failures_of_the_parts
 from tests.verify.agreement import shown
 
 BATCH = 200
@@ -150,6 +150,18 @@ def reached(played: Played, claims: Mapping[str, str]) -> dict[str, int]:
         counts.add("correct")
     for claim, verdict in claims.items():
         counts.add(f"{claim} {verdict}")
+    if plan.hosts:
+        truth = Truth(played)
+        counts.add("hosts")
+        counts.add("hosts unsynchronised", bool(truth.unsynchronised))
+        counts.add("hosts stepped, and known", any(h.step_ns for h in plan.hosts) and not truth.unsynchronised)
+        counts.add("hosts silent", any(host.silent_s is not None for host in plan.hosts))
+        for verdict in claims.values():
+            counts.add(f"hosts: a claim {verdict}")
+        if truth.inverted_across_hosts:
+            counts.add("hosts reordered beyond the bound")
+            order = [verdict for claim, verdict in claims.items() if claim in ORDERED]
+            counts.add("hosts reordered beyond the bound, found", "violated" in order)
     counts.add("redriven", played.redriven)
     counts.add("replayed", played.replayed)
     return counts.of

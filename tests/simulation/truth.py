@@ -38,6 +38,7 @@ _MAX_LAG_NS = 3 * NS_PER_S
 _ANY_TIME_NS = 10**15
 # What needs no clock.
 _WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
+ORDERED = ("ordered-per-group", "ordered-per-partition")
 # What else than a defect may bring a group out of its order.
 _DISORDERLY = ("unordered-retry", "dedup-reuse", "children-early")
 _DISORDERLY_EFFECTS = (*_DISORDERLY, "continue", "none", "check-then-act", "claim-first", "in-progress", "delete-first",
@@ -116,32 +117,36 @@ class Truth:
             errors.append(worst_ns + max(0, math.ceil(after_ns / 1000)))
         return self.played.plan.clock_error_ns + sum(sorted(errors)[-2:])
 
+    @property
+    def known_drained(self) -> bool:
+        """Whether the history shows it: without clocks nobody knows that a look came after all that was sent."""
+        return self.played.drained and not self.unsynchronised
+
     @cached_property
     def clocks_belied(self) -> list[str]:
-        """Where a host's times were further from the conductor's than its marks say, or the marks allow far more than
+        """Where a host's times were further from the conductor's than its marks say, or its marks allow far more than
         the network and the clocks do."""
-        plan = self.played.plan
-        belied = []
-        for host, marks in self.clocks_told.items():
-            written = [w for w in self.played.records if w.host == host]
-            for before, mark in pairwise([None, *marks]):
-                since = before.at if before is not None else 0
-                error_ns = mark.record.get("error_ns") if mark is not None else None
-                if mark is None or not isinstance(error_ns, int):
-                    continue
+        plan, belied = self.played.plan, []
+        slack_ns = plan.clock_error_ns // 2 + 1
+        for planned in plan.hosts:
+            marks = [w for w in self.clocks_told.get(planned.name, ()) if isinstance(w.record.get("error_ns"), int)]
+            written = [w for w in self.played.records if w.host == planned.name]
+            worst_ns = max((int(str(w.record["error_ns"])) for w in marks), default=0)
+            since = 0
+            for mark in marks:
+                # A step while it is measured is known to the mark after it alone; the judge takes the worst of all.
+                error_ns = int(str(mark.record["error_ns"])) if planned.step_at_s is None else worst_ns
                 off_ns = max((abs(w.at - w.when) for w in written if since <= w.at <= mark.at), default=0)
-                if off_ns > error_ns + plan.clock_error_ns // 2 + 1:
-                    belied.append(f"{host} is off by {off_ns} ns, and a mark says {error_ns}")
+                if off_ns > error_ns + slack_ns and planned.name not in self.unsynchronised:
+                    belied.append(f"{planned.name} is off by {off_ns} ns, and its marks say {error_ns}")
                 passed_ns = mark.when - written[0].when
-                most_ns = 4 * (round(plan.latency_s[1] * NS_PER_S) + 100 * plan.step_ns) + drift_ns(
+                most_ns = 4 * (round(plan.latency_s[1] * NS_PER_S) + 100 * plan.step_ns) + 2 * drift_ns(
                     passed_ns + 2 * NS_PER_S
                 )
-                if self._steady(host) and error_ns > most_ns:
-                    belied.append(f"{host} is known to {most_ns} ns, and a mark says {error_ns}")
+                if planned.step_at_s is None and error_ns > most_ns:
+                    belied.append(f"{planned.name} is known to {most_ns} ns, and a mark says {error_ns}")
+                since = mark.at
         return belied
-
-    def _steady(self, host: str) -> bool:
-        return all(planned.step_at_s is None for planned in self.played.plan.hosts if planned.name == host)
 
     @cached_property
     def sent(self) -> dict[str, Sent]:
@@ -298,6 +303,12 @@ class Truth:
     def inverted(self) -> list[tuple[str, str, str]]:
         """(s, a, b): a certainly came before b, and b was certainly received first."""
         return list(self._inverted())
+
+    @cached_property
+    def inverted_across_hosts(self) -> list[tuple[str, str, str]]:
+        """Those of `inverted` that two hosts have received."""
+        host = {pair: all[0].host for pair, all in self.received.items()}
+        return [(s, a, b) for s, a, b in self.inverted if host[s, a] != host[s, b]]
 
     def _inverted(self) -> Iterator[tuple[str, str, str]]:
         firsts = {pair: all[0] for pair, all in self.received.items()}
@@ -601,10 +612,12 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
             counts = {name: n for name, n in claim["anomalies"].items() if n}
             found.append(f"wrong blame: {claim['claim']} is violated by {counts}")
         effect = claim["claim"].endswith("-effect")
-        if effect and played.drained and claim["verdict"] == "unknown" and want.must:
+        if effect and truth.known_drained and claim["verdict"] == "unknown" and want.must:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(want.must)}: {claim['why']}")
         if claim["verdict"] == "holds" and truth.unsynchronised and claim["claim"] not in _WITHOUT_CLOCKS:
             found.append(f"missed: {claim['claim']} holds, but nobody knows the clocks of {truth.unsynchronised}")
+        if claim["claim"] in ORDERED and claim["verdict"] == "unknown" and truth.inverted:
+            found.append(f"not found: {claim['claim']} is unknown, but {_brief(truth.inverted)}: {claim['why']}")
         disturbed = plan.hosts or plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused
         undisturbed = not disturbed and not _never_fits(played)
         idle = any(why.partition(": ")[2].startswith(_IDLE) for why in claim["why"])
@@ -631,7 +644,7 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         "over-received": len(truth.over_received),
         "healthy-dead": len(truth.healthy_dead),
     }
-    if played.drained:
+    if truth.known_drained:
         wanted |= {"lost": len(truth.lost), "vanished": len(truth.vanished), "poison-escaped": len(truth.escaped)}
         wanted["lost-on-redrive"] = len(truth.lost_on_redrive)
         if truth.of["effects"] or truth.of["effect"]:
@@ -641,6 +654,9 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         wanted["effect-duplicate"] = sum(truth.doubled_effects.values())
     for name, n in wanted.items():
         counted = document["anomalies"][name]["count"]
+        if truth.unsynchronised and name == "effect-duplicate" and counted < n:
+            # Nobody knows that the store was read after all that was done.
+            continue
         if counted != n:
             yield f"count: {name} is {counted}, and should be {n}"
     if not played.refused and given_up != played.tally.failed:

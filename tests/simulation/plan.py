@@ -26,6 +26,8 @@ ON_CONSUMERS = ("kill", "kill-in-write", "term", "pause", "crash-at", "stretch-p
 ON_NETWORK = ("lose-request", "lose-answer", "late-request", "late-answer", "refuse", "refuse-entries", "doubt-entries")
 # The share of seeds whose runs are on several hosts.
 _ON_HOSTS = 0.1
+# And of those, the share in which a queue gives messages in the wrong order, to several hosts.
+_REORDERED = 0.15
 # Whose operations a fault of the network strikes.
 PARTS = ("send", "receive", "settle", "store", "leases")
 
@@ -196,21 +198,33 @@ _NEEDS: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Sequence[Fault]]] = 
 
 
 def draw(seed: int, *, on_hosts: bool | None = None) -> Plan:
-    """`on_hosts`: on several hosts, or on one; left out, the seed decides that, too."""
+    """`on_hosts`: on several hosts, or on one; left out, the seed decides that, too. Without them a seed draws what it
+    would draw if there were none."""
+    dice = random.Random(f"{seed}:hosts")
     if on_hosts is None:
-        on_hosts = random.Random(f"{seed}:on hosts").random() < _ON_HOSTS
-    plan = _drawn(seed)
-    return replace(plan, hosts=_hosts(seed, _s(plan.scenario["load"]["duration"]))) if on_hosts else plan
+        on_hosts = dice.random() < _ON_HOSTS
+    if not on_hosts:
+        return _drawn(seed)
+    if dice.random() < _REORDERED:
+        plan = _drawn(seed, planted="reorder")
+        # So that one host has what another one should have had before.
+        plan.scenario["consumers"].update({"processes": 2, "pollers": 1, "batch": 1, "concurrency": 1})
+    else:
+        plan = _drawn(seed)
+    duration_s = _s(plan.scenario["load"]["duration"])
+    names = ("h1", "h2")[: dice.randint(1, 2)]
+    return replace(plan, hosts=tuple(_host(dice, name, duration_s) for name in names))
 
 
-def _drawn(seed: int) -> Plan:
+def _drawn(seed: int, *, planted: str | None = None) -> Plan:
+    """`planted`: the name of a defect that it is to have."""
     dice = random.Random(f"{seed}:plan")
-    transport = dice.choice(TRANSPORTS)
+    transport = dice.choice(TRANSPORTS if planted is None else PLANTED[planted][0])
     fault_free = dice.random() < 0.1
-    planted = broken = None
-    match dice.randrange(4):
+    broken = None
+    match dice.randrange(4) if planted is None else 0:
         case 0:
-            name = dice.choice([name for name, (where, _) in PLANTED.items() if transport in where])
+            name = planted or dice.choice([name for name, (where, _) in PLANTED.items() if transport in where])
             planted = name + dice.choice(PLANTED[name][1])
         case 1:
             broken = dice.choice([name for name in BROKEN if _can_be(name, transport)])
@@ -236,18 +250,13 @@ def _drawn(seed: int) -> Plan:
     )
 
 
-def _hosts(seed: int, duration_s: float) -> tuple[OnHost, ...]:
-    dice = random.Random(f"{seed}:hosts")
-    return tuple(_host(dice, f"h{number}", duration_s) for number in range(1, dice.choice([2, 3])))
-
-
 def _host(dice: random.Random, name: str, duration_s: float) -> OnHost:
     host = OnHost(
         name=name,
         ahead_ns=dice.choice([-1, 1]) * round(math.exp(dice.uniform(math.log(5e6), math.log(2e9)))),
         rate_ppm=dice.choice([0, dice.randint(-500, 500), -500, 500]),
     )
-    match dice.randrange(12):
+    match dice.randrange(16):
         case 0:
             step_ns = dice.choice([-1, 1]) * round(math.exp(dice.uniform(math.log(5e6), math.log(2e9))))
             return replace(host, step_at_s=dice.uniform(0, duration_s), step_ns=step_ns)

@@ -616,7 +616,7 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(want.must)}: {claim['why']}")
         if claim["verdict"] == "holds" and truth.unsynchronised and claim["claim"] not in _WITHOUT_CLOCKS:
             found.append(f"missed: {claim['claim']} holds, but nobody knows the clocks of {truth.unsynchronised}")
-        if claim["claim"] in ORDERED and claim["verdict"] == "unknown" and truth.inverted:
+        if claim["claim"] in ORDERED and claim["verdict"] == "unknown" and truth.inverted and truth.known_drained:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(truth.inverted)}: {claim['why']}")
         disturbed = plan.hosts or plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused
         undisturbed = not disturbed and not _never_fits(played)

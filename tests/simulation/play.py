@@ -80,6 +80,7 @@ _OPERATIONS: Mapping[str, Sequence[str]] = {
 }
 # What the simulation asks of the carriers that it takes the place of.
 _NOWHERE = Endpoint(urls={"*": "http://127.0.0.1:1"})
+_ELSEWHERE = Endpoint(urls={"*": "http://10.0.0.1:1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +236,13 @@ class _Game:
         self.target = Target(
             kind="memory", what="simulated", endpoint=_NOWHERE, product=MEMORY, services=self.context.services
         )
-        manifest = replace(self.context.manifest(self.target), clock_error_ns=plan.clock_error_ns)
+        # To several hosts the service is on another machine, with a clock of its own.
+        seen_from = replace(self.target, endpoint=_ELSEWHERE) if plan.hosts else self.target
+        manifest = replace(
+            self.context.manifest(self.target),
+            clock_error_ns=plan.clock_error_ns,
+            broker_tick_ns=seen_from.tick_ns,
+        )
         self.played = Played(plan=plan, directory=directory, manifest=manifest, scenario=scenario)
         self.scenario = scenario
         self.topology: Topology = self.context.topology(self.target)

@@ -491,13 +491,13 @@ class Truth:
         return missing
 
     def lags_ns(self) -> list[int]:
-        last = max(w.at for w in self.played.records)
+        last = max(w.when for w in self.played.records)
         lags = []
         for id, sent in self.sent.items():
             for s in sent.expect:
                 if (s, id) in self.dead or not (sent.acked or (s, id) in self.received):
                     continue
-                first = min((w.at for w in self.received.get((s, id), ())), default=last)
+                first = min((w.when for w in self.received.get((s, id), ())), default=last)
                 lags.append(first - int(sent.record["due"]))  # type: ignore[arg-type]
         return lags
 

@@ -1,8 +1,8 @@
 """A Python whose CLOCK_MONOTONIC is another machine's: `skewed.py RATE_PPM STEP_NS FILE EXECUTABLE ARGUMENTS…`.
 
 `time.monotonic_ns`, of which every clock of gameday's is made, runs too fast by RATE_PPM, and is STEP_NS ahead once
-FILE is there. ARGUMENTS are Python's own (-P, -c or -m); what the program starts in its turn runs by EXECUTABLE, the script
-that is written by `python`.
+FILE is there. ARGUMENTS are Python's own (-P, -c or -m); what the program starts in its turn runs by EXECUTABLE, the
+script that is written by `python`.
 """
 
 from __future__ import annotations

@@ -138,8 +138,8 @@ hosts:
             target = ("--endpoint-url", str(aws.url("sqs")))
             alone = gameday(scenario, *target, command=[*here, *COMMAND])
             alone.wait_for_traffic()
-            alone.child("gameday.consumers", "orders-2.1").kill()
-            paused = alone.child("gameday.consumers", "orders-1.1")
+            killed, paused = (alone.child("gameday.consumers", name) for name in ("orders-2.1", "orders-1.1"))
+            killed.kill()
             paused.suspend()
             threading.Event().wait(5)
             paused.resume()
@@ -180,8 +180,7 @@ hosts:
     assert (code, document["damaged"]) == (0, []), document
     # What the two worst hosts may have drifted apart since they were measured, and little more.
     assert 0 < document["clock_error_ns"] < 500_000_000
-    (on_one,) = (verify(alone.run)[1],)
-    assert claims(document) == claims(on_one)
+    assert claims(document) == claims(verify(alone.run)[1])
     assert set(claims(document).values()) == {"holds"}
 
 

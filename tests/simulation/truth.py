@@ -129,6 +129,9 @@ class Truth:
         plan, belied = self.played.plan, []
         slack_ns = plan.clock_error_ns // 2 + 1
         for planned in plan.hosts:
+            steady = planned.known == "measured" and planned.step_at_s is None
+            if steady and planned.name in self.unsynchronised:
+                belied.append(f"{planned.name} is steady and is measured, and nobody knows how far it is off")
             marks = [w for w in self.clocks_told.get(planned.name, ()) if isinstance(w.record.get("error_ns"), int)]
             written = [w for w in self.played.records if w.host == planned.name]
             worst_ns = max((int(str(w.record["error_ns"])) for w in marks), default=0)

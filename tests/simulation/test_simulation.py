@@ -225,8 +225,8 @@ class TestHosts:
         """By the marks themselves, and by the verdict of some run, which blames the broker."""
         mark = clock_sync.HostClock._mark
 
-        def too_small(host: clock_sync.HostClock, error_ns: int | None, method: Any) -> Any:
-            return mark(host, error_ns and error_ns // 100, method)
+        def too_small(host: clock_sync.HostClock, error_ns: int | None) -> Any:
+            return mark(host, error_ns and error_ns // 100)
 
         monkeypatch.setattr(clock_sync.HostClock, "_mark", too_small)
         wrong = next(filter(None, (self.wrongly_blamed(seed) for seed in sooner([BLAMED_AT], DRAWN))))

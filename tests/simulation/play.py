@@ -457,7 +457,7 @@ class _Game:
         ended: Callable[[], None],
     ) -> None:
         process = self._process(name, host)
-        writer = _Writer(self.played, process, name=name, host=host and host.name)
+        writer = _Writer(self.played, process, name=name, host=None if host is None else host.name)
         # A loop in name only: what works in it are greenlets.
         self.world.processes.remove(process)
         offset_ns = process.clock.now_ns() - self.world.now_ns
@@ -522,7 +522,7 @@ class _Game:
         for disturbance in slot.armed.values():
             disturbances.arm(disturbance)
         link = Link(self.network, process, self.broker)
-        writer = _Writer(self.played, process, name=process.name, host=slot.host and slot.host.name)
+        writer = _Writer(self.played, process, name=process.name, host=None if slot.host is None else slot.host.name)
         tools = Tools(
             writer=writer,
             carry=link.carry,

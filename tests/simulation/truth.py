@@ -113,7 +113,7 @@ class Truth:
         errors = []
         for host, marks in self.clocks_told.items():
             after_ns = max(w.at for w in self.played.records if w.host == host) - max(w.at for w in marks)
-            worst_ns = max(int(w.record["error_ns"]) for w in marks)  # type: ignore[call-overload]
+            worst_ns = max(int(w.record["error_ns"]) for w in marks)  # type: ignore[arg-type]
             errors.append(worst_ns + max(0, math.ceil(after_ns / 1000)))
         return self.played.plan.clock_error_ns + sum(sorted(errors)[-2:])
 

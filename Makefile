@@ -22,12 +22,15 @@ test: $(VENV)/.dev ## Run the tests
 # Seeds of the long series, FROM:TO.
 AGREEMENT ?= 1000:11000
 SIMULATION ?= 1000:21000
+# Of those on several hosts alone.
+ON_HOSTS ?= 1000:1200
 
 series: $(VENV)/.dev ## Run the tests that `make test` leaves out, random histories, and simulated runs
 	@$(PYTEST) -m "series and not alone and not soak"
 	@$(VENV)/bin/python -m pytest -m "alone and not soak"
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
+	@$(VENV)/bin/python -m tests.simulation --jobs 2 --hosts --seeds $(ON_HOSTS)
 
 soak: series ## Run the long series, and every scenario
 	@$(PYTEST) -m "soak and not alone"

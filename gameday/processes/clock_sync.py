@@ -14,22 +14,12 @@ Pure: it asks nobody and reads no clock.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from gameday.history import events
-from gameday.history.clock import NS_PER_S, Clock, drift_ns
+from gameday.history.clock import Clock, drift_ns
 from gameday.history.events import Record
-
-_NS_PER_MS = 1_000_000
-# Without and with the name of the source that chronyd follows, which newer versions print.
-_CHRONY_FIELDS = (13, 14)
-_CHRONY_SYNCHRONISED = ("Normal", "Insert second", "Delete second")
-
-Method = Literal["round-trips", "chrony", "ecs"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,37 +94,16 @@ def clock_of(found: Measured) -> Clock:
     return Clock(epoch_ns=found.at_ns + found.offset_ns, monotonic_ns=found.at_ns)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ByUtc:
-    """What a host knows by itself: how far its `Clock` is ahead of its own wall clock, both read at one moment, and how
-    far that wall clock may be from UTC."""
-
-    ahead_ns: int
-    error_ns: int
-
-
-def by_utc(*, at_ns: int, ours: ByUtc, theirs: ByUtc) -> Measured:
-    """How far `theirs` is ahead of `ours`, as both hosts know UTC. `at_ns` is the moment by our clock."""
-    middle, error = theirs.ahead_ns - ours.ahead_ns, theirs.error_ns + ours.error_ns
-    return Measured(at_ns=at_ns, low_ns=middle - error, high_ns=middle + error)
-
-
-def sharpened(found: Measured, utc: Measured) -> Measured:
-    """What round trips found, narrowed by what both hosts know of UTC. Where the two contradict each other the round
-    trips are believed: they rest on nobody's word."""
-    return found.agreed(utc) or found
-
-
 def worst_between(before: Measured, after: Measured) -> int | None:
-    """How far the two clocks were apart at most, at any moment between two measurements, in nanoseconds.
+    """How far the two clocks were apart at most, at any moment between two measurements, in nanoseconds; even if one of
+    them was stepped between by so little that neither measurement tells (a machine that was suspended).
 
     None where the second is not what can have become of the first: then nothing bounds what was between.
     """
     if before.agreed(after) is None:
         return None
-    # From either end it can have drifted away only so far that it was back in time: the most is where the two meet.
-    between = -(-(before.worst_ns + after.worst_ns + drift_ns(after.at_ns - before.at_ns)) // 2)
-    return max(before.worst_ns, after.worst_ns, between)
+    # Up to a step it drifts away from what was before, after it towards what is then.
+    return max(before.worst_ns, after.worst_ns) + drift_ns(after.at_ns - before.at_ns)
 
 
 class HostClock:
@@ -152,57 +121,28 @@ class HostClock:
         offset = found.offset_ns
         self._last = Measured(at_ns=found.at_ns + offset, low_ns=found.low_ns - offset, high_ns=found.high_ns - offset)
 
-    def begun(self, now_ns: int, *, method: Method = "round-trips") -> Record:
+    def begun(self, now_ns: int) -> Record:
         """The first mark, written when the host's `Clock` shows `now_ns`."""
         self._last = self._last.at(max(now_ns, self._last.at_ns))
-        return self._mark(self._last.worst_ns, method)
+        return self._mark(self._last.worst_ns)
 
-    def again(self, found: Measured, *, now_ns: int, method: Method = "round-trips") -> Record:
+    def again(self, found: Measured | None, *, now_ns: int) -> Record:
         """The mark after another measurement, for which the host read its `Clock`; written when that shows `now_ns`.
 
-        Where nobody could be asked there is no measurement and no mark: the next one covers the time between.
+        None is a measurement that contradicts itself: then nobody knows. Where nobody could be asked there is no
+        measurement and no mark: the next one covers the time between.
         """
+        if found is None:
+            return unknown(self.host)
         before, self._last = self._last, found.at(max(now_ns, found.at_ns))
-        return self._mark(worst_between(before, self._last), method)
+        return self._mark(worst_between(before, self._last))
 
-    def _mark(self, error_ns: int | None, method: Method) -> Record:
-        return events.mark("clock", host=self.host, error_ns=error_ns, offset_ns=self._taken_off_ns, method=method)
+    def _mark(self, error_ns: int | None) -> Record:
+        return events.mark(
+            "clock", host=self.host, error_ns=error_ns, offset_ns=self._taken_off_ns, method="round-trips"
+        )
 
 
 def unknown(host: str) -> Record:
     """The mark of a host whose clock could not be measured."""
     return events.mark("clock", host=host)
-
-
-def chrony_error_ns(tracking: str) -> int | None:
-    """How far a wall clock may be from UTC, by what `chronyc -c tracking` prints; None where it is not synchronised, or
-    what was printed is something else.
-
-    The bound is the one of chronyc's manual: |system time| + root dispersion + half the root delay.
-    """
-    fields = tracking.strip().split(",")
-    if len(fields) not in _CHRONY_FIELDS or fields[-1] not in _CHRONY_SYNCHRONISED:
-        return None
-    try:
-        # Counted from the end, where both are alike.
-        stratum, (system, delay, dispersion) = int(fields[-12]), (float(fields[n]) for n in (-10, -4, -3))
-    except ValueError:
-        return None
-    error = abs(system) + abs(dispersion) + abs(delay) / 2
-    return math.ceil(error * NS_PER_S) if 0 < stratum < 16 and math.isfinite(error) else None
-
-
-def ecs_error_ns(task: str) -> int | None:
-    """How far a wall clock may be from UTC, by the answer of the ECS task metadata endpoint (version 4, `/task`), whose
-    `ClockDrift` tells it in milliseconds; None where it is not synchronised, or nothing is told."""
-    try:
-        document = json.loads(task)
-    except ValueError:
-        return None
-    drift = document.get("ClockDrift") if isinstance(document, dict) else None
-    if not isinstance(drift, dict) or drift.get("ClockSynchronizationStatus") != "SYNCHRONIZED":
-        return None
-    error = drift.get("ClockErrorBound")
-    if isinstance(error, bool) or not isinstance(error, int | float) or not math.isfinite(error) or error < 0:
-        return None
-    return math.ceil(error * _NS_PER_MS)

@@ -3,7 +3,7 @@
 It starts consumers of ours, and Locust's workers beside it, sends them signals and commands, and tells what becomes of
 them; gameday/processes/remote.py has the words. It promises that no process which it has started outlives it; that its
 records are on this host's disk before anything depends on them; that how far its clock may be off is measured as the
-part begins, every ten seconds and at the end, and told; and that without a word from the conductor for the patience of
+part begins, every five seconds and at the end, and told; and that without a word from the conductor for the patience of
 the run it ends in good order, by itself.
 """
 
@@ -27,9 +27,10 @@ from gameday.history.errors import GamedayError, HistoryError, Interrupted, Proc
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.config import Here
 from gameday.processes.child import Child, python
-from gameday.processes.clock_sync import HostClock, Measured, RoundTrip, clock_of, measured
+from gameday.processes.clock_sync import HostClock, clock_of, measured
 from gameday.processes.disturbances import Disturbance
 from gameday.processes.letters import Letters, Said
+from gameday.processes.round_trips import MEASURE_S, RoundTrips
 from gameday.run import locust
 from gameday.run.channel import Channel
 from gameday.run.gathering import RUN_FILE, Shelf
@@ -38,8 +39,6 @@ from gameday.transports.endpoint import Endpoint
 _BEAT_S = 1.0
 # After so long a silence the way to the master is made anew.
 _ANEW_S = 10.0
-_MEASURE_S = 10.0
-_TRIPS, _TRIP_APART_S, _TRIPS_WITHIN_S = 20, 0.02, 10.0
 _END_S = 30.0
 _GOODBYE_S = 3.0
 _STOPPED_WITHIN_S = 5.0
@@ -108,11 +107,7 @@ class _Host:
         self._finished = False
         self._heard_at = 0.0
         self._to_send = asyncio.Event()
-        # By which clock round trips are timed, when those on their way were sent, and what became of the others.
-        self._now_ns: Callable[[], int] = time.monotonic_ns
-        self._sent: set[int] = set()
-        self._trips: list[RoundTrip] = []
-        self._came_back = asyncio.Event()
+        self._round_trips = RoundTrips(self._send)
         self._say({"say": "join", "directory": str(asked.directory.absolute())})
 
     async def serve(self) -> None:
@@ -162,9 +157,8 @@ class _Host:
         self._to_send.set()
 
     async def _send(self) -> None:
-        sent = self._now_ns()
-        self._sent.add(sent)
-        letter = {"host": self._asked.name, "instance": self._instance, "sent": sent, **self._letters.letter()}
+        sent_ns = self._round_trips.sending()
+        letter = {"host": self._asked.name, "instance": self._instance, "sent": sent_ns, **self._letters.letter()}
         await self._channel.send("gameday-letter", letter)
 
     async def _hear(self) -> None:
@@ -179,12 +173,9 @@ class _Host:
                 continue
             except ValueError:
                 continue
-            received_ns = self._now_ns()
             self._heard_at = loop.time()
-            if kind == "gameday-time" and data["sent"] in self._sent:
-                self._sent.discard(data["sent"])
-                self._trips.append(RoundTrip(sent_ns=data["sent"], there_ns=data["there"], received_ns=received_ns))
-                self._came_back.set()
+            if kind == "gameday-time":
+                self._round_trips.came_back(sent_ns=data["sent"], there_ns=data["there"])
             elif kind == "gameday-letter":
                 if (why := data.get("refused")) is not None:
                     raise UsageError(f"the run at {self._asked.master} refuses this host: {why}")
@@ -208,32 +199,19 @@ class _Host:
 
     # The clock
 
-    async def _asked_the_time(self) -> Measured | None:
-        """What some round trips in a row say; bounded."""
-        self._trips.clear()
-        self._sent.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_TRIPS_WITHIN_S):
-                while len(self._trips) < _TRIPS:
-                    self._came_back.clear()
-                    await self._send()
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(self._came_back.wait(), _BEAT_S)
-                    await asyncio.sleep(_TRIP_APART_S)
-        return measured(self._trips)
-
     async def _measure(self) -> None:
         """Errors: HistoryError."""
         while True:
-            await asyncio.sleep(_MEASURE_S)
+            await asyncio.sleep(MEASURE_S)
             if self._part is not None and not self._finished:
                 await self._mark(self._part)
 
     async def _mark(self, part: _Part) -> None:
         """Errors: HistoryError."""
         async with part.measuring:
-            if (found := await self._asked_the_time()) is not None and not self._finished:
-                part.writer.write(part.clock.again(found, now_ns=part.clock.clock.now_ns()))
+            trips = await self._round_trips.made()
+            if trips and not self._finished:
+                part.writer.write(part.clock.again(measured(trips), now_ns=part.clock.clock.now_ns()))
 
     # What it is told
 
@@ -271,12 +249,11 @@ class _Host:
     async def _begun(self, order: dict[str, Any]) -> _Part:
         """Errors: RunError."""
         run, name = str(order["run"]), self._asked.name
-        found = await self._asked_the_time()
+        found = measured(await self._round_trips.made())
         if found is None:
             raise RunError("the clock of this host runs wrong: what the conductor's shows contradicts itself by it")
         clock = HostClock(host=name, found=found, taken_off_ns=time.time_ns() - clock_of(found).now_ns())
-        self._sent.clear()
-        self._now_ns = clock.clock.now_ns
+        self._round_trips.by(clock.clock.now_ns)
         directory = self._asked.directory.absolute() / run
         try:
             (directory / DIRECTORY).mkdir(parents=True)

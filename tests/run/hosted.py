@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,15 +30,24 @@ BUCKET = "histories"
 
 
 class HostProcess:
-    """A running `gameday host`. `inside` is what its command line begins with."""
+    """A running `gameday host`. `inside` is what its command line begins with; `python` takes the place of Python."""
 
-    def __init__(self, name: str, *, master: str, place: Path, inside: Sequence[str] = (), env: dict[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        master: str,
+        place: Path,
+        inside: Sequence[str] = (),
+        env: dict[str, str],
+        python: str | Path = sys.executable,
+    ) -> None:
         self.name = name
         self.place = place
         self._log = place.parent / f"{name}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*inside, *COMMAND, "host", "--master", master, "--name", name, "--run-dir", str(place)],
+                [*inside, python, *COMMAND[1:], "host", "--master", master, "--name", name, "--run-dir", str(place)],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **env},

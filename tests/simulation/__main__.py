@@ -3,6 +3,7 @@
     python -m tests.simulation --seeds 0:1000            a range; what fails is told with the command that repeats it
     python -m tests.simulation --seed 4711 --keep DIR    one seed, with its story; its run directory stays in DIR
     python -m tests.simulation --seed 4711 --shrink      made as small as it gets; the plan is printed
+    python -m tests.simulation --seeds 0:200 --hosts     every run on several hosts, whose clocks are off
     python -m tests.simulation --plan FILE               a plan that was printed so
 
 It exits 1 when a verdict is wrong or a part fails.
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     which.add_argument("--seeds", metavar="FIRST:END", help="a range of seeds")
     which.add_argument("--seed", type=int, help="one seed")
     which.add_argument("--plan", type=Path, help="a plan as --shrink prints it")
+    parser.add_argument("--hosts", action="store_true", help="every run of these seeds on several hosts")
     parser.add_argument("--jobs", type=int, default=1, help="processes, for a range")
     parser.add_argument("--keep", type=Path, help="where the run directory of one seed stays")
     parser.add_argument("--shrink", action="store_true", help="make what fails as small as it gets")
@@ -36,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.seeds:
         first, _, end = arguments.seeds.partition(":")
         return _range(range(int(first), int(end)), arguments)
-    plan = draw(arguments.seed) if arguments.plan is None else Plan.from_json(arguments.plan.read_bytes())
+    plan = (
+        draw(arguments.seed, on_hosts=arguments.hosts or None)
+        if arguments.plan is None
+        else Plan.from_json(arguments.plan.read_bytes())
+    )
     (result,) = check([plan], keep=arguments.keep, reference=arguments.reference)
     _tell(result)
     if arguments.shrink and result.complaints:
@@ -46,13 +52,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _range(seeds: range, arguments: argparse.Namespace) -> int:
     began, failed, counts = time.monotonic(), 0, Counts()
-    for number, result in enumerate(check_seeds(seeds, jobs=arguments.jobs, reference=arguments.reference), start=1):
+    how = {"jobs": arguments.jobs, "reference": arguments.reference, "on_hosts": arguments.hosts or None}
+    for number, result in enumerate(check_seeds(seeds, **how), start=1):
         for name, times in result.counts.items():
             counts.add(name, times)
         if result.complaints:
             failed += 1
             print(f"seed {result.plan.seed} ({_named(result.plan)}): {result.complaints[0]}")
-            print(f"    python -m tests.simulation --seed {result.plan.seed} --shrink", flush=True)
+            hosts = " --hosts" if arguments.hosts else ""
+            print(f"    python -m tests.simulation --seed {result.plan.seed}{hosts} --shrink", flush=True)
             if arguments.shrink:
                 _shrink(result)
         if number % 500 == 0:
@@ -71,7 +79,8 @@ def _progress(number: int, failed: int, began: float) -> None:
 
 def _named(plan: Plan) -> str:
     wrong = f", {plan.planted or plan.broken}" if plan.planted or plan.broken else ""
-    return f"{plan.transport}{wrong}, {size(plan)}"
+    hosts = f", {len(plan.hosts)} hosts" if plan.hosts else ""
+    return f"{plan.transport}{wrong}{hosts}, {size(plan)}"
 
 
 def _tell(result: Result) -> None:
@@ -79,6 +88,8 @@ def _tell(result: Result) -> None:
     print(f"seed {plan.seed}: {_named(plan)}")
     for fault in plan.faults:
         print(f"  {fault.at_s:6.2f} s  {fault}")
+    for host in plan.hosts:
+        print(f"  {host}")
     for claim, verdict in result.claims.items():
         print(f"  {verdict:9} {claim}")
     print("  " + (", ".join(f"{n} {name}" for name, n in result.anomalies.items()) or "no anomalies"))

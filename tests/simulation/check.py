@@ -20,7 +20,7 @@ from gameday.verify.judge import judge_all
 from tests.reference.judge import judge as judge_slowly
 from tests.simulation.plan import Counts, Plan, draw
 from tests.simulation.play import Played, play
-from tests.simulation.truth import Truth, complaints, failures_of_the_parts
+from tests.simulation.truth import ORDERED, Truth, complaints, failures_of_the_parts
 from tests.verify.agreement import shown
 
 BATCH = 200
@@ -80,9 +80,11 @@ def check(
             shutil.rmtree(place, ignore_errors=True)
 
 
-def check_seeds(seeds: Sequence[int], *, jobs: int = 1, reference: bool = False) -> Iterator[Result]:
-    """In the order of the seeds."""
-    check_batch = partial(_check_batch, reference=reference)
+def check_seeds(
+    seeds: Sequence[int], *, jobs: int = 1, reference: bool = False, on_hosts: bool | None = None
+) -> Iterator[Result]:
+    """In the order of the seeds. `on_hosts` as `draw` takes it."""
+    check_batch = partial(_check_batch, reference=reference, on_hosts=on_hosts)
     batches = [seeds[first : first + BATCH] for first in range(0, len(seeds), BATCH)]
     if jobs == 1:
         for batch in batches:
@@ -93,8 +95,8 @@ def check_seeds(seeds: Sequence[int], *, jobs: int = 1, reference: bool = False)
             yield from results
 
 
-def _check_batch(seeds: Sequence[int], *, reference: bool) -> list[Result]:
-    return check([draw(seed) for seed in seeds], reference=reference)
+def _check_batch(seeds: Sequence[int], *, reference: bool, on_hosts: bool | None) -> list[Result]:
+    return check([draw(seed, on_hosts=on_hosts) for seed in seeds], reference=reference)
 
 
 def _played(plan: Plan, directory: Path) -> Played | str:
@@ -148,6 +150,18 @@ def reached(played: Played, claims: Mapping[str, str]) -> dict[str, int]:
         counts.add("correct")
     for claim, verdict in claims.items():
         counts.add(f"{claim} {verdict}")
+    if plan.hosts:
+        truth = Truth(played)
+        counts.add("hosts")
+        counts.add("hosts unsynchronised", bool(truth.unsynchronised))
+        counts.add("hosts stepped, and known", any(h.step_ns for h in plan.hosts) and not truth.unsynchronised)
+        counts.add("hosts silent", any(host.silent_s is not None for host in plan.hosts))
+        for verdict in claims.values():
+            counts.add(f"hosts: a claim {verdict}")
+        if truth.inverted_across_hosts:
+            counts.add("hosts reordered beyond the bound")
+            order = [verdict for claim, verdict in claims.items() if claim in ORDERED]
+            counts.add("hosts reordered beyond the bound, found", "violated" in order)
     counts.add("redriven", played.redriven)
     counts.add("replayed", played.replayed)
     return counts.of

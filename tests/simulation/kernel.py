@@ -124,17 +124,18 @@ class World:
 
 
 class Process(asyncio.BaseEventLoop):
-    """One process: its event loop, and whether it lives. `skew_ns`: how far its clock is ahead of the world's."""
+    """One process: its event loop, and whether it lives. `clock` is the run's clock as it reads it, the world's without
+    one."""
 
     # asyncio's own, which it does not tell.
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
 
-    def __init__(self, world: World, name: str, *, skew_ns: int = 0) -> None:
+    def __init__(self, world: World, name: str, *, clock: Clock | None = None) -> None:
         super().__init__()
         self.name = name
         self.world = world
-        self.clock = WorldClock(world, skew_ns)
+        self.clock = clock or WorldClock(world)
         self.alive = True
         self.paused = False
         self.errors: list[str] = []
@@ -251,7 +252,7 @@ class Process(asyncio.BaseEventLoop):
 
 
 class WorldClock(Clock):
-    """The run's clock as one process reads it."""
+    """The run's clock as one process reads it. `skew_ns`: how far it is ahead of the world's."""
 
     __slots__ = ("_skew_ns", "_world")
 

@@ -6,10 +6,11 @@ the runs are of consumers, producers and brokers that do nothing wrong; in the o
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import orjson
 
@@ -23,6 +24,10 @@ QUEUES = ("sqs", "sqs-fifo", "sns", "sns-fifo", "eventbridge")
 # What strikes processes, and what strikes the network between them and what they talk to.
 ON_CONSUMERS = ("kill", "kill-in-write", "term", "pause", "crash-at", "stretch-processing", "fail-handler")
 ON_NETWORK = ("lose-request", "lose-answer", "late-request", "late-answer", "refuse", "refuse-entries", "doubt-entries")
+# The share of seeds whose runs are on several hosts.
+_ON_HOSTS = 0.1
+# And of those, the share in which a queue gives messages in the wrong order, to several hosts.
+_REORDERED = 0.15
 # Whose operations a fault of the network strikes.
 PARTS = ("send", "receive", "settle", "store", "leases")
 
@@ -111,9 +116,27 @@ class Fault:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class OnHost:
+    """A host beside the conductor's: its clock is `ahead_ns` ahead at the start, and `rate_ppm` too fast; once it is
+    stepped, by `step_ns`. What is in seconds counts from the load's start.
+
+    `known`: it is measured, from `silent_s` on in vain; or nobody can, which is told (unknown) or not (untold).
+    """
+
+    name: str
+    ahead_ns: int
+    rate_ppm: int
+    step_at_s: float | None = None
+    step_ns: int = 0
+    silent_s: float | None = None
+    known: Literal["measured", "unknown", "untold"] = "measured"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """`scenario` is a document as YAML would give it; `planted` a defect of the broker; `broken` what consumers or
-    producers do wrong. Durations in seconds. `clock_error_ns` bounds how far the processes' clocks differ.
+    producers do wrong. Durations in seconds. `clock_error_ns` bounds how far the clocks of processes of one host
+    differ. Over `hosts` and the conductor's own, consumers and loads are spread in turn; without any all is on one.
     """
 
     seed: int
@@ -125,6 +148,7 @@ class Plan:
     timeout_s: float = 2.0
     step_ns: int = 0
     clock_error_ns: int = 0
+    hosts: tuple[OnHost, ...] = ()
 
     @property
     def transport(self) -> str:
@@ -137,7 +161,9 @@ class Plan:
     def from_json(cls, text: str | bytes) -> Plan:
         document = orjson.loads(text)
         faults = tuple(Fault(**fault) for fault in document.pop("faults"))
-        return cls(**{**document, "faults": faults, "latency_s": tuple(document["latency_s"])})
+        hosts = tuple(OnHost(**host) for host in document.pop("hosts"))
+        latency_s = tuple(document.pop("latency_s"))
+        return cls(**document, faults=faults, hosts=hosts, latency_s=latency_s)
 
 
 _FAILING = Fault(kind="fail-handler", at_s=0.2, for_s=3.0, share=0.5)
@@ -171,14 +197,34 @@ _NEEDS: Mapping[str, tuple[Mapping[str, Mapping[str, Any]], Sequence[Fault]]] = 
 }  # fmt: skip
 
 
-def draw(seed: int) -> Plan:
+def draw(seed: int, *, on_hosts: bool | None = None) -> Plan:
+    """`on_hosts`: on several hosts, or on one; left out, the seed decides that, too. Without them a seed draws what it
+    would draw if there were none."""
+    dice = random.Random(f"{seed}:hosts")
+    if on_hosts is None:
+        on_hosts = dice.random() < _ON_HOSTS
+    if not on_hosts:
+        return _drawn(seed)
+    if dice.random() < _REORDERED:
+        plan = _drawn(seed, planted="reorder")
+        # So that one host has what another one should have had before.
+        plan.scenario["consumers"].update({"processes": 2, "pollers": 1, "batch": 1, "concurrency": 1})
+    else:
+        plan = _drawn(seed)
+    duration_s = _s(plan.scenario["load"]["duration"])
+    names = ("h1", "h2")[: dice.randint(1, 2)]
+    return replace(plan, hosts=tuple(_host(dice, name, duration_s) for name in names))
+
+
+def _drawn(seed: int, *, planted: str | None = None) -> Plan:
+    """`planted`: the name of a defect that it is to have."""
     dice = random.Random(f"{seed}:plan")
-    transport = dice.choice(TRANSPORTS)
+    transport = dice.choice(TRANSPORTS if planted is None else PLANTED[planted][0])
     fault_free = dice.random() < 0.1
-    planted = broken = None
-    match dice.randrange(4):
+    broken = None
+    match dice.randrange(4) if planted is None else 0:
         case 0:
-            name = dice.choice([name for name, (where, _) in PLANTED.items() if transport in where])
+            name = planted or dice.choice([name for name, (where, _) in PLANTED.items() if transport in where])
             planted = name + dice.choice(PLANTED[name][1])
         case 1:
             broken = dice.choice([name for name in BROKEN if _can_be(name, transport)])
@@ -202,6 +248,23 @@ def draw(seed: int) -> Plan:
         step_ns=dice.choice([0, 1_000, 1_000, 50_000]),
         clock_error_ns=dice.choice([0] * 7 + [1_000_000, 50_000_000]),
     )
+
+
+def _host(dice: random.Random, name: str, duration_s: float) -> OnHost:
+    host = OnHost(
+        name=name,
+        ahead_ns=dice.choice([-1, 1]) * round(math.exp(dice.uniform(math.log(5e6), math.log(2e9)))),
+        rate_ppm=dice.choice([0, dice.randint(-500, 500), -500, 500]),
+    )
+    match dice.randrange(16):
+        case 0:
+            step_ns = dice.choice([-1, 1]) * round(math.exp(dice.uniform(math.log(5e6), math.log(2e9))))
+            return replace(host, step_at_s=dice.uniform(0, duration_s), step_ns=step_ns)
+        case 1:
+            return replace(host, known=dice.choice(["unknown", "untold"]))
+        case 2:
+            return replace(host, silent_s=dice.uniform(0, duration_s))
+    return host
 
 
 def _can_be(broken: str, transport: str) -> bool:

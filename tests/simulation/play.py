@@ -14,7 +14,7 @@ import io
 import random
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ from gameday.targets.target import Target
 from gameday.transports.base import Addresses, CallFailed, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
-from tests.simulation.kernel import Process, Stuck, World
+from tests.simulation.hosts import SimulatedHost
+from tests.simulation.kernel import Process, Stuck, World, WorldClock
 from tests.simulation.network import (
     Broker,
     Effects,
@@ -79,15 +80,19 @@ _OPERATIONS: Mapping[str, Sequence[str]] = {
 }
 # What the simulation asks of the carriers that it takes the place of.
 _NOWHERE = Endpoint(urls={"*": "http://127.0.0.1:1"})
+_ELSEWHERE = Endpoint(urls={"*": "http://10.0.0.1:1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A record as it stands in the history. `place`: its number among all records of the run, as they were written."""
+    """A record as it stands in the history. `place`: its number among all records of the run, as they were written.
+    `when`: what the world's clock showed then. `host` is where, None the conductor's own."""
 
     place: int
     at: int
+    when: int
     by: str
+    host: str | None
     record: Record
 
 
@@ -150,8 +155,8 @@ def _report(kind: str, **fields: object) -> None:
 class _Writer(Writer):
     """Writes for one process, which may die in the middle of a write. `tear`: at its next one."""
 
-    def __init__(self, played: Played, process: Process, *, name: str) -> None:
-        super().__init__(run=played.directory, name=name, clock=process.clock)
+    def __init__(self, played: Played, process: Process, *, name: str, host: str | None = None) -> None:
+        super().__init__(run=played.directory, name=name, clock=process.clock, host=host)
         self._played = played
         self._process = process
         self._batch: Sequence[Record] = ()
@@ -177,8 +182,9 @@ class _Writer(Writer):
         self._process.crash()
 
     def _note(self, records: Sequence[Record], at: int) -> None:
+        told, when = self._played.records, self._process.world.now_ns
         for record in records:
-            self._played.records.append(Written(len(self._played.records), at, self.name, record))
+            told.append(Written(len(told), at, when, self.name, self.host, record))
 
 
 class _Disturbances(Disturbances):
@@ -202,9 +208,10 @@ class _Disturbances(Disturbances):
 class _Slot:
     """A place for a consumer, and who stands there now."""
 
-    def __init__(self, name: str, config: ConsumerConfig) -> None:
+    def __init__(self, name: str, config: ConsumerConfig, host: SimulatedHost | None) -> None:
         self.name = name
         self.config = config
+        self.host = host
         self.armed: dict[str, Disturbance] = {}
         self.process: Process | None = None
         self.worker: BaseWorker | None = None
@@ -229,13 +236,22 @@ class _Game:
         self.target = Target(
             kind="memory", what="simulated", endpoint=_NOWHERE, product=MEMORY, services=self.context.services
         )
-        manifest = replace(self.context.manifest(self.target), clock_error_ns=plan.clock_error_ns)
+        # To several hosts the service is on another machine, with a clock of its own.
+        seen_from = replace(self.target, endpoint=_ELSEWHERE) if plan.hosts else self.target
+        manifest = replace(
+            self.context.manifest(self.target),
+            clock_error_ns=plan.clock_error_ns,
+            broker_tick_ns=seen_from.tick_ns,
+        )
         self.played = Played(plan=plan, directory=directory, manifest=manifest, scenario=scenario)
         self.scenario = scenario
         self.topology: Topology = self.context.topology(self.target)
         self.network = Network(self.world, latency_s=plan.latency_s, timeout_s=plan.timeout_s)
         self.broker = Broker(self.world, planted=plan.planted, dedup_window_s=DEDUP_WINDOW_S)
         self.leases = Rows()
+        self.hosts: list[SimulatedHost] = []
+        # By host, who writes its own file.
+        self.host_writers: dict[SimulatedHost, _Writer] = {}
         self.slots: list[_Slot] = []
         # Whom to tell that a fault struck, by its instance.
         self.fired: dict[str, Callable[[], object]] = {}
@@ -277,25 +293,31 @@ class _Game:
         for process in self.everybody:
             process.bury()
 
-    def _process(self, name: str) -> Process:
+    def _process(self, name: str, host: SimulatedHost | None = None) -> Process:
         most = self.plan.clock_error_ns // 2
-        process = Process(self.world, name, skew_ns=self.dice.randint(-most, most) if most else 0)
+        skew_ns = self.dice.randint(-most, most) if most else 0
+        clock = WorldClock(self.world, skew_ns) if host is None else host.clock(skew_ns=skew_ns)
+        process = Process(self.world, name, clock=clock)
         self.everybody.append(process)
         return process
 
     async def _conduct(self, addresses: Addresses) -> None:
         """As gameday/run/conductor.py does it."""
         context, scenario, writer, played = self.context, self.scenario, self.writer, self.played
+        await self._join()
         for name in scenario.subscriptions:
             config = context.consumers(name, endpoint=_NOWHERE, addresses=addresses)
-            self.slots += [_Slot(f"{name}-{n}", config) for n in range(1, scenario.consumers.processes + 1)]
+            for n in range(1, scenario.consumers.processes + 1):
+                self.slots.append(_Slot(f"{name}-{n}", config, self._host(len(self.slots))))
         for slot in self.slots:
             self._start(slot)
         backlog = self._backlog(addresses)
         load_config = context.load(endpoint=_NOWHERE, addresses=addresses, topology=self.topology)
-        for name in load_config.writers:
-            writer.announce(name)
+        for number, name in enumerate(load_config.writers):
+            self._announce(name, self._host(number + 1))
         start_ns = context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
+        for host in self.hosts:
+            host.load_begins(start_ns)
         writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
         strikes = [self._strike(number, fault) for number, fault in enumerate(self.plan.faults)]
         await self._load(load_config, start_ns)
@@ -315,6 +337,7 @@ class _Game:
             played.replayed = why is None
             await self._drain(backlog)
         await self._stop_fleet()
+        await self._leave()
         await backlog.drain_dead_letters()
         depths = await backlog.look()
         for name, depth in depths.items():
@@ -362,6 +385,46 @@ class _Game:
             writer=self.writer,
         )
 
+    # The hosts.
+
+    async def _join(self) -> None:
+        """Whose clocks are measured before anything is written by them."""
+        for planned in self.plan.hosts:
+            name = f"host-{planned.name}"
+            self.writer.announce_on(planned.name, name)
+            process = Process(self.world, name)
+            self.everybody.append(process)
+            host = SimulatedHost(planned, process, self.network)
+            await self._there(host, host.join())
+            process.clock = host.clock()
+            self.host_writers[host] = _Writer(self.played, process, name=name, host=host.name)
+            host.begin(self.host_writers[host])
+            self.hosts.append(host)
+
+    async def _leave(self) -> None:
+        for host, writer in self.host_writers.items():
+            await self._there(host, host.end(writer))
+
+    async def _there(self, host: SimulatedHost, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for what the process of a host does."""
+        over: asyncio.Future[None] = self.conductor.create_future()
+        doing = host.process.begin(work)
+        doing.add_done_callback(lambda done: self.conductor.tell(over, done.exception()))
+        await over
+
+    def _host(self, number: int) -> SimulatedHost | None:
+        """Where the process with that number runs."""
+        places = [None, *self.hosts]
+        return places[number % len(places)]
+
+    def _announce(self, name: str, host: SimulatedHost | None) -> None:
+        """As the conductor and the host do it together."""
+        if host is None:
+            self.writer.announce(name)
+        else:
+            self.host_writers[host].announce(name)
+            self.writer.announce_on(host.name, name)
+
     # The load.
 
     async def _load(self, config: LoadConfig, start_ns: int) -> None:
@@ -379,16 +442,22 @@ class _Game:
         for number, name in enumerate(config.writers):
             own = {lane: config.lane() for lane in range(number, config.users, config.processes)}
             lanes += own.values()
-            self._load_process(name, own, config, start_ns, ended)
+            self._load_process(name, self._host(number + 1), own, config, start_ns, ended)
         await done
         for lane in lanes:
             self.played.tally.add(lane.tally)
 
     def _load_process(
-        self, name: str, lanes: Mapping[int, Lane], config: LoadConfig, start_ns: int, ended: Callable[[], None]
+        self,
+        name: str,
+        host: SimulatedHost | None,
+        lanes: Mapping[int, Lane],
+        config: LoadConfig,
+        start_ns: int,
+        ended: Callable[[], None],
     ) -> None:
-        process = self._process(name)
-        writer = _Writer(self.played, process, name=name)
+        process = self._process(name, host)
+        writer = _Writer(self.played, process, name=name, host=None if host is None else host.name)
         # A loop in name only: what works in it are greenlets.
         self.world.processes.remove(process)
         offset_ns = process.clock.now_ns() - self.world.now_ns
@@ -424,18 +493,17 @@ class _Game:
                 writer.close()
                 ended()
 
-        begin_ns = start_ns - offset_ns if self.plan.clock_error_ns else start_ns
         for number in lanes:
             user = greenlet(live)
-            self.world.at(min(begin_ns, start_ns), lambda user=user, number=number: user.switch(number))  # type: ignore[misc]
+            self.world.at(min(start_ns - offset_ns, start_ns), lambda user=user, number=number: user.switch(number))  # type: ignore[misc]
 
     # The consumers.
 
     def _start(self, slot: _Slot) -> None:
         slot.incarnations += 1
         name = f"{slot.name}.{slot.incarnations}"
-        self.writer.announce(name)
-        process = slot.process = self._process(name)
+        self._announce(name, slot.host)
+        process = slot.process = self._process(name, slot.host)
         self.writer.write(events.mark("consumer-started", consumer=name, slot=slot.name))
         slot.worker = slot.writer = None
 
@@ -454,7 +522,7 @@ class _Game:
         for disturbance in slot.armed.values():
             disturbances.arm(disturbance)
         link = Link(self.network, process, self.broker)
-        writer = _Writer(self.played, process, name=process.name)
+        writer = _Writer(self.played, process, name=process.name, host=None if slot.host is None else slot.host.name)
         tools = Tools(
             writer=writer,
             carry=link.carry,

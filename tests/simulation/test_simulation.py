@@ -24,8 +24,9 @@ from gameday.consumers import guards, handlers, leases, stream
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
 from gameday.emulator.queues import Conduct
-from gameday.history.clock import NS_PER_S
+from gameday.history.clock import NS_PER_S, Clock
 from gameday.loadgen.lanes import Lane
+from gameday.processes import clock_sync
 from gameday.transports.base import CallFailed
 from tests.series import sooner
 from tests.simulation.check import Result, check, judged, reached
@@ -43,6 +44,7 @@ from tests.simulation.plan import (
     UNCLAIMED,
     Counts,
     Fault,
+    OnHost,
     Plan,
     draw,
 )
@@ -52,6 +54,7 @@ from tests.simulation.truth import Truth, complaints, expected, failures_of_the_
 
 # Fixed, so that a test that fails says the same tomorrow.
 SLICE = range(24)
+ON_HOSTS = range(24)
 DRAWN = range(6_000)
 # How many runs that could reach something are played for it.
 TRIES = 5
@@ -88,6 +91,7 @@ STRUCK_AT = {
     "dedup-ignores-content": 77, "redrive-loses": 96, "pattern-never": 734,
     "stale-receipt-refused": 2307, "stale-receipt-deletes": 5340,
 }  # fmt: skip
+BLAMED_AT = 7
 FAILED_AT = (2, 141, 181, 220, 1389)
 REACHED_AT = (2, 192, 182, 245, 430, 257, 213, 62, 1342, 249, 179, 25, 93, 68, 122, 54, 11, 155)
 
@@ -180,6 +184,75 @@ REACHED: Mapping[str, Callable[[Plan], bool]] = {
     "replayed": lambda plan: bool(plan.scenario["topology"].get("replay")),
     "correct": lambda plan: plan.planted is None and plan.broken is None,
 }
+
+
+class TestHosts:
+    """Runs on several hosts, whose clocks are off, drift and step, and are measured by round trips."""
+
+    def test_nobody_is_blamed_for_a_clock_and_what_is_out_of_order_is_found(self) -> None:
+        results = check([draw(seed, on_hosts=True) for seed in ON_HOSTS])
+        wrong = {
+            f"python -m tests.simulation --hosts --seed {r.plan.seed}": r.complaints for r in results if r.complaints
+        }
+        assert wrong == {}
+        counts = Counts()
+        for result in results:
+            for name, times in result.counts.items():
+                counts.add(name, times)
+        assert counts.of["hosts"] == len(results)
+        assert counts.of["hosts reordered beyond the bound"] > 0
+        assert counts.of["hosts reordered beyond the bound, found"] == counts.of["hosts reordered beyond the bound"]
+        for name in ("hosts unsynchronised", "hosts silent", "hosts: a claim holds", "hosts: a claim violated"):
+            assert counts.of[name] > 0, name
+
+    def test_without_them_a_seed_draws_what_it_would_have_drawn(self) -> None:
+        drawn = [draw(seed) for seed in range(200)]
+        assert 5 < sum(bool(plan.hosts) for plan in drawn) < 50
+        assert all(plan == draw(plan.seed, on_hosts=False) for plan in drawn if not plan.hosts)
+        assert not any(draw(seed, on_hosts=False).hosts for seed in range(50))
+
+    def test_a_step_that_is_seen_leaves_the_clock_unknown(self, tmp_path: Path) -> None:
+        """And one that no measurement can tell is within what the marks say."""
+        known = set()
+        for number, step_ns in enumerate((NS_PER_S, -NS_PER_S, 2_000_000, -2_000_000)):
+            plan = replace(self.correct_on_hosts(), hosts=(self.host(step_at_s=1.0, step_ns=step_ns),))
+            truth = Truth(play(plan, tmp_path / str(number)))
+            assert truth.clocks_belied == []
+            known.add((abs(step_ns), not truth.unsynchronised))
+        assert known == {(NS_PER_S, False), (2_000_000, True)}
+
+    def test_an_error_that_is_too_small_is_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """By the marks themselves, and by the verdict of some run, which blames the broker."""
+        mark = clock_sync.HostClock._mark
+
+        def too_small(host: clock_sync.HostClock, error_ns: int | None) -> Any:
+            return mark(host, error_ns and error_ns // 100)
+
+        monkeypatch.setattr(clock_sync.HostClock, "_mark", too_small)
+        wrong = next(filter(None, (self.wrongly_blamed(seed) for seed in sooner([BLAMED_AT], DRAWN))))
+        assert any(complaint.startswith("parts: clocks: h") for complaint in wrong)
+
+    def wrongly_blamed(self, seed: int) -> Sequence[str]:
+        (result,) = check([draw(seed, on_hosts=True)])
+        return result.complaints if any("wrong blame" in complaint for complaint in result.complaints) else ()
+
+    def test_an_offset_that_is_not_taken_off_is_found(self, monkeypatch: pytest.MonkeyPatch, played: Play) -> None:
+        def raw(found: clock_sync.Measured) -> Clock:
+            return Clock(epoch_ns=found.at_ns, monotonic_ns=found.at_ns)
+
+        plan = replace(self.correct_on_hosts(), hosts=(self.host(),))
+        assert list(failures_of_the_parts(Truth(played(plan)))) == []
+        monkeypatch.setattr(clock_sync, "clock_of", raw)
+        # The second measurement contradicts the first, so that nobody is blamed by it, and nothing holds.
+        (wrong,) = failures_of_the_parts(Truth(played(plan)))
+        assert wrong == "parts: clocks: h1 is steady and is measured, and nobody knows how far it is off"
+
+    def host(self, **fields: Any) -> OnHost:
+        return OnHost(name="h1", ahead_ns=-300_000_000, rate_ppm=300, **fields)
+
+    def correct_on_hosts(self) -> Plan:
+        plan = next(p for p in correct("sqs") if not p.faults)
+        return replace(plan, latency_s=(0.0005, 0.003), clock_error_ns=0)
 
 
 class TestWhatIsReached:
@@ -325,7 +398,8 @@ class TestShrinking:
 
     def test_a_plan_survives_being_printed(self) -> None:
         for seed in range(20):
-            assert Plan.from_json(draw(seed).to_json()) == draw(seed)
+            plan = draw(seed, on_hosts=seed % 2 == 0)
+            assert Plan.from_json(plan.to_json()) == plan
 
 
 class TestFaults:

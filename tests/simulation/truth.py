@@ -3,7 +3,8 @@
 Nothing here knows how the judge decides. For each claim two questions are put to the truth: must it not hold (somebody
 was harmed, and the history shows it), and may it be violated at all. A claim that holds although it must not is a miss;
 one that is violated although it may not be is a wrong blame. Truth is what the store applied, what the broker kept to
-the end, and the records in the order in which they were really written, whatever the writers' clocks said.
+the end, and the records in the order in which they were really written, whatever the writers' clocks said. How far
+clocks may differ is taken from what the history tells of it, and that is held to how far they did.
 
 *Correct* is a run in which the broker has no defect, and consumers and producers are none of `plan.BROKEN`: handler
 `reference`, guard `transaction`, checkpoints after the work, children after their parents, retries in order, what comes
@@ -14,6 +15,7 @@ refused to the end; the effect claims and `dead-letter` where a message that is 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from itertools import pairwise
 from typing import Any
 
 from gameday.consumers.effects import Key
-from gameday.history.clock import NS_PER_S
+from gameday.history.clock import NS_PER_S, drift_ns
 from gameday.history.events import Record
 from gameday.history.manifest import Subscription
 from tests.simulation.plan import HARMLESS
@@ -32,6 +34,11 @@ from tests.simulation.play import Played, Written
 _IDLE = ("nothing there to check", "no message to judge", "nothing was received")
 Pair = tuple[str, str]  # (subscription, message id)
 _MAX_LAG_NS = 3 * NS_PER_S
+# More than any two times of a run are apart by.
+_ANY_TIME_NS = 10**15
+# What needs no clock.
+_WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
+ORDERED = ("ordered-per-group", "ordered-per-partition")
 # What else than a defect may bring a group out of its order.
 _DISORDERLY = ("unordered-retry", "dedup-reuse", "children-early")
 _DISORDERLY_EFFECTS = (*_DISORDERLY, "continue", "none", "check-then-act", "claim-first", "in-progress", "delete-first",
@@ -79,6 +86,70 @@ class Truth:
     @property
     def subscriptions(self) -> Mapping[str, Subscription]:
         return self.played.manifest.subscriptions
+
+    @cached_property
+    def clocks_told(self) -> dict[str, list[Written]]:
+        """The `clock` marks of each host that wrote anything."""
+        told: dict[str, list[Written]] = {w.host: [] for w in self.played.records if w.host is not None}
+        for w in self.of["mark"]:
+            if w.record["name"] == "clock":
+                told[str(w.record["host"])].append(w)
+        return told
+
+    @cached_property
+    def unsynchronised(self) -> set[str]:
+        """Hosts of whose clock the history does not say how far it may be off."""
+        return {
+            host
+            for host, marks in self.clocks_told.items()
+            if not marks or any("error_ns" not in w.record for w in marks)
+        }
+
+    @cached_property
+    def error_ns(self) -> int:
+        """How far the times of two writers may be apart, by what the history says."""
+        if self.unsynchronised:
+            return _ANY_TIME_NS
+        errors = []
+        for host, marks in self.clocks_told.items():
+            after_ns = max(w.at for w in self.played.records if w.host == host) - max(w.at for w in marks)
+            worst_ns = max(int(w.record["error_ns"]) for w in marks)  # type: ignore[arg-type]
+            errors.append(worst_ns + max(0, math.ceil(after_ns / 1000)))
+        return self.played.plan.clock_error_ns + sum(sorted(errors)[-2:])
+
+    @property
+    def known_drained(self) -> bool:
+        """Whether the history shows it: without clocks nobody knows that a look came after all that was sent."""
+        return self.played.drained and not self.unsynchronised
+
+    @cached_property
+    def clocks_belied(self) -> list[str]:
+        """Where a host's times were further from the conductor's than its marks say, or its marks allow far more than
+        the network and the clocks do."""
+        plan, belied = self.played.plan, []
+        slack_ns = plan.clock_error_ns // 2 + 1
+        for planned in plan.hosts:
+            steady = planned.known == "measured" and planned.step_at_s is None
+            if steady and planned.name in self.unsynchronised:
+                belied.append(f"{planned.name} is steady and is measured, and nobody knows how far it is off")
+            marks = [w for w in self.clocks_told.get(planned.name, ()) if isinstance(w.record.get("error_ns"), int)]
+            written = [w for w in self.played.records if w.host == planned.name]
+            worst_ns = max((int(str(w.record["error_ns"])) for w in marks), default=0)
+            since = 0
+            for mark in marks:
+                # A step while it is measured is known to the mark after it alone; the judge takes the worst of all.
+                error_ns = int(str(mark.record["error_ns"])) if planned.step_at_s is None else worst_ns
+                off_ns = max((abs(w.at - w.when) for w in written if since <= w.at <= mark.at), default=0)
+                if off_ns > error_ns + slack_ns and planned.name not in self.unsynchronised:
+                    belied.append(f"{planned.name} is off by {off_ns} ns, and its marks say {error_ns}")
+                passed_ns = mark.when - written[0].when
+                most_ns = 4 * (round(plan.latency_s[1] * NS_PER_S) + 100 * plan.step_ns) + 2 * drift_ns(
+                    passed_ns + 2 * NS_PER_S
+                )
+                if planned.step_at_s is None and error_ns > most_ns:
+                    belied.append(f"{planned.name} is known to {most_ns} ns, and a mark says {error_ns}")
+                since = mark.at
+        return belied
 
     @cached_property
     def sent(self) -> dict[str, Sent]:
@@ -213,7 +284,7 @@ class Truth:
         for w in self.of["received"]:
             if self.subscriptions[str(w.record["subscription"])].kind == "queue":
                 by_copy[str(w.record["subscription"]), w.record.get("broker_id")].append(w)
-        error_ns = self.played.plan.clock_error_ns + self.played.manifest.broker_tick_ns
+        error_ns = self.error_ns + self.played.manifest.broker_tick_ns
         for all in by_copy.values():
             for before, after in pairwise(all):
                 first, second = before.record, after.record
@@ -235,6 +306,12 @@ class Truth:
     def inverted(self) -> list[tuple[str, str, str]]:
         """(s, a, b): a certainly came before b, and b was certainly received first."""
         return list(self._inverted())
+
+    @cached_property
+    def inverted_across_hosts(self) -> list[tuple[str, str, str]]:
+        """Those of `inverted` that two hosts have received."""
+        host = {pair: all[0].host for pair, all in self.received.items()}
+        return [(s, a, b) for s, a, b in self.inverted if host[s, a] != host[s, b]]
 
     def _inverted(self) -> Iterator[tuple[str, str, str]]:
         firsts = {pair: all[0] for pair, all in self.received.items()}
@@ -309,7 +386,7 @@ class Truth:
         """Whether the history proves that one was written before the other."""
         if one.by == other.by:
             return one.place < other.place
-        return one.at + self.played.plan.clock_error_ns < other.at
+        return one.place < other.place and one.at + self.error_ns < other.at
 
     def _to_be_in_order(self) -> Iterator[tuple[str, str, str]]:
         """(s, a, b) of all pairs whose order on s is certain, and neither was stored twice, dead or sent back."""
@@ -357,12 +434,12 @@ class Truth:
         for w in self.of["effect"]:
             if w.record["outcome"] == "applied":
                 applied.setdefault(_pair(w.record), w)
-        error_ns = self.played.plan.clock_error_ns
         for s, a, b in self._to_be_in_order():
             if (s, a) not in applied or (s, b) not in applied or not self._applied(s, a):
                 continue
             begun = min(int(w.record["started"]) for w in self.received[s, a])  # type: ignore[arg-type]
-            if applied[s, b].at + error_ns < begun:
+            really = applied[s, b].place < self.received[s, a][0].place
+            if really and applied[s, b].at + self.error_ns < begun:
                 return True
         return False
 
@@ -406,9 +483,9 @@ class Truth:
             since, until = int(replay["since"]), int(replay["until"])  # type: ignore[arg-type]
             for id, sent in self.sent.items():
                 covered = (
-                    min(int(sent.record["due"]), sent.first.at) >= since  # type: ignore[arg-type]
+                    min(int(sent.record["due"]), sent.first.at) >= since + self.error_ns  # type: ignore[arg-type]
                     and sent.answered
-                    and sent.outcomes[-1].at <= until
+                    and sent.outcomes[-1].at <= until - self.error_ns
                 )
                 for s in sent.expect if sent.acked and covered else ():
                     again = [w for w in self.received.get((s, id), ()) if w.record.get("replay") == replay["replay"]]
@@ -417,13 +494,13 @@ class Truth:
         return missing
 
     def lags_ns(self) -> list[int]:
-        last = max(w.at for w in self.played.records)
+        last = max(w.when for w in self.played.records)
         lags = []
         for id, sent in self.sent.items():
             for s in sent.expect:
                 if (s, id) in self.dead or not (sent.acked or (s, id) in self.received):
                     continue
-                first = min((w.at for w in self.received.get((s, id), ())), default=last)
+                first = min((w.when for w in self.received.get((s, id), ())), default=last)
                 lags.append(first - int(sent.record["due"]))  # type: ignore[arg-type]
         return lags
 
@@ -490,7 +567,7 @@ def expected(truth: Truth) -> dict[str, Expected]:
     effects_wrong = [*missing, *truth.doubled_effects]
     undelivered = [*(truth.escaped if drained else ()), *truth.healthy_dead, *truth.over_received]
     lags = truth.lags_ns()
-    error_ns = 2 * plan.clock_error_ns
+    error_ns = 2 * truth.error_ns
     given_up = [id for id, sent in truth.sent.items() if sent.failed]
     lost_filtered = [pair for pair in truth.lost if pair[0] in filtered]
     misrouted = [pair for pair in truth.misrouted if pair[0] in filtered]
@@ -526,6 +603,9 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
         return found
     if document["damaged"]:
         found.append(f"damaged: {document['damaged']}")
+    error_ns = None if truth.unsynchronised else truth.error_ns
+    if document["clock_error_ns"] != error_ns:
+        found.append(f"clocks: may differ by {error_ns} ns, and the judge says {document['clock_error_ns']}")
     wanted = expected(truth)
     for claim in document["claims"]:
         want = wanted[claim["claim"]]
@@ -535,9 +615,13 @@ def complaints(truth: Truth, document: Mapping[str, Any]) -> list[str]:
             counts = {name: n for name, n in claim["anomalies"].items() if n}
             found.append(f"wrong blame: {claim['claim']} is violated by {counts}")
         effect = claim["claim"].endswith("-effect")
-        if effect and played.drained and claim["verdict"] == "unknown" and want.must:
+        if effect and truth.known_drained and claim["verdict"] == "unknown" and want.must:
             found.append(f"not found: {claim['claim']} is unknown, but {_brief(want.must)}: {claim['why']}")
-        disturbed = plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused
+        if claim["verdict"] == "holds" and truth.unsynchronised and claim["claim"] not in _WITHOUT_CLOCKS:
+            found.append(f"missed: {claim['claim']} holds, but nobody knows the clocks of {truth.unsynchronised}")
+        if claim["claim"] in ORDERED and claim["verdict"] == "unknown" and truth.inverted and truth.known_drained:
+            found.append(f"not found: {claim['claim']} is unknown, but {_brief(truth.inverted)}: {claim['why']}")
+        disturbed = plan.hosts or plan.faults or plan.planted or plan.broken or plan.clock_error_ns or played.refused
         undisturbed = not disturbed and not _never_fits(played)
         idle = any(why.partition(": ")[2].startswith(_IDLE) for why in claim["why"])
         if undisturbed and claim["verdict"] == "unknown" and claim["checked"] and not idle:
@@ -563,7 +647,7 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         "over-received": len(truth.over_received),
         "healthy-dead": len(truth.healthy_dead),
     }
-    if played.drained:
+    if truth.known_drained:
         wanted |= {"lost": len(truth.lost), "vanished": len(truth.vanished), "poison-escaped": len(truth.escaped)}
         wanted["lost-on-redrive"] = len(truth.lost_on_redrive)
         if truth.of["effects"] or truth.of["effect"]:
@@ -573,6 +657,9 @@ def _of_counts(truth: Truth, document: Mapping[str, Any]) -> Iterator[str]:
         wanted["effect-duplicate"] = sum(truth.doubled_effects.values())
     for name, n in wanted.items():
         counted = document["anomalies"][name]["count"]
+        if truth.unsynchronised and name == "effect-duplicate" and counted < n:
+            # Nobody knows that the store was read after all that was done.
+            continue
         if counted != n:
             yield f"count: {name} is {counted}, and should be {n}"
     if not played.refused and given_up != played.tally.failed:
@@ -588,6 +675,8 @@ def _never_fits(played: Played) -> bool:
 def failures_of_the_parts(truth: Truth) -> Iterator[str]:
     """What correct parts promise whatever happens."""
     played = truth.played
+    for belied in truth.clocks_belied:
+        yield f"parts: clocks: {belied}"
     if not _correct(truth) or played.failures or played.refused:
         return
     if not played.drained:

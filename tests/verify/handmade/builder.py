@@ -86,6 +86,7 @@ class History:
         self.killed: set[str] = set()
         self.absent: set[str] = set()
         self.unended: set[str] = set()
+        self.hosts: dict[str, str] = {}
         self._seqs: defaultdict[tuple[str, str | None], int] = defaultdict(int)
         self._attempts: defaultdict[str, int] = defaultdict(int)
         self._answers: dict[str, Record] = {}
@@ -317,6 +318,17 @@ class History:
         if stop is not None:
             self.record("injector", stop, "fault", phase="stop", **told)
 
+    # -- hosts
+
+    def on(self, host: str, *files: str) -> None:
+        """These processes run there; all others on the conductor's own host."""
+        self.hosts |= dict.fromkeys(files, host)
+
+    def clock(self, host: str, *, at: float, error_s: float | None, by: str = "main") -> None:
+        """A mark that this host's times were within `error_s` of the conductor's since the one before; with None,
+        that nobody knows."""
+        self.mark("clock", at=at, by=by, host=host, error_ns=None if error_s is None else round(error_s * SECOND))
+
     # -- files
 
     def record(self, file: str, at: float, event: str, /, **fields: Any) -> None:
@@ -354,7 +366,8 @@ class History:
         if name == "main":
             others = [other for other in self.files if other != "main"]
             start: Record = {"event": "mark", "at": BASE, "by": "main", "name": "writer"}
-            records = [start | {"file": f"{other}.jsonl"} for other in others] + records
+            hosts = {other: {"host": self.hosts[other]} if other in self.hosts else {} for other in others}
+            records = [start | {"file": f"{other}.jsonl"} | hosts[other] for other in others] + records
         if name not in self.killed:
             last = records[-1]["at"] if records else BASE
             records.append({"event": "mark", "at": last, "by": name, "name": "closed"})

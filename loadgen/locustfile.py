@@ -28,7 +28,7 @@ import socket
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gevent
 import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
@@ -50,6 +50,7 @@ from gameday.loadgen.lead import STDIN, Lead
 from gameday.loadgen.node import Node
 from gameday.loadgen.sender import Sample
 from gameday.processes.control import continue_when_orphaned, die_with_parent
+from gameday.transports.endpoint import CarrierName
 
 # Locust takes out again what it put in front.
 sys.path[:] = _path
@@ -97,6 +98,12 @@ def _arguments(parser: Any) -> None:
     group.add_argument("--gameday-here", metavar="FILE", default="", help="of a worker that `gameday host` starts")
     group.add_argument("--gameday-rate", metavar="N", type=float, default=10.0, help="messages per second (10)")
     group.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long it sends (60)")
+    group.add_argument(
+        "--gameday-carrier",
+        choices=get_args(CarrierName),
+        default="fast",
+        help="of a queue that is given: who carries the calls, gameday's own carrier or boto3 (fast)",
+    )
 
 
 def _keep_to_ourselves(parser: Any) -> None:
@@ -200,7 +207,10 @@ def _config(options: Any, *, chosen: bool) -> LoadConfig:
             return LoadConfig.load(Path(options.gameday_load))
         if options.gameday_queue_url:
             return LoadConfig.for_queue(
-                options.gameday_queue_url, rate_per_s=options.gameday_rate, duration_s=options.gameday_seconds
+                options.gameday_queue_url,
+                rate_per_s=options.gameday_rate,
+                duration_s=options.gameday_seconds,
+                carrier=options.gameday_carrier,
             )
         raise UsageError(
             "GAMEDAY_LOAD is not set: it names the load's configuration, which `gameday run` writes as load.json into "

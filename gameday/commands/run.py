@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from gameday.commands.common import (
+    Carrier,
     ConfigOption,
     Format,
     ProfileOption,
@@ -57,6 +58,14 @@ def run(
         typer.Option("--yes", help="Of `--target aws`: begin the first run in an account without asking a person."),
     ] = False,
     overrides: SetOption = None,
+    carrier: Annotated[
+        Carrier | None,
+        typer.Option(
+            help="Who carries what is sent, received and written to DynamoDB: gameday's own carrier where it speaks the "
+            "service's protocol, or `sdk`, boto3 and aiobotocore everywhere. Short for `--set carrier=…`. "
+            "[default: fast]"
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Repeat schedule, payloads, groups and chaos choices of the run with this seed.")
     ] = None,
@@ -132,7 +141,8 @@ def run(
         annotating = Annotating(address=address, token=token)
     can_be_appended_to(summary)
     only_for_aws(target, region=region, profile=profile, config=config, yes=yes)
-    read = scenarios.load(scenarios.find(scenario), overrides or ())
+    chosen = [] if carrier is None else [f"carrier={carrier.value}"]
+    read = scenarios.load(scenarios.find(scenario), [*(overrides or ()), *chosen])
     on_hosts = None
     if hosts is not None:
         from gameday.scenario.hosts import read as read_hosts

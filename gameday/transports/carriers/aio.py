@@ -34,12 +34,20 @@ class AioCarrier:
         self._making = asyncio.Lock()
 
     async def client(self, service: str) -> Any:
+        """Errors: CallFailed where the environment or a profile has no good credentials, or no good region."""
         async with self._making:
             if service not in self._clients:
                 arguments = self._endpoint.client_arguments(service)
-                made = self._session.create_client(service, config=self._config, **arguments)
-                self._clients[service] = await self._stack.enter_async_context(made)
+                try:
+                    made = self._session.create_client(service, config=self._config, **arguments)
+                    self._clients[service] = await self._stack.enter_async_context(made)
+                except Exception as error:
+                    raise translate(error) from error
         return self._clients[service]
+
+    async def open(self, service: str) -> None:
+        """Get ready to call a service, so that the first call finds everything in place. Errors: CallFailed."""
+        await self.client(service)
 
     async def __call__(self, call: Call) -> Answer:
         """Errors: CallFailed."""

@@ -134,6 +134,20 @@ class _Service:
             self._kept.pop().close()
 
 
+def aio_carrier(endpoint: Endpoint, *, read_timeout_s: float, connections: int) -> FastAioCarrier | AioCarrier:
+    """The carrier that an endpoint asks for."""
+    if endpoint.carrier == "fast":
+        return FastAioCarrier(endpoint, read_timeout_s=read_timeout_s, connections=connections)
+    return _sdk_carrier(endpoint, read_timeout_s=read_timeout_s, connections=connections)
+
+
+def _sdk_carrier(endpoint: Endpoint, *, read_timeout_s: float, connections: int) -> AioCarrier:
+    # Here and not above: it takes longer to import than everything else of a consumer.
+    from gameday.transports.carriers.aio import AioCarrier
+
+    return AioCarrier(endpoint, read_timeout_s=read_timeout_s, connections=connections)
+
+
 class FastAioCarrier:
     """`connections`: how many calls of a service are on their way at once."""
 
@@ -164,7 +178,7 @@ class FastAioCarrier:
     async def open(self, service: str) -> None:
         """Get ready to call a service, so that the first call finds everything in place. Errors: CallFailed."""
         if await self._service(service) is None:
-            await self._by_sdk().client(service)
+            await self._by_sdk().open(service)
 
     async def close(self) -> None:
         for service in self._services.values():
@@ -203,8 +217,5 @@ class FastAioCarrier:
 
     def _by_sdk(self) -> AioCarrier:
         if self._sdk is None:
-            # Here and not above: it takes longer to import than everything else of a consumer.
-            from gameday.transports.carriers.aio import AioCarrier
-
-            self._sdk = AioCarrier(self._endpoint, read_timeout_s=self._read_timeout_s, connections=self._most)
+            self._sdk = _sdk_carrier(self._endpoint, read_timeout_s=self._read_timeout_s, connections=self._most)
         return self._sdk

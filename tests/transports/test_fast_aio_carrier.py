@@ -13,7 +13,7 @@ import pytest
 
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.aio import AioCarrier
-from gameday.transports.carriers.fast_aio import FastAioCarrier
+from gameday.transports.carriers.fast_aio import FastAioCarrier, aio_carrier
 from gameday.transports.endpoint import Endpoint
 from tests.transports.test_fast_carrier import ANSWERS, CHUNKED, OK, http, serving
 
@@ -258,6 +258,16 @@ def test_what_it_does_not_speak_and_what_goes_through_a_proxy_is_the_sdks(monkey
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:2")
         with_carrier(server.endpoint, lambda carrier: carrier(RECEIVE))
         assert carried[-1] == "ReceiveMessage" and not server.requests
+
+
+def test_who_asks_for_the_sdk_gets_it() -> None:
+    async def go() -> None:
+        for endpoint, kind in ((Endpoint(), FastAioCarrier), (Endpoint(carrier="sdk"), AioCarrier)):
+            made = aio_carrier(endpoint, read_timeout_s=5.0, connections=1)
+            assert type(made) is kind
+            await made.close()
+
+    asyncio.run(go())
 
 
 def test_credentials_of_the_chain_are_asked_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

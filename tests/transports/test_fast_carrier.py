@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -216,22 +217,35 @@ def test_nobody_there_is_definite() -> None:
     assert (refused.value.code, refused.value.outcome) == ("EndpointConnectionError", "failed")
 
 
-def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    config = LoadConfig(
+def load_config(endpoint: Endpoint) -> LoadConfig:
+    return LoadConfig(
         run_dir="",
         run="r",
         clock="0:0",
-        endpoint=Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"),
+        endpoint=endpoint,
         transport="sqs",
         addresses=Addresses(send_to="q", queues={}),
         topology=Topology(subscriptions=[SubscriptionSpec(name="orders")]),
         rate_per_s=1,
         duration_s=1,
     )
+
+
+def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    config = load_config(Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"))
     assert isinstance(carrier_for(config), FastCarrier)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:2")
     assert isinstance(carrier_for(config), FastCarrier), "this one is not on the way"
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:2")
     assert isinstance(carrier_for(config), SharedBoto)
+
+
+def test_who_asks_for_the_sdk_gets_it() -> None:
+    asked = load_config(Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"))
+    assert isinstance(carrier_for(asked), FastCarrier)
+    again = LoadConfig.from_json(
+        orjson.loads(orjson.dumps(replace(asked, endpoint=replace(asked.endpoint, carrier="sdk")).to_json()))
+    )
+    assert isinstance(carrier_for(again), SharedBoto)

@@ -61,9 +61,8 @@ def run(
     carrier: Annotated[
         Carrier | None,
         typer.Option(
-            help="Who carries what is sent, received and written to DynamoDB: gameday's own carrier where it speaks the "
-            "service's protocol, or `sdk`, boto3 and aiobotocore everywhere. Short for `--set carrier=…`. "
-            "[default: fast]"
+            help="Who carries what is sent, received and written to DynamoDB: `fast`, gameday's own carrier where it "
+            "speaks the service's protocol, or `sdk`, boto3 and aiobotocore everywhere. [default: the scenario's, fast]"
         ),
     ] = None,
     seed: Annotated[

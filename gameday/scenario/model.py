@@ -546,8 +546,8 @@ class Body(_Strict):
     )
     carrier: CarrierName = Field(
         default="fast",
-        description="who carries what is sent, received and written to DynamoDB: `fast`, gameday's own carrier where it "
-        "speaks the service's protocol, or `sdk`, boto3 and aiobotocore everywhere",
+        description="who carries what is sent, received and written to DynamoDB: `fast`, gameday's own carrier where "
+        "it speaks the service's protocol, or `sdk`, boto3 and aiobotocore everywhere",
     )
     cloudwatch: bool | None = Field(
         default=None,

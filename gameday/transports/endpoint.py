@@ -31,8 +31,8 @@ def on_loopback(host: str) -> bool:
 class Endpoint:
     """`urls` maps a service name, or "*" for all others, to its URL; empty means AWS itself.
 
-    The credentials are given for emulators only (None: the SDK's own chain). `carrier` says who carries the calls of hot
-    paths: gameday's own carrier where it speaks the service's protocol, or boto3 and aiobotocore everywhere.
+    The credentials are given for emulators only (None: the SDK's own chain). `carrier` says who carries the calls of
+    hot paths: gameday's own carrier where it speaks the service's protocol, or boto3 and aiobotocore everywhere.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict)

@@ -132,7 +132,7 @@ def by_ours(endpoint: Endpoint, call: Call) -> Answer | tuple[str, str, str]:
 def spoken(request: bytes) -> tuple[dict[str, str], object]:
     head, _, body = request.partition(b"\r\n\r\n")
     lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    kept = ("host", "content-type", "x-amz-target")
+    kept = ("host", "content-type", "x-amz-target", "x-amzn-query-mode")
     return {k.lower(): v for k, v in lines.items() if k.lower() in kept}, orjson.loads(body)
 
 

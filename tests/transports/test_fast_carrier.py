@@ -148,7 +148,7 @@ def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, good: byte
     def spoken(request: bytes) -> tuple[dict[str, str], object]:
         head, _, body = request.partition(b"\r\n\r\n")
         lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        kept = ("host", "content-type", "x-amz-target")
+        kept = ("host", "content-type", "x-amz-target", "x-amzn-query-mode")
         return {k.lower(): v for k, v in lines.items() if k.lower() in kept}, orjson.loads(body)
 
     assert spoken(our_request) == spoken(their_request)
@@ -180,10 +180,10 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r
 ANSWERS = [
     (http("400 Bad Request", NOT_THERE), "QueueDoesNotExist", "failed"),
     (http("400 Bad Request", NOT_THERE, "x-amzn-query-error: AWS.Old.Name;Sender"), "AWS.Old.Name", "failed"),
-    (http("403 Forbidden", b""), "HTTP403", "failed"),
+    (http("403 Forbidden", b""), "403", "failed"),
     (http("500 Oops", b'{"__type":"InternalFailure"}'), "InternalFailure", "unknown"),
     (http("503 Slow down", b'{"__type":"ThrottlingException"}'), "ThrottlingException", "failed"),
-    (http("502 Bad Gateway", b"<html>"), "HTTP502", "unknown"),
+    (http("502 Bad Gateway", b"<html>"), "502", "unknown"),
     (http("200 OK", b"<html>"), "BadAnswer", "unknown"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", "ReadTimeoutError", "unknown"),
     (b"garbage\r\n\r\n", "ConnectionClosedError", "unknown"),

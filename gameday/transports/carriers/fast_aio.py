@@ -8,7 +8,6 @@ aiobotocore, so that whoever carries with it need not know which is which.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.credentials import Credentials
@@ -23,11 +22,11 @@ from gameday.transports.carriers.json_protocol import (
     Place,
     Response,
     broken_off,
-    certificates,
     goes_through_proxy,
     no_credentials,
     not_answered,
     speaks,
+    tls_context,
 )
 from gameday.transports.endpoint import Endpoint
 
@@ -43,6 +42,7 @@ class _Connection(asyncio.Protocol):
         self._read_timeout_s = read_timeout_s
         self._response = Response()
         self._answered: asyncio.Future[Response] | None = None
+        self._late: asyncio.TimerHandle | None = None
         self.closed = False
 
     # What the loop calls.
@@ -51,19 +51,30 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._answered is None:
+            # Nobody has asked; it must not be taken for the answer to what comes next.
+            self.close()
+            return
         try:
             self._response.feed(data)
         except CallFailed as error:
             self._fail(error)
             return
         if self._response.whole:
-            if not self._response.keep:
-                self.close()
-            if self._answered is not None and not self._answered.done():
-                self._answered.set_result(self._response)
+            self._done()
+        else:
+            self._wait()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(broken_off(error or "the connection was closed before the answer"))
+        if error is not None:
+            self._fail(broken_off(error))
+            return
+        try:
+            self._response.ended()
+        except CallFailed as failed:
+            self._fail(failed)
+        else:
+            self._done()
 
     # What a call does.
 
@@ -71,7 +82,7 @@ class _Connection(asyncio.Protocol):
         """Errors: CallFailed."""
         self._response = Response()
         self._answered = self._loop.create_future()
-        late = self._loop.call_later(self._read_timeout_s, self._fail, not_answered(self._read_timeout_s))
+        self._wait()
         try:
             self._transport.write(request)
             return await self._answered
@@ -80,12 +91,25 @@ class _Connection(asyncio.Protocol):
             self.close()
             raise
         finally:
-            late.cancel()
+            if self._late is not None:
+                self._late.cancel()
             self._answered = None
 
     def close(self) -> None:
         self.closed = True
         self._transport.close()
+
+    def _wait(self) -> None:
+        """For the next piece of an answer: as botocore's, the time-out is that of each."""
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self._loop.call_later(self._read_timeout_s, self._fail, not_answered(self._read_timeout_s))
+
+    def _done(self) -> None:
+        if not self._response.keep:
+            self.close()
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(self._response)
 
     def _fail(self, error: CallFailed) -> None:
         self.close()
@@ -98,7 +122,7 @@ class _Service:
 
     def __init__(self, place: Place, *, read_timeout_s: float, most: int) -> None:
         self._place = place
-        self._tls = ssl.create_default_context(cafile=certificates(Session())) if place.secure else None
+        self._tls = tls_context(Session()) if place.secure else None
         self._read_timeout_s = read_timeout_s
         self._free = asyncio.Semaphore(most)
         self._kept: list[_Connection] = []
@@ -172,7 +196,7 @@ class FastAioCarrier:
         except CallFailed as failed:
             calls.ended(call, began, failed)
             raise
-        calls.ended(call, began)
+        calls.ended(call, began, answer=answer)
         return answer
 
     async def open(self, service: str) -> None:

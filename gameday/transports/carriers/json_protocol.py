@@ -2,8 +2,8 @@
 
 It promises the same answers and the same errors as botocore with its retries off, for the operations that stand in
 SERVICES and no others. Definite: the service refused (4xx, a throttle). Indefinite: a 5xx, an answer nobody can read.
-In one thing it is stricter: a 200 without a JSON object is nothing that a service said, and botocore takes it for an
-empty answer.
+In one thing it is stricter: a 200 without a JSON object, or with half a head, is nothing that a service said, and
+botocore takes it for an empty answer. Members that botocore's models do not know stay in an answer.
 Signatures are AWS's version 4, so it works against AWS as it does against an emulator.
 (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html,
 docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)
@@ -65,6 +65,26 @@ def _decode_records(answer: dict[str, Any]) -> None:
             record["ApproximateArrivalTimestamp"] = datetime.fromtimestamp(record["ApproximateArrivalTimestamp"], UTC)
 
 
+def _decode_items(answer: dict[str, Any]) -> None:
+    for item in (*(answer.get("Items") or ()), *map(answer.get, ("Item", "Attributes", "LastEvaluatedKey"))):
+        for attribute in (item or {}).values():
+            _decode_attribute(attribute)
+
+
+def _decode_attribute(attribute: dict[str, Any]) -> None:
+    """In DynamoDB's own notation, in which its key is its type
+    (amazondynamodb/latest/APIReference/API_AttributeValue.html)."""
+    for kind, value in attribute.items():
+        match kind:
+            case "B":
+                attribute[kind] = base64.b64decode(value)
+            case "BS":
+                attribute[kind] = [base64.b64decode(each) for each in value]
+            case "M" | "L":
+                for each in value.values() if kind == "M" else value:
+                    _decode_attribute(each)
+
+
 SERVICES: Mapping[str, JsonService] = {
     "sqs": JsonService(
         target="AmazonSQS",
@@ -94,6 +114,7 @@ SERVICES: Mapping[str, JsonService] = {
         target="DynamoDB_20120810",
         content_type="application/x-amz-json-1.0",
         operations=frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Query", "Scan"}),
+        decodes=dict.fromkeys(("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"), _decode_items),
     ),
 }
 

@@ -15,7 +15,8 @@ from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.aio import AioCarrier
 from gameday.transports.carriers.fast_aio import FastAioCarrier, aio_carrier
 from gameday.transports.endpoint import Endpoint
-from tests.transports.test_fast_carrier import ANSWERS, CHUNKED, OK, http, serving
+from tests.transports.test_fast_carrier import ANSWERS, CHUNKED, ENDLESS, OK, http, serving
+from tests.transports.test_fast_carrier import CALL as SEND
 
 RECEIVE = Call("sqs", "ReceiveMessage", {"QueueUrl": "http://q", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1})
 MESSAGES = orjson.dumps(
@@ -148,6 +149,13 @@ def spoken(request: bytes) -> tuple[dict[str, str], object]:
         (BOTH, http("400 Bad Request", CANCELLED)),
         (PUT, http("500 Oops", b'{"__type":"InternalServerError","message":"no"}')),
         (READ, http("400 Bad Request", b'{"__type":"ExpiredIteratorException","message":"old"}')),
+        (RECEIVE, http("200 OK", b'{"Messages":[{"MessageId":"m","Body":"null","Attributes":null}],"Failed":null}')),
+        (
+            RECEIVE,
+            http("400 Bad", b'{"__type":"a#OverLimit","message":"no"}', "x-amzn-query-error: Old;Sender"),
+        ),
+        (PUT, http("400 Bad Request", b'{"__type":"a#ThrottlingException:http://b/","message":"no"}')),
+        (PUT, http("404 Not Found", b"")),
         (
             RECEIVE,
             http("403 Forbidden", b'{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"old"}'),
@@ -174,9 +182,21 @@ def test_what_an_answer_proves(answer: bytes | None, code: str, outcome: str) ->
         assert len(server.requests) == 1, "no hidden second request"
 
 
-def test_chunked_answers_are_read() -> None:
-    with serving(CHUNKED) as server:
-        assert by_ours(server.endpoint, RECEIVE) == orjson.loads(OK)
+@pytest.mark.parametrize("said", [CHUNKED, ENDLESS], ids=["chunked", "endless"])
+def test_answers_that_do_not_say_how_long_they_are(said: bytes) -> None:
+    with serving(said, said) as server:
+        assert by_ours(server.endpoint, SEND) == by_the_sdk(server.endpoint, SEND) == orjson.loads(OK)
+
+
+def test_what_comes_behind_an_answer_is_the_answer_to_nothing() -> None:
+    async def scene(carrier: FastAioCarrier) -> None:
+        assert await carrier(RECEIVE) == orjson.loads(OK)
+        assert await carrier(RECEIVE) == {}
+        assert server.connections == 2
+
+    stray = http("200 OK", b'{"stray":1}')
+    with serving(http("200 OK", OK) + stray, http("200 OK", b"{}")) as server:
+        with_carrier(server.endpoint, scene)
 
 
 def test_nobody_there_is_definite() -> None:

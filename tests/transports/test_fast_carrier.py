@@ -40,7 +40,8 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
 
 
 class Server:
-    """Answers each request with the next of its script: bytes, or None to close the connection instead."""
+    """Answers each request with the next of its script: bytes, or None to close the connection instead. It closes it
+    behind an answer that says so."""
 
     def __init__(self, script: list[bytes | None]) -> None:
         self.requests: list[bytes] = []
@@ -67,6 +68,8 @@ class Server:
                     if answer is None:
                         break
                     connection.sendall(answer)
+                    if b"Connection: close" in answer:
+                        break
 
     def _read(self, connection: socket.socket) -> bytes:
         data = b""
@@ -173,6 +176,7 @@ def test_a_connection_is_kept_and_a_closed_one_replaced_before_anything_is_sent(
 
 
 NOT_THERE = orjson.dumps({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"})
+ENDLESS = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + OK
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(OK), OK)
 
 
@@ -202,10 +206,21 @@ def test_what_an_answer_proves(answer: bytes | None, code: str, outcome: str) ->
         assert len(server.requests) == 1
 
 
-def test_chunked_answers_are_read() -> None:
-    with serving(CHUNKED) as server:
+@pytest.mark.parametrize("said", [CHUNKED, ENDLESS], ids=["chunked", "endless"])
+def test_answers_that_do_not_say_how_long_they_are(said: bytes) -> None:
+    with serving(said, said) as server:
         answer: Answer = fast(server.endpoint).for_one_user()(CALL)
-        assert answer == orjson.loads(OK)
+        theirs = dict(BotoCarrier(server.endpoint)(CALL))
+        theirs.pop("ResponseMetadata")
+        assert answer == theirs == orjson.loads(OK)
+
+
+def test_what_comes_behind_an_answer_is_the_answer_to_nothing() -> None:
+    with serving(http("200 OK", OK) + http("200 OK", b'{"stray":1}'), http("200 OK", b"{}")) as server:
+        carry = fast(server.endpoint).for_one_user()
+        assert carry(CALL) == orjson.loads(OK)
+        assert carry(CALL) == {}
+        assert server.connections == 2
 
 
 def test_nobody_there_is_definite() -> None:

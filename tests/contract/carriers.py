@@ -8,7 +8,7 @@ import http.client
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple
@@ -42,13 +42,15 @@ Ask = Callable[[Call], Told]
 
 
 @contextmanager
-def asking(which: Which, endpoint: Endpoint, *, read_timeout_s: float = 60.0) -> Iterator[Ask]:
+def asking(
+    which: Which, endpoint: Endpoint, *, read_timeout_s: float = 60.0, services: Collection[str] = SERVICES
+) -> Iterator[Ask]:
     """What makes a call with a carrier, one at a time, and tells what it gave."""
     if which in ("boto3", "fast"):
         carry: Callable[[Call], Answer] = (
             BotoCarrier(endpoint, read_timeout_s=read_timeout_s)
             if which == "boto3"
-            else FastCarrier(endpoint, services=tuple(SERVICES), read_timeout_s=read_timeout_s).for_one_user()
+            else FastCarrier(endpoint, services=tuple(services), read_timeout_s=read_timeout_s).for_one_user()
         )
         yield lambda call: _told(call, lambda: carry(call))
         return

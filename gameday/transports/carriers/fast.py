@@ -127,7 +127,8 @@ class FastCarrier:
         self._region = endpoint.region
         self._read_timeout_s = read_timeout_s
         session = boto3.session.Session()
-        self._tls = tls_context(session._session)
+        secure = any(url.startswith("https:") for url in self._urls.values())
+        self._tls = tls_context(session._session) if secure else None
         if endpoint.access_key is not None:
             self._source: Any = Credentials(endpoint.access_key, endpoint.secret_key)
         else:

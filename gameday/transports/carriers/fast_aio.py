@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from botocore.credentials import Credentials
 from botocore.session import Session
 
+from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers import calls
 from gameday.transports.carriers.json_protocol import (
@@ -227,15 +228,15 @@ class FastAioCarrier:
     async def _frozen(self) -> FrozenCredentials:
         from aiobotocore.session import get_session
 
-        if self._source is None:
-            self._source = await get_session().get_credentials()
-        if self._source is None:
-            raise no_credentials()
         try:
+            if self._source is None:
+                self._source = await get_session().get_credentials()
+            if self._source is None:
+                raise no_credentials()
             frozen: FrozenCredentials = await self._source.get_frozen_credentials()
+        except CallFailed:
+            raise
         except Exception as error:
-            from gameday.transports.aws_errors import translate
-
             raise translate(error) from error
         return frozen
 

@@ -215,6 +215,21 @@ def test_answers_that_do_not_say_how_long_they_are(said: bytes) -> None:
         assert answer == theirs == orjson.loads(OK)
 
 
+NULLS = [
+    (b'{"Failed":null,"Successful":[{"Id":"0","MessageId":"m","SequenceNumber" : null}]}', None),
+    (b'{"Successful":[{"Id":"0","MessageId":"a \\"text\\":null"}]}', "as it is"),
+]
+
+
+@pytest.mark.parametrize(("said", "kept"), NULLS)
+def test_a_member_that_is_null_is_not_there_and_a_text_stays_as_it_is(said: bytes, kept: str | None) -> None:
+    with serving(http("200 OK", said), http("200 OK", said)) as server:
+        theirs = dict(BotoCarrier(server.endpoint)(CALL))
+        theirs.pop("ResponseMetadata")
+        assert fast(server.endpoint).for_one_user()(CALL) == theirs
+    assert (theirs == orjson.loads(said)) is (kept is not None)
+
+
 def test_what_comes_behind_an_answer_is_the_answer_to_nothing() -> None:
     with serving(http("200 OK", OK) + http("200 OK", b'{"stray":1}'), http("200 OK", b"{}")) as server:
         carry = fast(server.endpoint).for_one_user()

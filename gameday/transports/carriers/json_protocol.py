@@ -15,6 +15,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -32,6 +33,8 @@ from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
 
 CONNECT_TIMEOUT_S = 5.0
+# Within a text, as the body of a message is, quotation marks have a backslash before them.
+_NULL_MEMBER = re.compile(rb'[^\\]"\s*:\s*null')
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
@@ -332,7 +335,7 @@ def _answered(response: Response) -> dict[str, Any]:
     if status < 300:
         if not isinstance(document, dict):
             raise CallFailed("BadAnswer", f"no JSON object: {body[:200]!r}", definite=False)
-        return _without_nulls(document) if b"null" in body else document
+        return _without_nulls(document) if b"null" in body and _NULL_MEMBER.search(body) else document
     told = document if isinstance(document, dict) else {}
     named = str(told.get("__type", "")).partition(":")[0].rpartition("#")[2]
     code = response.error_code or named or str(status)

@@ -63,12 +63,15 @@ RUN = "bench"
 # The sink.
 
 
-class _Sink(asyncio.Protocol):
-    """Answers by the operation that stands in the head, without reading more of a body than it must."""
+class Served(asyncio.Protocol):
+    """A connection to a sink: `asked` is called with each request, and `say` answers it."""
 
-    def __init__(self, state: _Counts) -> None:
-        self._state = state
+    def __init__(self) -> None:
         self._held = b""
+
+    def asked(self, operation: bytes, body: bytes) -> None:
+        """`operation` in small letters."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -84,9 +87,22 @@ class _Sink(asyncio.Protocol):
             body = self._held[end + 4 : end + 4 + length]
             self._held = self._held[end + 4 + length :]
             operation = head.partition(b"x-amz-target: amazonsqs.")[2].partition(b"\r\n")[0].strip()
-            answer = self._state.answer(operation, body)
-            kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: "
-            self._transport.write(b"%b%d\r\n\r\n%b" % (kind, len(answer), answer))
+            self.asked(operation, body)
+
+    def say(self, answer: bytes) -> None:
+        kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: "
+        self._transport.write(b"%b%d\r\n\r\n%b" % (kind, len(answer), answer))
+
+
+class _Sink(Served):
+    """Answers by the operation that stands in the head, without reading more of a body than it must."""
+
+    def __init__(self, state: _Counts) -> None:
+        super().__init__()
+        self._state = state
+
+    def asked(self, operation: bytes, body: bytes) -> None:
+        self.say(self._state.answer(operation, body))
 
 
 class _Counts:

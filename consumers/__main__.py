@@ -43,7 +43,7 @@ from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.transports import words
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.calls import count_calls
-from gameday.transports.carriers.fast_aio import FastAioCarrier
+from gameday.transports.carriers.fast_aio import aio_carrier
 from gameday.transports.registry import TRANSPORTS
 
 # How much longer than its longest poll a call may take before it counts as lost.
@@ -77,7 +77,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         disturbances.arm(disturbance)
     store = None if config.program is not None else make_store(config.store, config.endpoint)
     leases = make_leases(config.leases, config.endpoint) if config.leases else None
-    carrier = FastAioCarrier(
+    carrier = aio_carrier(
         config.endpoint,
         read_timeout_s=config.wait_s + _READ_MARGIN_S,
         # Each poller has one receive or one settling call open at a time, each shard one read, and handlers may make

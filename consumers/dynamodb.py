@@ -34,10 +34,10 @@ class DynamoDBTable:
     def __init__(self, table: str, endpoint: Endpoint) -> None:
         # Here and not above: it takes longer to import than all else that the conductor of most runs needs, which
         # have their effects in SQLite.
-        from gameday.transports.carriers.fast_aio import FastAioCarrier
+        from gameday.transports.carriers.fast_aio import aio_carrier
 
         self._table = table
-        self._carry = FastAioCarrier(endpoint, read_timeout_s=_READ_TIMEOUT_S, connections=_CONNECTIONS)
+        self._carry = aio_carrier(endpoint, read_timeout_s=_READ_TIMEOUT_S, connections=_CONNECTIONS)
 
     async def create(self, *, tags: Mapping[str, str]) -> None:
         await self._call(

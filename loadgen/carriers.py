@@ -1,4 +1,4 @@
-"""Who carries the load's calls: the fast carrier where it knows the service's protocol, else boto3."""
+"""Who carries the load's calls: the fast carrier where it knows the service's protocol and nobody asks for boto3."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SharedBoto:
 
 def carrier_for(config: LoadConfig) -> Carrier:
     services = tuple(TRANSPORTS[config.transport].services)
-    if any(service not in SERVICES for service in services):
+    if config.endpoint.carrier == "sdk" or any(service not in SERVICES for service in services):
         return SharedBoto(config)
     fast = FastCarrier(config.endpoint, services=services, read_timeout_s=READ_TIMEOUT_S)
     # boto3 goes through a proxy where the environment names one; the fast carrier does not know how.

@@ -26,7 +26,7 @@ from gameday.loadgen.messages import OwnMessages, Source
 from gameday.loadgen.schedule import Schedule
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.transports.base import Addresses, SubscriptionSpec, Topology
-from gameday.transports.endpoint import Endpoint
+from gameday.transports.endpoint import CarrierName, Endpoint
 from gameday.transports.registry import TRANSPORTS
 
 RETRIES = ("ordered", "unordered", "none")
@@ -145,7 +145,13 @@ class LoadConfig:
 
     @classmethod
     def for_queue(
-        cls, url: str, *, rate_per_s: float, duration_s: float, environ: Mapping[str, str] = os.environ
+        cls,
+        url: str,
+        *,
+        rate_per_s: float,
+        duration_s: float,
+        carrier: CarrierName = "fast",
+        environ: Mapping[str, str] = os.environ,
     ) -> LoadConfig:
         """A constant load on a queue that exists, where its URL says; no manifest, so nothing to judge.
 
@@ -157,7 +163,7 @@ class LoadConfig:
             run_dir=str(Path("runs") / run),
             run=run,
             clock=str(Clock.start()),
-            endpoint=_endpoint_of(url, environ),
+            endpoint=dataclasses.replace(_endpoint_of(url, environ), carrier=carrier),
             transport="sqs-fifo" if url.endswith(".fifo") else "sqs",
             addresses=Addresses(send_to=url, queues={"queue": url}),
             topology=Topology(subscriptions=[SubscriptionSpec(name="queue")]),

@@ -29,11 +29,11 @@ import stat
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gevent
 import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
-from locust import User, events, runners
+from locust import User, events, runners, stats
 from locust.exception import StopUser
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
@@ -45,12 +45,14 @@ sys.path.insert(
 )
 
 from gameday.history.errors import UsageError
+from gameday.loadgen.buckets import bucket
 from gameday.loadgen.config import Here, LoadConfig
 from gameday.loadgen.lanes import NS_PER_MS
 from gameday.loadgen.lead import STDIN, Lead
 from gameday.loadgen.node import Node
 from gameday.loadgen.sender import Sample
 from gameday.processes.control import continue_when_orphaned, die_with_parent
+from gameday.transports.endpoint import CarrierName
 
 # Locust takes out again what it put in front.
 sys.path[:] = _path
@@ -98,6 +100,12 @@ def _arguments(parser: Any) -> None:
     group.add_argument("--gameday-here", metavar="FILE", default="", help="of a worker that `gameday host` starts")
     group.add_argument("--gameday-rate", metavar="N", type=float, default=10.0, help="messages per second (10)")
     group.add_argument("--gameday-seconds", metavar="N", type=float, default=60.0, help="how long it sends (60)")
+    group.add_argument(
+        "--gameday-carrier",
+        choices=get_args(CarrierName),
+        default="fast",
+        help="of a queue that is given: who carries the calls, gameday's own carrier or boto3 (fast)",
+    )
 
 
 def _keep_to_ourselves(parser: Any) -> None:
@@ -210,7 +218,10 @@ def _config(options: Any, *, chosen: bool) -> LoadConfig:
             return LoadConfig.load(Path(options.gameday_load))
         if options.gameday_queue_url:
             return LoadConfig.for_queue(
-                options.gameday_queue_url, rate_per_s=options.gameday_rate, duration_s=options.gameday_seconds
+                options.gameday_queue_url,
+                rate_per_s=options.gameday_rate,
+                duration_s=options.gameday_seconds,
+                carrier=options.gameday_carrier,
             )
         raise UsageError(
             "GAMEDAY_LOAD is not set: it names the load's configuration, which `gameday run` writes as load.json into "
@@ -233,7 +244,7 @@ def _is_pipe(descriptor: int) -> bool:
 def _count(environment: Any) -> Any:
     """What turns a call into Locust's statistics."""
     fire = environment.events.request.fire
-    stats = environment.stats
+    statistics = environment.stats
 
     def count(sample: Sample) -> None:
         failed = [outcome.error or outcome.outcome for outcome in sample.outcomes if outcome.outcome != "ok"]
@@ -246,7 +257,7 @@ def _count(environment: Any) -> Any:
             context={},
         )
         # Not fired: what is fired is counted in the total, where the call stands for its messages.
-        messages = stats.get("due to accepted", "message")
+        messages = statistics.get("due to accepted", "message")
         for attempt, outcome in zip(sample.attempts, sample.outcomes, strict=True):
             if outcome.outcome == "ok":
                 messages.log((sample.ended - attempt.message.due) / NS_PER_MS, 0)
@@ -254,6 +265,9 @@ def _count(environment: Any) -> Any:
     return count
 
 
+if stats.bucket_response_time.__module__ == stats.__name__:
+    # Nobody else has chosen.
+    stats.bucket_response_time = bucket
 events.init_command_line_parser.add_listener(_arguments)
 events.init.add_listener(_init)
 events.test_start.add_listener(_test_start)

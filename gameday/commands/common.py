@@ -24,6 +24,11 @@ class TargetName(StrEnum):
     aws = "aws"
 
 
+class Carrier(StrEnum):
+    fast = "fast"
+    sdk = "sdk"
+
+
 class Format(StrEnum):
     text = "text"
     json = "json"

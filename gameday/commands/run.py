@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from gameday.commands.common import (
+    Carrier,
     ConfigOption,
     Format,
     ProfileOption,
@@ -59,6 +60,13 @@ def run(
     ] = False,
     overrides: SetOption = None,
     terraform_outputs: TerraformOption = None,
+    carrier: Annotated[
+        Carrier | None,
+        typer.Option(
+            help="Who carries what is sent, received and written to DynamoDB: `fast`, gameday's own carrier where it "
+            "speaks the service's protocol, or `sdk`, boto3 and aiobotocore everywhere. [default: the scenario's, fast]"
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Repeat schedule, payloads, groups and chaos choices of the run with this seed.")
     ] = None,
@@ -140,7 +148,8 @@ def run(
             "--terraform-outputs: what Terraform has made is not on a target that the run itself starts; use --target "
             "aws, or the --endpoint-url that it was made at"
         )
-    read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
+    chosen = [] if carrier is None else [f"carrier={carrier.value}"]
+    read = scenarios.load(scenarios.find(scenario), [*(overrides or ()), *chosen], outputs=terraform_outputs)
     on_hosts = None
     if hosts is not None:
         from gameday.scenario.hosts import read as read_hosts

@@ -13,7 +13,13 @@ from pathlib import Path
 LOCUSTFILE = Path(__file__).resolve().parents[1] / "loadgen" / "locustfile.py"
 ARGUMENTS = ("-m", "locust", "-f", str(LOCUSTFILE), "--only-summary")
 # What AWS's SDKs read, by a path that may begin at the current directory.
-_AWS_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_AWS_FILES = (
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+)
 
 
 def place(run: Path) -> Path:

@@ -129,6 +129,7 @@ async def _start_target(run: Run) -> Target:
         run=context.directory,
         account=run.request.account,
     )
+    target = replace(target, endpoint=replace(target.endpoint, carrier=run.scenario.carrier))
     run.stack.push_async_callback(target.stop)
     if target.process is not None:
         run.adopt(target.process)

@@ -38,7 +38,12 @@ from gameday.watch.metrics import differing_totals, final_counts
 from gameday.watch.observer import Observer
 
 _COMMAND = python("-c", "from gameday.cli import main; main()", "run")
-_PASSED_ON = {"--target": "where to run", "--endpoint-url": "the endpoint of --target", "--seed": "of every scenario"}
+_PASSED_ON = {
+    "--target": "where to run",
+    "--endpoint-url": "the endpoint of --target",
+    "--carrier": "who carries the calls",
+    "--seed": "of every scenario",
+}
 
 
 def surprises(expect: ExpectSpec, verdict: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,7 @@ from gameday.transports.base import (
     SubscriptionSpec,
     Topology,
 )
+from gameday.transports.endpoint import CarrierName
 from gameday.transports.experiments import Experiment
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import BYTES_MAX as TOPIC_BYTES_MAX
@@ -548,6 +549,11 @@ class Body(_Strict):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=0, description="where /metrics and /sd are served; 0: any free port"
     )
+    carrier: CarrierName = Field(
+        default="fast",
+        description="who carries what is sent, received and written to DynamoDB: `fast`, gameday's own carrier where "
+        "it speaks the service's protocol, or `sdk`, boto3 and aiobotocore everywhere",
+    )
     cloudwatch: bool | None = Field(
         default=None,
         description="whether CloudWatch's numbers of what the run used are read back into its report (default: on AWS)",
@@ -576,6 +582,7 @@ class Scenario:
     drain_timeout_s: float
     seed: int | None
     metrics_port: int
+    carrier: CarrierName
     expect: ExpectSpec | None
     cloudwatch: bool | None
     document: Mapping[str, Any] = field(repr=False)

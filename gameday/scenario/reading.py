@@ -118,6 +118,7 @@ def resolve(document: Document) -> Scenario:
         drain_timeout_s=drains_s,
         seed=body.seed,
         metrics_port=body.metrics_port,
+        carrier=body.carrier,
         expect=body.expect,
         cloudwatch=body.cloudwatch,
         document=_written_back(body, own, effects, chaos_data, claims_data, written, drains_s),

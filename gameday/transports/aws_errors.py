@@ -12,8 +12,16 @@ from botocore import exceptions as aws
 from gameday.transports.base import CallFailed
 
 _UNREACHABLE = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError, aws.SSLError)
+_NO_CREDENTIALS = (
+    aws.NoCredentialsError,
+    aws.PartialCredentialsError,
+    aws.CredentialRetrievalError,
+    aws.MetadataRetrievalError,
+    aws.TokenRetrievalError,
+    aws.SSOError,
+)
 # These never reached the service, or the service never saw a whole request.
-_NEVER_SENT = (*_UNREACHABLE, aws.NoCredentialsError, aws.PartialCredentialsError, aws.ParamValidationError)
+_NEVER_SENT = (*_UNREACHABLE, *_NO_CREDENTIALS, aws.ParamValidationError)
 # The codes that `translate` gives them.
 UNREACHABLE = tuple(error.__name__ for error in _UNREACHABLE)
 NEVER_SENT = tuple(error.__name__ for error in _NEVER_SENT)

@@ -9,8 +9,9 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+CarrierName = Literal["fast", "sdk"]
 _LOOPBACK = re.compile(r"127(\.\d+){3}|::1|(.+\.)?localhost(\.localstack\.cloud)?")
 # The SDKs name a service's variable by its id, which is not always what boto3 calls it.
 _IDS: Mapping[str, str] = {"events": "eventbridge"}
@@ -30,13 +31,15 @@ def on_loopback(host: str) -> bool:
 class Endpoint:
     """`urls` maps a service name, or "*" for all others, to its URL; empty means AWS itself.
 
-    The credentials are given for emulators only (None: the SDK's own chain).
+    The credentials are given for emulators only (None: the SDK's own chain). `carrier` says who carries the calls of
+    hot paths: gameday's own carrier where it speaks the service's protocol, or boto3 and aiobotocore everywhere.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict)
     region: str = "us-east-1"
     access_key: str | None = None
     secret_key: str | None = None
+    carrier: CarrierName = "fast"
 
     def url(self, service: str) -> str | None:
         return self.urls.get(service, self.urls.get("*"))

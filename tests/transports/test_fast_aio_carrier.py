@@ -13,9 +13,10 @@ import pytest
 
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.aio import AioCarrier
-from gameday.transports.carriers.fast_aio import FastAioCarrier
+from gameday.transports.carriers.fast_aio import FastAioCarrier, aio_carrier
 from gameday.transports.endpoint import Endpoint
-from tests.transports.test_fast_carrier import ANSWERS, CHUNKED, OK, http, serving
+from tests.transports.test_fast_carrier import ANSWERS, CHUNKED, ENDLESS, OK, http, serving
+from tests.transports.test_fast_carrier import CALL as SEND
 
 RECEIVE = Call("sqs", "ReceiveMessage", {"QueueUrl": "http://q", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1})
 MESSAGES = orjson.dumps(
@@ -132,7 +133,7 @@ def by_ours(endpoint: Endpoint, call: Call) -> Answer | tuple[str, str, str]:
 def spoken(request: bytes) -> tuple[dict[str, str], object]:
     head, _, body = request.partition(b"\r\n\r\n")
     lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    kept = ("host", "content-type", "x-amz-target")
+    kept = ("host", "content-type", "x-amz-target", "x-amzn-query-mode")
     return {k.lower(): v for k, v in lines.items() if k.lower() in kept}, orjson.loads(body)
 
 
@@ -148,6 +149,13 @@ def spoken(request: bytes) -> tuple[dict[str, str], object]:
         (BOTH, http("400 Bad Request", CANCELLED)),
         (PUT, http("500 Oops", b'{"__type":"InternalServerError","message":"no"}')),
         (READ, http("400 Bad Request", b'{"__type":"ExpiredIteratorException","message":"old"}')),
+        (RECEIVE, http("200 OK", b'{"Messages":[{"MessageId":"m","Body":"null","Attributes":null}],"Failed":null}')),
+        (
+            RECEIVE,
+            http("400 Bad", b'{"__type":"a#OverLimit","message":"no"}', "x-amzn-query-error: Old;Sender"),
+        ),
+        (PUT, http("400 Bad Request", b'{"__type":"a#ThrottlingException:http://b/","message":"no"}')),
+        (PUT, http("404 Not Found", b"")),
         (
             RECEIVE,
             http("403 Forbidden", b'{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"old"}'),
@@ -174,9 +182,21 @@ def test_what_an_answer_proves(answer: bytes | None, code: str, outcome: str) ->
         assert len(server.requests) == 1, "no hidden second request"
 
 
-def test_chunked_answers_are_read() -> None:
-    with serving(CHUNKED) as server:
-        assert by_ours(server.endpoint, RECEIVE) == orjson.loads(OK)
+@pytest.mark.parametrize("said", [CHUNKED, ENDLESS], ids=["chunked", "endless"])
+def test_answers_that_do_not_say_how_long_they_are(said: bytes) -> None:
+    with serving(said, said) as server:
+        assert by_ours(server.endpoint, SEND) == by_the_sdk(server.endpoint, SEND) == orjson.loads(OK)
+
+
+def test_what_comes_behind_an_answer_is_the_answer_to_nothing() -> None:
+    async def scene(carrier: FastAioCarrier) -> None:
+        assert await carrier(RECEIVE) == orjson.loads(OK)
+        assert await carrier(RECEIVE) == {}
+        assert server.connections == 2
+
+    stray = http("200 OK", b'{"stray":1}')
+    with serving(http("200 OK", OK) + stray, http("200 OK", b"{}")) as server:
+        with_carrier(server.endpoint, scene)
 
 
 def test_nobody_there_is_definite() -> None:
@@ -258,6 +278,16 @@ def test_what_it_does_not_speak_and_what_goes_through_a_proxy_is_the_sdks(monkey
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:2")
         with_carrier(server.endpoint, lambda carrier: carrier(RECEIVE))
         assert carried[-1] == "ReceiveMessage" and not server.requests
+
+
+def test_who_asks_for_the_sdk_gets_it() -> None:
+    async def go() -> None:
+        for endpoint, kind in ((Endpoint(), FastAioCarrier), (Endpoint(carrier="sdk"), AioCarrier)):
+            made = aio_carrier(endpoint, read_timeout_s=5.0, connections=1)
+            assert type(made) is kind
+            await made.close()
+
+    asyncio.run(go())
 
 
 def test_credentials_of_the_chain_are_asked_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -39,7 +40,8 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
 
 
 class Server:
-    """Answers each request with the next of its script: bytes, or None to close the connection instead."""
+    """Answers each request with the next of its script: bytes, or None to close the connection instead. It closes it
+    behind an answer that says so."""
 
     def __init__(self, script: list[bytes | None]) -> None:
         self.requests: list[bytes] = []
@@ -66,6 +68,8 @@ class Server:
                     if answer is None:
                         break
                     connection.sendall(answer)
+                    if b"Connection: close" in answer:
+                        break
 
     def _read(self, connection: socket.socket) -> bytes:
         data = b""
@@ -147,7 +151,7 @@ def test_boto3_and_the_fast_carrier_say_and_hear_the_same(call: Call, good: byte
     def spoken(request: bytes) -> tuple[dict[str, str], object]:
         head, _, body = request.partition(b"\r\n\r\n")
         lines = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-        kept = ("host", "content-type", "x-amz-target")
+        kept = ("host", "content-type", "x-amz-target", "x-amzn-query-mode")
         return {k.lower(): v for k, v in lines.items() if k.lower() in kept}, orjson.loads(body)
 
     assert spoken(our_request) == spoken(their_request)
@@ -172,6 +176,7 @@ def test_a_connection_is_kept_and_a_closed_one_replaced_before_anything_is_sent(
 
 
 NOT_THERE = orjson.dumps({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"})
+ENDLESS = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + OK
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(OK), OK)
 
 
@@ -179,10 +184,10 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r
 ANSWERS = [
     (http("400 Bad Request", NOT_THERE), "QueueDoesNotExist", "failed"),
     (http("400 Bad Request", NOT_THERE, "x-amzn-query-error: AWS.Old.Name;Sender"), "AWS.Old.Name", "failed"),
-    (http("403 Forbidden", b""), "HTTP403", "failed"),
+    (http("403 Forbidden", b""), "403", "failed"),
     (http("500 Oops", b'{"__type":"InternalFailure"}'), "InternalFailure", "unknown"),
     (http("503 Slow down", b'{"__type":"ThrottlingException"}'), "ThrottlingException", "failed"),
-    (http("502 Bad Gateway", b"<html>"), "HTTP502", "unknown"),
+    (http("502 Bad Gateway", b"<html>"), "502", "unknown"),
     (http("200 OK", b"<html>"), "BadAnswer", "unknown"),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhalf", "ReadTimeoutError", "unknown"),
     (b"garbage\r\n\r\n", "ConnectionClosedError", "unknown"),
@@ -201,10 +206,36 @@ def test_what_an_answer_proves(answer: bytes | None, code: str, outcome: str) ->
         assert len(server.requests) == 1
 
 
-def test_chunked_answers_are_read() -> None:
-    with serving(CHUNKED) as server:
+@pytest.mark.parametrize("said", [CHUNKED, ENDLESS], ids=["chunked", "endless"])
+def test_answers_that_do_not_say_how_long_they_are(said: bytes) -> None:
+    with serving(said, said) as server:
         answer: Answer = fast(server.endpoint).for_one_user()(CALL)
-        assert answer == orjson.loads(OK)
+        theirs = dict(BotoCarrier(server.endpoint)(CALL))
+        theirs.pop("ResponseMetadata")
+        assert answer == theirs == orjson.loads(OK)
+
+
+NULLS = [
+    (b'{"Failed":null,"Successful":[{"Id":"0","MessageId":"m","SequenceNumber" : null}]}', None),
+    (b'{"Successful":[{"Id":"0","MessageId":"a \\"text\\":null"}]}', "as it is"),
+]
+
+
+@pytest.mark.parametrize(("said", "kept"), NULLS)
+def test_a_member_that_is_null_is_not_there_and_a_text_stays_as_it_is(said: bytes, kept: str | None) -> None:
+    with serving(http("200 OK", said), http("200 OK", said)) as server:
+        theirs = dict(BotoCarrier(server.endpoint)(CALL))
+        theirs.pop("ResponseMetadata")
+        assert fast(server.endpoint).for_one_user()(CALL) == theirs
+    assert (theirs == orjson.loads(said)) is (kept is not None)
+
+
+def test_what_comes_behind_an_answer_is_the_answer_to_nothing() -> None:
+    with serving(http("200 OK", OK) + http("200 OK", b'{"stray":1}'), http("200 OK", b"{}")) as server:
+        carry = fast(server.endpoint).for_one_user()
+        assert carry(CALL) == orjson.loads(OK)
+        assert carry(CALL) == {}
+        assert server.connections == 2
 
 
 def test_nobody_there_is_definite() -> None:
@@ -216,22 +247,35 @@ def test_nobody_there_is_definite() -> None:
     assert (refused.value.code, refused.value.outcome) == ("EndpointConnectionError", "failed")
 
 
-def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    config = LoadConfig(
+def load_config(endpoint: Endpoint) -> LoadConfig:
+    return LoadConfig(
         run_dir="",
         run="r",
         clock="0:0",
-        endpoint=Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"),
+        endpoint=endpoint,
         transport="sqs",
         addresses=Addresses(send_to="q", queues={}),
         topology=Topology(subscriptions=[SubscriptionSpec(name="orders")]),
         rate_per_s=1,
         duration_s=1,
     )
+
+
+def test_where_a_proxy_is_named_boto3_goes_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    config = load_config(Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"))
     assert isinstance(carrier_for(config), FastCarrier)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:2")
     assert isinstance(carrier_for(config), FastCarrier), "this one is not on the way"
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:2")
     assert isinstance(carrier_for(config), SharedBoto)
+
+
+def test_who_asks_for_the_sdk_gets_it() -> None:
+    asked = load_config(Endpoint(urls={"*": "http://127.0.0.1:1"}, access_key="a", secret_key="b"))
+    assert isinstance(carrier_for(asked), FastCarrier)
+    again = LoadConfig.from_json(
+        orjson.loads(orjson.dumps(replace(asked, endpoint=replace(asked.endpoint, carrier="sdk")).to_json()))
+    )
+    assert isinstance(carrier_for(again), SharedBoto)

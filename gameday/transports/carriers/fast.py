@@ -20,6 +20,7 @@ import boto3
 from botocore.credentials import Credentials
 from urllib3.util.wait import wait_for_read
 
+from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers import calls
 from gameday.transports.carriers.boto import BotoCarrier
@@ -29,9 +30,9 @@ from gameday.transports.carriers.json_protocol import (
     Place,
     Response,
     broken_off,
-    certificates,
     no_credentials,
     not_answered,
+    tls_context,
 )
 from gameday.transports.endpoint import Endpoint
 
@@ -42,18 +43,18 @@ _ESTABLISHED = 1
 
 
 class Connection:
-    """One user's connection to one service: one call at a time. Errors of a call: CallFailed."""
+    """One user's connection to one service: one call at a time. Errors of a call: CallFailed. `tls`: None without."""
 
     def __init__(
         self,
         place: Place,
         *,
-        certificates: str | None,
+        tls: ssl.SSLContext | None,
         credentials: Callable[[], FrozenCredentials],
         read_timeout_s: float,
     ) -> None:
         self._place = place
-        self._tls = ssl.create_default_context(cafile=certificates) if place.secure else None
+        self._tls = tls
         self._credentials = credentials
         self._read_timeout_s = read_timeout_s
         self._socket: socket.socket | None = None
@@ -93,9 +94,10 @@ class Connection:
             connection.sendall(request)
             while not response.whole:
                 data = connection.recv(_RECEIVE_BYTES)
-                if not data:
-                    raise broken_off("the connection was closed before the answer")
-                response.feed(data)
+                if data:
+                    response.feed(data)
+                else:
+                    response.ended()
         except TimeoutError as error:
             raise not_answered(self._read_timeout_s) from error
         except OSError as error:
@@ -125,7 +127,8 @@ class FastCarrier:
         self._region = endpoint.region
         self._read_timeout_s = read_timeout_s
         session = boto3.session.Session()
-        self._certificates = certificates(session._session)
+        secure = any(url.startswith("https:") for url in self._urls.values())
+        self._tls = tls_context(session._session) if secure else None
         if endpoint.access_key is not None:
             self._source: Any = Credentials(endpoint.access_key, endpoint.secret_key)
         else:
@@ -137,15 +140,15 @@ class FastCarrier:
         return self._urls.values()
 
     def for_one_user(self) -> Callable[[Call], Answer]:
-        connections = {
-            service: Connection(
-                Place(service=service, url=url, region=self._region),
-                certificates=self._certificates,
+        connections = {}
+        for service, url in self._urls.items():
+            place = Place(service=service, url=url, region=self._region)
+            connections[service] = Connection(
+                place,
+                tls=self._tls if place.secure else None,
                 credentials=self._credentials,
                 read_timeout_s=self._read_timeout_s,
             )
-            for service, url in self._urls.items()
-        }
         for connection in connections.values():
             try:
                 connection.connect()
@@ -168,5 +171,8 @@ class FastCarrier:
     def _credentials(self) -> FrozenCredentials:
         if self._source is None:
             raise no_credentials()
-        frozen: FrozenCredentials = self._source.get_frozen_credentials()
+        try:
+            frozen: FrozenCredentials = self._source.get_frozen_credentials()
+        except Exception as error:
+            raise translate(error) from error
         return frozen

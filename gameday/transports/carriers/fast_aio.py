@@ -8,12 +8,12 @@ aiobotocore, so that whoever carries with it need not know which is which.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.credentials import Credentials
 from botocore.session import Session
 
+from gameday.transports.aws_errors import translate
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers import calls
 from gameday.transports.carriers.json_protocol import (
@@ -23,11 +23,11 @@ from gameday.transports.carriers.json_protocol import (
     Place,
     Response,
     broken_off,
-    certificates,
     goes_through_proxy,
     no_credentials,
     not_answered,
     speaks,
+    tls_context,
 )
 from gameday.transports.endpoint import Endpoint
 
@@ -43,6 +43,7 @@ class _Connection(asyncio.Protocol):
         self._read_timeout_s = read_timeout_s
         self._response = Response()
         self._answered: asyncio.Future[Response] | None = None
+        self._late: asyncio.TimerHandle | None = None
         self.closed = False
 
     # What the loop calls.
@@ -51,19 +52,30 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._answered is None:
+            # Nobody has asked; it must not be taken for the answer to what comes next.
+            self.close()
+            return
         try:
             self._response.feed(data)
         except CallFailed as error:
             self._fail(error)
             return
         if self._response.whole:
-            if not self._response.keep:
-                self.close()
-            if self._answered is not None and not self._answered.done():
-                self._answered.set_result(self._response)
+            self._done()
+        else:
+            self._wait()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._fail(broken_off(error or "the connection was closed before the answer"))
+        if error is not None:
+            self._fail(broken_off(error))
+            return
+        try:
+            self._response.ended()
+        except CallFailed as failed:
+            self._fail(failed)
+        else:
+            self._done()
 
     # What a call does.
 
@@ -71,7 +83,7 @@ class _Connection(asyncio.Protocol):
         """Errors: CallFailed."""
         self._response = Response()
         self._answered = self._loop.create_future()
-        late = self._loop.call_later(self._read_timeout_s, self._fail, not_answered(self._read_timeout_s))
+        self._wait()
         try:
             self._transport.write(request)
             return await self._answered
@@ -80,12 +92,25 @@ class _Connection(asyncio.Protocol):
             self.close()
             raise
         finally:
-            late.cancel()
+            if self._late is not None:
+                self._late.cancel()
             self._answered = None
 
     def close(self) -> None:
         self.closed = True
         self._transport.close()
+
+    def _wait(self) -> None:
+        """For the next piece of an answer: as botocore's, the time-out is that of each."""
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self._loop.call_later(self._read_timeout_s, self._fail, not_answered(self._read_timeout_s))
+
+    def _done(self) -> None:
+        if not self._response.keep:
+            self.close()
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(self._response)
 
     def _fail(self, error: CallFailed) -> None:
         self.close()
@@ -98,7 +123,7 @@ class _Service:
 
     def __init__(self, place: Place, *, read_timeout_s: float, most: int) -> None:
         self._place = place
-        self._tls = ssl.create_default_context(cafile=certificates(Session())) if place.secure else None
+        self._tls = tls_context(Session()) if place.secure else None
         self._read_timeout_s = read_timeout_s
         self._free = asyncio.Semaphore(most)
         self._kept: list[_Connection] = []
@@ -134,6 +159,20 @@ class _Service:
             self._kept.pop().close()
 
 
+def aio_carrier(endpoint: Endpoint, *, read_timeout_s: float, connections: int) -> FastAioCarrier | AioCarrier:
+    """The carrier that an endpoint asks for."""
+    if endpoint.carrier == "fast":
+        return FastAioCarrier(endpoint, read_timeout_s=read_timeout_s, connections=connections)
+    return _sdk_carrier(endpoint, read_timeout_s=read_timeout_s, connections=connections)
+
+
+def _sdk_carrier(endpoint: Endpoint, *, read_timeout_s: float, connections: int) -> AioCarrier:
+    # Here and not above: it takes longer to import than everything else of a consumer.
+    from gameday.transports.carriers.aio import AioCarrier
+
+    return AioCarrier(endpoint, read_timeout_s=read_timeout_s, connections=connections)
+
+
 class FastAioCarrier:
     """`connections`: how many calls of a service are on their way at once."""
 
@@ -158,13 +197,13 @@ class FastAioCarrier:
         except CallFailed as failed:
             calls.ended(call, began, failed)
             raise
-        calls.ended(call, began)
+        calls.ended(call, began, answer=answer)
         return answer
 
     async def open(self, service: str) -> None:
         """Get ready to call a service, so that the first call finds everything in place. Errors: CallFailed."""
         if await self._service(service) is None:
-            await self._by_sdk().client(service)
+            await self._by_sdk().open(service)
 
     async def close(self) -> None:
         for service in self._services.values():
@@ -189,22 +228,19 @@ class FastAioCarrier:
     async def _frozen(self) -> FrozenCredentials:
         from aiobotocore.session import get_session
 
-        if self._source is None:
-            self._source = await get_session().get_credentials()
-        if self._source is None:
-            raise no_credentials()
         try:
+            if self._source is None:
+                self._source = await get_session().get_credentials()
+            if self._source is None:
+                raise no_credentials()
             frozen: FrozenCredentials = await self._source.get_frozen_credentials()
+        except CallFailed:
+            raise
         except Exception as error:
-            from gameday.transports.aws_errors import translate
-
             raise translate(error) from error
         return frozen
 
     def _by_sdk(self) -> AioCarrier:
         if self._sdk is None:
-            # Here and not above: it takes longer to import than everything else of a consumer.
-            from gameday.transports.carriers.aio import AioCarrier
-
-            self._sdk = AioCarrier(self._endpoint, read_timeout_s=self._read_timeout_s, connections=self._most)
+            self._sdk = _sdk_carrier(self._endpoint, read_timeout_s=self._read_timeout_s, connections=self._most)
         return self._sdk

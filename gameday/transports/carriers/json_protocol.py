@@ -2,6 +2,8 @@
 
 It promises the same answers and the same errors as botocore with its retries off, for the operations that stand in
 SERVICES and no others. Definite: the service refused (4xx, a throttle). Indefinite: a 5xx, an answer nobody can read.
+In one thing it is stricter: a 200 without a JSON object, or with half a head, is nothing that a service said, and
+botocore takes it for an empty answer. Members that botocore's models do not know stay in an answer.
 Signatures are AWS's version 4, so it works against AWS as it does against an emulator.
 (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html,
 docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)
@@ -12,6 +14,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
+import re
+import ssl
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -22,12 +27,14 @@ from urllib.request import getproxies, proxy_bypass
 
 import httptools
 import orjson
-from botocore.httpsession import get_cert_path
+from botocore.httpsession import create_urllib3_context, get_cert_path
 
 from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
 
 CONNECT_TIMEOUT_S = 5.0
+# Within a text, as the body of a message is, quotation marks have a backslash before them.
+_NULL_MEMBER = re.compile(rb'[^\\]"\s*:\s*null')
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
 
@@ -36,12 +43,15 @@ class JsonService:
     """How a service spells an operation (`TARGET.Operation`), its content type, and which operations are spoken here.
 
     `decodes`: of an operation, what makes of its answer what botocore makes of it, where JSON has no such type.
+    `query_mode`: it spoke AWS's query protocol once and tells errors by the codes of that, where it is asked to
+    (smithy.io/2.0/aws/protocols/aws-query-protocol.html, awsQueryCompatible).
     """
 
     target: str
     content_type: str
     operations: Collection[str]
     decodes: Mapping[str, Callable[[dict[str, Any]], None]] = field(default_factory=dict)
+    query_mode: bool = False
 
 
 def _decode_messages(answer: dict[str, Any]) -> None:
@@ -58,6 +68,26 @@ def _decode_records(answer: dict[str, Any]) -> None:
             record["ApproximateArrivalTimestamp"] = datetime.fromtimestamp(record["ApproximateArrivalTimestamp"], UTC)
 
 
+def _decode_items(answer: dict[str, Any]) -> None:
+    for item in (*(answer.get("Items") or ()), *map(answer.get, ("Item", "Attributes", "LastEvaluatedKey"))):
+        for attribute in (item or {}).values():
+            _decode_attribute(attribute)
+
+
+def _decode_attribute(attribute: dict[str, Any]) -> None:
+    """In DynamoDB's own notation, in which its key is its type
+    (amazondynamodb/latest/APIReference/API_AttributeValue.html)."""
+    for kind, value in attribute.items():
+        match kind:
+            case "B":
+                attribute[kind] = base64.b64decode(value)
+            case "BS":
+                attribute[kind] = [base64.b64decode(each) for each in value]
+            case "M" | "L":
+                for each in value.values() if kind == "M" else value:
+                    _decode_attribute(each)
+
+
 SERVICES: Mapping[str, JsonService] = {
     "sqs": JsonService(
         target="AmazonSQS",
@@ -72,6 +102,7 @@ SERVICES: Mapping[str, JsonService] = {
             }
         ),
         decodes={"ReceiveMessage": _decode_messages},
+        query_mode=True,
     ),
     "kinesis": JsonService(
         target="Kinesis_20131202",
@@ -86,6 +117,7 @@ SERVICES: Mapping[str, JsonService] = {
         target="DynamoDB_20120810",
         content_type="application/x-amz-json-1.0",
         operations=frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "Query", "Scan"}),
+        decodes=dict.fromkeys(("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"), _decode_items),
     ),
 }
 
@@ -115,10 +147,20 @@ def no_credentials() -> CallFailed:
     return CallFailed("NoCredentialsError", "no AWS credentials were found", definite=True)
 
 
-def certificates(session: Any) -> str | None:
-    """The file of those that are trusted, as a session of botocore's is told by environment or profile."""
-    found: str | None = session.get_config_variable("ca_bundle") or get_cert_path(True)
-    return found
+def tls_context(session: Any) -> ssl.SSLContext:
+    """TLS as botocore has it, and who is trusted, as environment or profile tell a session of botocore's.
+
+    Errors: CallFailed where the file of those is none.
+    """
+    told = session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    context: ssl.SSLContext = create_urllib3_context()
+    # urllib3 looks at the name by itself.
+    context.check_hostname = True
+    try:
+        context.load_verify_locations(told or get_cert_path(True))
+    except OSError as error:
+        raise CallFailed("SSLError", f"the file of trusted certificates {told}: {error}", definite=True) from error
+    return context
 
 
 class Signer:
@@ -127,6 +169,7 @@ class Signer:
     def __init__(self, *, region: str, service: str, host: str, path: str) -> None:
         self._region = region
         self._service = service
+        self._query_mode = SERVICES[service].query_mode
         self._host = host
         self._path = path
         self._key: tuple[str, str, bytes] = ("", "", b"")
@@ -146,6 +189,8 @@ class Signer:
         if credentials.token:
             headers["x-amz-security-token"] = credentials.token
         headers["x-amz-target"] = target
+        if self._query_mode:
+            headers["x-amzn-query-mode"] = "true"
         names = ";".join(headers)
         lines = "".join([f"{name}:{value}\n" for name, value in headers.items()])
         canonical = f"POST\n{self._path}\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
@@ -201,7 +246,11 @@ class Place:
 
     def unreachable(self, error: OSError) -> CallFailed:
         """What a connection that could not be made proves: nothing was sent."""
-        kind = "ConnectTimeoutError" if isinstance(error, TimeoutError) else "EndpointConnectionError"
+        kind = "EndpointConnectionError"
+        if isinstance(error, TimeoutError):
+            kind = "ConnectTimeoutError"
+        elif isinstance(error, ssl.SSLError):
+            kind = "SSLError"
         return CallFailed(kind, f"cannot connect to {self.host}:{self.port}: {error}", definite=True)
 
 
@@ -218,7 +267,7 @@ class Response:
     """One answer, fed with what a connection brings. `whole`: it is all there; then `keep` tells whether the connection
     may be used again."""
 
-    __slots__ = ("_parser", "body", "error_code", "keep", "status", "whole")
+    __slots__ = ("_endless", "_parser", "body", "error_code", "keep", "status", "whole")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -226,26 +275,50 @@ class Response:
 
     def _begin(self) -> None:
         self.status, self.body, self.error_code, self.keep, self.whole = 0, b"", "", False, False
+        # Of an answer that does not say how long it is, and so lasts as long as its connection.
+        self._endless = True
+
+    def ended(self) -> None:
+        """The other side has closed the connection in good order, which is the end of some answers.
+
+        Errors: CallFailed, for where it is none.
+        """
+        if not self.status or not self._endless:
+            raise broken_off("the connection was closed before the answer")
+        self.keep, self.whole = False, True
 
     def feed(self, data: bytes) -> None:
         """Errors: CallFailed, for what is no HTTP."""
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.whole:
+                # More came than the answer: it stands, but whose would the rest be?
+                self.keep = False
+                return
             raise broken_off(f"no HTTP: {error}") from error
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        if self.whole:
+            raise ValueError("there is a second one behind it")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in (b"content-length", b"transfer-encoding"):
+            self._endless = False
         # Services that once spoke the query protocol name the old error code here, and botocore shows that one.
-        if name.lower() == b"x-amzn-query-error":
+        elif name == b"x-amzn-query-error":
             self.error_code = value.decode(errors="replace").partition(";")[0]
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
 
     def on_body(self, data: bytes) -> None:
         self.body = self.body + data if self.body else data
 
     def on_message_complete(self) -> None:
-        self.status = self._parser.get_status_code()
         if self.status < 200:
             # "100 Continue": the answer is still to come.
             self._begin()
@@ -259,14 +332,22 @@ def _answered(response: Response) -> dict[str, Any]:
         document: Any = orjson.loads(body) if body else {}
     except orjson.JSONDecodeError:
         document = None
-    if status == 200 and isinstance(document, dict):
-        return document
-    if status == 200:
-        raise CallFailed("BadAnswer", f"no JSON object: {body[:200]!r}", definite=False)
+    if status < 300:
+        if not isinstance(document, dict):
+            raise CallFailed("BadAnswer", f"no JSON object: {body[:200]!r}", definite=False)
+        return _without_nulls(document) if b"null" in body and _NULL_MEMBER.search(body) else document
     told = document if isinstance(document, dict) else {}
-    code = response.error_code or str(told.get("__type", "")).rpartition("#")[2] or f"HTTP{status}"
+    named = str(told.get("__type", "")).partition(":")[0].rpartition("#")[2]
+    code = response.error_code or named or str(status)
     message = str(told.get("message") or told.get("Message") or body[:200].decode(errors="replace"))
     raise CallFailed(code, message, definite=is_definite(status, code))
+
+
+def _without_nulls(value: Any) -> Any:
+    """To botocore a member that is null is not there."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(member) for key, member in value.items() if member is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _as_json(value: object) -> object:

@@ -139,7 +139,8 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # been told (25_in_doubt.sql), at any time. `begun_ns`: when its send began, which may be long after it was due.
 _POPULATION = (
     "CREATE OR REPLACE TEMP TABLE population AS "
-    "SELECT due_ns, greatest(begun_ns, due_ns) AS begun_ns, CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
+    "SELECT due_ns, greatest(begun_ns, due_ns) AS begun_ns, "
+    "CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
     "may_have.file AS first_file, CASE WHEN may_have.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "CASE WHEN had IS NOT NULL THEN greatest(had.at_ns, due_ns) END AS had_ns, "
     "CASE WHEN had.file = intended_file THEN 0 ELSE clock_error() END AS had_error_ns, "

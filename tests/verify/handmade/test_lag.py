@@ -175,6 +175,36 @@ def test_a_quantile_of_a_load_that_was_late(tmp_path: Path, late: bool, verdict:
     check(verdict_of(h, tmp_path), {"lag": (verdict, 100)})
 
 
+@pytest.mark.parametrize(
+    "late, scheduled, told",
+    [
+        (0, 100, None),
+        (1, 100, None),  # of 100 as many as a p99 forgives
+        (2, 100, "2 of 100 sends began more than 0.1 s after they were due, the latest 0.25 s after."),
+        (0, 103, "3 of 103 messages were never sent."),
+        (2, 101, "the latest 0.25 s after, and 1 of 101 messages were never sent."),
+    ],
+)
+def test_a_load_that_was_late_is_noted(tmp_path: Path, late: int, scheduled: int, told: str | None) -> None:
+    h = History({"orders": queue()}, [{"claim": "lag", "p99_s": 1}])
+    for n in range(100):
+        h.send(f"m{n}", at=1 + n / 10 + (0.25 if n < late else 0.1), due=1 + n / 10)
+        h.take(f"m{n}", at=1.3 + n / 10)
+    end(h, 200, scheduled)
+    document = verdict_of(h, tmp_path)
+    assert document["totals"]["late"] == late
+    assert document["totals"]["latest_s"] == (0.25 if late else 0.1)
+    notes = [note for note in document["notes"] if note["text"].startswith("the load was late")]
+    assert [note["claims"] for note in notes] == ([["lag"]] if told else [])
+    assert all(told is not None and told in note["text"] for note in notes)
+
+
+def test_a_load_that_was_ended_early_was_not_late(tmp_path: Path) -> None:
+    h = lagging([0.1] * 3, scheduled=100, max_s=1)
+    h.mark("aborted", at=199, reason="interrupted")
+    assert not [note for note in verdict_of(h, tmp_path)["notes"] if "late" in note["text"]]
+
+
 @pytest.mark.parametrize("last, verdict", [(6.5, "unknown"), (8, "violated")])
 def test_never_received_and_sent_late(tmp_path: Path, last: float, verdict: str) -> None:
     # Due at 1, sent at 5, never received; the history ends 1.5 s later, or 3 s later.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError
 from gameday.history.reader import parse
 from gameday.history.writer import DIRECTORY
@@ -42,6 +43,11 @@ class Waiting:
     @property
     def grew(self) -> bool:
         return self.end - self.half > max(_GROWTH_LEAST, _GROWTH_SHARE * self.end)
+
+    @property
+    def grew_steadily(self) -> bool:
+        """As where more comes in than goes out all the time; where somebody stood still for a while it leaps."""
+        return self.grew and self.half * 3 >= self.end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,13 +86,13 @@ class Measured:
 
     @property
     def clear(self) -> bool:
-        """Whether what broke is no matter of luck: a claim without a clock is broken, or the backlog grew."""
-        if self.verdict != "violated":
+        """Whether what broke is no matter of luck: a claim without a clock is broken, or the backlog grew all the
+        time although the load was in time."""
+        violated = [each.claim.split()[0] for each in self.broken if each.verdict == "violated"]
+        if not violated:
             return False
-        timed = {"lag", "recovery"}
-        return any(each.verdict == "violated" and each.claim.split()[0] not in timed for each in self.broken) or any(
-            each.grew for each in self.waiting
-        )
+        steadily = not self.load_was_late and any(each.grew_steadily for each in self.waiting)
+        return steadily or any(claim not in ("lag", "recovery") for claim in violated)
 
     @property
     def bottleneck(self) -> list[str]:
@@ -98,8 +104,8 @@ class Measured:
         if refused > LATE_SHARE * self.attempts:
             (most, _), *_ = Counter(self.refused).most_common(1)
             yield (
-                f"the broker took no more: {refused:,} of {self.attempts:,} attempts to send were not accepted, most often "
-                f"for {most}"
+                f"the broker took no more: {refused:,} of {self.attempts:,} attempts to send were not accepted, most "
+                f"often for {most}"
             )
         if not self.load_was_late:
             return
@@ -211,9 +217,9 @@ class _Record:
                     if record.get("batch") and "started" in record:
                         polls[record["subscription"]][record["batch"]] = record["by"], record["started"], record["at"]
                 case "mark" if record.get("name") == "load-started":
-                    start_ns = record.get("start", record["at"])
-                case "mark" if record.get("name") == "load-stopped":
-                    stop_ns = record["at"]
+                    start_ns = record["start"]
+                    # The load says that it is over when its last call is, and by then a backlog may be gone.
+                    stop_ns = start_ns + round(record["schedule"][-1][0] * NS_PER_S)
                 case _:
                     pass
         took = sorted(calls.values())

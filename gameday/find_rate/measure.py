@@ -229,7 +229,7 @@ class _Record:
             accepted={id: (at, expect.get(id, ())) for id, at in accepted_at.items()},
             received=received,
             polls=polls,
-            refused=refused,
+            refused=dict(refused),
             attempts=attempts,
             call_p99_s=seconds(took[rank(QUANTILES["p99_s"], len(took)) - 1]) if took else 0.0,
         )

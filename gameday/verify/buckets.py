@@ -234,4 +234,9 @@ def usual_jobs(run: Path) -> int:
         return 1
     if size < _LARGE_BYTES:
         return 1
+    return cores()
+
+
+def cores() -> int:
+    """Of this machine, as many as this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

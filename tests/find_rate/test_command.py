@@ -137,7 +137,7 @@ def step(rate: float, verdict: Ruling, *, late: int = 0, again: bool = False) ->
         intended=1000,
         late=late,
         missed=0,
-        refused={},
+        refused={"RequestThrottled": 1},
         attempts=1000,
         call_p99_s=0.003,
         waiting=(),
@@ -205,7 +205,9 @@ def test_what_it_came_to(capsys: pytest.CaptureFixture[str], came: Curve, code: 
     printed = capsys.readouterr().out
     assert all(each in printed for each in told), printed
     assert "the broker took no more" not in printed
-    assert orjson.loads(orjson.dumps(document(came)))["ended"]["why"] == (came.ended and came.ended.why)
+    as_json = orjson.loads(orjson.dumps(document(came)))
+    assert as_json["ended"]["why"] == (came.ended and came.ended.why)
+    assert as_json["steps"][0]["refused"] == {"RequestThrottled": 1}
 
 
 # -- whole searches

@@ -93,8 +93,8 @@ def warning(scenario: Scenario, product: Product, *, cores: int | None) -> str |
     if lowest is None or asked <= lowest.per_s:
         return None
     return (
-        f"{scenario.source.where(('load', 'rate'))}: load.rate asks for up to {asked:,.4g} messages a second, and "
-        f"{lowest.who} has been seen to do {lowest.per_s:,.4g} ({lowest.how}): the load may be late or the backlog "
+        f"{scenario.source.where(('load', 'rate'))}: load.rate asks for up to {asked:,.10g} messages a second, and "
+        f"{lowest.who} has been seen to do {lowest.per_s:,.0f} ({lowest.how}): the load may be late or the backlog "
         "grow, and lag be long or unknown, for that reason alone"
     )
 

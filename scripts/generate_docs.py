@@ -304,12 +304,13 @@ def _refusals() -> str:
 def _rates() -> str:
     """What targets, and our own processes, have been seen to do."""
     rows = [
-        (f"{product}: {service}", _per_s(seen), seen.how, seen.source) for (product, service), seen in rates.SEEN.items()
+        (f"{product}: {service}", _per_s(seen), seen.how, seen.source)
+        for (product, service), seen in rates.SEEN.items()
     ]
-    for who, seen in (("one process of load", rates.PRODUCER), ("one consumer of ours", rates.CONSUMER)):
+    for who, ours in (("one process of load", rates.PRODUCER), ("one consumer of ours", rates.CONSUMER)):
         rows += [
             (f"{who}, {'ordered' if ordered else 'unordered'}", _per_s(each), each.how, each.source)
-            for ordered, each in seen.items()
+            for ordered, each in ours.items()
         ]
     return "\n".join(_table(("who", "messages a second", "seen", "source"), rows)).rstrip("\n") + "\n"
 

@@ -242,8 +242,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         means=(
             "The lag of a message is the time from `due`, the moment in the schedule, to its first receive. A producer "
             "that falls behind therefore keeps it from holding as much as a slow consumer does; violated it is only if "
-            "it is broken as well when the time before the send began is left out. `p99: 2s` says that of 100 messages at "
-            "least 99 had a lag of at most 2 s; `p50` is the median, and `max` is for all of them. A message that was "
+            "it is broken as well when the time before the send began is left out. `p99: 2s` says that of 100 messages "
+            "at least 99 had a lag of at most 2 s; `p50` is the median, and `max` is for all of them. A message that was "
             "never received counts with the time until the end of the run; one that ended among the dead letters is "
             "left out. `during` says which messages are judged. With `calm` (the default) those that are due around "
             "faults are left out. A fault counts from its start until `grace` after its stop (default: `within` of the "
@@ -254,8 +254,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         unknown=(
             "Fewer than 100 messages are left for a `p50` or `p99`, or none for a `max`. Or so many messages were "
             "never sent or never accepted (more than 1 % for a `p99`) that the bound could be broken by them alone. "
-            "Or the load never came to its end. Or the load was late: the bound is broken, and is not counted from when "
-            "the sends began. Or the clocks of the processes do not agree closely enough to tell."
+            "Or the load never came to its end. Or the load was late: the bound is broken, and is not counted from "
+            "when the sends began. Or the clocks of the processes do not agree closely enough to tell."
         ),
         action=(
             "Violated: compare with the latency that the report prints, which has all messages in it, and with the "

@@ -20,6 +20,7 @@ from gameday.commands.common import interrupt_on_signals
 from gameday.commands.compare import compare
 from gameday.commands.conformance import conformance
 from gameday.commands.dashboards import dashboards
+from gameday.commands.find_rate import find_rate
 from gameday.commands.host import host
 from gameday.commands.list import list_
 from gameday.commands.plan import plan
@@ -65,6 +66,7 @@ def options(
 
 for command in (
     run,
+    find_rate,
     host,
     collect,
     validate,

@@ -30,7 +30,7 @@ from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
 from gameday.loadgen.templates import PLACEHOLDERS
 from gameday.processes.exposition import Family
-from gameday.scenario import model
+from gameday.scenario import model, rates
 from gameday.scenario import reading as scenario
 from gameday.scenario.catalogue import catalogue
 from gameday.scenario.claims import short_bound
@@ -301,6 +301,25 @@ def _refusals() -> str:
     return "\n" + "\n".join(_table(head, rows))
 
 
+def _rates() -> str:
+    """What targets, and our own processes, have been seen to do."""
+    rows = [
+        (f"{product}: {service}", _per_s(seen), seen.how, seen.source)
+        for (product, service), seen in rates.SEEN.items()
+    ]
+    for who, ours in (("one process of load", rates.PRODUCER), ("one consumer of ours", rates.CONSUMER)):
+        rows += [
+            (f"{who}, {'ordered' if ordered else 'unordered'}", _per_s(each), each.how, each.source)
+            for ordered, each in ours.items()
+        ]
+    return "\n".join(_table(("who", "messages a second", "seen", "source"), rows)).rstrip("\n") + "\n"
+
+
+def _per_s(seen: rates.Seen) -> str:
+    calls = "" if seen.calls_per_s is None else f", and {seen.calls_per_s:g} calls"
+    return f"{seen.per_s:,.0f}{calls}"
+
+
 def _scenarios() -> str:
     """What each scenario must come to: those that hold first, and pipeline by pipeline."""
     read = [scenario.load(scenario.find(name)) for name in scenario.names()]
@@ -375,11 +394,13 @@ def written(root: Path) -> dict[Path, str]:
     text = _between(text, "our-marks", _records(("mark", "fields", "says"), OUR_MARKS))
     conformance = root / "docs" / "conformance.md"
     messages = root / "docs" / "messages.md"
+    find_rate = root / "docs" / "find-rate.md"
     return {
         root / "docs" / "claims.md": page(),
         readme: _between(
             _between(readme.read_text(encoding="utf-8"), "refused", _refusals()), "scenarios", _scenarios()
         ),
+        find_rate: _between(find_rate.read_text(encoding="utf-8"), "rates", _rates()),
         history: text,
         metrics: shown,
         messages: _between(messages.read_text(encoding="utf-8"), "placeholders", _placeholders()),

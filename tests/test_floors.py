@@ -36,10 +36,11 @@ FLOORS: dict[str, set[str]] = {
     "dashboards": GROUND | {"processes"},
     "scenario": BELOW | SIBLINGS,
     "compare": GROUND | {"verify"},
-    "report": BELOW | SIBLINGS | {"scenario", "compare"},
+    "find_rate": GROUND | {"verify"},
+    "report": BELOW | SIBLINGS | {"scenario", "compare", "find_rate"},
     "run": BELOW | SIBLINGS | {"scenario", "report"},
     # The roof: the command line.
-    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "report", "run"},
+    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "report", "run"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
 FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}

@@ -45,8 +45,10 @@ def plan(
     from gameday.report.plan import Plan
     from gameday.scenario import reading as scenarios
     from gameday.scenario.estimate import estimate
+    from gameday.scenario.rates import warning
     from gameday.targets.prices import REGION
     from gameday.targets.products import product_of
+    from gameday.verify.buckets import cores
 
     read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
     kind = chosen_target(target, None)
@@ -63,6 +65,7 @@ def plan(
         seed=chosen,
         effective_s=there.effective_s,
         policy_s=there.policy_s,
+        warning=warning(read, there, cores=cores()),
     )
     if format is PlanFormat.json:
         print(json.dumps(told.to_json(), indent=2))

@@ -5,5 +5,5 @@ unchanged. It promises what AWS documents for queues, topics, buses, streams and
 O(log n), and deliberate defects (`--defect`) against which checks are proven. The layers: `queues` decides, with the
 time passed in and no I/O; `broker` (SQS), `sns`, `eventbridge`, `kinesis` and `dynamodb` speak their services'
 operations as data, and `services` names them; `wire` writes AWS's protocols; `server` carries them over HTTP. Not
-modelled: quotas and throttling, retention, fair queues, policies, encryption.
+modelled: quotas and throttling (but for a `capacity` that is planted), retention, fair queues, policies, encryption.
 """

@@ -13,6 +13,7 @@ import signal
 import sys
 
 from gameday.emulator.broker import DEDUP_WINDOW_S
+from gameday.emulator.capacity import Capacity
 from gameday.emulator.defects import DEFECTS, defect
 from gameday.emulator.kinesis import ITERATOR_LIFE_S
 from gameday.emulator.server import Connection, Server
@@ -51,12 +52,20 @@ def main() -> int:
         "--iterator-life-s", type=float, default=ITERATOR_LIFE_S, help="how long a shard iterator lives"
     )
     parser.add_argument("--defect", metavar="NAME[:PARAM]", help=f"break one promise: {', '.join(DEFECTS)}")
+    parser.add_argument("--sends-per-s", type=float, help="refuse what is sent to queues beyond so many messages")
+    parser.add_argument("--receives-per-s", type=float, help="give no more messages from queues than so many")
     arguments = parser.parse_args()
     try:
         planted = defect(arguments.defect) if arguments.defect else None
+        capacity = Capacity.of(sends_per_s=arguments.sends_per_s, receives_per_s=arguments.receives_per_s)
     except ValueError as error:
         parser.error(str(error))
-    world = World(defect=planted, dedup_window_s=arguments.dedup_window_s, iterator_life_s=arguments.iterator_life_s)
+    world = World(
+        defect=planted,
+        capacity=capacity,
+        dedup_window_s=arguments.dedup_window_s,
+        iterator_life_s=arguments.iterator_life_s,
+    )
     continue_when_orphaned()
     try:
         asyncio.run(serve(port=arguments.port, world=world))

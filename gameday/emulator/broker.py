@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from gameday.emulator import policies
+from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Settings, StandardQueue
 from gameday.emulator.wire import Answer, Params, Refused, known
 from gameday.history.clock import NS_PER_S
@@ -103,6 +104,7 @@ class Broker:
     url: str
     conduct: Conduct = field(default_factory=Conduct)
     dedup_window_s: float = DEDUP_WINDOW_S
+    capacity: Capacity = UNBOUNDED
 
     def __post_init__(self) -> None:
         self._hosted: dict[str, Hosted] = {}
@@ -135,6 +137,8 @@ class Broker:
         carry_out = known(self._operations, operation)
         if (action := policies.ACTIONS.get(operation)) is not None:
             self._permit(action, params)
+        if operation in ("SendMessage", "SendMessageBatch"):
+            self._throttle(now, len(params.get("Entries") or ()) or 1)
         return carry_out(now, params)
 
     def _permit(self, action: str, params: Params) -> None:
@@ -147,6 +151,14 @@ class Broker:
                 "deny in a resource-based policy",
                 status=403,
             )
+
+    def _throttle(self, now: int, messages: int) -> None:
+        """Errors: Refused, for what is more than the capacity that was planted."""
+        if (bucket := self.capacity.sends) is None:
+            return
+        if not bucket.available(now):
+            raise Refused("RequestThrottled", "The request was denied due to request throttling.", status=403)
+        bucket.take(messages)
 
     # Queues.
 
@@ -174,6 +186,7 @@ class Broker:
             created_ns=now,
             modified_ns=now,
         )
+        hosted.queue.receives = self.capacity.receives
         self._apply(hosted, given)
         self._hosted[name] = hosted
         return {"QueueUrl": self._url(name)}

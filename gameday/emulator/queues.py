@@ -28,6 +28,7 @@ from enum import IntEnum
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+from gameday.emulator.capacity import Bucket
 from gameday.emulator.wire import Refused
 from gameday.history.clock import NS_PER_S
 
@@ -225,6 +226,8 @@ class Queue:
     """What both kinds share: messages, timers, receipts. `arn` is the queue's name wherever another refers to it."""
 
     fifo = False
+    # What receives are held to, where that is planted.
+    receives: Bucket | None = None
 
     def __init__(self, *, arn: str, settings: Settings, conduct: Conduct | None = None) -> None:
         self.arn = arn
@@ -252,6 +255,8 @@ class Queue:
         until = self._until(now, hidden_ns)
         redrive = self.settings.redrive
         taken: list[Message] = []
+        if self.receives is not None and (most := min(most, self.receives.available(now))) == 0:
+            return taken
         for message in self._candidates():
             if redrive is not None and message.receives >= redrive.max_receives and self.conduct.buries():
                 self._remove(message)
@@ -264,6 +269,8 @@ class Queue:
             taken.append(message)
             if len(taken) == most:
                 break
+        if self.receives is not None:
+            self.receives.take(len(taken))
         return taken
 
     def move(self, now: int, *, to: Callable[[Message], Queue | None]) -> int:
@@ -326,8 +333,12 @@ class Queue:
                 self._show(message)
 
     def next_change_ns(self) -> int | None:
-        """The earliest time at which something may turn visible by itself."""
-        return self._timers[0][0] if self._timers else None
+        """The earliest time at which something may turn visible by itself, or what is visible may be received."""
+        changes = [self._timers[0][0]] if self._timers else []
+        if self.receives is not None and self._counts[State.VISIBLE]:
+            may_pass = self.receives.next_ns()
+            changes += [] if may_pass is None else [may_pass]
+        return min(changes, default=None)
 
     def deliverable(self) -> bool:
         """Whether a receive could give something, as of the last `advance`; at worst it looks in vain."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
 from gameday.emulator.broker import DEDUP_WINDOW_S, Broker, LongPoll
+from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.dynamodb import DynamoDB, TableConduct
 from gameday.emulator.eventbridge import BusConduct, EventBridge
 from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
@@ -26,14 +27,18 @@ class Service(Protocol):
 
 @dataclass(kw_only=True)
 class World:
-    """What services are made of: the queues that they deliver into, and the defect that was asked for, if any."""
+    """What services are made of: the queues that they deliver into, the defect that was asked for, if any, and what
+    sends and receives of queues are held to."""
 
     defect: object = None
+    capacity: Capacity = UNBOUNDED
     dedup_window_s: float = DEDUP_WINDOW_S
     iterator_life_s: float = ITERATOR_LIFE_S
 
     def __post_init__(self) -> None:
-        self.sqs = Broker(url="", conduct=self.conduct(Conduct), dedup_window_s=self.dedup_window_s)
+        self.sqs = Broker(
+            url="", conduct=self.conduct(Conduct), dedup_window_s=self.dedup_window_s, capacity=self.capacity
+        )
 
     def conduct(self, kind: type[C]) -> C:
         """The conduct of one kind of service: the defect, if it is of that kind, else the right one."""

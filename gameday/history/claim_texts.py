@@ -241,10 +241,11 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         summary="Messages were received soon enough after the moment at which the load wanted them sent.",
         means=(
             "The lag of a message is the time from `due`, the moment in the schedule, to its first receive. A producer "
-            "that falls behind therefore counts as much as a slow consumer. `p99: 2s` says that of 100 messages at "
-            "least 99 had a lag of at most 2 s; `p50` is the median, and `max` is for all of them. A message that was "
-            "never received counts with the time until the end of the run; one that ended among the dead letters is "
-            "left out. `during` says which messages are judged. With `calm` (the default) those that are due around "
+            "that falls behind therefore keeps it from holding as much as a slow consumer does; violated it is only if "
+            "it is broken as well when the time before the send began is left out. `p99: 2s` says that of 100 messages "
+            "at least 99 had a lag of at most 2 s; `p50` is the median, and `max` is for all of them. A message that "
+            "was never received counts with the time until the end of the run; one that ended among the dead letters "
+            "is left out. `during` says which messages are judged. With `calm` (the default) those that are due around "
             "faults are left out. A fault counts from its start until `grace` after its stop (default: `within` of the "
             "claim `recovery`, else 5 s); a message is left out when that time overlaps the time from its `due` to its "
             "first receive, or to the end of its bound if that is sooner. With `faults` only those are judged, with "
@@ -253,13 +254,15 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         unknown=(
             "Fewer than 100 messages are left for a `p50` or `p99`, or none for a `max`. Or so many messages were "
             "never sent or never accepted (more than 1 % for a `p99`) that the bound could be broken by them alone. "
-            "Or the load never came to its end. Or the clocks of the processes do not agree closely enough to tell."
+            "Or the load never came to its end. Or the load was late: the bound is broken, and is not counted from "
+            "when the sends began. Or the clocks of the processes do not agree closely enough to tell."
         ),
         action=(
             "Violated: compare with the latency that the report prints, which has all messages in it, and with the "
             "backlog while the run was on. More consumers, more `concurrency`, or less load. Unknown because too few "
             "messages are left: a longer run, faults that are shorter or further apart, a smaller `grace`, or "
-            "`during: all`."
+            "`during: all`. Unknown because the load was late: less load, more `load.processes` or `load.users`, or a "
+            "larger machine; `gameday find-rate` tells which rate it can do."
         ),
     ),
     "recovery": ClaimText(

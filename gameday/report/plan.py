@@ -21,7 +21,8 @@ _MORE = (UNKNOWN_FACTOR - 1) * 100
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """`where`: the target, or the account with its region; `priced_for`: the region whose prices count. `effective_s`:
-    how long a filter may take to apply there; `policy_s`: the policy of a queue."""
+    how long a filter may take to apply there; `policy_s`: the policy of a queue. `warning`: of a rate that is more
+    than was ever seen there, if it is."""
 
     scenario: Scenario
     planned: Estimate
@@ -30,6 +31,7 @@ class Plan:
     seed: int = 0
     effective_s: float = 0.0
     policy_s: float = 0.0
+    warning: str | None = None
 
     def to_json(self) -> Mapping[str, Any]:
         planned = self.planned
@@ -111,7 +113,8 @@ class Plan:
 
     @property
     def _notes(self) -> list[object]:
-        return list(forecast(self.scenario, seed=self.seed, effective_s=self.effective_s, policy_s=self.policy_s))
+        foreseen = forecast(self.scenario, seed=self.seed, effective_s=self.effective_s, policy_s=self.policy_s)
+        return [*([self.warning] if self.warning else []), *foreseen]
 
 
 def _pair(given: Range) -> list[float]:

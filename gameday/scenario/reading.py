@@ -73,6 +73,24 @@ def load(path: Path, overrides: Sequence[str] = (), *, outputs: str | None = Non
     return resolve(document if outputs is None else terraform.attach(document, outputs))
 
 
+def at_constant_rate(scenario: Scenario, rate_per_s: float, *, told_by: str) -> Scenario:
+    """The same scenario with a constant rate in place of its load's shape; all else stays, its duration too.
+
+    `told_by`: who wants that rate, for whoever is told that it is wrong. Errors: UsageError.
+    """
+    written = scenario.source
+    load = {key: value for key, value in written.data["load"].items() if key in LoadSpec.model_fields}
+    load |= {"shape": "constant", "rate": f"{rate_per_s:.12g}/s"}
+    places = {path: place for path, place in written.places.items() if path[:2] != ("load", "shape")}
+    return resolve(
+        Document(
+            name=written.name,
+            data={**written.data, "load": load},
+            places={**places, ("load", "rate"): told_by, ("load", "shape"): told_by},
+        )
+    )
+
+
 def resolve(document: Document) -> Scenario:
     """Errors: UsageError, one line for each thing that is wrong."""
     problems = Problems(document)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import duckdb
@@ -135,10 +136,11 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # What both claims look at, of one subscription: the messages that were acked or received, and those that were given up.
 # `first_ns`: when a consumer may first have had it, `had_ns`: when one is proven to have. `error_ns`, `had_error_ns`:
 # how far the clocks that these and `due` were read from may differ. `doubt`: it may have been received without having
-# been told (25_in_doubt.sql), at any time.
+# been told (25_in_doubt.sql), at any time. `begun_ns`: when its send began, which may be long after it was due.
 _POPULATION = (
     "CREATE OR REPLACE TEMP TABLE population AS "
-    "SELECT due_ns, CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
+    "SELECT due_ns, greatest(begun_ns, due_ns) AS begun_ns, "
+    "CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
     "may_have.file AS first_file, CASE WHEN may_have.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "CASE WHEN had IS NOT NULL THEN greatest(had.at_ns, due_ns) END AS had_ns, "
     "CASE WHEN had.file = intended_file THEN 0 ELSE clock_error() END AS had_error_ns, "
@@ -165,13 +167,19 @@ class _Quantile:
 
     `least_ns`: with the clocks' error taken off, whoever may have had its message having had it, and those in doubt at
     once; `most_ns`: with the error added, and only who is proven to have had it. None where there is no message.
-    `proven_ns`: the least over those alone whose absence the subscription does not excuse.
+    `blamed_ns`: the least over those alone whose absence the subscription does not excuse; `proven_ns`: the same
+    counted from when their sends began, so that no lateness of the load is in it. They are asked only where `least_ns`
+    is more than the bound.
     """
 
     count: int
     least_ns: int | None
     most_ns: int | None
-    proven_ns: int | None
+    blamed_ns: int | None = None
+    proven_ns: int | None = None
+
+    def breaks(self, limit_ns: int) -> bool:
+        return self.least_ns is not None and self.least_ns > limit_ns
 
 
 def lag(
@@ -231,13 +239,21 @@ def judge_bound(
     if count < FEW and hundredths < 100:
         ruled.unknown(f"{s}: {count} messages{_WHOM[during]} are too few to tell {name[:-2]} ({FEW} needed)")
     else:
-        broken = [reading for reading in readings if reading.least_ns is not None and reading.least_ns > limit_ns]
-        proven = [reading for reading in broken if reading.proven_ns is not None and reading.proven_ns > limit_ns]
+        broken = [reading for reading in readings if reading.breaks(limit_ns)]
+        blamed = [reading for reading in broken if reading.blamed_ns is not None and reading.blamed_ns > limit_ns]
+        proven = [reading for reading in blamed if reading.proven_ns is not None and reading.proven_ns > limit_ns]
         kept = [reading for reading in readings if reading.most_ns is not None and reading.most_ns <= limit_ns]
         found_ns = max(reading.least_ns or 0 for reading in readings)
         text = f"{s}: {name[:-2]} of lag is {seconds(found_ns):.3f} s, more than {seconds(limit_ns):g} s"
         if len(proven) == len(readings):
             ruled.violated(text)
+            return
+        if len(blamed) == len(readings):
+            begun_ns = max(reading.proven_ns or 0 for reading in readings)
+            ruled.unknown(
+                f"{text}, but {seconds(begun_ns):.3f} s counted from when the sends began: the load was late, and "
+                "nothing proves that what came after it was slow"
+            )
             return
         if len(broken) == len(readings):
             ruled.unknown(text + ", for messages that an at-most-once subscription may drop")
@@ -307,7 +323,8 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
     db.execute(
         "CREATE OR REPLACE TEMP TABLE lags AS "
         "SELECT coalesce(first_ns, end_ns) - due_ns - error_ns AS least_ns, "
-        "coalesce(had_ns, end_ns) - due_ns + had_error_ns AS most_ns, excused, doubt "
+        "coalesce(had_ns, end_ns) - due_ns + had_error_ns AS most_ns, excused, doubt, "
+        "greatest(coalesce(first_ns, end_ns) - begun_ns, 0) - error_ns AS begun_least_ns "
         f"FROM (SELECT *, ?::BIGINT AS end_ns FROM ({_during('population', during)}))",
         parameters,
     )
@@ -315,26 +332,19 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
         db, "SELECT count(*), count(*) FILTER (least_ns <> most_ns), (SELECT count(*) FROM doubtful) FROM lags"
     )
     if not count:
-        return _Quantile(count=0, least_ns=None, most_ns=None, proven_ns=None)
+        return _Quantile(count=0, least_ns=None, most_ns=None)
     # Most lags are known exactly, and two sorts of them cost twice as much as one.
     most = _nth_lag(db, hundredths, count, of="most_ns") if apart or doubtful else None
     if doubtful:
         db.execute("DELETE FROM lags WHERE doubt")
-        db.execute("INSERT INTO lags SELECT 0, 0, false, true FROM doubtful")
+        db.execute("INSERT INTO lags SELECT 0, 0, false, true, 0 FROM doubtful")
     count_least, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
     least = _nth_lag(db, hundredths, count_least, of="least_ns")
-    return _Quantile(
-        count=count,
-        least_ns=least,
-        most_ns=least if most is None else most,
-        proven_ns=(
-            least
-            if not excused
-            else _nth_lag(db, hundredths, count_least - excused, of="least_ns", where="WHERE NOT excused")
-            if count_least > excused
-            else None
-        ),
-    )
+    found = _Quantile(count=count, least_ns=least, most_ns=least if most is None else most)
+    if not found.breaks(limit_ns) or count_least == excused:
+        return found
+    inexcusable = partial(_nth_lag, db, hundredths, count_least - excused, where="WHERE NOT excused")
+    return replace(found, blamed_ns=inexcusable(of="least_ns"), proven_ns=inexcusable(of="begun_least_ns"))
 
 
 def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, of: str = "lag_ns", where: str = "") -> int:

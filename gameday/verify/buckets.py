@@ -36,12 +36,12 @@ _OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told"
 _KEPT_TOGETHER = "coalesce(g.grp, r.id)"
 # What a verdict is made from: of each table that buckets make, the columns that anybody asks for afterwards.
 _RESULTS: Mapping[str, str] = {
-    "messages": "SELECT id, run, status, intended_ns, due_ns FROM messages",
+    "messages": "SELECT id, run, status, intended_ns, begun_ns, due_ns FROM messages",
     "pairs": (
         "SELECT id, s, run, intended, expectation_known, expected, status, acked, poison, due_ns, intended_ns, "
-        "intended_file, receives, received, had, may_have, in_doubt, dead_in_doubt, dead, surely_dead, applied, "
-        "shared_key, unknown_effect, {'applied': effects.applied, 'failed': effects.failed} AS effects, cause_untold, "
-        "dead_letter, at_most_once, seen_from FROM pairs"
+        "begun_ns, intended_file, receives, received, had, may_have, in_doubt, dead_in_doubt, dead, surely_dead, "
+        "applied, shared_key, unknown_effect, {'applied': effects.applied, 'failed': effects.failed} AS effects, "
+        "cause_untold, dead_letter, at_most_once, seen_from FROM pairs"
     ),
     "contradictions": "SELECT event, line, file, id, early_ns FROM contradictions",
     "preceded": "SELECT asks, s FROM preceded",
@@ -234,4 +234,9 @@ def usual_jobs(run: Path) -> int:
         return 1
     if size < _LARGE_BYTES:
         return 1
+    return cores()
+
+
+def cores() -> int:
+    """Of this machine, as many as this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

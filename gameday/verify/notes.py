@@ -12,6 +12,8 @@ from typing import Any
 from gameday.verify.claims import Judgement
 
 Note = tuple[Sequence[str], str]
+# A load of which more than this share began late was late: `lag` forgives as much at p99.
+LATE_SHARE = 0.01
 
 
 def notes(
@@ -26,6 +28,7 @@ def notes(
     told: list[Note] = [
         *([([], f"the run was ended before it was done: {aborted}")] if (aborted := document["aborted"]) else []),
         *_failed_checks(document),
+        *_late(document),
         *_given_up(document, claimed, counts.get("given-up", 0)),
         *_dead_letters(document, claimed, counts.get("collateral-dead", 0)),
         *_promised_by_the_user(document),
@@ -56,6 +59,28 @@ def _failed_checks(document: Mapping[str, Any]) -> Iterator[Note]:
     for name, entry in document["anomalies"].items():
         if "failed" in entry:
             yield [], f"the check {name} could not be carried out, so its count is none: {entry['failed']}"
+
+
+def _late(document: Mapping[str, Any]) -> Iterator[Note]:
+    """What the load itself owes: it began sends late, or did not get to them at all."""
+    totals = document["totals"]
+    scheduled, intended, late = totals["scheduled"], totals["intended"], totals["late"]
+    # A load that was ended early owes nothing.
+    missed = 0 if scheduled is None or document["aborted"] else max(0, scheduled - intended)
+    parts = []
+    if late > LATE_SHARE * intended:
+        parts.append(
+            f"{late:,} of {intended:,} sends began more than 0.1 s after they were due, the latest "
+            f"{totals['latest_s']:.3g} s after"
+        )
+    if missed:
+        parts.append(f"{missed:,} of {scheduled:,} messages were never sent")
+    if parts:
+        yield (
+            ("lag", "recovery"),
+            f"the load was late: {', and '.join(parts)}. Either load.users or load.processes are too few, or this "
+            "machine is too small for load.rate, or calls were refused or answered slowly",
+        )
 
 
 def _given_up(document: Mapping[str, Any], claimed: Mapping[str, Any], given_up: int) -> Iterator[Note]:

@@ -11,11 +11,14 @@ from typing import Any
 from gameday.verify.load import Loaded
 
 NS_PER_S = 1_000_000_000
+# As the load itself counts them (loadgen/lanes.py).
+LATE_NS = 100_000_000
 
 
 def totals(run: Loaded) -> dict[str, Any]:
     """Of the run: `scheduled` (None where the load never came to its end) and `intended`, which is `acked` + `failed` +
-    `unknown`. Per subscription, how many it should get (`expected`), what came, what ended among the dead letters,
+    `unknown`; `late`, whose send began more than 100 ms after it was due, and by how much at the most (`latest_s`). Per
+    subscription, how many it should get (`expected`), what came, what ended among the dead letters,
     and, where others use it, how many of their messages were met (`foreign`).
     """
     planned = run.rows(
@@ -25,10 +28,13 @@ def totals(run: Loaded) -> dict[str, Any]:
     )
     sent = run.rows(
         "SELECT run, count(*), count(*) FILTER (status = 'acked'), count(*) FILTER (status = 'failed'), "
-        "count(*) FILTER (status = 'unknown') FROM messages WHERE intended_ns IS NOT NULL GROUP BY run"
+        "count(*) FILTER (status = 'unknown'), "
+        f"count(*) FILTER (begun_ns > due_ns + {LATE_NS}), greatest(max(begun_ns - due_ns), 0) / 1e9 "
+        "FROM messages WHERE intended_ns IS NOT NULL GROUP BY run"
     )
     of_run = {"scheduled": planned[0][0] if planned else None}
-    of_run |= dict(zip(("intended", "acked", "failed", "unknown"), sent[0] if sent else (0, 0, 0, 0), strict=True))
+    names = ("intended", "acked", "failed", "unknown", "late", "latest_s")
+    of_run |= dict(zip(names, sent[0] if sent else (0, 0, 0, 0, 0, 0.0), strict=True))
     counts = ", ".join(_OF_A_SUBSCRIPTION.values())
     rows = run.rows(
         f"SELECT u.run, u.s, {counts} FROM subs u LEFT JOIN pairs p ON p.s = u.s GROUP BY u.run, u.s ORDER BY u.s"

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.defects import defect
 from gameday.emulator.services import SERVICES, World
 from gameday.history.clock import NS_PER_S
@@ -17,8 +18,8 @@ ARN = "arn:aws:sqs:us-east-1:000000000000:"
 class Inside:
     """All questions and answers are held to botocore's models; `planted` is a defect as the command line has it."""
 
-    def __init__(self, planted: str | None = None) -> None:
-        world = World(defect=defect(planted) if planted else None)
+    def __init__(self, planted: str | None = None, *, capacity: Capacity = UNBOUNDED) -> None:
+        world = World(defect=defect(planted) if planted else None, capacity=capacity)
         asked = {name: Asked(name, SERVICES[name].make(world)) for name in ("sqs", "sns", "events")}
         self.sqs, self.sns, self.events = asked["sqs"], asked["sns"], asked["events"]
         self._all = asked.values()

@@ -294,3 +294,11 @@ def test_judging_loads_no_aws_code(runs: tuple[Path, Path], arguments: list[str]
         [sys.executable, "-c", script, *given], capture_output=True, text=True, timeout=300, check=False
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(("rate", "told"), [("240/s", False), ("241/s", True)])
+def test_a_plan_says_where_a_rate_is_above_what_was_seen(gameday: Gameday, rate: str, told: bool) -> None:
+    _, out, _ = gameday("plan", "quick", "--set", f"load.rate={rate}")
+    assert any(line.startswith("note: --set load.rate=241/s: load.rate asks") for line in out.splitlines()) is told
+    _, out, _ = gameday("plan", "quick", "--set", f"load.rate={rate}", "--format", "json")
+    assert any("has been seen to do 240" in note for note in json.loads(out)["notes"]) is told

@@ -69,7 +69,8 @@ class Place:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One message of a subscription and how long it took. `first`: when it may first have been delivered, `had`: when
-    it is proven to have been; None where it never was. `lag_ns` and `had_ns`: how long that took."""
+    it is proven to have been; None where it never was. `lag_ns` and `had_ns`: how long that took. `since_begun_ns`: how
+    long `first` took from when its send began."""
 
     message: Message
     due: Moment
@@ -77,6 +78,7 @@ class Sample:
     had: Moment | None
     lag_ns: int
     had_ns: int
+    since_begun_ns: int
 
 
 class Past:
@@ -792,7 +794,16 @@ class Past:
                 had=had,
                 lag_ns=max(0, (first.time if first else end) - message.due.time),
                 had_ns=max(0, (had.time if had else end) - message.due.time),
+                since_begun_ns=max(0, (first.time if first else end) - self.begun(message)),
             )
+
+    def begun(self, message: Message) -> int:
+        """m's send *began* at the latest of its `due`, its first `intended`, and the earliest `started` of a `sent` of
+        it."""
+        assert message.due is not None
+        first_intended = min((attempt.intended.time for attempt in message.attempts), default=0)
+        first_started = min((sent.started.time for sent in message.sends if sent.started is not None), default=0)
+        return max(message.due.time, first_intended, first_started)
 
 
 def _all(standing: Sequence[Standing]) -> Ends:

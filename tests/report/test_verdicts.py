@@ -208,6 +208,8 @@ def test_the_verdict_says_what_was_judged_and_how_much_there_was(tmp_path: Path)
         "acked": 2,
         "failed": 1,
         "unknown": 1,
+        "late": 0,
+        "latest_s": 0.0,
         "subscriptions": {
             "audit": none | {"expected": 3, "acked": 1},
             "orders": {

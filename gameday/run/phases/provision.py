@@ -21,9 +21,11 @@ from gameday.run.state import Run
 from gameday.run.streams import Streams
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.forecast import forecast
+from gameday.scenario.rates import warning
 from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Addresses, CallFailed
 from gameday.transports.carriers.boto import BotoCarrier, run_all_despite_failures, run_plan
+from gameday.verify.buckets import cores
 
 T = TypeVar("T")
 
@@ -33,6 +35,9 @@ async def provision(run: Run) -> None:
     target = run.target
     for note in forecast(run.scenario, seed=run.context.seed, effective_s=target.effective_s, policy_s=target.policy_s):
         run.view.note(f"note: {note}")
+    # Which machines there are, and how large, nobody knows here where there are several.
+    if (told := warning(run.scenario, target.product, cores=None if run.request.hosts else cores())) is not None:
+        run.view.note(f"note: {told}")
     run.carrier = BotoCarrier(run.target.endpoint, read_timeout_s=10)
     _will_create(run)
     run.addresses = await _create_pipeline(run)

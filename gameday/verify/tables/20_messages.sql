@@ -1,6 +1,8 @@
 -- One row for each logical message that a producer intended: what was meant, and what its attempts came to.
 -- `began`: when its first attempt began; `ended`: when its last attempt was answered (NULL while one has no answer); each
 -- with a line of the producer's file, which tells the order where the times are equal;
+-- `begun_ns`: from when on its send is not its producer's any more: its first `intended`, or the first of its calls that says
+-- when it began, whichever is later;
 -- `number`, `number_part`: the broker's number in the answer to an `ok` send, and the partition it is of;
 -- `unsure`: an attempt of unknown outcome may have stored a copy whose number no answer gave;
 -- `one_call`: the call that all its attempts went in, from `first_entry` to `last_entry` of it.
@@ -21,6 +23,7 @@ WITH attempts AS (
            -- A `sent` that does not say when its call began may be of one that began right after its intent.
            CASE WHEN bool_and(started_ns IS NOT NULL) FILTER (event = 'sent') OR min(at_ns) FILTER (event = 'intended') IS NULL
                 THEN min(coalesce(started_ns, at_ns)) FILTER (event = 'sent') END AS started_ns,
+           min(started_ns) FILTER (event = 'sent') AS called_ns,
            max({'ns': at_ns, 'line': line}) FILTER (event = 'sent') AS ended,
            coalesce(bool_or(outcome = 'ok') FILTER (event = 'sent'), false) AS ok,
            coalesce(bool_and(coalesce(outcome, '') = 'failed') FILTER (event = 'sent'), false) AS failed,
@@ -45,6 +48,7 @@ SELECT id, any_value(run) AS run,
        CASE WHEN bool_or(ok) THEN 'acked' WHEN bool_and(failed AND answered) THEN 'failed' ELSE 'unknown' END AS status,
        min({'ns': CASE WHEN answered THEN coalesce(started_ns, intended_ns) ELSE least(started_ns, intended_ns) END,
             'line': coalesce(intended_line, 0)}) AS began,
+       greatest(min(intended_ns), min(called_ns)) AS begun_ns,
        CASE WHEN bool_and(answered) THEN max(ended) END AS ended,
        min(stored).number AS number, max(number_max) AS number_max,
        NOT bool_and(answered) OR coalesce(bool_or(unsure), false) AS unsure,

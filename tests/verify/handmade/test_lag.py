@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.verify.handmade.builder import NS, History, check, queue, verdict_of
+from tests.verify.handmade.builder import NS, History, check, ns, queue, verdict_of
 
 
 def end(h: History, at: float, scheduled: int) -> None:
@@ -101,13 +101,119 @@ def test_without_due_no_lag_can_be_told(tmp_path: Path) -> None:
 # -- from when, until when, of whom
 
 
-def test_from_due_and_not_from_sent(tmp_path: Path) -> None:
-    # a was due at 1, sent at 5 (the producer could not keep up) and received at once: 4.1 s late.
+# What is counted from when a send began is only asked before anybody is blamed: it is due at 1, and slow is over 2 s.
+@pytest.mark.parametrize(
+    "began, received, verdict",
+    [
+        (5, 5.1, "unknown"),  # the producer could not keep up; then it was quick
+        (5, 7, "unknown"),  # exactly the bound after its send began
+        (5, 7 + NS, "violated"),  # whenever it was due, that is too slow
+        (1, 3, "holds"),
+        (1, 3 + NS, "violated"),
+        (2.5, 3.1, "unknown"),
+        (2.9, 2.95, "holds"),  # late, and in time all the same
+        (0.5, 2.9, "holds"),  # sent early: it counts from when it was due
+        (0.5, 3 + NS, "violated"),
+    ],
+)
+def test_from_due_and_only_blamed_from_when_the_send_began(
+    tmp_path: Path, began: float, received: float, verdict: str
+) -> None:
+    h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
+    h.send("a", at=began, due=1)
+    h.take("a", at=received)
+    end(h, 20, 1)
+    check(verdict_of(h, tmp_path), {"lag": (verdict, 1)})
+
+
+def test_why_a_late_load_leaves_it_unknown(tmp_path: Path) -> None:
     h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
     h.send("a", at=5, due=1)
     h.take("a", at=5.1)
     end(h, 20, 1)
+    (claim,) = verdict_of(h, tmp_path)["claims"]
+    assert claim["why"] == [
+        "orders: max of lag is 4.100 s, more than 2 s, but 0.100 s counted from when the sends began: the load was "
+        "late, and nothing proves that what came after it was slow"
+    ]
+
+
+def test_a_send_began_when_its_call_did(tmp_path: Path) -> None:
+    # Intended at 1, and the producer stood still until 5 before it made the call.
+    h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
+    h.send("a", at=1, ended=5.01)
+    (sent,) = [record for record in h.files["p1"] if record["event"] == "sent"]
+    sent["started"] = ns(5)
+    h.take("a", at=5.1)
+    end(h, 20, 1)
+    check(verdict_of(h, tmp_path), {"lag": ("unknown", 1)})
+
+
+@pytest.mark.parametrize("started_told", [True, False])
+def test_what_is_tried_again_began_with_its_first_attempt(tmp_path: Path, started_told: bool) -> None:
+    # Refused at 1 and accepted at 5: the broker's doing.
+    h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
+    h.send("a", at=1, outcome="failed")
+    h.send("a", at=5)
+    if not started_told:
+        for record in h.files["p1"]:
+            record.pop("started", None)
+    h.take("a", at=5.1)
+    end(h, 20, 1)
     check(verdict_of(h, tmp_path), {"lag": ("violated", 1)})
+
+
+@pytest.mark.parametrize("late, verdict", [(True, "unknown"), (False, "violated")])
+def test_a_quantile_of_a_load_that_was_late(tmp_path: Path, late: bool, verdict: str) -> None:
+    # 2 of 100 took 3 s, of a bound of 1 s; or they took no time, and began late.
+    h = History({"orders": queue()}, [{"claim": "lag", "p99_s": 1}])
+    for n in range(100):
+        slow = n >= 98
+        h.send(f"m{n}", at=1 + n / 10 + (3 if slow and late else 0), due=1 + n / 10)
+        h.take(f"m{n}", at=1.1 + n / 10 + (3 if slow else 0))
+    end(h, 200, 100)
+    check(verdict_of(h, tmp_path), {"lag": (verdict, 100)})
+
+
+@pytest.mark.parametrize(
+    "late, scheduled, told",
+    [
+        (0, 100, None),
+        (1, 100, None),  # of 100 as many as a p99 forgives
+        (2, 100, "2 of 100 sends began more than 0.1 s after they were due, the latest 0.25 s after."),
+        (0, 103, "3 of 103 messages were never sent."),
+        (2, 101, "the latest 0.25 s after, and 1 of 101 messages were never sent."),
+    ],
+)
+def test_a_load_that_was_late_is_noted(tmp_path: Path, late: int, scheduled: int, told: str | None) -> None:
+    h = History({"orders": queue()}, [{"claim": "lag", "p99_s": 1}])
+    for n in range(100):
+        h.send(f"m{n}", at=1 + n / 10 + (0.25 if n < late else 0.1), due=1 + n / 10)
+        h.take(f"m{n}", at=1.3 + n / 10)
+    end(h, 200, scheduled)
+    document = verdict_of(h, tmp_path)
+    assert document["totals"]["late"] == late
+    assert document["totals"]["latest_s"] == (0.25 if late else 0.1)
+    notes = [note for note in document["notes"] if note["text"].startswith("the load was late")]
+    assert [note["claims"] for note in notes] == ([["lag"]] if told else [])
+    assert all(told is not None and told in note["text"] for note in notes)
+
+
+def test_a_load_that_was_ended_early_was_not_late(tmp_path: Path) -> None:
+    h = lagging([0.1] * 3, scheduled=100, max_s=1)
+    h.mark("aborted", at=199, reason="interrupted")
+    assert not [note for note in verdict_of(h, tmp_path)["notes"] if "late" in note["text"]]
+
+
+@pytest.mark.parametrize("last, verdict", [(6.5, "unknown"), (8, "violated")])
+def test_never_received_and_sent_late(tmp_path: Path, last: float, verdict: str) -> None:
+    # Due at 1, sent at 5, never received; the history ends 1.5 s later, or 3 s later.
+    h = History({"orders": queue()}, [{"claim": "lag", "max_s": 2}])
+    h.send("a", at=5, due=1)
+    h.send("b", at=5)
+    h.take("b", at=5.1)
+    h.mark("load-stopped", at=last, scheduled=2)
+    check(verdict_of(h, tmp_path), {"lag": (verdict, 2)}, {"unseen": 1})
 
 
 def test_until_the_first_receive(tmp_path: Path) -> None:

@@ -254,8 +254,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         unknown=(
             "Fewer than 100 messages are left for a `p50` or `p99`, or none for a `max`. Or so many messages were "
             "never sent or never accepted (more than 1 % for a `p99`) that the bound could be broken by them alone. "
-            "Or the load never came to its end. Or the load was late by itself: the bound is broken, and without that it "
-            "is not. Or the clocks of the processes do not agree closely enough to tell."
+            "Or the load never came to its end. Or the load was late: the bound is broken, and is not counted from "
+            "when the sends began. Or the clocks of the processes do not agree closely enough to tell."
         ),
         action=(
             "Violated: compare with the latency that the report prints, which has all messages in it, and with the "

@@ -136,10 +136,10 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 # What both claims look at, of one subscription: the messages that were acked or received, and those that were given up.
 # `first_ns`: when a consumer may first have had it, `had_ns`: when one is proven to have. `error_ns`, `had_error_ns`:
 # how far the clocks that these and `due` were read from may differ. `doubt`: it may have been received without having
-# been told (25_in_doubt.sql), at any time.
+# been told (25_in_doubt.sql), at any time. `begun_ns`: when its send began, which may be long after it was due.
 _POPULATION = (
     "CREATE OR REPLACE TEMP TABLE population AS "
-    "SELECT id, due_ns, "
+    "SELECT due_ns, greatest(begun_ns, due_ns) AS begun_ns, "
     "CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
     "may_have.file AS first_file, CASE WHEN may_have.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "CASE WHEN had IS NOT NULL THEN greatest(had.at_ns, due_ns) END AS had_ns, "
@@ -157,40 +157,6 @@ _GIVEN_UP = (
     "SELECT due_ns, NULL::BIGINT AS first_ns, 0 AS error_ns, false AS excused FROM pairs "
     "WHERE s = ? AND expected AND status = 'failed'"
 )
-# Of each message whose send began after it was due, for how long of that time its producer waited for no answer. The
-# times in which one of a producer's calls was unanswered are put together to spans that do not touch.
-_OWN_LATENESS = """
-CREATE TEMP TABLE IF NOT EXISTS own_lateness AS
-WITH calls AS (
-    SELECT DISTINCT m.producer, r.started_ns AS from_ns, r.at_ns AS to_ns
-    FROM raw r JOIN messages m ON m.id = r.id
-    WHERE r.event = 'sent' AND r.started_ns < r.at_ns AND m.producer IS NOT NULL
-), parted AS (
-    SELECT *, coalesce(from_ns > max(to_ns) OVER (PARTITION BY producer ORDER BY from_ns, to_ns
-                                                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), true) AS first
-    FROM calls
-), numbered AS (
-    SELECT *, count(*) FILTER (first) OVER (PARTITION BY producer ORDER BY from_ns, to_ns
-                                            ROWS UNBOUNDED PRECEDING) AS span
-    FROM parted
-), spans AS (
-    SELECT producer, min(from_ns) AS from_ns, max(to_ns) AS to_ns FROM numbered GROUP BY producer, span
-), summed AS (
-    SELECT *, coalesce(sum(to_ns - from_ns) OVER (PARTITION BY producer ORDER BY from_ns
-                                                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_ns
-    FROM spans
-)
-SELECT m.id, (m.begun_ns - m.due_ns
-              - coalesce(b.before_ns + least(b.to_ns, m.begun_ns) - b.from_ns, 0)
-              + coalesce(d.before_ns + least(d.to_ns, m.due_ns) - d.from_ns, 0))::BIGINT AS own_ns
-FROM (SELECT id, producer, due_ns, begun_ns FROM messages WHERE begun_ns > due_ns) m
-ASOF LEFT JOIN summed d ON d.producer = m.producer AND d.from_ns <= m.due_ns
-ASOF LEFT JOIN summed b ON b.producer = m.producer AND b.from_ns <= m.begun_ns
-"""
-_WITHOUT_IT = (
-    "(SELECT greatest(least_ns + error_ns - coalesce(own_ns, 0), 0) - error_ns AS proven_ns, excused "
-    "FROM lags LEFT JOIN own_lateness USING (id))"
-)
 # Which messages `during` speaks of, by how they stand to the fault windows.
 _DURING: Mapping[During, str] = {"calm": "ANTI", "faults": "SEMI", "all": ""}
 
@@ -202,7 +168,8 @@ class _Quantile:
     `least_ns`: with the clocks' error taken off, whoever may have had its message having had it, and those in doubt at
     once; `most_ns`: with the error added, and only who is proven to have had it. None where there is no message.
     `blamed_ns`: the least over those alone whose absence the subscription does not excuse; `proven_ns`: the same
-    without what the load was late by itself. They are asked only where `least_ns` is more than the bound.
+    counted from when their sends began, so that no lateness of the load is in it. They are asked only where `least_ns`
+    is more than the bound.
     """
 
     count: int
@@ -282,10 +249,10 @@ def judge_bound(
             ruled.violated(text)
             return
         if len(blamed) == len(readings):
-            proven_ns = max(reading.proven_ns or 0 for reading in readings)
+            begun_ns = max(reading.proven_ns or 0 for reading in readings)
             ruled.unknown(
-                f"{text}, but {seconds(proven_ns):.3f} s without the time that the load was late by itself: it waited "
-                "for no answer, and nothing proves that what came after it was slow"
+                f"{text}, but {seconds(begun_ns):.3f} s counted from when the sends began: the load was late, and "
+                "nothing proves that what came after it was slow"
             )
             return
         if len(broken) == len(readings):
@@ -355,8 +322,9 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
     parameters = [facts.end_ns] if during == "all" else [facts.end_ns, limit_ns, limit_ns]
     db.execute(
         "CREATE OR REPLACE TEMP TABLE lags AS "
-        "SELECT id, coalesce(first_ns, end_ns) - due_ns - error_ns AS least_ns, "
-        "coalesce(had_ns, end_ns) - due_ns + had_error_ns AS most_ns, excused, doubt, error_ns "
+        "SELECT coalesce(first_ns, end_ns) - due_ns - error_ns AS least_ns, "
+        "coalesce(had_ns, end_ns) - due_ns + had_error_ns AS most_ns, excused, doubt, "
+        "greatest(coalesce(first_ns, end_ns) - begun_ns, 0) - error_ns AS begun_least_ns "
         f"FROM (SELECT *, ?::BIGINT AS end_ns FROM ({_during('population', during)}))",
         parameters,
     )
@@ -369,31 +337,20 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
     most = _nth_lag(db, hundredths, count, of="most_ns") if apart or doubtful else None
     if doubtful:
         db.execute("DELETE FROM lags WHERE doubt")
-        db.execute("INSERT INTO lags SELECT NULL, 0, 0, false, true, 0 FROM doubtful")
+        db.execute("INSERT INTO lags SELECT 0, 0, false, true, 0 FROM doubtful")
     count_least, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
     least = _nth_lag(db, hundredths, count_least, of="least_ns")
     found = _Quantile(count=count, least_ns=least, most_ns=least if most is None else most)
     if not found.breaks(limit_ns) or count_least == excused:
         return found
-    db.execute(_OWN_LATENESS)
     inexcusable = partial(_nth_lag, db, hundredths, count_least - excused, where="WHERE NOT excused")
-    return replace(
-        found, blamed_ns=inexcusable(of="least_ns"), proven_ns=inexcusable(of="proven_ns", among=_WITHOUT_IT)
-    )
+    return replace(found, blamed_ns=inexcusable(of="least_ns"), proven_ns=inexcusable(of="begun_least_ns"))
 
 
-def _nth_lag(
-    db: duckdb.DuckDBPyConnection,
-    hundredths: int,
-    count: int,
-    *,
-    of: str = "lag_ns",
-    where: str = "",
-    among: str = "lags",
-) -> int:
-    """The quantile of the `count` values `of` a table, in ns."""
+def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, of: str = "lag_ns", where: str = "") -> int:
+    """The quantile of the `count` values `of` the table `lags`, in ns."""
     nth = rank(hundredths, count) - 1
-    (found,) = _one(db, f"SELECT {of} AS found FROM {among} {where} ORDER BY found LIMIT 1 OFFSET {nth}")
+    (found,) = _one(db, f"SELECT {of} AS found FROM lags {where} ORDER BY found LIMIT 1 OFFSET {nth}")
     return found
 
 

@@ -654,13 +654,13 @@ def measure(past: Past, spec: Subscription, name: str, bound: int, windows: Wind
     if len(surely_slow) >= needed_to_blame > len(to_blame):
         why.append(f"{name} of {spec.name}: broken only by messages never received")
     # Those alone whose lateness was not that of their sends.
-    not_ours = [sample for sample in to_blame if sample.blamed_ns - past.doubt(sample, sample.first) > bound]
-    if len(to_blame) >= needed_to_blame > len(not_ours):
-        why.append(f"{name} of {spec.name}: broken only by what the load was late by itself")
+    sent_in_time = [sample for sample in to_blame if sample.since_begun_ns - past.doubt(sample, sample.first) > bound]
+    if len(to_blame) >= needed_to_blame > len(sent_in_time):
+        why.append(f"{name} of {spec.name}: broken only because sends began late")
     return Measure(
         checked=len(kept),
         slow=enough and len(slow) >= needed,
-        broken=enough and len(not_ours) >= needed_to_blame,
+        broken=enough and len(sent_in_time) >= needed_to_blame,
         why=why + never_sent(past, spec, percent, bound, windows),
     )
 

@@ -69,8 +69,8 @@ class Place:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One message of a subscription and how long it took. `first`: when it may first have been delivered, `had`: when
-    it is proven to have been; None where it never was. `lag_ns` and `had_ns`: how long that took. `blamed_ns`:
-    `lag_ns` without what the load was late by itself."""
+    it is proven to have been; None where it never was. `lag_ns` and `had_ns`: how long that took. `since_begun_ns`: how
+    long `first` took from when its send began."""
 
     message: Message
     due: Moment
@@ -78,7 +78,7 @@ class Sample:
     had: Moment | None
     lag_ns: int
     had_ns: int
-    blamed_ns: int
+    since_begun_ns: int
 
 
 class Past:
@@ -787,15 +787,14 @@ class Past:
             if not (self.acked(message.id) or first) or self.possibly_dead(message.id, subscription):
                 continue
             end = self.facts.last_at or 0
-            arrived = first.time if first else end
             yield Sample(
                 message=message,
                 due=message.due,
                 first=first,
                 had=had,
-                lag_ns=max(0, arrived - message.due.time),
+                lag_ns=max(0, (first.time if first else end) - message.due.time),
                 had_ns=max(0, (had.time if had else end) - message.due.time),
-                blamed_ns=max(0, arrived - message.due.time - self.own_lateness(message)),
+                since_begun_ns=max(0, (first.time if first else end) - self.begun(message)),
             )
 
     def begun(self, message: Message) -> int:
@@ -805,24 +804,6 @@ class Past:
         first_intended = min((attempt.intended.time for attempt in message.attempts), default=0)
         first_started = min((sent.started.time for sent in message.sends if sent.started is not None), default=0)
         return max(message.due.time, first_intended, first_started)
-
-    def own_lateness(self, message: Message) -> int:
-        """The time from m's `due` until its send began in which no call of its producer was unanswered, from `started`
-        to `at` of a `sent`."""
-        assert message.due is not None
-        due, begun = message.due.time, self.begun(message)
-        own, reached = 0, due
-        calls = sorted(
-            (sent.started.time, sent.moment.time)
-            for other in self.messages.values()
-            if begun > due and other.producer is not None and other.producer == message.producer
-            for sent in other.sends
-            if sent.started is not None
-        )
-        for started, answered in calls:
-            own += max(0, min(started, begun) - reached)
-            reached = min(max(reached, answered), begun)
-        return own + max(0, begun - reached)
 
 
 def _all(standing: Sequence[Standing]) -> Ends:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from gameday.consumers.effects import Key
 from gameday.history.clock import NS_PER_S, drift_ns
@@ -62,17 +62,10 @@ class Sent:
         return int(self.record["due"])  # type: ignore[arg-type]
 
     @property
-    def calls(self) -> Sequence[tuple[int, int]]:
-        """When its calls really began, and were answered."""
-        return [
-            (int(each.record["started"]) + each.when - each.at, each.when)  # type: ignore[arg-type]
-            for each in self.outcomes
-        ]
-
-    @property
     def begun(self) -> int:
         """When its send really had begun and it was due."""
-        return max(self.due, self.first.when, min((began for began, _ in self.calls), default=0))
+        started = [int(each.record["started"]) + each.when - each.at for each in self.outcomes]  # type: ignore[arg-type]
+        return max(self.due, self.first.when, min(started, default=0))
 
     @property
     def expect(self) -> Sequence[str]:
@@ -510,25 +503,8 @@ class Truth:
                         missing.add((s, id))
         return missing
 
-    def own_lateness_ns(self, sent: Sent) -> int:
-        """How long after it was due it was not begun, although its producer waited for no answer."""
-        calls = self._calls_of[sent.record["producer"]]
-        moments = sorted({sent.due, sent.begun, *(m for call in calls for m in call if sent.due < m < sent.begun)})
-        return sum(
-            after - before
-            for before, after in pairwise(moments)
-            if not any(began <= before and after <= answered for began, answered in calls)
-        )
-
-    @cached_property
-    def _calls_of(self) -> Mapping[object, Sequence[tuple[int, int]]]:
-        found: defaultdict[object, list[tuple[int, int]]] = defaultdict(list)
-        for sent in self.sent.values():
-            found[sent.record["producer"]] += sent.calls
-        return {producer: sorted(set(calls)) for producer, calls in found.items()}
-
-    def lags_ns(self, *, own: bool) -> list[int]:
-        """Of every message, from when it was due; `own`: with what the load was late by itself."""
+    def lags_ns(self, *, since: Literal["due", "begun"]) -> list[int]:
+        """Of every message: from when it was due, or from when its send had begun and it was due."""
         last = max(w.when for w in self.played.records)
         lags = []
         for id, sent in self.sent.items():
@@ -536,7 +512,7 @@ class Truth:
                 if (s, id) in self.dead or not (sent.acked or (s, id) in self.received):
                     continue
                 first = min((w.when for w in self.received.get((s, id), ())), default=last)
-                lags.append(first - sent.due - (0 if own else self.own_lateness_ns(sent)))
+                lags.append(first - (sent.begun if since == "begun" else sent.due))
         return lags
 
     def _applied(self, s: str, id: str) -> int:
@@ -601,7 +577,7 @@ def expected(truth: Truth) -> dict[str, Expected]:
     ]
     effects_wrong = [*missing, *truth.doubled_effects]
     undelivered = [*(truth.escaped if drained else ()), *truth.healthy_dead, *truth.over_received]
-    lags, without_own = truth.lags_ns(own=True), truth.lags_ns(own=False)
+    lags, since_begun = truth.lags_ns(since="due"), truth.lags_ns(since="begun")
     error_ns = 2 * truth.error_ns
     given_up = [id for id, sent in truth.sent.items() if sent.failed]
     lost_filtered = [pair for pair in truth.lost if pair[0] in filtered]
@@ -625,7 +601,7 @@ def expected(truth: Truth) -> dict[str, Expected]:
         "replay-complete": Expected(truth.replay_missing if drained else (), truth.replay_missing),
         "lag": Expected(
             any(lag > _MAX_LAG_NS + error_ns for lag in lags),
-            any(lag > _MAX_LAG_NS - error_ns for lag in without_own),
+            any(lag > _MAX_LAG_NS - error_ns for lag in since_begun),
         ),
     }
 

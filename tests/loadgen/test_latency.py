@@ -102,7 +102,10 @@ def test_the_verdict_tells_the_truth_from_due_to_received(ran: Ran, tmp_path: Pa
     check(good, {"lag": ("holds", len(sent))})
     assert true(good["latency_s"]["orders"], truth)
     for q, value in truth.items():
-        check(judged(q, **{f"{q}_s": value * (1 - WITHIN)}), {"lag": ("violated", len(sent))})
+        (claim,) = judged(q, **{f"{q}_s": value * (1 - WITHIN)})["claims"]
+        # Most of it is that sends began late, and no record proves whose doing that was.
+        late = "counted from when the sends began" in " ".join(claim["why"])
+        assert claim["verdict"] == ("unknown" if late else "violated"), claim
 
 
 def test_the_metrics_tell_how_late_the_load_itself_was(ran: Ran) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.scenario.plan_against_recording import RUNS, WITHIN, record
-from tests.series import in_series, in_soak
+from tests.series import in_soak
 
-# One of each transport; the others show more of the same.
-FEW = ("standard-at-least-once", "quick", "sns-fifo", "eventbridge", "kinesis")
+# A queue and a stream; the others show more of the same.
+FEW = ("quick", "kinesis")
 
 
-@in_series
+# How full a receive is hangs on when each process gets its turn.
+@pytest.mark.alone
 @pytest.mark.live
 @pytest.mark.parametrize(
     ("arguments", "far_s"),

@@ -9,8 +9,8 @@ import pytest
 from tests.scenario.plan_against_recording import RUNS, WITHIN, record
 from tests.series import in_soak
 
-# A queue and a stream; the others show more of the same.
-FEW = ("quick", "kinesis")
+# The others show more of the same.
+FEW = ("quick",)
 
 
 # How full a receive is hangs on when each process gets its turn.

@@ -30,6 +30,9 @@ from gameday.verify.workers import in_processes
 RECORDS_A_BUCKET = 4_000_000
 _SMALL_RECORDS = 200_000
 _LARGE_BYTES = 500_000_000
+# What a thread holds back of the records that it cuts, for all buckets together. DuckDB's own half a million would be
+# more than all the memory there is.
+_ROWS_HELD_BACK = 50_000
 # Tables that were made on the way to the facts of the whole.
 _OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told", "settles", "rows_found", "grouped"})
 # What of a record `r` and of its message's group `g` says which bucket it goes into.
@@ -150,6 +153,7 @@ def _cut(db: duckdb.DuckDBPyConnection, directory: Path, buckets: int) -> dict[i
         "CREATE TABLE grouped AS SELECT id, arg_min(grp, (coalesce(attempt, 0), line)) AS grp FROM raw "
         "WHERE event IN ('intended', 'sent') AND id IS NOT NULL GROUP BY id HAVING grp IS NOT NULL"
     )
+    db.execute(f"SET partitioned_write_flush_threshold = {_ROWS_HELD_BACK}")
     db.execute(
         f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.* "
         "FROM raw r LEFT JOIN grouped g ON g.id = r.id WHERE r.id IS NOT NULL) "

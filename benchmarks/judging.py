@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,11 @@ import psutil  # type: ignore[import-untyped]
 from synthetic_history import write
 
 from gameday.history.manifest import FILE as MANIFEST
-from gameday.targets import ministack
-from gameday.targets.products import MINISTACK
-from gameday.targets.start import free_port
 
 SIZES = (1_000_000, 3_000_000, 10_000_000)
 _MIB = 1024**2
 _BUCKET = "gameday-judging"
-_START_S = 60.0
+_ROOT = Path(__file__).resolve().parent.parent
 _GAMEDAY = Path(sys.executable).with_name("gameday")
 
 
@@ -90,20 +87,18 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Measured
 @contextlib.contextmanager
 def stored(run: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Where the run stands in S3, and the environment in which it is found there."""
-    with tempfile.TemporaryDirectory(prefix="gameday-judging-s3-") as data:
-        port = free_port()
-        server = subprocess.Popen(
-            [sys.executable, "-m", "gameday.targets.ministack", str(os.getpid())],
-            env={**os.environ, **ministack.environment(port=port, data=data)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    command = [sys.executable, str(_ROOT / "scripts/serve.py"), "ministack", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(f"{url}{MINISTACK.sign}")
-            given = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
-            given |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": url}
-            environment = {**os.environ, **given}
+            assert server.stdout is not None
+            url = json.loads(server.stdout.readline())["url"]
+            environment = {
+                **os.environ,
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ENDPOINT_URL_S3": url,
+            }
             s3 = boto3.client("s3", endpoint_url=url, aws_access_key_id="test", aws_secret_access_key="test",
                               region_name="us-east-1")  # fmt: skip
             s3.create_bucket(Bucket=_BUCKET)
@@ -112,19 +107,6 @@ def stored(run: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
             yield f"s3://{_BUCKET}/large", environment
         finally:
             server.terminate()
-            server.wait()
-
-
-def _wait_for(url: str) -> None:
-    until = time.monotonic() + _START_S
-    while True:
-        try:
-            with urllib.request.urlopen(url):
-                return
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class _Track:
     """Messages that go out one after another: those `on_their_way` in one call, those that must go out `again`, and
     those that are `waiting` for them."""
 
-    waiting: deque[Message] | None = None
+    waiting: deque[Message]
     on_their_way: deque[_Begun] = field(default_factory=deque)
     again: list[_Begun] = field(default_factory=list)
 
@@ -109,8 +109,6 @@ class Lane:
         if track is None:
             self._tracks[name] = _Track(deque((message,)))
             heapq.heappush(self._ready, (message.due, message.number, name))
-        elif track.waiting is None:
-            track.waiting = deque((message,))
         else:
             track.waiting.append(message)
 
@@ -141,8 +139,9 @@ class Lane:
         for due, _, name in self._ready:
             if due <= now:
                 track = self._tracks[name]
-                waiting = () if track.again else track.waiting or ()
-                count += len(track.again) + sum(1 for _ in takewhile(lambda each: each.due <= now, waiting))
+                # What must go out again goes alone.
+                due_now = takewhile(lambda each: each.due <= now, track.waiting)
+                count += len(track.again) or sum(1 for _ in due_now)
                 if count >= self._batch:
                     break
         return count

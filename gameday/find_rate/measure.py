@@ -85,6 +85,11 @@ class Measured:
         return self.late > LATE_SHARE * self.intended or self.missed > 0
 
     @property
+    def gave_way(self) -> list[Broken]:
+        """The claims that made the verdict."""
+        return [each for each in self.broken if each.verdict == self.verdict]
+
+    @property
     def clear(self) -> bool:
         """Whether what broke is no matter of luck: a claim without a clock is broken, or the backlog grew all the
         time although the load was in time."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from gameday.history import strict
-from gameday.history.clock import ERROR_MAX, SECONDS_MAX, TIME_MAX, TIME_MIN
+from gameday.history.clock import TIME_MAX, TIME_MIN
 from gameday.history.events import Record
 from gameday.history.schema import ALL_MARKS, EVENTS, FIELDS, kind_of
 
@@ -63,9 +63,7 @@ def _wrong(record: Record) -> str | None:
             return f"`{name}` of {event} is {_brief(value)}"
         if known.kind == "number" and value is not None:
             assert isinstance(value, int | float)
-            least, most = (
-                (0, SECONDS_MAX) if known.seconds else (0, ERROR_MAX) if known.bound else (1 - TIME_MAX, TIME_MAX - 1)
-            )
+            least, most = known.limits
             if not least <= value <= most:
                 return f"`{name}` of {event} is {value}, beyond what can be"
             if known.time and value < TIME_MIN:

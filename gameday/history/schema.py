@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Literal
 
+from gameday.history.clock import ERROR_MAX, SECONDS_MAX, TIME_MAX
+
 Kind = Literal["text", "texts", "number", "flag", "object", "any"]
 # What JSON may give for each. A text may have been written as a number: an id that looks like one.
 JSON: Mapping[Kind, frozenset[type]] = {
@@ -56,6 +58,13 @@ class Field:
     def sql(self) -> str:
         """The type of its column."""
         return "DOUBLE" if self.seconds else _SQL[self.kind]
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the largest number that is one of this field at all. A time of other units is within them."""
+        if self.seconds:
+            return 0, SECONDS_MAX
+        return (0, ERROR_MAX) if self.bound else (1 - TIME_MAX, TIME_MAX - 1)
 
     @property
     def json(self) -> frozenset[type] | None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gameday.history.clock import ERROR_MAX, SECONDS_MAX, TIME_MAX, TIME_MIN
+from gameday.history.clock import TIME_MIN
 from gameday.history.schema import EVENTS, FIELDS, RecordKind
 
 
@@ -29,11 +29,10 @@ def _type(name: str, kind: RecordKind) -> Any:
             return list[str]
         case "flag":
             return bool
-        case "number" if field.seconds:
-            return Annotated[float, msgspec.Meta(ge=0, le=SECONDS_MAX)]
         case "number":
-            least, most = (0, ERROR_MAX) if field.bound else (TIME_MIN if field.time else 1 - TIME_MAX, TIME_MAX - 1)
-            return Annotated[int, msgspec.Meta(ge=least, le=most)]
+            least, most = field.limits
+            of = msgspec.Meta(ge=max(least, TIME_MIN) if field.time else least, le=most)
+            return Annotated[float, of] if field.seconds else Annotated[int, of]
     return Any
 
 

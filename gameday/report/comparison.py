@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gameday.compare.compare import Comparison, Row
+from gameday.report.console import on_stdout
 from gameday.report.markdown import escaped, table
 
 _COLOURS = {"worse": "bold red", "better": "green", "unknown": "yellow", "same": ""}
 _VERDICTS = {"regressed": "bold red", "unknown": "yellow", "no regression": "green"}
 _COLUMNS = ("what", "baseline", "run", "change", "bounds", "called")
-_PLAIN_WIDTH = 132
 
 
 def show(comparison: Comparison, format: str) -> None:
@@ -32,8 +32,7 @@ def show(comparison: Comparison, format: str) -> None:
     elif format == "markdown":
         sys.stdout.write(markdown(comparison))
     else:
-        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
-        text(comparison, Console(highlight=False, markup=False, emoji=False, width=width))
+        text(comparison, on_stdout())
 
 
 def document(comparison: Comparison) -> dict[str, Any]:

@@ -11,15 +11,12 @@ from typing import Any
 
 import orjson
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gameday.find_rate.measure import Measured
 from gameday.find_rate.search import Asked, Ended
-
-_COLOURS = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
-_PLAIN_WIDTH = 132
+from gameday.report.console import COLOURS, on_stdout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,13 +78,10 @@ class Curve:
 
 
 def _gave_way(step: Measured) -> Iterator[str]:
-    rate = _rate(step.rate_per_s)
+    rate, told = _rate(step.rate_per_s), "; ".join(f"{each.claim} ({each.why})" for each in step.gave_way)
     if step.verdict == "violated":
-        first = [each for each in step.broken if each.verdict == "violated"]
-        yield f"at {rate} gave way: {'; '.join(f'{each.claim} ({each.why})' for each in first)}"
+        yield f"at {rate} gave way: {told}"
     else:
-        first = list(step.broken)
-        told = "; ".join(f"{each.claim} ({each.why})" for each in first)
         yield f"at {rate} no claim was broken, and not every one could be told: {told}"
         if step.load_was_late:
             yield "that is the limit of what was sent, not proven of the broker or of the consumers: the load was late"
@@ -102,21 +96,22 @@ def show(curve: Curve, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(orjson.dumps(document(curve), option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    width = None if sys.stdout.isatty() else _PLAIN_WIDTH
-    console = Console(highlight=False, markup=False, emoji=False, width=width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, justify in (("rate", "right"), ("lag p99", "right"), ("verdict", "left"), ("gave way", "left")):
-        table.add_column(column, justify="right" if justify == "right" else "left", no_wrap=column != "gave way")
+    table.add_column("rate", justify="right", no_wrap=True)
+    table.add_column("lag p99", justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("gave way")
     table.add_column("run", overflow="fold")
     for step in sorted(curve.steps, key=lambda step: step.rate_per_s):
-        broken = ", ".join(each.claim for each in step.broken if each.verdict == step.verdict)
+        broken = ", ".join(each.claim for each in step.gave_way)
         table.add_row(
             _rate(step.rate_per_s),
             _seconds(step.p99_s),
-            Text(step.verdict, style=_COLOURS[step.verdict]),
+            Text(step.verdict, style=COLOURS[step.verdict]),
             broken + (" (once more)" if step.again else ""),
             step.directory,
         )
+    console = on_stdout()
     console.print(table)
     for line in curve.lines():
         console.print(line, soft_wrap=True)
@@ -139,7 +134,7 @@ def document(curve: Curve) -> dict[str, Any]:
 
 def step_line(number: int, step: Measured) -> str:
     """One step, once it is judged."""
-    broken = ", ".join(each.claim for each in step.broken if each.verdict == step.verdict)
+    broken = ", ".join(each.claim for each in step.gave_way)
     told = f"step {number}: {_rate(step.rate_per_s)}: {step.verdict}" + (f" ({broken})" if broken else "")
     late = ", the load was late" if step.load_was_late else ""
     return f"{told}, lag p99 {_seconds(step.p99_s)}{late} ({step.took_s:.0f} s; {step.directory})"

@@ -24,17 +24,16 @@ from rich.text import Text
 from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.manifest import Subscription
 from gameday.report import markdown
+from gameday.report.console import COLOURS, PLAIN_WIDTH, on_stdout
 from gameday.report.markdown import escaped
 from gameday.targets.products import cannot_show
 from gameday.verify.claims import RULES
 from gameday.verify.judge import Verdict
 from gameday.verify.registry import CHECKS
 
-COLOURS: Mapping[str, str] = {"holds": "green", "violated": "bold red", "unknown": "yellow"}
 # Beside the word, for who looks for a colour; the word says it all.
 _SIGNS: Mapping[str, str] = {"holds": "✅", "violated": "❌", "unknown": "❔"}
 _EXPLAINED_MOST = 4
-_PLAIN_WIDTH = 132
 _WHY_MOST = 4
 _DAMAGES_MOST = 10
 _SIDES = {"counted": "this is counted", "other": "held against this"}
@@ -73,9 +72,7 @@ def show(verdict: Verdict, format: str) -> None:
     elif format == "junit":
         sys.stdout.write(junit(verdict.document) + "\n")
     else:
-        # A pipe or a CI log has no width of its own; eighty columns would break every row.
-        width = None if sys.stdout.isatty() else _PLAIN_WIDTH
-        text(verdict.document, Console(highlight=False, markup=False, emoji=False, width=width))
+        text(verdict.document, on_stdout())
 
 
 # For people
@@ -310,7 +307,7 @@ def _notes(document: Mapping[str, Any], claim: str | None = None) -> list[str]:
 
 def _evidence(document: Mapping[str, Any], anomalies: Iterable[str]) -> str:
     """The examples of these anomalies as plain text."""
-    console = Console(file=io.StringIO(), width=_PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+    console = Console(file=io.StringIO(), width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
     with console.capture() as capture:
         for anomaly in anomalies:
             _examples(anomaly, document["anomalies"][anomaly], console)

@@ -30,6 +30,9 @@ from gameday.verify.workers import in_processes
 RECORDS_A_BUCKET = 4_000_000
 _SMALL_RECORDS = 200_000
 _LARGE_BYTES = 500_000_000
+# Of so many records the groups of their messages fit into memory. Where they do not, DuckDB writes each record to disk
+# once more in order to join them.
+RECORDS_CUT_AT_ONCE = 20_000_000
 # What a thread holds back of the records that it cuts, for all buckets together. DuckDB's own half a million would be
 # more than all the memory there is.
 _ROWS_HELD_BACK = 50_000
@@ -83,11 +86,13 @@ class Outcome:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
     """Who judges buckets. `judge` gives the outcomes in any order; `at_once`: how many it judges at once, and how many
-    there are at the least; `records`: about how many records a bucket has at the most, where the groups allow it."""
+    there are at the least; `records`: about how many records a bucket has at the most, where the groups allow it;
+    `cut_at_once`: about how many are cut into buckets at once."""
 
     judge: Callable[[Sequence[Bucket]], Iterable[Outcome]]
     at_once: int
     records: int = RECORDS_A_BUCKET
+    cut_at_once: int = RECORDS_CUT_AT_ONCE
 
 
 def processes(jobs: int) -> Engine:
@@ -95,9 +100,9 @@ def processes(jobs: int) -> Engine:
     return Engine(judge=lambda buckets: in_processes(judge_bucket, buckets, jobs=jobs), at_once=jobs)
 
 
-def one_after_another(buckets: int) -> Engine:
+def one_after_another(buckets: int, *, cut_at_once: int = RECORDS_CUT_AT_ONCE) -> Engine:
     """This process, with so many buckets at the least."""
-    return Engine(judge=lambda tasks: map(judge_bucket, tasks), at_once=buckets)
+    return Engine(judge=lambda tasks: map(judge_bucket, tasks), at_once=buckets, cut_at_once=cut_at_once)
 
 
 def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) -> dict[str, str]:
@@ -110,7 +115,7 @@ def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) ->
     facts, results = scratch / "facts", scratch / "results"
     _write_facts(db, facts)
     tell(f"{events:,} events; cutting them into {buckets} buckets")
-    cut = _cut(db, scratch / "buckets", buckets)
+    cut = _cut(db, scratch / "buckets", buckets, parts=-(-events // engine.cut_at_once))
     for name in _RESULTS:
         (results / name).mkdir(parents=True)
     tasks = [
@@ -146,19 +151,26 @@ def _write_facts(db: duckdb.DuckDBPyConnection, directory: Path) -> None:
             db.execute(f"COPY {name} TO '{_quoted(directory / name)}.parquet' (FORMAT parquet)")
 
 
-def _cut(db: duckdb.DuckDBPyConnection, directory: Path, buckets: int) -> dict[int, list[str]]:
-    """Write the records that are of a message as Parquet, by bucket, and give the files of each."""
+def _cut(db: duckdb.DuckDBPyConnection, directory: Path, buckets: int, *, parts: int) -> dict[int, list[str]]:
+    """Write the records that are of a message as Parquet, by bucket, and give the files of each.
+
+    `parts`: in how many it is done, each with the records of other messages.
+    """
+    directory.mkdir()
     # The group is the one that 20_messages.sql takes for the message's.
     db.execute(
         "CREATE TABLE grouped AS SELECT id, arg_min(grp, (coalesce(attempt, 0), line)) AS grp FROM raw "
         "WHERE event IN ('intended', 'sent') AND id IS NOT NULL GROUP BY id HAVING grp IS NOT NULL"
     )
     db.execute(f"SET partitioned_write_flush_threshold = {_ROWS_HELD_BACK}")
-    db.execute(
-        f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.* "
-        "FROM raw r LEFT JOIN grouped g ON g.id = r.id WHERE r.id IS NOT NULL) "
-        f"TO '{_quoted(directory)}' (FORMAT parquet, PARTITION_BY (bucket))"
-    )
+    for part in range(parts):
+        mine = f"hash(id) % {parts} = {part}"
+        db.execute(
+            f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.* "
+            f"FROM (FROM raw WHERE id IS NOT NULL AND {mine}) r "
+            f"LEFT JOIN (FROM grouped WHERE {mine}) g ON g.id = r.id) "
+            f"TO '{_quoted(directory)}' (FORMAT parquet, PARTITION_BY (bucket), APPEND)"
+        )
     found: dict[int, list[str]] = {}
     for path in sorted(directory.glob("bucket=*/*.parquet")):
         found.setdefault(int(path.parent.name.removeprefix("bucket=")), []).append(str(path))

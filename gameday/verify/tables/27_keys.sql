@@ -8,7 +8,9 @@ FROM (
     -- What its first attempt says that says any, as in 20_messages.sql.
     SELECT run, id, coalesce(arg_min(effects_key, (coalesce(attempt, 0), line)), id) AS effects_key
     FROM raw
-    WHERE event IN ('intended', 'sent') AND id IS NOT NULL AND run IN (SELECT run FROM raw WHERE effects_key IS NOT NULL)
+    WHERE event IN ('intended', 'sent') AND id IS NOT NULL
+      -- A list, for a join by the run would have all records of a history in one bucket of its hash table.
+      AND list_contains((SELECT list(DISTINCT run) FROM raw WHERE effects_key IS NOT NULL), run)
     GROUP BY run, id HAVING bool_or(event = 'intended')
 );
 

@@ -10,7 +10,7 @@ import dataclasses
 import os
 import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from gameday.loadgen.lanes import Lane
 from gameday.loadgen.messages import OwnMessages, Source
 from gameday.loadgen.schedule import Schedule
 from gameday.loadgen.shapes import SHAPES, Shape
+from gameday.loadgen.tenants import TenantClass, Tenants
 from gameday.transports.base import Addresses, SubscriptionSpec, Topology
 from gameday.transports.endpoint import CarrierName, Endpoint
 from gameday.transports.registry import TRANSPORTS
@@ -43,7 +44,8 @@ class LoadConfig:
     "unordered" or "none": whether a message that was not accepted holds back what comes after it in its group, or is
     not sent again. `dedup_reuse` is the share of messages that go out under the deduplication id of an earlier one or,
     where the topology deduplicates by content, with its body. `delay_s` is each message's own, in place of the queue's.
-    `own` are messages of the user's, sent in place of ours.
+    `own` are messages of the user's, sent in place of ours. `tenants`: whose the groups are, and what they send in
+    place of a shape; `tell_tenants`: whether each message brings its tenant as its group.
     `metrics_host` is the address that each process serves metrics of its own at; None: it counts nothing.
     `patience_s` is how long a sending process may be silent before it counts as lost, where they are on other hosts
     (None: all are on this one). What is read there in place of what stands here is told by `Here`.
@@ -74,6 +76,8 @@ class LoadConfig:
     delay_s: int | None = None
     aws_trace_header: bool = False
     own: OwnMessages | None = None
+    tenants: Sequence[TenantClass] = ()
+    tell_tenants: bool = True
     metrics_host: str | None = None
     patience_s: float | None = None
 
@@ -84,6 +88,8 @@ class LoadConfig:
 
     def curve(self) -> Shape:
         """Errors: UsageError when the shape does not exist or refuses its parameters."""
+        if self.tenants:
+            return Tenants(classes=self.tenants).shape(self.duration_s)
         model = SHAPES.get(self.shape)
         if model is None:
             raise UsageError(f"no shape is called {self.shape!r}; known are {', '.join(SHAPES)}")
@@ -107,6 +113,7 @@ class LoadConfig:
             lanes=self.users,
             poison_share=self.poison_share,
             source=source,
+            tenants=Tenants(classes=self.tenants) if self.tenants else None,
         )
 
     @property
@@ -140,6 +147,7 @@ class LoadConfig:
                 "addresses": Addresses.from_json(document["addresses"]),
                 "topology": Topology.from_json(document["topology"]),
                 "own": OwnMessages(**document["own"]) if document.get("own") else None,
+                "tenants": [TenantClass(**each) for each in document.get("tenants") or ()],
             }
         )
 

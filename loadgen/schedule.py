@@ -19,10 +19,14 @@ from typing import NamedTuple
 from gameday.history.clock import NS_PER_S
 from gameday.loadgen.messages import Ask, Source
 from gameday.loadgen.shapes import Shape
+from gameday.loadgen.tenants import Tenants
 
 
 class Message(NamedTuple):
-    """One message as planned. `number`: from 1, in the order of `due` (ns of the run's clock); `lane`: who sends it."""
+    """One message as planned. `number`: from 1, in the order of `due` (ns of the run's clock); `lane`: who sends it.
+
+    `tenant_class`: of a tenant's message, which is its `group`.
+    """
 
     number: int
     id: str
@@ -31,12 +35,14 @@ class Message(NamedTuple):
     due: int
     poison: bool
     lane: int
+    tenant_class: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
     """`lanes`: how many users share the groups. A lane beyond the number of groups has nothing to send. `source`: of
-    messages of the user's own, which may name groups of their own.
+    messages of the user's own, which may name groups of their own. `tenants`: whose the groups are, where they are
+    tenants'; the shape is then what they send together.
     """
 
     shape: Shape
@@ -45,6 +51,7 @@ class Schedule:
     lanes: int
     poison_share: float = 0.0
     source: Source | None = None
+    tenants: Tenants | None = None
 
     @property
     def total(self) -> int:
@@ -60,22 +67,26 @@ class Schedule:
 
     def _drawn(self, start_ns: int) -> Iterator[Message]:
         choice = random.Random(f"{self.seed}:schedule")
-        draw, bits, groups = choice.random, choice.getrandbits, self.groups
+        draw, bits, groups, tenants = choice.random, choice.getrandbits, self.groups, self.tenants
         width = len(str(groups - 1))
-        names = [f"g{group:0{width}d}" for group in range(groups)]
+        names = [f"g{group:0{width}d}" for group in range(groups)] if tenants is None else tenants.names
         lanes = [group % self.lanes for group in range(groups)]
         seqs = [0] * groups
         share, wide = self.poison_share, groups.bit_length()
         for number, due_s in enumerate(self.shape.dues(), start=1):
-            # What `randrange` does, without its checks: this is done for every message.
-            while (group := bits(wide)) >= groups:
-                pass
+            kind = None
+            if tenants is not None:
+                group, kind = tenants.whose(draw(), due_s)
+            else:
+                # What `randrange` does, without its checks: this is done for every message.
+                while (group := bits(wide)) >= groups:
+                    pass
             # Drawn for every message, so that the share of poison changes nothing else.
             poison = draw() < share
             seqs[group] = seq = seqs[group] + 1
             due = start_ns + round(due_s * NS_PER_S)
             name = names[group]
-            yield Message(number, f"{name}-{seq}", name, seq, due, poison, lanes[group])
+            yield Message(number, f"{name}-{seq}", name, seq, due, poison, lanes[group], kind)
 
     def _named(self, source: Source, drawn: Iterator[Message]) -> Iterator[Message]:
         lanes: dict[str, int] = {}

@@ -149,6 +149,13 @@ class Sender:
 
     def _packed(self, attempt: Attempt) -> Packed:
         """The same for every attempt: the body is a function of the seed and the message."""
+        packed = self._written(attempt)
+        message = attempt.message
+        if message.tenant_class is None or not self._config.tell_tenants:
+            return packed
+        return packed._replace(message=packed.message._replace(tenant=message.group))
+
+    def _written(self, attempt: Attempt) -> Packed:
         named = self._named(attempt)
         by_content = self._config.topology.dedup == "content"
         written = named if by_content else attempt.message
@@ -223,6 +230,8 @@ class Sender:
             bytes=len(packed.message.body.encode()),
             poison=message.poison,
             key=packed.key,
+            tenant=None if message.tenant_class is None else message.group,
+            tenant_class=message.tenant_class,
         )
 
 

@@ -236,6 +236,16 @@ class Spike(_Straight):
         return [(start, stop, height, height) for start, stop, height in edges if stop > start]
 
 
+class Levels(_Straight):
+    """One constant rate after another: what several tenants send together. No scenario names it."""
+
+    levels: tuple[tuple[Seconds, Rate], ...] = Field(description="since when, and which rate from then on")
+
+    def pieces(self) -> list[tuple[float, float, float, float]]:
+        ends = [*(start for start, _ in self.levels[1:]), self.duration]
+        return [(start, end, rate, rate) for (start, rate), end in zip(self.levels, ends, strict=True)]
+
+
 class Sine(Shape):
     """A wave around `rate`, beginning at its middle and rising."""
 

@@ -205,6 +205,13 @@ class Undelete(_EveryNth):
         return not self._strikes()
 
 
+class Unfair(Conduct):
+    """A Standard queue does not heed message groups: whoever sends most is served most."""
+
+    def fair(self) -> bool:
+        return False
+
+
 class StaleReceiptRefused(Conduct):
     """An outdated receipt is an error on Standard too."""
 
@@ -693,6 +700,7 @@ DEFECTS: Mapping[str, type] = {
     "requeue-at-end": RequeueAtEnd,
     "extend-unlocks": ExtendUnlocks,
     "undelete": Undelete,
+    "unfair": Unfair,
     "stale-receipt-refused": StaleReceiptRefused,
     "stale-receipt-deletes": StaleReceiptDeletes,
     "no-attempt-id": NoAttemptId,

@@ -13,7 +13,11 @@ Rules from the SQS developer guide and API reference (docs.aws.amazon.com/AWSSim
 - a message whose receives would exceed the redrive policy's maxReceiveCount goes to the dead-letter queue instead; its
   receive count goes on there, and on FIFO its sent time and sequence number are new and its deduplication id is its
   MessageId;
-- a message that a move task takes out of a dead-letter queue is a new one: MessageId, sent time and count start again.
+- a message that a move task takes out of a dead-letter queue is a new one: MessageId, sent time and count start again;
+- Standard: of messages with a MessageGroupId, a tenant's, those come first whose tenant has little in flight, and one
+  without is a tenant of its own (page "How Amazon SQS fair queues work"). AWS looks at a tenant with more than about a
+  tenth of what is in flight, and 30 messages, or of the consumers' time; here the one with the fewest comes first, from
+  the first message on.
 
 What a defect may change stands in `Conduct`, the correct answer to each question at which a broker can go wrong.
 """
@@ -183,6 +187,10 @@ class Conduct:
 
     def deduplicates(self) -> bool:
         """Whether a message with a known deduplication id is not stored again."""
+        return True
+
+    def fair(self) -> bool:
+        """Whether a Standard queue heeds message groups: those with the fewest messages in flight come first."""
         return True
 
     def content_id(self, digest: str) -> str:
@@ -461,12 +469,25 @@ class Queue:
         return int(number), int(receives)
 
 
+@dataclass(slots=True, eq=False)
+class _Tenant:
+    """A message group of a Standard queue: its messages in line, and how many are in flight."""
+
+    line: deque[Message] = field(default_factory=deque)
+    held: int = 0
+
+
 class StandardQueue(Queue):
-    """At least once, in any order: here in the order in which messages turn visible."""
+    """At least once, in any order: here in the order in which messages turn visible, and fair among tenants."""
 
     def __init__(self, *, arn: str, settings: Settings, conduct: Conduct | None = None) -> None:
         super().__init__(arn=arn, settings=settings, conduct=conduct)
+        # Of messages without a group.
         self._line: deque[Message] = deque()
+        self._tenants: dict[str, _Tenant] = {}
+        # Whose turn it is: (how many are in flight, the place of the first in line, tenant). What is outdated is skipped.
+        self._turns: list[tuple[int, float, str]] = []
+        self._places = 0
 
     def delete(self, now: int, receipt: str) -> None:
         """The latest receipt deletes, even after its visibility timeout; an older one does nothing, with success."""
@@ -482,23 +503,95 @@ class StandardQueue(Queue):
             self._remove(message)
 
     def deliverable(self) -> bool:
-        return bool(self._line)
+        return bool(self._line or self._turns)
 
     def _candidates(self) -> Iterator[Message]:
-        while self._line:
-            message = self._line.popleft()
-            if message.state is State.VISIBLE:  # else it was deleted by an old receipt while it stood in line
-                yield message
+        while True:
+            turn = self._turn_of_tenants()
+            while self._line and self._line[0].state is not State.VISIBLE:
+                self._line.popleft()  # it was deleted by an old receipt while it stood in line
+            if turn is None and not self._line:
+                return
+            if turn is None or (self._line and (0, self._line[0].order) < turn[:2]):
+                yield self._line.popleft()
+            else:
+                yield self._take_turn(turn[2])
+
+    def _turn_of_tenants(self) -> tuple[int, float, str] | None:
+        """The tenant whose turn it is, with the fewest messages in flight; of those that have as many, the one whose
+        first message has waited longest."""
+        while self._turns:
+            held, place, name = self._turns[0]
+            tenant = self._tenants.get(name)
+            first = None if tenant is None else _first(tenant)
+            if tenant is not None and first is not None and (tenant.held, first.order) == (held, place):
+                return held, place, name
+            heappop(self._turns)
+        return None
+
+    def _take_turn(self, name: str) -> Message:
+        tenant = self._tenants[name]
+        message = tenant.line.popleft()
+        self._list(name, tenant)
+        return message
 
     def _entered(self, message: Message) -> None:
         if message.state is State.VISIBLE:
-            self._line.append(message)
+            self._stand_in_line(message)
 
     def _shown(self, message: Message, was: State) -> None:
-        self._line.append(message)
+        if was is State.HIDDEN:
+            self._let_go(message, held=True)
+        self._stand_in_line(message)
+
+    def _hidden(self, message: Message) -> None:
+        if (name := self._tenant_of(message)) is not None:
+            self._tenants[name].held += 1
+            self._list(name, self._tenants[name])
+
+    def _removed(self, message: Message, was: State) -> None:
+        self._let_go(message, held=was is State.HIDDEN)
 
     def _purged(self) -> None:
         self._line.clear()
+        self._tenants.clear()
+        self._turns.clear()
+
+    def _tenant_of(self, message: Message) -> str | None:
+        return message.draft.group if self.conduct.fair() else None
+
+    def _stand_in_line(self, message: Message) -> None:
+        self._places += 1
+        message.order = self._places
+        name = self._tenant_of(message)
+        if name is None:
+            self._line.append(message)
+            return
+        tenant = self._tenants.setdefault(name, _Tenant())
+        waits = _first(tenant) is not None
+        tenant.line.append(message)
+        if not waits:
+            self._list(name, tenant)
+
+    def _let_go(self, message: Message, *, held: bool) -> None:
+        """It is in flight no longer where it was `held`, else gone from the line."""
+        if (name := self._tenant_of(message)) is not None:
+            tenant = self._tenants[name]
+            tenant.held -= held
+            self._list(name, tenant)
+            if not tenant.held and not tenant.line:
+                del self._tenants[name]
+
+    def _list(self, name: str, tenant: _Tenant) -> None:
+        if (first := _first(tenant)) is not None:
+            heappush(self._turns, (tenant.held, first.order, name))
+
+
+def _first(tenant: _Tenant) -> Message | None:
+    """The first in line; what was deleted by an old receipt while it stood there is dropped."""
+    while tenant.line and tenant.line[0].state is not State.VISIBLE:
+        tenant.line.popleft()
+    return tenant.line[0] if tenant.line else None
 
 
 @dataclass(slots=True, eq=False)

@@ -39,9 +39,11 @@ def intended(
     bytes: int | None = None,
     poison: bool | None = None,
     key: str | None = None,
+    tenant: str | None = None,
+    tenant_class: str | None = None,
 ) -> Record:
     """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough. `key`: what its
-    effects are read back under, where that is not its `id`."""
+    effects are read back under, where that is not its `id`. `tenant`: whose it is, of several who share a queue."""
     return _record("intended", locals())
 
 

@@ -63,7 +63,8 @@ class Subscription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """One claim with its bounds: `strict` of orders and dead letters, `during` of lag, seconds of lag and recovery."""
+    """One claim with its bounds: `strict` of orders and dead letters, `during` of lag, seconds of lag and recovery,
+    and a multiple of fair."""
 
     claim: str
     bounds: Mapping[str, float | bool | str] = field(default_factory=dict)
@@ -185,7 +186,8 @@ def parse_claim(value: object, *, where: str) -> Claim:
         elif known[bound] is str:
             right, wanted = given in get_args(During), f"one of {', '.join(get_args(During))}"
         else:
-            right, wanted = _is_number(given) and 0 <= given <= SECONDS_MAX, "a number of seconds"
+            right = _is_number(given) and 0 <= given <= SECONDS_MAX
+            wanted = "a number of seconds" if bound.endswith("_s") else "a number"
         if not right:
             raise NotARun(f"{where}: {bound} of {name} is {given!r}; {wanted} belongs there")
         if (bound, given) == ("during", "calm"):

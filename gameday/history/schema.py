@@ -96,6 +96,8 @@ FIELDS: Mapping[str, Field] = {
         _field("bytes", "any", not_judged=_LIVE),
         _field("poison", "flag"),
         _field("key", "text", "effects_key", names=True),
+        _field("tenant", "any", not_judged="people: its class is judged"),
+        _field("tenant_class", "text"),
         _field("started", "number", "started_ns", time=True),
         _field("outcome", "text"),
         _field("error", "text"),
@@ -184,13 +186,18 @@ _SETTLING = (
 )
 EVENTS: Mapping[str, RecordKind] = {
     "intended": RecordKind(
-        fields=("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison", "key"),
+        fields=(
+            *("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison", "key"),
+            *("tenant", "tenant_class"),
+        ),
         needed=("id",),
         shapes={"expect": "[subscription…]"},
         told=(
             "before **every** attempt; from the second on `id`, `attempt`, `producer` are enough. `id` names the "
             "logical message: retries keep it. `seq` counts 1, 2, … per (producer, group). `due` is when the schedule "
-            "wanted it sent. `key` is what its effects are read back under, where that is not its `id`"
+            "wanted it sent. `key` is what its effects are read back under, where that is not its `id`. `tenant` names "
+            "whose it is, of several who share a queue, and `tenant_class` which kind of tenant that is: `noisy`, or "
+            "any other word ([fair](#fair))"
         ),
     ),
     "sent": RecordKind(

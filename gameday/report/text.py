@@ -98,6 +98,11 @@ def text(document: Mapping[str, Any], console: Console) -> None:
             f"latency {s}, from due to received: p50 {_seconds(latency['p50'])}, p99 {_seconds(latency['p99'])}, "
             f"max {_seconds(latency['max'])}"
         )
+    for where, phase, *waits in tenants(document):
+        console.print(
+            f"waits of {where} {phase}, {waits[0]} messages: p50 {waits[1]}, p99 {waits[2]}, max {waits[3]}",
+            highlight=False,
+        )
     torn = f", {document['torn_lines']} torn" if document["torn_lines"] else ""
     told = [f"{key} {document[key]}" for key in ("scenario", "seed", "target") if document[key] is not None]
     console.print(
@@ -107,6 +112,27 @@ def text(document: Mapping[str, Any], console: Console) -> None:
     for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST):
         console.print(Text(f"damaged: {damage}", style="yellow"))
     console.print(Text.assemble("verdict: ", (document["verdict"], COLOURS[document["verdict"]])))
+
+
+# What stands above the columns of `tenants`.
+TENANTS = ("tenants", "", "messages", "p50", "p99", "max")
+_PHASES: Mapping[str, str] = {
+    "before": "before the noise",
+    "during": "during the noise",
+    "after": "after the noise",
+    "all": "in all",
+}
+
+
+def tenants(document: Mapping[str, Any]) -> Iterator[list[str]]:
+    """How long the tenants of each class waited, a row for each phase: subscription and class, when, how many messages
+    were received, and p50, p99 and max from due to received."""
+    for s, classes in document.get("tenants_s", {}).items():
+        for name, phases in classes.items():
+            for phase in (phase for phase in _PHASES if phase in phases):
+                waits = phases[phase]
+                quantiles = [_seconds(waits[q]) for q in ("p50", "p99", "max")]
+                yield [f"{s} {name}", _PHASES[phase], f"{waits['messages']:,}", *quantiles]
 
 
 def _claims(document: Mapping[str, Any]) -> Table:
@@ -343,6 +369,8 @@ def summary(document: Mapping[str, Any]) -> str:
     rows = [[s, *(_seconds(latency[q]) for q in ("p50", "p99", "max"))] for s, latency in document["latency_s"].items()]
     if rows:
         lines += [*markdown.table(("latency, from due to received", "p50", "p99", "max"), rows), ""]
+    if waits := list(tenants(document)):
+        lines += [*markdown.table(TENANTS, waits), ""]
     remarks = [f"- {escaped(note)}" for note in _notes_of_all(document)]
     remarks += [
         f"- damaged: {escaped(damage)}" for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST)

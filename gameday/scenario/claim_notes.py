@@ -14,6 +14,7 @@ from gameday.history.manifest import Claim
 from gameday.scenario.outlook import RARELY, Outlook, Window, about
 from gameday.verify.bounds import DEFAULT_GRACE_S, FEW, QUANTILES, QUIET_FLOOR_S
 from gameday.verify.claims import RULES
+from gameday.verify.fairness import NOISY
 
 
 def order(outlook: Outlook, claim: Claim) -> Iterator[str]:
@@ -147,3 +148,27 @@ def _never_quiet(outlook: Outlook, window: Window, within_s: float, *, late_s: f
         f"after {window.called} is over, at about {window.stop_s:.3g} s, no message may be late for {quiet_s:g} s, "
         f"and {what}, {untold} {remedy}"
     )
+
+
+def fair(outlook: Outlook, claim: Claim) -> Iterator[str]:
+    load = outlook.scenario.load
+    classes = load.tenants or {}
+    noisy = classes[NOISY]
+    if outlook.windows:
+        yield (
+            f"{outlook.windows[0].called} strikes, and nobody can tell what a fault did from what the noise did, so fair "
+            "stays unknown. Let the faults have a scenario of their own"
+        )
+    for name, each in classes.items():
+        since = max(each.from_, noisy.from_)
+        phases = {"during the noise": load.duration - since}
+        if name != NOISY:
+            phases["before the noise"] = noisy.from_ - each.from_
+        for when, lasts_s in phases.items():
+            due = max(lasts_s, 0.0) * each.count * each.rate
+            remedy = "let the noise begin later" if when == "before the noise" else "raise load.duration"
+            if due < FEW:
+                yield (
+                    f"about {math.floor(due)} messages of the class {name} will be due {when}, and fair needs {FEW}. "
+                    f"Raise its rate or its count, or {remedy}"
+                )

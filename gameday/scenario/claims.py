@@ -14,9 +14,16 @@ from gameday.scenario import claim_notes
 from gameday.scenario.outlook import Outlook
 
 # A scenario's bound carries its unit in the value, the manifest's in the name.
-BOUND_KEYS = {"p50": "p50_s", "p99": "p99_s", "max": "max_s", "grace": "grace_s", "within": "within_s"}
+BOUND_KEYS = {
+    "p50": "p50_s",
+    "p99": "p99_s",
+    "max": "max_s",
+    "grace": "grace_s",
+    "within": "within_s",
+    "quiet_p99": "quiet_p99_s",
+}
 # Those of them that something is measured by.
-_MEASURED = ("p50", "p99", "max", "within")
+_MEASURED = ("p50", "p99", "max", "within", "quiet_p99", "times_baseline")
 
 
 def _always(promise: Subscription) -> bool:
@@ -94,6 +101,7 @@ CLAIMS: Mapping[str, ClaimFacts] = {
     ),
     "lag": ClaimFacts(notes=claim_notes.lag, example="p99: 3s"),
     "recovery": ClaimFacts(of_faults=True, notes=claim_notes.recovery, example="within: 15s"),
+    "fair": ClaimFacts(notes=claim_notes.fair, example="times_baseline: 5"),
 }
 
 

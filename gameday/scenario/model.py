@@ -49,7 +49,7 @@ _SEEN_FROM: Mapping[ConsumerKind, SeenFrom] = {
     "unseen": "nobody",
 }
 Count = Annotated[int, Field(ge=1)]
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
 # RUN is the name and 21 characters more. A queue is called gameday-RUN-SUBSCRIPTION-dlq.fifo, which SQS bounds at 80
 # characters; an archive is called RUN, which EventBridge bounds at 48.
 _NAME_MAX, _SUBSCRIPTION_MAX = 27, 16
@@ -103,7 +103,7 @@ class SubscriptionModel(_Strict):
             )
         return data
 
-    name: str = Field(pattern=_NAME, max_length=_SUBSCRIPTION_MAX, description="letters, digits and hyphens")
+    name: str = Field(pattern=NAME, max_length=_SUBSCRIPTION_MAX, description="letters, digits and hyphens")
     queue: Literal["fifo", "standard"] | None = Field(
         default=None, description="what it ends in (default: as ordered as the transport)"
     )
@@ -312,6 +312,14 @@ class MessageSpec(_Strict):
         return Identification(by="broker", group=self.group)
 
 
+class TenantSpec(_Strict):
+    """Tenants of one class, alike."""
+
+    count: Annotated[int, Field(ge=1, le=10_000)] = Field(default=1, description="how many there are")
+    rate: Rate = Field(gt=0, description="messages per second of each of them")
+    from_: Duration = Field(default=0.0, alias="from", description="when they begin, counted from the load's start")
+
+
 class LoadSpec(_Strict):
     """What is sent. A shape adds keys of its own (`gameday list shapes`)."""
 
@@ -322,6 +330,15 @@ class LoadSpec(_Strict):
     )
     duration: PositiveDuration = Field(description="how long the load lasts")
     groups: Count = Field(default=10, description="message groups; each belongs to one user, so its order is real")
+    tenants: dict[str, TenantSpec] | None = Field(
+        default=None,
+        description="who shares a Standard queue, by class, in place of `rate`, `shape` and `groups`: like {quiet: "
+        "{count: 20, rate: 2/s}, noisy: {count: 1, rate: 200/s, from: 5s}}",
+    )
+    tell_tenants: bool = Field(
+        default=True,
+        description="whether each message brings its tenant as MessageGroupId; without it a queue cannot be fair",
+    )
     message: MessageSpec | None = Field(
         default=None, description="messages of your own, in place of our orders: docs/messages.md"
     )
@@ -532,7 +549,7 @@ class Body(_Strict):
     """The document but for effects, chaos and claims, whose forms the readers, faults and claims themselves tell."""
 
     name: str = Field(
-        pattern=_NAME,
+        pattern=NAME,
         max_length=_NAME_MAX,
         description="letters, digits and hyphens; run directories are named after it",
     )

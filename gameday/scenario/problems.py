@@ -94,11 +94,11 @@ def _keys_at(model: type[BaseModel], loc: Route) -> list[str]:
 
 
 def _model_at(annotation: Any, loc: Route) -> type[BaseModel] | None:
-    """The model that a path leads to, through optional values and lists."""
-    while (origin := get_origin(annotation)) in (Union, UnionType, Annotated, list):
-        if origin is list and loc:
+    """The model that a path leads to, through optional values, lists and what stands under names."""
+    while (origin := get_origin(annotation)) in (Union, UnionType, Annotated, list, dict):
+        if origin in (list, dict) and loc:
             loc = loc[1:]
-        annotation = get_args(annotation)[0]
+        annotation = get_args(annotation)[1 if origin is dict else 0]
     if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return None
     if not loc:

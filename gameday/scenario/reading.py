@@ -22,7 +22,7 @@ from gameday.history.manifest import ALIASES, BOUNDS, Claim, parse_claim
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import document as documents
-from gameday.scenario import terraform, units
+from gameday.scenario import tenants, terraform, units
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
@@ -97,13 +97,15 @@ def resolve(document: Document) -> Scenario:
     data = dict(document.data)
     chaos_data, claims_data = data.pop("chaos", None) or [], data.pop("claims", None)
     effects_data = data.pop("effects", None)
-    load_data = data.get("load")
+    load_data = tenants.completed(data.get("load"), problems)
     own: dict[str, Any] = {}
     if isinstance(load_data, dict):
         own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
         data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
     body = problems.validated(Body, data, (), known=[*keys(Body), "effects", "chaos", "claims"])
     shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
+    if body is not None and body.load.tenants is not None:
+        shape = tenants.shape_of(body.load, problems)
     # Where nobody knows them, because the body is wrong, that is what is told.
     named = ["unknown"] if body is None else [subscription.name for subscription in body.topology.subscriptions]
     effects = read_effects(effects_data, named[0] if len(named) == 1 else None, problems)
@@ -315,7 +317,7 @@ def _written_back(
     else:
         for key in ("command", "env", "cwd", "ready", "attach"):
             del written["consumers"][key]
-    written["load"] |= shape
+    written["load"] = tenants.written_back(written["load"]) | shape
     if body.load.retry == "none":
         del written["load"]["give_up"]
     for key in () if body.load.message is None else refused_beside(body.load.message):

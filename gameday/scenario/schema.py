@@ -19,6 +19,7 @@ from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import effects, units
 from gameday.scenario.claims import needs_bound, short_bound
 from gameday.scenario.model import Body
+from gameday.scenario.tenants import SAID_BY_TENANTS
 from gameday.transports.registry import TRANSPORTS
 
 Schema = dict[str, Any]
@@ -55,7 +56,13 @@ def _load(common: Schema) -> Schema:
         # Without a `shape` it is the default one.
         default = name == common["properties"]["shape"]["default"]
         required = [*common["required"], *([] if default else ["shape"])]
-        branches.append({**common, "title": f"{name} load", "properties": properties, "required": required})
+        alone = {key: value for key, value in properties.items() if key not in ("tenants", "tell_tenants")}
+        branches.append({**common, "title": f"{name} load", "properties": alone, "required": required})
+    # Tenants say how fast it is.
+    properties = {key: value for key, value in common["properties"].items() if key not in ("shape", *SAID_BY_TENANTS)}
+    branches.append(
+        {**common, "title": "load of tenants", "properties": properties, "required": ["duration", "tenants"]}
+    )
     return {"oneOf": branches}
 
 
@@ -72,7 +79,7 @@ def _claims() -> list[Schema]:
         names = [name, *(alias for alias, real in ALIASES.items() if real == name)]
         properties: Schema = {"claim": {"enum": names, "description": "what must hold"}}
         for bound, kind in bounds.items():
-            written = _BOUND_KINDS.get(kind, _UNITS["duration"])
+            written = _BOUND_KINDS.get(kind, _UNITS["duration"] if bound.endswith("_s") else {"type": "number"})
             properties[short_bound(bound)] = {**written, "description": _BOUNDS[bound]}
         long_forms.append(
             {"type": "object", "properties": properties, "required": ["claim"], "additionalProperties": False}
@@ -91,6 +98,8 @@ _BOUNDS: Mapping[str, str] = {
     "during": "which messages are judged: calm (default) leaves out those due around faults, faults judges only those, "
     "all judges all",
     "within_s": "how soon after a fault no message is late any more",
+    "quiet_p99_s": "99 % of quiet tenants' messages wait at most so long while a noisy one sends",
+    "times_baseline": "and at most so many times as long as before it began",
 }
 
 

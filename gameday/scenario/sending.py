@@ -7,6 +7,7 @@ from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.messages import OwnMessages
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.model import Body, Scenario, topology_of
+from gameday.scenario.tenants import classes_of
 from gameday.transports.base import Addresses, Topology
 from gameday.transports.endpoint import Endpoint
 
@@ -41,7 +42,9 @@ def load_config(
         shape=spec.shape,
         rate_per_s=spec.rate,
         duration_s=spec.duration,
-        params=shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
+        params={}
+        if spec.tenants
+        else shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
         groups=spec.groups,
         payload_bytes=spec.payload,
         batch=spec.batch,
@@ -55,6 +58,8 @@ def load_config(
         delay_s=None if spec.delay is None else int(spec.delay),
         aws_trace_header=spec.aws_trace_header,
         own=own,
+        tenants=classes_of(spec),
+        tell_tenants=spec.tell_tenants,
         metrics_host=metrics_host,
     )
 

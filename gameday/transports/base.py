@@ -253,7 +253,7 @@ class Outgoing(NamedTuple):
     `dedup_id` is None where the service makes one of the body. `delay_s` keeps this one message back. `traceparent`
     goes beside the body where there is a place for it (`traced_in`); `aws_trace_header` is the same for X-Ray.
     `attributes` are those of a message of the user's own; None: the body is our envelope, which they are made of.
-    `due` is when it should go out, in ns.
+    `due` is when it should go out, in ns. `tenant`: whose it is, where a queue without an order is told.
     """
 
     id: str
@@ -265,6 +265,7 @@ class Outgoing(NamedTuple):
     aws_trace_header: str | None = None
     attributes: Mapping[str, Attribute] | None = None
     due: int | None = None
+    tenant: str | None = None
 
 
 # What a FIFO queue or topic takes for a group and for a deduplication id, as a regular expression
@@ -518,7 +519,8 @@ class Transport(Protocol):
 
     `keeps_ids`: what a send is answered with is what a receiver sees, the broker's id or partition and number.
     `deduplicates`: producers name an id, or let the service make one of the body, and what repeats it is swallowed.
-    `delays_messages`: a message may bring a delay of its own.
+    `delays_messages`: a message may bring a delay of its own. `takes_tenants`: one may say whose it is, and the service
+    shares itself out fairly among tenants.
     `traced_in`: where a message's `traceparent` travels. `takes_aws_trace_header`: one call may bring X-Ray's as well.
     `kind` tells what its subscriptions are consumed from.
     """
@@ -535,6 +537,8 @@ class Transport(Protocol):
     def deduplicates(self) -> bool: ...
     @property
     def delays_messages(self) -> bool: ...
+    @property
+    def takes_tenants(self) -> bool: ...
     @property
     def traced_in(self) -> Literal["attribute", "body"]: ...
     @property

@@ -72,6 +72,7 @@ class Kinesis:
     keeps_ids = True
     deduplicates = False
     delays_messages = False
+    takes_tenants = False
     batch_max = BATCH_MAX
     services = (SERVICE,)
     attaches_to: Literal["stream"] = "stream"

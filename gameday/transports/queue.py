@@ -287,6 +287,7 @@ class EndsInQueues:
     keeps_ids = False
     deduplicates = False
     delays_messages = False
+    takes_tenants = False
     traced_in: Literal["attribute", "body"] = "attribute"
     takes_aws_trace_header = False
     unwrap: Callable[[str], Unwrapped] = staticmethod(as_sent)

@@ -1,7 +1,8 @@
 """The pipelines `sqs` and `sqs-fifo`: producers send straight to one queue per subscription's name.
 
 Promises, as AWS documents them (SQS developer guide, "Standard queues" and "FIFO queues"): Standard delivers at least
-once in any order; FIFO orders by message group and drops a repeated deduplication id for 5 minutes.
+once in any order; FIFO orders by message group and drops a repeated deduplication id for 5 minutes. On Standard a
+message group is a tenant, and what it means is no order (guide, "Amazon SQS fair queues").
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Sqs(EndsInQueues):
         self.ordered = self.deduplicates = fifo
         # A FIFO queue takes no delay but its own (APIReference/API_SendMessageBatchRequestEntry).
         self.delays_messages = not fifo
+        self.takes_tenants = not fifo
 
     def promises(self, topology: Topology) -> dict[str, Subscription]:
         """One subscription: a queue has one audience, however many consumers share it. Errors: ValueError for more."""
@@ -119,6 +121,8 @@ class Sqs(EndsInQueues):
                 entry["MessageGroupId"] = message.group or message.id
                 if message.dedup_id is not None:
                     entry["MessageDeduplicationId"] = message.dedup_id
+            elif message.tenant is not None:
+                entry["MessageGroupId"] = message.tenant
             entries.append(entry)
         return Call(SERVICE, "SendMessageBatch", {"QueueUrl": addresses.send_to, "Entries": entries})
 

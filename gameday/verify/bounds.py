@@ -133,18 +133,18 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-# What both claims look at, of one subscription: the messages that were acked or received, and those that were given up.
+# What the claims with a clock look at, of one subscription: the messages that were acked or received, and those that were given up.
 # `first_ns`: when a consumer may first have had it, `had_ns`: when one is proven to have. `error_ns`, `had_error_ns`:
 # how far the clocks that these and `due` were read from may differ. `doubt`: it may have been received without having
 # been told (25_in_doubt.sql), at any time. `begun_ns`: when its send began, which may be long after it was due.
-_POPULATION = (
+POPULATION = (
     "CREATE OR REPLACE TEMP TABLE population AS "
     "SELECT due_ns, greatest(begun_ns, due_ns) AS begun_ns, "
     "CASE WHEN may_have IS NOT NULL THEN greatest(may_have.at_ns, due_ns) END AS first_ns, "
     "may_have.file AS first_file, CASE WHEN may_have.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "CASE WHEN had IS NOT NULL THEN greatest(had.at_ns, due_ns) END AS had_ns, "
     "CASE WHEN had.file = intended_file THEN 0 ELSE clock_error() END AS had_error_ns, "
-    "at_most_once AND may_have IS NULL AS excused, in_doubt AS doubt FROM pairs "
+    "at_most_once AND may_have IS NULL AS excused, in_doubt AS doubt, tenant_class FROM pairs "
     "WHERE s = ? AND expected AND (acked OR may_have IS NOT NULL) AND NOT dead AND due_ns IS NOT NULL"
 )
 # Those that may have been received soon, whatever is known of them: nothing is broken that they could mend.
@@ -196,7 +196,7 @@ def lag(
     limits = {name: nanoseconds(bounds[name]) for name in QUANTILES if name in bounds}
     if not limits:
         ruled.unknown("lag has no bound: give p50_s, p99_s or max_s")
-    db.execute(_POPULATION, [s])
+    db.execute(POPULATION, [s])
     db.execute(_DOUBTFUL, [s])
     db.execute(_GIVEN_UP, [s])
     (ruled.covers,) = _one(db, "SELECT count(*) FROM population")
@@ -367,7 +367,7 @@ def recovery(
     `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
     """
     ruled = BoundRuling()
-    db.execute(_POPULATION, [s])
+    db.execute(POPULATION, [s])
     db.execute(_DOUBTFUL, [s])
     bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
     if bound_ns is None:
@@ -438,7 +438,7 @@ def recovery_times(
 
     `bound_s` is how late counts as late; None takes twice the p99 of lag before the first fault.
     """
-    db.execute(_POPULATION, [s])
+    db.execute(POPULATION, [s])
     db.execute(_DOUBTFUL, [s])
     bound_ns = nanoseconds(bound_s) if bound_s is not None else _usual_bound(db, facts)
     late = None if bound_ns is None else _late(db, facts, bound_ns)[0]

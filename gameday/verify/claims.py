@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from gameday.history.manifest import Claim, Subscription
-from gameday.verify import bounds
+from gameday.verify import bounds, fairness
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.load import in_a_line
 
@@ -377,7 +377,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def anomalies_against(claim: Claim) -> list[str]:
-    """What violates this claim; nothing for one with a clock (lag, recovery)."""
+    """What violates this claim; nothing for one with a clock (lag, recovery, fair)."""
     rule = RULES.get(claim.claim)
     return [] if rule is None else [*rule.violated_by, *(rule.strict_adds if claim.bounds.get("strict") else ())]
 
@@ -389,6 +389,8 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         _judge_lag(judgement, evidence)
     elif claim.claim == "recovery":
         _judge_recovery(judgement, evidence)
+    elif claim.claim == "fair":
+        _judge_fair(judgement, evidence)
     else:
         _judge_rule(judgement, RULES[claim.claim], evidence)
     for name in evidence.undeclared:
@@ -558,6 +560,18 @@ def _judge_recovery(judgement: Judgement, evidence: Evidence) -> None:
     )
     if not evidence.facts.faults:
         judgement.unknown("no fault to recover from")
+
+
+def _judge_fair(judgement: Judgement, evidence: Evidence) -> None:
+    limits = {name: float(value) for name, value in judgement.claim.bounds.items() if name in fairness.BOUNDS}
+    if not limits:
+        judgement.unknown("fair has no bound: give quiet_p99_s or times_baseline")
+        return
+    outcomes = {
+        s: _unheard(s) if state.unheard else fairness.fair(evidence.db, s, evidence.facts, limits)
+        for s, state in evidence.states.items()
+    }
+    _check_each(judgement, evidence, outcomes)
 
 
 def _unheard(name: str) -> bounds.BoundRuling:

@@ -20,7 +20,7 @@ from gameday.history import manifest as manifests
 from gameday.history.errors import HistoryError, NotARun
 from gameday.history.manifest import Manifest
 from gameday.history.writer import DIRECTORY
-from gameday.verify import bounds, claims
+from gameday.verify import bounds, claims, fairness
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.buckets import Engine, find_in_buckets, processes
 from gameday.verify.checking import find
@@ -163,6 +163,7 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
         "totals": totals(run),
         "subscriptions": {name: asdict(s) for name, s in run.manifest.subscriptions.items()},
         "latency_s": bounds.latencies(run),
+        **({"tenants_s": waits} if (waits := fairness.waits_of_tenants(run)) else {}),
         "events": run.events,
         "clock_error_ns": None if run.clocks.unknown else run.clocks.error_ns,
         "aborted": _aborted(run),

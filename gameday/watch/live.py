@@ -32,7 +32,9 @@ from gameday.watch.unsettled import Hands, Unsettled
 MESSAGES_MAX = 1_000_000
 _ERRORS_MAX = 50
 _NOTES_MAX = 200
-LAG_BOUNDS = ("p50_s", "p99_s", "max_s")
+_TENANT_CLASSES_MAX = 20
+# Of which claims which bounds are of latencies.
+LATENCY_BOUNDS: Mapping[str, Sequence[str]] = {"lag": ("p50_s", "p99_s", "max_s"), "fair": ("quiet_p99_s",)}
 SEND_OUTCOMES = ("ok", "failed", "unknown")
 EFFECT_OUTCOMES = ("applied", "skipped", "failed")
 _ABOUT_A_COPY = frozenset(("received", "settled", "dead", "redriven"))
@@ -112,7 +114,10 @@ class Sub:
         self.promise = promise
         self.received = 0
         self.received_rate = Rate()
+        self._latency_bounds = latency_bounds
         self.latency = Histogram(latency_bounds)
+        # Of tenants' messages, by class.
+        self.tenants: dict[str, Histogram] = {}
         # Of each count of `COUNTS` how many, and the latest message with its time.
         self.counts: Counter[str] = Counter()
         self.latest: dict[str, tuple[str, int]] = {}
@@ -140,6 +145,19 @@ class Sub:
         self.late_unread = False
         # A queue where messages of others were met: they may have had some of ours.
         self.shared = False
+
+    def took(self, message: Message, id: str, at: int) -> None:
+        """A message was first received at that moment."""
+        if message.due is None:
+            return
+        seconds = max(0, at - message.due) / NS_PER_S
+        self.latency.add(seconds, id, at)
+        if (name := message.tenant_class) is not None:
+            if name not in self.tenants and len(self.tenants) >= _TENANT_CLASSES_MAX:
+                name = "other"
+            if name not in self.tenants:
+                self.tenants[name] = Histogram(self._latency_bounds)
+            self.tenants[name].add(seconds, id, at)
 
     @property
     def backlog(self) -> int:
@@ -278,6 +296,8 @@ class Live:
             message.due = record.get("due")
         if message.group is None:
             message.group = record.get("group")
+        if message.tenant_class is None:
+            message.tenant_class = record.get("tenant_class")
         if message.expect is None and (expect := record.get("expect")) is not None:
             message.expect = expect
             if message.acked:
@@ -293,7 +313,7 @@ class Live:
             return
         for name, seen in message.on.items():
             if seen.untimed is not None:
-                self._sub(name).latency.add(max(0, seen.untimed - message.due) / NS_PER_S, id, seen.untimed)
+                self._sub(name).took(message, id, seen.untimed)
                 seen.untimed = None
 
     def _sent(self, record: Fields) -> None:
@@ -352,7 +372,7 @@ class Live:
             return
         seen.received = True
         if message.due is not None:
-            sub.latency.add(max(0, record["at"] - message.due) / NS_PER_S, id, record["at"])
+            sub.took(message, id, record["at"])
         elif not message.intended:
             seen.untimed = record["at"]
         if message.expect is not None and name not in message.expect:
@@ -677,8 +697,10 @@ def _subscription_of(slot: str) -> str:
 
 def _latency_bounds(manifest: Manifest) -> list[float]:
     """Those that the scenario's claims speak of, so that a chart tells exactly how much is above them."""
-    bounds = (claim.seconds(bound) for claim in manifest.claims if claim.claim == "lag" for bound in LAG_BOUNDS)
-    return [bound for bound in bounds if bound]
+    found = (
+        claim.seconds(bound) for claim in manifest.claims for bound in LATENCY_BOUNDS.get(claim.claim, ())
+    )
+    return [bound for bound in found if bound]
 
 
 def _faults_of(manifest: Manifest) -> list[str]:

@@ -240,6 +240,13 @@ _histogram(
     "broker slow.",
     values=_subs(lambda sub: sub.latency),
 )  # fmt: skip
+_histogram(
+    "tenant_latency_seconds", "subscription", "tenant_class",
+    help="The same by class of tenant, where a queue is shared; at most 20 classes have one of their own. When that of "
+    "quiet tenants grows with that of noisy ones, the queue is not fair: see whether messages bring their tenant as "
+    "MessageGroupId.",
+    values=_subs_by(lambda sub: sub.tenants.items()),
+)  # fmt: skip
 _gauge(
     "backlog_messages", "subscription",
     help="Messages not settled yet, as last measured at the broker. It should fall once a fault is healed: one that "

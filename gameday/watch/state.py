@@ -57,11 +57,12 @@ class Seen:
 class Message:
     """A logical message: what was meant, whether the broker took it, and where it was seen."""
 
-    __slots__ = ("acked", "due", "expect", "group", "intended", "on", "tried")
+    __slots__ = ("acked", "due", "expect", "group", "intended", "on", "tenant_class", "tried")
 
     def __init__(self) -> None:
         self.due: int | None = None
         self.group: str | None = None
+        self.tenant_class: str | None = None
         self.expect: Sequence[str] | None = None
         self.intended = self.tried = self.acked = False
         self.on: dict[str, Seen] = {}

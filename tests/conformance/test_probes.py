@@ -33,6 +33,7 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("sqs", "system-attributes"): "attribute-names-ignored:AttributeNames",
     ("sqs", "redrive"): "redrive-loses",
     ("sqs", "policy-deny"): "policy-ignored",
+    ("sqs", "fair-queue"): "unfair",
     ("sqs-fifo", "order-in-group"): "reorder:2",
     ("sqs-fifo", "order-in-batch"): "reorder:2",
     ("sqs-fifo", "group-locked-while-in-flight"): "overtake",

@@ -481,6 +481,16 @@ def policy_heeded(inside: Inside) -> bool:
     return False
 
 
+def tenants_fair(inside: Inside) -> bool:
+    """Whether a quiet tenant's message comes before the second of one who has one in flight."""
+    queue = inside.queue()
+    for body in ("a1", "a2", "a3"):
+        inside.send(queue, body, MessageGroupId="a")
+    inside.receive(queue, 1)
+    inside.send(queue, "b1", MessageGroupId="b")
+    return inside.bodies(queue) == ["b1", "a2", "a3"]
+
+
 PROMISES: dict[str, Callable[[Inside], bool]] = {
     "all arrive": all_arrive,
     "none twice": none_twice,
@@ -497,6 +507,7 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "buried": buried,
     "redriven": redriven,
     "policy heeded": policy_heeded,
+    "tenants fair": tenants_fair,
     "batch tells": batch_tells,
     "delayed": delayed,
     "delayed by queue": lambda inside: delayed_by_queue(inside, inside.queue(DelaySeconds="5")),
@@ -570,6 +581,7 @@ BREAKS: dict[str, set[str]] = {
     "no-dead-letter": {"buried"},
     "redrive-loses": {"redriven"},
     "policy-ignored": {"policy heeded"},
+    "unfair": {"tenants fair"},
     "batch-hides-failures": {"batch tells"},
     "no-delay": {"delayed", "delayed by queue", "delayed by FIFO queue"},
     "delay-not-retroactive": {"delay anew"},

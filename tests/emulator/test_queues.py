@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from gameday.emulator.defects import Unfair
 from gameday.emulator.queues import Conduct, Draft, FifoQueue, Message, Queue, Redrive, Settings
 from gameday.emulator.queues import StandardQueue as Standard
 from gameday.emulator.wire import Refused
@@ -484,3 +485,92 @@ def test_a_fifo_queue_against_a_slow_and_obvious_one(seed: int) -> None:
                         queue.hide(now, receipts[name], hidden)
                         alive[name] = now + hidden
     assert sum(queue.depth(now)) == len(alive)
+
+
+class TestFairQueues:
+    """A message's group is its tenant on a Standard queue (SQS developer guide, "How Amazon SQS fair queues work")."""
+
+    def test_who_has_least_in_flight_comes_first(self) -> None:
+        queue = standard()
+        send(queue, "a1", "a2", "a3", "a4", "b1", "c1")
+        assert receive(queue, most=4) == ["a1", "b1", "c1", "a2"]
+        assert receive(queue) == ["a3", "a4"]
+
+    def test_without_a_noise_the_one_that_waited_longest_comes_first(self) -> None:
+        queue = standard()
+        send(queue, "a1", "b1", "a2")
+        assert receive(queue, most=1) == ["a1"]
+        assert receive(queue, most=1) == ["b1"]
+        assert receive(queue, most=1) == ["a2"]
+
+    def test_a_message_without_a_group_is_a_tenant_of_its_own(self) -> None:
+        queue = standard()
+        send(queue, "a1", "a2")
+        queue.send(0, Draft(body="x"))
+        queue.send(0, Draft(body="y"))
+        assert receive(queue) == ["a1", "x", "y", "a2"]
+
+    def test_what_is_deleted_or_given_back_is_in_flight_no_longer(self) -> None:
+        queue = standard()
+        send(queue, "a1", "a2", "a3", "b1", "b2")
+        held = take(queue, most=2)
+        assert list(held) == ["a1", "b1"]
+        queue.delete(0, held["a1"])
+        assert receive(queue, most=1) == ["a2"]
+        queue.hide(0, held["b1"], 0)
+        # Nothing of b is in flight; b2 has waited longer than b1, which came back just now.
+        assert receive(queue, most=1) == ["b2"]
+        assert receive(queue) == ["a3", "b1"]
+
+    def test_a_message_that_was_deleted_in_line_leaves_the_others_their_turn(self) -> None:
+        queue = standard()
+        send(queue, "a1", "a2")
+        (receipt,) = take(queue, most=1).values()
+        send(queue, "b1")
+        queue.hide(0, receipt, 0)
+        queue.delete(0, receipt)
+        assert receive(queue) == ["a2", "b1"]
+        assert not queue.deliverable()
+
+    def test_expired_holds_come_back(self) -> None:
+        queue = standard()
+        send(queue, "a1", "a2", "b1")
+        assert receive(queue) == ["a1", "b1", "a2"]
+        assert sorted(receive(queue, now=10 * S)) == ["a1", "a2", "b1"]
+
+    def test_an_unfair_one_heeds_no_group(self) -> None:
+        queue = Standard(arn="q", settings=SETTINGS, conduct=Unfair())
+        send(queue, "a1", "a2", "b1")
+        assert receive(queue, most=2) == ["a1", "a2"]
+
+    def test_every_message_comes_once_whatever_happens_to_it(self) -> None:
+        chance, queue = random.Random(7), standard()
+        sent, gone, now = set(), set(), 0
+        held: dict[str, str] = {}
+        for step in range(3000):
+            now += chance.choice((0, S // 2))
+            action = chance.random()
+            if action < 0.4:
+                body = f"{chance.choice('abcx')}{step}"
+                queue.send(now, Draft(body=body, group=None if body[0] == "x" else body[0]))
+                sent.add(body)
+            elif action < 0.8:
+                got = take(queue, now=now, most=chance.choice((1, 3, 10)))
+                assert not gone & got.keys()
+                held |= got
+            elif held:
+                body = chance.choice(sorted(held))
+                receipt = held.pop(body)
+                # Of an outdated receipt, which is no error on Standard, nothing need come.
+                if chance.random() < 0.7:
+                    queue.delete(now, receipt)
+                    visible, hidden, delayed = queue.depth(now)
+                    if visible + hidden + delayed == len(sent) - len(gone) - 1:
+                        gone.add(body)
+        while got := take(queue, now=(now := now + 10 * S)):
+            assert not gone & got.keys()
+            for body, receipt in got.items():
+                queue.delete(now, receipt)
+                gone.add(body)
+        assert gone == sent
+        assert queue.depth(now) == (0, 0, 0)

@@ -40,6 +40,7 @@ class Letter:
     group: str | None
     expect: frozenset[str]
     replay: str | None = None
+    noisy: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -245,6 +246,10 @@ class Queue:
             ready = [stored for stored in alive if stored.visible_at <= now] + again + early + undeleted
             ready = list({id(stored): stored for stored in ready}.values())
             chance.shuffle(ready)
+            if "unfair" in self.mischief:
+                ready.sort(key=lambda stored: stored.enqueued)
+            else:
+                ready.sort(key=lambda stored: stored.letter.noisy)
             return ready
         locked = {stored.letter.group for stored in alive if stored.visible_at > now}
         if "overtake" in self.mischief:

@@ -820,6 +820,114 @@ def _quiet_moment(late: Sequence[Span], stop: int, within: int, quiet: int, limi
     )
 
 
+# -- fair ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """How long one message waited: at the least, at the most, and how long it had by the time the noise began."""
+
+    least: int
+    most: int
+    by_the_noise: int
+    excused: bool
+
+
+def fair(court: Court, promise: Promise) -> Finding:
+    """Per subscription and quiet class. With a clock error it holds, and is violated, only if it is with the noise as
+    it stands, and with both its ends moved out, and in. Where there is a fault, or a tenant's message is in doubt,
+    nothing is violated."""
+    past = court.past
+    violated = False
+    unknown: list[str] = []
+    checked: Counter[str] = Counter()
+    if past.facts.loads_told < past.facts.loads_started:
+        unknown.append("nobody wrote how many messages were scheduled")
+    if past.facts.faults:
+        unknown.append("there was a fault")
+    for spec in court.all():
+        if spec.seen_from == "nobody":
+            continue
+        samples = [sample for sample in past.samples(spec.name) if sample.message.tenant_class is not None]
+        noisy = [sample for sample in samples if sample.message.tenant_class == "noisy"]
+        quiet = [sample for sample in samples if sample.message.tenant_class != "noisy"]
+        if not noisy or not quiet:
+            unknown.append(f"no noise, or nobody who is quiet, on {spec.name}")
+            continue
+        in_doubt = any(
+            past.in_doubt(message.id, spec.name)
+            for message, other in past.expectations()
+            if other.name == spec.name and message.tenant_class is not None
+        )
+        if in_doubt:
+            unknown.append(f"messages of tenants in doubt on {spec.name}")
+        dues = [sample.due.time for sample in noisy]
+        spans = [(min(dues) - moved, max(dues) + moved) for moved in (0, past.error, -past.error)]
+        for name in sorted({sample.message.tenant_class or "" for sample in quiet}):
+            mine = [sample for sample in quiet if sample.message.tenant_class == name]
+            parted = [part_by_noise(past, spec, mine, noisy, span) for span in spans]
+            checked[spec.name] += min(len(during) for _, during, _ in parted)
+            if any(len(part) < ENOUGH for parts in parted for part in parts):
+                unknown.append(f"too few messages of {name} on {spec.name}")
+            else:
+                for bound, said in promise.said.items():
+                    rulings = [waited(bound, said, *parts) for parts in parted]
+                    if all(ruling == VIOLATED for ruling in rulings) and not in_doubt and not past.facts.faults:
+                        violated = True
+                    elif any(ruling != HOLDS for ruling in rulings):
+                        unknown.append(f"{bound} of {name} on {spec.name}: {rulings}")
+            intended = sum(1 for id in past.messages if past.intended(id))
+            scheduled = intended if past.facts.scheduled is None else past.facts.scheduled
+            given_up = [
+                message
+                for message in past.messages.values()
+                if message.tenant_class == name and spec.name in message.expect and past.failed(message.id)
+            ]
+            missing = max(0, scheduled - intended) + len(given_up)
+            if any(missing * 100 > len(part) for before, during, _ in parted for part in (before, during)):
+                unknown.append(f"{missing} messages never sent or given up, {name} on {spec.name}")
+    return Finding(covers=list(past.subscriptions), checked=checked, violated=violated, unknown=unknown)
+
+
+def part_by_noise(
+    past: Past, spec: Subscription, quiet: Sequence[Sample], noisy: Sequence[Sample], span: tuple[int, int]
+) -> tuple[list[Wait], list[Wait], list[Wait]]:
+    """The waits of the quiet messages due before the noise, of those due during it, and of the noisy ones received."""
+    start, stop = span
+
+    def wait(sample: Sample) -> Wait:
+        doubt = past.doubt(sample, sample.first)
+        begun = past.begun(sample.message)
+        until = start if sample.first is None else min(start, sample.first.time)
+        return Wait(
+            least=max(0, sample.since_begun_ns - doubt),
+            most=sample.had_ns + past.doubt(sample, sample.had),
+            by_the_noise=max(0, until - begun - doubt),
+            excused=spec.promises == "at-most-once" and sample.first is None,
+        )
+
+    before = [wait(sample) for sample in quiet if sample.due.time < start]
+    during = [wait(sample) for sample in quiet if start <= sample.due.time <= stop]
+    return before, during, [wait(sample) for sample in noisy if sample.first is not None]
+
+
+def waited(bound: str, said: float, before: Sequence[Wait], during: Sequence[Wait], noisy: Sequence[Wait]) -> str:
+    """Whether one class kept one bound, by one reading of when the noise was."""
+
+    def p99(waits: Sequence[int]) -> int:
+        return quantile(99, sorted(waits)) if waits else 0
+
+    if bound == "quiet_p99_s":
+        to_hold = to_blame = float(round(said * SECOND))
+    else:
+        to_hold = said * max(SECOND // 10, p99([one.by_the_noise for one in before]))
+        to_blame = said * max(SECOND // 10, p99([one.most for one in before]))
+    if p99([one.least for one in during if not one.excused]) > to_blame:
+        return VIOLATED
+    felt = p99([one.least for one in noisy]) > to_hold
+    return HOLDS if felt and p99([one.most for one in during]) <= to_hold else UNKNOWN
+
+
 CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "no-loss": no_loss,
     "at-least-once": no_loss,
@@ -837,6 +945,7 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "dead-letter": dead_letter,
     "lag": lag,
     "recovery": recovery,
+    "fair": fair,
 }
 
 

@@ -183,6 +183,7 @@ class Message:
     expect_known: bool
     poison: bool
     key: str
+    tenant_class: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -359,6 +360,7 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "all-accepted": frozenset(),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),
+    "fair": frozenset({"quiet_p99_s", "times_baseline"}),
 }
 DURING = ("calm", "faults", "all")
 
@@ -462,6 +464,8 @@ def read_promise(claim: object) -> Promise:
         bounds[key] = bound
     if name == "lag" and not set(bounds) - {"grace_s"}:
         raise ValueError("claim lag names no bound")
+    if name == "fair" and not bounds:
+        raise ValueError("claim fair names no bound")
     if name == "recovery" and "within_s" not in bounds:
         raise ValueError("claim recovery names no within_s")
     return Promise(claim=name, strict=strict, during=during, bounds_ns=bounds, said=said)
@@ -851,6 +855,7 @@ def _message(id: str, intents: list[Record], sends: list[Sent]) -> Message:
         expect_known=full is not None and full.texts("expect") is not None,
         poison=full is not None and full.flag("poison") is True,
         key=(full.text("key") if full else None) or id,
+        tenant_class=full.text("tenant_class") if full else None,
     )
 
 

@@ -101,6 +101,7 @@ class Parcel:
     due: int
     expect: frozenset[str]
     poison: bool
+    tenant_class: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,6 +226,70 @@ def plan(chance: random.Random, *, legal: bool) -> Plan:
         file_defects=file_defects,
         replays=target != "stream" and not ordered and ("skip replayed" in planted or chance.random() < 0.4),
         claims=_claims(chance, crowd=crowd),
+    )
+
+
+def with_tenants(rolled: Plan, seed: int, *, legal: bool) -> Plan:
+    """Some have tenants, by a die of their own: what else is rolled stays as it was. Mostly they are too few to tell
+    anything of; some are a crowd, in which a noise begins that the consumers cannot keep up with."""
+    die = random.Random(f"{seed}: tenants")
+    if die.random() >= 0.1:
+        return rolled
+    both = {"quiet_p99_s": die.choice((0.5, 2, 5, 20)), "times_baseline": die.choice((1.5, 5, 20))}
+    named = die.choice((list(both), list(both)[:1], list(both)[1:]))
+    rolled = replace(rolled, claims=(*rolled.claims, {"claim": "fair", **{name: both[name] for name in named}}))
+    quiet = die.choice((("quiet",), ("quiet",), ("gold", "silver")))
+    if die.random() < 0.25 and "one id twice" not in rolled.file_defects:
+        return _noisy_crowd(rolled, die, quiet, legal=legal)
+    since = len(rolled.parcels) // 3
+    classes = [die.choice((*quiet, *["noisy"] * (n >= since))) if die.random() < 0.97 else None for n in range(10_000)]
+    parcels = tuple(replace(parcel, tenant_class=classes[parcel.number]) for parcel in rolled.parcels)
+    return replace(rolled, parcels=parcels)
+
+
+def _noisy_crowd(rolled: Plan, die: random.Random, quiet: tuple[str, ...], *, legal: bool) -> Plan:
+    """A Standard queue and a slow consumer, with about as many messages as it takes to tell a p99."""
+    spec = replace(rolled.specs[0], kind="queue", ordered_by=None, window=None, filtered=False, effective_from=None)
+    before, during = (die.choice((98, 105, 110)) * len(quiet) for _ in range(2))
+    noisy = [*(["noisy"] * die.choice((99, 110, 150))), *(die.choice(quiet) for _ in range(during))]
+    die.shuffle(noisy)
+    due = EPOCH + SECOND
+    parcels = []
+    for number, name in enumerate([*(quiet[n % len(quiet)] for n in range(before)), *noisy]):
+        due += (300 if number < before else die.choice((20, 60))) * MILLISECOND
+        parcels.append(
+            Parcel(
+                number=number,
+                id=f"m{number}",
+                producer="producer0",
+                group=None,
+                seq=number + 1,
+                due=due,
+                expect=frozenset({spec.name}),
+                poison=False,
+                tenant_class=name,
+            )
+        )
+    planted = {name: count for name, count in rolled.planted.items() if name in ("lose", "duplicate", "slow")}
+    if not legal and die.random() < 0.4:
+        planted["unfair"] = 1
+    return replace(
+        rolled,
+        target="queue",
+        specs=(spec,),
+        parcels=tuple(parcels),
+        producers=1,
+        consumers=die.choice((1, 2)),
+        handler=die.choice((100, 300)) * MILLISECOND,
+        receive_batch=die.choice((1, 3)),
+        batch=10,
+        faults=rolled.faults[:1] if die.random() < 0.2 else (),
+        flaky=rolled.flaky if die.random() < 0.3 else 0.0,
+        refusals=rolled.refusals if die.random() < 0.3 else 0.0,
+        reshards=0,
+        replays=False,
+        fails=0.0,
+        planted=planted,
     )
 
 
@@ -516,7 +581,12 @@ class Scene:
         yield self.chance.choice((0, self.world.grain))
         started, call = started if clock_first else process.clock, self.new_name("call")
         refused = self.chance.random() < self.plan.refusals
-        letters = [Letter(id=parcel.id, group=parcel.group, expect=parcel.expect) for parcel in batch]
+        letters = [
+            Letter(
+                id=parcel.id, group=parcel.group, expect=parcel.expect, noisy=parcel.tenant_class == "noisy"
+            )
+            for parcel in batch
+        ]
 
         def refuse() -> bool:
             if self.throttles:
@@ -569,6 +639,7 @@ class Scene:
             "expect": sorted(parcel.expect),
             "bytes": 100,
             "poison": parcel.poison,
+            **({"tenant_class": parcel.tenant_class} if parcel.tenant_class is not None else {}),
         }
 
     # -- consumers -------------------------------------------------------------------------------------------------
@@ -1094,7 +1165,7 @@ def _effects_from(seed: int, name: str) -> dict[str, str]:
 def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
     """Writes one small run directory, always the same for the same seed."""
     chance = random.Random(seed)
-    rolled = plan(chance, legal=legal)
+    rolled = with_tenants(plan(chance, legal=legal), seed, legal=legal)
     world = World(chance, grain=rolled.grain, clock_error=rolled.clock_error)
     world.flaky = rolled.flaky
     scene = Scene(world, rolled)

@@ -19,6 +19,8 @@ _LOOK_S = 2.0
 # "The change can take up to 60 seconds" (API reference, SetQueueAttributes).
 _POLICY_S = 60.0
 _BYTES_MAX = 1_048_576
+# AWS takes a group for noisy that has about 30 messages in flight, and more than a tenth of all that are.
+_NOISY_IN_FLIGHT, _NOISY_WAITING = 60, 60
 _ATTRIBUTE = {"x": {"DataType": "String", "StringValue": "y"}}
 # The edges of the ranges that a body may have, and characters just outside of them.
 _ALLOWED = "\t\n\r \ud7ff\ue000\ufffd\U00010000\U0010ffff"
@@ -251,6 +253,49 @@ def policy_deny(bench: Bench) -> None:
     queue.collect(["after"])
 
 
+def fair_queue(bench: Bench) -> None:
+    """While one message group has most in flight, others come before it (guide, "How Amazon SQS fair queues work")."""
+    queue = ProbeQueue(bench)
+    noisy, quiet = numbered("noisy", _NOISY_IN_FLIGHT + _NOISY_WAITING), numbered("quiet", 10)
+
+    def send(bodies: Sequence[str], group: str) -> None:
+        entries = [
+            {"Id": str(n), "MessageBody": body, "MessageGroupId": group or body} for n, body in enumerate(bodies)
+        ]
+        claim(not queue.call("SendMessageBatch", Entries=entries).get("Failed"), "a message group was refused")
+
+    for start in range(0, len(noisy), 10):
+        send(noisy[start : start + 10], "noisy")
+    held: set[str] = set()
+
+    def enough() -> bool | None:
+        held.update(texts(queue.receive()))
+        return True if len(held) >= _NOISY_IN_FLIGHT else None
+
+    bench.until(enough, f"{_NOISY_IN_FLIGHT} of {len(noisy)} messages were not received")
+    waiting = len(noisy) - len(held)
+    send(quiet, "")
+    # How many noisy ones came before each quiet one.
+    before: dict[str, int] = {}
+
+    def came() -> bool | None:
+        for body in texts(queue.receive()):
+            if body in quiet:
+                before.setdefault(body, len(held) - (len(noisy) - waiting))
+            else:
+                held.add(body)
+        return True if len(before) == len(quiet) else None
+
+    bench.until(came, "messages of quiet groups were not all received")
+    late = sum(came_before * 2 > waiting for came_before in before.values())
+    mostly(
+        late,
+        len(quiet),
+        "messages of quiet groups came after more than half of what waited of the noisy one",
+        allowed="detection is approximate",
+    )
+
+
 PROBES: Mapping[str, Probe] = {
     "at-least-once": at_least_once,
     "hidden-while-in-flight": hidden_while_in_flight,
@@ -267,4 +312,5 @@ PROBES: Mapping[str, Probe] = {
     "system-attributes": system_attributes,
     "redrive": redrive,
     "policy-deny": policy_deny,
+    "fair-queue": fair_queue,
 }

@@ -121,6 +121,8 @@ def render(model: Model, document: Mapping[str, Any], run: Loaded, bill: Told | 
             anomalies=list(_anomalies(document, colours, kinds)),
             shapes=[(tag_of(name), words) for name, words in picture.SHAPES.items()],
             amounts=text.amounts(document),
+            tenants=list(text.tenants(document)),
+            tenant_columns=text.TENANTS,
             bill=bill,
             repeat=repeat(run.manifest),
             manifest=run.manifest,

@@ -16,6 +16,7 @@ from gameday.scenario.rules import (
     load,
     messages,
     own_handler,
+    tenants,
     topology,
 )
 from gameday.scenario.rules.draft import Complaint, Draft, Rule
@@ -26,6 +27,7 @@ RULES: Sequence[Rule] = (
     *own_handler.RULES,
     *effects.RULES,
     *load.RULES,
+    *tenants.RULES,
     *messages.RULES,
     *chaos.RULES,
     *claims.RULES,

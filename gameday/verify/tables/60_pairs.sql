@@ -84,7 +84,7 @@ SELECT p.id, p.s, u.run,
        coalesce(list_contains(m.expect, p.s), false) AS expected,
        coalesce(m.status, 'unknown') AS status, coalesce(m.status = 'acked', false) AS acked,
        coalesce(m.poison, false) AS poison, m.due_ns, m.intended_ns, m.begun_ns,
-       m.grp, m.first_intended.file AS intended_file,
+       m.grp, m.tenant_class, m.first_intended.file AS intended_file,
        {'producer': m.producer, 'seq': m.seq, 'began': m.began,
         'ended': CASE WHEN w.producer IS NULL OR m.ended IS NULL THEN m.ended
                       ELSE {'ns': m.ended.ns + clock_error(), 'line': 9223372036854775807} END,

@@ -114,6 +114,7 @@ class History:
         partition: str | None = None,
         call: str | None = None,
         entry: int = 0,
+        tenant_class: str | None = None,
         **fields: Any,
     ) -> None:
         """An attempt: `intended` at `at`, `sent` at `ended` (10 ms later). `outcome=None`: no `sent` was written."""
@@ -130,6 +131,7 @@ class History:
                 "expect": list(self.subscriptions) if expect is None else list(expect),
                 "bytes": 100,
                 "poison": poison,
+                **({} if tenant_class is None else {"tenant": group, "tenant_class": tenant_class}),
             }
         self.record(producer, at, "intended", **intent)
         if outcome is None:

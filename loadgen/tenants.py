@@ -38,7 +38,9 @@ class Tenants:
     def names(self) -> list[str]:
         """Each tenant: its class and its number in it."""
         return [
-            f"{each.name}-{number:0{len(str(each.count - 1))}d}" for each in self.classes for number in range(each.count)
+            f"{each.name}-{number:0{len(str(each.count - 1))}d}"
+            for each in self.classes
+            for number in range(each.count)
         ]
 
     def shape(self, duration_s: float) -> Levels:

@@ -485,7 +485,7 @@ class StandardQueue(Queue):
         # Of messages without a group.
         self._line: deque[Message] = deque()
         self._tenants: dict[str, _Tenant] = {}
-        # Whose turn it is: (how many are in flight, the place of the first in line, tenant). What is outdated is skipped.
+        # Whose turn it is: (how many are in flight, the place of the first in line, tenant); the outdated are skipped.
         self._turns: list[tuple[int, float, str]] = []
         self._places = 0
 

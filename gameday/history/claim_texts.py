@@ -289,26 +289,28 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         bounds={"quiet_p99_s": float, "times_baseline": float},
         summary="Quiet tenants of a shared queue waited no longer for a noisy one.",
         means=(
-            "Tenants share a Standard queue (`load.tenants`), and one class of them, `noisy`, begins in mid-run to send "
-            "more than the consumers can do. For each other class, of 100 messages that were due during the noise at "
-            "least 99 waited at most `quiet_p99` until their first receive, and at most `times_baseline` times as long "
-            "as at least 99 of 100 had waited before it began; a baseline below 100 ms counts as 100 ms. AWS keeps "
-            "quiet tenants' waits low where messages bring their tenant as `MessageGroupId` (fair queues), and promises "
-            "no number: the bound is yours. What it says when it is violated is that your tenants suffer, not that AWS "
+            "Tenants share a Standard queue (`load.tenants`), and one class of them, `noisy`, begins in mid-run to "
+            "send more than the consumers can do. For each other class, of 100 messages that were due during the noise "
+            "at least 99 waited at most `quiet_p99` until their first receive, and at most `times_baseline` times as "
+            "long as at least 99 of 100 had waited before it began; a baseline below 100 ms counts as 100 ms. AWS "
+            "keeps quiet tenants' waits low where messages bring their tenant as `MessageGroupId` (fair queues), and "
+            "promises no number: the bound is yours. Violated, it says that your tenants suffer, and not that AWS "
             "broke its word."
         ),
         unknown=(
             "The noise was not felt: the noisy tenants' own messages kept the bound too, so the consumers were never "
             "short, and a queue without any fairness would have done as well. Or fewer than 100 messages of a quiet "
-            "class were due before the noise or during it, or of the noisy ones received. Or there was a fault, and "
-            "nobody can tell what it did from what the noise did. Or the load was late, or never came to its end."
+            "class were due before the noise or during it, or fewer than 100 noisy ones were received. Or there was a "
+            "fault, and nobody can tell what it did from what the noise did. Or the load was late, or never came to "
+            "its end."
         ),
         action=(
             "Violated: see whether messages bring a `MessageGroupId` that names their tenant (`load.tell_tenants`), "
-            "and whether the target shares its queues out fairly at all (`gameday conformance`, `fair-queue` of `sqs`): "
-            "MiniStack does not. On AWS a tenant counts as noisy only once it has a good part of what is in flight, or "
-            "of the consumers' time. A receive also takes a whole batch: with slow consumers a smaller `batch` lets "
-            "quiet messages wait less. Unknown because the noise was not felt: more noise, or fewer consumers."
+            "and whether the target shares its queues out fairly at all (`gameday conformance`, `fair-queue` of "
+            "`sqs`): MiniStack does not. On AWS a tenant counts as noisy only once it has a good part of what is in "
+            "flight, or of the consumers' time. A receive also takes a whole batch: with slow consumers a smaller "
+            "`batch` lets quiet messages wait less. Unknown because the noise was not felt: more noise, or fewer "
+            "consumers."
         ),
     ),
 }

@@ -156,8 +156,8 @@ def fair(outlook: Outlook, claim: Claim) -> Iterator[str]:
     noisy = classes[NOISY]
     if outlook.windows:
         yield (
-            f"{outlook.windows[0].called} strikes, and nobody can tell what a fault did from what the noise did, so fair "
-            "stays unknown. Let the faults have a scenario of their own"
+            f"{outlook.windows[0].called} strikes, and nobody can tell what a fault did from what the noise did, so "
+            "fair stays unknown. Let the faults have a scenario of their own"
         )
     for name, each in classes.items():
         since = max(each.from_, noisy.from_)

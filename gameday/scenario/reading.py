@@ -317,7 +317,7 @@ def _written_back(
     else:
         for key in ("command", "env", "cwd", "ready", "attach"):
             del written["consumers"][key]
-    written["load"] = tenants.written_back(written["load"]) | shape
+    written["load"] = {**tenants.written_back(written["load"]), **({} if body.load.tenants else shape)}
     if body.load.retry == "none":
         del written["load"]["give_up"]
     for key in () if body.load.message is None else refused_beside(body.load.message):

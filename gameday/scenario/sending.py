@@ -42,9 +42,7 @@ def load_config(
         shape=spec.shape,
         rate_per_s=spec.rate,
         duration_s=spec.duration,
-        params={}
-        if spec.tenants
-        else shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
+        params={} if spec.tenants else shape.model_dump(by_alias=True, exclude_none=True, exclude={"rate", "duration"}),
         groups=spec.groups,
         payload_bytes=spec.payload,
         batch=spec.batch,

@@ -133,7 +133,8 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-# What the claims with a clock look at, of one subscription: the messages that were acked or received, and those that were given up.
+# What the claims with a clock look at, of one subscription: the messages that were acked or received, and those that were
+# given up.
 # `first_ns`: when a consumer may first have had it, `had_ns`: when one is proven to have. `error_ns`, `had_error_ns`:
 # how far the clocks that these and `due` were read from may differ. `doubt`: it may have been received without having
 # been told (25_in_doubt.sql), at any time. `begun_ns`: when its send began, which may be long after it was due.
@@ -144,7 +145,8 @@ POPULATION = (
     "may_have.file AS first_file, CASE WHEN may_have.file = intended_file THEN 0 ELSE clock_error() END AS error_ns, "
     "CASE WHEN had IS NOT NULL THEN greatest(had.at_ns, due_ns) END AS had_ns, "
     "CASE WHEN had.file = intended_file THEN 0 ELSE clock_error() END AS had_error_ns, "
-    "at_most_once AND may_have IS NULL AS excused, in_doubt AS doubt, tenant_class FROM pairs "
+    "at_most_once AND may_have IS NULL AS excused, in_doubt AS doubt, tenant_class "
+    "FROM pairs "
     "WHERE s = ? AND expected AND (acked OR may_have IS NOT NULL) AND NOT dead AND due_ns IS NOT NULL"
 )
 # Those that may have been received soon, whatever is known of them: nothing is broken that they could mend.

@@ -45,8 +45,9 @@ _RESULTS: Mapping[str, str] = {
     "messages": "SELECT id, run, status, intended_ns, begun_ns, due_ns FROM messages",
     "pairs": (
         "SELECT id, s, run, intended, expectation_known, expected, status, acked, poison, due_ns, intended_ns, "
-        "begun_ns, tenant_class, intended_file, receives, received, had, may_have, in_doubt, dead_in_doubt, dead, surely_dead, "
-        "applied, shared_key, unknown_effect, {'applied': effects.applied, 'failed': effects.failed} AS effects, "
+        "begun_ns, tenant_class, intended_file, receives, received, had, may_have, in_doubt, dead_in_doubt, dead, "
+        "surely_dead, applied, shared_key, unknown_effect, "
+        "{'applied': effects.applied, 'failed': effects.failed} AS effects, "
         "cause_untold, dead_letter, at_most_once, seen_from FROM pairs"
     ),
     "contradictions": "SELECT event, line, file, id, early_ns FROM contradictions",

@@ -121,9 +121,7 @@ def _judged(what: str, readings: list[_Waits], bounds: Mapping[str, float]) -> I
                 f"{what}: during the noise the p99 of their wait is {seconds(least):.3f} s, more than "
                 f"{seconds(round(max(most for _, most in limits))):.3f} s ({asked})",
             )
-        elif any(
-            reading.later_most_ns > least or reading.later_blamed_ns > most for reading, (least, most) in pairs
-        ):
+        elif any(reading.later_most_ns > least or reading.later_blamed_ns > most for reading, (least, most) in pairs):
             yield (
                 False,
                 f"{what}: during the noise the {waited} at the most, which may be more than {asked}, and nothing "

@@ -697,9 +697,7 @@ def _subscription_of(slot: str) -> str:
 
 def _latency_bounds(manifest: Manifest) -> list[float]:
     """Those that the scenario's claims speak of, so that a chart tells exactly how much is above them."""
-    found = (
-        claim.seconds(bound) for claim in manifest.claims for bound in LATENCY_BOUNDS.get(claim.claim, ())
-    )
+    found = (claim.seconds(bound) for claim in manifest.claims for bound in LATENCY_BOUNDS.get(claim.claim, ()))
     return [bound for bound in found if bound]
 
 

@@ -582,9 +582,7 @@ class Scene:
         started, call = started if clock_first else process.clock, self.new_name("call")
         refused = self.chance.random() < self.plan.refusals
         letters = [
-            Letter(
-                id=parcel.id, group=parcel.group, expect=parcel.expect, noisy=parcel.tenant_class == "noisy"
-            )
+            Letter(id=parcel.id, group=parcel.group, expect=parcel.expect, noisy=parcel.tenant_class == "noisy")
             for parcel in batch
         ]
 

@@ -15,8 +15,8 @@ def tenants_share_a_queue(draft: Draft) -> Iterator[Complaint]:
     if draft.body.load.tenants is not None and not draft.transport.takes_tenants:
         yield (
             ("load", "tenants"),
-            f"nothing shares {draft.body.transport} out among tenants: that takes a Standard queue which producers send "
-            "to. Remove it, or use the transport sqs",
+            f"nothing shares {draft.body.transport} out among tenants: that takes a Standard queue which producers "
+            "send to. Remove it, or use the transport sqs",
         )
 
 

@@ -236,9 +236,9 @@ def test_with_a_fault_nobody_can_tell(tmp_path: Path, wait: float) -> None:
 
 
 def test_dead_messages_are_left_out(tmp_path: Path) -> None:
-    h = noisy(FAIR, during=[*slow(2), 0.5], subscription=queue(max_receives=1, dead_letter=True))
+    h = noisy(FAIR, during=[*slow(2), 0.5], noise=[9.0] * 101, subscription=queue(max_receives=1, dead_letter=True))
     h.dead("quiet-11-98", at=150, receives=1)
-    check(verdict_of(h, tmp_path), {"fair": ("holds", 100)})
+    check(verdict_of(h, tmp_path), {"fair": ("holds", 100)}, {"collateral-dead": 1})
 
 
 @pytest.mark.parametrize(("unsent", "verdict"), [(1, "holds"), (2, "unknown")])
@@ -319,7 +319,7 @@ def test_what_may_have_come_without_being_told(tmp_path: Path) -> None:
     h = noisy(FAIR, during=[3.0] * 100, scheduled=301)
     h.send("dark", at=15, group="quiet-0", tenant_class="quiet", outcome=None)
     h.receive("dark", at=16, broker_id="b-dark", omit=["id"])
-    check(verdict_of(h, tmp_path), {"fair": "unknown"})
+    check(verdict_of(h, tmp_path), {"fair": "unknown"}, {"unidentified": 1})
 
 
 # -- what is told of it

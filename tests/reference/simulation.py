@@ -250,13 +250,13 @@ def with_tenants(rolled: Plan, seed: int, *, legal: bool) -> Plan:
 def _noisy_crowd(rolled: Plan, die: random.Random, quiet: tuple[str, ...], *, legal: bool) -> Plan:
     """A Standard queue and a slow consumer, with about as many messages as it takes to tell a p99."""
     spec = replace(rolled.specs[0], kind="queue", ordered_by=None, window=None, filtered=False, effective_from=None)
-    before, during = (die.choice((98, 105, 110)) * len(quiet) for _ in range(2))
-    noisy = [*(["noisy"] * die.choice((99, 110, 150))), *(die.choice(quiet) for _ in range(during))]
+    before, during = (die.choice((98, 103, 110, 115)) for _ in range(2))
+    noisy = [*(["noisy"] * die.choice((99, 110, 150))), *(quiet[n % len(quiet)] for n in range(during * len(quiet)))]
     die.shuffle(noisy)
     due = EPOCH + SECOND
     parcels = []
-    for number, name in enumerate([*(quiet[n % len(quiet)] for n in range(before)), *noisy]):
-        due += (300 if number < before else die.choice((20, 60))) * MILLISECOND
+    for number, name in enumerate([*(quiet[n % len(quiet)] for n in range(before * len(quiet))), *noisy]):
+        due += (300 if number < before * len(quiet) else die.choice((20, 60))) * MILLISECOND
         parcels.append(
             Parcel(
                 number=number,
@@ -283,7 +283,10 @@ def _noisy_crowd(rolled: Plan, die: random.Random, quiet: tuple[str, ...], *, le
         handler=die.choice((100, 300)) * MILLISECOND,
         receive_batch=die.choice((1, 3)),
         batch=10,
-        faults=rolled.faults[:1] if die.random() < 0.2 else (),
+        faults=rolled.faults[:1] if die.random() < 0.15 else (),
+        loads=rolled.loads if die.random() < 0.2 else "told",
+        file_defects=(),
+        ahead=0,
         flaky=rolled.flaky if die.random() < 0.3 else 0.0,
         refusals=rolled.refusals if die.random() < 0.3 else 0.0,
         reshards=0,

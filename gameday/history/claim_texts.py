@@ -306,8 +306,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
         action=(
             "Violated: see whether messages bring a `MessageGroupId` that names their tenant (`load.tell_tenants`), "
-            "and whether the target shares its queues out fairly at all (`gameday conformance`, `fair-queue` of "
-            "`sqs`): MiniStack does not. On AWS a tenant counts as noisy only once it has a good part of what is in "
+            "and whether the target shares its queues out fairly at all (`gameday conformance --services sqs`): "
+            "MiniStack does not. On AWS a tenant counts as noisy only once it has a good part of what is in "
             "flight, or of the consumers' time. A receive also takes a whole batch: with slow consumers a smaller "
             "`batch` lets quiet messages wait less. Unknown because the noise was not felt: more noise, or fewer "
             "consumers."

@@ -447,7 +447,7 @@ def _name(claim: Mapping[str, Any]) -> str:
 def title_of(claim: Mapping[str, Any]) -> str:
     """Its name with its bounds."""
     bounds = [
-        name if value is True else f"{name.removesuffix('_s')} {value:g} s"
+        name if value is True else f"{name.removesuffix('_s')} {value:g}{' s' * name.endswith('_s')}"
         for name, value in claim.get("bounds", {}).items()
         if value is not False and name != "during"
     ]

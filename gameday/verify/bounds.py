@@ -133,8 +133,8 @@ def merged(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return result
 
 
-# What the claims with a clock look at, of one subscription: the messages that were acked or received, and those that were
-# given up.
+# What the claims with a clock look at, of one subscription: the messages that were acked or received, and those that
+# were given up.
 # `first_ns`: when a consumer may first have had it, `had_ns`: when one is proven to have. `error_ns`, `had_error_ns`:
 # how far the clocks that these and `due` were read from may differ. `doubt`: it may have been received without having
 # been told (25_in_doubt.sql), at any time. `begun_ns`: when its send began, which may be long after it was due.

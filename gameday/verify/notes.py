@@ -77,7 +77,7 @@ def _late(document: Mapping[str, Any]) -> Iterator[Note]:
         parts.append(f"{missed:,} of {scheduled:,} messages were never sent")
     if parts:
         yield (
-            ("lag", "recovery"),
+            ("lag", "recovery", "fair"),
             f"the load was late: {', and '.join(parts)}. Either load.users or load.processes are too few, or this "
             "machine is too small for load.rate, or calls were refused or answered slowly",
         )

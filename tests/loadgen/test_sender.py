@@ -13,13 +13,14 @@ from typing import Any
 import orjson
 import pytest
 
-from gameday.history import trace
+from gameday.history import envelope, trace
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed, Lane
 from gameday.loadgen.messages import OwnMessages
 from gameday.loadgen.sender import Sample, Sender
+from gameday.loadgen.tenants import TenantClass
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
 
@@ -432,3 +433,29 @@ def test_a_retry_of_a_message_of_the_users_own_is_the_same(config: LoadConfig) -
     _, lane, _ = send(own, broker)
     assert lane.tally.acked == 40
     assert all(len(same) > 1 and all(each == same[0] for each in same) for same in tries.values())
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_message_of_a_tenant_says_whose_it_is(config: LoadConfig, told: bool) -> None:
+    classes = [
+        TenantClass(name="quiet", count=2, rate_per_s=500),
+        TenantClass(name="noisy", count=1, rate_per_s=1000, from_s=0.01),
+    ]
+    config = replace(config, transport="sqs", tenants=classes, groups=3, tell_tenants=told)
+    groups: dict[str, str | None] = {}
+
+    def broker(call: Call) -> Answer:
+        for entry in call.params["Entries"]:
+            order = envelope.unpack(entry["MessageBody"])
+            assert order is not None
+            groups[order.id] = entry.get("MessageGroupId")
+        return accept(call)
+
+    records, _, _ = send(config, broker)
+    intended = {r["id"]: r for r in records if r["event"] == "intended"}
+    assert len(intended) == config.schedule().total == 30
+    assert {r["tenant_class"] for r in intended.values()} == {"quiet", "noisy"}
+    for id, record in intended.items():
+        assert record["tenant"] == record["group"]
+        assert record["tenant"].startswith(record["tenant_class"])
+        assert groups[id] == (record["tenant"] if told else None)

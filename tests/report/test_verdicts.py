@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gameday.report.text import junit, show
+from gameday.report.text import junit, show, summary
 from gameday.verify.judge import Verdict, judge
 from gameday.verify.notes import notes
 from tests.verify.handmade.builder import BASE, History, Json, fifo, judged_run, ns, queue, verdict_of
@@ -553,3 +553,19 @@ def test_an_anomaly_of_one_kind_says_nothing_of_kinds(tmp_path: Path, capsys: py
 
 def test_a_record_says_nothing_that_the_headline_says(verdict: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
     assert "subscription=" not in shown(verdict.document, capsys)
+
+
+def test_the_waits_of_tenants_are_shown_by_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    h = History({"orders": queue()}, [{"claim": "fair", "quiet_p99_s": 1, "times_baseline": 5}])
+    for id, name, due, wait in (("a", "quiet", 1, 0.25), ("b", "noisy", 2, 9), ("c", "quiet", 2, 0.5)):
+        h.send(id, at=due, tenant_class=name)
+        h.take(id, at=due + wait)
+    h.drained(at=100)
+    verdict = judge(h.write(tmp_path / "run"))
+    show(verdict, "text")
+    out = capsys.readouterr().out
+    assert "fair (quiet_p99 1 s, times_baseline 5)" in out
+    assert "waits of orders quiet before the noise, 1 messages: p50 250 ms, p99 250 ms, max 250 ms" in out
+    assert "waits of orders quiet during the noise, 1 messages: p50 500 ms, p99 500 ms, max 500 ms" in out
+    assert "waits of orders noisy during the noise, 1 messages: p50 9.00 s" in out
+    assert "| orders noisy | during the noise | 1 | 9.00 s | 9.00 s | 9.00 s |" in summary(verdict.document)

@@ -284,3 +284,28 @@ def test_names_and_help() -> None:
         assert re.fullmatch(r"gameday(_[a-z]+)+", shown.family.full_name)
         assert shown.family.help.endswith(".")
         assert "message_id" not in shown.family.labels
+
+
+def test_latency_by_class_of_tenant() -> None:
+    story = Story()
+    for id, name, at in (("q1", "quiet", 2.0), ("q2", "quiet", 3.0), ("n1", "noisy", 70.0)):
+        story.intended(id, tenant=f"{name}-0", tenant_class=name).sent(id)
+        story.received(id, at=at)
+    there = samples(watch(story))
+    assert there['tenant_latency_seconds_count{subscription="orders",tenant_class="quiet"}'] == 2
+    assert there['tenant_latency_seconds_sum{subscription="orders",tenant_class="quiet"}'] == pytest.approx(0.5)
+    assert there['tenant_latency_seconds_bucket{le="5.0",subscription="orders",tenant_class="noisy"}'] == 0
+    assert there['tenant_latency_seconds_bucket{le="10.0",subscription="orders",tenant_class="noisy"}'] == 1
+    assert there['end_to_end_latency_seconds_count{subscription="orders"}'] == 3
+
+
+def test_classes_of_tenants_are_bounded() -> None:
+    story = Story()
+    for n in range(30):
+        story.intended(f"m{n}", tenant_class=f"class-{n}").sent(f"m{n}")
+        story.received(f"m{n}", at=1)
+    counts = {
+        name: value for name, value in samples(watch(story)).items() if name.startswith("tenant_latency_seconds_count")
+    }
+    assert len(counts) == 21
+    assert counts['tenant_latency_seconds_count{subscription="orders",tenant_class="other"}'] == 10

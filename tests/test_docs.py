@@ -145,7 +145,7 @@ def test_every_key_of_a_subscription_is_explained() -> None:
 
 def test_every_scenario_of_the_reference_is_one() -> None:
     shown = blocks(SCENARIO, "yaml")
-    assert [scenario.resolve(parse(text, name="scenario.md")).name for text in shown] == ["fanout", "stream"]
+    assert [scenario.resolve(parse(text, name="scenario.md")).name for text in shown] == ["fanout", "stream", "tenants"]
 
 
 def commands(text: str) -> Iterator[list[str]]:

@@ -104,7 +104,7 @@ def test_nor_when_it_is_told_by_somebody_who_saw_less(tmp_path: Path, seeds: Seq
         changed = {
             less["claim"] for more, less in pairs if (less["verdict"] == VIOLATED) > (more["verdict"] == VIOLATED)
         }
-        assert changed <= {"lag", "recovery"}, f"seed {seed}"
+        assert changed <= {"lag", "recovery", "fair"}, f"seed {seed}"
 
 
 def test_what_is_retold_has_all_that_is_told_less(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gameday.conformance.base import Probe
-from gameday.conformance.probes import dynamodb, eventbridge, kinesis, sns, sns_fifo, sqs, sqs_fifo
+from gameday.conformance.probes import dynamodb, eventbridge, kinesis, pipes, scheduler, sns, sns_fifo, sqs, sqs_fifo
 
 PROBES: Mapping[str, Mapping[str, Probe]] = {
     "sqs": sqs.PROBES,
@@ -15,6 +15,8 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "eventbridge": eventbridge.PROBES,
     "kinesis": kinesis.PROBES,
     "dynamodb": dynamodb.PROBES,
+    "scheduler": scheduler.PROBES,
+    "pipes": pipes.PROBES,
 }
 
 # The AWS services, as boto3 names them, that the probes of a service call.
@@ -26,4 +28,6 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "eventbridge": ("events", "sqs"),
     "kinesis": ("kinesis",),
     "dynamodb": ("dynamodb",),
+    "scheduler": ("scheduler", "sqs"),
+    "pipes": ("pipes", "sqs"),
 }

@@ -376,6 +376,13 @@ class Broker:
     def find(self, arn: str) -> Hosted | None:
         return self._hosted.get(arn.removeprefix(_ARN)) if arn.startswith(_ARN) else None
 
+    def queue_of(self, arn: str) -> Queue:
+        """Errors: Refused, where a service is to send to or take from a queue that is not there."""
+        hosted = self.find(arn)
+        if hosted is None:
+            raise Refused("ValidationException", f"There is no queue {arn!r}, and nothing else is known here.")
+        return hosted.queue
+
     def deliver(self, now: int, arn: str, message: Params) -> bool:
         """Send to the queue of that name; `message` as for SendMessage. False when it is gone or refuses."""
         hosted = self.find(arn)

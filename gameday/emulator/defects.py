@@ -13,7 +13,9 @@ from typing import Any
 from gameday.emulator.dynamodb import TableConduct, Write
 from gameday.emulator.eventbridge import BusConduct, Event
 from gameday.emulator.kinesis import Record, StreamConduct
+from gameday.emulator.pipes import PipeConduct
 from gameday.emulator.queues import Conduct, Draft
+from gameday.emulator.scheduler import SchedulerConduct
 from gameday.emulator.sns import BYTES_DEFAULT, TopicConduct
 from gameday.emulator.wire import Params
 from gameday.history import envelope
@@ -677,6 +679,41 @@ class TransactionWritesPart(TableConduct):
         return upheld
 
 
+class ScheduleNeverSends(SchedulerConduct):
+    """A one-time schedule sends nothing, ever."""
+
+    def sends_at(self, now: int, at: int) -> int | None:
+        return None
+
+
+class ScheduleSendsEarly(SchedulerConduct):
+    """A one-time schedule sends as soon as it is made."""
+
+    def sends_at(self, now: int, at: int) -> int | None:
+        return now
+
+
+class ScheduleOutlivesDelete(SchedulerConduct):
+    """A schedule that is deleted before its time sends all the same."""
+
+    def cancels(self) -> bool:
+        return False
+
+
+class PipeMovesNothing(PipeConduct):
+    """A pipe that says RUNNING moves nothing."""
+
+    def moves(self) -> bool:
+        return False
+
+
+class PipeNeverStops(PipeConduct):
+    """A pipe that says STOPPED moves all the same."""
+
+    def stops(self) -> bool:
+        return False
+
+
 DEFECTS: Mapping[str, type] = {
     # Queues.
     "lose": Lose,
@@ -756,6 +793,11 @@ DEFECTS: Mapping[str, type] = {
     # Tables.
     "conditional-write-race": ConditionalWriteRace,
     "transaction-writes-part": TransactionWritesPart,
+    "schedule-never-sends": ScheduleNeverSends,
+    "schedule-sends-early": ScheduleSendsEarly,
+    "schedule-outlives-delete": ScheduleOutlivesDelete,
+    "pipe-moves-nothing": PipeMovesNothing,
+    "pipe-never-stops": PipeNeverStops,
 }
 
 

@@ -230,12 +230,23 @@ class Conduct:
         return sequence
 
 
+@dataclass(slots=True, eq=False)
+class Arrival:
+    """What another service will send here by itself, `at` that moment, unless it is cancelled."""
+
+    at: int
+    draft: Draft
+    cancelled: bool = False
+
+
 class Queue:
     """What both kinds share: messages, timers, receipts. `arn` is the queue's name wherever another refers to it."""
 
     fifo = False
     # What receives are held to, where that is planted.
     receives: Bucket | None = None
+    # Told the time whenever something may have come that a receive could take.
+    arrived: Callable[[int], None] | None = None
 
     def __init__(self, *, arn: str, settings: Settings, conduct: Conduct | None = None) -> None:
         self.arn = arn
@@ -245,11 +256,20 @@ class Queue:
         self._messages: dict[int, Message] = {}
         # When a hidden or delayed message turns visible: (visible_at, number). Outdated entries are skipped when due.
         self._timers: list[tuple[int, int]] = []
+        # By their time, and then as they were told.
+        self._arrivals: list[tuple[int, int, Arrival]] = []
         self._counts = [0, 0, 0, 0]
+
+    def expect(self, arrival: Arrival) -> Arrival:
+        """Something that will be sent here by itself."""
+        heappush(self._arrivals, (arrival.at, self._next_number(), arrival))
+        return arrival
 
     def send(self, now: int, draft: Draft) -> Accepted:
         """Errors: Refused."""
         stored = [self._store(now, each) for each in self.conduct.stores(draft)]
+        if self.arrived is not None:
+            self.arrived(now)
         return stored[0] if stored else self._accept(self._next_number())
 
     def receive(
@@ -329,7 +349,11 @@ class Queue:
 
     def advance(self, now: int) -> None:
         """Let what is due by `now` turn visible."""
-        timers = self._timers
+        timers, counted = self._timers, self._counts[State.VISIBLE]
+        while self._arrivals and self._arrivals[0][0] <= now:
+            at, _, arrival = heappop(self._arrivals)
+            if not arrival.cancelled:
+                self._store(at, arrival.draft)
         while timers and timers[0][0] <= now:
             visible_at, number = heappop(timers)
             message = self._messages.get(number)
@@ -339,10 +363,13 @@ class Queue:
                 self._remove(message)
             else:
                 self._show(message)
+        if self.arrived is not None and self._counts[State.VISIBLE] > counted:
+            self.arrived(now)
 
     def next_change_ns(self) -> int | None:
         """The earliest time at which something may turn visible by itself, or what is visible may be received."""
         changes = [self._timers[0][0]] if self._timers else []
+        changes += [self._arrivals[0][0]] if self._arrivals else []
         if self.receives is not None and self._counts[State.VISIBLE]:
             may_pass = self.receives.next_ns()
             changes += [] if may_pass is None else [may_pass]

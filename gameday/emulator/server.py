@@ -1,9 +1,9 @@
 """The broker on loopback: HTTP/1.1 with keep-alive, as far as the AWS SDKs use it, and long polls that wake at once.
 
 It parses requests by hand, because the broker must never be what a measurement measures: one read, one document in,
-one out, one write. The service is told by X-Amz-Target, or by the version that a form of SNS's carries. After each
-call, and whenever a hidden message turns visible by itself, the polls that wait are asked again, oldest first.
-`GET /_gameday/health` says who answers here.
+one out, one write. The service is told by X-Amz-Target, by the path, or by the version that a form of SNS's carries.
+After each call, and whenever a hidden message turns visible by itself, the polls that wait are asked again, oldest
+first. `GET /_gameday/health` says who answers here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 from gameday.emulator.broker import LongPoll
 from gameday.emulator.queues import Queue
 from gameday.emulator.services import SERVICES, Service, World
-from gameday.emulator.wire import Answer, Json, Refused, Wire, Written, form
+from gameday.emulator.wire import Answer, Json, Params, Refused, Rest, Wire, Written, form
 from gameday.history.clock import NS_PER_S, Clock
 
 PRODUCT = "gameday-memory"
@@ -27,6 +27,7 @@ _REASONS = {
     400: b"Bad Request",
     403: b"Forbidden",
     404: b"Not Found",
+    409: b"Conflict",
     411: b"Length Required",
     500: b"Internal Server Error",
     503: b"Service Unavailable",
@@ -44,10 +45,13 @@ class Server:
         self._requests = 0
         self._by_target: dict[str, tuple[Wire, Service]] = {}
         self._by_version: dict[str, tuple[Wire, Service]] = {}
+        self._by_path: list[tuple[Rest, Service]] = []
         for spoken in SERVICES.values():
             wire, service = spoken.wire, spoken.make(world)
             if isinstance(wire, Json):
                 self._by_target[wire.target] = wire, service
+            elif isinstance(wire, Rest):
+                self._by_path.append((wire, service))
             else:
                 self._by_version[wire.version] = wire, service
 
@@ -60,8 +64,12 @@ class Server:
             return
         target, _, operation = head.target.partition(".")
         wire: Wire = _NO_SERVICE
+        in_path: Params = {}
         try:
-            if target:
+            if (found := self._routed(head)) is not None:
+                rest, service, operation, in_path = found
+                known = rest, service
+            elif target:
                 known = self._by_target.get(target)
             else:
                 fields = form(body)
@@ -72,7 +80,7 @@ class Server:
                     "UnknownOperationException", f"No service here knows this. Here are {', '.join(SERVICES)}."
                 )
             wire, service = known
-            outcome = service.call(self._clock.now_ns(), operation, wire.read(body))
+            outcome = service.call(self._clock.now_ns(), operation, {**wire.read(body), **in_path})
         except Refused as refused:
             self._respond(connection, refused.status, wire.refuse(refused, request_id=self._requests))
         else:
@@ -82,6 +90,15 @@ class Server:
             else:
                 self._wait(request, outcome)
         self._stir()
+
+    def _routed(self, head: _Head) -> tuple[Rest, Service, str, Params] | None:
+        """Whose the path is, and what it asks for; None of a request that is told otherwise."""
+        if head.path in ("", "/"):
+            return None
+        for rest, service in self._by_path:
+            if (routed := rest.route(head.method, head.path)) is not None:
+                return rest, service, *routed
+        return None
 
     def refuse_endless(self, connection: Connection) -> None:
         """A request that does not say how long it is."""
@@ -245,8 +262,9 @@ class Connection(asyncio.Protocol):
 
 
 class _Head(NamedTuple):
-    """What of a request's head matters; `path` is a GET's only, and a GET has no body."""
+    """What of a request's head matters; one without a length has no body, but for a POST."""
 
+    method: str
     path: str
     target: str
     length: int | None
@@ -254,9 +272,8 @@ class _Head(NamedTuple):
 
 def _read_head(head: bytes) -> _Head:
     first, *lines = head.split(b"\r\n")
-    path, target, length = "", "", None
-    if not first.startswith(b"POST"):
-        path, length = first.split(b" ")[1].decode("latin-1") if b" " in first else "", 0
+    method, _, rest = first.decode("latin-1").partition(" ")
+    path, target, length = rest.partition(" ")[0], "", None if method == "POST" else 0
     for line in lines:
         name, _, value = line.partition(b":")
         match name.lower():
@@ -264,4 +281,4 @@ def _read_head(head: bytes) -> _Head:
                 target = value.strip().decode("latin-1")
             case b"content-length":
                 length = int(value)
-    return _Head(path, target, length)
+    return _Head(method, path, target, length)

@@ -11,9 +11,11 @@ from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.dynamodb import DynamoDB, TableConduct
 from gameday.emulator.eventbridge import BusConduct, EventBridge
 from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
+from gameday.emulator.pipes import PipeConduct, Pipes
 from gameday.emulator.queues import Conduct
+from gameday.emulator.scheduler import Scheduler, SchedulerConduct
 from gameday.emulator.sns import Sns, TopicConduct
-from gameday.emulator.wire import Answer, Json, Params, Query
+from gameday.emulator.wire import Answer, Json, Params, Query, Rest
 
 C = TypeVar("C")
 
@@ -48,7 +50,7 @@ class World:
 class Spoken(NamedTuple):
     """A service, by the protocol that it is spoken in."""
 
-    wire: Json | Query
+    wire: Json | Query | Rest
     make: Callable[[World], Service]
 
 
@@ -87,5 +89,29 @@ SERVICES: Mapping[str, Spoken] = {
     "dynamodb": Spoken(
         Json(target="DynamoDB_20120810", version="1.0", namespace="com.amazonaws.dynamodb.v20120810"),
         lambda world: DynamoDB(conduct=world.conduct(TableConduct)),
+    ),
+    "scheduler": Spoken(
+        Rest(
+            routes={
+                "CreateSchedule": ("POST", "/schedules/(?P<Name>[^/]+)"),
+                "GetSchedule": ("GET", "/schedules/(?P<Name>[^/]+)"),
+                "DeleteSchedule": ("DELETE", "/schedules/(?P<Name>[^/]+)"),
+                "ListSchedules": ("GET", "/schedules"),
+            }
+        ),
+        lambda world: Scheduler(sqs=world.sqs, conduct=world.conduct(SchedulerConduct)),
+    ),
+    "pipes": Spoken(
+        Rest(
+            routes={
+                "CreatePipe": ("POST", "/v1/pipes/(?P<Name>[^/]+)"),
+                "DescribePipe": ("GET", "/v1/pipes/(?P<Name>[^/]+)"),
+                "DeletePipe": ("DELETE", "/v1/pipes/(?P<Name>[^/]+)"),
+                "StartPipe": ("POST", "/v1/pipes/(?P<Name>[^/]+)/start"),
+                "StopPipe": ("POST", "/v1/pipes/(?P<Name>[^/]+)/stop"),
+                "ListPipes": ("GET", "/v1/pipes"),
+            }
+        ),
+        lambda world: Pipes(sqs=world.sqs, conduct=world.conduct(PipeConduct)),
     ),
 }

@@ -1,16 +1,17 @@
-"""What services are asked and answer, as data, and how AWS's two protocols write it.
+"""What services are asked and answer, as data, and how AWS's protocols write it.
 
 A service gets an operation's parameters and gives an answer or a `Refused`; it never sees a protocol. `Json` is AWS
-JSON 1.0 and 1.1 (the operation stands in the header X-Amz-Target), `Query` the older one of SNS (a form in, XML out).
-Both are written down in smithy.io/2.0/aws/protocols.
+JSON 1.0 and 1.1 (the operation stands in the header X-Amz-Target), `Query` the older one of SNS (a form in, XML out),
+`Rest` that of services whose operations are paths. All are written down in smithy.io/2.0/aws/protocols.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 import orjson
@@ -72,13 +73,7 @@ class Json:
         object.__setattr__(self, "content_type", f"application/x-amz-json-{self.version}".encode())
 
     def read(self, body: bytes) -> Params:
-        try:
-            params = orjson.loads(body) if body else {}
-        except orjson.JSONDecodeError as error:
-            raise Refused("SerializationException", f"The body is not JSON: {error}") from None
-        if not isinstance(params, dict):
-            raise Refused("SerializationException", "The body is not a JSON object.")
-        return params
+        return _json(body)
 
     def write(self, operation: str, answer: Answer, *, request_id: int) -> Written:
         return Written(self.content_type, orjson.dumps(answer))
@@ -91,6 +86,43 @@ class Json:
             headers = b"x-amzn-query-error: %b;Sender\r\n" % code.encode()
         document = {"__type": f"{self.namespace}#{refused.code}", "message": refused.message, **refused.more}
         return Written(self.content_type, orjson.dumps(document), headers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """REST with JSON: method and path say which operation it is. `routes`: by operation, the method and a pattern of
+    the path, whose groups are parameters."""
+
+    routes: Mapping[str, tuple[str, str]]
+
+    def route(self, method: str, path: str) -> tuple[str, Params] | None:
+        """The operation, and the parameters that stand in the path."""
+        bare, _, query = path.partition("?")
+        for operation, (expected, pattern) in self.routes.items():
+            if method == expected and (matched := re.fullmatch(pattern, bare)):
+                return operation, {**dict(parse_qsl(query)), **{k: unquote(v) for k, v in matched.groupdict().items()}}
+        return None
+
+    def read(self, body: bytes) -> Params:
+        return _json(body)
+
+    def write(self, operation: str, answer: Answer, *, request_id: int) -> Written:
+        return Written(b"application/json", orjson.dumps(answer))
+
+    def refuse(self, refused: Refused, *, request_id: int) -> Written:
+        document = {"message": refused.message, **refused.more}
+        header = b"x-amzn-errortype: %b\r\n" % refused.code.encode()
+        return Written(b"application/json", orjson.dumps(document), header)
+
+
+def _json(body: bytes) -> Params:
+    try:
+        params = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise Refused("SerializationException", f"The body is not JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise Refused("SerializationException", "The body is not a JSON object.")
+    return params
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,6 +148,26 @@ def tables() -> Plan[list[Left]]:
     return found
 
 
+def schedules() -> Plan[list[Left]]:
+    """Of probes: no run makes one."""
+    found = []
+    call = partial(Call, "scheduler")
+    for each in (yield from _listed(call, "ListSchedules", "Schedules", {"NamePrefix": PREFIX})):
+        remove = partial(_one, call("DeleteSchedule", {"Name": each["Name"]}))
+        found.append(_left("schedule", each["Name"], {}, each.get("CreationDate"), remove))
+    return found
+
+
+def pipes() -> Plan[list[Left]]:
+    """Likewise."""
+    found = []
+    call = partial(Call, "pipes")
+    for each in (yield from _listed(call, "ListPipes", "Pipes", {"NamePrefix": PREFIX})):
+        remove = partial(_one, call("DeletePipe", {"Name": each["Name"]}))
+        found.append(_left("pipe", each["Name"], {}, each.get("CreationTime"), remove))
+    return found
+
+
 def tagged() -> Plan[list[tuple[str, str]]]:
     """The ARN of whatever carries the tag of a run, and which run: of every service that tells the Resource Groups
     Tagging API, and for some time also of what is there no more."""
@@ -171,6 +191,8 @@ class Service:
 
 
 SERVICES: Mapping[str, Service] = {
+    "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules),
+    "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes),
     "events": Service(look=Call("events", "ListEventBuses", {}), leftovers=archives_and_buses),
     "sns": Service(look=Call("sns", "ListTopics", {}), leftovers=topics_and_subscriptions),
     "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),

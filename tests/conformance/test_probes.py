@@ -113,6 +113,10 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("kinesis", "put-records-partial-failure"): "throttled-said-stored",
     ("dynamodb", "conditional-put-race"): "conditional-write-race",
     ("dynamodb", "transaction-is-atomic"): "transaction-writes-part",
+    ("scheduler", "one-time"): "schedule-never-sends",
+    ("scheduler", "deleted"): "schedule-outlives-delete",
+    ("pipes", "queue-to-queue"): "pipe-moves-nothing",
+    ("pipes", "stopped"): "pipe-never-stops",
 }
 # What a correct service does only when it is short of throughput, which a broker in memory never is.
 RIGHT_BESIDE = {("kinesis", "put-records-partial-failure"): "throttle-records:5"}
@@ -121,6 +125,7 @@ CAUGHT_TOO = [
     ("sns", "filter-attributes", "filter-never:attributes"),
     ("sns", "filter-body", "filter-never:body"),
     ("sqs", "message-size", "size-of-body-only"),
+    ("scheduler", "one-time", "schedule-sends-early"),
     ("sqs", "batch-size", "no-size-limit"),
     ("sqs", "system-attributes", "attribute-names-ignored:MessageSystemAttributeNames"),
     ("sqs-fifo", "dedup-scope-queue", "no-dedup"),

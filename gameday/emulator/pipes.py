@@ -105,6 +105,8 @@ class Pipes:
 
     def _move(self, pipe: _Pipe, now: int) -> None:
         def to(message: Message) -> Queue:
+            # A delay of its own is over by now.
+            message.draft = message.draft._replace(delay_ns=None)
             return pipe.target
 
         if self._conduct.moves() and (pipe.running or not self._conduct.stops()):

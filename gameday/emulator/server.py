@@ -65,6 +65,7 @@ class Server:
         target, _, operation = head.target.partition(".")
         wire: Wire = _NO_SERVICE
         in_path: Params = {}
+        known: tuple[Wire, Service] | None
         try:
             if (found := self._routed(head)) is not None:
                 rest, service, operation, in_path = found

@@ -191,11 +191,11 @@ class Service:
 
 
 SERVICES: Mapping[str, Service] = {
-    "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules),
-    "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes),
     "events": Service(look=Call("events", "ListEventBuses", {}), leftovers=archives_and_buses),
     "sns": Service(look=Call("sns", "ListTopics", {}), leftovers=topics_and_subscriptions),
     "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),
+    "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules),
+    "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes),
     "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
     "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
 }

@@ -7,6 +7,7 @@ thirty, so that a defect that strikes at every 25th strikes there and nowhere el
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,7 +15,9 @@ import pytest
 
 from gameday.emulator.defects import DEFECTS, FILTER_OPERATORS, OPERATORS, defect
 from gameday.emulator.eventbridge import BusConduct
+from gameday.emulator.pipes import PipeConduct
 from gameday.emulator.queues import Conduct
+from gameday.emulator.scheduler import SchedulerConduct
 from gameday.emulator.sns import TopicConduct
 from gameday.emulator.wire import Refused
 from gameday.history import envelope
@@ -491,6 +494,56 @@ def tenants_fair(inside: Inside) -> bool:
     return inside.bodies(queue) == ["b1", "a2", "a3"]
 
 
+def at(inside: Inside, seconds: float, queue: str) -> dict[str, Any]:
+    """A one-time schedule so many seconds from now."""
+    moment = datetime.fromtimestamp(inside.now_s + seconds, tz=UTC)
+    target = {"Arn": arn_of(queue), "RoleArn": "arn:aws:iam::0:role/r", "Input": '"a1"'}
+    expression = f"at({moment:%Y-%m-%dT%H:%M:%S})"
+    return {"ScheduleExpression": expression, "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": target}
+
+
+def schedule_sends(inside: Inside) -> bool:
+    queue = inside.queue()
+    inside.scheduler("CreateSchedule", Name="s", **at(inside, 5, queue))
+    inside.later(6)
+    return inside.bodies(queue) == ['"a1"']
+
+
+def schedule_waits(inside: Inside) -> bool:
+    queue = inside.queue()
+    inside.scheduler("CreateSchedule", Name="s", **at(inside, 5, queue))
+    inside.later(3)
+    return inside.bodies(queue) == []
+
+
+def schedule_cancelled(inside: Inside) -> bool:
+    queue = inside.queue()
+    inside.scheduler("CreateSchedule", Name="s", **at(inside, 5, queue))
+    inside.scheduler("DeleteSchedule", Name="s")
+    inside.later(60)
+    return inside.bodies(queue) == []
+
+
+def piped(inside: Inside) -> tuple[str, str]:
+    source, target = inside.queue("source"), inside.queue("target")
+    ends = {"Source": arn_of(source), "Target": arn_of(target)}
+    inside.pipes("CreatePipe", Name="p", RoleArn="arn:aws:iam::0:role/r", **ends)
+    return source, target
+
+
+def pipe_moves(inside: Inside) -> bool:
+    source, target = piped(inside)
+    inside.send(source, "a1")
+    return (inside.bodies(source), inside.bodies(target)) == ([], ["a1"])
+
+
+def pipe_stops(inside: Inside) -> bool:
+    source, target = piped(inside)
+    inside.pipes("StopPipe", Name="p")
+    inside.send(source, "a1")
+    return inside.bodies(target) == []
+
+
 PROMISES: dict[str, Callable[[Inside], bool]] = {
     "all arrive": all_arrive,
     "none twice": none_twice,
@@ -508,6 +561,11 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "redriven": redriven,
     "policy heeded": policy_heeded,
     "tenants fair": tenants_fair,
+    "schedule sends": schedule_sends,
+    "schedule waits": schedule_waits,
+    "schedule cancelled": schedule_cancelled,
+    "pipe moves": pipe_moves,
+    "pipe stops": pipe_stops,
     "batch tells": batch_tells,
     "delayed": delayed,
     "delayed by queue": lambda inside: delayed_by_queue(inside, inside.queue(DelaySeconds="5")),
@@ -579,9 +637,15 @@ BREAKS: dict[str, set[str]] = {
     "stale-receipt-refused": {"stale succeeds"},
     "stale-receipt-deletes": {"stale refused"},
     "no-dead-letter": {"buried"},
-    "redrive-loses": {"redriven"},
+    # A pipe moves as a redrive does.
+    "redrive-loses": {"redriven", "pipe moves"},
     "policy-ignored": {"policy heeded"},
     "unfair": {"tenants fair"},
+    "schedule-never-sends": {"schedule sends"},
+    "schedule-sends-early": {"schedule waits"},
+    "schedule-outlives-delete": {"schedule cancelled"},
+    "pipe-moves-nothing": {"pipe moves"},
+    "pipe-never-stops": {"pipe stops"},
     "batch-hides-failures": {"batch tells"},
     "no-delay": {"delayed", "delayed by queue", "delayed by FIFO queue"},
     "delay-not-retroactive": {"delay anew"},
@@ -674,8 +738,8 @@ def test_a_defect_breaks_its_promises_and_no_other(planted: str) -> None:
     assert broken(planted) == BREAKS[planted]
 
 
-def test_every_defect_of_a_queue_a_topic_or_a_bus_is_here() -> None:
-    kinds = (Conduct, TopicConduct, BusConduct)
+def test_every_defect_of_what_ends_in_queues_is_here() -> None:
+    kinds = (Conduct, TopicConduct, BusConduct, SchedulerConduct, PipeConduct)
     names = {name for name, kind in DEFECTS.items() if issubclass(kind, kinds)}
     assert names == {planted.partition(":")[0] for planted in BREAKS}
     assert set(OPERATORS) == set(PATTERNS)

@@ -66,7 +66,10 @@ _LACKING_CODES = (
     "404",
     "501",
 )
-_LACKING_WORDS = ("not implemented", "not yet implemented", "not been implemented", "not supported", "not enabled")
+_LACKING_WORDS = (
+    *("not implemented", "not yet implemented", "not been implemented", "not yet been emulated"),
+    *("not supported", "not enabled"),
+)
 # How services, STS and IAM say that credentials were good and are no more
 # (docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html).
 _EXPIRED = ("ExpiredToken", "RequestExpired")

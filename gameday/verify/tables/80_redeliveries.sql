@@ -45,7 +45,8 @@ GROUP BY f.s, f.id, f.line;
 -- `other_line`: what it should have waited for: the receive whose hold was still on, or the delete.
 CREATE TABLE early_receives AS
 WITH twice AS (
-    SELECT line, lag(line) OVER in_batch AS other_line FROM came_again
+    -- A service may gather one batch from several receives.
+    SELECT line, lag(line) OVER in_batch AS other_line FROM came_again ANTI JOIN (FROM subs WHERE by_service) u USING (s)
     WINDOW in_batch AS (PARTITION BY s, id, copy, batch ORDER BY line)
 ), hasty_uncounted AS (
     -- No count is needed where its call began after another receive was recorded: it follows that hold.

@@ -465,7 +465,9 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
         left_open = finding.note in _LEFT_OPEN
         if finding.anomaly not in names and not (left_open and finding.anomaly in rule.left_open_by):
             continue
-        if finding.note == "outside" or (rule.noted and finding.note != rule.noted and not left_open):
+        if finding.note == "outside":
+            continue
+        if rule.noted and finding.anomaly in names and finding.note not in (rule.noted, "close"):
             continue
         where = finding.subscription
         if finding.note is not None and left_open:

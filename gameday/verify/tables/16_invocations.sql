@@ -6,12 +6,21 @@ SELECT DISTINCT u.s, u.kind, u.ordered_by, u.by_service, u.all_invoked
 FROM subs u
 WHERE u.by_service OR u.all_invoked OR u.s IN (SELECT s FROM raw WHERE event IN ('invoked', 'responded') AND s IS NOT NULL);
 
--- Each of the messages that an `invoked` names is received then; a `received` of it in that batch stands for that.
+-- Each of the messages that an `invoked` names is received then. Where a `received` in that batch tells of each of them,
+-- those stand for that; where only of some, they are set aside, for nobody knows in which order the others came.
+CREATE TABLE in_part AS
+SELECT DISTINCT i.s, i.batch
+FROM (SELECT s, batch, id FROM raw WHERE event = 'invoked' AND listed > 0) i
+ANTI JOIN (SELECT s, batch, id FROM raw WHERE event = 'received' AND id IS NOT NULL) r
+    ON r.s = i.s AND r.batch = i.batch AND r.id = i.id;
+
+UPDATE parsed SET event = 'received in part'
+FROM (SELECT DISTINCT i.s, i.batch, i.id FROM parsed i JOIN in_part p ON p.s = i.s AND p.batch = i.batch
+      WHERE i.event = 'invoked' AND i.listed > 0) i
+WHERE parsed.event = 'received' AND parsed.s = i.s AND parsed.batch = i.batch AND parsed.id = i.id;
+
 UPDATE parsed SET event = 'received'
-WHERE event = 'invoked' AND listed > 0
-  AND (s, batch, id) NOT IN (SELECT (s, batch, id) FROM parsed
-                             WHERE event = 'received' AND s IS NOT NULL AND batch IS NOT NULL AND id IS NOT NULL
-                               AND s IN (SELECT s FROM invoking));
+FROM in_part p WHERE parsed.event = 'invoked' AND parsed.listed > 0 AND parsed.s = p.s AND parsed.batch = p.batch;
 
 -- One row per batch that was invoked: when first.
 CREATE TABLE invocations AS

@@ -73,7 +73,7 @@ WITH redriven AS (
     SELECT id, s, arg_max(applied, line) AS applied
     FROM raw WHERE event = 'effects' AND id IS NOT NULL AND s IS NOT NULL GROUP BY id, s
 ), failed_too AS (
-    SELECT id, s, count(*) AS n FROM failed_by_answers GROUP BY id, s
+    SELECT id, s, count(*) AS n FROM failed_by_answers SEMI JOIN handlings USING (s, batch, id) GROUP BY id, s
 ), blamed AS (
     SELECT DISTINCT id, s FROM handlings WHERE blamed
 ), open AS (

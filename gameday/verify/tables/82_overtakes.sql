@@ -17,7 +17,7 @@ WITH elsewhere AS (
     -- Where a service settles, what counts is the order of invocations.
     SELECT r.s, r.id, r.copy, r.file, max(CASE WHEN u.by_service THEN r.at_ns ELSE r.started_ns END) AS last_ns
     FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id JOIN subs u ON u.s = r.s
-    WHERE (u.by_service AND NOT p.ever_dead OR NOT u.by_service AND r.started_ns IS NOT NULL)
+    WHERE (u.by_service AND NOT p.ever_dead AND p.first_redrive IS NULL OR NOT u.by_service AND r.started_ns IS NOT NULL)
       AND (p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns, p.first_redrive.file,
                                                     p.first_redrive.line))
     GROUP BY r.s, r.id, r.copy, r.file

@@ -291,6 +291,11 @@ _LEFT_OPEN: Mapping[str, str] = {
     "the same each time)",
     "close": "{anomaly} cannot be told: records of different writers are no further apart than their clocks may differ "
     "(clock_error_ns)",
+    "given back": "{anomaly} cannot be told: messages came again before their time that the service may have given back, "
+    "for a function's answer may be lost after it was recorded; who records every invocation (invocations: all) would "
+    "settle it",
+    "origin": "some messages were received by functions that did not record where they came from; it may have been a "
+    "replay",
     "unrecorded": "some messages died with fewer invocations on record than they may have receives, and a function "
     "that died before it wrote left none; who records every invocation (invocations: all) would settle it",
     "unanswered": "some messages are gone that no invocation is known to have done, and some gave no answer on record",
@@ -467,7 +472,7 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             continue
         if finding.note == "outside":
             continue
-        if rule.noted and finding.anomaly in names and finding.note not in (rule.noted, "close"):
+        if rule.noted and finding.anomaly in names and finding.note not in (rule.noted, "close", "given back"):
             continue
         where = finding.subscription
         if finding.note is not None and left_open:

@@ -132,8 +132,20 @@ def _covered(past: Past, message: Message, replay: Replay) -> bool:
 def replay_missing(past: Past) -> list[Case]:
     """acked, expected, within the time of a replay that ran to its end, s drained, not dead on s, and never received on
     s from that replay. Per replay"""
+    return [case for case, proven in _not_replayed(past) if proven]
+
+
+def perhaps_replayed(past: Past) -> list[Case]:
+    """the same of one that a function was invoked with, which is all that is known of that receive"""
+    return [case for case, proven in _not_replayed(past) if not proven]
+
+
+def _not_replayed(past: Past) -> list[tuple[Case, bool]]:
     return [
-        Case(id=message.id, subscription=spec.name)
+        (
+            Case(id=message.id, subscription=spec.name),
+            not any(received.bare for received in past.receives_at(message.id, spec.name)),
+        )
         for message, spec, replay in replayed(past)
         if past.drained(spec.name)
         and not past.deaths(message.id, spec.name)
@@ -273,6 +285,25 @@ def _nearly_early(past: Past, received: Received, receives: Sequence[Received]) 
 
 
 def _early(past: Past) -> list[Received]:
+    return [received for received in _too_soon(past) if not _may_be_given_back(past, received)]
+
+
+def given_back(past: Past) -> list[Case]:
+    """What would be early, where functions record themselves: the answer may be lost after that, and the service may
+    have given the message back."""
+    return [
+        Case(id=received.id, subscription=received.subscription)
+        for received in _too_soon(past)
+        if _may_be_given_back(past, received)
+    ]
+
+
+def _may_be_given_back(past: Past, received: Received) -> bool:
+    spec = past.subscription(received.subscription)
+    return spec.by_service and not spec.all_invoked
+
+
+def _too_soon(past: Past) -> list[Received]:
     return [
         received
         for id, name in past.receives
@@ -844,7 +875,7 @@ def early_reruns(past: Past) -> list[Case]:
 def doubtful_reruns(past: Past) -> list[Case]:
     """A rerun of which nobody can tell whether it came too early: it names no copy, or one that was received but once,
     or it is uncounted."""
-    early = {id(received) for received in _early(past)}
+    early = {id(received) for received in _too_soon(past)}
     return [
         Case(id=received.id, subscription=received.subscription)
         for received in reruns(past)

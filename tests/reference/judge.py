@@ -25,9 +25,11 @@ from tests.reference.anomalies import (
     doubtful_redeliveries,
     doubtful_reruns,
     early_reruns,
+    given_back,
     kept_copies,
     perhaps_discarded,
     perhaps_premature,
+    perhaps_replayed,
     replayed,
     untold_deaths,
 )
@@ -413,7 +415,8 @@ def exactly_once_delivery(court: Court, promise: Promise) -> Finding:
         unknown=[f"{case.id} unseen on {case.subscription}" for case in court.anywhere("unseen")]
         + court.undrained(covered)
         + unknown
-        + doubtful_redeliveries(court.past),
+        + doubtful_redeliveries(court.past)
+        + [f"{case.id} may have been given back" for case in given_back(court.past)],
     )
 
 
@@ -517,7 +520,9 @@ def replay_complete(court: Court, promise: Promise) -> Finding:
         covered=covered,
         checked=Counter(spec.name for _, spec, _ in replayed(court.past)),
         blamed={"replay-missing": court.anywhere("replay-missing")},
-        unknown=court.undrained(covered) + ([] if ended else ["no replay ran to its end"]),
+        unknown=court.undrained(covered)
+        + ([] if ended else ["no replay ran to its end"])
+        + [f"{case.id} may have come from a replay" for case in perhaps_replayed(court.past)],
     )
 
 
@@ -597,7 +602,7 @@ def batch_isolation(court: Court, promise: Promise) -> Finding:
         blamed={"early-redelivery": [case for case in early_reruns(past) if case.subscription in names]},
         unknown=[
             f"whether {case.id} came again too early nobody can tell"
-            for case in (*doubtful_reruns(past), *close(past))
+            for case in (*doubtful_reruns(past), *close(past), *given_back(past))
             if case.subscription in names
         ],
     )

@@ -241,7 +241,7 @@ class Service:
                 continue
             if one.answered:
                 self.tell(process, one, "failed" if one.whole else "ok", one.failed)
-            elif self.chance.random() < 0.9:
+            elif self.functions.both_tell or self.chance.random() < 0.9:
                 self.tell(process, one, "failed" if late or self.chance.random() < 0.5 else "unknown", ())
 
     # -- a queue

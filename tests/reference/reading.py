@@ -208,6 +208,7 @@ class Received:
     hidden_ns: int | None
     intact: bool | None
     replay: str | None
+    bare: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -985,6 +986,7 @@ def _with_invoked(receives: Sequence[Received], invoked: Sequence[Invoked], mani
             else None,
             intact=None,
             replay=None,
+            bare=True,
         )
         for one in invoked
         if (one.subscription, one.batch) in in_part

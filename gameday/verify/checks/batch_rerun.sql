@@ -5,4 +5,4 @@ UNION ALL
 SELECT r.s, r.id, 0, 'uncounted', NULL, NULL
 FROM reruns r JOIN subs u ON u.s = r.s AND u.kind = 'queue' AND u.deduplicates
 LEFT JOIN repeated q ON q.line = r.line
-WHERE coalesce(q.uncounted, true) AND r.line NOT IN (SELECT line FROM early_receives);
+WHERE coalesce(q.uncounted, true) AND r.line NOT IN (SELECT line FROM too_early);

@@ -4,6 +4,8 @@ SELECT s, id, count(*) AS n, CASE WHEN line IN (SELECT line FROM reruns) THEN 'r
        min(line) AS line, arg_min(other_line, line) AS other_line
 FROM early_receives GROUP BY s, id, note
 UNION ALL
+SELECT s, id, 0, 'given back', NULL, NULL FROM too_early WHERE given_back GROUP BY s, id
+UNION ALL
 -- `uncounted`: a copy came again, and no count tells which hold a receive followed; `close`: the clocks leave it open.
 SELECT a.s, a.id, 0, 'uncounted', NULL, NULL FROM again a JOIN subs u ON u.s = a.s
 WHERE a.n > 0 AND a.uncounted AND u.kind = 'queue' AND u.deduplicates

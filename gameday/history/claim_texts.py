@@ -247,7 +247,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
         unknown=(
             "No message was reported done. Or one that was came again, and nothing tells which copy it was or how "
-            "often it had been received (a `received` record of the invocation would)."
+            "often it had been received (a `received` record of the invocation would). Or it came again too soon, and "
+            "the functions record themselves: the service may never have had the answer, and given the message back."
         ),
         action=(
             "Violated: the whole batch came again although only some of it had failed, or the queue did not keep its "

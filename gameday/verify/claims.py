@@ -291,8 +291,8 @@ _LEFT_OPEN: Mapping[str, str] = {
     "the same each time)",
     "close": "{anomaly} cannot be told: records of different writers are no further apart than their clocks may differ "
     "(clock_error_ns)",
-    "given back": "{anomaly} cannot be told: messages came again before their time that the service may have given back, "
-    "for a function's answer may be lost after it was recorded; who records every invocation (invocations: all) would "
+    "given back": "{anomaly} cannot be told: messages came again too soon that the service may have given back, for "
+    "a function's answer may be lost after it was recorded; who records every invocation (invocations: all) would "
     "settle it",
     "origin": "some messages were received by functions that did not record where they came from; it may have been a "
     "replay",

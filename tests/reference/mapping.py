@@ -13,7 +13,7 @@ What it does wrong is planted: `at once` invokes halves of a batch together, `go
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +155,16 @@ class Service:
         environment.start(self.work(environment, invocation), after=self.chance.choice((0, 0, 50)) * MILLISECOND)
         return invocation
 
+    def begin_all(
+        self, process: Process, batches: Sequence[Sequence[Delivery]], started: int
+    ) -> Generator[int | Call, Any, list[Invocation]]:
+        """Starts one after the other, and waits for none."""
+        begun: list[Invocation] = []
+        for batch in batches:
+            begun.append(self.begin(process, batch, started))
+            yield self.chance.choice((1, 5, 20)) * MILLISECOND
+        return begun
+
     def records(self, process: Process, invocation: Invocation) -> Iterator[dict[str, Any]]:
         """`invoked`, and what is told besides of its messages."""
         tells, chance = self.functions.tells, self.chance
@@ -289,7 +299,7 @@ class Service:
             middle = self.chance.randint(1, len(deliveries) - 1)
             batches = [deliveries[:middle], deliveries[middle:]]
         if "at once" in planted:
-            invocations = [self.begin(process, batch, started) for batch in batches]
+            invocations = yield from self.begin_all(process, batches, started)
             yield from self.wait(process, invocations)
             for one in invocations:
                 yield from self.settle(one)
@@ -365,7 +375,7 @@ class Service:
         tries, left = 0, deliveries
         while left:
             tries += 1
-            invocations = [self.begin(process, batch, process.clock) for batch in self.lanes(left)]
+            invocations = yield from self.begin_all(process, self.lanes(left), process.clock)
             yield from self.wait(process, invocations)
             undone = [one for invocation in invocations for one in invocation.undone]
             if not undone:

@@ -58,6 +58,7 @@ _RESULTS: Mapping[str, str] = {
     ),
     "contradictions": "SELECT event, line, file, id, early_ns FROM contradictions",
     "preceded": "SELECT asks, s FROM preceded",
+    "handlings": "SELECT s, id, done FROM handlings",
     "to_replay": "SELECT s FROM to_replay",
     "struck": "SELECT run, fault, instance, touched FROM struck",
     "rows_found": "SELECT * FROM rows_found",
@@ -219,7 +220,7 @@ def judge_bucket(bucket: Bucket) -> Outcome:
     db = connect(scratch, small=bucket.small, threads=bucket.threads)
     try:
         declared = ", ".join(f"{column} {field.sql}" for column, field in COLUMNS.items())
-        db.execute(f"CREATE TABLE parsed (line BIGINT, file INTEGER, run INTEGER, {declared})")
+        db.execute(f"CREATE TABLE parsed (line BIGINT, file INTEGER, run INTEGER, {declared}, listed INTEGER)")
         if bucket.records:
             # In the order of the lines, as the history has them.
             db.execute(

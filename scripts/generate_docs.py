@@ -56,6 +56,13 @@ _COVERED: Mapping[str, Subscription] = {
     "with a filter": Subscription(filtered=True),
     "with a dead-letter queue": Subscription(dead_letter=True),
 }
+# Where functions are invoked: the first of these that a rule covers, if it covers none of the above.
+_COVERED_OF_FUNCTIONS: Mapping[str, Subscription] = {
+    "settled by the service": Subscription(settled_by="service"),
+    "settled by the service, and ordered": Subscription(settled_by="service", ordered_by="group"),
+    "queues that deduplicate, with functions": Subscription(invocations="all", dedup_window_s=300),
+    "with a dead-letter queue, and functions": Subscription(invocations="all", dead_letter=True, max_receives=3),
+}
 # How to read a verdict, for somebody who has not read the record format.
 _READING = """\
 A row of the verdict names a claim, what became of it, over how many cases, and on what evidence.
@@ -107,6 +114,9 @@ _LEFT_OPEN = {
     "nonmonotonic-delivery": _TOO_CLOSE,
     "effect-out-of-order": _TOO_CLOSE,
     "over-received": "a receive without a count",
+    "premature-death": "a death with too few invocations on record, where functions record themselves",
+    "discarded": "a message is gone that no invocation is known to have done, and one gave no answer",
+    "replay-missing": "a function may have had a message from the replay, and did not record where it came from",
 }
 
 
@@ -173,6 +183,7 @@ def _in_words(name: str, text: ClaimText) -> Iterator[str]:
 
 def _ruled(rule: Rule) -> tuple[str, str, str]:
     covers = [words for words, subscription in _COVERED.items() if rule.covers(subscription)]
+    covers = covers or [words for words, promise in _COVERED_OF_FUNCTIONS.items() if rule.covers(promise)][:1]
     everything = rule.covers(Subscription())
     if rule.of_the_load:
         covers = ["the load"]

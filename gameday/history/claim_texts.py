@@ -236,6 +236,77 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
             f"{_EMPTY_IT}"
         ),
     ),
+    "batch-isolation": ClaimText(
+        summary="What a function reported done did not come again before it could.",
+        means=(
+            "It covers queues that deduplicate (FIFO) and whose messages functions are invoked with. A message that an "
+            "invocation reported done, for it succeeded and its answer did not name it among the failures, came again "
+            "no sooner than its visibility timeout allows. That it comes again later is legal, a mapping delivers at "
+            "least once: it is counted as `batch-rerun`, and what has to happen exactly once is the effect. `checked` "
+            "counts the messages that were reported done."
+        ),
+        unknown=(
+            "No message was reported done. Or one that was came again, and nothing tells which copy it was or how "
+            "often it had been received (a `received` record of the invocation would). Or it came again too soon, and "
+            "the functions record themselves: the service may never have had the answer, and given the message back."
+        ),
+        action=(
+            "Violated: the whole batch came again although only some of it had failed, or the queue did not keep its "
+            "visibility timeout. Look whether the mapping reads partial answers (`ReportBatchItemFailures`)."
+        ),
+    ),
+    "esm-ordered": ClaimText(
+        summary="Functions were invoked with the messages of a group in their order, and with one at a time.",
+        means=(
+            "It covers what a service settles by itself and promises in order: an event source mapping of a FIFO queue "
+            "or of a stream. No message was first invoked before one that stands before it, none while an earlier one "
+            "of its group was still to be tried again (`group-overtake`), and none while an invocation with another "
+            "one of its group was at work (`concurrent-invocation`)."
+        ),
+        unknown=(
+            "No message had another one before it in its group; or what looks like a violation is none if a message "
+            "died, and nobody read the dead letters to their end."
+        ),
+        action=(
+            "Violated: the service, or an emulator of it, broke its order. If the function itself goes on after a "
+            "failure, that shows in the effects instead: claim `ordered-effects`."
+        ),
+    ),
+    "no-premature-death": ClaimText(
+        summary="No message became a dead letter before it had all its invocations.",
+        means=(
+            "It covers queues with a dead-letter queue whose messages functions are invoked with. Each message that "
+            "died had been in as many invocations as `max_receives` allows. One that had not used up receives in "
+            "vain: invocations were throttled, or its visibility timeout was shorter than its time in the mapping. "
+            "That is how the mapping is configured, never the queue's fault."
+        ),
+        unknown=(
+            f"{_NOT_DRAINED}. Or a message died with fewer invocations on record, and the functions record themselves, "
+            "so that one may have died before it wrote."
+        ),
+        action=(
+            "Violated: raise `max_receives` (AWS advises at least five), give the function more concurrency or the "
+            "mapping a maximum of its own, and make the visibility timeout six times the function's timeout. "
+            f"{_EMPTY_IT}"
+        ),
+    ),
+    "discard-accounted": ClaimText(
+        summary="No message was given up without a success or a record of its failure.",
+        means=(
+            "It covers what a service settles by itself. Each message that was accepted or received is done by what an "
+            "invocation of it answered, or stands among the dead letters (the on-failure destination of a stream's "
+            "mapping, or of an asynchronous invocation). None is gone after failures alone, or unseen, though nothing "
+            "is left to come (`discarded`)."
+        ),
+        unknown=(
+            f"{_NOT_DRAINED}. Or a message is gone of which some invocation gave no answer on record, so it may have "
+            "been done."
+        ),
+        action=(
+            "Violated: give the mapping, or the function's asynchronous invocation, an on-failure destination; more "
+            f"retries, or a longer maximum age. {_EMPTY_IT}"
+        ),
+    ),
     "lag": ClaimText(
         bounds={"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float, "during": str},
         summary="Messages were received soon enough after the moment at which the load wanted them sent.",

@@ -159,6 +159,36 @@ def effects(*, id: str | None = None, key: str | None = None, subscription: str,
     return _record("effects", locals())
 
 
+def invoked(
+    *,
+    subscription: str,
+    batch: str,
+    ids: Sequence[str] = (),
+    function: str | None = None,
+    request: str | None = None,
+    consumer: str | None = None,
+) -> Record:
+    """Before a function's handler sees its messages. `batch` names this invocation and no other; `ids`: its messages,
+    in their order. One that cannot be named by an id has a `received` with the same `batch` instead."""
+    return _record("invoked", locals())
+
+
+def responded(
+    *,
+    subscription: str,
+    batch: str,
+    outcome: SendResult,
+    failed: Sequence[str] = (),
+    error: str | None = None,
+    function: str | None = None,
+    request: str | None = None,
+    consumer: str | None = None,
+) -> Record:
+    """What an invocation answered: before the answer is given, or by who has waited for it. `ok` with `failed`: all
+    but these are reported done; `failed`: the whole batch failed."""
+    return _record("responded", locals())
+
+
 def fault(
     *,
     fault: str,

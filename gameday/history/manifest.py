@@ -32,6 +32,8 @@ During = Literal["calm", "faults", "all"]
 PromisedBy = Literal["user"]
 EffectsFrom = Literal["read-back"]
 SeenFrom = Literal["consumer", "wire", "nobody"]
+SettledBy = Literal["consumer", "service"]
+Invocations = Literal["all"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim in CLAIM_TEXTS.items()}
@@ -43,7 +45,9 @@ class Subscription:
 
     `promised_by` is `user` where the scenario holds the target to more than AWS promises. `effects_from` is `read-back`
     where effects stand elsewhere than consumers record, and what is read back there alone tells how many there are.
-    `seen_from` says who records the receives: the consumer, a proxy before it (`wire`), or nobody.
+    `seen_from` says who records the receives: the consumer, a proxy before it (`wire`), or nobody. `settled_by` is
+    `service` where the service receives, deletes and checkpoints by itself (an event source mapping, an asynchronous
+    invocation). `invocations` is `all` where whoever invokes functions records each invocation.
     """
 
     kind: Kind = "queue"
@@ -59,6 +63,8 @@ class Subscription:
     promised_by: PromisedBy | None = None
     effects_from: EffectsFrom | None = None
     seen_from: SeenFrom = "consumer"
+    settled_by: SettledBy = "consumer"
+    invocations: Invocations | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -209,6 +215,8 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         ("promised_by", get_args(PromisedBy)),
         ("effects_from", get_args(EffectsFrom)),
         ("seen_from", get_args(SeenFrom)),
+        ("settled_by", get_args(SettledBy)),
+        ("invocations", get_args(Invocations)),
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")

@@ -147,6 +147,10 @@ FIELDS: Mapping[str, Field] = {
         _field("slot", "any", not_judged=_LIVE),
         _field("code", "any", not_judged=_LIVE),
         _field("calls", "any", not_judged="the bill at the end of a run"),
+        _field("function", "text"),
+        _field("request", "text", names=True),
+        _field("ids", "texts", names=True),
+        _field("failed", "texts", names=True),
     )
 }
 
@@ -297,6 +301,28 @@ EVENTS: Mapping[str, RecordKind] = {
         needed=("subscription", "applied"),
         known_by=(("id",), ("key",)),
         told="at the end, read back from where effects stand. With `key` in place of `id`: of the one with that key",
+    ),
+    "invoked": RecordKind(
+        fields=("subscription", "function", "request", "batch", "ids", "consumer"),
+        needed=("subscription", "batch"),
+        shapes={"ids": "[id…]"},
+        told=(
+            "before a function's handler sees its messages. `batch` names the invocation, unique in the run (one that "
+            "is tried again is another one); `request` is what the service calls it; `ids` are its messages, in their "
+            "order: each counts as `received` then ([invocations](#invocations))"
+        ),
+    ),
+    "responded": RecordKind(
+        fields=("subscription", "function", "request", "batch", "outcome", "failed", "error", "consumer"),
+        needed=("subscription", "batch", "outcome"),
+        words={"outcome": _SENT},
+        shapes={"failed": "[id…]"},
+        told=(
+            "before the function gives the answer of that invocation, or, by who has waited for it, before anything is "
+            "settled by it. `ok` with `failed`: a partial batch answer, which reports the others done. `failed`: the "
+            "whole batch failed, by an error, a time-out or an answer that is none. `unknown`, and no `responded` at "
+            "all: nobody knows"
+        ),
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),

@@ -12,6 +12,7 @@ from typing import Literal
 from gameday.history.manifest import BOUNDS, Claim, Subscription
 from gameday.scenario import claim_notes
 from gameday.scenario.outlook import Outlook
+from gameday.verify.claims import RULES
 
 # A scenario's bound carries its unit in the value, the manifest's in the name.
 BOUND_KEYS = {
@@ -98,6 +99,25 @@ CLAIMS: Mapping[str, ClaimFacts] = {
         promised=lambda promise: promise.dead_letter,
         unpromised="there is no dead-letter queue (a stream has none, and a queue needs topology.max_receives)",
         notes=claim_notes.dead_letter,
+    ),
+    "batch-isolation": ClaimFacts(
+        promised=RULES["batch-isolation"].covers,
+        unpromised="it invokes no function, or has no deduplication window",
+        looks_at="received",
+    ),
+    "esm-ordered": ClaimFacts(
+        promised=RULES["esm-ordered"].covers,
+        unpromised="no service settles it, or it keeps no order",
+        looks_at="received",
+        notes=claim_notes.order,
+    ),
+    "no-premature-death": ClaimFacts(
+        promised=RULES["no-premature-death"].covers,
+        unpromised="it invokes no function, or has no dead-letter queue",
+    ),
+    "discard-accounted": ClaimFacts(
+        promised=RULES["discard-accounted"].covers,
+        unpromised="no service settles it",
     ),
     "lag": ClaimFacts(notes=claim_notes.lag, example="p99: 3s"),
     "recovery": ClaimFacts(of_faults=True, notes=claim_notes.recovery, example="within: 15s"),

@@ -63,14 +63,12 @@ SEEN: Mapping[tuple[str, str], Seen] = {
 }
 # One process of ours, unordered and ordered.
 PRODUCER: Mapping[bool, Seen] = {
-    False: Seen(per_s=10_000, how="89 µs a message, 10,000 messages a second", source=_SIDE_BY_SIDE),
-    True: Seen(per_s=4_700, how="210 µs a message (FIFO, ten groups, four users)", source=_SIDE_BY_SIDE),
+    False: Seen(per_s=24_000, how="33 to 41 µs a message", source=_SIDE_BY_SIDE),
+    True: Seen(per_s=14_000, how="66 to 71 µs a message (FIFO, ten groups, four users)", source=_SIDE_BY_SIDE),
 }
 CONSUMER: Mapping[bool, Seen] = {
-    False: Seen(
-        per_s=2_500, how="340 to 394 µs a message with the guard `transaction` and no work", source=_SIDE_BY_SIDE
-    ),
-    True: Seen(per_s=1_900, how="350 to 531 µs a message (FIFO), likewise", source=_SIDE_BY_SIDE),
+    False: Seen(per_s=8_000, how="83 to 119 µs a message with the guard `transaction` and no work", source=_SIDE_BY_SIDE),
+    True: Seen(per_s=8_000, how="84 to 125 µs a message (FIFO), likewise", source=_SIDE_BY_SIDE),
 }
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from gameday.history.errors import HistoryError
+from gameday.history.schema import EVENTS
 from gameday.history.writer import DIRECTORY
 from gameday.verify.checking import ROWS_FOUND, find
 from gameday.verify.load import COLUMNS, Loaded, Progress, build, connect, define, in_a_line
@@ -34,10 +35,16 @@ _LARGE_BYTES = 500_000_000
 # once more in order to join them.
 RECORDS_CUT_AT_ONCE = 20_000_000
 # What a thread holds back of the records that it cuts, for all buckets together. DuckDB's own half a million would be
-# more than all the memory there is.
-_ROWS_HELD_BACK = 50_000
+# more than all the memory there is, and a tenth of it so much that DuckDB puts it away on disk meanwhile.
+_ROWS_HELD_BACK = 12_000
 # Tables that were made on the way to the facts of the whole.
 _OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told", "settles", "rows_found", "grouped"})
+# What a record of a message may tell.
+_TOLD = ", ".join(
+    f"r.{column}"
+    for column, field in COLUMNS.items()
+    if any(field.name in ("event", "at", *kind.fields) for kind in EVENTS.values() if "id" in kind.fields)
+)
 # What of a record `r` and of its message's group `g` says which bucket it goes into.
 _KEPT_TOGETHER = "coalesce(g.grp, r.id)"
 # What a verdict is made from: of each table that buckets make, the columns that anybody asks for afterwards.
@@ -52,6 +59,7 @@ _RESULTS: Mapping[str, str] = {
     ),
     "contradictions": "SELECT event, line, file, id, early_ns FROM contradictions",
     "preceded": "SELECT asks, s FROM preceded",
+    "handlings": "SELECT s, id, done FROM handlings",
     "to_replay": "SELECT s FROM to_replay",
     "struck": "SELECT run, fault, instance, touched FROM struck",
     "rows_found": "SELECT * FROM rows_found",
@@ -167,7 +175,7 @@ def _cut(db: duckdb.DuckDBPyConnection, directory: Path, buckets: int, *, parts:
     for part in range(parts):
         mine = f"hash(id) % {parts} = {part}"
         db.execute(
-            f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.* "
+            f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.line, r.file, r.run, {_TOLD} "
             f"FROM (FROM raw WHERE id IS NOT NULL AND {mine}) r "
             f"LEFT JOIN (FROM grouped WHERE {mine}) g ON g.id = r.id) "
             f"TO '{_quoted(directory)}' (FORMAT parquet, PARTITION_BY (bucket), APPEND)"
@@ -213,7 +221,7 @@ def judge_bucket(bucket: Bucket) -> Outcome:
     db = connect(scratch, small=bucket.small, threads=bucket.threads)
     try:
         declared = ", ".join(f"{column} {field.sql}" for column, field in COLUMNS.items())
-        db.execute(f"CREATE TABLE parsed (line BIGINT, file INTEGER, run INTEGER, {declared})")
+        db.execute(f"CREATE TABLE parsed (line BIGINT, file INTEGER, run INTEGER, {declared}, listed INTEGER)")
         if bucket.records:
             # In the order of the lines, as the history has them.
             db.execute(

@@ -261,6 +261,15 @@ class Rule:
     rests_on_receives: bool = True
     # It rests on no comparison of times that different writers read.
     timeless: bool = False
+    # Of what violates it only that with this note does.
+    noted: str | None = None
+    # Anomalies that violate nothing here, and leave it unknown by what they leave open.
+    left_open_by: tuple[str, ...] = ()
+
+
+def _invoked(promised: Subscription) -> bool:
+    """Functions are invoked for it, and somebody records that."""
+    return promised.settled_by == "service" or promised.invocations == "all"
 
 
 _UNHEARD = "nobody recorded what was received there (seen_from: nobody)"
@@ -282,6 +291,14 @@ _LEFT_OPEN: Mapping[str, str] = {
     "the same each time)",
     "close": "{anomaly} cannot be told: records of different writers are no further apart than their clocks may differ "
     "(clock_error_ns)",
+    "given back": "{anomaly} cannot be told: messages came again too soon that the service may have given back, for "
+    "a function's answer may be lost after it was recorded; who records every invocation (invocations: all) would "
+    "settle it",
+    "origin": "some messages were received by functions that did not record where they came from; it may have been a "
+    "replay",
+    "unrecorded": "some messages died with fewer invocations on record than they may have receives, and a function "
+    "that died before it wrote left none; who records every invocation (invocations: all) would settle it",
+    "unanswered": "some messages are gone that no invocation is known to have done, and some gave no answer on record",
     "unread": "what looks like {anomaly} is one unless a message died unread; reading the dead letters to their end "
     "would settle it",
 }
@@ -373,6 +390,30 @@ RULES: Mapping[str, Rule] = {
         covers=lambda s: s.dead_letter,
         requires=(DRAINED, CAUSES_TOLD),
     ),
+    "batch-isolation": Rule(
+        checked=("SELECT s, count(DISTINCT id) FROM handlings WHERE done GROUP BY s"),
+        violated_by=("early-redelivery",),
+        covers=lambda s: _invoked(s) and s.kind == "queue" and s.dedup_window_s is not None,
+        noted="reported done",
+        left_open_by=("batch-rerun",),
+    ),
+    "esm-ordered": Rule(
+        checked=_ORDERED.format(asks="received", ordered="u.ordered_by IS NOT NULL"),
+        violated_by=("nonmonotonic-delivery", "group-overtake", "concurrent-invocation"),
+        covers=lambda s: s.settled_by == "service" and s.ordered_by is not None,
+    ),
+    "no-premature-death": Rule(
+        checked=_DUE_EFFECT,
+        violated_by=("premature-death",),
+        covers=lambda s: _invoked(s) and s.kind == "queue" and s.dead_letter and s.max_receives is not None,
+        requires=(DRAINED,),
+    ),
+    "discard-accounted": Rule(
+        checked=_DUE_EFFECT,
+        violated_by=("discarded",),
+        covers=lambda s: s.settled_by == "service",
+        requires=(DRAINED,),
+    ),
 }
 
 
@@ -428,10 +469,15 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             continue
         if finding.anomaly == "unseen" and "lost" in names:
             judgement.unknown(f"{finding.subscription}: {finding.count} acked, and neither received nor proven lost")
-        if finding.anomaly not in names or finding.note == "outside":
+        left_open = finding.note in _LEFT_OPEN
+        if finding.anomaly not in names and not (left_open and finding.anomaly in rule.left_open_by):
+            continue
+        if finding.note == "outside":
+            continue
+        if rule.noted and finding.anomaly in names and finding.note not in (rule.noted, "close", "given back"):
             continue
         where = finding.subscription
-        if finding.note is not None and finding.note in _LEFT_OPEN:
+        if finding.note is not None and left_open:
             judgement.unknown(f"{where}: {_LEFT_OPEN[finding.note].format(anomaly=finding.anomaly)}")
             continue
         judgement.anomalies[finding.anomaly] += finding.count
@@ -440,7 +486,7 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
         else:
             judgement.violated()
             judgement.broken_by.append(finding)
-    for name in (*names, *(["unseen"] if "lost" in names else [])):
+    for name in (*names, *rule.left_open_by, *(["unseen"] if "lost" in names else [])):
         if name in evidence.failed:
             judgement.unknown(f"the check {name} could not be carried out: {evidence.failed[name]}")
     if rule.of_the_load:

@@ -80,6 +80,13 @@ def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
     ]
 
 
+# Its records, and what the invocations that it was in answered.
+_OF_A_MESSAGE = (
+    "(id = ? OR event = 'responded' AND (s, batch) IN (SELECT (s, batch) FROM raw "
+    "WHERE event = 'received' AND id = ? AND s IS NOT NULL AND batch IS NOT NULL))"
+)
+
+
 # What was received and cannot be told, by the name that the broker gave it.
 _UNNAMED = "SELECT run, s, name FROM unidentified WHERE event = 'received' GROUP BY run, s, name ORDER BY min(line)"
 
@@ -120,11 +127,11 @@ def _example(
 ) -> dict[str, Any]:
     """`other`: the message that it suffered from, if that is another one, and its subscription. Its records stand among
     those of the message, each with the id that it is of. `sides`: lines of records whose side is to be told."""
-    events = _events(loaded, "id = ?", [id], sides)
+    events = _events(loaded, _OF_A_MESSAGE, [id, id], sides)
     across = (
         []
         if other is None or other[0] == id
-        else [{"id": other[0]} | event for event in _events(loaded, "id = ?", [other[0]], sides)]
+        else [{"id": other[0]} | event for event in _events(loaded, _OF_A_MESSAGE, [other[0]] * 2, sides)]
     )
     # Who received it and never wrote that down is not in the timeline: it may be anybody of that subscription.
     others = _consumers(loaded, s) if anomaly == "unrecorded-receive" else set()

@@ -60,6 +60,7 @@ _WHOLE = frozenset(
     {
         "10_subscriptions.sql",
         "15_identified.sql",
+        "16_invocations.sql",
         "22_troubled.sql",
         "27_keys.sql",
         "42_unnamed.sql",
@@ -182,9 +183,11 @@ class Loaded:
 
     def place(self, file: int, line: int) -> str:
         """FILE:LINE of a record, by its number of file and of row."""
-        row = self.db.execute("SELECT min(line) FROM raw WHERE file = ?", [file]).fetchone()
+        row = self.db.execute(
+            "SELECT count(*) FROM raw WHERE file = ? AND line <= ? AND listed = 0", [file, line]
+        ).fetchone()
         assert row is not None
-        return f"{self.files[file].path.name}:{line - row[0] + 1}"
+        return f"{self.files[file].path.name}:{row[0]}"
 
 
 def _tag(number: int) -> str:
@@ -382,13 +385,17 @@ def _scan_in_processes(files: Sequence[HistoryFile], jobs: int) -> Mapping[int, 
 def _parse(
     db: duckdb.DuckDBPyConnection, files: Sequence[HistoryFile], loaded: Sequence[Loaded], scratch: Path
 ) -> None:
-    """Fill `raw`, whose `line` grows within each file as the file's lines do."""
+    """Fill `raw`, whose `line` grows within each file as the file's lines do.
+
+    An `invoked` stands there once as it was written (`listed` 0) and then once for each of its `ids` (1, 2, …), as a
+    record of that message.
+    """
     shared = len(loaded) > 1
     columns = ", ".join(f"'{field.name}': '{field.sql}'" for field in COLUMNS.values())
     selected = ", ".join(f"{_value(field, tagged=shared)} AS {column}" for column, field in COLUMNS.items())
     declared = ", ".join(f"{column} {field.sql}" for column, field in COLUMNS.items())
     db.execute("SET preserve_insertion_order = true")
-    db.execute(f"CREATE TABLE parsed (file INTEGER, run INTEGER, {declared})")
+    db.execute(f"CREATE TABLE parsed (file INTEGER, run INTEGER, {declared}, listed INTEGER)")
     links = []
     for file in files:
         # By a name of ours: DuckDB reads a pattern into a name with brackets, and columns into one like "key=value".
@@ -407,13 +414,23 @@ def _parse(
             f"filename = true, maximum_object_size = {_MAX_LINE_BYTES}, hive_partitioning = false)"
         )
         db.execute(
-            f"INSERT INTO parsed SELECT file, {run}, {selected} FROM (SELECT *{tag} FROM ({source})) "
+            "INSERT INTO parsed "
+            f"SELECT * REPLACE ({_OF_EACH_INVOKED}) "
+            f"FROM (SELECT file, {run} AS run, {selected}, unnest({_ONCE_EACH}) AS listed "
+            f"FROM (SELECT *{tag} FROM ({source}))) "
             "WHERE event IS NOT NULL AND at_ns IS NOT NULL",
             [links],
         )
     # Only now do intermediate results no longer need the order of the lines: `line` keeps it.
     db.execute("SET preserve_insertion_order = false")
     db.execute("CREATE VIEW raw AS SELECT rowid AS line, * FROM parsed")
+
+
+# The messages that an `invoked` names; how often a record stands in the tables; and what of it where it stands for one
+# of them.
+_IDS = "list_filter(\"ids\", lambda each: each <> '')"
+_ONCE_EACH = f'CASE WHEN "event" = \'invoked\' AND len("ids") > 0 THEN range(0, len({_IDS}) + 1) ELSE [0] END'
+_OF_EACH_INVOKED = "CASE WHEN listed > 0 THEN ids[listed] ELSE id END AS id, CASE WHEN listed = 0 THEN ids END AS ids"
 
 
 def _quoted(text: str) -> str:
@@ -426,6 +443,8 @@ def _value(field: Field, *, tagged: bool) -> str:
     if field.name in ("id", "broker_id"):
         # An empty one tells nothing.
         name = f"nullif({name}, '')"
+    elif field.name == "ids":
+        name = _IDS
     if field.sql == "BIGINT":
         # What is beyond any time is damage, which the other reader names; here it must not overflow a sum.
         return f"CASE WHEN {name} BETWEEN -{TIME_MAX} AND {TIME_MAX} THEN {name} END"
@@ -437,7 +456,7 @@ def _value(field: Field, *, tagged: bool) -> str:
 def _account(loaded: Sequence[Loaded], scans: Mapping[int, _FileScan]) -> None:
     """What each run's files hold, and where the two readers do not agree on it."""
     db = loaded[0].db
-    parsed = dict(db.execute("SELECT file, count(*) FROM raw GROUP BY file").fetchall())
+    parsed = dict(db.execute("SELECT file, count(*) FROM raw WHERE listed = 0 GROUP BY file").fetchall())
     for run in loaded:
         present = {file.path.name for file in run.files.values()}
         for number, file in run.files.items():
@@ -530,7 +549,8 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
     db.execute(
         "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
-        "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR)"
+        "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR, "
+        "by_service BOOLEAN, all_invoked BOOLEAN)"
     )
     rows = [
         (
@@ -548,6 +568,8 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
             s.promises == "at-most-once",
             s.effects_from == "read-back",
             s.seen_from,
+            s.settled_by == "service",
+            s.invocations == "all",
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()

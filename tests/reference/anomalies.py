@@ -33,6 +33,8 @@ def _absent(past: Past) -> list[tuple[Message, Subscription, bool]]:
             spec,
             not past.in_doubt(message.id, spec.name)
             and not _past_the_proxy(past, message, spec)
+            # What was invoked unrecorded a service may have given up.
+            and (spec.all_invoked or not spec.gives_up)
             and (past.drained(spec.name) or _followed(past, message, spec)),
         )
         for message, spec in past.expectations()
@@ -87,6 +89,7 @@ def vanished(past: Past) -> list[Case]:
         Case(id=id, subscription=name)
         for id, name in past.receives
         if past.subscription(name).kind == "queue"
+        and not past.subscription(name).gives_up
         and past.drained(name)
         and not past.possibly_dead(id, name)
         and not past.redrives(id, name)
@@ -129,8 +132,20 @@ def _covered(past: Past, message: Message, replay: Replay) -> bool:
 def replay_missing(past: Past) -> list[Case]:
     """acked, expected, within the time of a replay that ran to its end, s drained, not dead on s, and never received on
     s from that replay. Per replay"""
+    return [case for case, proven in _not_replayed(past) if proven]
+
+
+def perhaps_replayed(past: Past) -> list[Case]:
+    """the same of one that a function was invoked with, which is all that is known of that receive"""
+    return [case for case, proven in _not_replayed(past) if not proven]
+
+
+def _not_replayed(past: Past) -> list[tuple[Case, bool]]:
     return [
-        Case(id=message.id, subscription=spec.name)
+        (
+            Case(id=message.id, subscription=spec.name),
+            not any(received.bare for received in past.receives_at(message.id, spec.name)),
+        )
         for message, spec, replay in replayed(past)
         if past.drained(spec.name)
         and not past.deaths(message.id, spec.name)
@@ -230,16 +245,31 @@ def doubtful_redeliveries(past: Past) -> list[str]:
     """A `redelivery` of which nobody can tell that it was not early: of a copy with an uncounted receive, or a counted
     one that is not early by no more than the clocks may be off. Where there is a `dedup_window_s`."""
     doubtful: list[str] = []
+    for receives, every in _again(past):
+        if any(past.uncounted(received) for received in every):
+            doubtful.append(f"{receives[0].id} was received again, and its receives are not counted")
+    return doubtful + [f"{case.id} was received again close to the end of its hold" for case in close(past)]
+
+
+def close(past: Past) -> list[Case]:
+    """A counted redelivery that is not early by no more than the clocks may be off."""
+    return [
+        Case(id=receives[0].id, subscription=receives[0].subscription)
+        for receives, every in _again(past)
+        if any(not past.uncounted(received) and _nearly_early(past, received, every) for received in receives)
+    ]
+
+
+def _again(past: Past) -> list[tuple[list[Received], list[Received]]]:
+    """The receives of each copy that came again, where there is a `dedup_window_s`: those that are not early, and
+    all."""
+    found: list[tuple[list[Received], list[Received]]] = []
     for receives in _not_early(past):
         if len(receives) < 2 or past.subscription(receives[0].subscription).dedup_window_ns is None:
             continue
         copy = past.copies(receives[0].id, receives[0].subscription)
-        every = next(ones for ones in copy.values() if receives[0] in ones)
-        if any(past.uncounted(received) for received in every):
-            doubtful.append(f"{receives[0].id} was received again, and its receives are not counted")
-        if any(not past.uncounted(received) and _nearly_early(past, received, every) for received in receives):
-            doubtful.append(f"{receives[0].id} was received again close to the end of its hold")
-    return doubtful
+        found.append((receives, next(ones for ones in copy.values() if receives[0] in ones)))
+    return found
 
 
 def _nearly_early(past: Past, received: Received, receives: Sequence[Received]) -> bool:
@@ -255,6 +285,25 @@ def _nearly_early(past: Past, received: Received, receives: Sequence[Received]) 
 
 
 def _early(past: Past) -> list[Received]:
+    return [received for received in _too_soon(past) if not _may_be_given_back(past, received)]
+
+
+def given_back(past: Past) -> list[Case]:
+    """What would be early, where functions record themselves: the answer may be lost after that, and the service may
+    have given the message back."""
+    return [
+        Case(id=received.id, subscription=received.subscription)
+        for received in _too_soon(past)
+        if _may_be_given_back(past, received)
+    ]
+
+
+def _may_be_given_back(past: Past, received: Received) -> bool:
+    spec = past.subscription(received.subscription)
+    return spec.by_service and not spec.all_invoked
+
+
+def _too_soon(past: Past) -> list[Received]:
     return [
         received
         for id, name in past.receives
@@ -262,7 +311,7 @@ def _early(past: Past) -> list[Received]:
         if not past.perhaps_redriven(id, name)
         for receives in past.copies(id, name).values()
         for received in receives
-        if _twice_in_one_batch(received, receives)
+        if (_twice_in_one_batch(received, receives) and not past.subscription(name).by_service)
         or _too_early(past, received, receives)
         or _after_delete(past, received)
     ]
@@ -597,11 +646,14 @@ def _overtakes(past: Past, received: Received, a: Message, spec: Subscription) -
 def _received_again(past: Past, received: Received, a: Message, spec: Subscription) -> bool:
     """a copy of a received before it is received again by a call begun after it"""
     redrives = past.redrives(a.id, spec.name)
+    if spec.by_service and past.possibly_died_by(a.id, spec.name, received.moment):
+        return False
     for receives in past.copies(a.id, spec.name).values():
         numbers = [one.number for one in receives if one.number is not None]
         behind = received.number is not None and any(number >= received.number for number in numbers)
         again = any(
-            past.before(received.moment, _began(two)) and all(past.before(two.moment, one) for one in redrives)
+            past.before(received.moment, two.moment if spec.by_service else _began(two))
+            and all(past.before(two.moment, one) for one in redrives)
             for two in receives
         )
         if not behind and again and any(past.before(one.moment, received.moment) for one in receives):
@@ -741,7 +793,7 @@ def over_received(past: Past) -> list[Case]:
         for receives in copies:
             counts = [received.receives for received in receives]
             over = sum(1 for count in counts if count is not None and count > spec.max_receives)
-            if None in counts and not sent_back and past.copy_of(receives[0]) is not None:
+            if None in counts and not sent_back and not spec.by_service and past.copy_of(receives[0]) is not None:
                 over = max(over, len(receives) - spec.max_receives)
             cases += [Case(id=id, subscription=name)] * over
     return cases
@@ -752,7 +804,7 @@ def _healthy_letters(past: Past) -> list[tuple[Case, bool]]:
     return [
         (
             Case(id=id, subscription=name),
-            any(effect.outcome == "failed" for effect in past.effects.get((id, name), [])),
+            past.failed_by_handler(id, name),
         )
         for id, name in past.dead_of
         if past.intended(id)
@@ -784,6 +836,182 @@ def untold_deaths(past: Past) -> list[Case]:
         for case, failed in _healthy_letters(past)
         if not failed and not past.cause_told(case.id, case.subscription or "")
     ]
+
+
+# -- Functions -----------------------------------------------------------------------------------------------------
+
+
+def reruns(past: Past) -> list[Received]:
+    """Receives of what an invocation of another batch had reported done before: as the same copy, as far as both tell
+    one"""
+    return [
+        received
+        for id, name in past.receives
+        for received in past.receives_at(id, name)
+        if any(
+            past.reported_done(done)
+            and done.batch != received.batch
+            and (None in (past.copy_of(done), past.copy_of(received)) or past.copy_of(done) == past.copy_of(received))
+            and all(past.before(answer.moment, received.moment) for answer in past.answers_to(done))
+            for done in past.receives_at(id, name)
+        )
+    ]
+
+
+def batch_rerun(past: Past) -> list[Case]:
+    """reported done by an invocation, and received again in another batch after each answer of it. Legal. Per
+    receive"""
+    return [Case(id=received.id, subscription=received.subscription) for received in reruns(past)]
+
+
+def early_reruns(past: Past) -> list[Case]:
+    """an `early-redelivery` of what was reported done"""
+    again = {id(received) for received in reruns(past)}
+    return [
+        Case(id=received.id, subscription=received.subscription) for received in _early(past) if id(received) in again
+    ]
+
+
+def doubtful_reruns(past: Past) -> list[Case]:
+    """A rerun of which nobody can tell whether it came too early: it names no copy, or one that was received but once,
+    or it is uncounted."""
+    early = {id(received) for received in _too_soon(past)}
+    return [
+        Case(id=received.id, subscription=received.subscription)
+        for received in reruns(past)
+        if id(received) not in early
+        and past.subscription(received.subscription).kind == "queue"
+        and past.subscription(received.subscription).dedup_window_ns is not None
+        and (
+            past.uncounted(received)
+            or len(past.copies(received.id, received.subscription).get(past.copy_of(received) or ("", ""), [])) < 2
+        )
+    ]
+
+
+def _short_deaths(past: Past) -> list[tuple[Case, bool]]:
+    """dead on a queue with fewer invocations on record than `max_receives`; and whether each is on record"""
+    found: list[tuple[Case, bool]] = []
+    for id, name in past.dead_of:
+        spec = past.subscription(name)
+        recorded = {one.batch for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))}
+        if (
+            (spec.by_service or spec.all_invoked)
+            and spec.seen_from != "nobody"
+            and spec.kind == "queue"
+            and spec.dead_letter
+            and spec.max_receives is not None
+            and len(recorded) < spec.max_receives
+            and past.intended(id)
+            and not past.may_be_unidentified(id, name)
+        ):
+            found.append((Case(id=id, subscription=name), spec.all_invoked))
+    return found
+
+
+def premature_death(past: Past) -> list[Case]:
+    """dead on a queue with fewer recorded invocations than `max_receives`, where every invocation is recorded"""
+    return [case for case, proven in _short_deaths(past) if proven]
+
+
+def perhaps_premature(past: Past) -> list[Case]:
+    """the same where an invocation may have gone unrecorded"""
+    return [case for case, proven in _short_deaths(past) if not proven]
+
+
+def _gone(past: Past) -> list[tuple[Case, bool]]:
+    """settled by the service, s drained, received, or acked and expected, not dead, never redriven, and no
+    invocation of it may have done it; and whether each failed it"""
+    pairs = dict.fromkeys([*past.receives, *((message.id, spec.name) for message, spec in past.expectations())])
+    found: list[tuple[Case, bool]] = []
+    for id, name in pairs:
+        spec = past.subscription(name)
+        meant = id in past.messages and name in past.messages[id].expect
+        invocations = past.invocations_of(id, name)
+        if (
+            spec.by_service
+            and (past.received(id, name) or (past.acked(id) and meant))
+            and past.drained(name)
+            and not past.possibly_dead(id, name)
+            and not past.redrives(id, name)
+            and not past.in_doubt(id, name)
+            and not any(past.may_have_done(one) for one in invocations)
+        ):
+            found.append((Case(id=id, subscription=name), all(past.invocation_failed(one) for one in invocations)))
+    return found
+
+
+def discarded(past: Past) -> list[Case]:
+    """settled by the service, s drained, received or acked, every invocation of it failed it, or there was none, not
+    dead and never redriven"""
+    return [case for case, proven in _gone(past) if proven]
+
+
+def perhaps_discarded(past: Past) -> list[Case]:
+    """the same where an invocation is open"""
+    return [case for case, proven in _gone(past) if not proven]
+
+
+def concurrent_invocation(past: Past) -> list[Case]:
+    """settled by the service, s with `ordered_by` (a stream only with `invocations: all`): b is first invoked while an
+    invocation of another message a of its group is at work for certain: it began before, each of its answers comes
+    after, and on a queue the earliest end that the hold of a has if it was left alone; a was received in no other batch
+    before the first of those answers, was never dead nor redriven, and nobody recorded a delete of it that may have
+    begun by then; b was received in no other batch before, and never redriven. All by more than `clock_error_ns`,
+    whoever wrote it. Per invocation and group"""
+    found: dict[tuple[str, str, str | None], Case] = {}
+    for spec in past.ordered():
+        if not spec.by_service or (spec.kind == "stream" and not spec.all_invoked):
+            continue
+        recorded = [
+            one
+            for one in past.receives_on.get(spec.name, [])
+            if past.invoked.get((spec.name, one.batch))
+            and one.id in past.messages
+            and past.messages[one.id].group is not None
+            and not past.in_doubt(one.id, spec.name)
+        ]
+        spans = [(one, span) for one in recorded if (span := _at_work(past, one, spec)) is not None]
+        for b in recorded:
+            start, group = past.began(b).time, past.messages[b.id].group
+            again = any(
+                one.moment.time <= start + past.error
+                for one in past.receives_at(b.id, spec.name)
+                if one.batch != b.batch
+            )
+            if again or past.redrives(b.id, spec.name) or _unread_since(past, spec, start):
+                continue
+            if any(
+                past.messages[a.id].group == group and began + past.error < start and start + past.error < until
+                for a, (began, until) in spans
+            ):
+                found[spec.name, group or "", b.batch] = Case(id=b.id, subscription=spec.name)
+    return list(found.values())
+
+
+def _at_work(past: Past, a: Received, spec: Subscription) -> tuple[int, int] | None:
+    """From when until when an invocation holds a message for certain."""
+    answers = past.answers_to(a)
+    if not answers or past.deaths(a.id, spec.name) or past.redrives(a.id, spec.name):
+        return None
+    answered = min(answer.moment.time for answer in answers)
+    elsewhere = [one.moment.time for one in past.receives_at(a.id, spec.name) if one.batch != a.batch]
+    elsewhere += [step.begun.time for step in past.recorded_deletes(a.id, spec.name) if step.may_have_worked]
+    if any(moment <= answered + past.error for moment in elsewhere):
+        return None
+    if spec.kind == "stream":
+        return past.began(a).time, answered
+    end = past.end_if_left_alone(a)
+    return None if end is None else (past.began(a).time, min(answered, end))
+
+
+def _unread_since(past: Past, spec: Subscription, moment: int) -> bool:
+    """Nobody has read the dead letters since."""
+    return (
+        spec.dead_letter
+        and not past.dead_letters_read
+        and not any(moment + past.error < drained.moment.time for drained in past.drains.get(spec.name, []))
+    )
 
 
 # -- Nobody can tell -----------------------------------------------------------------------------------------------
@@ -862,6 +1090,10 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "over-received": over_received,
     "healthy-dead": healthy_dead,
     "collateral-dead": collateral_dead,
+    "batch-rerun": batch_rerun,
+    "premature-death": premature_death,
+    "discarded": discarded,
+    "concurrent-invocation": concurrent_invocation,
     "unidentified": unidentified,
     "vacuous": vacuous,
 }

@@ -18,7 +18,21 @@ from typing import Any
 
 import orjson
 
-from tests.reference.anomalies import ANOMALIES, Case, doubtful_redeliveries, kept_copies, replayed, untold_deaths
+from tests.reference.anomalies import (
+    ANOMALIES,
+    Case,
+    close,
+    doubtful_redeliveries,
+    doubtful_reruns,
+    early_reruns,
+    given_back,
+    kept_copies,
+    perhaps_discarded,
+    perhaps_premature,
+    perhaps_replayed,
+    replayed,
+    untold_deaths,
+)
 from tests.reference.reading import SECOND, Fault, Message, Moment, Promise, Subscription, read
 from tests.reference.words import NEVER, Past, Sample
 
@@ -401,7 +415,8 @@ def exactly_once_delivery(court: Court, promise: Promise) -> Finding:
         unknown=[f"{case.id} unseen on {case.subscription}" for case in court.anywhere("unseen")]
         + court.undrained(covered)
         + unknown
-        + doubtful_redeliveries(court.past),
+        + doubtful_redeliveries(court.past)
+        + [f"{case.id} may have been given back" for case in given_back(court.past)],
     )
 
 
@@ -505,7 +520,9 @@ def replay_complete(court: Court, promise: Promise) -> Finding:
         covered=covered,
         checked=Counter(spec.name for _, spec, _ in replayed(court.past)),
         blamed={"replay-missing": court.anywhere("replay-missing")},
-        unknown=court.undrained(covered) + ([] if ended else ["no replay ran to its end"]),
+        unknown=court.undrained(covered)
+        + ([] if ended else ["no replay ran to its end"])
+        + [f"{case.id} may have come from a replay" for case in perhaps_replayed(court.past)],
     )
 
 
@@ -547,7 +564,7 @@ def dead_letter(court: Court, promise: Promise) -> Finding:
             f"a receive of {received.id} on {spec.name} without receives"
             for spec in covered
             for received in court.past.receives_on.get(spec.name, [])
-            if received.receives is None
+            if received.receives is None and not spec.gives_up
         ]
         + [
             f"nobody tells of what {case.id} died on {spec.name}"
@@ -555,6 +572,86 @@ def dead_letter(court: Court, promise: Promise) -> Finding:
             for case in untold_deaths(court.past)
             if case.subscription == spec.name
         ],
+    )
+
+
+# -- functions -----------------------------------------------------------------------------------------------------
+
+
+def _invoked(spec: Subscription) -> bool:
+    """Functions are invoked for it, and somebody records that."""
+    return spec.by_service or spec.all_invoked
+
+
+def batch_isolation(court: Court, promise: Promise) -> Finding:
+    """violated by an early-redelivery of what was reported done; unknown when a batch-rerun cannot be told from one, or
+    a redelivery is not early by no more than `clock_error_ns`; checked: reported done, on queues with a
+    `dedup_window_s` that functions are invoked for"""
+    past = court.past
+    covered = [
+        spec for spec in court.all() if _invoked(spec) and spec.kind == "queue" and spec.dedup_window_ns is not None
+    ]
+    names = {spec.name for spec in covered}
+    return court.finding(
+        covered=covered,
+        checked=Counter(
+            name
+            for id, name in past.receives
+            if name in names and any(past.reported_done(one) for one in past.receives_at(id, name))
+        ),
+        blamed={"early-redelivery": [case for case in early_reruns(past) if case.subscription in names]},
+        unknown=[
+            f"whether {case.id} came again too early nobody can tell"
+            for case in (*doubtful_reruns(past), *close(past), *given_back(past))
+            if case.subscription in names
+        ],
+    )
+
+
+def esm_ordered(court: Court, promise: Promise) -> Finding:
+    """violated by nonmonotonic-delivery, group-overtake, concurrent-invocation; unknown when first receives are too
+    close; checked: received with one before it in its group, where the service settles"""
+    covered = [spec for spec in court.all() if spec.by_service and spec.ordered_by is not None]
+    names = ["nonmonotonic-delivery", "group-overtake", "concurrent-invocation"]
+    return court.finding(
+        covered=covered,
+        checked=court.count_behind_another(covered, lambda message, spec: court.past.received(message.id, spec.name)),
+        blamed={name: court.within(name, covered) for name in names},
+        unknown=court.unread(names, covered)
+        + court.too_close(covered, lambda id, name: [one.moment for one in court.past.receives_at(id, name)]),
+    )
+
+
+def no_premature_death(court: Court, promise: Promise) -> Finding:
+    """violated by premature-death; unknown when not drained; a death with fewer invocations on record, where one may
+    have gone unrecorded; checked: acked or received, on queues with `dead_letter` and `max_receives` that functions are
+    invoked for"""
+    covered = [
+        spec
+        for spec in court.all()
+        if _invoked(spec) and spec.kind == "queue" and spec.dead_letter and spec.max_receives is not None
+    ]
+    names = {spec.name for spec in covered}
+    return court.finding(
+        covered=covered,
+        checked=court.count_expected(covered, lambda message, spec: court.past.concerned(message.id, spec.name)),
+        blamed={"premature-death": court.within("premature-death", covered)},
+        unknown=court.undrained(covered)
+        + [f"{case.id} may have died too soon" for case in perhaps_premature(court.past) if case.subscription in names],
+    )
+
+
+def discard_accounted(court: Court, promise: Promise) -> Finding:
+    """violated by discarded; unknown when not drained; a message that is gone, with an invocation that is open;
+    checked: acked or received, where the service settles"""
+    covered = [spec for spec in court.all() if spec.by_service]
+    names = {spec.name for spec in covered}
+    return court.finding(
+        covered=covered,
+        checked=court.count_expected(covered, lambda message, spec: court.past.concerned(message.id, spec.name)),
+        blamed={"discarded": court.within("discarded", covered)},
+        unknown=court.undrained(covered)
+        + [f"{case.id} may have been given up" for case in perhaps_discarded(court.past) if case.subscription in names],
     )
 
 
@@ -943,6 +1040,10 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "replay-complete": replay_complete,
     "filter-correct": filter_correct,
     "dead-letter": dead_letter,
+    "batch-isolation": batch_isolation,
+    "esm-ordered": esm_ordered,
+    "no-premature-death": no_premature_death,
+    "discard-accounted": discard_accounted,
     "lag": lag,
     "recovery": recovery,
     "fair": fair,

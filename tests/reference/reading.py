@@ -35,7 +35,7 @@ class Moment:
 
     time: int
     file: str
-    line: int | None = None
+    line: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +111,13 @@ class Subscription:
     promises: str
     effects_elsewhere: bool
     seen_from: str
+    by_service: bool = False
+    all_invoked: bool = False
+
+    @property
+    def gives_up(self) -> bool:
+        """A service settles it, and may give up what it could not get done."""
+        return self.by_service and (self.kind == "stream" or self.visibility_timeout_ns is None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,6 +209,7 @@ class Received:
     hidden_ns: int | None
     intact: bool | None
     replay: str | None
+    bare: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +220,27 @@ class Delivered:
     batch: str
     moment: Moment
     outcome: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invoked:
+    """An invocation began; its messages in their order."""
+
+    subscription: str
+    batch: str
+    moment: Moment
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Responded:
+    """What an invocation answered; whom it names as failed, where it is `ok`."""
+
+    subscription: str
+    batch: str
+    moment: Moment
+    outcome: str
+    failed: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,6 +348,8 @@ class Facts:
     receives: tuple[Received, ...]
     unidentified: tuple[Unidentified, ...]
     delivered: tuple[Delivered, ...]
+    invoked: tuple[Invoked, ...]
+    responded: tuple[Responded, ...]
     keys_told: bool
     effects: tuple[Effect, ...]
     steps: tuple[Step, ...]
@@ -358,6 +389,10 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "filter-correct": frozenset(),
     "dead-letter": frozenset({"strict"}),
     "all-accepted": frozenset(),
+    "batch-isolation": frozenset(),
+    "esm-ordered": frozenset(),
+    "no-premature-death": frozenset(),
+    "discard-accounted": frozenset(),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),
     "fair": frozenset({"quiet_p99_s", "times_baseline"}),
@@ -421,6 +456,11 @@ def read_subscription(name: str, spec: object) -> Subscription:
         raise ValueError(f"subscription {name} promises an unknown thing {promises!r}")
     if seen_from not in ("consumer", "wire", "nobody"):
         raise ValueError(f"subscription {name} is seen from an unknown place {seen_from!r}")
+    if spec.get("settled_by", "consumer") not in ("consumer", "service") or spec.get("invocations") not in (
+        None,
+        "all",
+    ):
+        raise ValueError(f"subscription {name} is settled, or invoked, by an unknown one")
     most = spec.get("max_receives")
     start = spec.get("effective_from")
     return Subscription(
@@ -437,6 +477,8 @@ def read_subscription(name: str, spec: object) -> Subscription:
         promises=promises,
         effects_elsewhere=spec.get("effects_from") == "read-back",
         seen_from=seen_from,
+        by_service=spec.get("settled_by") == "service",
+        all_invoked=spec.get("invocations") == "all",
     )
 
 
@@ -548,12 +590,23 @@ def read(run: Path) -> Facts:
     for record in by_event.get("mark", []):
         marks.setdefault(_mark(record) or "", []).append(record)
     damaged += _two_messages(by_event.get("intended", []))
+    invoked = tuple(
+        Invoked(
+            subscription=record.text("subscription") or "",
+            batch=record.text("batch") or "",
+            moment=record.moment,
+            ids=tuple(id for id in record.texts("ids") or () if id),
+        )
+        for record in by_event.get("invoked", [])
+    )
     scheduled = [count for mark in marks.get("load-stopped", []) if (count := mark.integer("scheduled")) is not None]
     return Facts(
         manifest=manifest,
         messages=_messages(by_event.get("intended", []), by_event.get("sent", [])),
-        receives=tuple(
-            _received(record, manifest) for record in by_event.get("received", []) if record.text("subscription")
+        receives=_with_invoked(
+            [_received(record, manifest) for record in by_event.get("received", []) if record.text("subscription")],
+            invoked,
+            manifest,
         ),
         unidentified=tuple(unidentified),
         delivered=tuple(
@@ -564,6 +617,17 @@ def read(run: Path) -> Facts:
                 outcome=record.text("outcome") or "unknown",
             )
             for record in by_event.get("delivered", [])
+        ),
+        invoked=invoked,
+        responded=tuple(
+            Responded(
+                subscription=record.text("subscription") or "",
+                batch=record.text("batch") or "",
+                moment=record.moment,
+                outcome=record.text("outcome") or "unknown",
+                failed=record.texts("failed") or () if record.text("outcome") == "ok" else (),
+            )
+            for record in by_event.get("responded", [])
         ),
         keys_told=keys_told,
         effects=tuple(_effect(record) for record in by_event.get("effect", []) if _whole(record)),
@@ -895,6 +959,45 @@ def _received(record: Record, manifest: Manifest) -> Received:
         intact=record.flag("intact"),
         replay=record.text("replay"),
     )
+
+
+def _with_invoked(receives: Sequence[Received], invoked: Sequence[Invoked], manifest: Manifest) -> tuple[Received, ...]:
+    """Each of the `ids` of an `invoked` is a `received` of that message, in that `batch`, at that `at`. Where a
+    `received` on s in that batch tells of each of them, these stand for that; where only of some, these are set
+    aside."""
+    told = {(one.subscription, one.batch, one.id) for one in receives}
+    listed = {(one.subscription, one.batch, id) for one in invoked for id in one.ids}
+    in_part = {(subscription, batch) for subscription, batch, _ in listed - told}
+    kept = [
+        one
+        for one in receives
+        if (one.subscription, one.batch) not in in_part or (one.subscription, one.batch, one.id) not in listed
+    ]
+    own = [
+        Received(
+            id=id,
+            subscription=one.subscription,
+            moment=replace(one.moment, line=(one.moment.line or 0) + place / 1_000_000),
+            started=None,
+            batch=one.batch,
+            broker_id=None,
+            number=None,
+            partition=None,
+            group=None,
+            receives=None,
+            enqueued=None,
+            hidden_ns=manifest.subscriptions[one.subscription].visibility_timeout_ns
+            if one.subscription in manifest.subscriptions
+            else None,
+            intact=None,
+            replay=None,
+            bare=True,
+        )
+        for one in invoked
+        if (one.subscription, one.batch) in in_part
+        for place, id in enumerate(one.ids, start=1)
+    ]
+    return (*kept, *own)
 
 
 def _effect(record: Record) -> Effect:

@@ -20,6 +20,7 @@ import orjson
 
 from tests.reference.broker import LEASE, Answer, Delivery, Letter, Mischief, Partition, Queue, Stored, Stream, Topic
 from tests.reference.hosts import spread
+from tests.reference.mapping import Functions, Service, roll
 from tests.reference.reading import CLAIMS
 from tests.reference.world import EPOCH, MILLISECOND, SECOND, Call, Process, Script, Ticket, World
 
@@ -439,7 +440,7 @@ def _nameless(record: dict[str, Any], nameless: bool) -> dict[str, Any]:
 class Scene:
     """One simulation: the plan, the broker, and every process in it."""
 
-    def __init__(self, world: World, plan: Plan) -> None:
+    def __init__(self, world: World, plan: Plan, functions: Mapping[str, Functions]) -> None:
         self.world = world
         self.plan = plan
         self.chance = world.chance
@@ -499,6 +500,7 @@ class Scene:
                 drops_before=plan.drops_before,
             )
             self.send = self.topic.send
+        self.services = {name: Service(self, self.specs[name], functions[name]) for name in functions}
 
     def new_name(self, prefix: str) -> str:
         self.names += 1
@@ -651,6 +653,10 @@ class Scene:
         process = self.part_of_shared(role) if shared else self.spawn(role, by=by)
         self.consuming[name, index] = process
         spec = self.specs[name]
+        if name in self.services:
+            service = self.services[name]
+            process.start(service.follow(process) if spec.kind == "stream" else service.poll(process))
+            return process
         process.start(self.follow(process, spec) if spec.kind == "stream" else self.consume(process, spec))
         return process
 
@@ -1090,6 +1096,10 @@ class Scene:
         for stored in dead:
             letter = {"id": stored.letter.id, "subscription": name, "broker_id": stored.broker_id}
             process.write({"event": "dead", **letter, "receives": stored.receives})
+        for one in self.services[name].given_up if name in self.services else ():
+            place = {"partition": one.partition, "broker_seq": str(one.number)}
+            id = {"id": one.id} if self.chance.random() < 0.5 else {}
+            process.write({"event": "dead", "subscription": name, **place, **id})
         return dead
 
     def send_back(self, process: Process, name: str) -> bool:
@@ -1163,13 +1173,22 @@ def _effects_from(seed: int, name: str) -> dict[str, str]:
     return {"effects_from": "read-back"} if random.Random(f"{seed}: {name}").random() < 0.15 else {}
 
 
-def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
-    """Writes one small run directory, always the same for the same seed."""
+def simulate(seed: int, *, run: Path, legal: bool = False, functions: bool = False) -> None:
+    """Writes one small run directory, always the same for the same seed. `functions`: a service invokes functions in
+    place of consumers, on each subscription or some."""
     chance = random.Random(seed)
-    rolled = with_tenants(plan(chance, legal=legal), seed, legal=legal)
+    rolled = plan(chance, legal=legal)
+    invoked: dict[str, Functions] = {}
+    if functions:
+        rolled = replace(rolled, one_process=False, handler=min(rolled.handler, 50 * MILLISECOND))
+        dice = random.Random(f"functions {seed}")
+        some = [spec for number, spec in enumerate(rolled.specs) if number == 0 or dice.random() < 0.7]
+        invoked = {spec.name: roll(seed, spec, legal=legal) for spec in some}
+    else:
+        rolled = with_tenants(rolled, seed, legal=legal)
     world = World(chance, grain=rolled.grain, clock_error=rolled.clock_error)
     world.flaky = rolled.flaky
-    scene = Scene(world, rolled)
+    scene = Scene(world, rolled, invoked)
     scene.conductor.start(scene.conduct())
     while not scene.conductor.done and world.now < EPOCH + 600 * SECOND:
         world.run(world.now + SECOND)
@@ -1182,7 +1201,14 @@ def simulate(seed: int, *, run: Path, legal: bool = False) -> None:
         "clock_error_ns": rolled.declared_error,
         "broker_tick_ns": rolled.tick,
         "target": rolled.target,
-        "subscriptions": {spec.name: {**spec.manifest(), **_effects_from(seed, spec.name)} for spec in rolled.specs},
+        "subscriptions": {
+            spec.name: {
+                **spec.manifest(),
+                **_effects_from(seed, spec.name),
+                **(invoked[spec.name].manifest(spec.manifest()) if spec.name in invoked else {}),
+            }
+            for spec in rolled.specs
+        },
         "claims": list(rolled.claims),
         "scenario": {"planted": dict(rolled.planted), "files": list(rolled.file_defects)},
     }

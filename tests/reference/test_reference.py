@@ -44,6 +44,8 @@ BLAMING = (
     "effect-out-of-order",
     "child-before-parent",
     "stale-checkpoint",
+    "concurrent-invocation",
+    "discarded",
     "over-received",
     "healthy-dead",
 )
@@ -55,6 +57,9 @@ NEVER_VIOLATED = (
     "fanout-complete",
     "replay-complete",
     "filter-correct",
+    "batch-isolation",
+    "esm-ordered",
+    "discard-accounted",
 )
 
 
@@ -86,6 +91,19 @@ def test_a_legal_run_is_never_blamed(tmp_path: Path, first: int) -> None:
         run = tmp_path / str(seed)
         simulate(seed, run=run, legal=True)
         assert blame(run, judge(run)) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("seeds", [range(12), *series(range(12, 100), range(100, 200))], ids=["some", "more", "most"])
+def test_nor_is_a_service_that_invokes_functions(tmp_path: Path, seeds: Sequence[int]) -> None:
+    # It is killed with functions at work, asks again, is not told what they answered, and gives up what it may.
+    for seed in seeds:
+        run = tmp_path / str(seed)
+        simulate(seed, run=run, legal=True, functions=True)
+        verdict = judge(run)
+        # A function fails whole batches, and a message that is alone in one was failed by its handler for all we know.
+        verdict["anomalies"]["healthy-dead"] = 0
+        blamed = set(blame(run, verdict)) - {"dead-letter", "at-least-once-effect", "exactly-once-effect"}
+        assert not blamed, f"seed {seed}"
 
 
 @pytest.mark.parametrize("seeds", [range(20), *series(range(20, 150), range(150, 300))], ids=["some", "more", "most"])
@@ -137,6 +155,8 @@ def known_by(claim: dict[str, Any]) -> str:
 
 # Twelve seeds that have them all between them.
 RICH = (52, 273, 69, 198, 421, 243, 124, 228, 433, 454, 5, 26)
+# And those that have all that only functions bring about.
+RICH_IN_FUNCTIONS = (0, 1, 12, 20, 28, 41, 140)
 
 
 def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
@@ -146,9 +166,13 @@ def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
     missing |= {"torn", "damaged"}
     # No simulated process leaves out which message a record is of: see test_what_is_retold_has_all_that_is_told_less.
     missing -= {"unidentified"}
-    for number, seed in enumerate(sooner(RICH, range(1500))):
+    histories = [
+        (seed, functions) for functions in (True, False) for seed in (RICH_IN_FUNCTIONS if functions else RICH)
+    ]
+    more = [(seed, functions) for seed in range(750) for functions in (False, True)]
+    for number, (seed, functions) in enumerate(sooner(histories, more)):
         run = tmp_path / str(number)
-        simulate(seed, run=run)
+        simulate(seed, run=run, functions=functions)
         verdict = judge(run)
         missing -= {name for name, count in verdict["anomalies"].items() if count}
         missing -= {(known_by(claim), claim["verdict"]) for claim in verdict["claims"]}

@@ -18,11 +18,13 @@ from tests.reference.reading import (
     Drained,
     Effect,
     Facts,
+    Invoked,
     Message,
     Moment,
     Number,
     ReadBack,
     Received,
+    Responded,
     Sent,
     Step,
     Subscription,
@@ -130,6 +132,12 @@ class Past:
         self.delivered: dict[tuple[str, str | None], list[Delivered]] = defaultdict(list)
         for one in facts.delivered:
             self.delivered[one.subscription, one.batch].append(one)
+        self.invoked: dict[tuple[str, str | None], list[Invoked]] = defaultdict(list)
+        for invoked in sorted(facts.invoked, key=lambda one: at(one.moment)):
+            self.invoked[invoked.subscription, invoked.batch].append(invoked)
+        self.answers: dict[tuple[str, str | None], list[Responded]] = defaultdict(list)
+        for responded in facts.responded:
+            self.answers[responded.subscription, responded.batch].append(responded)
         self.telling = {(one.subscription, one.moment.file) for one in facts.delivered}
         self.unidentified = {one.subscription for one in facts.unidentified}
         # Settling calls that do not tell which hold they are of.
@@ -389,8 +397,14 @@ class Past:
         return (self.acked(id) and meant) or self.received(id, subscription) or handled
 
     def cause_told(self, id: str, subscription: str) -> bool:
-        """Whether anybody who sees handlers tells what they did with it."""
-        if self.subscription(subscription).seen_from == "consumer":
+        """Whether anybody who sees handlers tells what they did with it; not who sees only that an invocation of
+        several was failed."""
+        blamed = any(
+            answer_fails(answer, id)
+            for one in self.invocations_of(id, subscription)
+            for answer in self.answers[subscription, one.batch]
+        )
+        if self.subscription(subscription).seen_from == "consumer" and not blamed:
             return True
         handled = bool(self.effects.get((id, subscription))) and self.received(id, subscription)
         return handled and not self.without_effect(id, subscription)
@@ -425,6 +439,99 @@ class Past:
             and not any(self.before(moment, drained.moment) for drained in self.drains.get(subscription, []))
         )
 
+    # -- invocations -----------------------------------------------------------------------------------------------
+
+    def is_invocation(self, received: Received) -> bool:
+        """A receive of m in a `batch` of s that has an `invoked`; where s is settled by the service without
+        `invocations: all`, any receive of m there."""
+        spec = self.subscription(received.subscription)
+        recorded = bool(self.invoked.get((received.subscription, received.batch)))
+        return recorded or (spec.by_service and not spec.all_invoked)
+
+    def invocations_of(self, id: str, subscription: str) -> list[Received]:
+        return [one for one in self.receives_at(id, subscription) if self.is_invocation(one)]
+
+    def began(self, received: Received) -> Moment:
+        """At the earliest `invoked` of its batch, else at the receive."""
+        invoked = self.invoked.get((received.subscription, received.batch))
+        return invoked[0].moment if invoked else received.moment
+
+    def answers_to(self, received: Received) -> list[Responded]:
+        return self.answers.get((received.subscription, received.batch), [])
+
+    def invocation_failed(self, received: Received) -> bool:
+        """It has an answer, and each of them fails m."""
+        answers = self.answers_to(received)
+        return bool(answers) and all(answer_fails(answer, received.id) for answer in answers)
+
+    def may_have_done(self, received: Received) -> bool:
+        """An answer is `ok` and does not fail m."""
+        return any(
+            answer.outcome == "ok" and not answer_fails(answer, received.id) for answer in self.answers_to(received)
+        )
+
+    def reported_done(self, received: Received) -> bool:
+        """It has an answer, and each is `ok` and does not fail m; on a stream names none in `failed` at all."""
+        stream = self.subscription(received.subscription).kind == "stream"
+        answers = self.answers_to(received)
+        return (
+            self.is_invocation(received)
+            and bool(answers)
+            and all(
+                answer.outcome == "ok" and not answer_fails(answer, received.id) and not (stream and answer.failed)
+                for answer in answers
+            )
+        )
+
+    def handler_failed(self, received: Received) -> bool:
+        """*who failed it*: an `ok` answer names m in `failed` (on a queue that is `ordered_by` `group` only the first
+        in `ids` of those that it names, or the only one), or a `failed` one is of a batch in which m is alone."""
+        spec, key = self.subscription(received.subscription), (received.subscription, received.batch)
+        ids = self.invoked[key][0].ids if self.invoked.get(key) else ()
+        for answer in self.answers_to(received):
+            if answer.outcome == "failed":
+                others = {one.id for one in self.batches[received.batch] if one.subscription == spec.name}
+                others |= {id for invoked in self.invoked.get(key, []) for id in invoked.ids}
+                if others == {received.id} and key not in self.untold_batches:
+                    return True
+            elif received.id in answer.failed:
+                in_turn = spec.kind == "queue" and spec.ordered_by == "group"
+                if not in_turn or len(set(answer.failed)) == 1:
+                    return True
+                if set(answer.failed) <= set(ids) and received.id == next(id for id in ids if id in answer.failed):
+                    return True
+        return False
+
+    def failed_by_handler(self, id: str, subscription: str) -> bool:
+        """By an `effect` that is `failed`, or by what an invocation of it answered."""
+        return any(effect.outcome == "failed" for effect in self.effects.get((id, subscription), [])) or any(
+            self.handler_failed(one) for one in self.invocations_of(id, subscription)
+        )
+
+    def presumed_deletes(self, id: str, subscription: str) -> list[Step]:
+        """Where s is settled by the service, a delete of m may have begun when an invocation of m began, and may have
+        worked, unless that invocation failed m."""
+        spec = self.subscription(subscription)
+        if not spec.by_service or spec.kind != "queue":
+            return []
+        return [
+            Step(
+                id=id,
+                subscription=subscription,
+                action="delete",
+                batch=one.batch,
+                broker_id=one.broker_id,
+                begun=self.began(one),
+                answered=None,
+                outcome=None,
+                hidden_ns=None,
+                partition=None,
+                number=None,
+            )
+            for one in self.invocations_of(id, subscription)
+            if not self.invocation_failed(one)
+        ]
+
     # -- steps and holds -------------------------------------------------------------------------------------------
 
     def steps_of(self, id: str, subscription: str, action: str) -> list[Step]:
@@ -455,6 +562,10 @@ class Past:
         return not told or step.batch == hold.batch
 
     def possible_deletes(self, id: str, subscription: str) -> list[Step]:
+        """Those of it, those that name no message and may be of it, and those that a service may have begun."""
+        return self.recorded_deletes(id, subscription) + self.presumed_deletes(id, subscription)
+
+    def recorded_deletes(self, id: str, subscription: str) -> list[Step]:
         """Those of it, and those that name no message and may be of it."""
         unnamed = [step for step in self.loose[subscription] if step.action == "delete" and not step.id]
         return self.deletes(id, subscription) + [
@@ -478,6 +589,10 @@ class Past:
         begun (less the tick) and after its answer. One answered `ok` before the earliest end replaces the ends of the
         receive, and those of extends that had been answered `ok` before it began; those of any other that may have
         worked stand beside them: the earliest end is the earliest of all that stand, the latest the latest."""
+        spec = self.subscription(hold.subscription)
+        if spec.by_service and spec.kind == "queue" and not self.reported_done(hold):
+            # A release of it may have begun at any time.
+            return Ends(earliest=((),), latest=(NEVER,))
         if any(
             self.possibly_before(hold.moment, step.begun) and self.possibly_before(step.begun, question)
             for step in self.loose[hold.subscription]
@@ -506,6 +621,11 @@ class Past:
         early = later(extend.begun, extend.hidden_ns - self.tick)
         late = NEVER if extend.answered is None else later(extend.answered, extend.hidden_ns)
         return Ends(earliest=((early,),), latest=(late,))
+
+    def end_if_left_alone(self, hold: Received) -> int | None:
+        """A hold's earliest end if nobody gave it back or extended it; None where nothing tells."""
+        (starts,) = self._first_ends(hold).earliest
+        return max((one.time for one in starts), default=None)
 
     def _first_ends(self, hold: Received) -> Ends:
         if hold.hidden_ns is None:
@@ -804,6 +924,11 @@ class Past:
         first_intended = min((attempt.intended.time for attempt in message.attempts), default=0)
         first_started = min((sent.started.time for sent in message.sends if sent.started is not None), default=0)
         return max(message.due.time, first_intended, first_started)
+
+
+def answer_fails(answer: Responded, id: str) -> bool:
+    """An answer *fails* m if it is `failed`, or names m in `failed`."""
+    return answer.outcome == "failed" or id in answer.failed
 
 
 def _all(standing: Sequence[Standing]) -> Ends:

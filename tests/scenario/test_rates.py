@@ -55,23 +55,23 @@ def test_the_highest_moment_of_a_load_counts() -> None:
 
 
 def test_one_process_of_load() -> None:
-    told = warning(scenario("4800/s"), AWS, cores=64)
-    assert told is not None and "a load of one process has been seen to do 4,700" in told
-    assert warning(scenario("4800/s", load=", processes: 2"), AWS, cores=64) is None
+    told = warning(scenario("14100/s"), AWS, cores=64)
+    assert told is not None and "a load of one process has been seen to do 14,000" in told
+    assert warning(scenario("14100/s", load=", processes: 2"), AWS, cores=64) is None
 
 
 def test_few_consumers() -> None:
-    told = warning(scenario("2000/s", processes=1), MEMORY, cores=64)
-    assert told is not None and "one consumer has been seen to do 1,900" in told
-    assert warning(scenario("2000/s", processes=2), MEMORY, cores=64) is None
+    told = warning(scenario("8100/s", processes=1), MEMORY, cores=64)
+    assert told is not None and "one consumer has been seen to do 8,000" in told
+    assert warning(scenario("8100/s", processes=2), MEMORY, cores=64) is None
 
 
 def test_a_machine_that_is_too_small_for_both() -> None:
-    # 1 / 4,700 and 1 / 1,900 of a second for each message, on two cores.
-    told = warning(scenario("2800/s"), MEMORY, cores=2)
-    assert told is not None and "gameday on 2 cores, as here, has been seen to do 2,706" in told
-    assert warning(scenario("2700/s"), MEMORY, cores=2) is None
-    assert warning(scenario("2800/s"), MEMORY, cores=None) is None
+    # 1 / 14,000 and 1 / 8,000 of a second for each message, on two cores.
+    told = warning(scenario("10200/s"), MEMORY, cores=2)
+    assert told is not None and "gameday on 2 cores, as here, has been seen to do 10,182" in told
+    assert warning(scenario("10100/s"), MEMORY, cores=2) is None
+    assert warning(scenario("10200/s"), MEMORY, cores=None) is None
 
 
 def test_consumers_that_are_not_ours_cost_nothing_known() -> None:

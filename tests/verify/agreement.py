@@ -69,12 +69,18 @@ def leave_out(run: Path, fields: Collection[str]) -> None:
 
 
 def differing(
-    seeds: Iterable[int], directory: Path, *, without: Collection[str] = (), retold: bool = False
+    seeds: Iterable[int],
+    directory: Path,
+    *,
+    without: Collection[str] = (),
+    retold: bool = False,
+    functions: bool = False,
 ) -> list[int]:
-    """The seeds of those histories of which the two judges do not say the same. `without`: fields to leave out."""
-    runs = {seed: directory / f"{seed}{'-retold' * retold}" for seed in seeds}
+    """The seeds of those histories of which the two judges do not say the same. `without`: fields to leave out;
+    `functions`: a service invokes functions in place of consumers."""
+    runs = {seed: _place(directory, seed, retold=retold, functions=functions) for seed in seeds}
     for seed, run in runs.items():
-        simulate(seed, run=run)
+        simulate(seed, run=run, functions=functions)
         if retold:
             retell(run, seed)
         if without:
@@ -85,10 +91,14 @@ def differing(
     ]
 
 
-def show(seed: int, directory: Path, *, retold: bool) -> None:
+def _place(directory: Path, seed: int, *, retold: bool, functions: bool) -> Path:
+    return directory / f"{seed}{'-functions' * functions}{'-retold' * retold}"
+
+
+def show(seed: int, directory: Path, *, retold: bool, functions: bool) -> None:
     """What the judge says of one history and what the reference says, where that is not the same."""
-    run = directory / f"{seed}{'-retold' * retold}"
-    simulate(seed, run=run)
+    run = _place(directory, seed, retold=retold, functions=functions)
+    simulate(seed, run=run, functions=functions)
     if retold:
         retell(run, seed)
     (verdict,) = judge_all([run])
@@ -104,23 +114,31 @@ def show(seed: int, directory: Path, *, retold: bool) -> None:
             pairs = [(part, ours, theirs)]
         for name, one, other in pairs:
             if one != other:
-                print(f"{'retold: ' * retold}{name}: the judge says {one}, the reference {other}")
+                telling = "functions: " * functions + "retold: " * retold
+                print(f"{telling}{name}: the judge says {one}, the reference {other}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("seeds", help="FROM:TO, or one seed")
-    first, colon, last = parser.parse_args().seeds.partition(":")
+    parser.add_argument("--functions", action="store_true", help="those in which functions are invoked, alone")
+    arguments = parser.parse_args()
+    first, colon, last = arguments.seeds.partition(":")
+    tellings = [
+        {"functions": functions, "retold": retold}
+        for functions in ((True,) if arguments.functions else (False, True))
+        for retold in (False, True)
+    ]
     if not colon:
         with tempfile.TemporaryDirectory() as directory:
-            for retold in (False, True):
-                show(int(first), Path(directory), retold=retold)
+            for telling in tellings:
+                show(int(first), Path(directory), **telling)
         return 0
     different: list[int] = []
     for start in range(int(first), int(last), _AT_ONCE):
         seeds = range(start, min(start + _AT_ONCE, int(last)))
         with tempfile.TemporaryDirectory() as directory:
-            found = {seed for told in (False, True) for seed in differing(seeds, Path(directory), retold=told)}
+            found = {seed for telling in tellings for seed in differing(seeds, Path(directory), **telling)}
             different += sorted(found)
         print(f"{seeds.stop - int(first)} compared; different: {different or 'none'}", flush=True)
     return 1 if different else 0

@@ -64,7 +64,8 @@ def differing(
 def random(seeds: Sequence[int], directory: Path, *, retold: bool) -> list[Path]:
     runs = [directory / f"{seed}{'-retold' * retold}" for seed in seeds]
     for seed, run in zip(seeds, runs, strict=True):
-        simulate(seed, run=run)
+        # Of every second one functions are invoked in place of consumers.
+        simulate(seed, run=run, functions=seed % 2 == 1)
         if retold:
             retell(run, seed)
     return runs

@@ -58,6 +58,13 @@ def test_they_say_the_same_of_what_is_retold(seeds: Sequence[int], tmp_path: Pat
     assert differing(seeds, tmp_path, retold=True) == [], "for each: python -m tests.verify.agreement SEED"
 
 
+@pytest.mark.parametrize("retold", [False, True], ids=["told", "retold"])
+@pytest.mark.parametrize("seeds", [[*HISTORIES, 140], *series([*MORE])], ids=["known", "more"])
+def test_they_say_the_same_of_functions(seeds: Sequence[int], retold: bool, tmp_path: Path) -> None:
+    """A service invokes functions in place of consumers: tests/reference/mapping.py."""
+    assert differing(seeds, tmp_path, functions=True, retold=retold) == [], "python -m tests.verify.agreement SEED"
+
+
 # Of each field that a history may leave out, a history of which the judges once said different things without it.
 @pytest.mark.parametrize(
     ("field", "seeds"),

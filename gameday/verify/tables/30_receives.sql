@@ -1,5 +1,5 @@
 -- One row per `received`. `copy`: on a queue the broker's id of the message, on a stream its place in its partition.
--- `contradicts`: by the declared clocks it was received before it was intended.
+-- `bare`: all that is known of it is that a function was invoked with it. `contradicts`: by the declared clocks it was received before it was intended.
 -- On a queue it is a hold. `ends`: its two ends as no extension moved them (45_holds.sql has the extensions). The earliest
 -- is the later of two moments on the clocks of two writers: by the call's start, and by the message's first intent.
 
@@ -9,7 +9,7 @@ SELECT r.line, r.file, r.at_ns, r.started_ns, r.id, r.s, r.consumer, r.batch,
            AS copy,
        -- A number of a stream is one of its partition: where that is not told, it tells nothing.
        CASE WHEN u.kind IS DISTINCT FROM 'stream' OR r.part IS NOT NULL THEN sequence_key(r.broker_seq) END AS number, r.part,
-       r.grp, r.receives, r.enqueued_ns, r.intact,
+       r.grp, r.receives, r.enqueued_ns, r.intact, r.listed > 0 AS bare,
        r.replay, coalesce(record_before(r.at_ns, r.file, r.line, m.first_intended.ns, m.first_intended.file, m.first_intended.line),
                 false) AS contradicts,
        CASE WHEN u.kind = 'queue'

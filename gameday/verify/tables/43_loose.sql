@@ -36,17 +36,27 @@ FROM (
     SELECT x.line, c.file, c.began_ns
     FROM (FROM held SEMI JOIN in_doubt USING (s, id)) x
     ASOF JOIN anywhere c ON c.s = x.s AND c.file = x.writer AND c.began_ns >= x.from_ns
+    UNION ALL
+    -- A service may give back at any time what no invocation has reported done.
+    SELECT x.line, x.file, 0
+    FROM rx x JOIN subs u ON u.s = x.s AND u.by_service AND u.kind = 'queue'
+    ANTI JOIN (FROM handlings WHERE done) h ON h.line = x.line
 )
 GROUP BY line, file;
 
 -- Every delete that may have worked, with each message that it may be of; of those that name none, each writer's earliest.
+-- `presumed`: nobody recorded it, and a service may have begun it at any time from then on.
 CREATE TABLE possible_deletes AS
-SELECT id, s, began_ns, file, ok FROM settles WHERE action = 'delete' AND may_work AND id IS NOT NULL
+SELECT id, s, began_ns, file, ok, false AS presumed FROM settles WHERE action = 'delete' AND may_work AND id IS NOT NULL
 UNION ALL
-SELECT x.id, x.s, c.began_ns, c.file, false
+SELECT x.id, x.s, c.began_ns, c.file, false, false
 FROM (SELECT s, batch, file, min(began_ns) AS began_ns FROM loose WHERE action = 'delete' AND unnamed GROUP BY ALL) c
 JOIN (SELECT DISTINCT id, s, batch FROM rx) x ON x.s = c.s AND x.batch = c.batch
 UNION ALL
-SELECT x.id, x.s, c.began_ns, c.file, false
+SELECT x.id, x.s, c.began_ns, c.file, false, false
 FROM (SELECT s, file, min(began_ns) AS began_ns FROM loose WHERE action = 'delete' AND unnamed AND batch IS NULL GROUP BY ALL) c
-JOIN (SELECT DISTINCT id, s FROM rx) x ON x.s = c.s;
+JOIN (SELECT DISTINCT id, s FROM rx) x ON x.s = c.s
+UNION ALL
+SELECT h.id, h.s, h.began.ns, h.began.file, false, true
+FROM handlings h JOIN subs u ON u.s = h.s AND u.by_service AND u.kind = 'queue'
+WHERE NOT h.failed;

@@ -22,4 +22,6 @@ SELECT DISTINCT s FROM raw WHERE event = 'received' AND id IS NOT NULL AND s IS 
 -- The messages that a handler failed, with the batch that they were in.
 CREATE TABLE failures AS
 SELECT DISTINCT s, batch, id FROM raw
-WHERE event = 'effect' AND outcome = 'failed' AND id IS NOT NULL AND s IS NOT NULL AND batch IS NOT NULL;
+WHERE event = 'effect' AND outcome = 'failed' AND id IS NOT NULL AND s IS NOT NULL AND batch IS NOT NULL
+UNION
+SELECT s, batch, id FROM failed_by_answers;

@@ -72,6 +72,10 @@ WITH redriven AS (
 ), stored AS (
     SELECT id, s, arg_max(applied, line) AS applied
     FROM raw WHERE event = 'effects' AND id IS NOT NULL AND s IS NOT NULL GROUP BY id, s
+), failed_too AS (
+    SELECT id, s, count(*) AS n FROM failed_by_answers SEMI JOIN handlings USING (s, batch, id) GROUP BY id, s
+), blamed AS (
+    SELECT DISTINCT id, s FROM handlings WHERE blamed
 ), open AS (
     SELECT id, s, min({'at_ns': at_ns, 'file': file}) AS first_unhandled FROM unhandled GROUP BY id, s
 ), everyone AS (
@@ -109,10 +113,10 @@ SELECT p.id, p.s, u.run,
        -- Nobody knows whose effects stand under a key that several have.
        b.s IS NOT NULL AND k.id IS NOT NULL AND st.id IS NULL AND (acked AND expected OR received OR h.id IS NOT NULL) AS shared_key,
        shared_key OR b.s IS NULL AND (u.effects_elsewhere OR o.id IS NOT NULL OR in_doubt AND (acked AND expected OR received OR h.id IS NOT NULL)) AS unknown_effect,
-       {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0),
+       {'read_back': b.s IS NOT NULL, 'applied': coalesce(h.applied, 0), 'failed': coalesce(h.failed, 0) + coalesce(ft.n, 0),
         'first_applied': h.first_applied, 'first_began': h.first_apply_began, 'first_unhandled': o.first_unhandled} AS effects,
-       -- Who sees no handler does not know whether it failed.
-       u.seen_from <> 'consumer' AND NOT (received AND h.id IS NOT NULL AND o.id IS NULL) AS cause_untold,
+       -- Who sees no handler does not know whether it failed; nor who sees that an invocation of several did.
+       (u.seen_from <> 'consumer' OR bl.id IS NOT NULL) AND NOT (received AND h.id IS NOT NULL AND o.id IS NULL) AS cause_untold,
        u.kind, u.ordered_by, u.dead_letter, u.filtered, u.at_most_once, u.deduplicates, u.seen_from,
        z.drained, z.looked, z.looked_ns
 FROM everyone p
@@ -129,5 +133,7 @@ LEFT JOIN redriven r ON r.id = p.id AND r.s = p.s
 LEFT JOIN deletes del ON del.id = p.id AND del.s = p.s
 LEFT JOIN handled h ON h.id = p.id AND h.s = p.s
 LEFT JOIN stored st ON st.id = p.id AND st.s = p.s
+LEFT JOIN failed_too ft ON ft.id = p.id AND ft.s = p.s
+LEFT JOIN blamed bl ON bl.id = p.id AND bl.s = p.s
 LEFT JOIN open o ON o.id = p.id AND o.s = p.s
 LEFT JOIN read_back b ON b.s = p.s;

@@ -42,10 +42,12 @@ LEFT JOIN settles c ON c.s = f.s AND c.id = f.id AND c.batch = f.hold_batch AND 
 LEFT JOIN loosened l ON l.line = f.hold_line AND NOT before(f.at_ns, f.file, l.began_ns, l.file)
 GROUP BY f.s, f.id, f.line;
 
--- `other_line`: what it should have waited for: the receive whose hold was still on, or the delete.
-CREATE TABLE early_receives AS
+-- `other_line`: what it should have waited for: the receive whose hold was still on, or the delete. `given_back`: the
+-- service may have had no answer from the function that recorded one, and given it back.
+CREATE TABLE too_early AS
 WITH twice AS (
-    SELECT line, lag(line) OVER in_batch AS other_line FROM came_again
+    -- A service may gather one batch from several receives.
+    SELECT line, lag(line) OVER in_batch AS other_line FROM came_again ANTI JOIN (FROM subs WHERE by_service) u USING (s)
     WINDOW in_batch AS (PARTITION BY s, id, copy, batch ORDER BY line)
 ), hasty_uncounted AS (
     -- No count is needed where its call began after another receive was recorded: it follows that hold.
@@ -87,8 +89,11 @@ WITH twice AS (
           UNION ALL FROM hasty_uncounted UNION ALL FROM deleted)
     GROUP BY line
 )
-SELECT r.*, e.other_line FROM came_again r JOIN early e ON e.line = r.line
+SELECT r.*, e.other_line, u.by_service AND NOT u.all_invoked AS given_back
+FROM came_again r JOIN early e ON e.line = r.line JOIN subs u ON u.s = r.s
 ANTI JOIN perhaps_redriven p ON p.s = r.s AND p.id = r.id;
+
+CREATE VIEW early_receives AS SELECT * FROM too_early WHERE NOT given_back;
 
 -- How often a copy came again without being early, and the first time that it did.
 CREATE VIEW again AS

@@ -14,9 +14,10 @@ WITH elsewhere AS (
     SELECT s, id, copy, file, min({'at_ns': at_ns, 'line': line}) AS first FROM rx GROUP BY s, id, copy, file
 ), called AS (
     -- Each writer's last call that received a copy again: what precedes it in that writer's own file was before it.
-    SELECT r.s, r.id, r.copy, r.file, max(r.started_ns) AS last_ns
-    FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id
-    WHERE r.started_ns IS NOT NULL
+    -- Where a service settles, what counts is the order of invocations.
+    SELECT r.s, r.id, r.copy, r.file, max(CASE WHEN u.by_service THEN r.at_ns ELSE r.started_ns END) AS last_ns
+    FROM repeated r JOIN pairs p ON p.s = r.s AND p.id = r.id JOIN subs u ON u.s = r.s
+    WHERE (u.by_service AND NOT p.ever_dead AND p.first_redrive IS NULL OR NOT u.by_service AND r.started_ns IS NOT NULL)
       AND (p.first_redrive IS NULL OR record_before(r.at_ns, r.file, r.line, p.first_redrive.at_ns, p.first_redrive.file,
                                                     p.first_redrive.line))
     GROUP BY r.s, r.id, r.copy, r.file
@@ -29,13 +30,14 @@ WITH elsewhere AS (
     WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.ever_dead
       AND p.first_redrive IS NULL
     UNION ALL
-    SELECT p.s, p.id, p.first_delete, r.number, false, p.looked_ns,
+    SELECT p.s, p.id, p.first_delete, r.number, u.by_service AND p.dead_letter, p.looked_ns,
            h.first.at_ns, h.file, h.first.line, c.last_ns, c.file
     FROM (SELECT s, id, copy, max(number) AS number, min({'at_ns': at_ns, 'file': file, 'line': line}) AS first
           FROM repeated GROUP BY s, id, copy) r
     JOIN pairs p ON p.s = r.s AND p.id = r.id
     JOIN heard h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND (clock_error() > 0 OR h.file = r.first.file)
     JOIN called c ON c.s = r.s AND c.id = r.id AND c.copy = r.copy
+    JOIN subs u ON u.s = r.s
     WHERE p.kind = 'queue' AND p.ordered_by = 'group'
 )
 SELECT w.*, p.acked, p.grp, p.sent, p.stored,

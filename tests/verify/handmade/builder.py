@@ -54,6 +54,11 @@ def stream(**fields: Any) -> Json:
     return {"kind": "stream", "ordered_by": "partition", **fields}
 
 
+def mapped(**fields: Any) -> Json:
+    """A FIFO queue whose event source mapping invokes a function that records itself; three receives, then death."""
+    return fifo(settled_by="service", dead_letter=True, max_receives=3, **fields)
+
+
 class History:
     """What was promised and what happened. A subscription left out of a call is the only one there is."""
 
@@ -287,6 +292,50 @@ class History:
         """Received at `at`, the effect recorded 50 ms later and, on a queue, deleted 100 ms later."""
         self.take(id, at=at, **fields)
         self.effect(id, at=at + 0.05, sub=fields.get("sub"), outcome=effect)
+
+    # -- functions
+
+    def invoke(
+        self,
+        *ids: str,
+        at: float,
+        sub: str | None = None,
+        consumer: str = "f1",
+        batch: str | None = None,
+        seen: bool = False,
+        **fields: Any,
+    ) -> str:
+        """A function is invoked with these messages; gives the name of the batch. `seen`: it tells of each message
+        which copy it is, and how often it was received, in a `received` without `started`."""
+        sub = self._only(sub)
+        batch = batch or self._number("invocation")
+        told = {"subscription": sub, "function": "work", "request": f"r-{batch}", "batch": batch, "ids": list(ids)}
+        self.record(consumer, at, "invoked", **told, consumer=consumer)
+        if seen:
+            for id in ids:
+                self.receive(id, at=at, sub=sub, consumer=consumer, batch=batch, omit=("started",), **fields)
+        return batch
+
+    def respond(
+        self,
+        batch: str,
+        *,
+        at: float,
+        outcome: str = "ok",
+        failed: Sequence[str] = (),
+        sub: str | None = None,
+        consumer: str = "f1",
+    ) -> None:
+        """What an invocation answered."""
+        told = {"subscription": self._only(sub), "function": "work", "request": f"r-{batch}", "batch": batch}
+        self.record(consumer, at, "responded", **told, outcome=outcome, failed=list(failed) or None)
+
+    def work(self, *ids: str, at: float, took: float = 0.1, failed: Sequence[str] = (), **fields: Any) -> str:
+        """An invocation that is answered after `took` seconds: `ok`, but for those in `failed`."""
+        batch = self.invoke(*ids, at=at, **fields)
+        own = {name: fields[name] for name in ("sub", "consumer") if name in fields}
+        self.respond(batch, at=at + took, failed=failed, **own)
+        return batch
 
     # -- what was read at the end, marks, faults
 

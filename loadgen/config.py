@@ -147,7 +147,7 @@ class LoadConfig:
                 "addresses": Addresses.from_json(document["addresses"]),
                 "topology": Topology.from_json(document["topology"]),
                 "own": OwnMessages(**document["own"]) if document.get("own") else None,
-                "tenants": [TenantClass(**each) for each in document.get("tenants") or ()],
+                "tenants": tuple(TenantClass(**each) for each in document.get("tenants") or ()),
             }
         )
 

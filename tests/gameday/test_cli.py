@@ -150,7 +150,10 @@ def test_the_schema_knows_every_key_in_the_form_it_is_written() -> None:
     faults = {branch["title"]: branch for branch in whole["properties"]["chaos"]["items"]["oneOf"]}
     assert set(faults) == set(FAULTS)
     assert faults["pause-consumer"]["properties"]["for"]["examples"] == ["5s", "15ms", "2m"]
-    assert {branch["properties"]["shape"]["const"] for branch in whole["properties"]["load"]["oneOf"]} == set(SHAPES)
+    *shaped, tenants = whole["properties"]["load"]["oneOf"]
+    assert {branch["properties"]["shape"]["const"] for branch in shaped} == set(SHAPES)
+    assert not {"shape", "rate", "groups"} & set(tenants["properties"])
+    assert "tenants" in tenants["required"]
     claim = next(b for b in whole["properties"]["claims"]["items"]["oneOf"] if "p99" in b.get("properties", {}))
     assert set(claim["properties"]) == {"claim", "p50", "p99", "max", "grace", "during"}
 

@@ -42,8 +42,18 @@ _OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told"
 # What a record of a message may tell.
 _TOLD = ", ".join(
     f"r.{column}"
-    for column, field in COLUMNS.items()
-    if any(field.name in ("event", "at", *kind.fields) for kind in EVENTS.values() if "id" in kind.fields)
+    for column in (
+        *("line", "file", "run", "listed"),
+        *(
+            column
+            for column, field in COLUMNS.items()
+            if any(
+                field.name in ("event", "at", *kind.fields)
+                for kind in EVENTS.values()
+                if {"id", "ids"} & {*kind.fields}
+            )
+        ),
+    )
 )
 # What of a record `r` and of its message's group `g` says which bucket it goes into.
 _KEPT_TOGETHER = "coalesce(g.grp, r.id)"
@@ -175,7 +185,7 @@ def _cut(db: duckdb.DuckDBPyConnection, directory: Path, buckets: int, *, parts:
     for part in range(parts):
         mine = f"hash(id) % {parts} = {part}"
         db.execute(
-            f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, r.line, r.file, r.run, {_TOLD} "
+            f"COPY (SELECT (hash({_KEPT_TOGETHER}) % {buckets})::INTEGER AS bucket, {_TOLD} "
             f"FROM (FROM raw WHERE id IS NOT NULL AND {mine}) r "
             f"LEFT JOIN (FROM grouped WHERE {mine}) g ON g.id = r.id) "
             f"TO '{_quoted(directory)}' (FORMAT parquet, PARTITION_BY (bucket), APPEND)"

@@ -67,7 +67,9 @@ PRODUCER: Mapping[bool, Seen] = {
     True: Seen(per_s=14_000, how="66 to 71 µs a message (FIFO, ten groups, four users)", source=_SIDE_BY_SIDE),
 }
 CONSUMER: Mapping[bool, Seen] = {
-    False: Seen(per_s=8_000, how="83 to 119 µs a message with the guard `transaction` and no work", source=_SIDE_BY_SIDE),
+    False: Seen(
+        per_s=8_000, how="83 to 119 µs a message with the guard `transaction` and no work", source=_SIDE_BY_SIDE
+    ),
     True: Seen(per_s=8_000, how="84 to 125 µs a message (FIFO), likewise", source=_SIDE_BY_SIDE),
 }
 

@@ -25,6 +25,11 @@ def series(*cases: Any) -> list[Any]:
     return [pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=in_series) for case in cases]
 
 
+def soak(*cases: Any) -> list[Any]:
+    """Likewise, of those that `make soak` alone runs."""
+    return [pytest.param(case, marks=(in_series, in_soak)) for case in cases]
+
+
 def sooner(known: Iterable[T], every: Iterable[T]) -> Iterator[T]:
     """A search that ends at the first find, begun where something was found before.
 

@@ -45,7 +45,6 @@ BLAMING = (
     "child-before-parent",
     "stale-checkpoint",
     "concurrent-invocation",
-    "discarded",
     "over-received",
     "healthy-dead",
 )

@@ -266,8 +266,8 @@ def test_a_disk_that_is_full(gameday: Start, calm: str) -> None:
 
 @in_series
 def test_a_rate_above_what_was_seen_is_told_before_the_load(gameday: Start, calm: str) -> None:
-    run = gameday(calm, *MEMORY, "--set", "load.rate=2500/s", "--set", "load.duration=1s", "--set", "load.users=4")
+    run = gameday(calm, *MEMORY, "--set", "load.rate=30000/s", "--set", "load.duration=100ms", "--set", "load.users=4")
     _, out, err = run.end()
     before, load, _ = out.partition("load and chaos")
     assert load, err
-    assert "note: --set load.rate=2500/s: load.rate asks for up to 2,500 messages a second" in before
+    assert "note: --set load.rate=30000/s: load.rate asks for up to 30,000 messages a second" in before

@@ -13,7 +13,7 @@ import pytest
 from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge, judge_all
 from tests.reference.simulation import simulate
-from tests.series import in_series, series
+from tests.series import in_series, soak
 from tests.verify.handmade.builder import ns
 
 ABOUT_A_COPY = ("received", "settling", "settled", "dead", "redriven")
@@ -72,7 +72,7 @@ def _told(verdict: Verdict | NotARun) -> Any:
 
 
 # Of them all three that leave out much.
-@pytest.mark.parametrize("seeds", [range(6, 9), *series([*range(6), *range(9, 400)])], ids=["some", "more"])
+@pytest.mark.parametrize("seeds", [range(6, 9), *soak([*range(6), *range(9, 400)])], ids=["some", "more"])
 def test_it_is_judged_as_if_the_id_had_stood_in_it(seeds: Sequence[int], tmp_path: Path) -> None:
     whole, less = [tmp_path / f"{seed}" for seed in seeds], [tmp_path / f"{seed} less" for seed in seeds]
     forgotten = 0

@@ -14,7 +14,7 @@ from gameday.watch.metrics import differing_totals, final_counts
 from gameday.watch.observer import Observer
 from tests.reference.retelling import read_lines, share, write_lines
 from tests.reference.simulation import simulate
-from tests.series import series
+from tests.series import soak
 
 # Between them they have every count, held to the verdict.
 RICH = (8, 30, 69, 92)
@@ -33,7 +33,7 @@ def told_again(run: Path, seed: int) -> None:
     write_lines(share(seed, files, orjson.loads((run / "manifest.json").read_bytes())["subscriptions"]))
 
 
-@pytest.mark.parametrize("seeds", [[*RICH], *series([*HISTORIES, *MORE])], ids=["rich", "more"])
+@pytest.mark.parametrize("seeds", [[*RICH], *soak([*HISTORIES, *MORE])], ids=["rich", "more"])
 def test_the_counts_differ_only_as_they_say(seeds: Sequence[int], tmp_path: Path) -> None:
     simulated = {tmp_path / str(seed): seed for seed in seeds}
     for run, seed in simulated.items():

@@ -686,6 +686,8 @@ def effect_out_of_order(past: Past) -> list[Case]:
         if past.possibly_died_by(a.id, spec.name, recorded[0]) and (
             past.deaths(a.id, spec.name)
             or past.redrives(a.id, spec.name)
+            # Of one that was applied and of which no receive is recorded nobody knows when it was first received.
+            or not past.receives_at(a.id, spec.name)
             or any(past.possibly_before(_began(one), recorded[0]) for one in past.receives_at(a.id, spec.name))
             or _earlier_copy_may_have_died(past, a, spec, recorded[0])
         ):

@@ -16,7 +16,7 @@ from tests.series import series
 from tests.verify.agreement import differing
 
 HISTORIES = range(3)
-MORE = range(3, 60)
+MORE = range(3, 30)
 # Of these the judges once said different things.
 ONCE_DIFFERENT = (
     200733,
@@ -72,10 +72,10 @@ def test_they_say_the_same_of_functions(seeds: Sequence[int], retold: bool, tmp_
         *series(
             ("broker_seq", (500004, 500076, 500080, 500148)),
             *(
-                (field, range(500000, 500060))
+                (field, range(500000, 500030))
                 for field in ("attempt", "broker_seq", "started", "due", "group", "seq", "producer", "consumer")
             ),
-            *((field, range(500000, 500060)) for field in ("broker_id", "call", "enqueued", "receives", "hidden_s")),
+            *((field, range(500000, 500030)) for field in ("broker_id", "call", "enqueued", "receives", "hidden_s")),
         ),
     ],
 )

@@ -15,7 +15,7 @@ from gameday.history.errors import HistoryError
 from gameday.verify import buckets
 from gameday.verify.judge import Verdict, judge, judge_all
 from gameday.verify.workers import in_processes
-from tests.series import in_series
+from tests.series import in_series, in_soak
 from tests.verify.handmade.builder import History, fifo, ns, queue, stream
 from tests.verify.jobs import differing, handmade, random
 
@@ -184,6 +184,7 @@ def test_random_histories(tmp_path: Path, retold: bool) -> None:
 
 
 @in_series
+@in_soak
 def test_histories_made_by_hand(tmp_path: Path) -> None:
     """Every eighth of them; `python -m tests.verify.jobs 0:0 --handmade` takes all."""
     runs = handmade(tmp_path)

@@ -25,6 +25,8 @@ T = TypeVar("T")
 Result = Literal["holds", "violated", "not-implemented", "unknown"]
 
 SLOW_S = 60.0
+# Who acts for the services that send by themselves; emulators ask no more of it than its form.
+ROLE = "arn:aws:iam::000000000000:role/gameday-probe"
 _PAUSE_S = 0.1
 
 

@@ -67,11 +67,11 @@ class Server:
         in_path: Params = {}
         known: tuple[Wire, Service] | None
         try:
-            if (found := self._routed(head)) is not None:
+            if target:
+                known = self._by_target.get(target)
+            elif (found := self._routed(head)) is not None:
                 rest, service, operation, in_path = found
                 known = rest, service
-            elif target:
-                known = self._by_target.get(target)
             else:
                 fields = form(body)
                 operation = fields.get("Action", "")

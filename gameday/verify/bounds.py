@@ -201,7 +201,7 @@ def lag(
     db.execute(POPULATION, [s])
     db.execute(_DOUBTFUL, [s])
     db.execute(_GIVEN_UP, [s])
-    (ruled.covers,) = _one(db, "SELECT count(*) FROM population")
+    (ruled.covers,) = one_row(db, "SELECT count(*) FROM population")
     for name, limit_ns in limits.items():
         judge_bound(db, s, facts, name, limit_ns, nanoseconds(grace_s), during, ruled)
     return ruled
@@ -224,7 +224,7 @@ def judge_bound(
     for wider_ns in dict.fromkeys((0, facts.clock_error_ns, -facts.clock_error_ns)):
         _find_windows(db, facts, grace_ns, wider_ns)
         readings.append(_quantile(db, facts, hundredths, limit_ns, during))
-        (unsent,) = _one(
+        (unsent,) = one_row(
             db,
             # Of one without `due` nobody knows how it stands to the faults, so it counts in any case.
             "SELECT (SELECT count(*) FROM given_up WHERE due_ns IS NULL) + "
@@ -273,7 +273,7 @@ def judge_bound(
 
 def _why_open(db: duckdb.DuckDBPyConnection, facts: Facts) -> str:
     """Why a lag is not known exactly."""
-    perhaps, doubtful = _one(
+    perhaps, doubtful = one_row(
         db,
         "SELECT (SELECT count(*) FROM population WHERE first_ns IS DISTINCT FROM had_ns), "
         "(SELECT count(*) FROM doubtful)",
@@ -330,7 +330,7 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
         f"FROM (SELECT *, ?::BIGINT AS end_ns FROM ({_during('population', during)}))",
         parameters,
     )
-    count, apart, doubtful = _one(
+    count, apart, doubtful = one_row(
         db, "SELECT count(*), count(*) FILTER (least_ns <> most_ns), (SELECT count(*) FROM doubtful) FROM lags"
     )
     if not count:
@@ -340,7 +340,7 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
     if doubtful:
         db.execute("DELETE FROM lags WHERE doubt")
         db.execute("INSERT INTO lags SELECT 0, 0, false, true, 0 FROM doubtful")
-    count_least, excused = _one(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
+    count_least, excused = one_row(db, "SELECT count(*), count(*) FILTER (excused) FROM lags")
     least = _nth_lag(db, hundredths, count_least, of="least_ns")
     found = _Quantile(count=count, least_ns=least, most_ns=least if most is None else most)
     if not found.breaks(limit_ns) or count_least == excused:
@@ -352,7 +352,7 @@ def _quantile(db: duckdb.DuckDBPyConnection, facts: Facts, hundredths: int, limi
 def _nth_lag(db: duckdb.DuckDBPyConnection, hundredths: int, count: int, *, of: str = "lag_ns", where: str = "") -> int:
     """The quantile of the `count` values `of` the table `lags`, in ns."""
     nth = rank(hundredths, count) - 1
-    (found,) = _one(db, f"SELECT {of} AS found FROM lags {where} ORDER BY found LIMIT 1 OFFSET {nth}")
+    (found,) = one_row(db, f"SELECT {of} AS found FROM lags {where} ORDER BY found LIMIT 1 OFFSET {nth}")
     return found
 
 
@@ -375,7 +375,7 @@ def recovery(
     if bound_ns is None:
         ruled.unknown(f"{s}: {_NOTHING_USUAL}")
         return ruled, {fault.name: "unknown" for fault in facts.faults}
-    (traffic,) = _one(db, "SELECT count(*) FROM population")
+    (traffic,) = one_row(db, "SELECT count(*) FROM population")
     if not traffic:
         ruled.unknown(f"{s}: no message to tell a recovery by")
         return ruled, {fault.name: "unknown" for fault in facts.faults}
@@ -550,7 +550,7 @@ def _usual_bound(db: duckdb.DuckDBPyConnection, facts: Facts) -> int | None:
     if not facts.faults:
         return None
     first = facts.faults[0]
-    (open_lags,) = _one(
+    (open_lags,) = one_row(
         db,
         "SELECT (SELECT count(*) FROM population WHERE first_ns IS DISTINCT FROM had_ns AND due_ns <= ?) "
         "+ (SELECT count(*) FROM doubtful WHERE due_ns <= ?)",
@@ -563,11 +563,16 @@ def _usual_bound(db: duckdb.DuckDBPyConnection, facts: Facts) -> int | None:
         "WHERE before(first_ns, first_file, ?, ?)",
         [first.start_ns, first.start_file],
     )
-    (count,) = _one(db, "SELECT count(*) FROM lags")
+    (count,) = one_row(db, "SELECT count(*) FROM lags")
     return 2 * _nth_lag(db, 99, count) if count >= FEW else None
 
 
-_RANKS = ", ".join(f"greatest(1, ({hundredths} * count + 99) // 100)" for hundredths in QUANTILES.values())
+def rank_in_sql(hundredths: int) -> str:
+    """The nearest rank of a quantile, of as many as the column `count` says."""
+    return f"greatest(1, ({hundredths} * count + 99) // 100)"
+
+
+_RANKS = ", ".join(map(rank_in_sql, QUANTILES.values()))
 # The lags of all that was received, each with its rank among those of its subscription.
 _RANKED = f"""
 SELECT run, s, lag_ns, n, count FROM (
@@ -592,7 +597,7 @@ def latencies(run: Loaded) -> dict[str, dict[str, float]]:
     }
 
 
-def _one(db: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()) -> tuple[int, ...]:
+def one_row(db: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[object] = ()) -> tuple[int, ...]:
     row = db.execute(sql, list(parameters)).fetchone()
     assert row is not None
     return row

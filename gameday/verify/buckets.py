@@ -40,21 +40,9 @@ _ROWS_HELD_BACK = 12_000
 # Tables that were made on the way to the facts of the whole.
 _OWN = frozenset({"parsed", "nameless", "answered", "identified", "keys", "told", "settles", "rows_found", "grouped"})
 # What a record of a message may tell.
-_TOLD = ", ".join(
-    f"r.{column}"
-    for column in (
-        *("line", "file", "run", "listed"),
-        *(
-            column
-            for column, field in COLUMNS.items()
-            if any(
-                field.name in ("event", "at", *kind.fields)
-                for kind in EVENTS.values()
-                if {"id", "ids"} & {*kind.fields}
-            )
-        ),
-    )
-)
+_FIELDS = {name for kind in EVENTS.values() if {"id", "ids"} & {*kind.fields} for name in ("event", "at", *kind.fields)}
+_COLUMNS = ("line", "file", "run", "listed", *(column for column, field in COLUMNS.items() if field.name in _FIELDS))
+_TOLD = ", ".join(f"r.{column}" for column in _COLUMNS)
 # What of a record `r` and of its message's group `g` says which bucket it goes into.
 _KEPT_TOGETHER = "coalesce(g.grp, r.id)"
 # What a verdict is made from: of each table that buckets make, the columns that anybody asks for afterwards.

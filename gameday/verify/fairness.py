@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from gameday.verify.bounds import FEW, POPULATION, BoundRuling, Facts, nanoseconds, rank, seconds
+from gameday.verify.bounds import FEW, POPULATION, BoundRuling, Facts, nanoseconds, one_row, rank, rank_in_sql, seconds
 from gameday.verify.load import Loaded
 
 NOISY = "noisy"
@@ -63,7 +63,7 @@ def fair(db: duckdb.DuckDBPyConnection, s: str, facts: Facts, bounds: Mapping[st
     """Judge each of `bounds` (quiet_p99_s in seconds, times_baseline) on subscription `s`, for each quiet class."""
     ruled = BoundRuling()
     db.execute(POPULATION, [s])
-    start_ns, stop_ns = _one(db, "SELECT min(due_ns), max(due_ns) FROM population WHERE tenant_class = ?", [NOISY])
+    start_ns, stop_ns = one_row(db, "SELECT min(due_ns), max(due_ns) FROM population WHERE tenant_class = ?", [NOISY])
     quiet = [
         name
         for (name,) in db.execute(
@@ -74,7 +74,7 @@ def fair(db: duckdb.DuckDBPyConnection, s: str, facts: Facts, bounds: Mapping[st
         what = "of a noisy tenant" if start_ns is None else "of a quiet tenant"
         ruled.unknown(f"{s}: no message {what} was acked or received (`tenant_class` and `due` tell)")
         return ruled
-    (doubtful,) = _one(
+    (doubtful,) = one_row(
         db, "SELECT count(*) FROM pairs WHERE s = ? AND expected AND in_doubt AND tenant_class IS NOT NULL", [s]
     )
     for name in quiet:
@@ -141,7 +141,7 @@ def _judge_unsent(
     db: duckdb.DuckDBPyConnection, s: str, name: str, facts: Facts, readings: list[_Waits], ruled: BoundRuling
 ) -> None:
     """What was never sent waited for nothing; where it is too much, a p99 says nothing of it."""
-    (given_up,) = _one(
+    (given_up,) = one_row(
         db, "SELECT count(*) FROM pairs WHERE s = ? AND expected AND status = 'failed' AND tenant_class = ?", [s, name]
     )
     planned = facts.intended if facts.scheduled is None else facts.scheduled
@@ -174,24 +174,18 @@ def _waits(db: duckdb.DuckDBPyConnection, name: str, start_ns: int, stop_ns: int
 
 def _p99(db: duckdb.DuckDBPyConnection, wait: str, where: str, name: str) -> tuple[int, int]:
     """How many of the population there are, and the nearest-rank p99 of what they waited; 0 of none."""
-    (count,) = _one(db, f"SELECT count(*) FROM population WHERE {where}", [name])
+    (count,) = one_row(db, f"SELECT count(*) FROM population WHERE {where}", [name])
     if not count:
         return 0, 0
     nth = rank(99, count) - 1
-    (found,) = _one(
+    (found,) = one_row(
         db, f"SELECT {wait} AS wait FROM population WHERE {where} ORDER BY wait LIMIT 1 OFFSET {nth}", [name]
     )
     return count, found
 
 
-def _one(db: duckdb.DuckDBPyConnection, sql: str, parameters: list[object]) -> tuple[int, ...]:
-    row = db.execute(sql, parameters).fetchone()
-    assert row is not None
-    return row
-
-
 # By class and, where there is a noise, before it, during it and after it.
-_RANKED = """
+_RANKED = f"""
 WITH noise AS (
     SELECT s, min(due_ns) AS start_ns, max(due_ns) AS stop_ns FROM pairs
     WHERE tenant_class = 'noisy' AND expected AND (acked OR may_have IS NOT NULL) AND NOT dead AND due_ns IS NOT NULL
@@ -209,8 +203,8 @@ WITH noise AS (
     FROM waits
 )
 SELECT run, s, tenant_class, phase, any_value(count),
-       min(wait) FILTER (n = greatest(1, (50 * count + 99) // 100)),
-       min(wait) FILTER (n = greatest(1, (99 * count + 99) // 100)), max(wait)
+       min(wait) FILTER (n = {rank_in_sql(50)}),
+       min(wait) FILTER (n = {rank_in_sql(99)}), max(wait)
 FROM ranked GROUP BY run, s, tenant_class, phase ORDER BY s, tenant_class, phase
 """
 

@@ -451,18 +451,19 @@ def ordered_per_group(court: Court, promise: Promise) -> Finding:
     dlq-gap; unknown when first receives are too close; checked: received with one before it in its group, where
     `ordered_by` is `group`"""
     names = ["nonmonotonic-delivery", "group-overtake", "nonmonotonic-send", "stored-out-of-order"]
-    return _ordered(court, "group", names + ["dlq-gap"] * promise.strict)
+    covered = [spec for spec in court.all() if spec.ordered_by == "group"]
+    return _ordered(court, covered, names + ["dlq-gap"] * promise.strict)
 
 
 def ordered_per_partition(court: Court, promise: Promise) -> Finding:
     """violated by the same without group-overtake, and child-before-parent; checked: the same, where `ordered_by` is
     `partition`"""
     names = ["nonmonotonic-delivery", "nonmonotonic-send", "stored-out-of-order", "child-before-parent"]
-    return _ordered(court, "partition", names + ["dlq-gap"] * promise.strict)
+    covered = [spec for spec in court.all() if spec.ordered_by == "partition"]
+    return _ordered(court, covered, names + ["dlq-gap"] * promise.strict)
 
 
-def _ordered(court: Court, ordered_by: str, names: Sequence[str]) -> Finding:
-    covered = [spec for spec in court.all() if spec.ordered_by == ordered_by]
+def _ordered(court: Court, covered: Sequence[Subscription], names: Sequence[str]) -> Finding:
     return court.finding(
         covered=covered,
         checked=court.count_behind_another(covered, lambda message, spec: court.past.received(message.id, spec.name)),
@@ -612,14 +613,7 @@ def esm_ordered(court: Court, promise: Promise) -> Finding:
     """violated by nonmonotonic-delivery, group-overtake, concurrent-invocation; unknown when first receives are too
     close; checked: received with one before it in its group, where the service settles"""
     covered = [spec for spec in court.all() if spec.by_service and spec.ordered_by is not None]
-    names = ["nonmonotonic-delivery", "group-overtake", "concurrent-invocation"]
-    return court.finding(
-        covered=covered,
-        checked=court.count_behind_another(covered, lambda message, spec: court.past.received(message.id, spec.name)),
-        blamed={name: court.within(name, covered) for name in names},
-        unknown=court.unread(names, covered)
-        + court.too_close(covered, lambda id, name: [one.moment for one in court.past.receives_at(id, name)]),
-    )
+    return _ordered(court, covered, ["nonmonotonic-delivery", "group-overtake", "concurrent-invocation"])
 
 
 def no_premature_death(court: Court, promise: Promise) -> Finding:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gameday.conformance.base import Bench, Probe, claim, mostly
+from gameday.conformance.base import ROLE, Bench, Probe, claim, mostly
 from gameday.conformance.queues import ProbeQueue, numbered, texts
 
 _LOOK_S = 3.0
-_ROLE = "arn:aws:iam::000000000000:role/gameday-probe"
 
 
 def queue_to_queue(bench: Bench) -> None:
@@ -42,7 +41,7 @@ def stopped(bench: Bench) -> None:
 
 def _pipe(bench: Bench, source: ProbeQueue, target: ProbeQueue) -> str:
     name = bench.name("pipe")
-    bench.call("pipes", "CreatePipe", Name=name, Source=source.arn, Target=target.arn, RoleArn=_ROLE)
+    bench.call("pipes", "CreatePipe", Name=name, Source=source.arn, Target=target.arn, RoleArn=ROLE)
     bench.afterwards("pipes", "DeletePipe", Name=name)
     _wait_for(bench, name, "RUNNING")
     return name

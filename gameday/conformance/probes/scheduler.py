@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from gameday.conformance.base import Bench, Probe, Undecided, claim
+from gameday.conformance.base import ROLE, Bench, Probe, Undecided, claim
 from gameday.conformance.queues import ProbeQueue
 from gameday.history.clock import NS_PER_S
 from gameday.transports.base import Delivery
@@ -20,7 +20,6 @@ from gameday.transports.base import Delivery
 _AHEAD_S = 5
 # "EventBridge Scheduler provides 60-second precision" (user guide, "Schedule types").
 _PRECISION_S = 60.0
-_ROLE = "arn:aws:iam::000000000000:role/gameday-probe"
 
 
 def one_time(bench: Bench) -> None:
@@ -63,7 +62,7 @@ def _schedule(bench: Bench, queue: ProbeQueue, at_s: int, text: str, *, tidy: bo
         Name=name,
         ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
         FlexibleTimeWindow={"Mode": "OFF"},
-        Target={"Arn": queue.arn, "RoleArn": _ROLE, "Input": orjson.dumps(text).decode()},
+        Target={"Arn": queue.arn, "RoleArn": ROLE, "Input": orjson.dumps(text).decode()},
     )
     if tidy:
         bench.afterwards("scheduler", "DeleteSchedule", Name=name)

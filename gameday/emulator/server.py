@@ -51,8 +51,7 @@ class Server:
         self._by_version: dict[str, tuple[Wire, Service]] = {}
         self._by_path: list[tuple[Rest, Service]] = []
         for name, spoken in SERVICES.items():
-            wire, service = spoken.wire, spoken.make(world)
-            world.services[name] = service
+            wire, service = spoken.wire, world.service(name)
             if isinstance(wire, Json):
                 self._by_target[wire.target] = wire, service
             elif isinstance(wire, Rest):

@@ -151,6 +151,16 @@ FIELDS: Mapping[str, Field] = {
         _field("request", "text", names=True),
         _field("ids", "texts", names=True),
         _field("failed", "texts", names=True),
+        _field("arn", "text", names=True),
+        _field("status", "text"),
+        _field("stopped", "number", "stopped_ns", time=True),
+        _field("redrives", "number"),
+        _field("version", "any", not_judged="people: which version of a machine it was"),
+        _field("execution", "text", names=True),
+        _field("item", "number"),
+        _field("items", "number"),
+        _field("token", "text", names=True),
+        _field("answer", "text"),
     )
 }
 
@@ -188,11 +198,13 @@ _SETTLING = (
     "broker_seq",
     "call",
 )
+_ANSWERING = ("id", "subscription", "execution", "item", "token", "answer", "consumer", "batch", "call")
+EXECUTION_STATUS = ("running", "succeeded", "failed", "timed-out", "aborted")
 EVENTS: Mapping[str, RecordKind] = {
     "intended": RecordKind(
         fields=(
             *("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison", "key"),
-            *("tenant", "tenant_class"),
+            *("tenant", "tenant_class", "items"),
         ),
         needed=("id",),
         shapes={"expect": "[subscription…]"},
@@ -201,7 +213,7 @@ EVENTS: Mapping[str, RecordKind] = {
             "logical message: retries keep it. `seq` counts 1, 2, … per (producer, group). `due` is when the schedule "
             "wanted it sent. `key` is what its effects are read back under, where that is not its `id`. `tenant` names "
             "whose it is, of several who share a queue, and `tenant_class` which kind of tenant that is: `noisy`, or "
-            "any other word ([fair](#fair))"
+            "any other word ([fair](#fair)). `items`: how many items a workflow's maps go over for it"
         ),
     ),
     "sent": RecordKind(
@@ -241,6 +253,8 @@ EVENTS: Mapping[str, RecordKind] = {
             "hidden_s",
             "intact",
             "replay",
+            "execution",
+            "item",
         ),
         needed=("subscription",),
         known_by=_ID_OR_COPY,
@@ -248,7 +262,8 @@ EVENTS: Mapping[str, RecordKind] = {
             "before the handler sees it. `batch` names the receive call, unique in the run; `started` is when that "
             "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
             "id. `intact` is the checksum's answer. `id` may be left out here, and of what follows about a message but "
-            "of `effect`: see [*which message*](#words)"
+            "of `effect`: see [*which message*](#words). `execution` and `item`: of which task of a workflow it is "
+            "([workflows](#workflows))"
         ),
     ),
     "delivered": RecordKind(
@@ -324,6 +339,45 @@ EVENTS: Mapping[str, RecordKind] = {
             "all: nobody knows"
         ),
     ),
+    "execution": RecordKind(
+        fields=("id", "arn", "name", "status", "started", "stopped", "redrives", "version"),
+        needed=("id", "arn", "status"),
+        words={"status": EXECUTION_STATUS},
+        told=(
+            "an execution as its service told it, whenever somebody asked: the last record of an `arn` is what is "
+            "known of it. `id` is the message that it was started for; `started` and `stopped` are the service's own "
+            "times; `redrives` counts how often it was begun again behind what had failed; `version` is its machine's"
+        ),
+    ),
+    "step": RecordKind(
+        fields=("id", "subscription", "execution", "item", "consumer", "batch", "started", "outcome"),
+        needed=("id", "subscription", "execution", "outcome"),
+        words={"outcome": ("applied", "skipped", "failed")},
+        told=(
+            "what `effect` is to a message, of a workflow's task: after the handler. `batch` is that of the receive, "
+            "`item` the one of a map, counted from 0"
+        ),
+    ),
+    "steps": RecordKind(
+        fields=("id", "subscription", "execution", "item", "applied"),
+        needed=("id", "subscription", "execution", "applied"),
+        told="at the end, read back from where the effects of tasks stand",
+    ),
+    "answering": RecordKind(
+        fields=_ANSWERING,
+        needed=("id", "subscription", "execution", "token", "answer"),
+        words={"answer": ("success", "failure")},
+        told="before a task's token is sent back. `batch` is that of the receive; `call` names the call",
+    ),
+    "answered": RecordKind(
+        fields=(*_ANSWERING, "started", "outcome", "error"),
+        needed=("id", "subscription", "execution", "token", "answer", "outcome"),
+        words={"answer": ("success", "failure"), "outcome": _SENT},
+        told=(
+            "after the service's answer to that: `ok` where it took it, `failed` where it refused it, for example "
+            "because the token had been sent back before, or its time was over. It has the `call` of its `answering`"
+        ),
+    ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),
         needed=("fault", "phase"),
@@ -360,6 +414,15 @@ MARKS: Mapping[str, RecordKind] = {
         fields=("subscription",),
         needed=("subscription",),
         told="the effect store was read back: the `effects` records of this subscription are all there are",
+    ),
+    "steps-read": RecordKind(
+        fields=("subscription",),
+        needed=("subscription",),
+        told="the same of a workflow's step: its `steps` records are all there are",
+    ),
+    "executions-read": RecordKind(
+        fields=(),
+        told="the workflow's executions were read: those of which `execution` records tell are all there are",
     ),
     "partition": RecordKind(
         fields=("subscription", "partition", "parents"),

@@ -60,6 +60,10 @@ _RESULTS: Mapping[str, str] = {
     "handlings": "SELECT s, id, done FROM handlings",
     "to_replay": "SELECT s FROM to_replay",
     "struck": "SELECT run, fault, instance, touched FROM struck",
+    "executions": "SELECT id, arn, run, workflow, last, answered FROM executions",
+    "tasks": "SELECT run, s, id, unknown FROM tasks",
+    "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",
+    "mapped": "SELECT run, id, arn, items FROM mapped",
     "rows_found": "SELECT * FROM rows_found",
 }
 

@@ -117,12 +117,24 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("scheduler", "deleted"): "schedule-outlives-delete",
     ("pipes", "queue-to-queue"): "pipe-moves-nothing",
     ("pipes", "stopped"): "pipe-never-stops",
+    ("stepfunctions", "one-name"): "name-used-twice",
+    ("stepfunctions", "same-start"): "same-input-refused",
+    ("stepfunctions", "every-start"): "start-lost:5",
+    ("stepfunctions", "every-item"): "map-item-dropped:3",
+    ("stepfunctions", "token-once"): "token-twice",
+    ("stepfunctions", "callback-wakes"): "callback-lost:3",
+    ("stepfunctions", "retried"): "retry-ignored",
+    ("stepfunctions", "new-token"): "token-reused",
+    ("stepfunctions", "heartbeat"): "heartbeat-ignored",
+    ("stepfunctions", "machine-timeout"): "machine-timeout-ignored",
+    ("stepfunctions", "redriven"): "redrive-reruns",
 }
 # What a correct service does only when it is short of throughput, which a broker in memory never is.
 RIGHT_BESIDE = {("kinesis", "put-records-partial-failure"): "throttle-records:5"}
 # Further harms that the same probe must find.
 CAUGHT_TOO = [
     ("sns", "filter-attributes", "filter-never:attributes"),
+    ("stepfunctions", "same-start", "name-used-twice"),
     ("sns", "filter-body", "filter-never:body"),
     ("sqs", "message-size", "size-of-body-only"),
     ("scheduler", "one-time", "schedule-sends-early"),

@@ -371,8 +371,9 @@ def test_trouble_on_the_way_excuses_nobody(failure: CallFailed, nth: int) -> Non
     assert other_than(["violated", "unknown"], bad, lambda at: _troubled(at, nth, failure)) == {}
 
 
-# What they judge is the answer to a send, and not what is received.
+# What they judge is the answer to a send, or what a service lists, and not what is received.
 NEEDS_NO_READ = {
+    *(("stepfunctions", name) for name in ("one-name", "same-start", "every-start", "machine-timeout")),
     ("sqs-fifo", "sequence-numbers-increase"),
     ("kinesis", "shard-by-hash-of-key"),
     ("kinesis", "iterator-expires"),

@@ -318,6 +318,7 @@ def _written_back(
         for key in ("command", "env", "cwd", "ready", "attach"):
             del written["consumers"][key]
     written["load"] = {**tenants.written_back(written["load"]), **({} if body.load.tenants else shape)}
+    written["load"]["batch"] = min(body.load.batch, TRANSPORTS[body.transport].batch_max)
     if body.load.retry == "none":
         del written["load"]["give_up"]
     for key in () if body.load.message is None else refused_beside(body.load.message):

@@ -14,7 +14,8 @@ def every_claim_can_show_something(draft: Draft) -> Iterator[Complaint]:
         # The transport is wrong already, and other rules say so.
         return
     for number, claim in enumerate(draft.claims):
-        if why := _never_promised(draft, claim) or _not_everywhere(draft, claim) or _shows_nothing(draft, claim):
+        rules = (_never_promised, _of_another_workflow, _not_everywhere, _shows_nothing)
+        if why := next((why for rule in rules if (why := rule(draft, claim)) is not None), None):
             yield ("claims", number), why
 
 
@@ -24,6 +25,17 @@ def _never_promised(draft: Draft, claim: Claim) -> str | None:
         return None
     instead = f", or use the transport {draft.sibling}" if draft.sibling else ""
     return f"{draft.body.transport} never promises {claim.claim}: {facts.unpromised}. Remove the claim{instead}"
+
+
+def _of_another_workflow(draft: Draft, claim: Claim) -> str | None:
+    wanted, workflow = CLAIMS[claim.claim].of_workflow, draft.body.topology.workflow
+    if wanted is None or workflow is None or workflow.type == wanted:
+        return None
+    return (
+        f"{claim.claim} speaks of {wanted.capitalize()} workflows alone, and topology.workflow.type is "
+        f"{workflow.type}: of an Express execution nobody can ask what became of it, and a Standard one is carried out "
+        "once. Remove the claim, or change the type"
+    )
 
 
 def _not_everywhere(draft: Draft, claim: Claim) -> str | None:

@@ -1,0 +1,70 @@
+"""Workflows in a scenario: the machine is read, its steps are subscriptions, and what does not go together is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gameday.history.errors import UsageError
+from gameday.scenario import document
+from gameday.scenario.model import Scenario, needs_of, topology_of
+from gameday.scenario.reading import SCENARIOS, resolve
+
+BASE = """\
+name: s
+transport: stepfunctions
+load: {rate: 5/s, duration: 5s}
+claims: [exactly-once-execution]
+"""
+
+
+def read(*overrides: str) -> Scenario:
+    return resolve(document.override(document.parse(BASE, name="s.yaml"), overrides))
+
+
+def test_without_a_word_it_is_our_order() -> None:
+    scenario = read()
+    assert scenario.subscriptions == ["pay", "reserve", "email", "analytics", "ship"]
+    workflow = topology_of(scenario, settle_s=0).workflow
+    assert workflow is not None and (workflow.type, workflow.named) == ("standard", True)
+
+
+def test_what_is_written_back_is_a_scenario_with_its_machine() -> None:
+    scenario = read()
+    again = resolve(document.Document(name="again", data=dict(scenario.document), places={}))
+    assert again.topology == scenario.topology
+
+
+def test_who_names_steps_alone_has_a_machine_of_them() -> None:
+    assert read("topology={subscriptions: [{name: a}, {name: b}]}").subscriptions == ["a", "b"]
+
+
+def test_a_machine_of_the_user_s_is_a_file(tmp_path: Path) -> None:
+    given = (SCENARIOS / "machines" / "pay.json").read_text()
+    (tmp_path / "mine.json").write_text(given)
+    assert read(f"topology={{workflow: {{machine: {tmp_path / 'mine.json'}}}}}").subscriptions == ["pay"]
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (["topology={workflow: {machine: nowhere.json}}"], "no machine can be made of it"),
+        (["topology={workflow: {machine: {States: {}}}}"], "no task of it sends"),
+        (["topology={workflow: {type: express}}"], "an Express workflow waits for nobody's answer"),
+        (["claims=[at-least-once-execution]"], "speaks of Express workflows alone"),
+        (["chaos=[{at: 1s, fault: throttle-sends}]"], "use throttle-starts"),
+        (["transport=sqs"], "sqs never promises exactly-once-execution"),
+        (["claims=[no-hung-execution]"], "claims nothing without a bound"),
+    ],
+)
+def test_what_does_not_go_together_is_told(overrides: list[Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read(*overrides)
+
+
+def test_lost_answers_to_named_starts_ask_for_more_of_a_target() -> None:
+    lost = "chaos=[{at: 1s, for: 2s, fault: lose-send-reply, share: 50%}]"
+    assert "start-again" in needs_of(read(lost))
+    assert "start-again" not in needs_of(read(lost, "topology={workflow: {named: false}}"))

@@ -22,6 +22,7 @@ import orjson
 
 from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge_all
+from tests.reference.flows import draw
 from tests.reference.judge import judge as reference
 from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
@@ -75,12 +76,13 @@ def differing(
     without: Collection[str] = (),
     retold: bool = False,
     functions: bool = False,
+    workflows: bool = False,
 ) -> list[int]:
     """The seeds of those histories of which the two judges do not say the same. `without`: fields to leave out;
-    `functions`: a service invokes functions in place of consumers."""
-    runs = {seed: _place(directory, seed, retold=retold, functions=functions) for seed in seeds}
+    `functions`: a service invokes functions in place of consumers; `workflows`: messages start executions."""
+    runs = {seed: _place(directory, seed, retold=retold, functions=functions, workflows=workflows) for seed in seeds}
     for seed, run in runs.items():
-        simulate(seed, run=run, functions=functions)
+        _make(seed, run, functions=functions, workflows=workflows)
         if retold:
             retell(run, seed)
         if without:
@@ -91,14 +93,21 @@ def differing(
     ]
 
 
-def _place(directory: Path, seed: int, *, retold: bool, functions: bool) -> Path:
-    return directory / f"{seed}{'-functions' * functions}{'-retold' * retold}"
+def _place(directory: Path, seed: int, *, retold: bool, functions: bool, workflows: bool) -> Path:
+    return directory / f"{seed}{'-functions' * functions}{'-workflows' * workflows}{'-retold' * retold}"
 
 
-def show(seed: int, directory: Path, *, retold: bool, functions: bool) -> None:
+def _make(seed: int, run: Path, *, functions: bool, workflows: bool) -> None:
+    if workflows:
+        draw(seed, run=run)
+    else:
+        simulate(seed, run=run, functions=functions)
+
+
+def show(seed: int, directory: Path, *, retold: bool = False, functions: bool = False, workflows: bool = False) -> None:
     """What the judge says of one history and what the reference says, where that is not the same."""
-    run = _place(directory, seed, retold=retold, functions=functions)
-    simulate(seed, run=run, functions=functions)
+    run = _place(directory, seed, retold=retold, functions=functions, workflows=workflows)
+    _make(seed, run, functions=functions, workflows=workflows)
     if retold:
         retell(run, seed)
     (verdict,) = judge_all([run])
@@ -114,7 +123,7 @@ def show(seed: int, directory: Path, *, retold: bool, functions: bool) -> None:
             pairs = [(part, ours, theirs)]
         for name, one, other in pairs:
             if one != other:
-                telling = "functions: " * functions + "retold: " * retold
+                telling = "functions: " * functions + "workflows: " * workflows + "retold: " * retold
                 print(f"{telling}{name}: the judge says {one}, the reference {other}")
 
 
@@ -122,6 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("seeds", help="FROM:TO, or one seed")
     parser.add_argument("--functions", action="store_true", help="those in which functions are invoked, alone")
+    parser.add_argument("--workflows", action="store_true", help="those in which executions are started, alone")
     arguments = parser.parse_args()
     first, colon, last = arguments.seeds.partition(":")
     tellings = [
@@ -129,6 +139,10 @@ def main() -> int:
         for functions in ((True,) if arguments.functions else (False, True))
         for retold in (False, True)
     ]
+    if arguments.workflows:
+        tellings = [{"workflows": True}]
+    elif not arguments.functions:
+        tellings.append({"workflows": True})
     if not colon:
         with tempfile.TemporaryDirectory() as directory:
             for telling in tellings:

@@ -52,6 +52,14 @@ def test_both_judges_say_the_same(seeds: Sequence[int], tmp_path: Path) -> None:
     assert differing(seeds, tmp_path) == [], "for each: python -m tests.verify.agreement SEED"
 
 
+@pytest.mark.parametrize("seeds", [[*range(40)], *series([*range(40, 400)])], ids=["known", "more"])
+def test_they_say_the_same_of_workflows(seeds: Sequence[int], tmp_path: Path) -> None:
+    """Of records that are drawn: tests/reference/flows.py."""
+    assert differing(seeds, tmp_path, workflows=True) == [], (
+        "for each: python -m tests.verify.agreement SEED --workflows"
+    )
+
+
 @pytest.mark.parametrize("seeds", [[*HISTORIES], *series([*MORE])], ids=["known", "more"])
 def test_they_say_the_same_of_what_is_retold(seeds: Sequence[int], tmp_path: Path) -> None:
     """By somebody who saw less than the consumers did: tests/reference/retelling.py."""

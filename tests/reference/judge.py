@@ -12,7 +12,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -842,9 +842,14 @@ def late_bound(past: Past, spec: Subscription) -> int | None:
     calm = sorted(
         sample.lag_ns
         for sample in past.samples(spec.name)
-        if sample.first is not None and past.before(sample.first, past.facts.faults[0].start)
+        if sample.first is not None and past.before(had_at(sample.first, sample.due), past.facts.faults[0].start)
     )
     return None if len(calm) < ENOUGH else 2 * quantile(99, calm)
+
+
+def had_at(first: Moment, due: Moment) -> Moment:
+    """One received before its `due` counts as received then."""
+    return first if first.time >= due.time else replace(first, time=due.time, line=None)
 
 
 def recovered_on(past: Past, fault: Fault, spec: Subscription, within: int) -> tuple[str, str]:

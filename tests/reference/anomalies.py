@@ -893,7 +893,7 @@ def _short_deaths(past: Past) -> list[tuple[Case, bool]]:
     found: list[tuple[Case, bool]] = []
     for id, name in past.dead_of:
         spec = past.subscription(name)
-        recorded = {one.batch for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))}
+        recorded = [one for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))]
         if (
             (spec.by_service or spec.all_invoked)
             and spec.seen_from != "nobody"

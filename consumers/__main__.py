@@ -28,6 +28,7 @@ from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lambda_events import EVENTS, Origin
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
+from gameday.consumers.mapping import MappingWorker
 from gameday.consumers.meters import Counted, Meters
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.stores import make_store
@@ -187,6 +188,9 @@ def _metered(config: ConsumerConfig, name: str) -> tuple[Meters, Exposed | None]
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
     """The worker for what the subscription is consumed from, and the service that it will call."""
     source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
+    if source.kind == "queue" and config.mapping is not None:
+        mapping = MappingWorker(config=config, name=name, tools=tools, source=source, mapping=config.mapping)
+        return mapping, source.depth().service
     if source.kind == "queue":
         return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:

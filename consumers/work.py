@@ -265,7 +265,10 @@ class BaseWorker(ABC):
 
     def _take(self, messages: Sequence[InHand], started: int, *, hidden_s: int | None = None) -> None:
         """Record the whole receive in one write; from here on its messages are in hand."""
-        self.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
+        self._took(messages, [message.received_record(started, hidden_s=hidden_s) for message in messages])
+
+    def _took(self, messages: Sequence[InHand], records: Sequence[Record]) -> None:
+        self.write(*records)
         self.tools.meters.took(len(messages))
         self._hold(len(messages))
         if self._tell_holding is not None:

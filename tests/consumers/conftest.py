@@ -19,6 +19,7 @@ import pytest
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS, Handle
+from gameday.consumers.mapping import MappingWorker
 from gameday.consumers.stores import make_store
 from gameday.consumers.work import Tools
 from gameday.consumers.worker import Worker
@@ -73,7 +74,9 @@ def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
             disturbances=Disturbances(),
         )
         source = SqsQueue("q", identification=changed.identification)
-        worker = Worker(config=changed, name="orders-1.1", tools=tools, source=source)
+        given = {"config": changed, "name": "orders-1.1", "tools": tools, "source": source}
+        mapping = changed.mapping
+        worker = Worker(**given) if mapping is None else MappingWorker(**given, mapping=mapping)
         queue.when_empty = lambda: None if worker.holding else worker.stop()
         return Bench(worker, queue, store, run)
 

@@ -1,6 +1,6 @@
 """Disable a mapping and enable it again: nothing is received meanwhile, and the backlog waits.
 
-What was handed over when it strikes is worked on to its end, and its answer counts; a poll that waits at that moment may
+What was handed over when it strikes is worked on to its end, and its answer counts. A poll that waits then may
 still bring something. So let it last longer than `consumers.wait`.
 """
 

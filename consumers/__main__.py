@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
+from gameday.consumers.direct import DirectWorker
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handler_process import HandlerPool
 from gameday.consumers.handlers import HANDLERS
@@ -33,6 +34,7 @@ from gameday.consumers.meters import Counted, Meters
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
+from gameday.consumers.stream_mapping import StreamMapping
 from gameday.consumers.work import BaseWorker, Tools, say
 from gameday.consumers.worker import Worker
 from gameday.history import events
@@ -189,13 +191,16 @@ def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseS
     """The worker for what the subscription is consumed from, and the service that it will call."""
     source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
     if source.kind == "queue" and config.mapping is not None:
-        mapping = MappingWorker(config=config, name=name, tools=tools, source=source, mapping=config.mapping)
-        return mapping, source.depth().service
+        kind = DirectWorker if config.mapping.direct else MappingWorker
+        invoking = kind(config=config, name=name, tools=tools, source=source, mapping=config.mapping)
+        return invoking, source.depth().service
     if source.kind == "queue":
         return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:
         raise UsageError(f"who reads a stream ({config.transport}) needs `leases`")
-    worker = StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases)
+    given: dict[str, Any] = {"config": config, "name": name, "tools": tools, "source": source, "leases": leases}
+    mapping = config.mapping
+    worker = StreamWorker(**given) if mapping is None else StreamMapping(**given, mapping=mapping)
     return worker, source.shards().service
 
 

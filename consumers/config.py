@@ -46,7 +46,9 @@ class MappingConfig:
 
     `batch` messages at most, gathered for `window_s`; `reserved` invocations at once, and what is above is throttled
     (None: none is); `partial`: the answer may say what failed; `timeout_s`: how long an invocation may take; `filter`:
-    patterns of which a message must match one, if there are any.
+    patterns of which a message must match one, if there are any. Of a stream: `retries` more tries of what failed, and
+    for no longer than `max_age_s` (None: without end); `bisect` tries halves; `on_failure`: what is given up is on
+    record. `direct`: a topic or a bus invokes it, message by message, and tries again `retry_wait_s` later.
     """
 
     function: str
@@ -56,6 +58,12 @@ class MappingConfig:
     partial: bool = True
     timeout_s: float = 3.0
     filter: Sequence[Mapping[str, Any]] = ()
+    retries: int | None = None
+    max_age_s: float | None = None
+    bisect: bool = False
+    on_failure: bool = False
+    direct: bool = False
+    retry_wait_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

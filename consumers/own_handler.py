@@ -53,9 +53,10 @@ class OwnHandler:
         return await self._ask({"event": self._document(event, deliveries)})
 
     def identifiers(self, deliveries: Sequence[Delivery]) -> list[str]:
-        """By what an answer names each of a batch."""
-        assert self._event is not None and self._event.identifier is not None, "it takes no batches"
-        return [self._event.identifier(delivery) for delivery in deliveries]
+        """By what an answer names each of a batch; a record that stands alone by the id that is in its event."""
+        assert self._event is not None, "a plain message has none"
+        named = self._event.identifier or (lambda delivery: str(delivery.upstream_id))
+        return [named(delivery) for delivery in deliveries]
 
     def _document(self, event: EventKind, deliveries: Sequence[Delivery]) -> Document:
         try:

@@ -275,7 +275,8 @@ def _poison_that_comes_back(outlook: Outlook) -> Iterator[Note]:
     drained = _claims_that_need_a_drain(outlook)
     facts = facts_of(scenario.consumers.handler)
     returns = scenario.load.poison and facts is not None and facts.poison_returns
-    if drained and returns and scenario.topology.max_receives is None:
+    gives_up = scenario.consumers.lambda_ is not None and scenario.consumers.lambda_.direct
+    if drained and returns and scenario.topology.max_receives is None and not gives_up:
         yield _note(
             scenario,
             ("load", "poison"),

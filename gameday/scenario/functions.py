@@ -15,6 +15,8 @@ from gameday.scenario.units import Duration, PositiveDuration
 
 # docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 TIMEOUT_MAX_S = 900.0
+# docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
+DIRECT_RETRIES_MAX = 2
 _RUNTIME = r"^(python3\.\d+|nodejs\d+\.x)$"
 NODE_SHIM = (Path(__file__).resolve().parents[1] / "consumers" / "node_handler.js").resolve()
 
@@ -74,8 +76,10 @@ class LambdaModel(_Strict):
         default="poller",
         description="who invokes it: `poller`, a process of ours that does as an event source mapping does",
     )
-    batch: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default=10, description="the most messages of one invocation: on a FIFO queue 10, on a Standard one 10,000"
+    batch: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None,
+        description="the most messages of one invocation: on a FIFO queue 10, on a Standard one 10,000 (default: 10; "
+        "of a stream: 100)",
     )
     window: Annotated[Duration, Field(ge=0, le=300)] = Field(
         default=0.0, description="how long a batch is gathered for (whole seconds); a FIFO queue has none"
@@ -98,9 +102,36 @@ class LambdaModel(_Strict):
         description="patterns as of FilterCriteria, of which a message must match one, like {body: {detail: "
         "{currency: [EUR]}}}; others are deleted unseen, and expected by nobody",
     )
+    direct: bool = Field(
+        default=False,
+        description="of a topic or a bus: it invokes the function by itself, asynchronously and message by message, "
+        "and no queue of yours stands between",
+    )
+    retries: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        default=None,
+        description="of a stream, and with `direct`: how often what failed is tried again (default: until it expires; "
+        "with `direct` 2, the most there)",
+    )
+    retry_wait: Annotated[Duration, Field(ge=0)] = Field(
+        default=60.0, description="with `direct`: how long what failed waits for its next try; Lambda's wait is fixed"
+    )
+    max_age: Annotated[Duration, Field(ge=60, le=604_800)] | None = Field(
+        default=None,
+        description="of a stream, and with `direct`: how old what failed may become (default: no limit)",
+    )
+    bisect: bool = Field(default=False, description="of a stream: what failed is tried again in halves")
+    on_failure: bool = Field(
+        default=False, description="of a stream, and with `direct`: what is given up goes to a destination"
+    )
     deployed: DeployedMappingModel | None = Field(
         default=None, description="what is really deployed, where that is not what is meant"
     )
+
+    @property
+    def lasts_s(self) -> float:
+        """How long all tries of a message take at most, where a topic or a bus invokes."""
+        retries = self.retries or 0
+        return (retries + 1) * self.timeout_in_force + retries * self.retry_wait
 
     @property
     def timeout_in_force(self) -> float:

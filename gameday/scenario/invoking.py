@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gameday.consumers.config import MappingConfig
-from gameday.scenario.functions import NODE_SHIM, FunctionModel, LambdaModel
+from gameday.scenario.consumption import CONSUMPTION
+from gameday.scenario.functions import DIRECT_RETRIES_MAX, NODE_SHIM, FunctionModel, LambdaModel
 from gameday.scenario.model import Body, ConsumersSpec, HandlerModel, Scenario
 from gameday.scenario.problems import Problems
 from gameday.scenario.units import format_duration
+from gameday.transports.registry import TRANSPORTS
 
 # Of an SQS receive; a mapping with a window gathers several.
 _RECEIVE_MOST = 10
@@ -31,23 +33,39 @@ def with_functions(body: Body, directory: Path, problems: Problems) -> Body:
             problems.add(("consumers", key), "with `lambda` a function works, as its own keys say; remove it")
     if spec.foreign:
         problems.add(("consumers", "lambda"), "either a function is invoked, or a consumer of yours polls; remove one")
+    stream = body.transport in TRANSPORTS and TRANSPORTS[body.transport].kind == "stream"
+    model = _completed(spec.lambda_, stream=stream)
     try:
-        handler = _handler(spec.lambda_, directory)
+        handler = _handler(model, directory, event="kinesis" if stream else _event(body.transport, model))
     except ValueError as error:
         problems.add(("consumers", "lambda", "function"), str(error))
         return body
+    assert model.batch is not None
     consumers = spec.model_copy(
         update={
             "handler": handler,
             "processes": spec.processes if "processes" in spec.model_fields_set else 1,
-            "batch": min(spec.lambda_.batch, _RECEIVE_MOST),
-            "concurrency": spec.lambda_.concurrency,
+            "batch": model.batch if stream else min(model.batch, _RECEIVE_MOST),
+            "concurrency": model.concurrency,
             # What a rule says of a key of its own is about one that somebody wrote.
-            "lambda_": _placed(spec.lambda_, directory),
+            "lambda_": _placed(model, directory),
         }
     )
     consumers.model_fields_set.intersection_update(spec.model_fields_set)
     return body.model_copy(update={"consumers": consumers})
+
+
+def _completed(model: LambdaModel, *, stream: bool) -> LambdaModel:
+    """With the defaults that only what it is invoked from tells."""
+    batch = model.batch or (1 if model.direct else CONSUMPTION["stream" if stream else "queue"].batch)
+    retries = DIRECT_RETRIES_MAX if model.direct and model.retries is None else model.retries
+    return model.model_copy(update={"batch": batch, "retries": retries})
+
+
+def _event(transport: str, model: LambdaModel) -> Literal["sqs", "sns", "eventbridge"]:
+    if not model.direct:
+        return "sqs"
+    return "eventbridge" if transport == "eventbridge" else "sns"
 
 
 def _placed(model: LambdaModel, directory: Path) -> LambdaModel:
@@ -56,7 +74,9 @@ def _placed(model: LambdaModel, directory: Path) -> LambdaModel:
     return model.model_copy(update={"function": model.function.model_copy(update={"path": path})})
 
 
-def _handler(model: LambdaModel, directory: Path) -> HandlerModel:
+def _handler(
+    model: LambdaModel, directory: Path, *, event: Literal["sqs", "kinesis", "sns", "eventbridge"]
+) -> HandlerModel:
     """Errors: ValueError where its code is not there, or nothing says which function it is."""
     function = model.function
     place, named = function.place(directory)
@@ -68,7 +88,7 @@ def _handler(model: LambdaModel, directory: Path) -> HandlerModel:
         else {"command": [function.interpreter or "node", str(NODE_SHIM), file, name]}
     )
     timeout = format_duration(model.timeout_in_force)
-    return HandlerModel(cwd=str(place), env=function.env, event="sqs", timeout=timeout, **how)  # type: ignore[arg-type]  # a duration is read as it is written
+    return HandlerModel(cwd=str(place), env=function.env, event=event, timeout=timeout, **how)  # type: ignore[arg-type]  # a duration is read as it is written
 
 
 def _check(function: FunctionModel, place: Path, file: str) -> None:
@@ -89,12 +109,18 @@ def mapping_of(scenario: Scenario) -> MappingConfig | None:
         return None
     return MappingConfig(
         function=_name(model),
-        batch=model.batch,
+        batch=scenario.receive_batch if model.batch is None else model.batch,
         window_s=model.window,
         reserved=model.reserved,
         partial=model.partial,
         timeout_s=model.timeout_in_force,
         filter=model.filter or (),
+        retries=model.retries,
+        max_age_s=model.max_age,
+        bisect=model.bisect,
+        on_failure=model.on_failure,
+        direct=model.direct,
+        retry_wait_s=model.retry_wait,
     )
 
 

@@ -681,11 +681,20 @@ def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subs
     if scenario.consumers.lambda_ is not None:
         # Our poller settles as a mapping does, and records each invocation.
         filtered = scenario.consumers.lambda_.filter is not None
+        own = _of_direct(scenario.consumers.lambda_) if scenario.consumers.lambda_.direct else {}
         promised = {
-            name: replace(promise, settled_by="service", invocations="all", filtered=promise.filtered or filtered)
+            name: replace(
+                promise, settled_by="service", invocations="all", filtered=promise.filtered or filtered, **own
+            )
             for name, promise in promised.items()
         }
     return promised
+
+
+def _of_direct(model: LambdaModel) -> dict[str, Any]:
+    """What a function is promised that a topic or a bus invokes by itself: nothing is hidden, and tries are counted."""
+    tries = None if model.retries is None else model.retries + 1
+    return {"visibility_timeout_s": None, "max_receives": tries, "dead_letter": model.on_failure}
 
 
 def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from gameday.scenario.invoking import mapping_of
 from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
 from gameday.scenario.own_handler import program_of
 
+DIRECT = ("consumers.lambda.direct=true", "topology.max_receives=null", "topology.visibility_timeout=5min")
 GOOD = """\
 name: functions
 transport: sqs
@@ -76,9 +79,7 @@ def test_what_is_written_back_is_read_as_the_same(place: Path) -> None:
     first = read(place, "consumers.lambda.window=1s", "consumers.lambda.batch=100", "consumers.processes=2")
     assert set(first.document["consumers"]) == {"lambda", "processes", "wait", "restart_delay", "drain_timeout"}
     (place / "elsewhere").mkdir()
-    (place / "elsewhere" / "own.yaml").write_text(
-        str(dict(first.document)).replace("None", "null").replace("True", "true").replace("False", "false")
-    )
+    (place / "elsewhere" / "own.yaml").write_text(json.dumps(first.document))
     again = scenario.load(place / "elsewhere" / "own.yaml")
     assert again.document == first.document
     assert mapping_of(again) == mapping_of(first)
@@ -87,6 +88,26 @@ def test_what_is_written_back_is_read_as_the_same(place: Path) -> None:
 def test_the_service_settles_and_each_invocation_is_recorded(place: Path) -> None:
     (promise,) = promises_of(read(place), settle_s=0).values()
     assert (promise.settled_by, promise.invocations, promise.filtered) == ("service", "all", False)
+
+
+@pytest.mark.parametrize("transport, event", [("sns", "sns"), ("eventbridge", "eventbridge")])
+def test_a_topic_or_a_bus_that_invokes_by_itself(place: Path, transport: str, event: str) -> None:
+    got = read(place, f"transport={transport}", *DIRECT)
+    mapping = mapping_of(got)
+    assert isinstance(got.consumers.handler, HandlerModel) and mapping is not None
+    assert (got.consumers.handler.event, mapping.batch, mapping.retries) == (event, 1, 2)
+    (promise,) = promises_of(got, settle_s=0).values()
+    assert (promise.visibility_timeout_s, promise.max_receives, promise.dead_letter) == (None, 3, False)
+    # What was written back is read again.
+    (place / "again.yaml").write_text(json.dumps(got.document))
+    assert scenario.load(place / "again.yaml").document == got.document
+
+
+def test_a_function_of_a_stream(place: Path) -> None:
+    got = read(place, "transport=kinesis", "consumers.lambda.on_failure=true", "consumers.lambda.retries=1")
+    mapping = mapping_of(got)
+    assert isinstance(got.consumers.handler, HandlerModel) and mapping is not None
+    assert (got.consumers.handler.event, mapping.batch, mapping.retries) == ("kinesis", 100, 1)
 
 
 def test_a_filter_is_part_of_what_is_meant(place: Path) -> None:
@@ -117,7 +138,18 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
         (["consumers.lambda.filter=[]"], "no pattern"),
         (["consumers.lambda.filter=[{detail: {a: [1]}}]"], "`body` alone"),
         (["transport=sns", "consumers.lambda.filter=[{body: {a: [1]}}]"], "filter at the subscription"),
-        (["transport=kinesis"], "ends in a stream"),
+        (["consumers.lambda.retries=0"], "as its redrive policy says"),
+        (["consumers.lambda.bisect=true"], "as its redrive policy says"),
+        (["transport=kinesis", "consumers.lambda.window=1s"], "read as it comes"),
+        (["transport=kinesis", "consumers.lambda.filter=[{data: {a: [1]}}]"], "not filtered here"),
+        (["consumers.lambda.direct=true"], "sqs invokes nobody by itself"),
+        (["transport=sns-fifo", "consumers.lambda.direct=true"], "sns-fifo invokes nobody by itself"),
+        (["transport=sns", "consumers.lambda.direct=true"], "write max_receives: null"),
+        (["transport=sns", *DIRECT, "topology.visibility_timeout=60s"], "hide a message for all its tries"),
+        (["transport=sns", *DIRECT, "consumers.lambda.retries=3"], "2 times more at most"),
+        (["transport=sns", *DIRECT, "consumers.lambda.batch=2"], "one message at a time"),
+        (["consumers.lambda.retry_wait=1s"], "belongs to `direct`"),
+        (["consumers.lambda.nonsense=1"], "Known here: .*retry_wait"),
         (["consumers.guard=none"], "consumers.guard: with `lambda` a function works"),
         (["consumers.batch=5"], "consumers.batch: with `lambda` a function works"),
         (["consumers.command=[x]"], "command: with `lambda`|either a function is invoked"),
@@ -130,8 +162,6 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
     ],
 )
 def test_what_is_refused(place: Path, changes: list[str], why: str) -> None:
-    import re
-
     found = complaints(place, *changes)
     assert [line for line in found if re.search(why, line)], found
 

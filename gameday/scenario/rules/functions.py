@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from gameday.scenario import units
 from gameday.scenario.document import Route
-from gameday.scenario.functions import LambdaModel
+from gameday.scenario.functions import DIRECT_RETRIES_MAX, LambdaModel
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports.filters import function_filter
 
@@ -18,6 +18,12 @@ _LAMBDA: Route = ("consumers", "lambda")
 _BATCH_MOST_FIFO = 10
 # With a larger batch a mapping must be given time to gather it.
 _BATCH_MOST_AT_ONCE = 10
+_OF_TRIES = ("retries", "max_age", "on_failure")
+_OF_BATCHES = ("batch", "window", "partial", "filter")
+_OF_QUEUES = {
+    "window": "a shard is read as it comes here",
+    "filter": "records of a stream are not filtered here",
+}
 
 
 def _of(draft: Draft) -> LambdaModel | None:
@@ -25,14 +31,27 @@ def _of(draft: Draft) -> LambdaModel | None:
 
 
 @with_transport
-def it_is_invoked_from_queues(draft: Draft) -> Iterator[Complaint]:
-    if _of(draft) is not None and draft.transport.kind != "queue":
-        yield _LAMBDA, f"a function is invoked from queues here, and {draft.body.transport} ends in a stream"
+def a_key_has_a_meaning_there(draft: Draft) -> Iterator[Complaint]:
+    if (model := _of(draft)) is None:
+        return
+    stream, direct = draft.transport.kind == "stream", model.direct
+    for key in sorted(model.model_fields_set):
+        if getattr(model, key) == (1 if direct and key == "batch" else LambdaModel.model_fields[key].default):
+            continue
+        if (key in _OF_TRIES and not (stream or direct)) or (key == "bisect" and not stream):
+            yield (*_LAMBDA, key), "what failed of a queue comes again as its redrive policy says; remove it"
+        elif key == "retry_wait" and not direct:
+            yield (*_LAMBDA, key), "it belongs to `direct`; remove it"
+        elif key in _OF_QUEUES and stream:
+            yield (*_LAMBDA, key), f"{_OF_QUEUES[key]}; remove it"
+        elif key in _OF_BATCHES and direct:
+            yield (*_LAMBDA, key), "a topic or a bus invokes with one message at a time; remove it"
 
 
+@with_transport
 def an_invocation_ends_while_its_messages_are_hidden(draft: Draft) -> Iterator[Complaint]:
     model, hidden_s = _of(draft), draft.body.topology.visibility_timeout
-    if model is not None and model.timeout > hidden_s:
+    if model is not None and draft.consumption.hides and model.timeout > hidden_s:
         yield (
             (*_LAMBDA, "timeout"),
             f"{units.format_duration(model.timeout)} is longer than the visibility timeout of "
@@ -43,7 +62,7 @@ def an_invocation_ends_while_its_messages_are_hidden(draft: Draft) -> Iterator[C
 
 @with_transport
 def a_batch_is_as_large_as_it_may_be(draft: Draft) -> Iterator[Complaint]:
-    if (model := _of(draft)) is None or draft.transport.kind != "queue":
+    if (model := _of(draft)) is None or model.batch is None or draft.transport.kind != "queue":
         return
     if model.window != int(model.window):
         yield (*_LAMBDA, "window"), f"{units.format_duration(model.window)}: AWS takes whole seconds, 0s to 300s"
@@ -56,6 +75,29 @@ def a_batch_is_as_large_as_it_may_be(draft: Draft) -> Iterator[Complaint]:
         yield (
             (*_LAMBDA, "batch"),
             f"more than {_BATCH_MOST_AT_ONCE} messages must be gathered; add `window: 1s`, or a longer one",
+        )
+
+
+@with_transport
+def a_topic_or_a_bus_invokes_by_itself(draft: Draft) -> Iterator[Complaint]:
+    model, topology = _of(draft), draft.body.topology
+    if model is None or not model.direct:
+        return
+    if draft.body.transport not in ("sns", "eventbridge"):
+        yield (*_LAMBDA, "direct"), f"{draft.body.transport} invokes nobody by itself; a mapping does; remove it"
+        return
+    if model.retries is not None and model.retries > DIRECT_RETRIES_MAX:
+        yield (*_LAMBDA, "retries"), f"Lambda tries {DIRECT_RETRIES_MAX} times more at most"
+    if topology.max_receives is not None:
+        yield (
+            ("topology", "max_receives"),
+            "what is given up goes to the function's destination (`on_failure`), or nowhere; write max_receives: null",
+        )
+    if topology.visibility_timeout < model.lasts_s:
+        yield (
+            ("topology", "visibility_timeout"),
+            f"the queue that stands for Lambda's own must hide a message for all its tries, which take up to "
+            f"{units.format_duration(model.lasts_s)}; raise it, or lower retries, retry_wait or timeout",
         )
 
 
@@ -100,9 +142,10 @@ def a_fault_of_functions_has_one(draft: Draft) -> Iterator[Complaint]:
 
 
 RULES: Sequence[Rule] = (
-    it_is_invoked_from_queues,
+    a_key_has_a_meaning_there,
     an_invocation_ends_while_its_messages_are_hidden,
     a_batch_is_as_large_as_it_may_be,
+    a_topic_or_a_bus_invokes_by_itself,
     it_has_room_for_one_invocation,
     what_is_deployed_differs,
     a_filter_can_be_read,

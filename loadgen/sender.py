@@ -21,6 +21,7 @@ from gameday.loadgen.messages import Ask, Made, Source
 from gameday.loadgen.schedule import Message, producer
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
+from gameday.transports.filters.function_filter import expected
 from gameday.transports.registry import TRANSPORTS
 
 LOOK_AHEAD_NS = NS_PER_S
@@ -226,7 +227,7 @@ class Sender:
             group=message.group,
             seq=message.seq,
             due=message.due,
-            expect=self._transport.expect(self._config.topology, packed.message),
+            expect=expected(self._transport, self._config.topology, packed.message),
             bytes=len(packed.message.body.encode()),
             poison=message.poison,
             key=packed.key,

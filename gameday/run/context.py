@@ -26,6 +26,7 @@ from gameday.processes.exposition import LOOPBACK
 from gameday.run.directory import MADE
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.hosts import Hosts
+from gameday.scenario.invoking import mapping_of
 from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
 from gameday.scenario.own_handler import NoProgram, program_of
 from gameday.scenario.sending import load_config
@@ -211,6 +212,7 @@ class RunContext:
             foreign_hold_s=self._foreign_hold_s,
             seed=self.seed,
             program=self.program,
+            mapping=mapping_of(self.scenario),
             metrics_host=self.metrics_host,
         )
 

@@ -13,6 +13,7 @@ from gameday.emulator.eventbridge import BusConduct, EventBridge
 from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
 from gameday.emulator.pipes import PipeConduct, Pipes
 from gameday.emulator.queues import Conduct
+from gameday.emulator.s3 import S3, ObjectConduct
 from gameday.emulator.scheduler import Scheduler, SchedulerConduct
 from gameday.emulator.sns import Sns, TopicConduct
 from gameday.emulator.wire import Answer, Json, Params, Query, Rest
@@ -48,9 +49,9 @@ class World:
 
 
 class Spoken(NamedTuple):
-    """A service, by the protocol that it is spoken in."""
+    """A service, by the protocol that it is spoken in; S3 has one of its own, gameday/emulator/s3_wire.py."""
 
-    wire: Json | Query | Rest
+    wire: Json | Query | Rest | None
     make: Callable[[World], Service]
 
 
@@ -114,4 +115,5 @@ SERVICES: Mapping[str, Spoken] = {
         ),
         lambda world: Pipes(sqs=world.sqs, conduct=world.conduct(PipeConduct)),
     ),
+    "s3": Spoken(None, lambda world: S3(conduct=world.conduct(ObjectConduct))),
 }

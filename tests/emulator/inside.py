@@ -21,10 +21,11 @@ class Inside:
     def __init__(self, planted: str | None = None, *, capacity: Capacity = UNBOUNDED) -> None:
         world = World(defect=defect(planted) if planted else None, capacity=capacity)
         asked = {
-            name: Asked(name, SERVICES[name].make(world)) for name in ("sqs", "sns", "events", "scheduler", "pipes")
+            name: Asked(name, SERVICES[name].make(world))
+            for name in ("sqs", "sns", "events", "scheduler", "pipes", "s3")
         }
         self.sqs, self.sns, self.events = asked["sqs"], asked["sns"], asked["events"]
-        self.scheduler, self.pipes = asked["scheduler"], asked["pipes"]
+        self.scheduler, self.pipes, self.s3 = asked["scheduler"], asked["pipes"], asked["s3"]
         self._all = asked.values()
 
     @property

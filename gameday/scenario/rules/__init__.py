@@ -16,6 +16,7 @@ from gameday.scenario.rules import (
     load,
     messages,
     own_handler,
+    payloads,
     tenants,
     topology,
 )
@@ -29,6 +30,7 @@ RULES: Sequence[Rule] = (
     *load.RULES,
     *tenants.RULES,
     *messages.RULES,
+    *payloads.RULES,
     *chaos.RULES,
     *claims.RULES,
     *expect.RULES,

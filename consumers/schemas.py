@@ -13,9 +13,22 @@ from gameday.history.events import Conforms
 Conformity = Callable[[str], Conforms]
 
 
+def compiled(document: Mapping[str, Any]) -> Callable[[Any], object]:
+    """What a value is held against: it raises a ValueError for one that does not fit. Errors: ValueError for what is no
+    schema, or one that cannot be used."""
+    try:
+        fits: Callable[[Any], object] = fastjsonschema.compile(dict(document), use_default=False)
+    except fastjsonschema.JsonSchemaDefinitionException as error:
+        raise ValueError(str(error)) from error
+    except (RecursionError, KeyError, TypeError, AttributeError) as error:
+        # Of a schema that refers to itself, for one.
+        raise ValueError(f"it is more than can be used here ({type(error).__name__})") from error
+    return fits
+
+
 def conformity(document: Mapping[str, Any]) -> Conformity:
-    """Asks a body. Errors: fastjsonschema's, for what is no schema."""
-    fits = fastjsonschema.compile(dict(document), use_default=False)
+    """Asks a body. Errors: ValueError for what is no schema."""
+    fits = compiled(document)
 
     def asked(body: str) -> Conforms:
         read = envelope.unpack(body)
@@ -23,7 +36,7 @@ def conformity(document: Mapping[str, Any]) -> Conformity:
             return "bad"
         try:
             fits(read.payload)
-        except fastjsonschema.JsonSchemaValueException:
+        except ValueError:
             return "bad"
         return "ok"
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import fastjsonschema
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from gameday.consumers.schemas import compiled
 from gameday.loadgen.payloads import SchemaVersion, payload_of
 from gameday.scenario.units import PositiveDuration, Size, duration_s
 
@@ -71,8 +71,8 @@ def read_version(directory: Path, name: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise NoSchema(f"{path} is no JSON object, and so no schema of an event's payload")
     try:
-        fastjsonschema.compile(document, use_default=False)
-    except fastjsonschema.JsonSchemaDefinitionException as error:
+        compiled(document)
+    except ValueError as error:
         raise NoSchema(f"{path} is no JSON Schema: {error}") from error
     return document
 
@@ -89,11 +89,10 @@ def read_versions(directory: Path, written: str | Mapping[str, str]) -> list[Sch
         raise NoSchema("the first version is from 0s on, and each other one from a later time")
     versions = [SchemaVersion(name=name, from_s=at, document=read_version(directory, name)) for at, name in by_time]
     for version in versions:
-        fits = fastjsonschema.compile(dict(version.document), use_default=False)
+        fits = compiled(version.document)
         try:
             for n in range(_TRIED):
                 fits(payload_of(version, seed=0, id=str(n)))
         except ValueError as error:
-            # fastjsonschema's own are such, too.
             raise NoSchema(f"no payload can be made from {version.name}: {error}") from error
     return versions

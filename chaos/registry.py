@@ -9,6 +9,7 @@ from gameday.chaos.faults.api_error import ApiError
 from gameday.chaos.faults.blackhole import Blackhole
 from gameday.chaos.faults.crash_at import CrashAt
 from gameday.chaos.faults.deny import Deny
+from gameday.chaos.faults.disable_mapping import DisableMapping
 from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
 from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
@@ -28,6 +29,7 @@ from gameday.chaos.faults.reshard import Reshard
 from gameday.chaos.faults.slow_body import SlowBody
 from gameday.chaos.faults.stretch_processing import StretchProcessing
 from gameday.chaos.faults.throttle import Throttle
+from gameday.chaos.faults.throttle_function import ThrottleFunction
 from gameday.chaos.faults.throttle_sends import ThrottleSends
 
 FAULTS: Mapping[str, type[Fault]] = {
@@ -36,6 +38,8 @@ FAULTS: Mapping[str, type[Fault]] = {
     "stretch-processing": StretchProcessing,
     "fail-handler": FailHandler,
     "crash-at": CrashAt,
+    "throttle-function": ThrottleFunction,
+    "disable-mapping": DisableMapping,
     "lose-send-reply": LoseSendReply,
     "lose-delete": LoseDelete,
     "throttle-sends": ThrottleSends,

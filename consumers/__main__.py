@@ -22,18 +22,21 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
+from gameday.consumers.direct import DirectWorker
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handler_process import HandlerPool
 from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lambda_events import EVENTS, Origin
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
+from gameday.consumers.mapping import MappingWorker
 from gameday.consumers.meters import Counted, Meters
 from gameday.consumers.objects import Objects
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.schemas import conformity
 from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
+from gameday.consumers.stream_mapping import StreamMapping
 from gameday.consumers.work import BaseWorker, Tools, say
 from gameday.consumers.worker import Worker
 from gameday.history import events
@@ -212,11 +215,17 @@ def _metered(config: ConsumerConfig, name: str) -> tuple[Meters, Exposed | None]
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
     """The worker for what the subscription is consumed from, and the service that it will call."""
     source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
+    if source.kind == "queue" and config.mapping is not None:
+        kind = DirectWorker if config.mapping.direct else MappingWorker
+        invoking = kind(config=config, name=name, tools=tools, source=source, mapping=config.mapping)
+        return invoking, source.depth().service
     if source.kind == "queue":
         return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:
         raise UsageError(f"who reads a stream ({config.transport}) needs `leases`")
-    worker = StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases)
+    given: dict[str, Any] = {"config": config, "name": name, "tools": tools, "source": source, "leases": leases}
+    mapping = config.mapping
+    worker = StreamWorker(**given) if mapping is None else StreamMapping(**given, mapping=mapping)
     return worker, source.shards().service
 
 

@@ -42,6 +42,32 @@ class HandlerProgram:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MappingConfig:
+    """How a function is invoked, as an event source mapping does it. `function`: its name in the history.
+
+    `batch` messages at most, gathered for `window_s`; `reserved` invocations at once, and what is above is throttled
+    (None: none is); `partial`: the answer may say what failed; `timeout_s`: how long an invocation may take; `filter`:
+    patterns of which a message must match one, if there are any. Of a stream: `retries` more tries of what failed, and
+    for no longer than `max_age_s` (None: without end); `bisect` tries halves; `on_failure`: what is given up is on
+    record. `direct`: a topic or a bus invokes it, message by message, and tries again `retry_wait_s` later.
+    """
+
+    function: str
+    batch: int = 10
+    window_s: float = 0.0
+    reserved: int | None = None
+    partial: bool = True
+    timeout_s: float = 3.0
+    filter: Sequence[Mapping[str, Any]] = ()
+    retries: int | None = None
+    max_age_s: float | None = None
+    bisect: bool = False
+    on_failure: bool = False
+    direct: bool = False
+    retry_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumerConfig:
     """Durations in seconds.
 
@@ -62,7 +88,8 @@ class ConsumerConfig:
     long a message of others is kept out of sight that is received; None: there is nothing of others.
     `removal`: whether consumers fetch what references name, and when they remove it (None: there are no references);
     `objects_expire_s`: how long an object lives, where that is played. `schema`: what is asked of what is received.
-    `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`.
+    `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`; with a `mapping` it is a
+    function, and invoked as one.
 
     `metrics_host` is the address that the process serves metrics of its own at; None: it counts nothing.
     """
@@ -101,6 +128,7 @@ class ConsumerConfig:
     schema: Mapping[str, Any] | None = None
     seed: int = 0
     program: HandlerProgram | None = None
+    mapping: MappingConfig | None = None
     metrics_host: str | None = None
 
     @property
@@ -133,6 +161,7 @@ class ConsumerConfig:
                 "addresses": Addresses.from_json(document["addresses"]),
                 "identification": Identification.from_json(document.get("identification") or {}),
                 "program": HandlerProgram.from_json(document["program"]) if document["program"] else None,
+                "mapping": MappingConfig(**document["mapping"]) if document.get("mapping") else None,
             }
         )
 

@@ -40,13 +40,23 @@ class OwnHandler:
 
     async def batch(self, deliveries: Sequence[Delivery]) -> list[int]:
         """The places of those that failed, lowest first. Errors: HandlerFailed where all did; ProcessError."""
-        event = self._event
-        assert event is not None and event.identifier is not None, "it takes no batches"
-        result = await self._ask({"event": self._document(event, deliveries)})
+        result = await self.invoke(deliveries)
         try:
-            return failed_of(result, [event.identifier(delivery) for delivery in deliveries])
+            return failed_of(result, self.identifiers(deliveries))
         except BatchFails as error:
             raise EffectUnknown(f"its whole batch fails: {error}") from error
+
+    async def invoke(self, deliveries: Sequence[Delivery]) -> object:
+        """What it answers to a batch, as it answered. Errors: HandlerFailed where it did not; ProcessError."""
+        event = self._event
+        assert event is not None, "it takes no batches"
+        return await self._ask({"event": self._document(event, deliveries)})
+
+    def identifiers(self, deliveries: Sequence[Delivery]) -> list[str]:
+        """By what an answer names each of a batch; a record that stands alone by the id that is in its event."""
+        assert self._event is not None, "a plain message has none"
+        named = self._event.identifier or (lambda delivery: str(delivery.upstream_id))
+        return [named(delivery) for delivery in deliveries]
 
     def _document(self, event: EventKind, deliveries: Sequence[Delivery]) -> Document:
         try:

@@ -260,6 +260,10 @@ class BaseWorker(ABC):
         """Drain: receive no more, end what is begun, and do with the rest what `on_term` says; then `run` returns."""
         self._stopping.set()
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
     async def stopped(self) -> None:
         """Until somebody calls `stop`."""
         await self._stopping.wait()
@@ -316,7 +320,11 @@ class BaseWorker(ABC):
 
     def _take(self, messages: Sequence[InHand], started: int, *, hidden_s: int | None = None) -> None:
         """Record the whole receive in one write; from here on its messages are in hand."""
-        self.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
+        self.took(messages, [message.received_record(started, hidden_s=hidden_s) for message in messages])
+
+    def took(self, messages: Sequence[InHand], records: Sequence[Record]) -> None:
+        """These are in hand from here on, and `records` tell of it."""
+        self.write(*records)
         self.tools.meters.took(len(messages))
         self._hold(len(messages))
         if self._tell_holding is not None:
@@ -352,7 +360,7 @@ class BaseWorker(ABC):
         try:
             await message.fetch()
             if isinstance(handler, OwnHandler):
-                await self._be_disturbed([message])
+                await self.be_disturbed([message])
                 await handler.one(message.delivery)
                 # What it did, only its own store can tell.
                 return Handling(True)
@@ -384,7 +392,7 @@ class BaseWorker(ABC):
         assert isinstance(handler, OwnHandler)
         began = self.now()
         try:
-            await self._be_disturbed(messages)
+            await self.be_disturbed(messages)
             failed = await handler.batch([message.delivery for message in messages])
         except EffectUnknown as error:
             say(f"the handler failed on the batch {messages[0].batch_name}: {error}")
@@ -399,7 +407,7 @@ class BaseWorker(ABC):
         surely = failed[:1] if ordered else failed
         return BatchHandling(failed, [messages[place].failure_record(effect_known=False) for place in surely])
 
-    async def _be_disturbed(self, messages: Sequence[InHand]) -> None:
+    async def be_disturbed(self, messages: Sequence[InHand]) -> None:
         """What faults do to the work of a handler that is not ours: they strike what it is asked, before it is asked.
 
         Errors: HandlerFailed.

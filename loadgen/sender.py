@@ -23,6 +23,7 @@ from gameday.loadgen.payloads import Store, Stored, payload_of, version_at
 from gameday.loadgen.schedule import Message, producer
 from gameday.transports.aws_errors import is_permanent
 from gameday.transports.base import Answer, Attribute, Call, CallFailed, Outgoing, SendOutcome
+from gameday.transports.filters.function_filter import expected
 from gameday.transports.registry import TRANSPORTS
 
 LOOK_AHEAD_NS = NS_PER_S
@@ -298,7 +299,7 @@ class Sender:
             group=message.group,
             seq=message.seq,
             due=message.due,
-            expect=self._transport.expect(self._config.topology, packed.message),
+            expect=expected(self._transport, self._config.topology, packed.message),
             bytes=len(packed.message.body.encode()),
             poison=message.poison,
             key=packed.key,

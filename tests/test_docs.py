@@ -20,7 +20,7 @@ from gameday.cli import app
 from gameday.history.errors import TargetLacks
 from gameday.history.manifest import BOUNDS
 from gameday.history.reader import unknown_names
-from gameday.scenario import model
+from gameday.scenario import functions, model
 from gameday.scenario import reading as scenario
 from gameday.scenario.document import parse
 from gameday.scenario.problems import keys
@@ -118,6 +118,16 @@ def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel
     assert found
     told = {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])}
     assert told == set(keys(model)) | others
+
+
+@pytest.mark.parametrize(
+    ("before", "model"),
+    [("Of `consumers.lambda`:", functions.LambdaModel), ("Of `function`:", functions.FunctionModel)],
+)
+def test_every_key_of_a_function_is_explained(before: str, model: type[BaseModel]) -> None:
+    _, found, after = (ROOT / "docs" / "functions.md").read_text("utf-8").partition(f"\n{before}")
+    assert found
+    assert {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])} == set(model.model_fields)
 
 
 def test_every_key_of_a_handler_is_explained() -> None:

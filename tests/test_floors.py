@@ -46,7 +46,11 @@ FLOORS: dict[str, set[str]] = {
 FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
-ENTRY_POINTS = {"gameday.loadgen.locustfile", "gameday.loadgen.message_shim"}
+ENTRY_POINTS = {
+    "gameday.loadgen.locustfile",
+    "gameday.loadgen.message_shim",
+    "gameday.scenarios.functions.orders",
+}
 
 
 def _modules() -> dict[str, Path]:

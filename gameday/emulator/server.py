@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
 
 from gameday.emulator.broker import LongPoll
+from gameday.emulator.held import Held
 from gameday.emulator.queues import Queue
 from gameday.emulator.s3_wire import S3Wire, asked
 from gameday.emulator.services import SERVICES, Service, World
@@ -47,20 +49,23 @@ class Server:
 
     def __init__(self, *, world: World, clock: Clock) -> None:
         self._clock = clock
+        self._world = world
+        self._alarm = _Alarm(self._stir)
         self._waiting: dict[Queue, _Line] = {}
         self._requests = 0
         self._by_target: dict[str, tuple[Wire, Service]] = {}
         self._by_version: dict[str, tuple[Wire, Service]] = {}
         self._by_path: list[tuple[Rest, Service]] = []
-        self._s3 = SERVICES["s3"].make(world)
-        for spoken in SERVICES.values():
+        for name, spoken in SERVICES.items():
             wire, service = spoken.wire, spoken.make(world)
+            world.services[name] = service
             if isinstance(wire, Json):
                 self._by_target[wire.target] = wire, service
             elif isinstance(wire, Rest):
                 self._by_path.append((wire, service))
             elif isinstance(wire, Query):
                 self._by_version[wire.version] = wire, service
+        self._s3 = world.services["s3"]
 
     def answer(self, connection: Connection, head: _Head, body: bytes) -> None:
         """Carry out one request; its response is written now, or by a later call when it is a long poll."""
@@ -102,6 +107,8 @@ class Server:
             request = _Request(connection, wire, operation)
             if isinstance(outcome, dict):
                 self._tell(request, outcome)
+            elif isinstance(outcome, Held):
+                outcome.tell(lambda answer: self._tell(request, answer))
             else:
                 self._wait(request, outcome)
         self._stir()
@@ -162,10 +169,11 @@ class Server:
             del self._waiting[queue]
 
     def _stir(self) -> None:
-        """Ask the long polls again; only queues on which one waits cost anything."""
+        """Let happen what has come due, and ask the long polls again; only queues on which one waits cost anything."""
+        now = self._clock.now_ns()
+        self._alarm.set(self._world.advance(now), now)
         if not self._waiting:
             return
-        now = self._clock.now_ns()
         for queue, line in list(self._waiting.items()):
             queue.advance(now)
             while line.waiters and queue.deliverable():
@@ -190,6 +198,29 @@ class Server:
     def _ring(self, line: _Line) -> None:
         line.alarm_ns = None
         self._stir()
+
+
+class _Alarm:
+    """Rings when something comes due by itself; there is one such moment at a time."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._at_ns: int | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, at_ns: int | None, now: int) -> None:
+        if at_ns == self._at_ns:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._at_ns, self._handle = at_ns, None
+        if at_ns is not None:
+            delay_s = max(0, at_ns - now) / NS_PER_S
+            self._handle = asyncio.get_running_loop().call_later(delay_s, self._over)
+
+    def _over(self) -> None:
+        self._at_ns = self._handle = None
+        self._ring()
 
 
 class _Request(NamedTuple):

@@ -26,6 +26,7 @@ from gameday.processes.exposition import LOOPBACK
 from gameday.run.directory import MADE
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.hosts import Hosts
+from gameday.scenario.invoking import mapping_of
 from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
 from gameday.scenario.own_handler import NoProgram, program_of
 from gameday.scenario.sending import bucket_of, load_config
@@ -221,6 +222,7 @@ class RunContext:
             schema=None if spec.foreign else self.scenario.asked_schema,
             seed=self.seed,
             program=self.program,
+            mapping=mapping_of(self.scenario),
             metrics_host=self.metrics_host,
         )
 

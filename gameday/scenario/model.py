@@ -24,6 +24,7 @@ from gameday.loadgen.payloads import SchemaVersion
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
+from gameday.scenario.functions import LambdaModel
 from gameday.scenario.payloads import ClaimCheckSpec, read_version, read_versions
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
 from gameday.transports.attached import name_of
@@ -459,6 +460,10 @@ class ConsumersSpec(_Strict):
         "attached": frozenset({"attach"}),
         "unseen": frozenset({"attach"}),
     }
+    # And of these whoever invokes functions.
+    OF_FUNCTIONS: ClassVar[frozenset[str]] = frozenset(
+        {"lambda_", "processes", "wait", "restart_delay", "drain_timeout"}
+    )
 
     command: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None,
@@ -478,7 +483,15 @@ class ConsumersSpec(_Strict):
         "judged by its effects",
     )
 
-    processes: Count = Field(default=3, description="consumer processes, for each subscription")
+    lambda_: LambdaModel | None = Field(
+        default=None,
+        alias="lambda",
+        description="a function of yours, invoked as Lambda's event source mappings do: docs/functions.md",
+    )
+
+    processes: Count = Field(
+        default=3, description="consumer processes, for each subscription (default with `lambda`: one)"
+    )
     concurrency: Count = Field(default=4, description="messages in work at once in each process")
     pollers: Count = Field(default=1, description="receive loops in each process")
     batch: Count | None = Field(
@@ -714,14 +727,30 @@ def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subs
     seen_from: SeenFrom = _SEEN_FROM[scenario.consumers.kind]
     if seen_from != "consumer":
         promised = {name: replace(promise, seen_from=seen_from) for name, promise in promised.items()}
+    if scenario.consumers.lambda_ is not None:
+        # Our poller settles as a mapping does, and records each invocation.
+        filtered = scenario.consumers.lambda_.filter is not None
+        own = _of_direct(scenario.consumers.lambda_) if scenario.consumers.lambda_.direct else {}
+        promised = {
+            name: replace(
+                promise, settled_by="service", invocations="all", filtered=promise.filtered or filtered, **own
+            )
+            for name, promise in promised.items()
+        }
     return promised
+
+
+def _of_direct(model: LambdaModel) -> dict[str, Any]:
+    """What a function is promised that a topic or a bus invokes by itself: nothing is hidden, and tries are counted."""
+    tries = None if model.retries is None else model.retries + 1
+    return {"visibility_timeout_s": None, "max_receives": tries, "dead_letter": model.on_failure}
 
 
 def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
     """`settle_s`: the target's, where the scenario says nothing."""
     spec = scenario.topology
     return Topology(
-        subscriptions=[_meant(subscription) for subscription in spec.subscriptions],
+        subscriptions=[_meant(subscription, scenario.consumers) for subscription in spec.subscriptions],
         visibility_timeout_s=spec.visibility_timeout,
         max_receives=spec.max_receives,
         settle_s=settle_s if spec.settle is None else spec.settle,
@@ -743,6 +772,8 @@ def _encryption(model: KeyModel | str | None) -> Encryption | None:
     return None if model is None else Encryption()
 
 
-def _meant(model: SubscriptionModel) -> SubscriptionSpec:
+def _meant(model: SubscriptionModel, consumers: ConsumersSpec) -> SubscriptionSpec:
     deployed = None if model.deployed is None else Deployed(**model.deployed.model_dump())
-    return SubscriptionSpec(**{**model.model_dump(exclude={"promises"}), "deployed": deployed})
+    invoked_for = (consumers.lambda_ and consumers.lambda_.filter) or ()
+    own = {"deployed": deployed, "invoked_for": invoked_for}
+    return SubscriptionSpec(**{**model.model_dump(exclude={"promises"}), **own})

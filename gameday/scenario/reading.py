@@ -29,6 +29,8 @@ from gameday.scenario.document import Document, Route
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.effects import read as read_effects
 from gameday.scenario.effects import written_back as effects_written_back
+from gameday.scenario.invoking import with_functions
+from gameday.scenario.invoking import written_back as functions_written_back
 from gameday.scenario.model import Body, ConsumersSpec, HandlerModel, LoadSpec, Scenario, TopologySpec
 from gameday.scenario.own_handler import no_meaning
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
@@ -114,7 +116,8 @@ def resolve(document: Document) -> Scenario:
     claims = _claims(claims_data, problems)
     problems.raise_if_any()
     assert body is not None and shape is not None
-    body = _placed(body, document)
+    body = with_functions(_placed(body, document), document.directory, problems)
+    problems.raise_if_any()
     draft = Draft(body=body, shape=shape, effects=effects, chaos=chaos, claims=claims, directory=document.directory)
     for path, message in complaints(draft):
         problems.add(path, message)
@@ -334,6 +337,7 @@ def _written_back(
         told = handler.model_dump(mode="json", exclude_none=True)
         written["consumers"] = {key: value for key, value in written["consumers"].items() if key not in unused}
         written["consumers"]["handler"] = told
+    written["consumers"] = functions_written_back(written["consumers"], body.consumers)
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     if effects:
         written["effects"] = effects_written_back(effects)

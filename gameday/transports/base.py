@@ -76,7 +76,8 @@ class SubscriptionSpec:
     """One subscription as it is meant.
 
     `queue`: of which kind it ends in (None: as ordered as the transport). `raw`: SNS hands the body on as it is.
-    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one.
+    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one. `invoked_for`: the filter criteria
+    of the function that it is handed to, if it has some.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SubscriptionSpec:
     filter_on: Literal["attributes", "body"] = "attributes"
     pattern: Document | None = None
     deployed: Deployed | None = None
+    invoked_for: Sequence[Document] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -82,6 +82,9 @@ CASES = {
 
 # What strikes the service itself is seen on the wire alone: it is proven in tests/wire/test_catches.py.
 SEEN_ON_THE_WIRE = ("impair-queue",)
+# What strikes functions: tests/run/test_functions_run.py, tests/consumers/test_mapping.py and the scenarios
+# broken-lambda-….
+OF_FUNCTIONS = ("throttle-function", "disable-mapping")
 # What AWS alone can do is proven in whole runs on a server that plays it: tests/run/test_fis_run.py.
 DONE_BY_AWS = ("fis",)
 
@@ -301,4 +304,4 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 def test_every_fault_is_proven() -> None:
     """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
-    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *DONE_BY_AWS} == here
+    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *OF_FUNCTIONS, *DONE_BY_AWS} == here

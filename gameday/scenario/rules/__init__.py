@@ -13,6 +13,7 @@ from gameday.scenario.rules import (
     consumers,
     effects,
     expect,
+    functions,
     load,
     messages,
     own_handler,
@@ -25,6 +26,7 @@ from gameday.scenario.rules.draft import Complaint, Draft, Rule
 RULES: Sequence[Rule] = (
     *topology.RULES,
     *consumers.RULES,
+    *functions.RULES,
     *own_handler.RULES,
     *effects.RULES,
     *load.RULES,

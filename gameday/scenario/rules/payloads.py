@@ -59,6 +59,12 @@ def whoever_fetches_is_known(draft: Draft) -> Iterator[Complaint]:
             "the events of Lambda are made of what was received, and bodies are fetched for plain messages alone; "
             "remove it, or load.claim_check",
         )
+    if load.claim_check is not None and consumers.lambda_ is not None:
+        yield (
+            ("consumers", "lambda"),
+            "a function is invoked with what was received, and bodies are fetched for handlers alone; remove it, or "
+            "load.claim_check",
+        )
     if not consumers.foreign:
         return
     for number, claim in enumerate(draft.claims):

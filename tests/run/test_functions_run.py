@@ -1,0 +1,101 @@
+"""Whole runs with a function that is invoked as a mapping invokes it: what is right of it holds, and each fault that
+strikes functions is there and heals.
+
+The mistakes of functions are the shipped scenarios broken-lambda-…; here is what no scenario shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gameday.chaos.registry import FAULTS
+from tests.chaos.test_catches import OF_FUNCTIONS
+from tests.commanded import Gameday
+from tests.needed import installed
+from tests.recorded import recorded
+from tests.series import in_series
+
+pytestmark = pytest.mark.live
+Start = Callable[..., Gameday]
+
+SCENARIO = """\
+name: functions
+transport: sqs-fifo
+topology: {visibility_timeout: 2s, max_receives: 3}
+load: {rate: 40/s, duration: 6s, groups: 20}
+consumers:
+  lambda: {function: {path: own.py}, timeout: 1s, concurrency: 3}
+claims: [no-loss, ordered-per-group, esm-ordered, batch-isolation, no-premature-death, discard-accounted]
+"""
+PYTHON = """
+def handler(event, context):
+    assert context.get_remaining_time_in_millis() <= 1000
+    return {"batchItemFailures": []}
+"""
+NODE = """
+exports.handler = async (event, context) => {
+  if (context.getRemainingTimeInMillis() > 1000) throw new Error('it has more time than was said')
+  console.log(event.Records.length, 'orders')
+  return { batchItemFailures: [] }
+}
+"""
+
+
+def judged(gameday: Start, place: Path, *overrides: str, code: str = PYTHON, file: str = "own.py") -> tuple[Path, Any]:
+    (place / file).write_text(code)
+    (place / "own.yaml").write_text(SCENARIO)
+    sets = [word for override in overrides for word in ("--set", override)]
+    run = gameday(str(place / "own.yaml"), "--target", "memory", "--seed", "7", *sets)
+    ended, out, err = run.end()
+    assert ended in (0, 1), (out, err)
+    return run.run, json.loads((run.run / "verdict.json").read_bytes())
+
+
+def strikes(run: Path) -> dict[str, int]:
+    """How often each fault struck that is over."""
+    records = recorded(run / "history" / "conductor.jsonl", "fault")
+    return {record["fault"]: record["params"]["fired"] for record in records if record["phase"] == "stop"}
+
+
+def test_a_mapping_is_killed_and_disabled_and_everything_holds(gameday: Start, tmp_path: Path) -> None:
+    # A poll that waits when it strikes, for a second at most, may still bring something.
+    chaos = "chaos=[{at: 1s, fault: kill-consumer}, {at: 4500ms, fault: disable-mapping, for: 2s}]"
+    run, verdict = judged(gameday, tmp_path, chaos, "load.duration=8s", "topology.max_receives=5")
+    assert verdict["verdict"] == "holds", verdict["claims"]
+    assert all(strikes(run).values()) and set(strikes(run)) == {"kill-consumer", "disable-mapping"}
+    faults = recorded(run / "history" / "conductor.jsonl", "fault")
+    on, off = (record["at"] for record in faults if record["fault"] == "disable-mapping")
+    received = [r["at"] for path in (run / "history").glob("orders-*.jsonl") for r in recorded(path, "received")]
+    assert not [at for at in received if on + 1_500_000_000 < at < off - 200_000_000], "nothing is received meanwhile"
+
+
+@in_series
+def test_who_is_throttled_for_too_long_dies_unseen(gameday: Start, tmp_path: Path) -> None:
+    chaos = "chaos=[{at: 1s, fault: throttle-function, for: 4.5s}]"
+    run, verdict = judged(gameday, tmp_path, chaos, "topology.max_receives=1", "claims=[no-premature-death, no-loss]")
+    assert {claim["claim"]: claim["verdict"] for claim in verdict["claims"]} == {
+        "no-premature-death": "violated",
+        "no-loss": "holds",
+    }
+    assert verdict["anomalies"]["premature-death"]["count"] > 0
+    assert strikes(run)["throttle-function"] > 0
+
+
+@in_series
+def test_a_function_of_node_s(gameday: Start, tmp_path: Path) -> None:
+    installed("node", package="nodejs")
+    function = "consumers.lambda.function={path: own.js, runtime: nodejs22.x}"
+    run, verdict = judged(gameday, tmp_path, function, code=NODE, file="own.js")
+    assert verdict["verdict"] == "holds", verdict["claims"]
+    answers = [r for path in (run / "history").glob("orders-*.jsonl") for r in recorded(path, "responded")]
+    assert {record["outcome"] for record in answers} == {"ok"}
+
+
+def test_each_fault_of_functions_has_its_proof() -> None:
+    """`throttle-function` and `disable-mapping` above."""
+    assert set(OF_FUNCTIONS) == {name for name, fault in FAULTS.items() if fault.needs_function}

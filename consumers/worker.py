@@ -255,7 +255,7 @@ class Worker(BaseWorker):
             self._abandon([message])
         if handling.done and self.config.removal == "before-settle":
             # That mistake: until the message is deleted it may come again, to find its object gone.
-            self.tell(*handling.records)
+            self.write(*handling.records)
             handling = replace(handling, records=())
             await message.remove_object()
         if self._whole or handling.in_trouble:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.events import Record
 from gameday.history.writer import DIRECTORY, Writer
 from gameday.transports.base import Answer, Call, CallFailed
-from tests.consumers.scripted import read_history
+from tests.consumers.scripted import Bench, message, read_history
 
 REFERENCE = Reference(bucket="bodies", object="r/a")
+Make = Callable[..., Bench]
 GONE = CallFailed("NoSuchKey", "there is no such object", definite=True)
 BUSY = CallFailed("SlowDown", "too often", definite=True)
 
@@ -131,3 +133,88 @@ def test_conformity_asks_for_the_payload_and_the_conventions() -> None:
 def test_what_is_no_schema_is_told() -> None:
     with pytest.raises(ValueError, match="Unknown type"):
         conformity({"type": "wrong"})
+
+
+# -- a worker with references in its queue
+
+
+class Bucket:
+    """Carries what is asked of S3; `objects` by their names."""
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = {f"r/{id}": stored for id, stored in objects.items()}
+
+    async def __call__(self, call: Call) -> Answer:
+        await asyncio.sleep(0)
+        key = call.params["Key"]
+        if call.operation == "DeleteObject":
+            self.objects.pop(key, None)
+            return {}
+        if key not in self.objects:
+            raise GONE
+        return {"Body": Stream(self.objects[key]), "Metadata": {}}
+
+
+def stored(id: str, **changed: Any) -> bytes:
+    content = envelope.Content(payload={"n": 1})
+    return envelope.pack_event(**{"id": id, "run": "r", "group": None, "timestamp_ns": 1, **changed}, content=content)
+
+
+def reference_message(id: str, *, of: bytes) -> dict[str, Any]:
+    reference = Reference(bucket="bodies", object=f"r/{id}", checksum=claim_check.checksum(of))
+    content = envelope.Content(reference=reference)
+    body = envelope.pack_event(id=id, run="r", group=None, timestamp_ns=1, content=content)
+    return {**message(id), "Body": body.decode()}
+
+
+def at_work(made: Bench, bucket: Bucket) -> list[str]:
+    """What the worker told."""
+    made.worker.tools = replace(
+        made.worker.tools,
+        objects=Objects(carry=bucket, writer=made.worker.tools.writer),
+        conforms=conformity({"type": "object", "required": ["n"]}),
+    )
+    asyncio.run(made.work())
+    return made.brief()
+
+
+@pytest.mark.parametrize(
+    ("removal", "order"),
+    [
+        ("keep", ["settling a delete", "settled a delete ok"]),
+        ("after-settle", ["settling a delete", "settled a delete ok", "removing a", "removed a ok"]),
+        ("before-settle", ["removing a", "removed a ok", "settling a delete", "settled a delete ok"]),
+    ],
+)
+def test_an_object_is_removed_when_it_is_told_to(bench: Make, removal: str, order: list[str]) -> None:
+    whole = stored("a")
+    bucket = Bucket(a=whole)
+    made = bench([reference_message("a", of=whole)], transport="sqs", removal=removal)
+    assert at_work(made, bucket) == ["received a", "fetched a ok", "effect a applied", *order]
+    assert bool(bucket.objects) == (removal == "keep")
+    (fetched,) = [record for record in made.records() if record["event"] == "fetched"]
+    assert (fetched["intact"], fetched["schema"], fetched["batch"]) == (True, "ok", "orders-1.1-1")
+    # What was received is a reference, of which no schema is asked.
+    assert "schema" not in made.records()[0]
+
+
+@pytest.mark.parametrize(
+    ("object", "told"),
+    [
+        (None, "fetched a gone"),
+        (stored("b"), "fetched a ok"),
+        (stored("a").replace(b'"n":1', b'"n":2'), "fetched a ok"),
+    ],
+    ids=["gone", "another message's", "changed"],
+)
+def test_a_body_that_is_not_there_or_another_fails_the_message(bench: Make, object: bytes | None, told: str) -> None:
+    bucket = Bucket() if object is None else Bucket(a=object)
+    made = bench([reference_message("a", of=stored("a"))], transport="sqs", removal="after-settle")
+    assert at_work(made, bucket)[:4] == ["received a", told, "effect a failed", "settling a release"]
+    assert not [record for record in made.records() if record.get("intact") is True and record["event"] == "fetched"]
+
+
+def test_poison_that_stands_in_an_object_is_poison(bench: Make) -> None:
+    whole = stored("a", poison=True)
+    made = bench([reference_message("a", of=whole)], transport="sqs", removal="after-settle")
+    assert "effect a failed" in at_work(made, Bucket(a=whole))

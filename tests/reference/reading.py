@@ -795,6 +795,12 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "effects": ("subscription", "applied"),
     "invoked": ("subscription", "batch"),
     "responded": ("subscription", "batch", "outcome"),
+    "storing": ("id",),
+    "stored": ("id", "outcome"),
+    "fetched": ("id", "subscription", "outcome"),
+    "removing": ("id",),
+    "removed": ("id", "outcome"),
+    "leftover": ("id",),
     "fault": ("phase",),
 }
 _ANSWERS = frozenset({"ok", "failed", "unknown"})
@@ -805,6 +811,9 @@ WORDS: dict[str, dict[str, frozenset[str]]] = {
     "settling": {"action": frozenset({"delete", "release", "extend", "checkpoint"})},
     "settled": {"action": frozenset({"delete", "release", "extend", "checkpoint"}), "outcome": _ANSWERS},
     "responded": {"outcome": _ANSWERS},
+    "stored": {"outcome": _ANSWERS},
+    "fetched": {"outcome": frozenset({"ok", "gone", "failed"})},
+    "removed": {"outcome": _ANSWERS},
     "fault": {"phase": frozenset({"start", "stop"})},
 }
 

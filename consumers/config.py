@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gameday.consumers.objects import Removal
 from gameday.history.clock import Clock
 from gameday.history.errors import UsageError
 from gameday.history.identity import Identification
@@ -85,6 +86,8 @@ class ConsumerConfig:
 
     `identification` says how a message is told from another. `foreign_hold_s`: on what was there before the run, how
     long a message of others is kept out of sight that is received; None: there is nothing of others.
+    `removal`: whether consumers fetch what references name, and when they remove it (None: there are no references);
+    `objects_expire_s`: how long an object lives, where that is played. `schema`: what is asked of what is received.
     `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`; with a `mapping` it is a
     function, and invoked as one.
 
@@ -120,6 +123,9 @@ class ConsumerConfig:
     leases: Mapping[str, Any] = field(default_factory=dict)
     identification: Identification = ENVELOPE
     foreign_hold_s: int | None = None
+    removal: Removal | None = None
+    objects_expire_s: float | None = None
+    schema: Mapping[str, Any] | None = None
     seed: int = 0
     program: HandlerProgram | None = None
     mapping: MappingConfig | None = None

@@ -16,6 +16,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
@@ -23,11 +24,13 @@ from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
 from gameday.consumers.handlers import EffectUnknown, Handle, HandlerFailed, Unanswered
 from gameday.consumers.meters import Meters
+from gameday.consumers.objects import Objects
 from gameday.consumers.own_handler import OwnHandler
-from gameday.history import events
+from gameday.consumers.schemas import Conformity
+from gameday.history import envelope, events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError, ProcessError
-from gameday.history.events import EffectResult, Record
+from gameday.history.events import Conforms, EffectResult, Record
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Answer, Call, CallFailed, Delivery
@@ -47,6 +50,8 @@ class Tools:
     store: EffectStore | None = None
     guard: Guard | None = None
     meters: Meters = field(default_factory=Meters)
+    objects: Objects | None = None
+    conforms: Conformity | None = None
     # Told the receipts of messages of others, where there may be any: who outlives this process gives them back.
     keeps_foreign: Callable[[Sequence[str]], None] = lambda receipts: None
 
@@ -135,7 +140,53 @@ class InHand(ABC):
             hidden_s=hidden_s,
             intact=delivery.intact,
             replay=delivery.replay,
+            schema=self._conforms(delivery.body) if delivery.reference is None and delivery.ours else None,
         )
+
+    def _conforms(self, body: str) -> Conforms | None:
+        asked = self._worker.tools.conforms
+        return None if asked is None else asked(body)
+
+    async def fetch(self) -> None:
+        """Take the body that a reference stands for in its place, and tell what was found.
+
+        Errors: HandlerFailed where there is none, or another one; CallFailed where nobody knows; HistoryError.
+        """
+        objects, reference = self._worker.tools.objects, self.delivery.reference
+        if objects is None or reference is None or self.id is None:
+            return
+        told = partial(
+            events.fetched,
+            id=self.id,
+            subscription=self._worker.config.subscription,
+            consumer=self._worker.name,
+            batch=self.batch_name,
+            object=reference.object,
+            started=self._worker.now(),
+        )
+        try:
+            body = await objects.fetch(reference)
+        except CallFailed as failed:
+            self._worker.write(told(outcome="failed", error=str(failed)))
+            raise
+        if body is None:
+            self._worker.write(told(outcome="gone"))
+            raise HandlerFailed(f"the object {reference.object} of {self.name} is gone")
+        found = envelope.unpack(body)
+        intact = found is not None and found.intact and found.id == self.id and reference.fits(body)
+        text = body.decode("utf-8", "replace")
+        self._worker.write(told(outcome="ok", intact=intact, schema=self._conforms(text)))
+        if found is None or not intact:
+            raise HandlerFailed(f"the object {reference.object} of {self.name} is not the one that was stored")
+        self.delivery = replace(self.delivery, body=text, poison=found.poison, group=self.delivery.group or found.group)
+
+    async def remove_object(self) -> None:
+        """Errors: HistoryError."""
+        objects, reference = self._worker.tools.objects, self.delivery.reference
+        if objects is not None and reference is not None and self.id is not None:
+            await objects.remove(
+                reference, id=self.id, subscription=self._worker.config.subscription, consumer=self._worker.name
+            )
 
     def effect_record(self, outcome: EffectResult, *, of_batch: bool = True) -> Record:
         return events.effect(
@@ -307,6 +358,7 @@ class BaseWorker(ABC):
     async def _handled(self, message: InHand) -> Handling:
         handler = self.tools.handler
         try:
+            await message.fetch()
             if isinstance(handler, OwnHandler):
                 await self.be_disturbed([message])
                 await handler.one(message.delivery)

@@ -23,6 +23,7 @@ from gameday.history.reader import unknown_names
 from gameday.scenario import functions, model
 from gameday.scenario import reading as scenario
 from gameday.scenario.document import parse
+from gameday.scenario.problems import keys
 from gameday.verify.judge import EXIT_CODES
 from gameday.verify.registry import CHECKS
 from gameday.watch.observer import Observer
@@ -116,7 +117,7 @@ def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel
     _, found, after = SCENARIO.partition(f"\n{before}")
     assert found
     told = {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])}
-    assert told == {field.alias or name for name, field in model.model_fields.items()} | others
+    assert told == set(keys(model)) | others
 
 
 @pytest.mark.parametrize(

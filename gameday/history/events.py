@@ -18,6 +18,8 @@ SendResult = Literal["ok", "failed", "unknown"]
 EffectResult = Literal["applied", "skipped", "failed"]
 SettleAction = Literal["delete", "release", "extend", "checkpoint"]
 Phase = Literal["start", "stop"]
+FetchResult = Literal["ok", "gone", "failed"]
+Conforms = Literal["ok", "bad"]
 
 
 def _record(event: str, given: Mapping[str, Value]) -> Record:
@@ -81,6 +83,7 @@ def received(
     hidden_s: float | None = None,
     intact: bool | None = None,
     replay: str | None = None,
+    schema: Conforms | None = None,
 ) -> Record:
     """Before the handler sees the message. `started` is when the receive call began; `replay` names the replay of an
     archive that it came from. Without `id` it is known by what its send was answered with: `broker_id` of a queue,
@@ -187,6 +190,50 @@ def responded(
     """What an invocation answered: before the answer is given, or by who has waited for it. `ok` with `failed`: all
     but these are reported done; `failed`: the whole batch failed."""
     return _record("responded", locals())
+
+
+def storing(*, id: str, object: str) -> Record:
+    """Before the body of a message is put where objects are kept; what is sent is a reference to it."""
+    return _record("storing", locals())
+
+
+def stored(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
+    """After the answer to the call that `intent`, a `storing` record, announced."""
+    told = {name: intent.get(name) for name in EVENTS["storing"].fields}
+    return _record("stored", {**told, "started": started, "outcome": outcome, "error": error})
+
+
+def fetched(
+    *,
+    id: str,
+    subscription: str,
+    consumer: str,
+    batch: str,
+    object: str,
+    started: int,
+    outcome: FetchResult,
+    error: str | None = None,
+    intact: bool | None = None,
+    schema: Conforms | None = None,
+) -> Record:
+    """After a consumer asked for the object of a reference: `gone` if an answer says that there is none."""
+    return _record("fetched", locals())
+
+
+def removing(*, id: str, object: str, subscription: str | None = None, consumer: str | None = None) -> Record:
+    """Before an object is removed."""
+    return _record("removing", locals())
+
+
+def removed(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
+    """After the answer to the call that `intent`, a `removing` record, announced."""
+    told = {name: intent.get(name) for name in EVENTS["removing"].fields}
+    return _record("removed", {**told, "started": started, "outcome": outcome, "error": error})
+
+
+def leftover(*, id: str, object: str) -> Record:
+    """At the end: an object that is still there."""
+    return _record("leftover", locals())
 
 
 def fault(

@@ -9,18 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gameday.chaos.base import Fault
+from gameday.consumers.objects import Removal
+from gameday.history.envelope import Form
 from gameday.history.identity import Identification
 from gameday.history.manifest import Claim, SeenFrom, Subscription
 from gameday.loadgen.messages import BY_ATTRIBUTE, OwnMessages
+from gameday.loadgen.payloads import SchemaVersion
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.functions import LambdaModel
+from gameday.scenario.payloads import ClaimCheckSpec, read_version, read_versions
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
 from gameday.transports.attached import name_of
 from gameday.transports.base import (
@@ -343,6 +348,18 @@ class LoadSpec(_Strict):
     message: MessageSpec | None = Field(
         default=None, description="messages of your own, in place of our orders: docs/messages.md"
     )
+    schema_: str | dict[str, str] | None = Field(
+        default=None,
+        alias="schema",
+        description="the version that payloads are made from, like order@2; or several, each from a time of the load "
+        "on: {0s: order@1, 5s: order@2}",
+    )
+    envelope: Form = Field(
+        default="ours", description="what an event looks like: `ours`, that of EventBridge, or `cloudevents` (1.0)"
+    )
+    claim_check: ClaimCheckSpec | None = Field(
+        default=None, description="large bodies go to S3, and a reference is sent: docs/payloads.md"
+    )
     payload: Size = Field(default=512, ge=0, description="least size of a body; how large it may be the service says")
     batch: Count = Field(
         default=10,
@@ -509,6 +526,16 @@ class ConsumersSpec(_Strict):
     retry_delay_max: PositiveDuration | None = Field(
         default=None, description="with it retry_delay doubles with each receive, up to this (default: no doubling)"
     )
+    objects: Removal | None = Field(
+        default=None,
+        description="with load.claim_check: whether an object is removed once its message is deleted (after-settle), "
+        "before that, which is a mistake (before-settle), or never (default: keep)",
+    )
+    schema_: str | None = Field(
+        default=None,
+        alias="schema",
+        description="the version that they hold what they receive against (default: the first of load.schema)",
+    )
     on_term: Literal["release", "finish", "abandon"] = Field(
         default="release",
         description="what SIGTERM does with what was received and not begun; what is begun is finished. release: "
@@ -568,6 +595,9 @@ class Body(_Strict):
     )
     transport: str = Field(description="the pipeline: `gameday list transports`")
     topology: TopologySpec = Field(default=TopologySpec(), description="what is built")
+    schemas: str | None = Field(
+        default=None, description="a directory of JSON Schemas, each version a file NAME@VERSION.json: docs/payloads.md"
+    )
     load: LoadSpec = Field(description="what is sent")
     consumers: ConsumersSpec = Field(default=ConsumersSpec(), description="who receives")
     drain_timeout: PositiveDuration | None = Field(
@@ -617,6 +647,8 @@ class Scenario:
     cloudwatch: bool | None
     document: Mapping[str, Any] = field(repr=False)
     source: Document = field(repr=False)
+    # The directory of the schemas.
+    schemas: str | None = None
     # What was read where it attaches, by subscription; nothing before that.
     standing: Mapping[str, Standing] = field(default_factory=dict)
 
@@ -634,6 +666,22 @@ class Scenario:
     def experiments(self) -> list[Experiment]:
         """What it asks of AWS's own fault injection."""
         return [fault.experiment for fault in self.chaos if fault.experiment is not None]
+
+    @property
+    def versions(self) -> list[SchemaVersion]:
+        """What payloads are made from, in the order of time."""
+        if self.schemas is None or self.load.schema_ is None:
+            return []
+        return read_versions(Path(self.schemas), self.load.schema_)
+
+    @property
+    def asked_schema(self) -> Mapping[str, Any] | None:
+        """What consumers of ours hold what they receive against."""
+        if self.schemas is None:
+            return None
+        if self.consumers.schema_ is not None:
+            return read_version(Path(self.schemas), self.consumers.schema_)
+        return next((version.document for version in self.versions), None)
 
     @property
     def subscriptions(self) -> list[str]:
@@ -658,6 +706,7 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         "replay": topology.replay,
         "redrive": topology.redrive,
         "max_message": (topology.max_message or 0) > TOPIC_BYTES_MAX,
+        "claim-check": scenario.load.claim_check is not None,
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))
     faults = {fault.needs for fault in scenario.chaos if fault.needs is not None}

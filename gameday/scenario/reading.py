@@ -81,7 +81,7 @@ def at_constant_rate(scenario: Scenario, rate_per_s: float, *, told_by: str) -> 
     `told_by`: who wants that rate, for whoever is told that it is wrong. Errors: UsageError.
     """
     written = scenario.source
-    load = {key: value for key, value in written.data["load"].items() if key in LoadSpec.model_fields}
+    load = {key: value for key, value in written.data["load"].items() if key in keys(LoadSpec)}
     load |= {"shape": "constant", "rate": f"{rate_per_s:.12g}/s"}
     places = {path: place for path, place in written.places.items() if path[:2] != ("load", "shape")}
     return resolve(
@@ -102,8 +102,9 @@ def resolve(document: Document) -> Scenario:
     load_data = tenants.completed(data.get("load"), problems)
     own: dict[str, Any] = {}
     if isinstance(load_data, dict):
-        own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
-        data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
+        of_load = keys(LoadSpec)
+        own = {key: value for key, value in load_data.items() if key not in of_load}
+        data["load"] = {key: value for key, value in load_data.items() if key in of_load}
     body = problems.validated(Body, data, (), known=[*keys(Body), "effects", "chaos", "claims"])
     shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
     if body is not None and body.load.tenants is not None:
@@ -144,6 +145,7 @@ def resolve(document: Document) -> Scenario:
         carrier=body.carrier,
         expect=body.expect,
         cloudwatch=body.cloudwatch,
+        schemas=body.schemas,
         document=_written_back(body, own, effects, chaos_data, claims_data, written, drains_s),
         source=document,
     )
@@ -265,6 +267,9 @@ def _claims(data: object, problems: Problems) -> list[Claim]:
 def _placed(body: Body, document: Document) -> Body:
     """With the user's files as absolute paths: they are relative to the scenario, and one of the command line to where
     that is given. So what is written back holds elsewhere, too."""
+    if body.schemas is not None:
+        base = Path.cwd() if document.where(("schemas",)).startswith("--set") else document.directory
+        body = body.model_copy(update={"schemas": str(base / Path(body.schemas).expanduser())})
     message = body.load.message
     if message is None:
         return body

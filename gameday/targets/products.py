@@ -143,6 +143,7 @@ MOTO = Product(
 )
 AWS = Product(
     name="aws",
+    lacks={"claim-check": "no plan, policy or sweep of gameday's knows of the bucket yet that a run would make there"},
     # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is
     # on its way for longer; an archive may lag ten minutes (userguide/eb-archive.html).
     settle_s={"sqs": 60.0, "sns": 600.0, "events": 600.0},

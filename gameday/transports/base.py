@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from gameday.history.claim_check import Reference
 from gameday.history.events import SendResult
 from gameday.history.identity import Identification
 from gameday.history.manifest import Kind, Subscription
@@ -324,7 +325,8 @@ class Delivery:
 
     `id` is None where nothing in it tells it; `ours`: it may be the run's all the same. `intact` is None where nobody
     can tell. A record of a stream has no `broker_id` but a `partition`. `replay` names the replay that sent it once
-    more. `original` is the message or record as the service answered it.
+    more. `reference`: it stands for a body that is elsewhere. `original` is the message or record as the service
+    answered it.
     """
 
     id: str | None
@@ -341,6 +343,7 @@ class Delivery:
     partition: str | None = None
     replay: str | None = None
     ours: bool = True
+    reference: Reference | None = None
     original: Answer = field(default_factory=dict, repr=False)
 
 
@@ -508,12 +511,13 @@ Capability = Literal[
     "filter-arrays-together",
     "filter-dots",
     "s3",
+    "claim-check",
     "policy-deny",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
-array, for several fields of one such object together, and for a field by a key with dots; objects in S3; a queue that
-refuses what its policy denies."""
+array, for several fields of one such object together, and for a field by a key with dots; objects in S3, and those that
+a run itself makes (`claim-check`); a queue that refuses what its policy denies."""
 
 
 class Transport(Protocol):

@@ -6,6 +6,7 @@ API reference (docs.aws.amazon.com/AmazonS3/latest/API). Every read and list see
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gameday.transports.base import Answer, Call, CallFailed, Plan
@@ -43,3 +44,35 @@ def remove_bucket(bucket: str) -> Plan[None]:
     """With all that is in it."""
     yield from remove_objects(bucket)
     yield Call(SERVICE, "DeleteBucket", {"Bucket": bucket})
+
+
+def make_bucket(bucket: str, *, tags: Mapping[str, str]) -> Plan[None]:
+    """Whose objects expire after a day, so that what a killed run leaves there does not stay."""
+    which = {"Bucket": bucket}
+    yield Call(SERVICE, "CreateBucket", which, undo=lambda made: Call(SERVICE, "DeleteBucket", which))
+    yield Call(
+        SERVICE,
+        "PutBucketTagging",
+        {**which, "Tagging": {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}},
+    )
+    rule = {"ID": "gameday", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+    yield Call(SERVICE, "PutBucketLifecycleConfiguration", {**which, "LifecycleConfiguration": {"Rules": [rule]}})
+
+
+def expiry_days(bucket: str, *, prefix: str) -> Plan[int | None]:
+    """After how many days a rule of the bucket removes what stands under a prefix; None where none does."""
+    try:
+        answer = yield Call(SERVICE, "GetBucketLifecycleConfiguration", {"Bucket": bucket})
+    except CallFailed as failed:
+        if failed.definite and failed.code == "NoSuchLifecycleConfiguration":
+            return None
+        raise
+    days = [
+        int(rule["Expiration"]["Days"])
+        for rule in answer.get("Rules") or ()
+        if rule.get("Status") == "Enabled"
+        and (rule.get("Expiration") or {}).get("Days")
+        and set(rule.get("Filter") or {}) <= {"Prefix"}
+        and prefix.startswith(str((rule.get("Filter") or {}).get("Prefix") or rule.get("Prefix") or ""))
+    ]
+    return min(days, default=None)

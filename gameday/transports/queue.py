@@ -402,5 +402,6 @@ def _delivery(
         body=unwrapped.body,
         replay=unwrapped.replay,
         ours=read.ours,
+        reference=read.reference,
         original=message,
     )

@@ -65,6 +65,7 @@ _WHOLE = frozenset(
         "27_keys.sql",
         "42_unnamed.sql",
         "50_settled_state.sql",
+        "52_objects.sql",
         "58_batches.sql",
         "64_replays.sql",
         "84_faults.sql",

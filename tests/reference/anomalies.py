@@ -7,7 +7,7 @@ are quadratic and worse: closeness to the text is what they are for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.reference.reading import Message, Moment, Received, Replay, Step, Subscription
 from tests.reference.words import LONG_AGO, NEVER, Past, at, may_have_landed_unnumbered
@@ -1057,6 +1057,58 @@ def _life(past: Past, message: Message) -> tuple[Moment, list[Moment]]:
     return begins, moments
 
 
+# -- Large messages and schemas ------------------------------------------------------------------------------------
+
+
+def dangling_reference(past: Past) -> list[Case]:
+    """on a queue s, an object of m was gone by a record that is before every delete of m on s that may have worked was
+    begun, by the times of both where one file has them; m expects s, or was received there, and is not in doubt on s.
+    Per (message, subscription)"""
+    places = {*past.receives, *((message.id, spec.name) for message, spec in past.expectations())}
+    return [
+        Case(id=id, subscription=name)
+        for id, name in sorted(places)
+        if past.subscription(name).kind == "queue"
+        and not past.in_doubt(id, name)
+        and any(
+            all(
+                past.before(replace(moment, line=None), replace(delete.begun, line=None))
+                for delete in past.possible_deletes(id, name)
+                if delete.may_have_worked
+            )
+            for moment in past.gone(id, name)
+        )
+    ]
+
+
+def orphan(past: Past) -> list[Case]:
+    """an object is without its message, and the objects are not bounded. Per message"""
+    return [] if past.objects_are_bounded() else _orphans(past)
+
+
+def orphan_bounded(past: Past) -> list[Case]:
+    """the same where they are"""
+    return _orphans(past) if past.objects_are_bounded() else []
+
+
+def _orphans(past: Past) -> list[Case]:
+    return [Case(id=id) for id in sorted(past.facts.leftover) if past.intended(id) and past.without_message(id)]
+
+
+def corrupt_object(past: Past) -> list[Case]:
+    """a `fetched` that is `ok` has `intact` false. Per record"""
+    return [
+        Case(id=one.id, subscription=one.subscription)
+        for one in past.facts.fetched
+        if one.outcome == "ok" and one.intact is False
+    ]
+
+
+def schema_bad(past: Past) -> list[Case]:
+    """`schema` is `bad`. Per record"""
+    return [Case(id=id, subscription=name) for id, name, said in past.schemas_told() if said == "bad"]
+
+
 ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "lost": lost,
     "unseen": unseen,
@@ -1091,6 +1143,11 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "collateral-dead": collateral_dead,
     "batch-rerun": batch_rerun,
     "premature-death": premature_death,
+    "dangling-reference": dangling_reference,
+    "orphan": orphan,
+    "orphan-bounded": orphan_bounded,
+    "corrupt-object": corrupt_object,
+    "schema-bad": schema_bad,
     "discarded": discarded,
     "concurrent-invocation": concurrent_invocation,
     "unidentified": unidentified,

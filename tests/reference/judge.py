@@ -650,6 +650,80 @@ def discard_accounted(court: Court, promise: Promise) -> Finding:
     )
 
 
+# -- large messages and schemas ------------------------------------------------------------------------------------
+
+
+def no_dangling_reference(court: Court, promise: Promise) -> Finding:
+    """violated by dangling-reference; unknown when not drained; a claim-checked message was received and has no
+    `fetched` there that is `ok` or `gone`; checked: claim-checked and received, per queue"""
+    past = court.past
+    covered = [spec for spec in court.all() if spec.kind == "queue"]
+    names = {spec.name for spec in covered}
+    received = [(id, name) for id, name in past.receives if id in past.facts.put]
+    looked = {(one.id, one.subscription) for one in past.facts.fetched if one.outcome in ("ok", "gone")}
+    return court.finding(
+        covered=covered,
+        checked=Counter(name for _, name in received if name in names),
+        blamed={"dangling-reference": court.within("dangling-reference", covered)},
+        unknown=court.undrained(covered)
+        + [f"nobody fetched {id} on {name}" for id, name in received if name in names and (id, name) not in looked],
+    )
+
+
+def no_orphan(court: Court, promise: Promise) -> Finding:
+    """violated by orphan; unknown when not drained; the objects were not read; checked: claim-checked, a `stored` of it
+    `ok`, per expected subscription"""
+    past = court.past
+    covered = court.all()
+    return court.finding(
+        covered=covered,
+        checked=court.count_expected(covered, lambda message, spec: past.facts.put.get(message.id, False)),
+        blamed={"orphan": court.anywhere("orphan")},
+        unknown=court.undrained(covered) + ([] if past.objects_were_read() else ["the objects were not read"]),
+    )
+
+
+def payload_intact(court: Court, promise: Promise) -> Finding:
+    """violated by corrupt-object; unknown when a claim-checked message was received and has no `fetched` there that is
+    `ok` and tells `intact`; checked: those, of claim-checked messages that expect s, or were received there"""
+    past = court.past
+    places = {*past.receives, *((message.id, spec.name) for message, spec in past.expectations())}
+    compared = Counter(
+        (one.id, one.subscription)
+        for one in past.facts.fetched
+        if one.outcome == "ok"
+        and one.intact is not None
+        and one.id in past.facts.put
+        and (one.id, one.subscription) in places
+    )
+    checked: Counter[str] = Counter()
+    for (_, name), count in compared.items():
+        checked[name] += count
+    return court.finding(
+        covered=court.all(),
+        checked=checked,
+        blamed={"corrupt-object": court.anywhere("corrupt-object")},
+        unknown=[
+            f"nobody compared {id} on {name}"
+            for id, name in past.receives
+            if id in past.facts.put and (id, name) not in compared
+        ],
+    )
+
+
+def schema_conformant(court: Court, promise: Promise) -> Finding:
+    """violated by schema-bad; unknown when a message was received and no `received` or `fetched` of it there tells
+    `schema`; checked: records that tell it, of messages received there"""
+    past = court.past
+    told = {(id, name) for id, name, _ in past.schemas_told()}
+    return court.finding(
+        covered=court.all(),
+        checked=Counter(name for id, name, _ in past.schemas_told() if past.received(id, name)),
+        blamed={"schema-bad": court.anywhere("schema-bad")},
+        unknown=[f"nothing says whether {id} fits on {name}" for id, name in past.receives if (id, name) not in told],
+    )
+
+
 # -- lag -----------------------------------------------------------------------------------------------------------
 
 PERCENT: Mapping[str, int] = {"p50_s": 50, "p99_s": 99, "max_s": 100}
@@ -1044,6 +1118,10 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "esm-ordered": esm_ordered,
     "no-premature-death": no_premature_death,
     "discard-accounted": discard_accounted,
+    "no-dangling-reference": no_dangling_reference,
+    "no-orphan": no_orphan,
+    "payload-intact": payload_intact,
+    "schema-conformant": schema_conformant,
     "lag": lag,
     "recovery": recovery,
     "fair": fair,
@@ -1053,7 +1131,7 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
 # Where nobody recorded who received what, every claim but these is unknown.
 WITHOUT_RECEIVES = ("all-accepted", "at-least-once-effect", "exactly-once-effect")
 # Where the clocks contradict, every claim but these is unknown; where a host is unsynchronised, unless violated.
-WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
+WITHOUT_CLOCKS = ("no-phantom", "all-accepted", "payload-intact", "schema-conformant")
 
 
 def rule(court: Court, promise: Promise) -> dict[str, Any]:

@@ -209,6 +209,7 @@ class Received:
     hidden_ns: int | None
     intact: bool | None
     replay: str | None
+    schema: str | None = None
     bare: bool = False
 
 
@@ -340,6 +341,18 @@ class EffectsRead:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """Somebody asked for the object of a message."""
+
+    id: str
+    subscription: str
+    moment: Moment
+    outcome: str
+    intact: bool | None
+    schema: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """Everything that a run directory says."""
 
@@ -361,6 +374,12 @@ class Facts:
     drained: tuple[Drained, ...]
     replays: tuple[Replay, ...]
     effects_read: tuple[EffectsRead, ...]
+    put: Mapping[str, bool]
+    fetched: tuple[Fetched, ...]
+    removed: tuple[tuple[str, Moment], ...]
+    leftover: frozenset[str]
+    objects_touched: tuple[Moment, ...]
+    objects_read: tuple[tuple[Moment, bool], ...]
     met_foreign: frozenset[str]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
@@ -393,6 +412,10 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "esm-ordered": frozenset(),
     "no-premature-death": frozenset(),
     "discard-accounted": frozenset(),
+    "no-dangling-reference": frozenset(),
+    "no-orphan": frozenset(),
+    "payload-intact": frozenset(),
+    "schema-conformant": frozenset(),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),
     "fair": frozenset({"quiet_p99_s", "times_baseline"}),
@@ -406,6 +429,9 @@ TIMES: Mapping[str, frozenset[str]] = {
     "received": frozenset({"started", "enqueued"}),
     "effect": frozenset({"started"}),
     "settled": frozenset({"started"}),
+    "stored": frozenset({"started"}),
+    "fetched": frozenset({"started"}),
+    "removed": frozenset({"started"}),
     "replay-started": frozenset({"since", "until"}),
 }
 
@@ -651,6 +677,30 @@ def read(run: Path) -> Facts:
             EffectsRead(subscription=record.text("subscription") or "", moment=record.moment)
             for record in marks.get("effects-read", [])
         ),
+        put=_put(by_event.get("storing", []), by_event.get("stored", [])),
+        fetched=tuple(
+            Fetched(
+                id=record.text("id") or "",
+                subscription=record.text("subscription") or "",
+                moment=record.moment,
+                outcome=record.text("outcome") or "",
+                intact=record.flag("intact"),
+                schema=record.text("schema"),
+            )
+            for record in by_event.get("fetched", [])
+            if _whole(record)
+        ),
+        removed=tuple(
+            (id, record.moment)
+            for record in by_event.get("removed", [])
+            if (id := record.text("id")) is not None and record.text("outcome") == "ok"
+        ),
+        leftover=frozenset(id for record in by_event.get("leftover", []) if (id := record.text("id")) is not None),
+        objects_touched=tuple(record.moment for name in _TOUCHES_OBJECTS for record in by_event.get(name, [])),
+        objects_read=tuple(
+            (record.moment, nanoseconds(record.fields.get("expires_s")) is not None)
+            for record in marks.get("objects-read", [])
+        ),
         met_foreign=frozenset(record.text("subscription") or "" for record in marks.get("foreign", [])),
         parents=_parents(marks.get("partition", [])),
         load_stopped=max(
@@ -664,6 +714,20 @@ def read(run: Path) -> Facts:
         damaged=tuple(damaged),
         unsynchronised=unsynchronised,
     )
+
+
+# What the objects are read after.
+_TOUCHES_OBJECTS = ("storing", "stored", "fetched", "removing", "removed", "received")
+
+
+def _put(storing: Iterable[Record], stored: Iterable[Record]) -> dict[str, bool]:
+    """The messages that are claim-checked, and whether a `stored` of each is `ok`."""
+    put: dict[str, bool] = {}
+    for record in (*storing, *stored):
+        if (id := record.text("id")) is not None:
+            ok = record.event == "stored" and record.text("outcome") == "ok"
+            put[id] = put.get(id, False) or ok
+    return put
 
 
 def _clocks(records: Sequence[Record]) -> tuple[int, tuple[str, ...], list[Damage]]:
@@ -731,6 +795,12 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "effects": ("subscription", "applied"),
     "invoked": ("subscription", "batch"),
     "responded": ("subscription", "batch", "outcome"),
+    "storing": ("id",),
+    "stored": ("id", "outcome"),
+    "fetched": ("id", "subscription", "outcome"),
+    "removing": ("id",),
+    "removed": ("id", "outcome"),
+    "leftover": ("id",),
     "fault": ("phase",),
 }
 _ANSWERS = frozenset({"ok", "failed", "unknown"})
@@ -741,6 +811,9 @@ WORDS: dict[str, dict[str, frozenset[str]]] = {
     "settling": {"action": frozenset({"delete", "release", "extend", "checkpoint"})},
     "settled": {"action": frozenset({"delete", "release", "extend", "checkpoint"}), "outcome": _ANSWERS},
     "responded": {"outcome": _ANSWERS},
+    "stored": {"outcome": _ANSWERS},
+    "fetched": {"outcome": frozenset({"ok", "gone", "failed"})},
+    "removed": {"outcome": _ANSWERS},
     "fault": {"phase": frozenset({"start", "stop"})},
 }
 
@@ -1008,6 +1081,7 @@ def _received(record: Record, manifest: Manifest) -> Received:
         hidden_ns=hidden,
         intact=record.flag("intact"),
         replay=record.text("replay"),
+        schema=record.text("schema"),
     )
 
 

@@ -1,8 +1,8 @@
 """The judge of the product and the slow reference judge, side by side on random small histories, legal and broken.
 
 The histories come from a simulated broker with kills, pauses, lost replies and planted defects; each is judged as it is
-and as somebody retells it who saw less (tests/reference/retelling.py). Where the two judges differ, one of them
-misreads the record format.
+and as somebody retells it who saw less (tests/reference/retelling.py); half of them tell of large messages and
+schemas, too (tests/reference/payloads.py). Where the two judges differ, one of them misreads the record format.
 
     python -m tests.verify.agreement 0:10000        compare these seeds; exit code 1 if any differs
     python -m tests.verify.agreement 4711           show how the two differ on one seed
@@ -23,6 +23,7 @@ import orjson
 from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge_all
 from tests.reference.judge import judge as reference
+from tests.reference.payloads import add_payloads
 from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
 
@@ -81,6 +82,7 @@ def differing(
     runs = {seed: _place(directory, seed, retold=retold, functions=functions) for seed in seeds}
     for seed, run in runs.items():
         simulate(seed, run=run, functions=functions)
+        add_payloads(run, seed)
         if retold:
             retell(run, seed)
         if without:
@@ -99,6 +101,7 @@ def show(seed: int, directory: Path, *, retold: bool, functions: bool) -> None:
     """What the judge says of one history and what the reference says, where that is not the same."""
     run = _place(directory, seed, retold=retold, functions=functions)
     simulate(seed, run=run, functions=functions)
+    add_payloads(run, seed)
     if retold:
         retell(run, seed)
     (verdict,) = judge_all([run])

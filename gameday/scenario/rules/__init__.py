@@ -17,6 +17,7 @@ from gameday.scenario.rules import (
     load,
     messages,
     own_handler,
+    payloads,
     tenants,
     topology,
 )
@@ -31,6 +32,7 @@ RULES: Sequence[Rule] = (
     *load.RULES,
     *tenants.RULES,
     *messages.RULES,
+    *payloads.RULES,
     *chaos.RULES,
     *claims.RULES,
     *expect.RULES,

@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run test check series soak localstack moto programs terraform rehearse-localstack clean
+.PHONY: help setup run workflow test check series soak localstack moto programs terraform rehearse-localstack clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ setup: $(VENV)/.run ## Install the locked dependencies; the command then stands 
 
 run: $(VENV)/.run ## Run the quick scenario on the embedded target and judge it
 	@$(VENV)/bin/gameday run
+
+workflow: $(VENV)/.run ## Run the order workflow under faults, on the broker in memory
+	@$(VENV)/bin/gameday run workflow --target memory
 
 # More of them than cores: where a test waits for a live run, another works.
 PYTEST := $(VENV)/bin/python -m pytest -n 6 --dist worksteal

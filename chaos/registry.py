@@ -32,6 +32,7 @@ from gameday.chaos.faults.stretch_processing import StretchProcessing
 from gameday.chaos.faults.throttle import Throttle
 from gameday.chaos.faults.throttle_function import ThrottleFunction
 from gameday.chaos.faults.throttle_sends import ThrottleSends
+from gameday.chaos.faults.throttle_starts import ThrottleStarts
 
 FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,
@@ -45,6 +46,7 @@ FAULTS: Mapping[str, type[Fault]] = {
     "lose-send-reply": LoseSendReply,
     "lose-delete": LoseDelete,
     "throttle-sends": ThrottleSends,
+    "throttle-starts": ThrottleStarts,
     "reshard": Reshard,
     "throttle": Throttle,
     "api-error": ApiError,

@@ -22,7 +22,10 @@ GROUPS = {
     "receive": ("ReceiveMessage", "GetRecords"),
     "delete": ("DeleteMessage", "DeleteMessageBatch"),
     "hide": ("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
-    "send": ("SendMessage", "SendMessageBatch", "Publish", "PublishBatch", "PutEvents", "PutRecord", "PutRecords"),
+    "send": (
+        *("SendMessage", "SendMessageBatch", "Publish", "PublishBatch", "PutEvents", "PutRecord", "PutRecords"),
+        "StartExecution",
+    ),
 }
 
 

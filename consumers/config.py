@@ -84,6 +84,8 @@ class ConsumerConfig:
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
     may be taken over; `leases` says where they are kept, like `store`.
 
+    `callback`: the token of a workflow's task is sent back "once" or, wrongly, "twice" or "never".
+
     `identification` says how a message is told from another. `foreign_hold_s`: on what was there before the run, how
     long a message of others is kept out of sight that is received; None: there is nothing of others.
     `removal`: whether consumers fetch what references name, and when they remove it (None: there are no references);
@@ -117,6 +119,7 @@ class ConsumerConfig:
     after_failure: str = "stop"
     retry_delay_s: int = 0
     retry_delay_max_s: int | None = None
+    callback: str = "once"
     checkpoint: str = "after"
     children: str = "wait"
     lease_s: float = 2.0

@@ -86,6 +86,13 @@ async def delete_first(work: Work) -> EffectResult | None:
     return await work.effect(work.process)
 
 
+async def effect_first(work: Work) -> EffectResult | None:
+    """Broken on purpose: applies the effect before the work that may still fail; a message that fails has had it."""
+    outcome = await work.effect()
+    await work.process()
+    return outcome
+
+
 async def no_op(work: Work) -> EffectResult | None:
     """Nothing, for measuring all the rest. It looks at nothing, so poison does not stop it, and records no effect."""
     return None
@@ -93,6 +100,7 @@ async def no_op(work: Work) -> EffectResult | None:
 
 HANDLERS: Mapping[str, Handler] = {
     "reference": Handler(handle=reference),
+    "effect-first": Handler(handle=effect_first),
     "delete-first": Handler(
         handle=delete_first,
         poison_returns=False,

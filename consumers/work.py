@@ -33,7 +33,7 @@ from gameday.history.errors import HistoryError, ProcessError
 from gameday.history.events import Conforms, EffectResult, Record
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbances
-from gameday.transports.base import Answer, Call, CallFailed, Delivery
+from gameday.transports.base import Answer, Call, CallFailed, Delivery, TaskOf
 
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MAX_S = 5.0
@@ -79,6 +79,11 @@ class InHand(ABC):
         self._tries = 0
         self._worker = worker
 
+    @property
+    def task(self) -> TaskOf | None:
+        """What it asks for, where a workflow sent it."""
+        return self.delivery.task
+
     async def process(self) -> None:
         if (seconds := self.processing_time_s()) > 0:
             await asyncio.sleep(seconds)
@@ -104,7 +109,7 @@ class InHand(ABC):
         self.effect_started = worker.now()
         job = Job(
             store=worker.tools.store,
-            key=Key(worker.config.subscription, self.id),
+            key=Key(worker.config.subscription, self.id if self.task is None else self.task.key(self.id)),
             work=work or _nothing,
             step=self._step,
             now=worker.now,
@@ -141,6 +146,8 @@ class InHand(ABC):
             intact=delivery.intact,
             replay=delivery.replay,
             schema=self._conforms(delivery.body) if delivery.reference is None and delivery.ours else None,
+            execution=None if self.task is None else self.task.execution,
+            item=None if self.task is None else self.task.item,
         )
 
     def _conforms(self, body: str) -> Conforms | None:
@@ -189,6 +196,17 @@ class InHand(ABC):
             )
 
     def effect_record(self, outcome: EffectResult, *, of_batch: bool = True) -> Record:
+        if self.task is not None:
+            return events.step(
+                id=self.name,
+                subscription=self._worker.config.subscription,
+                execution=self.task.execution,
+                item=self.task.item,
+                consumer=self._worker.name,
+                batch=self.batch_name if of_batch else None,
+                started=self.effect_started or self._worker.now(),
+                outcome=outcome,
+            )
         return events.effect(
             id=self.name,
             subscription=self._worker.config.subscription,

@@ -40,13 +40,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gameday.consumers.callbacks import Callbacks
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.work import BaseWorker, Handling, InHand, Tools, lanes, say
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import Record, SendResult, SettleAction
-from gameday.transports.base import Call, CallFailed, Delivery, QueueSource
+from gameday.transports.base import Call, CallFailed, Delivery, QueueSource, Workflows
 from gameday.transports.registry import TRANSPORTS
 
 # How long a finished message waits for others of its batch, so that one call deletes them together.
@@ -112,6 +113,8 @@ class Worker(BaseWorker):
         self._whole = config.after_failure == "fail-batch"
         self._own = tools.handler if isinstance(tools.handler, OwnHandler) else None
         self._takes_batches = self._own is not None and self._own.takes_batches
+        transport = TRANSPORTS[config.transport]
+        self._callbacks = Callbacks(self, transport, config.callback) if isinstance(transport, Workflows) else None
         self._open_batches = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -249,6 +252,8 @@ class Worker(BaseWorker):
         # `received` record is what the claims need to see.
         nothing = not message.delivery.ours and self._own is None
         handling = Handling(True) if nothing else await self._hand_over(message)
+        if not nothing and message.task is not None and message.task.token is not None:
+            handling = await self._answer(message, handling)
         message.done = handling.done
         message.batch.failed |= not handling.done
         if handling.in_trouble:
@@ -264,6 +269,15 @@ class Worker(BaseWorker):
             self.announce(*handling.records, deletes=[message])
         else:
             self.announce(*handling.records, releases=[message], failed=True)
+
+    async def _answer(self, message: QueueMessage, handling: Handling) -> Handling:
+        """Tell the workflow that waits for it. One that has been told has no more use for the message: where a task
+        failed, it sends another one, if at all."""
+        if handling.in_trouble or self._callbacks is None:
+            return handling
+        self.write(*handling.records)
+        told = await self._callbacks.answer(message, failed=not handling.done)
+        return Handling(told, in_trouble=not told)
 
     def _end(self, batch: Batch) -> None:
         """All of a batch that succeeds or fails as a whole has been handled, or will not be."""

@@ -305,6 +305,7 @@ class Sender:
             key=packed.key,
             tenant=None if message.tenant_class is None else message.group,
             tenant_class=message.tenant_class,
+            items=None if self._config.topology.workflow is None else _items(packed.message.body),
         )
 
 
@@ -315,6 +316,12 @@ def _not_sent(failed: CallFailed, messages: Sequence[Outgoing]) -> list[SendOutc
         SendOutcome(id=message.id, entry=n, outcome="failed", final=False, error=why)
         for n, message in enumerate(messages)
     ]
+
+
+def _items(body: str) -> int | None:
+    """How many items a workflow's maps go over, where the message is an order of ours."""
+    sent = envelope.unpack(body)
+    return None if sent is None else len(sent.event["detail"].get("items") or ())
 
 
 def ask_for(message: Message) -> Ask:

@@ -6,6 +6,7 @@ meanwhile sends what comes after them in their group has broken the group's orde
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -26,3 +27,8 @@ class ThrottleSends(SendFault):
     @property
     def label(self) -> str:
         return f"{self.share * 100:g}% of the messages in each send call are refused"
+
+    def wrong_before(self, services: Sequence[str]) -> str | None:
+        if services[0] != "stepfunctions":
+            return super().wrong_before(services)
+        return "a start is a call of its own, and no part of one could be refused; use throttle-starts"

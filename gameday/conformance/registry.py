@@ -16,6 +16,7 @@ from gameday.conformance.probes import (
     sns_fifo,
     sqs,
     sqs_fifo,
+    stepfunctions,
 )
 
 PROBES: Mapping[str, Mapping[str, Probe]] = {
@@ -29,6 +30,7 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "scheduler": scheduler.PROBES,
     "pipes": pipes.PROBES,
     "s3": s3.PROBES,
+    "stepfunctions": stepfunctions.PROBES,
 }
 
 # The AWS services, as boto3 names them, that the probes of a service call.
@@ -43,4 +45,5 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "scheduler": ("scheduler", "sqs"),
     "pipes": ("pipes", "sqs"),
     "s3": ("s3",),
+    "stepfunctions": ("stepfunctions", "sqs"),
 }

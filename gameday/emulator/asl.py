@@ -79,8 +79,8 @@ class Host(Protocol):
 
     @property
     def now(self) -> int: ...
-    def token(self) -> str:
-        """A new task token."""
+    def token(self, place: str) -> str:
+        """A task token for an attempt of the state at that place."""
         ...
 
     def task(self, resource: str, params: Json) -> Json:
@@ -248,7 +248,7 @@ def _state(
     if kind == "Pass":
         result = state.get("Result", data)
     elif kind == "Task":
-        result = yield from _task(state, data, raw, host=host, context=context)
+        result = yield from _task(state, data, raw, host=host, context=context, place=place)
     elif kind == "Parallel":
         branches = [
             play(each, deepcopy(data), host=host, context=context, progress=progress, at=f"{place}[{n}]/")
@@ -267,10 +267,12 @@ def _out(state: Mapping[str, Any], data: Json, context: Mapping[str, Any]) -> Js
     return {} if path is None else _at(data, path, context)
 
 
-def _task(state: Mapping[str, Any], data: Json, raw: Json, *, host: Host, context: Mapping[str, Any]) -> Play:
+def _task(
+    state: Mapping[str, Any], data: Json, raw: Json, *, host: Host, context: Mapping[str, Any], place: str
+) -> Play:
     resource = str(state["Resource"])
     bare, waits, _ = resource.partition(".waitForTaskToken")
-    token = host.token() if waits else ""
+    token = host.token(place) if waits else ""
     here = {**context, "Task": {"Token": token}} if waits else context
     params = filled(state["Parameters"], data, here) if "Parameters" in state else data
     began = host.now

@@ -821,6 +821,13 @@ class TokenTwice(WorkflowConduct):
         return False
 
 
+class TokenReused(WorkflowConduct):
+    """A task that is tried again has the token of its first attempt, as MiniStack does it."""
+
+    def renews_tokens(self) -> bool:
+        return False
+
+
 class CallbackLost(_EveryNthStart):
     """Every n-th callback that is accepted wakes nobody."""
 
@@ -955,6 +962,7 @@ DEFECTS: Mapping[str, type] = {
     "sync-twice": SyncTwice,
     "map-item-dropped": MapItemDropped,
     "token-twice": TokenTwice,
+    "token-reused": TokenReused,
     "callback-lost": CallbackLost,
     "retry-ignored": RetryIgnored,
     "heartbeat-ignored": HeartbeatIgnored,

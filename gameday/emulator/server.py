@@ -57,15 +57,14 @@ class Server:
         self._by_version: dict[str, tuple[Wire, Service]] = {}
         self._by_path: list[tuple[Rest, Service]] = []
         for name, spoken in SERVICES.items():
-            wire, service = spoken.wire, spoken.make(world)
-            world.services[name] = service
+            wire, service = spoken.wire, world.service(name)
             if isinstance(wire, Json):
                 self._by_target[wire.target] = wire, service
             elif isinstance(wire, Rest):
                 self._by_path.append((wire, service))
             elif isinstance(wire, Query):
                 self._by_version[wire.version] = wire, service
-        self._s3 = world.services["s3"]
+        self._s3 = world.service("s3")
 
     def answer(self, connection: Connection, head: _Head, body: bytes) -> None:
         """Carry out one request; its response is written now, or by a later call when it is a long poll."""

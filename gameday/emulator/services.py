@@ -52,22 +52,27 @@ class World:
         self.sqs = Broker(
             url="", conduct=self.conduct(Conduct), dedup_window_s=self.dedup_window_s, capacity=self.capacity
         )
-        # By name, those that were made.
-        self.services: dict[str, Service] = {}
+        self._services: dict[str, Service] = {}
 
     def conduct(self, kind: type[C]) -> C:
         """The conduct of one kind of service: the defect, if it is of that kind, else the right one."""
         return self.defect if isinstance(self.defect, kind) else kind()
 
+    def service(self, name: str) -> Service:
+        """One of this world, which is made when it is first asked for."""
+        if name not in self._services:
+            self._services[name] = SERVICES[name].make(self)
+        return self._services[name]
+
     def call(self, now: int, service: str, operation: str, params: Params) -> Answer:
         """What one service asks of another. Errors: Refused."""
-        answer = self.services[service].call(now, operation, params)
+        answer = self.service(service).call(now, operation, params)
         assert isinstance(answer, dict), f"nobody waits for {operation} here"
         return answer
 
     def advance(self, now: int) -> int | None:
         """Let everything happen that has come due by `now`; gives when the next thing does."""
-        timed = [service for service in self.services.values() if isinstance(service, Timed)]
+        timed = [service for service in self._services.values() if isinstance(service, Timed)]
         for service in timed:
             service.advance(now)
         return min((at for service in timed if (at := service.next_change_ns()) is not None), default=None)

@@ -66,6 +66,10 @@ class WorkflowConduct:
         """Whether a token that was answered, or whose time is over, is refused."""
         return True
 
+    def renews_tokens(self) -> bool:
+        """Whether each attempt of a task has a token of its own."""
+        return True
+
     def retries(self) -> bool:
         return True
 
@@ -434,7 +438,7 @@ class StepFunctions:
     # Tokens
 
     def wait_for(self, thread: _Thread, token: Token) -> None:
-        if token.token not in self._tokens:
+        if self._tokens.get(token.token) is None:
             self._tokens[token.token] = _Waiting(thread, token.until, token.heartbeat_ns, self.now)
             self._watch(token.token)
 
@@ -527,8 +531,10 @@ class _Playing:
     def now(self) -> int:
         return self._service.now
 
-    def token(self) -> str:
-        return f"AQCE{uuid.uuid4().hex}{uuid.uuid4().hex}"
+    def token(self, place: str) -> str:
+        if self._service.conduct.renews_tokens():
+            return f"AQCE{uuid.uuid4().hex}{uuid.uuid4().hex}"
+        return f"AQCE{uuid.uuid5(uuid.NAMESPACE_URL, self._execution.arn + place).hex}"
 
     def task(self, resource: str, params: Json) -> Json:
         return self._service.carry_out(resource, params)

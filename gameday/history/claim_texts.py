@@ -364,6 +364,102 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
             "version under a name of its own, or make the change a compatible one: new fields optional, old ones kept."
         ),
     ),
+    "exactly-once-execution": ClaimText(
+        summary="Every accepted start became one execution, and no message a second one.",
+        means=(
+            "Of a Standard workflow: for each message whose start was accepted there is an execution "
+            "(`execution-missing`), and there is one only (`execution-duplicate`). A start that is repeated, because "
+            "its answer was lost, must be answered with the execution that runs; refusing it while that one surely "
+            "runs is a fault of the service, too (`start-refused`). Refusing it afterwards is not: the name is taken. "
+            "It says nothing of what tasks did: a retried task runs again, and `exactly-once-step-effect` asks about "
+            "that."
+        ),
+        unknown=(
+            "The executions were not read back after the load, or not to their end; or the workflow is no Standard "
+            "one, of whose executions nobody can ask."
+        ),
+        action=(
+            "Violated by `execution-duplicate`: see whether each start names its execution after its message. Without "
+            "a name a start that is repeated begins a second execution. Violated by `execution-missing` or "
+            "`start-refused`: the service broke its word; MiniStack refuses a repeated start while the first one runs "
+            "(docs/findings.md)."
+        ),
+    ),
+    "at-least-once-execution": ClaimText(
+        summary="Every accepted start of an Express workflow was carried out, as far as its steps show.",
+        means=(
+            "Of an Express workflow nobody can ask what became of an execution. It is judged by its steps: for each "
+            "message whose start was accepted, at least one step must have been asked for something "
+            "(`execution-unseen`). That an execution runs twice is legal, and violates nothing here."
+        ),
+        unknown=(
+            "A step's queue was not seen empty after the load, so something may still come; or there is no Express "
+            "workflow."
+        ),
+        action="Violated: a start was accepted, and nothing came of it. See the log of the machine, where it has one.",
+    ),
+    "exactly-once-step-effect": ClaimText(
+        summary="The effect of every task of the workflow was applied once, for each execution, state and item.",
+        means=(
+            "A task is one state of one execution, and in a map one item. No task's effect was applied more often "
+            "than once (`step-effect-duplicate`); and of each execution that succeeded, none is missing that a "
+            "consumer was asked for (`step-effect-missing`). A Standard execution takes each transition once, and that "
+            "says nothing of effects: a `Retry` asks again, and a task whose time is over may still be at work."
+        ),
+        unknown=(
+            "A task was received, and nothing says whether its effect was applied: a consumer died, and the effect "
+            "store was not read back; or a step's queue was not seen empty."
+        ),
+        action=(
+            "Violated by `step-effect-duplicate`: put a guard around the effect whose mark is that of execution, "
+            "state and item. Violated by `step-effect-missing`: the worker reports a task done before it is."
+        ),
+    ),
+    "callback-once": ClaimText(
+        summary="Every task token was accepted once at most, and no worker sent one back twice.",
+        means=(
+            "A token that was sent back is worth nothing any more. The service must not accept it again "
+            "(`token-accepted-twice`), and a worker that has its answer must not send it again in the same handling "
+            "(`token-answered-again`). A message that comes again may be answered again: the worker cannot know "
+            "whether the first answer arrived."
+        ),
+        unknown=(
+            "No token was sent back. One that was accepted after an answer of which nobody knows is left out: the "
+            "first may have been accepted, too, or have been lost."
+        ),
+        action=(
+            "Violated by `token-answered-again`: the worker sends a token back more than once; the second is refused, "
+            "and if it were a failure it would hide the first. Violated by `token-accepted-twice`: the service's fault."
+        ),
+    ),
+    "no-hung-execution": ClaimText(
+        bounds={"within_s": float},
+        summary="Every execution ended soon enough.",
+        means=(
+            "From its start an execution took at most `within`, and none was seen to be running later than that "
+            "(`checked` counts executions). How it ended is not asked."
+        ),
+        unknown=(
+            "The executions were not read back; or one was still running when it was last looked at, and that was "
+            "sooner than `within` after its start."
+        ),
+        action=(
+            "Violated: a callback that never came, most often. Give tasks that wait a `TimeoutSeconds` or a "
+            "`HeartbeatSeconds`, and see who had the token."
+        ),
+    ),
+    "map-complete": ClaimText(
+        summary="Of every execution that succeeded, each item of its maps was worked on.",
+        means=(
+            "The message says how many items there are (`items`). For each step that is one of a map, each item of a "
+            "message whose execution succeeded was asked for: no item was left out (`item-missing`)."
+        ),
+        unknown=(
+            "No execution is known to have succeeded; nobody said how many items there are; or a step's queue was not "
+            "seen empty."
+        ),
+        action="Violated: the map left items out, by its `ItemsPath` or its own fault.",
+    ),
     "lag": ClaimText(
         bounds={"p50_s": float, "p99_s": float, "max_s": float, "grace_s": float, "during": str},
         summary="Messages were received soon enough after the moment at which the load wanted them sent.",

@@ -20,6 +20,8 @@ SettleAction = Literal["delete", "release", "extend", "checkpoint"]
 Phase = Literal["start", "stop"]
 FetchResult = Literal["ok", "gone", "failed"]
 Conforms = Literal["ok", "bad"]
+ExecutionStatus = Literal["running", "succeeded", "failed", "timed-out", "aborted"]
+TaskAnswer = Literal["success", "failure"]
 
 
 def _record(event: str, given: Mapping[str, Value]) -> Record:
@@ -43,9 +45,11 @@ def intended(
     key: str | None = None,
     tenant: str | None = None,
     tenant_class: str | None = None,
+    items: int | None = None,
 ) -> Record:
     """Before every attempt to send. From the second on `id`, `attempt` and `producer` are enough. `key`: what its
-    effects are read back under, where that is not its `id`. `tenant`: whose it is, of several who share a queue."""
+    effects are read back under, where that is not its `id`. `tenant`: whose it is, of several who share a queue.
+    `items`: how many items a workflow's maps go over for it."""
     return _record("intended", locals())
 
 
@@ -84,6 +88,8 @@ def received(
     intact: bool | None = None,
     replay: str | None = None,
     schema: Conforms | None = None,
+    execution: str | None = None,
+    item: int | None = None,
 ) -> Record:
     """Before the handler sees the message. `started` is when the receive call began; `replay` names the replay of an
     archive that it came from. Without `id` it is known by what its send was answered with: `broker_id` of a queue,
@@ -234,6 +240,64 @@ def removed(intent: Record, *, started: int, outcome: SendResult, error: str | N
 def leftover(*, id: str, object: str) -> Record:
     """At the end: an object that is still there."""
     return _record("leftover", locals())
+
+
+def execution(
+    *,
+    id: str,
+    arn: str,
+    status: ExecutionStatus,
+    name: str | None = None,
+    started: int | None = None,
+    stopped: int | None = None,
+    redrives: int | None = None,
+    version: str | None = None,
+) -> Record:
+    """An execution as its service told it when somebody asked. `id`: the message that it was started for; `started` and
+    `stopped`: the service's own times."""
+    return _record("execution", locals())
+
+
+def step(
+    *,
+    id: str,
+    subscription: str,
+    execution: str,
+    outcome: EffectResult,
+    item: int | None = None,
+    consumer: str | None = None,
+    batch: str | None = None,
+    started: int | None = None,
+) -> Record:
+    """What came of a workflow's task, after its handler: what `effect` is to a message. `item`: the one of a map."""
+    return _record("step", locals())
+
+
+def steps(*, id: str, subscription: str, execution: str, applied: int, item: int | None = None) -> Record:
+    """At the end, read back: how often the effect of a task stands."""
+    return _record("steps", locals())
+
+
+def answering(
+    *,
+    id: str,
+    subscription: str,
+    execution: str,
+    token: str,
+    answer: TaskAnswer,
+    item: int | None = None,
+    consumer: str | None = None,
+    batch: str | None = None,
+    call: str | None = None,
+) -> Record:
+    """Before a task's token is sent back."""
+    return _record("answering", locals())
+
+
+def answered(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
+    """After the service's answer to what `intent`, an `answering` record, announced."""
+    told = {name: intent.get(name) for name in EVENTS["answering"].fields}
+    return _record("answered", {**told, "started": started, "outcome": outcome, "error": error})
 
 
 def fault(

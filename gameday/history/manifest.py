@@ -22,7 +22,7 @@ SCHEMA = 1
 FILE = "manifest.json"
 _FIELDS = (
     "schema", "run", "seed", "target", "clock_error_ns", "broker_tick_ns", "clock", "subscriptions", "claims",
-    "scenario",
+    "scenario", "workflow",
 )  # fmt: skip
 
 Kind = Literal["queue", "stream"]
@@ -34,6 +34,8 @@ EffectsFrom = Literal["read-back"]
 SeenFrom = Literal["consumer", "wire", "nobody"]
 SettledBy = Literal["consumer", "service"]
 Invocations = Literal["all"]
+Step = Literal["task", "callback"]
+WorkflowKind = Literal["standard", "express"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim in CLAIM_TEXTS.items()}
@@ -65,6 +67,8 @@ class Subscription:
     seen_from: SeenFrom = "consumer"
     settled_by: SettledBy = "consumer"
     invocations: Invocations | None = None
+    step: Step | None = None
+    per_item: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +105,8 @@ class Manifest:
     clock_error_ns: int = 0
     broker_tick_ns: int = 0
     clock: Clock | None = None
+    # What messages start, where they start executions.
+    workflow: WorkflowKind | None = None
     # Fields that no judgement reads: (name, of what, the known name that it may be meant for). Nothing of ours has any.
     unknown: Sequence[tuple[str, str, str | None]] = ()
     scenario: Mapping[str, Any] = field(default_factory=dict)
@@ -114,6 +120,7 @@ class Manifest:
             "clock_error_ns": self.clock_error_ns,
             "broker_tick_ns": self.broker_tick_ns,
             **({"clock": asdict(self.clock)} if self.clock else {}),
+            **({"workflow": self.workflow} if self.workflow else {}),
             "subscriptions": {name: asdict(s) for name, s in self.subscriptions.items()},
             "claims": [{"claim": c.claim, **c.bounds} for c in self.claims],
             "scenario": self.scenario,
@@ -141,6 +148,8 @@ def load(run: Path) -> Manifest:
     if not claims:
         raise NotARun(f"{path}: no claims, so there is nothing to judge")
     parsed = [parse_claim(value, where=f"{path}: claims[{n}]") for n, value in enumerate(claims)]
+    if (workflow := document.get("workflow")) not in (None, *get_args(WorkflowKind)):
+        raise NotARun(f"{path}: workflow is {workflow!r}; it must be one of {', '.join(get_args(WorkflowKind))}")
     for n, claim in enumerate(parsed):
         if claim.key in [earlier.key for earlier in parsed[:n]]:
             raise NotARun(f"{path}: claims[{n}]: {claim.key} is claimed twice; bounds of one claim stand in one entry")
@@ -152,6 +161,7 @@ def load(run: Path) -> Manifest:
         broker_tick_ns=_integer(path, document, "broker_tick_ns", least=0),
         subscriptions={name: _subscription(path, name, value) for name, value in subscriptions.items()},
         claims=parsed,
+        workflow=document.get("workflow"),
         scenario=_typed(path, document, "scenario", dict, {}),
         unknown=[
             *_unknown("the manifest", document, _FIELDS),
@@ -217,6 +227,7 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         ("seen_from", get_args(SeenFrom)),
         ("settled_by", get_args(SettledBy)),
         ("invocations", get_args(Invocations)),
+        ("step", get_args(Step)),
     ):
         if key in fields and fields[key] not in allowed:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; it must be one of {', '.join(allowed)}")
@@ -227,7 +238,7 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         if key in fields and not (type(fields[key]) is int and least <= fields[key] < TIME_MAX):
             unit = " (nanoseconds since 1970)" if key == "effective_from" else ""
             raise NotARun(f"{where}: {key} is {fields[key]!r}; an integer{unit} belongs there")
-    for key in ("dead_letter", "filtered"):
+    for key in ("dead_letter", "filtered", "per_item"):
         if key in fields and type(fields[key]) is not bool:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; true or false belongs there")
     return Subscription(**cast(Any, fields))

@@ -154,6 +154,16 @@ FIELDS: Mapping[str, Field] = {
         _field("object", "text", "object_name", names=True),
         _field("schema", "text", "conforms"),
         _field("expires_s", "number", seconds=True),
+        _field("arn", "text", names=True),
+        _field("status", "text"),
+        _field("stopped", "number", "stopped_ns", time=True),
+        _field("redrives", "number"),
+        _field("version", "any", not_judged="people: which version of a machine it was"),
+        _field("execution", "text", names=True),
+        _field("item", "number"),
+        _field("items", "number"),
+        _field("token", "text", names=True),
+        _field("answer", "text"),
     )
 }
 
@@ -191,11 +201,13 @@ _SETTLING = (
     "broker_seq",
     "call",
 )
+_ANSWERING = ("id", "subscription", "execution", "item", "token", "answer", "consumer", "batch", "call")
+EXECUTION_STATUS = ("running", "succeeded", "failed", "timed-out", "aborted")
 EVENTS: Mapping[str, RecordKind] = {
     "intended": RecordKind(
         fields=(
             *("id", "attempt", "producer", "group", "seq", "due", "expect", "bytes", "poison", "key"),
-            *("tenant", "tenant_class"),
+            *("tenant", "tenant_class", "items"),
         ),
         needed=("id",),
         shapes={"expect": "[subscription…]"},
@@ -204,7 +216,7 @@ EVENTS: Mapping[str, RecordKind] = {
             "logical message: retries keep it. `seq` counts 1, 2, … per (producer, group). `due` is when the schedule "
             "wanted it sent. `key` is what its effects are read back under, where that is not its `id`. `tenant` names "
             "whose it is, of several who share a queue, and `tenant_class` which kind of tenant that is: `noisy`, or "
-            "any other word ([fair](#fair))"
+            "any other word ([fair](#fair)). `items`: how many items a workflow's maps go over for it"
         ),
     ),
     "sent": RecordKind(
@@ -245,6 +257,8 @@ EVENTS: Mapping[str, RecordKind] = {
             "intact",
             "replay",
             "schema",
+            "execution",
+            "item",
         ),
         shapes={"schema": "ok/bad"},
         needed=("subscription",),
@@ -254,7 +268,8 @@ EVENTS: Mapping[str, RecordKind] = {
             "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
             "id. `intact` is the checksum's answer, `schema` whether what it carries fits the schema that is asked of "
             "it. `id` may be left out here, and of what follows about a message but of `effect`: see "
-            "[*which message*](#words)"
+            "[*which message*](#words). `execution` and `item`: of which task of a workflow it is "
+            "([workflows](#workflows))"
         ),
     ),
     "delivered": RecordKind(
@@ -373,6 +388,45 @@ EVENTS: Mapping[str, RecordKind] = {
         needed=("id",),
         told="at the end, for each object that is still there",
     ),
+    "execution": RecordKind(
+        fields=("id", "arn", "name", "status", "started", "stopped", "redrives", "version"),
+        needed=("id", "arn", "status"),
+        words={"status": EXECUTION_STATUS},
+        told=(
+            "an execution as its service told it, whenever somebody asked: the last record of an `arn` is what is "
+            "known of it. `id` is the message that it was started for; `started` and `stopped` are the service's own "
+            "times; `redrives` counts how often it was begun again behind what had failed; `version` is its machine's"
+        ),
+    ),
+    "step": RecordKind(
+        fields=("id", "subscription", "execution", "item", "consumer", "batch", "started", "outcome"),
+        needed=("id", "subscription", "execution", "outcome"),
+        words={"outcome": ("applied", "skipped", "failed")},
+        told=(
+            "what `effect` is to a message, of a workflow's task: after the handler. `batch` is that of the receive, "
+            "`item` the one of a map, counted from 0"
+        ),
+    ),
+    "steps": RecordKind(
+        fields=("id", "subscription", "execution", "item", "applied"),
+        needed=("id", "subscription", "execution", "applied"),
+        told="at the end, read back from where the effects of tasks stand",
+    ),
+    "answering": RecordKind(
+        fields=_ANSWERING,
+        needed=("id", "subscription", "execution", "token", "answer"),
+        words={"answer": ("success", "failure")},
+        told="before a task's token is sent back. `batch` is that of the receive; `call` names the call",
+    ),
+    "answered": RecordKind(
+        fields=(*_ANSWERING, "started", "outcome", "error"),
+        needed=("id", "subscription", "execution", "token", "answer", "outcome"),
+        words={"answer": ("success", "failure"), "outcome": _SENT},
+        told=(
+            "after the service's answer to that: `ok` where it took it, `failed` where it refused it, for example "
+            "because the token had been sent back before, or its time was over. It has the `call` of its `answering`"
+        ),
+    ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),
         needed=("phase",),
@@ -416,6 +470,15 @@ MARKS: Mapping[str, RecordKind] = {
             "somebody listed the objects: the `leftover` records are all that are still there. `expires_s`: a rule of "
             "their bucket removes what is so many seconds old; left out, none does"
         ),
+    ),
+    "steps-read": RecordKind(
+        fields=("subscription",),
+        needed=("subscription",),
+        told="the same of a workflow's step: its `steps` records are all there are",
+    ),
+    "executions-read": RecordKind(
+        fields=(),
+        told="the workflow's executions were read: those of which `execution` records tell are all there are",
     ),
     "partition": RecordKind(
         fields=("subscription", "partition", "parents"),

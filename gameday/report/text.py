@@ -103,6 +103,8 @@ def text(document: Mapping[str, Any], console: Console) -> None:
             f"waits of {where} {phase}, {waits[0]} messages: p50 {waits[1]}, p99 {waits[2]}, max {waits[3]}",
             highlight=False,
         )
+    for line in workflow(document):
+        console.print(line, highlight=False)
     torn = f", {document['torn_lines']} torn" if document["torn_lines"] else ""
     told = [f"{key} {document[key]}" for key in ("scenario", "seed", "target") if document[key] is not None]
     console.print(
@@ -133,6 +135,40 @@ def tenants(document: Mapping[str, Any]) -> Iterator[list[str]]:
                 waits = phases[phase]
                 quantiles = [_seconds(waits[q]) for q in ("p50", "p99", "max")]
                 yield [f"{s} {name}", _PHASES[phase], f"{waits['messages']:,}", *quantiles]
+
+
+# What stands above the columns of `steps`.
+STEPS = ("step", "tasks", "asked again", "applied", "skipped by the guard", "failed", "tokens taken", "tokens refused")
+
+
+def executions(document: Mapping[str, Any]) -> str | None:
+    """How many executions there were and how they ended, in a line; None where messages start none."""
+    if (flow := document.get("workflow")) is None:
+        return None
+    ended = ", ".join(f"{count:,} {status}" for status, count in flow["executions"].items())
+    redriven = f"; {flow['redrives']:,} redrives" if flow["redrives"] else ""
+    nobody = "nobody can ask how they ended" if flow["kind"] == "express" else "none was read"
+    return (
+        f"executions ({flow['kind']}): {flow['started']:,} messages started, {flow['started_again']:,} of them more "
+        f"than once; {ended or nobody}{redriven}"
+    )
+
+
+def steps(document: Mapping[str, Any]) -> Iterator[list[str]]:
+    """A row for each step of a workflow: its tasks, how many messages more than tasks asked for them, what handlings
+    came to, and what became of tokens that were sent back."""
+    for name, step in document.get("workflow", {}).get("steps", {}).items():
+        again = max(0, step["messages"] - step["tasks"])
+        counts = (step["tasks"], again, step["applied"], step["skipped"], step["failed"])
+        yield [name, *(f"{n:,}" for n in (*counts, step["tokens_accepted"], step["tokens_refused"]))]
+
+
+def workflow(document: Mapping[str, Any]) -> Iterator[str]:
+    """The same in lines of text."""
+    if (told := executions(document)) is not None:
+        yield told
+    for name, *counts in steps(document):
+        yield f"step {name}: " + ", ".join(f"{count} {what}" for count, what in zip(counts, STEPS[1:], strict=True))
 
 
 def _claims(document: Mapping[str, Any]) -> Table:
@@ -371,6 +407,8 @@ def summary(document: Mapping[str, Any]) -> str:
         lines += [*markdown.table(("latency, from due to received", "p50", "p99", "max"), rows), ""]
     if waits := list(tenants(document)):
         lines += [*markdown.table(TENANTS, waits), ""]
+    if (started := executions(document)) is not None:
+        lines += [escaped(started), "", *markdown.table(STEPS, list(steps(document))), ""]
     remarks = [f"- {escaped(note)}" for note in _notes_of_all(document)]
     remarks += [
         f"- damaged: {escaped(damage)}" for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST)

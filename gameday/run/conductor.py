@@ -18,6 +18,7 @@ from gameday.run.endings import interruptible, recorded, watched
 from gameday.run.leaving import begin, end
 from gameday.run.making import make_messages
 from gameday.run.opening import open_run
+from gameday.run.phases.await_executions import await_executions
 from gameday.run.phases.cloudwatch import name_metrics, read_metrics
 from gameday.run.phases.drain import drain
 from gameday.run.phases.gather import gather
@@ -42,6 +43,7 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     start,
     look_for_effects,
     load_with_chaos,
+    await_executions,
     drain,
     redrive,
     replay,

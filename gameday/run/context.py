@@ -182,6 +182,7 @@ class RunContext:
             clock=self.clock,
             subscriptions=promised,
             claims=self.scenario.claims,
+            workflow=None if (spec := self.scenario.topology.workflow) is None else spec.type,
             scenario=self.scenario.document,
         )
 
@@ -211,6 +212,7 @@ class RunContext:
             after_failure=self.scenario.after_failure,
             retry_delay_s=int(spec.retry_delay),
             retry_delay_max_s=None if spec.retry_delay_max is None else int(spec.retry_delay_max),
+            callback=spec.callback,
             checkpoint=spec.checkpoint,
             children=spec.children,
             lease_s=spec.lease,

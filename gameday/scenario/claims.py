@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gameday.history.manifest import BOUNDS, Claim, Subscription
+from gameday.history.manifest import BOUNDS, Claim, Subscription, WorkflowKind
 from gameday.scenario import claim_notes
 from gameday.scenario.outlook import Outlook
 from gameday.verify.claims import RULES
@@ -31,6 +31,13 @@ def _always(promise: Subscription) -> bool:
     return True
 
 
+def _is_step(promise: Subscription) -> bool:
+    return promise.step is not None
+
+
+_NO_WORKFLOW = "its messages start no workflow"
+
+
 def _nothing(outlook: Outlook, claim: Claim) -> Iterator[str]:
     yield from ()
 
@@ -40,10 +47,10 @@ class ClaimFacts:
     """`promised`: whether a subscription promises it; `unpromised`: why a transport does not, in words.
 
     `of_every_subscription`: each must promise it. `of_effects`, `of_replays`, `of_faults`: without these it can show
-    nothing. `without_receives`: it shows something although nobody records who receives what. `looks_at`: what must be
-    there on a subscription, for it to check anything: what was "received", what is "meant" for it, or None where it
-    looks at all that was sent. `notes`: what leaves it unknown and can be reckoned beforehand. `example`: a bound,
-    where it says nothing without one.
+    nothing. `of_workflow`: it speaks of workflows of that kind alone. `without_receives`: it shows something although
+    nobody records who receives what. `looks_at`: what must be there on a subscription, for it to check anything: what
+    was "received", what is "meant" for it, or None where it looks at all that was sent. `notes`: what leaves it unknown
+    and can be reckoned beforehand. `example`: a bound, where it says nothing without one.
     """
 
     promised: Callable[[Subscription], bool] = _always
@@ -56,6 +63,7 @@ class ClaimFacts:
     looks_at: Literal["received", "meant"] | None = "meant"
     notes: Callable[[Outlook, Claim], Iterator[str]] = _nothing
     example: str = ""
+    of_workflow: WorkflowKind | None = None
 
 
 CLAIMS: Mapping[str, ClaimFacts] = {
@@ -123,6 +131,31 @@ CLAIMS: Mapping[str, ClaimFacts] = {
     "no-orphan": ClaimFacts(),
     "payload-intact": ClaimFacts(looks_at="received"),
     "schema-conformant": ClaimFacts(looks_at="received"),
+    "exactly-once-execution": ClaimFacts(
+        promised=_is_step,
+        unpromised=_NO_WORKFLOW,
+        of_workflow="standard",
+        looks_at=None,
+        without_receives=True,
+    ),
+    "at-least-once-execution": ClaimFacts(promised=_is_step, unpromised=_NO_WORKFLOW, of_workflow="express"),
+    "exactly-once-step-effect": ClaimFacts(
+        promised=_is_step, unpromised=_NO_WORKFLOW, of_effects=True, looks_at="received"
+    ),
+    "callback-once": ClaimFacts(
+        promised=RULES["callback-once"].covers,
+        unpromised="no task of a workflow waits for an answer there",
+        looks_at="received",
+    ),
+    "no-hung-execution": ClaimFacts(
+        promised=_is_step, unpromised=_NO_WORKFLOW, of_workflow="standard", looks_at=None, example="within: 30s"
+    ),
+    "map-complete": ClaimFacts(
+        promised=RULES["map-complete"].covers,
+        unpromised="no task of a map sends there",
+        of_workflow="standard",
+        looks_at="received",
+    ),
     "lag": ClaimFacts(notes=claim_notes.lag, example="p99: 3s"),
     "recovery": ClaimFacts(of_faults=True, notes=claim_notes.recovery, example="within: 15s"),
     "fair": ClaimFacts(notes=claim_notes.fair, example="times_baseline: 5"),

@@ -180,7 +180,7 @@ def _filters_that_pass_everything(outlook: Outlook) -> Iterator[Note]:
 def _subscriptions_promised_at_most_once(outlook: Outlook) -> Iterator[Note]:
     for path, key, model in _subscriptions(outlook):
         promise = outlook.promises[model.name]
-        if promise.promises == "at-most-once":
+        if promise.promises == "at-most-once" and promise.step is None:
             yield _note(
                 outlook.scenario,
                 (*path, key),

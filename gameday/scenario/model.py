@@ -27,6 +27,7 @@ from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.functions import LambdaModel
 from gameday.scenario.payloads import ClaimCheckSpec, read_version, read_versions
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
+from gameday.scenario.workflows import WorkflowModel
 from gameday.transports.attached import name_of
 from gameday.transports.base import (
     ENVELOPE,
@@ -245,6 +246,9 @@ class TopologySpec(_Strict):
     shards: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="of a stream, when it is made")
     redrive: bool = Field(default=False, description="move dead letters back once the load is done, and drain again")
     replay: bool = Field(default=False, description="replay everything from an archive once the load is done")
+    workflow: WorkflowModel | None = Field(
+        default=None, description="of the transport stepfunctions: the machine that messages start (default: our order)"
+    )
     settle: Duration | None = Field(
         default=None, description="how long an absence must last before it is loss (default: what the target needs)"
     )
@@ -547,6 +551,10 @@ class ConsumersSpec(_Strict):
     restart_delay: Annotated[Duration, Field(ge=0)] = Field(
         default=1.0, description="how long a consumer that died stays away"
     )
+    callback: Literal["once", "twice", "never"] = Field(
+        default="once",
+        description="of a workflow: how often the token of a task that waits is sent back; not `once` is a mistake",
+    )
     checkpoint: Literal["after", "before"] = Field(
         default="after", description="of a stream: after the effects of what it covers or, wrongly, before them"
     )
@@ -707,6 +715,10 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         "redrive": topology.redrive,
         "max_message": (topology.max_message or 0) > TOPIC_BYTES_MAX,
         "claim-check": scenario.load.claim_check is not None,
+        # One without a name is another one.
+        "start-again": topology.workflow is not None
+        and topology.workflow.named
+        and any(fault.loses_answers for fault in scenario.chaos),
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))
     faults = {fault.needs for fault in scenario.chaos if fault.needs is not None}
@@ -763,6 +775,7 @@ def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
         attached=None if spec.attach is None else spec.attach.attached(spec.subscriptions[0].name),
         standing=scenario.standing if isinstance(scenario, Scenario) else {},
         encryption=_encryption(spec.encryption),
+        workflow=None if spec.workflow is None else spec.workflow.workflow,
     )
 
 

@@ -22,7 +22,7 @@ from gameday.history.manifest import ALIASES, BOUNDS, Claim, parse_claim
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import document as documents
-from gameday.scenario import tenants, terraform, units
+from gameday.scenario import tenants, terraform, units, workflows
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
@@ -96,7 +96,7 @@ def at_constant_rate(scenario: Scenario, rate_per_s: float, *, told_by: str) -> 
 def resolve(document: Document) -> Scenario:
     """Errors: UsageError, one line for each thing that is wrong."""
     problems = Problems(document)
-    data = dict(document.data)
+    data = dict(workflows.completed(document.data, document, problems))
     chaos_data, claims_data = data.pop("chaos", None) or [], data.pop("claims", None)
     effects_data = data.pop("effects", None)
     load_data = tenants.completed(data.get("load"), problems)

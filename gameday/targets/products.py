@@ -73,6 +73,8 @@ def _ignores_policies(name: str) -> str:
 _TOGETHER = "matches fields of different objects of an array in a body as if they stood in one"
 _EMULATED = ("quotas and throttling, unless this emulator has them", "replication, and AWS's latencies and scale")
 
+_NO_ROLE = "a state machine needs an IAM role there, which gameday does not make yet"
+
 MINISTACK = Product(
     name="ministack",
     sign="/_ministack/health",
@@ -91,6 +93,9 @@ MINISTACK = Product(
         },
         "events": {"filter-dots": "MiniStack's EventBridge takes a dot in a key of a pattern for a part of a name"},
         "kinesis": {"reshard": "MiniStack's split and merge drop the parents' unread records"},
+        "stepfunctions": {
+            "start-again": "MiniStack answers ExecutionAlreadyExists to a start that is repeated while the first runs"
+        },
     },
     cannot_show=(
         "quotas and throttling (it has none)",
@@ -121,6 +126,7 @@ LOCALSTACK = Product(
             # It takes the time of an archived event, a text, for a date.
             "replay": "LocalStack answers StartReplay with an error once its archive holds an event",
         },
+        "stepfunctions": {"workflows": "what a task of a machine sent to a queue never came there when it was tried"},
     },
     cannot_show=_EMULATED,
 )
@@ -135,6 +141,7 @@ MOTO = Product(
             "filter-dots": "moto's SNS takes a dot in a key of a policy for a part of a name",
         },
         "events": {"filter-arrays": "moto's EventBridge does not look into the objects of an array"},
+        "stepfunctions": {"workflows": "moto runs no state machine unless it is told to"},
         "kinesis": {
             "reshard": "moto moves or copies the parents' records into the children, and its closed shards never end"
         },
@@ -149,6 +156,7 @@ AWS = Product(
     settle_s={"sqs": 60.0, "sns": 600.0, "events": 600.0},
     # "at least 1 minute after the producers stop sending messages" (APIReference/API_GetQueueAttributes.html).
     counts_settle_s=60.0,
+    gaps={"stepfunctions": {"workflows": _NO_ROLE}},
     # "Additions or changes to a subscription filter policy require up to 15 minutes to fully take effect"
     # (docs.aws.amazon.com/sns/latest/dg/sns-subscription-filter-policies.html), and what has the filter is made first.
     effective_s=16 * 60.0,

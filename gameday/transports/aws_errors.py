@@ -32,10 +32,13 @@ _PERMANENT = frozenset(
         "BatchEntryIdsNotDistinct",
         "BatchRequestTooLong",
         "EmptyBatchRequest",
+        # A start that was accepted before: nothing more comes of another one.
+        "ExecutionAlreadyExists",
         "InvalidArgument",
         "InvalidAttributeName",
         "InvalidAttributeValue",
         "InvalidBatchEntryId",
+        "InvalidExecutionInput",
         "InvalidMessageContents",
         "InvalidParameter",
         "InvalidParameterCombination",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from gameday.history.claim_check import Reference
-from gameday.history.events import SendResult
+from gameday.history.events import ExecutionStatus, SendResult
 from gameday.history.identity import Identification
 from gameday.history.manifest import Kind, Subscription
 
@@ -148,6 +148,19 @@ class Standing:
     deployed: Deployed | None = None
 
 
+WorkflowType = Literal["standard", "express"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workflow:
+    """The machine that messages start: its definition in Amazon States Language, in which `${queue:NAME}` stands for
+    the URL of a subscription's queue. `named`: each start names its execution after its message."""
+
+    machine: Document
+    type: WorkflowType = "standard"
+    named: bool = True
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topology:
     """What the scenario asks a transport to build. Durations in seconds.
@@ -173,6 +186,7 @@ class Topology:
     attached: Attached | None = None
     standing: Mapping[str, Standing] = field(default_factory=dict)
     encryption: Encryption | None = None
+    workflow: Workflow | None = None
 
     @property
     def names(self) -> list[str]:
@@ -190,6 +204,7 @@ class Topology:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Topology:
         attached, encryption = document.get("attached"), document.get("encryption")
+        workflow = document.get("workflow")
         return cls(
             **{
                 **document,
@@ -206,6 +221,7 @@ class Topology:
                     }
                 ),
                 "encryption": None if encryption is None else Encryption(**encryption),
+                "workflow": None if workflow is None else Workflow(**workflow),
             }
         )
 
@@ -320,13 +336,33 @@ class SendOutcome(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskOf:
+    """Of which task of a workflow a message is: its execution's ARN; the item, in a map; and the token, where the
+    execution waits for its answer."""
+
+    execution: str
+    item: int | None = None
+    token: str | None = None
+
+    def key(self, id: str) -> str:
+        """What its effect stands under in a store: one for each execution and item of a message."""
+        return "\n".join((id, self.execution, "" if self.item is None else str(self.item)))
+
+    @classmethod
+    def of_key(cls, key: str) -> tuple[str, TaskOf]:
+        """The message and the task that a key is of."""
+        id, execution, item = key.rsplit("\n", 2)
+        return id, cls(execution=execution, item=int(item) if item else None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """One received message. `receipt` settles it on a queue; `enqueued` is the broker's own time in ns.
 
     `id` is None where nothing in it tells it; `ours`: it may be the run's all the same. `intact` is None where nobody
     can tell. A record of a stream has no `broker_id` but a `partition`. `replay` names the replay that sent it once
     more. `reference`: it stands for a body that is elsewhere. `original` is the message or record as the service
-    answered it.
+    answered it. `task`: what it asks for, where a workflow sent it.
     """
 
     id: str | None
@@ -344,6 +380,7 @@ class Delivery:
     replay: str | None = None
     ours: bool = True
     reference: Reference | None = None
+    task: TaskOf | None = None
     original: Answer = field(default_factory=dict, repr=False)
 
 
@@ -513,11 +550,14 @@ Capability = Literal[
     "s3",
     "claim-check",
     "policy-deny",
+    "workflows",
+    "start-again",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
 array, for several fields of one such object together, and for a field by a key with dots; objects in S3, and those that
-a run itself makes (`claim-check`); a queue that refuses what its policy denies."""
+a run itself makes (`claim-check`); a queue that refuses what its policy denies; machines that executions are started
+of, and a start that is repeated while the first one runs."""
 
 
 class Transport(Protocol):
@@ -559,7 +599,7 @@ class Transport(Protocol):
         ...
 
     @property
-    def attaches_to(self) -> Literal["queue", "topic", "bus", "stream"]:
+    def attaches_to(self) -> Literal["queue", "topic", "bus", "stream", "machine"]:
         """What producers send to, as a scenario calls it that attaches to one."""
         ...
 
@@ -620,3 +660,34 @@ class Replayer(Protocol):
 
     def describe_replay(self, name: str) -> Call: ...
     def replay_of(self, answer: Answer) -> ReplayState: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExecutionSeen:
+    """An execution as its service tells it; times in ns, by the service's clock. `id`: the message that it was started
+    for, where its input was looked at."""
+
+    arn: str
+    name: str
+    status: ExecutionStatus
+    started: int | None = None
+    stopped: int | None = None
+    redrives: int = 0
+    version: str | None = None
+    id: str | None = None
+
+
+@runtime_checkable
+class Workflows(Protocol):
+    """A transport whose messages start executions, which can be asked about afterwards."""
+
+    def executions(self, addresses: Addresses, *, page: str | None = None) -> Call: ...
+    def executions_of(self, answer: Answer) -> tuple[list[ExecutionSeen], str | None]:
+        """The executions of one page, and the next page if there is one."""
+        ...
+
+    def execution(self, arn: str) -> Call: ...
+    def execution_of(self, answer: Answer, identification: Identification) -> ExecutionSeen: ...
+    def answer_task(self, token: str, *, failed: str | None = None) -> Call:
+        """Send a task's token back: it is done, or it has failed for that reason."""
+        ...

@@ -35,6 +35,7 @@ from gameday.transports.base import (
     SendOutcome,
     Standing,
     SubscriptionSpec,
+    TaskOf,
     Topology,
 )
 
@@ -53,13 +54,14 @@ class Unwrapped:
     """What a service in front of the queue put into a body: the producer's own body, and the service's id for it.
 
     `regrouped`: the queue's message groups are that service's, not the producers'. `attributes`: those that stand in
-    it and not beside it.
+    it and not beside it. `task`: what a workflow asks for by it.
     """
 
     body: str
     upstream_id: str | None = None
     replay: str | None = None
     regrouped: bool = False
+    task: TaskOf | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -403,5 +405,6 @@ def _delivery(
         replay=unwrapped.replay,
         ours=read.ours,
         reference=read.reference,
+        task=unwrapped.task,
         original=message,
     )

@@ -9,6 +9,7 @@ from gameday.transports.eventbridge import Eventbridge
 from gameday.transports.kinesis import Kinesis
 from gameday.transports.sns import Sns
 from gameday.transports.sqs import Sqs
+from gameday.transports.stepfunctions import StepFunctions
 
 TRANSPORTS: Mapping[str, Transport] = {
     "sqs": Sqs(name="sqs", fifo=False),
@@ -17,4 +18,5 @@ TRANSPORTS: Mapping[str, Transport] = {
     "sns-fifo": Sns(name="sns-fifo", fifo=True),
     "eventbridge": Eventbridge(),
     "kinesis": Kinesis(name="kinesis"),
+    "stepfunctions": StepFunctions(),
 }

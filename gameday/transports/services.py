@@ -20,7 +20,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from gameday.transports import eventbridge, kinesis, objects, queue, sns
+from gameday.transports import eventbridge, kinesis, objects, queue, sns, stepfunctions
 from gameday.transports.aws_errors import lacks
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, Plan
 
@@ -135,6 +135,20 @@ def streams() -> Plan[list[Left]]:
     return found
 
 
+def machines() -> Plan[list[Left]]:
+    """Its executions go with it."""
+    found = []
+    call = partial(Call, stepfunctions.SERVICE)
+    for each in (yield from _listed(call, "ListStateMachines", "stateMachines", {})):
+        name, arn = each["name"], each["stateMachineArn"]
+        if name.startswith(PREFIX):
+            answer = yield from _asked(call("ListTagsForResource", {"resourceArn": arn}))
+            tags = {tag["key"]: tag.get("value", "") for tag in answer.get("tags") or ()}
+            remove = partial(_one, call("DeleteStateMachine", {"stateMachineArn": arn}))
+            found.append(_left("state machine", name, tags, each.get("creationDate"), remove))
+    return found
+
+
 def tables() -> Plan[list[Left]]:
     """Of effects and of leases, which consumers keep in DynamoDB where the scenario says so."""
     found = []
@@ -213,6 +227,7 @@ SERVICES: Mapping[str, Service] = {
     "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),
     "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules, emulated_only=True),
     "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes, emulated_only=True),
+    "stepfunctions": Service(look=Call("stepfunctions", "ListStateMachines", {}), leftovers=machines),
     "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
     "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
     "s3": Service(look=Call("s3", "ListBuckets", {}), leftovers=buckets, emulated_only=True),
@@ -222,6 +237,7 @@ SERVICES: Mapping[str, Service] = {
 # How the next page of a list is asked for, by what the answer calls the place where it begins.
 _NEXT = {
     "NextToken": "NextToken",
+    "nextToken": "nextToken",
     "LastEvaluatedTableName": "ExclusiveStartTableName",
     "PaginationToken": "PaginationToken",
 }

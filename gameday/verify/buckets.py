@@ -62,6 +62,10 @@ _RESULTS: Mapping[str, str] = {
     "claim_checks": "SELECT * FROM claim_checks",
     "conformity": "SELECT * FROM conformity",
     "struck": "SELECT run, fault, instance, touched FROM struck",
+    "executions": "SELECT id, arn, run, workflow, last, answered FROM executions",
+    "tasks": "SELECT run, s, id, unknown FROM tasks",
+    "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",
+    "mapped": "SELECT run, id, arn, items FROM mapped",
     "rows_found": "SELECT * FROM rows_found",
 }
 

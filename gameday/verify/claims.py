@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from gameday.history.manifest import Claim, Subscription
+from gameday.history.manifest import Claim, Subscription, WorkflowKind
 from gameday.verify import bounds, fairness
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.load import in_a_line
@@ -289,6 +289,39 @@ COMPARED = Requirement(unknown_when="a reference whose object nobody held agains
 VALIDATED = Requirement(unknown_when="a message of which nothing says whether it fits its schema", unmet=_unvalidated)
 
 
+def _executions_unread(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    if not evidence.rows("SELECT run, 1 FROM executions_read"):
+        yield "the executions were not read after the last start (no `executions-read` mark)"
+
+
+def _steps_unrecorded(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    known = {s for (s,) in evidence.rows("SELECT u.run, r.s FROM steps_recorded r JOIN subs u ON u.s = r.s")}
+    for name in covered:
+        if name not in known:
+            yield f"{name}: no effects of its tasks recorded"
+
+
+def _steps_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    counts = dict(evidence.rows("SELECT run, s, count(*) FROM tasks WHERE unknown GROUP BY run, s"))
+    for name in covered:
+        if count := counts.get(name):
+            yield (
+                f"{name}: {count} tasks were received and nothing says whether their effect was applied; reading the "
+                "effect store back would settle it"
+            )
+
+
+def _items_untold(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    for (count,) in evidence.rows("SELECT run, count(*) FROM mapped WHERE items IS NULL GROUP BY run"):
+        yield f"of {count} executions nobody told how many items there were (`items` of `intended`)"
+
+
+EXECUTIONS_READ = Requirement(unknown_when="executions not read", unmet=_executions_unread)
+STEPS = Requirement(unknown_when="no effects of tasks recorded", unmet=_steps_unrecorded)
+STEPS_KNOWN = Requirement(unknown_when="any unknown effect of a task", unmet=_steps_unknown)
+ITEMS_TOLD = Requirement(unknown_when="an execution of which nobody told its items", unmet=_items_untold)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
     """A claim without a clock. `checked` is SQL giving (s, how many); `violated_by` names anomalies of any subscription
@@ -304,6 +337,10 @@ class Rule:
     once_effective: bool = False
     # It speaks of the producer and of no subscription.
     of_the_load: bool = False
+    # It speaks of workflows of that kind alone.
+    workflow: WorkflowKind | None = None
+    # It speaks of executions and of no subscription.
+    of_executions: bool = False
     # Without it (seen_from: nobody) it can be judged: by what was sent and what was read back.
     rests_on_receives: bool = True
     # It rests on no comparison of times that different writers read.
@@ -328,6 +365,13 @@ _ORDERED = (
 _EFFECTIVE = (
     "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns <= u.effective_from_ns + clock_error())"
 )
+_ACKED = "SELECT run, count(*) FROM messages WHERE status = 'acked' GROUP BY run"
+
+
+def _is_step(promised: Subscription) -> bool:
+    return promised.step is not None
+
+
 _ORDER = ("nonmonotonic-delivery", "group-overtake", "nonmonotonic-send", "stored-out-of-order")
 
 # What a check may note beside what it counts, and why the claim is unknown for it. `outside` a deduplication window is
@@ -484,6 +528,42 @@ RULES: Mapping[str, Rule] = {
         requires=(VALIDATED,),
         timeless=True,
     ),
+    "exactly-once-execution": Rule(
+        checked="",
+        violated_by=("execution-duplicate", "execution-missing", "start-refused"),
+        covers=lambda s: False,
+        requires=(EXECUTIONS_READ,),
+        workflow="standard",
+        of_executions=True,
+        rests_on_receives=False,
+    ),
+    "at-least-once-execution": Rule(
+        checked=_DELIVERED.format(once_effective=""),
+        violated_by=("execution-unseen",),
+        covers=_is_step,
+        requires=(DRAINED,),
+        workflow="express",
+    ),
+    "exactly-once-step-effect": Rule(
+        checked="SELECT s, count(*) FROM tasks GROUP BY s",
+        violated_by=("step-effect-duplicate", "step-effect-missing"),
+        covers=_is_step,
+        requires=(DRAINED, STEPS, STEPS_KNOWN),
+    ),
+    "callback-once": Rule(
+        checked="SELECT s, count(*) FROM tokens WHERE NOT (accepted > 0 AND unsure) GROUP BY s",
+        violated_by=("token-accepted-twice", "token-answered-again"),
+        covers=lambda s: s.step == "callback",
+    ),
+    "map-complete": Rule(
+        checked=(
+            "SELECT u.s, coalesce(sum(m.items), 0)::BIGINT FROM mapped m "
+            "JOIN subs u ON u.run = m.run AND u.per_item GROUP BY u.s"
+        ),
+        violated_by=("item-missing",),
+        covers=lambda s: s.per_item,
+        requires=(DRAINED, ITEMS_TOLD),
+    ),
 }
 
 
@@ -502,6 +582,11 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         _judge_recovery(judgement, evidence)
     elif claim.claim == "fair":
         _judge_fair(judgement, evidence)
+    elif claim.claim == "no-hung-execution":
+        try:
+            _judge_hung(judgement, evidence)
+        except duckdb.Error as error:
+            judgement.unknown(f"how long executions took could not be told: {in_a_line(error)}")
     else:
         _judge_rule(judgement, RULES[claim.claim], evidence)
     for name in evidence.undeclared:
@@ -561,14 +646,23 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.unknown(f"the check {name} could not be carried out: {evidence.failed[name]}")
     if rule.of_the_load:
         judgement.checked = evidence.facts.intended
+    elif rule.of_executions:
+        (judgement.checked,) = next(iter(evidence.rows(_ACKED)), (0,))
+        if not judgement.checked:
+            judgement.unknown("no start was accepted, so there is nothing to check")
     else:
         _check_coverage(judgement, evidence, covered, rule)
         _check_unidentified(judgement, covered)
         if not rule.timeless:
             _check_half_seen(judgement, covered)
+    if rule.workflow is not None and evidence.rows("SELECT run, workflow FROM runs") != [(rule.workflow,)]:
+        judgement.unknown(f"this run has no {rule.workflow} workflow")
     for requirement in rule.requires:
-        for why in requirement.unmet(evidence, covered):
-            judgement.unknown(why)
+        try:
+            for why in requirement.unmet(evidence, covered):
+                judgement.unknown(why)
+        except duckdb.Error as error:
+            judgement.unknown(f"whether it was looked at could not be told: {in_a_line(error)}")
 
 
 def _check_unidentified(judgement: Judgement, covered: Mapping[str, State]) -> None:
@@ -688,6 +782,45 @@ def _judge_fair(judgement: Judgement, evidence: Evidence) -> None:
         for s, state in evidence.states.items()
     }
     _check_each(judgement, evidence, outcomes)
+
+
+# Of each execution: whether it ended, how long that took by the service's clock, and by ours how long after its start
+# was answered it was last seen to run.
+_LASTED = (
+    "SELECT run, last.status, last.stopped_ns - last.started_ns, "
+    "last.at_ns - answered.at_ns - CASE WHEN last.file = answered.file THEN 0 ELSE clock_error() END "
+    "FROM executions WHERE last IS NOT NULL"
+)
+
+
+def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
+    within_s = judgement.claim.seconds("within_s")
+    if within_s is None:
+        judgement.unknown("no-hung-execution has no bound: give within_s")
+        return
+    if not evidence.rows("SELECT run, workflow FROM runs WHERE workflow = 'standard'"):
+        judgement.unknown("this run has no standard workflow")
+        return
+    within_ns, open_ones, untold, hung = bounds.nanoseconds(within_s), 0, 0, 0
+    for status, lasted_ns, ran_ns in evidence.rows(_LASTED):
+        judgement.checked += 1
+        if status == "running":
+            late = ran_ns is not None and ran_ns > within_ns
+            open_ones += not late
+        else:
+            late = lasted_ns is not None and lasted_ns > within_ns
+            untold += lasted_ns is None
+        hung += late
+    if hung:
+        judgement.violated(f"{hung} of {judgement.checked} executions took longer than {within_s:g} s")
+    if open_ones:
+        judgement.unknown(f"{open_ones} executions were still running when they were last looked at")
+    if untold:
+        judgement.unknown(f"of {untold} executions nobody told when they started and stopped")
+    if not judgement.checked:
+        judgement.unknown("no execution was read, so there is nothing to check")
+    for why in _executions_unread(evidence, {}):
+        judgement.unknown(why)
 
 
 def _unheard(name: str) -> bounds.BoundRuling:

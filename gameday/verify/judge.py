@@ -27,6 +27,7 @@ from gameday.verify.checking import find
 from gameday.verify.claims import Evidence, Finding, State
 from gameday.verify.clocks import reasons
 from gameday.verify.examples import examples, noted
+from gameday.verify.flows import workflow_of
 from gameday.verify.load import Loaded, Progress, Stage, clock_error_ns, load
 from gameday.verify.notes import notes
 from gameday.verify.registry import CHECKS
@@ -164,6 +165,7 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
         "subscriptions": {name: asdict(s) for name, s in run.manifest.subscriptions.items()},
         "latency_s": bounds.latencies(run),
         **({"tenants_s": waits} if (waits := fairness.waits_of_tenants(run)) else {}),
+        **({"workflow": flow} if (flow := workflow_of(run)) else {}),
         "events": run.events,
         "clock_error_ns": None if run.clocks.unknown else run.clocks.error_ns,
         "aborted": _aborted(run),

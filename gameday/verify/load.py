@@ -63,6 +63,7 @@ _WHOLE = frozenset(
         "16_invocations.sql",
         "22_troubled.sql",
         "27_keys.sql",
+        "29_workflows.sql",
         "42_unnamed.sql",
         "50_settled_state.sql",
         "52_objects.sql",
@@ -545,13 +546,15 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
     """What the runs say of time and of their subscriptions, as macros and tables."""
     (error_ns,) = {run.clocks.error_ns for run in loaded}
     define(db, clock_error_ns=error_ns, broker_tick_ns=loaded[0].manifest.broker_tick_ns)
-    db.execute("CREATE TABLE runs (run INTEGER, tag VARCHAR)")
-    db.executemany("INSERT INTO runs VALUES (?, ?)", [[run.number, run.tag] for run in loaded])
+    db.execute("CREATE TABLE runs (run INTEGER, tag VARCHAR, workflow VARCHAR)")
+    db.executemany(
+        "INSERT INTO runs VALUES (?, ?, ?)", [[run.number, run.tag, run.manifest.workflow] for run in loaded]
+    )
     db.execute(
         "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
         "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR, "
-        "by_service BOOLEAN, all_invoked BOOLEAN)"
+        "by_service BOOLEAN, all_invoked BOOLEAN, step VARCHAR, per_item BOOLEAN)"
     )
     rows = [
         (
@@ -571,6 +574,8 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
             s.seen_from,
             s.settled_by == "service",
             s.invocations == "all",
+            s.step,
+            s.per_item,
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()

@@ -392,7 +392,8 @@ class Live:
             # Asked for, and no duplicate; what comes of it again is a redelivery all the same.
             seen.copies = (copy, *seen.copies)
         else:
-            if seen.sent_copy:
+            # A workflow sends to a step as often as it likes.
+            if seen.sent_copy and sub.promise.step is None:
                 self._found("send-duplicate", record["subscription"], record["id"], record["at"])
             seen.sent_copy = True
             seen.copies = (copy, *seen.copies)

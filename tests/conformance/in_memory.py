@@ -22,7 +22,7 @@ _STEP_NS = 50_000_000
 def conditions(planted: str | None = None) -> Conditions:
     """A broker of its own, with that defect; slow probes cost nothing here."""
     world = World(defect=defect(planted) if planted else None)
-    services = {name: spoken.make(world) for name, spoken in SERVICES.items()}
+    services = {name: world.service(name) for name in SERVICES}
     now_ns = _START_NS
     one_at_a_time = threading.Lock()
 
@@ -35,6 +35,7 @@ def conditions(planted: str | None = None) -> Conditions:
         nonlocal now_ns
         # A call takes its time, as on a network: what is stamped by the clock is stamped in the order of the calls.
         now_ns += 1_000_000
+        world.advance(now_ns)
         try:
             params = call.params if call.service == "s3" else _as_json(call.params)
             outcome = services[call.service].call(now_ns, call.operation, params)
@@ -42,12 +43,14 @@ def conditions(planted: str | None = None) -> Conditions:
                 return answered(outcome)
         except Refused as refused:
             raise CallFailed(refused.code, refused.message, definite=refused.status < 500) from refused
+        assert isinstance(outcome, dict), "no probe waits for an execution in its start"
         return {**outcome, "Body": BytesIO(outcome["Body"])} if "Body" in outcome else _from_json(outcome)
 
     def answered(poll: LongPoll) -> Answer:
         nonlocal now_ns
         while now_ns < poll.until:
             now_ns += _STEP_NS
+            world.advance(now_ns)
             if (answer := poll.ask(now_ns)) is not None:
                 return answer
         return {}

@@ -122,12 +122,24 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("s3", "delete-is-final"): "object-undelete",
     ("s3", "list-after-write"): "object-list-misses",
     ("s3", "conditional-put"): "object-condition-ignored",
+    ("stepfunctions", "one-name"): "name-used-twice",
+    ("stepfunctions", "same-start"): "same-input-refused",
+    ("stepfunctions", "every-start"): "start-lost:5",
+    ("stepfunctions", "every-item"): "map-item-dropped:3",
+    ("stepfunctions", "token-once"): "token-twice",
+    ("stepfunctions", "callback-wakes"): "callback-lost:3",
+    ("stepfunctions", "retried"): "retry-ignored",
+    ("stepfunctions", "new-token"): "token-reused",
+    ("stepfunctions", "heartbeat"): "heartbeat-ignored",
+    ("stepfunctions", "machine-timeout"): "machine-timeout-ignored",
+    ("stepfunctions", "redriven"): "redrive-reruns",
 }
 # What a correct service does only when it is short of throughput, which a broker in memory never is.
 RIGHT_BESIDE = {("kinesis", "put-records-partial-failure"): "throttle-records:5"}
 # Further harms that the same probe must find.
 CAUGHT_TOO = [
     ("sns", "filter-attributes", "filter-never:attributes"),
+    ("stepfunctions", "same-start", "name-used-twice"),
     ("sns", "filter-body", "filter-never:body"),
     ("sqs", "message-size", "size-of-body-only"),
     ("scheduler", "one-time", "schedule-sends-early"),
@@ -368,8 +380,9 @@ def test_trouble_on_the_way_excuses_nobody(failure: CallFailed, nth: int) -> Non
     assert other_than(["violated", "unknown"], bad, lambda at: _troubled(at, nth, failure)) == {}
 
 
-# What they judge is the answer to a send, and not what is received.
+# What they judge is the answer to a send, or what a service lists, and not what is received.
 NEEDS_NO_READ = {
+    *(("stepfunctions", name) for name in ("one-name", "same-start", "every-start", "machine-timeout")),
     ("sqs-fifo", "sequence-numbers-increase"),
     ("kinesis", "shard-by-hash-of-key"),
     ("kinesis", "iterator-expires"),

@@ -526,7 +526,12 @@ BROKEN: Mapping[tuple[str, str], str] = {
 
 def live(names: Sequence[str]) -> pytest.MarkDecorator:
     """Each transport on each product that could have it; the fixture `provisioned` gets both."""
-    pairs = [(product, name) for name in names for product in ("memory", "ministack", "localstack", "moto")]
+    pairs = [
+        (product, name)
+        for name in names
+        for product in ("memory", "ministack", "localstack", "moto")
+        if not set(TRANSPORTS[name].needs(TOPOLOGY)) & PRODUCTS[product].gaps_of(TRANSPORTS[name]).keys()
+    ]
     return pytest.mark.parametrize("provisioned", pairs, ids=["-".join(pair) for pair in pairs], indirect=True)
 
 

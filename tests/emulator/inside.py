@@ -20,8 +20,7 @@ class Inside:
 
     def __init__(self, planted: str | None = None, *, capacity: Capacity = UNBOUNDED) -> None:
         world = World(defect=defect(planted) if planted else None, capacity=capacity)
-        world.services |= {name: SERVICES[name].make(world) for name in SERVICES}
-        asked = {name: Asked(name, service) for name, service in world.services.items()}
+        asked = {name: Asked(name, world.service(name)) for name in SERVICES}
         self.sqs, self.sns, self.events = asked["sqs"], asked["sns"], asked["events"]
         self.scheduler, self.pipes, self.states = asked["scheduler"], asked["pipes"], asked["stepfunctions"]
         self.s3, self.dynamodb = asked["s3"], asked["dynamodb"]

@@ -336,6 +336,15 @@ def tried_again(inside: Inside) -> bool:
     return len(bodies(inside, queue)) == 1
 
 
+def token_renewed(inside: Inside) -> bool:
+    queue = inside.queue()
+    retry = [{"ErrorEquals": ["States.ALL"], "IntervalSeconds": 1}, {"ErrorEquals": ["States.TaskFailed"]}]
+    start(inside, machine(inside, {"T": asks(queue, waits=True, Retry=retry, TimeoutSeconds=2, End=True)}))
+    (first,) = bodies(inside, queue)
+    inside.later(4)
+    return all(again["token"] != first["token"] for again in bodies(inside, queue))
+
+
 def heartbeat_heeded(inside: Inside) -> bool:
     queue = inside.queue()
     execution = start(inside, machine(inside, {"T": asks(queue, waits=True, HeartbeatSeconds=2, End=True)}))
@@ -377,6 +386,7 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "token once": token_once,
     "callback heard": callback_heard,
     "tried again": tried_again,
+    "token renewed": token_renewed,
     "heartbeat heeded": heartbeat_heeded,
     "timeout heeded": timeout_heeded,
     "redriven from failure": redriven_from_failure,
@@ -391,6 +401,7 @@ BREAKS: dict[str, set[str]] = {
     "map-item-dropped:10": {"every item"},
     "token-twice": {"token once"},
     "callback-lost:10": {"callback heard"},
+    "token-reused": {"token renewed"},
     "retry-ignored": {"tried again"},
     "heartbeat-ignored": {"heartbeat heeded"},
     "machine-timeout-ignored": {"timeout heeded"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from tests.reference import workflows
 from tests.reference.reading import Message, Moment, Received, Replay, Step, Subscription
 from tests.reference.words import LONG_AGO, NEVER, Past, at, may_have_landed_unnumbered
 
@@ -217,9 +218,14 @@ def kept_copies(past: Past, id: str, name: str) -> list[list[Received]]:
 
 
 def send_duplicate(past: Past) -> list[Case]:
-    """m received on s as more than one copy; copies after a `redriven` and of a replay left out. Per extra
+    """m received on s, no step, as more than one copy; copies after a `redriven` and of a replay left out. Per extra
     copy"""
-    return [Case(id=id, subscription=name) for id, name in past.receives for _ in kept_copies(past, id, name)[1:]]
+    return [
+        Case(id=id, subscription=name)
+        for id, name in past.receives
+        if past.subscription(name).step is None
+        for _ in kept_copies(past, id, name)[1:]
+    ]
 
 
 def redelivery(past: Past) -> list[Case]:
@@ -764,11 +770,12 @@ def _checkpoint_above(past: Past, step: Step, other: Step) -> bool:
 
 
 def poison_escaped(past: Past) -> list[Case]:
-    """poison, acked or received on s, s in `expect` with `dead_letter`, s drained, not dead on s"""
+    """poison, acked or received on s, s in `expect` with `dead_letter` and no step, s drained, not dead on s"""
     return [
         Case(id=message.id, subscription=spec.name)
         for message, spec in past.expectations()
         if message.poison
+        and spec.step is None
         and spec.dead_letter
         and past.concerned(message.id, spec.name)
         and past.drained(spec.name)
@@ -1109,7 +1116,35 @@ def schema_bad(past: Past) -> list[Case]:
     return [Case(id=id, subscription=name) for id, name, said in past.schemas_told() if said == "bad"]
 
 
+# -- Workflows (their words and rows are in `workflows`) -------------------------------------------------------------
+
+
+def _per_message(row: Callable[[Past], list[str]]) -> Callable[[Past], list[Case]]:
+    return lambda past: [Case(id=id) for id in row(past)]
+
+
+def _per_task(row: Callable[[Past], list[workflows.Task]]) -> Callable[[Past], list[Case]]:
+    return lambda past: [Case(id=task.id, subscription=task.step) for task in row(past)]
+
+
+def _per_token(row: Callable[[Past], list[workflows.Token]]) -> Callable[[Past], list[Case]]:
+    return lambda past: [Case(id=token.id, subscription=token.step) for token in row(past)]
+
+
+def item_missing(past: Past) -> list[Case]:
+    return [Case(id=id, subscription=step) for id, step in workflows.item_missing(past)]
+
+
 ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
+    "execution-duplicate": _per_message(workflows.execution_duplicate),
+    "execution-missing": _per_message(workflows.execution_missing),
+    "execution-unseen": _per_message(workflows.execution_unseen),
+    "start-refused": _per_message(workflows.start_refused),
+    "step-effect-duplicate": _per_task(workflows.step_effect_duplicate),
+    "step-effect-missing": _per_task(workflows.step_effect_missing),
+    "token-accepted-twice": _per_token(workflows.token_accepted_twice),
+    "token-answered-again": _per_token(workflows.token_answered_again),
+    "item-missing": item_missing,
     "lost": lost,
     "unseen": unseen,
     "vanished": vanished,

@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 
+from tests.reference import workflows
 from tests.reference.anomalies import (
     ANOMALIES,
     Case,
@@ -724,6 +725,105 @@ def schema_conformant(court: Court, promise: Promise) -> Finding:
     )
 
 
+# -- workflows -----------------------------------------------------------------------------------------------------
+
+
+def _of_kind(court: Court, kind: str) -> list[str]:
+    return [] if court.past.facts.manifest.workflow == kind else [f"no {kind} workflow"]
+
+
+def _steps(court: Court) -> list[Subscription]:
+    return [spec for spec in court.all() if spec.step is not None]
+
+
+def exactly_once_execution(court: Court, promise: Promise) -> Finding:
+    """execution-duplicate, execution-missing, start-refused | executions were not read; `workflow` is not `standard` |
+    checked: acked"""
+    names = ("execution-duplicate", "execution-missing", "start-refused")
+    unread = [] if workflows.executions_read(court.past) else ["executions were not read"]
+    return court.finding(
+        covered=[],
+        checked={"": sum(court.past.acked(id) for id in court.past.messages)},
+        blamed={name: court.anywhere(name) for name in names},
+        unknown=_of_kind(court, "standard") + unread,
+    )
+
+
+def at_least_once_execution(court: Court, promise: Promise) -> Finding:
+    """execution-unseen | not drained; `workflow` is not `express` | checked: acked, per expected step"""
+    covered = _steps(court)
+    return court.finding(
+        covered=covered,
+        checked=court.count_expected(covered, lambda message, spec: court.past.acked(message.id)),
+        blamed={"execution-unseen": court.anywhere("execution-unseen")},
+        unknown=_of_kind(court, "express") + court.undrained(covered),
+    )
+
+
+def exactly_once_step_effect(court: Court, promise: Promise) -> Finding:
+    """step-effect-duplicate, step-effect-missing | not drained; no `step` and no `steps-read`; any unknown effect of a
+    task | checked: tasks, per step"""
+    past, covered = court.past, _steps(court)
+    tasks = workflows.tasks(past)
+    told = {
+        record.text("subscription") for event in ("step", "steps-read") for record in past.facts.of_workflows[event]
+    }
+    return court.finding(
+        covered=covered,
+        checked=Counter(task.step for task in tasks),
+        blamed={name: court.within(name, covered) for name in ("step-effect-duplicate", "step-effect-missing")},
+        unknown=court.undrained(covered)
+        + [f"no effects of tasks on {spec.name}" for spec in covered if spec.name not in told]
+        + [f"the effect of {task} is unknown" for task in tasks if workflows.unknown(past, task)],
+    )
+
+
+def callback_once(court: Court, promise: Promise) -> Finding:
+    """token-accepted-twice, token-answered-again | checked: tokens, but for those that were accepted and are unsure,
+    per step that is a `callback`"""
+    past, covered = court.past, [spec for spec in court.all() if spec.step == "callback"]
+    names = {spec.name for spec in covered}
+    return court.finding(
+        covered=covered,
+        checked=Counter(
+            token.step
+            for token in workflows.tokens(past)
+            if token.step in names and not (workflows.accepted(past, token) and workflows.unsure(past, token))
+        ),
+        blamed={name: court.within(name, covered) for name in ("token-accepted-twice", "token-answered-again")},
+        unknown=[],
+    )
+
+
+def no_hung_execution(court: Court, promise: Promise) -> Finding:
+    """See the text below the table."""
+    past = court.past
+    told = [one for one in workflows.executions(past) if workflows.last_record(past, one) is not None]
+    if past.facts.manifest.workflow != "standard":
+        return Finding(covers=[], checked={}, violated=False, unknown=["no standard workflow"])
+    rulings = [workflows.hung(past, one, promise.bounds_ns["within_s"]) for one in told]
+    unread = [] if workflows.executions_read(past) else ["executions were not read"]
+    return Finding(
+        covers=[],
+        checked={"": len(told)},
+        violated=True in rulings,
+        unknown=unread + ["nobody knows how long one took"] * rulings.count(None),
+    )
+
+
+def map_complete(court: Court, promise: Promise) -> Finding:
+    """item-missing | not drained; an execution of which the last record is `succeeded`, and nobody told `items` of its
+    message | checked: items of executions whose last record is `succeeded`, per step that is `per_item`"""
+    past, covered = court.past, [spec for spec in court.all() if spec.per_item]
+    counts = [workflows.items_of(past, one.id) for one in workflows.mapped(past)]
+    return court.finding(
+        covered=covered,
+        checked={spec.name: sum(count or 0 for count in counts) for spec in covered},
+        blamed={"item-missing": court.within("item-missing", covered)},
+        unknown=court.undrained(covered) + ["nobody told the items of an execution"] * counts.count(None),
+    )
+
+
 # -- lag -----------------------------------------------------------------------------------------------------------
 
 PERCENT: Mapping[str, int] = {"p50_s": 50, "p99_s": 99, "max_s": 100}
@@ -1122,6 +1222,12 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "no-orphan": no_orphan,
     "payload-intact": payload_intact,
     "schema-conformant": schema_conformant,
+    "exactly-once-execution": exactly_once_execution,
+    "at-least-once-execution": at_least_once_execution,
+    "exactly-once-step-effect": exactly_once_step_effect,
+    "callback-once": callback_once,
+    "no-hung-execution": no_hung_execution,
+    "map-complete": map_complete,
     "lag": lag,
     "recovery": recovery,
     "fair": fair,

@@ -113,6 +113,8 @@ class Subscription:
     seen_from: str
     by_service: bool = False
     all_invoked: bool = False
+    step: str | None = None
+    per_item: bool = False
 
     @property
     def gives_up(self) -> bool:
@@ -137,6 +139,7 @@ class Manifest:
     broker_tick_ns: int
     subscriptions: Mapping[str, Subscription]
     promises: tuple[Promise, ...]
+    workflow: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -390,6 +393,8 @@ class Facts:
     torn_lines: int
     damaged: tuple[Damage, ...]
     unsynchronised: tuple[str, ...]
+    # What tells of workflows, as it was written: by event, and by mark.
+    of_workflows: Mapping[str, Sequence[Record]] = field(default_factory=dict)
 
 
 # What a claim may say besides its name. Anything else is a bound that does not exist.
@@ -416,11 +421,19 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "no-orphan": frozenset(),
     "payload-intact": frozenset(),
     "schema-conformant": frozenset(),
+    "exactly-once-execution": frozenset(),
+    "at-least-once-execution": frozenset(),
+    "exactly-once-step-effect": frozenset(),
+    "callback-once": frozenset(),
+    "no-hung-execution": frozenset({"within_s"}),
+    "map-complete": frozenset(),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),
     "fair": frozenset({"quiet_p99_s", "times_baseline"}),
 }
 DURING = ("calm", "faults", "all")
+
+OF_WORKFLOWS = ("intended", "sent", "received", "execution", "step", "steps", "answering", "answered")
 
 # The fields that hold a time of ours or of the broker, by the event that has them. `at` is in all.
 TIMES: Mapping[str, frozenset[str]] = {
@@ -432,6 +445,9 @@ TIMES: Mapping[str, frozenset[str]] = {
     "stored": frozenset({"started"}),
     "fetched": frozenset({"started"}),
     "removed": frozenset({"started"}),
+    "execution": frozenset({"started", "stopped"}),
+    "step": frozenset({"started"}),
+    "answered": frozenset({"started"}),
     "replay-started": frozenset({"since", "until"}),
 }
 
@@ -457,6 +473,7 @@ def read_manifest(run: Path) -> Manifest:
         broker_tick_ns=_count(document, "broker_tick_ns"),
         subscriptions={name: read_subscription(name, spec) for name, spec in declared.items()},
         promises=tuple(read_promise(claim) for claim in claims),
+        workflow=_one_of(document, "workflow", ("standard", "express"), "manifest.json"),
     )
 
 
@@ -505,7 +522,16 @@ def read_subscription(name: str, spec: object) -> Subscription:
         seen_from=seen_from,
         by_service=spec.get("settled_by") == "service",
         all_invoked=spec.get("invocations") == "all",
+        step=_one_of(spec, "step", ("task", "callback"), f"subscription {name}"),
+        per_item=spec.get("per_item") is True,
     )
+
+
+def _one_of(spec: Mapping[str, Any], field: str, words: Sequence[str], what: str) -> str | None:
+    value = spec.get(field)
+    if value is not None and value not in words:
+        raise ValueError(f"{what} has an unknown {field} {value!r}")
+    return value
 
 
 def read_promise(claim: object) -> Promise:
@@ -534,8 +560,8 @@ def read_promise(claim: object) -> Promise:
         raise ValueError("claim lag names no bound")
     if name == "fair" and not bounds:
         raise ValueError("claim fair names no bound")
-    if name == "recovery" and "within_s" not in bounds:
-        raise ValueError("claim recovery names no within_s")
+    if name in ("recovery", "no-hung-execution") and "within_s" not in bounds:
+        raise ValueError(f"claim {name} names no within_s")
     return Promise(claim=name, strict=strict, during=during, bounds_ns=bounds, said=said)
 
 
@@ -656,6 +682,10 @@ def read(run: Path) -> Facts:
             )
             for record in by_event.get("responded", [])
         ),
+        of_workflows={
+            **{name: tuple(by_event.get(name, ())) for name in OF_WORKFLOWS},
+            **{name: tuple(marks.get(name, ())) for name in ("executions-read", "steps-read")},
+        },
         keys_told=keys_told,
         effects=tuple(_effect(record) for record in by_event.get("effect", []) if _whole(record)),
         steps=_steps(by_event.get("settling", []), by_event.get("settled", []), manifest),

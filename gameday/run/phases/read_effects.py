@@ -8,7 +8,7 @@ judged.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from gameday.consumers.handlers import facts_of
@@ -18,7 +18,7 @@ from gameday.history.errors import HistoryError
 from gameday.history.events import Record
 from gameday.run.elsewhere import Elsewhere, messages_of, settled, told
 from gameday.run.state import HASTE_S, Run
-from gameday.transports.base import CallFailed
+from gameday.transports.base import CallFailed, TaskOf
 
 _EFFECTS_A_WRITE = 1000
 
@@ -48,6 +48,9 @@ async def _read_ours(run: Run) -> None:
             continue
         run.view.phase("reading the effects back")
         applied = await run.store.read_back(name)
+        if run.scenario.topology.workflow is not None:
+            _record_steps(run, name, applied)
+            continue
         _record(run, name, [events.effects(id=id, subscription=name, applied=n) for id, n in sorted(applied.items())])
 
 
@@ -65,6 +68,18 @@ async def _read_elsewhere(run: Run, found: Elsewhere) -> Sequence[Record]:
     if counts.passed_over:
         run.note(f"{entry.subscription}: {counts.passed_over} of what stands there say nothing of any message")
     return read.records
+
+
+def _record_steps(run: Run, name: str, applied: Mapping[str, int]) -> None:
+    """What stands in the store of a step is of tasks."""
+    records = []
+    for key, count in sorted(applied.items()):
+        id, task = TaskOf.of_key(key)
+        records.append(events.steps(id=id, subscription=name, execution=task.execution, item=task.item, applied=count))
+    for first in range(0, len(records), _EFFECTS_A_WRITE):
+        run.writer.write(*records[first : first + _EFFECTS_A_WRITE])
+    run.writer.write(events.mark("steps-read", subscription=name))
+    run.effects_read.add(name)
 
 
 def _record(run: Run, name: str, records: Sequence[Record]) -> None:

@@ -6,7 +6,8 @@ WITH copies AS (
     SELECT x.s, x.id, x.copy, min(x.enqueued_ns) AS enqueued_ns, arg_min(x.line, (x.at_ns, x.line)) AS line,
            u.deduplicates, u.dedup_window_ns
     FROM rx x
-    JOIN subs u ON u.s = x.s
+    -- A workflow sends to a step as often as it likes.
+    JOIN subs u ON u.s = x.s AND u.step IS NULL
     JOIN pairs p ON p.s = x.s AND p.id = x.id
     ANTI JOIN perhaps_redriven d ON d.s = x.s AND d.id = x.id
     WHERE x.copy <> '' AND x.replay IS NULL

@@ -1,0 +1,338 @@
+"""Workflows as HISTORY.md has them: the words, the rows of the anomaly table and what their claims ask.
+
+Written from the section "Workflows" of that page, sentence by sentence, over the records as they stand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tests.reference.reading import Record
+from tests.reference.words import Past
+
+
+class Execution(NamedTuple):
+    id: str
+    arn: str
+
+
+class Task(NamedTuple):
+    id: str
+    step: str
+    execution: str
+    item: int | None
+
+
+class Token(NamedTuple):
+    id: str
+    step: str
+    token: str
+
+
+def records(past: Past, event: str) -> list[Record]:
+    """Of an event, those of a message; of what happens on a step, only such."""
+    found = [record for record in past.facts.of_workflows.get(event, ()) if record.text("id") is not None]
+    if event in ("received", "step", "steps", "answering", "answered"):
+        steps = {spec.name for spec in past.subscriptions.values() if spec.step is not None}
+        found = [record for record in found if record.text("subscription") in steps]
+    return found
+
+
+def _after_all(past: Past, mark: str, others: Sequence[Record], subscription: str | None = None) -> bool:
+    """Whether the last such mark follows all of these."""
+    marks = [record for record in past.facts.of_workflows.get(mark, ()) if record.text("subscription") == subscription]
+    if not marks:
+        return False
+    last = max(marks, key=lambda record: (record.at, record.file, record.line))
+    return all(past.before(other.moment, last.moment) for other in others)
+
+
+# -- executions
+
+
+def executions(past: Past) -> list[Execution]:
+    """An execution of m is one that an `ok` `sent` of m names with its `broker_id`, or that an `execution` with m's
+    `id` has for its `arn`, where m was intended or sent. One without a `status` is none."""
+    known = {record.text("id") for event in ("intended", "sent") for record in records(past, event)}
+    named = [
+        (record.text("id"), record.text("broker_id"))
+        for record in records(past, "sent")
+        if record.text("outcome") == "ok"
+    ]
+    named += [(record.text("id"), record.text("arn")) for record in records(past, "execution") if record.text("status")]
+    return [
+        Execution(id, arn)
+        for id, arn in dict.fromkeys(named)
+        if id is not None and arn is not None and id in known and past.facts.manifest.workflow is not None
+    ]
+
+
+def last_record(past: Past, execution: Execution) -> Record | None:
+    told = [
+        record
+        for record in records(past, "execution")
+        if (record.text("id"), record.text("arn")) == execution and record.text("status")
+    ]
+    return max(told, key=lambda record: (record.at, record.file, record.line), default=None)
+
+
+def succeeded(past: Past, id: str, arn: str) -> bool:
+    if Execution(id, arn) not in executions(past):
+        return False
+    last = last_record(past, Execution(id, arn))
+    return last is not None and last.text("status") == "succeeded"
+
+
+def executions_read(past: Past) -> bool:
+    return _after_all(past, "executions-read", list(past.facts.of_workflows.get("sent", ())))
+
+
+def execution_duplicate(past: Past) -> list[str]:
+    """`workflow` is `standard`, and m has more than one execution. Per extra one."""
+    if past.facts.manifest.workflow != "standard":
+        return []
+    counted = Counter(execution.id for execution in executions(past))
+    return [id for id, count in counted.items() for _ in range(count - 1)]
+
+
+def execution_missing(past: Past) -> list[str]:
+    """`workflow` is `standard`, executions were read, m acked, and an execution that an `ok` `sent` of m names has no
+    record, or m has no record of any. Per message."""
+    if past.facts.manifest.workflow != "standard" or not executions_read(past):
+        return []
+    missing = []
+    for id in past.messages:
+        if not past.acked(id):
+            continue
+        told = [last_record(past, execution) for execution in executions(past) if execution.id == id]
+        if not told or any(record is None for record in told):
+            missing.append(id)
+    return missing
+
+
+def execution_unseen(past: Past) -> list[str]:
+    """`workflow` is `express`, there are steps and all of them are drained, m acked, and on no step was m received or
+    ever found dead. Per message."""
+    steps = [spec.name for spec in past.subscriptions.values() if spec.step is not None]
+    if past.facts.manifest.workflow != "express" or not steps or not all(past.drained(step) for step in steps):
+        return []
+    return [
+        id
+        for id in past.messages
+        if past.acked(id)
+        and not any(past.received(id, step) or past.deaths(id, step) or past.in_doubt(id, step) for step in steps)
+    ]
+
+
+def start_refused(past: Past) -> list[str]:
+    """`workflow` is `standard`, a `sent` of m with `started` is `failed` with an `error` that begins with
+    `ExecutionAlreadyExists`, and one execution of m ran all the while. Per `sent`."""
+    if past.facts.manifest.workflow != "standard":
+        return []
+    refused = []
+    for sent in records(past, "sent"):
+        started, id = sent.time("started"), sent.text("id")
+        error = sent.text("error") or ""
+        if sent.text("outcome") != "failed" or started is None or not error.startswith("ExecutionAlreadyExists"):
+            continue
+        asked = {
+            record.text("execution")
+            for record in records(past, "received")
+            if record.text("id") == id and past.before(record.moment, started)
+        }
+        answered = {
+            record.text("execution")
+            for record in records(past, "answered")
+            if record.text("id") == id
+            and record.text("outcome") == "ok"
+            and (taken := record.time("started")) is not None
+            and past.before(sent.moment, taken)
+        }
+        redriven = {
+            record.text("arn")
+            for record in records(past, "execution")
+            if record.text("id") == id and (record.integer("redrives") or 0) > 0
+        }
+        if (asked & answered) - redriven - {None}:
+            refused.append(str(id))
+    return refused
+
+
+# -- tasks
+
+
+def task_of(record: Record) -> Task | None:
+    id, step, execution = record.text("id"), record.text("subscription"), record.text("execution")
+    if id is None or step is None or execution is None:
+        return None
+    return Task(id, step, execution, record.integer("item"))
+
+
+def tasks(past: Past) -> list[Task]:
+    found = [task_of(record) for event in ("received", "step", "steps") for record in records(past, event)]
+    return list(dict.fromkeys(task for task in found if task is not None))
+
+
+def of_task(past: Past, event: str, task: Task) -> list[Record]:
+    return [record for record in records(past, event) if task_of(record) == task]
+
+
+def steps_read(past: Past, step: str) -> bool:
+    others = [
+        record
+        for event in ("received", "step")
+        for record in past.facts.of_workflows.get(event, ())
+        if record.text("subscription") == step
+    ]
+    return _after_all(past, "steps-read", others, step)
+
+
+def applied(past: Past, task: Task) -> int:
+    if steps_read(past, task.step):
+        told = of_task(past, "steps", task)
+        return max(told, key=lambda record: (record.file, record.line)).integer("applied") or 0 if told else 0
+    return sum(record.text("outcome") == "applied" for record in of_task(past, "step", task))
+
+
+def unknown(past: Past, task: Task) -> bool:
+    if steps_read(past, task.step):
+        return False
+    batches = [record.text("batch") for record in of_task(past, "step", task)]
+    return any(
+        record.text("batch") is None or record.text("batch") not in batches
+        for record in of_task(past, "received", task)
+    )
+
+
+def failed(past: Past, task: Task) -> bool:
+    return any(record.text("outcome") == "failed" for record in of_task(past, "step", task)) or any(
+        record.text("answer") == "failure"
+        for event in ("answering", "answered")
+        for record in of_task(past, event, task)
+    )
+
+
+def step_effect_duplicate(past: Past) -> list[Task]:
+    """A task is applied more than once. Per extra one."""
+    return [task for task in tasks(past) for _ in range(applied(past, task) - 1)]
+
+
+def step_effect_missing(past: Past) -> list[Task]:
+    """A task was received, s drained, the last record of its execution is `succeeded`, it is applied zero times and
+    that is not unknown, it did not fail, and m was never dead on s. Per task."""
+    return [
+        task
+        for task in tasks(past)
+        if of_task(past, "received", task)
+        and past.drained(task.step)
+        and succeeded(past, task.id, task.execution)
+        and applied(past, task) == 0
+        and not unknown(past, task)
+        and not failed(past, task)
+        and not past.deaths(task.id, task.step)
+        and not past.in_doubt(task.id, task.step)
+    ]
+
+
+# -- tokens
+
+
+def tokens(past: Past) -> list[Token]:
+    return list(
+        dict.fromkeys(
+            Token(str(record.text("id")), str(record.text("subscription")), token)
+            for event in ("answering", "answered")
+            for record in records(past, event)
+            if (token := record.text("token")) is not None
+        )
+    )
+
+
+def of_token(past: Past, event: str, token: Token) -> list[Record]:
+    return [
+        record
+        for record in records(past, event)
+        if (record.text("id"), record.text("subscription"), record.text("token")) == token
+    ]
+
+
+def accepted(past: Past, token: Token) -> int:
+    return sum(record.text("outcome") == "ok" for record in of_token(past, "answered", token))
+
+
+def unsure(past: Past, token: Token) -> bool:
+    told = sum(record.text("outcome") in ("ok", "failed") for record in of_token(past, "answered", token))
+    return len(of_token(past, "answering", token)) > told
+
+
+def token_accepted_twice(past: Past) -> list[Token]:
+    """A token was accepted more than once. Per extra one."""
+    return [token for token in tokens(past) for _ in range(accepted(past, token) - 1)]
+
+
+def token_answered_again(past: Past) -> list[Token]:
+    """An `answering` on a step, behind an `answered` of its own file that is `ok` and has the same `id`,
+    `subscription`, `token` and `batch`. Per `answering`."""
+    return [
+        token
+        for token in tokens(past)
+        for again in of_token(past, "answering", token)
+        if any(
+            first.text("outcome") == "ok"
+            and (first.file, first.text("batch")) == (again.file, again.text("batch"))
+            and again.text("batch") is not None
+            and first.line < again.line
+            for first in of_token(past, "answered", token)
+        )
+    ]
+
+
+# -- items
+
+
+def items_of(past: Past, id: str) -> int | None:
+    """What the first attempt says that tells them."""
+    told = [record for record in records(past, "intended") if record.text("id") == id]
+    told.sort(key=lambda record: (record.integer("attempt") or 0, record.file, record.line))
+    return next((items for record in told if (items := record.integer("items")) is not None), None)
+
+
+def mapped(past: Past) -> list[Execution]:
+    return [execution for execution in executions(past) if succeeded(past, *execution)]
+
+
+def item_missing(past: Past) -> list[tuple[str, str]]:
+    """Per item, as (message, step)."""
+    return [
+        (execution.id, spec.name)
+        for spec in past.subscriptions.values()
+        if spec.per_item and past.drained(spec.name)
+        for execution in mapped(past)
+        if not past.deaths(execution.id, spec.name) and not past.in_doubt(execution.id, spec.name)
+        for item in range(items_of(past, execution.id) or 0)
+        if Task(execution.id, spec.name, execution.arn, item) not in tasks(past)
+    ]
+
+
+# -- no-hung-execution
+
+
+def hung(past: Past, execution: Execution, within_ns: int) -> bool | None:
+    """Whether it took too long; None where nobody knows."""
+    last = last_record(past, execution)
+    assert last is not None
+    if last.text("status") == "running":
+        answered = [
+            record
+            for record in records(past, "sent")
+            if record.text("outcome") == "ok" and (record.text("id"), record.text("broker_id")) == execution
+        ]
+        if not answered:
+            return None
+        first = min(answered, key=lambda record: (record.at, record.line))
+        error = 0 if first.file == last.file else past.error
+        return True if last.at - first.at - error > within_ns else None
+    started, stopped = last.integer("started"), last.integer("stopped")
+    return None if started is None or stopped is None else stopped - started > within_ns

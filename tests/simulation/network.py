@@ -21,9 +21,9 @@ from gameday.consumers.effects import Begun, Key
 from gameday.consumers.leases import Lease
 from gameday.emulator import services as emulator
 from gameday.emulator.broker import LongPoll
-from gameday.emulator.held import Held
 from gameday.emulator.defects import defect
 from gameday.emulator.eventbridge import BusConduct
+from gameday.emulator.held import Held
 from gameday.emulator.kinesis import StreamConduct
 from gameday.emulator.queues import Conduct, Queue
 from gameday.emulator.sns import TopicConduct

@@ -10,9 +10,10 @@ import http.client
 import re
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gameday.history.errors import TargetLacks
 from gameday.targets.prices import Range
 from gameday.transports.base import Capability, Transport
 from gameday.transports.endpoint import Endpoint
@@ -178,6 +179,17 @@ UNKNOWN = Product(name="unknown", settle_s={"sns": 15.0, "events": 5.0}, cannot_
 PRODUCTS: Mapping[str, Product] = {
     product.name: product for product in (MEMORY, MINISTACK, LOCALSTACK, MOTO, AWS, UNKNOWN)
 }
+
+
+def refuse_gaps(product: Product, transport: Transport, needs: Collection[Capability], *, what: str) -> None:
+    """Errors: TargetLacks when the scenario needs what the product does not do, with the reason."""
+    gaps = product.gaps_of(transport)
+    if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
+        there = ", --target memory for example" if not MEMORY.gaps_of(transport).keys() & set(needs) else ""
+        raise TargetLacks(
+            f"{what} cannot do what the scenario asks for ({'; '.join(missing)}). Use another target{there}, "
+            "or take it out of the scenario."
+        )
 
 
 def is_aws(url: str) -> bool:

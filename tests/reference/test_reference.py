@@ -18,6 +18,7 @@ import pytest
 
 from tests.reference.anomalies import ANOMALIES
 from tests.reference.judge import CLAIMS, HOLDS, UNKNOWN, VIOLATED, judge
+from tests.reference.payloads import add_payloads
 from tests.reference.reading import read
 from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
@@ -156,6 +157,8 @@ def known_by(claim: dict[str, Any]) -> str:
 RICH = (52, 273, 69, 198, 421, 243, 124, 228, 433, 454, 5, 26)
 # And those that have all that only functions bring about.
 RICH_IN_FUNCTIONS = (0, 1, 12, 20, 28, 41, 140)
+# And those that have all that only large messages and schemas bring about.
+RICH_IN_PAYLOADS = (8, 13, 28, 1)
 
 
 def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
@@ -166,12 +169,16 @@ def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
     # No simulated process leaves out which message a record is of: see test_what_is_retold_has_all_that_is_told_less.
     missing -= {"unidentified"}
     histories = [
-        (seed, functions) for functions in (True, False) for seed in (RICH_IN_FUNCTIONS if functions else RICH)
+        (seed, functions)
+        for functions in (True, False)
+        for seed in (RICH_IN_FUNCTIONS if functions else (*RICH, *RICH_IN_PAYLOADS))
     ]
     more = [(seed, functions) for seed in range(750) for functions in (False, True)]
     for number, (seed, functions) in enumerate(sooner(histories, more)):
         run = tmp_path / str(number)
         simulate(seed, run=run, functions=functions)
+        if seed in RICH_IN_PAYLOADS:
+            add_payloads(run, seed)
         verdict = judge(run)
         missing -= {name for name, count in verdict["anomalies"].items() if count}
         missing -= {(known_by(claim), claim["verdict"]) for claim in verdict["claims"]}

@@ -28,7 +28,8 @@ WITH put AS (
 SELECT p.run, p.id, p.s, p.kind, p.expected, p.received, o.stored, coalesce(f.looked, false) AS looked,
        coalesce(f.compared, 0) AS compared
 FROM pairs p JOIN put o ON o.id = p.id
-LEFT JOIN seen f ON f.id = p.id AND f.s = p.s;
+LEFT JOIN seen f ON f.id = p.id AND f.s = p.s
+WHERE p.expected OR p.received;
 
 CREATE TABLE conformity AS
 SELECT p.run, p.id, p.s, coalesce(t.told, 0) AS told

@@ -509,11 +509,12 @@ Capability = Literal[
     "filter-dots",
     "s3",
     "policy-deny",
+    "functions",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
 array, for several fields of one such object together, and for a field by a key with dots; objects in S3; a queue that
-refuses what its policy denies."""
+refuses what its policy denies; functions that it runs."""
 
 
 class Transport(Protocol):

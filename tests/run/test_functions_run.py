@@ -34,7 +34,7 @@ claims: [no-loss, ordered-per-group, esm-ordered, batch-isolation, no-premature-
 """
 PYTHON = """
 def handler(event, context):
-    assert context.get_remaining_time_in_millis() <= 1000
+    assert context.get_remaining_time_in_millis() <= 1000, "more time than was said"
     return {"batchItemFailures": []}
 """
 NODE = """
@@ -46,11 +46,18 @@ exports.handler = async (event, context) => {
 """
 
 
-def judged(gameday: Start, place: Path, *overrides: str, code: str = PYTHON, file: str = "own.py") -> tuple[Path, Any]:
+def judged(
+    gameday: Start,
+    place: Path,
+    *overrides: str,
+    code: str = PYTHON,
+    file: str = "own.py",
+    target: str = "memory",
+) -> tuple[Path, Any]:
     (place / file).write_text(code)
     (place / "own.yaml").write_text(SCENARIO)
     sets = [word for override in overrides for word in ("--set", override)]
-    run = gameday(str(place / "own.yaml"), "--target", "memory", "--seed", "7", *sets)
+    run = gameday(str(place / "own.yaml"), "--target", target, "--seed", "7", *sets)
     ended, out, err = run.end()
     assert ended in (0, 1), (out, err)
     return run.run, json.loads((run.run / "verdict.json").read_bytes())
@@ -94,6 +101,19 @@ def test_a_function_of_node_s(gameday: Start, tmp_path: Path) -> None:
     assert verdict["verdict"] == "holds", verdict["claims"]
     answers = [r for path in (run / "history").glob("orders-*.jsonl") for r in recorded(path, "responded")]
     assert {record["outcome"] for record in answers} == {"ok"}
+
+
+@in_series
+def test_on_the_target_it_is_throttled_and_its_mapping_disabled(gameday: Start, tmp_path: Path) -> None:
+    """And both are put back: else nothing would be drained."""
+    chaos = "chaos=[{at: 1s, fault: disable-mapping, for: 1s}, {at: 3s, fault: throttle-function, for: 1s}]"
+    sets = ["consumers.lambda.by=target", "topology.visibility_timeout=10s", "topology.max_receives=20"]
+    run, verdict = judged(gameday, tmp_path, chaos, *sets, "claims=[no-loss, esm-ordered]", target="embedded")
+    assert verdict["verdict"] == "holds", verdict["claims"]
+    assert strikes(run) == {"disable-mapping": 1, "throttle-function": 1}
+    files = list((run / "history").glob("function-*.jsonl"))
+    invoked = [record for path in files for record in recorded(path, "invoked")]
+    assert invoked and not list((run / "history").glob("orders-*.jsonl"))
 
 
 def test_each_fault_of_functions_has_its_proof() -> None:

@@ -13,17 +13,37 @@ from pydantic import Field
 from gameday.chaos.base import ConsumerFault, Lasting, Pick, StruckAt
 from gameday.chaos.fault_targets import FunctionControl, NotInjected
 from gameday.chaos.strike import Strike
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import CallFailed
 
 
 class FunctionFault(Lasting, ConsumerFault):
-    """`what`: for people. Its name is the kind of disturbance that does the same in a poller."""
+    """One that strikes within our pollers."""
 
     strikes: ClassVar[StruckAt | None] = "ours"
     needs_function: ClassVar[bool] = True
-    what: ClassVar[str]
 
     pick: Pick = Field(default=1.0, description="how many pollers it strikes, or what share of them (default: all)")
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """For people."""
+
+    @abstractmethod
+    def disturbs(self, strike: Strike) -> Disturbance:
+        """What a poller does meanwhile."""
+
+    async def inject(self, strike: Strike) -> None:
+        disturbance = self.disturbs(strike)
+        async with strike.disturbed(lambda _: disturbance, label=self.what):
+            await strike.lasts(self.for_)
+
+
+class ServiceFault(FunctionFault):
+    """One that the target can be told as well."""
+
+    on_target: ClassVar[bool] = True
 
     @abstractmethod
     async def begin(self, functions: FunctionControl) -> None:
@@ -36,9 +56,7 @@ class FunctionFault(Lasting, ConsumerFault):
     async def inject(self, strike: Strike) -> None:
         functions = strike.targets.functions
         if functions is None:
-            disturbance = strike.disturbance(self.fault)
-            async with strike.disturbed(lambda _: disturbance, label=self.what):
-                await strike.lasts(self.for_)
+            await super().inject(strike)
             return
         strike.start(functions.names, label=self.what)
         fired = 0

@@ -9,16 +9,24 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from gameday.chaos.fault_targets import FunctionControl
-from gameday.chaos.function_fault import FunctionFault
+from gameday.chaos.function_fault import ServiceFault
+from gameday.chaos.strike import Strike
+from gameday.processes.disturbances import Disturbance
 
 
-class DisableMapping(FunctionFault):
+class DisableMapping(ServiceFault):
     """Stop the mapping from receiving, as with `Enabled=False`."""
 
     colour: ClassVar[str] = "#7a8b99"
-    what: ClassVar[str] = "the mapping is disabled"
 
     fault: Literal["disable-mapping"]
+
+    @property
+    def what(self) -> str:
+        return "the mapping is disabled"
+
+    def disturbs(self, strike: Strike) -> Disturbance:
+        return strike.disturbance("disable-mapping")
 
     async def begin(self, functions: FunctionControl) -> None:
         await functions.enable(False)

@@ -9,16 +9,24 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from gameday.chaos.fault_targets import FunctionControl
-from gameday.chaos.function_fault import FunctionFault
+from gameday.chaos.function_fault import ServiceFault
+from gameday.chaos.strike import Strike
+from gameday.processes.disturbances import Disturbance
 
 
-class ThrottleFunction(FunctionFault):
+class ThrottleFunction(ServiceFault):
     """Let no invocation of the function begin, as with a reserved concurrency of 0."""
 
     colour: ClassVar[str] = "#8f6ed5"
-    what: ClassVar[str] = "the function is throttled"
 
     fault: Literal["throttle-function"]
+
+    @property
+    def what(self) -> str:
+        return "the function is throttled"
+
+    def disturbs(self, strike: Strike) -> Disturbance:
+        return strike.disturbance("throttle-function")
 
     @property
     def leaves_hidden(self) -> bool:

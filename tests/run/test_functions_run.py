@@ -37,6 +37,22 @@ def handler(event, context):
     assert context.get_remaining_time_in_millis() <= 1000, "more time than was said"
     return {"batchItemFailures": []}
 """
+TWO_VERSIONS = '''
+import json, os
+from pathlib import Path
+
+DONE = Path(os.environ["GAMEDAY_EFFECTS"], "done.jsonl")
+DONE.touch()
+
+def handler(event, context):
+    with DONE.open("a") as file:
+        for record in event["Records"]:
+            id = json.loads(record["body"])["detail"]["metadata"]["id"]
+            file.write(json.dumps({"id": id, "applied": 1}) + "\\n")
+
+def forgets(event, context):
+    """A version that does nothing, and says that all is well."""
+'''
 NODE = """
 exports.handler = async (event, context) => {
   if (context.getRemainingTimeInMillis() > 1000) throw new Error('it has more time than was said')
@@ -94,6 +110,28 @@ def test_who_is_throttled_for_too_long_dies_unseen(gameday: Start, tmp_path: Pat
 
 
 @in_series
+def test_a_version_that_is_wrong_does_its_harm_until_it_is_rolled_back(gameday: Start, tmp_path: Path) -> None:
+    chaos = (
+        "chaos=[{at: 1s, fault: cold-start, takes: 500ms, share: 30%, for: 1s}, "
+        "{at: 2500ms, fault: deploy, handler: own.forgets, for: 1s}, {at: 6s, fault: function-error, for: 5s}]"
+    )
+    sets = [
+        "transport=sqs",
+        "topology.max_receives=20",
+        "load.duration=12s",
+        "claims=[no-loss, discard-accounted, at-least-once-effect]",
+    ]
+    reads = "effects={command: [cat, '{effects}/done.jsonl']}"
+    run, verdict = judged(gameday, tmp_path, chaos, *sets, reads, code=TWO_VERSIONS)
+    assert {claim["claim"]: claim["verdict"] for claim in verdict["claims"]} == {
+        "no-loss": "holds",
+        "discard-accounted": "holds",
+        "at-least-once-effect": "violated",
+    }
+    assert set(strikes(run)) == {"cold-start", "deploy", "function-error"} and all(strikes(run).values())
+
+
+@in_series
 def test_a_function_of_node_s(gameday: Start, tmp_path: Path) -> None:
     installed("node", package="nodejs")
     function = "consumers.lambda.function={path: own.js, runtime: nodejs22.x}"
@@ -117,5 +155,5 @@ def test_on_the_target_it_is_throttled_and_its_mapping_disabled(gameday: Start, 
 
 
 def test_each_fault_of_functions_has_its_proof() -> None:
-    """`throttle-function` and `disable-mapping` above."""
+    """Here, and in tests/consumers/test_mapping.py."""
     assert set(OF_FUNCTIONS) == {name for name, fault in FAULTS.items() if fault.needs_function}

@@ -30,6 +30,7 @@ from gameday.chaos.faults.partial_batch import PartialBatch
 from gameday.chaos.faults.pause_consumer import PauseConsumer
 from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
+from gameday.chaos.faults.rolling_restart import RollingRestart
 from gameday.chaos.faults.slow_body import SlowBody
 from gameday.chaos.faults.stretch_processing import StretchProcessing
 from gameday.chaos.faults.throttle import Throttle
@@ -38,6 +39,7 @@ from gameday.chaos.faults.throttle_sends import ThrottleSends
 
 FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,
+    "rolling-restart": RollingRestart,
     "pause-consumer": PauseConsumer,
     "stretch-processing": StretchProcessing,
     "fail-handler": FailHandler,

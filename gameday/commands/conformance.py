@@ -36,8 +36,8 @@ def conformance(
     services: Annotated[
         str | None,
         typer.Option(
-            help="With commas: sqs, sqs-fifo, sns, sns-fifo, eventbridge, kinesis, dynamodb, scheduler, pipes. "
-            "[default: all of them]"
+            help="With commas: sqs, sqs-fifo, sns, sns-fifo, eventbridge, kinesis, dynamodb, scheduler, pipes, "
+            "s3. [default: all of them]"
         ),
     ] = None,
     slow: Annotated[

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gameday.conformance.base import Probe
-from gameday.conformance.probes import dynamodb, eventbridge, kinesis, pipes, scheduler, sns, sns_fifo, sqs, sqs_fifo
+from gameday.conformance.probes import (
+    dynamodb,
+    eventbridge,
+    kinesis,
+    pipes,
+    s3,
+    scheduler,
+    sns,
+    sns_fifo,
+    sqs,
+    sqs_fifo,
+)
 
 PROBES: Mapping[str, Mapping[str, Probe]] = {
     "sqs": sqs.PROBES,
@@ -17,6 +28,7 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "dynamodb": dynamodb.PROBES,
     "scheduler": scheduler.PROBES,
     "pipes": pipes.PROBES,
+    "s3": s3.PROBES,
 }
 
 # The AWS services, as boto3 names them, that the probes of a service call.
@@ -30,4 +42,5 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "dynamodb": ("dynamodb",),
     "scheduler": ("scheduler", "sqs"),
     "pipes": ("pipes", "sqs"),
+    "s3": ("s3",),
 }

@@ -1,7 +1,8 @@
 """Brokers that break one promise on purpose: every check is seen to fail against one of them.
 
-A defect is the conduct of one service (queues, topics, buses, streams, tables) with one answer changed; its parameter
-stands behind a colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in `DEFECTS`.
+A defect is the conduct of one service (queues, topics, buses, streams, tables, machines) with one answer changed; its
+parameter stands behind a colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in
+`DEFECTS`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from gameday.emulator.eventbridge import BusConduct, Event
 from gameday.emulator.kinesis import Record, StreamConduct
 from gameday.emulator.pipes import PipeConduct
 from gameday.emulator.queues import Conduct, Draft
+from gameday.emulator.s3 import ObjectConduct
 from gameday.emulator.scheduler import SchedulerConduct
 from gameday.emulator.sns import BYTES_DEFAULT, TopicConduct
+from gameday.emulator.stepfunctions import Played, WorkflowConduct
 from gameday.emulator.wire import Params
 from gameday.history import envelope
+from gameday.history.clock import NS_PER_S
 from gameday.transports.filters.rules import OR
 
 
@@ -714,6 +718,144 @@ class PipeNeverStops(PipeConduct):
         return False
 
 
+class ObjectExpires(ObjectConduct):
+    """An object is gone so many seconds after it was written, whatever the lifecycle says."""
+
+    def __init__(self, seconds: float = 2.0) -> None:
+        if seconds <= 0:
+            raise ValueError("an object lives for more than no time")
+        self._seconds = seconds
+
+    def lives_ns(self) -> int | None:
+        return int(self._seconds * NS_PER_S)
+
+
+class ObjectLost(_Counting, ObjectConduct):
+    """Every n-th object that is answered as written is not there."""
+
+    def stores(self) -> bool:
+        return not self._strikes()
+
+
+class ObjectCorrupt(_Counting, ObjectConduct):
+    """Every n-th read of an object gives wrong bytes, and their checksum."""
+
+    def given(self, body: bytes) -> bytes:
+        return bytes([*body[:-1], body[-1] ^ 1]) if body and self._strikes() else body
+
+
+class ObjectConditionIgnored(ObjectConduct):
+    """A write whose condition does not hold is done all the same."""
+
+    def heeds_conditions(self) -> bool:
+        return False
+
+
+class ObjectUndelete(ObjectConduct):
+    """An object that was removed, and said to be, is still there."""
+
+    def deletes(self) -> bool:
+        return False
+
+
+class ObjectListMisses(ObjectConduct):
+    """A list of objects leaves out the one that was written last."""
+
+    def lists_all(self) -> bool:
+        return False
+
+
+class _EveryNthStart(_Counting, WorkflowConduct):
+    """A machine's."""
+
+
+class NameUsedTwice(WorkflowConduct):
+    """A name that is in use begins a second execution."""
+
+    def keeps_names(self) -> bool:
+        return False
+
+    def repeats_answer(self) -> bool:
+        return False
+
+
+class SameInputRefused(WorkflowConduct):
+    """The same name and input are refused while their execution runs."""
+
+    def repeats_answer(self) -> bool:
+        return False
+
+
+class StartLost(_EveryNthStart):
+    """Every n-th start that is answered becomes no execution."""
+
+    def runs(self) -> bool:
+        return not self._strikes()
+
+
+class ExpressTwice(_EveryNthStart):
+    """Every n-th asynchronous Express execution is carried out twice, as AWS may do."""
+
+    def plays(self, kind: Played) -> int:
+        return 2 if kind == "express" and self._strikes() else 1
+
+
+class SyncTwice(_EveryNthStart):
+    """Every n-th Express execution that somebody waits for is carried out twice."""
+
+    def plays(self, kind: Played) -> int:
+        return 2 if kind == "sync" and self._strikes() else 1
+
+
+class MapItemDropped(_EveryNthStart):
+    """Every n-th map leaves out its last item."""
+
+    def items(self, number: int) -> Sequence[int]:
+        return range(number - 1) if number and self._strikes() else range(number)
+
+
+class TokenTwice(WorkflowConduct):
+    """A token is accepted again after it was answered, and after its time is over."""
+
+    def closes_tokens(self) -> bool:
+        return False
+
+
+class CallbackLost(_EveryNthStart):
+    """Every n-th callback that is accepted wakes nobody."""
+
+    def tells_tokens(self) -> bool:
+        return not self._strikes()
+
+
+class RetryIgnored(WorkflowConduct):
+    """No state is tried again."""
+
+    def retries(self) -> bool:
+        return False
+
+
+class HeartbeatIgnored(WorkflowConduct):
+    """A task that gives no sign of life is waited for all the same."""
+
+    def heeds_heartbeats(self) -> bool:
+        return False
+
+
+class MachineTimeoutIgnored(WorkflowConduct):
+    """A machine's own TimeoutSeconds ends nothing."""
+
+    def heeds_timeout(self) -> bool:
+        return False
+
+
+class RedriveReruns(WorkflowConduct):
+    """A redrive begins at the beginning."""
+
+    def redrives_from_failure(self) -> bool:
+        return False
+
+
 DEFECTS: Mapping[str, type] = {
     # Queues.
     "lose": Lose,
@@ -798,6 +940,26 @@ DEFECTS: Mapping[str, type] = {
     "schedule-outlives-delete": ScheduleOutlivesDelete,
     "pipe-moves-nothing": PipeMovesNothing,
     "pipe-never-stops": PipeNeverStops,
+    # Objects.
+    "object-expires": ObjectExpires,
+    "object-lost": ObjectLost,
+    "object-corrupt": ObjectCorrupt,
+    "object-condition-ignored": ObjectConditionIgnored,
+    "object-undelete": ObjectUndelete,
+    "object-list-misses": ObjectListMisses,
+    # Machines.
+    "name-used-twice": NameUsedTwice,
+    "same-input-refused": SameInputRefused,
+    "start-lost": StartLost,
+    "express-twice": ExpressTwice,
+    "sync-twice": SyncTwice,
+    "map-item-dropped": MapItemDropped,
+    "token-twice": TokenTwice,
+    "callback-lost": CallbackLost,
+    "retry-ignored": RetryIgnored,
+    "heartbeat-ignored": HeartbeatIgnored,
+    "machine-timeout-ignored": MachineTimeoutIgnored,
+    "redrive-reruns": RedriveReruns,
 }
 
 

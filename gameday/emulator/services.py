@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from gameday.emulator.broker import DEDUP_WINDOW_S, Broker, LongPoll
 from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.dynamodb import DynamoDB, TableConduct
 from gameday.emulator.eventbridge import BusConduct, EventBridge
+from gameday.emulator.held import Held
 from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
 from gameday.emulator.pipes import PipeConduct, Pipes
 from gameday.emulator.queues import Conduct
+from gameday.emulator.s3 import S3, ObjectConduct
 from gameday.emulator.scheduler import Scheduler, SchedulerConduct
 from gameday.emulator.sns import Sns, TopicConduct
+from gameday.emulator.stepfunctions import StepFunctions, WorkflowConduct
 from gameday.emulator.wire import Answer, Json, Params, Query, Rest
 
 C = TypeVar("C")
@@ -23,8 +26,16 @@ C = TypeVar("C")
 class Service(Protocol):
     """Operations as data, the time passed in, nothing read or written."""
 
-    def call(self, now: int, operation: str, params: Params) -> Answer | LongPoll:
+    def call(self, now: int, operation: str, params: Params) -> Answer | LongPoll | Held:
         """`now` is in ns since the epoch. Errors: Refused."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A service in which something comes due by itself."""
+
+    def advance(self, now: int) -> None: ...
+    def next_change_ns(self) -> int | None: ...
 
 
 @dataclass(kw_only=True)
@@ -41,16 +52,31 @@ class World:
         self.sqs = Broker(
             url="", conduct=self.conduct(Conduct), dedup_window_s=self.dedup_window_s, capacity=self.capacity
         )
+        # By name, those that were made.
+        self.services: dict[str, Service] = {}
 
     def conduct(self, kind: type[C]) -> C:
         """The conduct of one kind of service: the defect, if it is of that kind, else the right one."""
         return self.defect if isinstance(self.defect, kind) else kind()
 
+    def call(self, now: int, service: str, operation: str, params: Params) -> Answer:
+        """What one service asks of another. Errors: Refused."""
+        answer = self.services[service].call(now, operation, params)
+        assert isinstance(answer, dict), f"nobody waits for {operation} here"
+        return answer
+
+    def advance(self, now: int) -> int | None:
+        """Let everything happen that has come due by `now`; gives when the next thing does."""
+        timed = [service for service in self.services.values() if isinstance(service, Timed)]
+        for service in timed:
+            service.advance(now)
+        return min((at for service in timed if (at := service.next_change_ns()) is not None), default=None)
+
 
 class Spoken(NamedTuple):
-    """A service, by the protocol that it is spoken in."""
+    """A service, by the protocol that it is spoken in; S3 has one of its own, gameday/emulator/s3_wire.py."""
 
-    wire: Json | Query | Rest
+    wire: Json | Query | Rest | None
     make: Callable[[World], Service]
 
 
@@ -113,5 +139,10 @@ SERVICES: Mapping[str, Spoken] = {
             }
         ),
         lambda world: Pipes(sqs=world.sqs, conduct=world.conduct(PipeConduct)),
+    ),
+    "s3": Spoken(None, lambda world: S3(conduct=world.conduct(ObjectConduct))),
+    "stepfunctions": Spoken(
+        Json(target="AWSStepFunctions", version="1.0", namespace="com.amazonaws.swf.service.v2.model"),
+        lambda world: StepFunctions(call=world.call, conduct=world.conduct(WorkflowConduct)),
     ),
 }

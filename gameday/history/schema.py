@@ -326,7 +326,7 @@ EVENTS: Mapping[str, RecordKind] = {
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),
-        needed=("fault", "phase"),
+        needed=("phase",),
         words={"phase": ("start", "stop")},
         shapes={"targets": "[…]"},
         told=(

@@ -2,8 +2,8 @@
 
 `handler` does what a function should. The others are the mistakes that the scenarios broken-lambda-… are about, each
 one line away from it. An order that is poison can never be booked; with FLAKY set, so many of a hundred fail the first
-time that they are tried. With ONCE set it finds out what it has booked already, as a function should that may be given a
-message twice; without, each booking counts.
+time that they are tried. With ONCE set it finds out what it has booked already, as a function should that may be given
+a message twice; without, each booking counts.
 
 It needs nothing but Python: on an emulator nobody looks at signatures.
 """

@@ -66,6 +66,12 @@ CASES = {
     "kill-consumer": Case(
         entry={}, broken={"handler": "delete-first"}, after="settled", wrong=lambda applied: applied == 0
     ),
+    "rolling-restart": Case(
+        entry={"signal": "KILL"},
+        broken={"handler": "delete-first"},
+        after="settled",
+        wrong=lambda applied: applied == 0,
+    ),
     # Each takes a few messages at a time, so whichever is picked has some.
     "pause-consumer": Case(
         entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}, after="received"

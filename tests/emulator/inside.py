@@ -20,12 +20,13 @@ class Inside:
 
     def __init__(self, planted: str | None = None, *, capacity: Capacity = UNBOUNDED) -> None:
         world = World(defect=defect(planted) if planted else None, capacity=capacity)
-        asked = {
-            name: Asked(name, SERVICES[name].make(world)) for name in ("sqs", "sns", "events", "scheduler", "pipes")
-        }
+        world.services |= {name: SERVICES[name].make(world) for name in SERVICES}
+        asked = {name: Asked(name, service) for name, service in world.services.items()}
         self.sqs, self.sns, self.events = asked["sqs"], asked["sns"], asked["events"]
-        self.scheduler, self.pipes = asked["scheduler"], asked["pipes"]
+        self.scheduler, self.pipes, self.states = asked["scheduler"], asked["pipes"], asked["stepfunctions"]
+        self.s3, self.dynamodb = asked["s3"], asked["dynamodb"]
         self._all = asked.values()
+        self._world = world
 
     @property
     def now_s(self) -> int:
@@ -34,6 +35,7 @@ class Inside:
     def later(self, seconds: float) -> None:
         for asked in self._all:
             asked.now += int(seconds * NS_PER_S)
+        self._world.advance(self.sqs.now)
 
     def queue(self, name: str = "q", **attributes: str) -> str:
         """A new queue's URL; it is FIFO when its name says so. Hidden for 10 s."""

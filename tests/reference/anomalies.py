@@ -503,23 +503,20 @@ def nonmonotonic_send(past: Past) -> list[Case]:
     """one producer, one group, both acked, seq(a) < seq(b); a's last attempt ended before b's first began, or a before
     b in one `call` to an ordered queue or topic; but the answers number b before a (stream: in one partition). The
     service's fault"""
-    late: dict[str, Case] = {}
+    late: dict[tuple[str, str], str] = {}
     for a, b in _twins(past):
-        placed = all(sent.partition is not None for sent in (*a.sends, *b.sends) if sent.outcome == "ok")
-        ordered = [
-            spec
-            for spec in (past.subscription(name) for name in a.expect & b.expect)
-            # A number of a stream is one of its partition.
-            if spec.ordered_by and (spec.kind == "queue" or placed)
-        ]
-        if not ordered or not _numbered_before(b, a):
+        if not _numbered_before(b, a):
             continue
+        placed = all(sent.partition is not None for sent in (*a.sends, *b.sends) if sent.outcome == "ok")
         in_turn = past.ended_before_began(a, b)
-        together = any(spec.kind == "queue" for spec in ordered) and _before_in_one_call(a, b)
-        if in_turn or together:
-            # It is counted per message; where its subscription promises at most once, a message never received excuses.
-            late[a.id] = Case(id=a.id, note=min(name for name in a.expect if past.subscription(name).ordered_by))
-    return list(late.values())
+        for spec in (past.subscription(name) for name in a.expect & b.expect):
+            # A number of a stream is one of its partition.
+            if not spec.ordered_by or (spec.kind == "stream" and not placed):
+                continue
+            if in_turn or (spec.kind == "queue" and _before_in_one_call(a, b)):
+                kind = a.id, spec.ordered_by
+                late[kind] = min(spec.name, late.get(kind, spec.name))
+    return [Case(id=id, subscription=name) for (id, _), name in late.items()]
 
 
 def _before_in_one_call(a: Message, b: Message) -> bool:
@@ -896,7 +893,7 @@ def _short_deaths(past: Past) -> list[tuple[Case, bool]]:
     found: list[tuple[Case, bool]] = []
     for id, name in past.dead_of:
         spec = past.subscription(name)
-        recorded = {one.batch for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))}
+        recorded = [one for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))]
         if (
             (spec.by_service or spec.all_invoked)
             and spec.seen_from != "nobody"

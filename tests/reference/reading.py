@@ -577,6 +577,7 @@ def read(run: Path) -> Facts:
         if not (history / name).exists() and not (history / f"{name}.gz").exists():
             damaged.append(Damage(file=name, line=None, reason="listed, but absent"))
     damaged += _in_another_unit(records)
+    damaged += _lacking(records)
     error, unsynchronised, twice = _clocks(records)
     damaged += twice
     manifest = replace(manifest, clock_error_ns=manifest.clock_error_ns + error)
@@ -712,6 +713,55 @@ def _in_another_unit(records: Iterable[Record]) -> list[Damage]:
         strange = sorted(name for name in names if (record.integer(name) or YEAR_2001) < YEAR_2001)
         if strange:
             reason = f"{', '.join(strange)} not in nanoseconds"
+            damaged.append(Damage(file=record.file, line=record.line, reason=reason))
+    return damaged
+
+
+# What no record of an event can do without, and those words that it must be one of.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "intended": ("id",),
+    "sent": ("id", "outcome"),
+    "received": ("subscription",),
+    "delivered": ("subscription", "batch", "outcome"),
+    "effect": ("id", "subscription", "outcome"),
+    "settling": ("subscription", "action"),
+    "settled": ("subscription", "action", "outcome"),
+    "dead": ("subscription",),
+    "redriven": ("subscription",),
+    "effects": ("subscription", "applied"),
+    "invoked": ("subscription", "batch"),
+    "responded": ("subscription", "batch", "outcome"),
+    "fault": ("phase",),
+}
+_ANSWERS = frozenset({"ok", "failed", "unknown"})
+WORDS: dict[str, dict[str, frozenset[str]]] = {
+    "sent": {"outcome": _ANSWERS},
+    "delivered": {"outcome": _ANSWERS},
+    "effect": {"outcome": frozenset({"applied", "skipped", "failed"})},
+    "settling": {"action": frozenset({"delete", "release", "extend", "checkpoint"})},
+    "settled": {"action": frozenset({"delete", "release", "extend", "checkpoint"}), "outcome": _ANSWERS},
+    "responded": {"outcome": _ANSWERS},
+    "fault": {"phase": frozenset({"start", "stop"})},
+}
+
+
+def _lacking(records: Iterable[Record]) -> list[Damage]:
+    """Records that lack what they cannot do without, or hold another word than the table has."""
+    damaged: list[Damage] = []
+    for record in records:
+        told = record.fields
+        lacks = [name for name in NEEDED.get(record.event, ()) if told.get(name) is None]
+        strange = [name for name, words in WORDS.get(record.event, {}).items() if told.get(name) not in words]
+        if record.event in ("received", "dead", "redriven"):
+            named = told.get("id") is not None or told.get("broker_id") is not None
+            if not named and (told.get("partition") is None or told.get("broker_seq") is None):
+                lacks.append("id")
+        if record.event == "effects" and told.get("id") is None and told.get("key") is None:
+            lacks.append("key")
+        if record.event == "intended" and told.get("attempt") == 1 and told.get("expect") is None:
+            lacks.append("expect")
+        if lacks or strange:
+            reason = f"{record.event}: {', '.join([*lacks, *strange])}"
             damaged.append(Damage(file=record.file, line=record.line, reason=reason))
     return damaged
 

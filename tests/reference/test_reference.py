@@ -803,12 +803,31 @@ def test_recovery_takes_its_bound_from_calm_lag(tmp_path: Path) -> None:
 # Damage
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"event": "responded", "subscription": "q", "batch": "b1", "outcome": "partial"},
+        {"event": "responded", "subscription": "q", "batch": "b1"},
+        {"event": "invoked", "subscription": "q", "ids": ["m"]},
+        {"event": "received", "id": "m"},
+        {"event": "received", "subscription": "q", "partition": "p"},
+        {"event": "effects", "subscription": "q", "applied": 1},
+        {"event": "intended", "id": "n", "attempt": 1},
+    ],
+    ids=lambda record: str(record["event"]),
+)
+def test_a_record_that_lacks_what_it_needs_is_damage(tmp_path: Path, record: dict[str, Any]) -> None:
+    files = together(once("m", 0), TOLD) | {"strange": orjson.dumps(record | {"at": seconds(50)}) + b"\n"}
+    verdict = judged(tmp_path, files, NO_LOSS)
+    assert (only(verdict), [one["file"] for one in verdict["damaged"]]) == (UNKNOWN, ["strange.jsonl"])
+
+
 @pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
 @pytest.mark.parametrize("name", ["at", "due", "started", "enqueued"])
 def test_times_in_another_unit_are_damage(tmp_path: Path, unit: int, name: str) -> None:
     files = together(once("m", 0), TOLD)
     event = "intended" if name == "due" else "received"
-    record = {"event": event, "id": "other", "attempt": 1, "subscription": "q", "at": seconds(50)}
+    record = {"event": event, "id": "other", "attempt": 1, "expect": ["q"], "subscription": "q", "at": seconds(50)}
     files["strange"] = orjson.dumps(record | {name: EPOCH // SECOND * unit}) + b"\n"
     verdict = judged(tmp_path, files, NO_LOSS)
     assert (only(verdict), [(one["file"], one["line"]) for one in verdict["damaged"]]) == (
@@ -833,7 +852,7 @@ def test_a_replay_of_times_in_another_unit_is_damage(tmp_path: Path, name: str) 
         (intended(9, due=0, group="h"), 1),
         (intended(9, due=9), 1),
         (intended(9, due=0, expect=["q", "r"]), 1),
-        (said("intended", 9, id="m", attempt=1, producer="p"), 1),
+        (said("intended", 9, id="m", attempt=1, producer="p", expect=["q"]), 1),
         (said("intended", 9, id="m", attempt=2, producer="p"), 0),
         (said("intended", 9, id="m", attempt=2, producer="p", seq=1), 0),
         (said("intended", 9, id="m", attempt=2, producer="p", seq=2), 1),

@@ -471,16 +471,16 @@ class Past:
         )
 
     def reported_done(self, received: Received) -> bool:
-        """It has an answer, and each is `ok` and does not fail m; on a stream names none in `failed` at all."""
-        stream = self.subscription(received.subscription).kind == "stream"
+        """It has an answer, and each is `ok`, does not fail m and names in `failed` none but messages of the batch; on
+        a stream names none in `failed` at all."""
+        spec = self.subscription(received.subscription)
         answers = self.answers_to(received)
+        mates = {one.id for one in self.batches[received.batch] if one.subscription == spec.name}
+        allowed = mates - {received.id} if spec.kind == "queue" else set()
         return (
             self.is_invocation(received)
             and bool(answers)
-            and all(
-                answer.outcome == "ok" and not answer_fails(answer, received.id) and not (stream and answer.failed)
-                for answer in answers
-            )
+            and all(answer.outcome == "ok" and set(answer.failed) <= allowed for answer in answers)
         )
 
     def handler_failed(self, received: Received) -> bool:

@@ -18,6 +18,7 @@ from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.work import BaseWorker, InHand, say
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
+from gameday.history.errors import ProcessError
 from gameday.history.events import Record
 
 # How often a throttled invocation is tried.
@@ -72,15 +73,33 @@ class Invoker:
 
     async def _answer(self, name: str, messages: Sequence[InHand]) -> Answered:
         deliveries = [message.delivery for message in messages]
+        disturbances = self._worker.tools.disturbances
+        late = f"it did not answer within {self._mapping.timeout_s:g} s"
+        if (cold := disturbances.struck("cold-start", name)) is not None:
+            # Its time does not begin before it has started.
+            await asyncio.sleep(cold.seconds)
+        if disturbances.struck("function-error", name):
+            return _failed(name, "it raised an error (function-error)")
+        deployed = disturbances.struck("deploy", name)
+        version, handler = (None, None) if deployed is None else (deployed.instance, deployed.version)
+        began = self._worker.now()
         try:
             # What a fault makes it slower by is of its own time.
             async with asyncio.timeout(self._mapping.timeout_s):
                 await self._worker.be_disturbed(messages)
-            told = await self._function.invoke(deliveries)
+            told = await self._function.invoke(deliveries, version=version, handler=handler)
         except TimeoutError:
-            return _failed(name, f"it did not answer within {self._mapping.timeout_s:g} s")
+            return _failed(name, late)
         except HandlerFailed as error:
             return _failed(name, str(error))
+        except ProcessError as error:
+            if deployed is None:
+                raise
+            return _failed(name, f"its new version cannot be started: {error}")
+        if disturbances.struck("function-timeout", name):
+            # Its work is done.
+            await asyncio.sleep(max(0.0, self._mapping.timeout_s - (self._worker.now() - began) / NS_PER_S))
+            return _failed(name, late)
         identifiers = self._function.identifiers(deliveries)
         effects = tuple(effects_of(told, identifiers).items())
         if not self._function.takes_batches:

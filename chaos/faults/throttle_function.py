@@ -8,27 +8,32 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from gameday.chaos.base import ConsumerFault, Lasting, Pick, StruckAt
+from gameday.chaos.fault_targets import FunctionControl
+from gameday.chaos.function_fault import ServiceFault
 from gameday.chaos.strike import Strike
+from gameday.processes.disturbances import Disturbance
 
 
-class ThrottleFunction(Lasting, ConsumerFault):
+class ThrottleFunction(ServiceFault):
     """Let no invocation of the function begin, as with a reserved concurrency of 0."""
 
     colour: ClassVar[str] = "#8f6ed5"
-    strikes: ClassVar[StruckAt | None] = "ours"
-    needs_function: ClassVar[bool] = True
 
     fault: Literal["throttle-function"]
-    pick: Pick = Field(default=1.0, description="how many pollers it strikes, or what share of them (default: all)")
+
+    @property
+    def what(self) -> str:
+        return "the function is throttled"
+
+    def disturbs(self, strike: Strike) -> Disturbance:
+        return strike.disturbance("throttle-function")
 
     @property
     def leaves_hidden(self) -> bool:
         return True
 
-    async def inject(self, strike: Strike) -> None:
-        disturbance = strike.disturbance("throttle-function")
-        async with strike.disturbed(lambda _: disturbance, label="the function is throttled"):
-            await strike.lasts(self.for_)
+    async def begin(self, functions: FunctionControl) -> None:
+        await functions.throttle()
+
+    async def end(self, functions: FunctionControl) -> None:
+        await functions.unthrottle()

@@ -27,6 +27,7 @@ from gameday.run.phases.look_for_effects import look_for_effects
 from gameday.run.phases.objects import provide_bucket, read_objects
 from gameday.run.phases.provision import provision
 from gameday.run.phases.read_effects import read_effects
+from gameday.run.phases.read_invocations import read_invocations
 from gameday.run.phases.redrive import redrive
 from gameday.run.phases.replay import replay
 from gameday.run.phases.start import start
@@ -49,6 +50,7 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     replay,
     stop,
     gather,
+    read_invocations,
     read_effects,
     read_objects,
     read_metrics,

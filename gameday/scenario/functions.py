@@ -72,9 +72,15 @@ class LambdaModel(_Strict):
     """A function, and the event source mapping that invokes it: docs/functions.md."""
 
     function: FunctionModel = Field(description="the code")
-    by: Literal["poller"] = Field(
+    by: Literal["poller", "target"] = Field(
         default="poller",
-        description="who invokes it: `poller`, a process of ours that does as an event source mapping does",
+        description="who invokes it: `poller`, a process of ours that does as an event source mapping does, or "
+        "`target`, where it is deployed with a mapping of its own",
+    )
+    shim: bool = Field(
+        default=True,
+        description="with `by: target`: deploy it behind a shim that records each invocation; without, effects alone "
+        "are judged",
     )
     batch: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         default=None,

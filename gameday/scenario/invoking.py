@@ -28,10 +28,15 @@ def with_functions(body: Body, directory: Path, problems: Problems) -> Body:
     spec = body.consumers
     if spec.lambda_ is None:
         return body
-    for key in sorted(spec.model_fields_set - spec.OF_FUNCTIONS):
-        if not spec.foreign or key not in spec.OF_KINDS[spec.kind]:
+    deployed = spec.kind == "deployed"
+    for key in sorted(spec.model_fields_set - (spec.OF_KINDS["deployed"] if deployed else spec.OF_FUNCTIONS)):
+        if deployed and key in spec.OF_FUNCTIONS:
+            problems.add(
+                ("consumers", key), "it tells a poller of ours, and with `by: target` there is none; remove it"
+            )
+        elif not spec.foreign or deployed or key not in spec.OF_KINDS[spec.kind]:
             problems.add(("consumers", key), "with `lambda` a function works, as its own keys say; remove it")
-    if spec.foreign:
+    if spec.foreign and not deployed:
         problems.add(("consumers", "lambda"), "either a function is invoked, or a consumer of yours polls; remove one")
     stream = body.transport in TRANSPORTS and TRANSPORTS[body.transport].kind == "stream"
     model = _completed(spec.lambda_, stream=stream)
@@ -133,5 +138,6 @@ def written_back(consumers: dict[str, Any], spec: ConsumersSpec) -> dict[str, An
     """What was written of consumers, where they invoke a function; all without it where they do not."""
     if spec.lambda_ is None:
         return {key: value for key, value in consumers.items() if key != "lambda"}
-    told = {key: value for key, value in consumers.items() if key in spec.OF_FUNCTIONS}
+    known = spec.OF_KINDS["deployed"] if spec.kind == "deployed" else spec.OF_FUNCTIONS
+    told = {key: value for key, value in consumers.items() if key in known}
     return {**told, "lambda": spec.lambda_.model_dump(mode="json", exclude_none=True)}

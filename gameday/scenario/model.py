@@ -48,12 +48,14 @@ from gameday.transports.sns import MESSAGE_SIZE_MAX
 
 Verdict = Literal["holds", "violated", "unknown"]
 # Ours; programs of the user's that the run starts, or that run already; or somebody whom nobody here sees.
-ConsumerKind = Literal["ours", "program", "attached", "unseen"]
+# Or a function that the target invokes.
+ConsumerKind = Literal["ours", "program", "attached", "unseen", "deployed"]
 _SEEN_FROM: Mapping[ConsumerKind, SeenFrom] = {
     "ours": "consumer",
     "program": "wire",
     "attached": "wire",
     "unseen": "nobody",
+    "deployed": "consumer",
 }
 Count = Annotated[int, Field(ge=1)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
@@ -463,6 +465,7 @@ class ConsumersSpec(_Strict):
         "program": frozenset({"command", "env", "cwd", "ready", "processes", "restart_delay", "drain_timeout"}),
         "attached": frozenset({"attach"}),
         "unseen": frozenset({"attach"}),
+        "deployed": frozenset({"lambda_"}),
     }
     # And of these whoever invokes functions.
     OF_FUNCTIONS: ClassVar[frozenset[str]] = frozenset(
@@ -569,6 +572,8 @@ class ConsumersSpec(_Strict):
             return "program"
         if self.attach is not None:
             return "unseen" if self.attach == "none" else "attached"
+        if self.lambda_ is not None and self.lambda_.by == "target":
+            return "deployed"
         return "ours"
 
     @property
@@ -579,7 +584,7 @@ class ConsumersSpec(_Strict):
     @property
     def count(self) -> int:
         """How many there are for each subscription, as far as anybody here knows them."""
-        return {"unseen": 0, "attached": 1}.get(self.kind, self.processes)
+        return {"unseen": 0, "attached": 1, "deployed": 1}.get(self.kind, self.processes)
 
 
 class ExpectSpec(_Strict):
@@ -719,6 +724,7 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         "start-again": topology.workflow is not None
         and topology.workflow.named
         and any(fault.loses_answers for fault in scenario.chaos),
+        "functions": scenario.consumers.kind == "deployed",
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))
     faults = {fault.needs for fault in scenario.chaos if fault.needs is not None}
@@ -739,23 +745,28 @@ def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subs
     seen_from: SeenFrom = _SEEN_FROM[scenario.consumers.kind]
     if seen_from != "consumer":
         promised = {name: replace(promise, seen_from=seen_from) for name, promise in promised.items()}
-    if scenario.consumers.lambda_ is not None:
-        # Our poller settles as a mapping does, and records each invocation.
-        filtered = scenario.consumers.lambda_.filter is not None
-        own = _of_direct(scenario.consumers.lambda_) if scenario.consumers.lambda_.direct else {}
+    if (model := scenario.consumers.lambda_) is not None:
+        own = _of_functions(model)
+        filtered = model.filter is not None
         promised = {
-            name: replace(
-                promise, settled_by="service", invocations="all", filtered=promise.filtered or filtered, **own
-            )
-            for name, promise in promised.items()
+            name: replace(promise, filtered=promise.filtered or filtered, **own) for name, promise in promised.items()
         }
     return promised
 
 
-def _of_direct(model: LambdaModel) -> dict[str, Any]:
-    """What a function is promised that a topic or a bus invokes by itself: nothing is hidden, and tries are counted."""
-    tries = None if model.retries is None else model.retries + 1
-    return {"visibility_timeout_s": None, "max_receives": tries, "dead_letter": model.on_failure}
+def _of_functions(model: LambdaModel) -> dict[str, Any]:
+    """What is otherwise where functions are invoked. Our poller settles as a mapping does, and records each invocation;
+    what the target invokes records itself. Where a topic or a bus invokes by itself, nothing is hidden and tries are
+    counted."""
+    own: dict[str, Any] = {"settled_by": "service"}
+    if model.by == "poller":
+        own["invocations"] = "all"
+    elif not model.shim:
+        own["seen_from"] = "nobody"
+    if model.direct:
+        tries = None if model.retries is None else model.retries + 1
+        own |= {"visibility_timeout_s": None, "max_receives": tries, "dead_letter": model.on_failure}
+    return own
 
 
 def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:

@@ -315,7 +315,7 @@ def _written_back(
     written = body.model_dump(mode="json", by_alias=True)
     for part, unused in CONSUMPTION[TRANSPORTS[body.transport].kind].no_meaning.items():
         written[part] = {key: value for key, value in written[part].items() if key not in unused}
-    if body.consumers.foreign:
+    if body.consumers.foreign and body.consumers.lambda_ is None:
         written["consumers"] = {
             key: value
             for key, value in written["consumers"].items()

@@ -108,11 +108,13 @@ MEMORY = Product(
     name="memory",
     sign="/_gameday/health",
     tick_ns=1_000_000,
+    lacks={"functions": "the broker in memory runs no functions; write `by: poller`"},
     cannot_show=("anything about AWS: it is a broker of our own, for large or quick runs and for testing gameday",),
     call_s=Range(low=0.0005, likely=0.002, high=0.02),
 )
 LOCALSTACK = Product(
     name="localstack",
+    lacks={"functions": "LocalStack without Docker runs no functions; write `by: poller`"},
     # MiniStack answers there, too.
     sign="/_localstack/health",
     # It hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
@@ -133,6 +135,7 @@ LOCALSTACK = Product(
 )
 MOTO = Product(
     name="moto",
+    lacks={"functions": "moto without Docker runs no functions; write `by: poller`"},
     sign="/moto-api/",
     gaps={
         "sqs": {"policy-deny": _ignores_policies("moto")},
@@ -151,7 +154,10 @@ MOTO = Product(
 )
 AWS = Product(
     name="aws",
-    lacks={"claim-check": "no plan, policy or sweep of gameday's knows of the bucket yet that a run would make there"},
+    lacks={
+        "claim-check": "no plan, policy or sweep of gameday's knows of the bucket yet that a run would make there",
+        "functions": "gameday deploys no functions on AWS yet; write `by: poller`",
+    },
     # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is
     # on its way for longer; an archive may lag ten minutes (userguide/eb-archive.html).
     settle_s={"sqs": 60.0, "sns": 600.0, "events": 600.0},
@@ -173,7 +179,12 @@ AWS = Product(
     ),
 )
 # Who says nothing of himself may be as slow as the slowest emulator.
-UNKNOWN = Product(name="unknown", settle_s={"sns": 15.0, "events": 5.0}, cannot_show=_EMULATED)
+UNKNOWN = Product(
+    name="unknown",
+    lacks={"functions": "nobody knows whether this endpoint runs functions; write `by: poller`"},
+    settle_s={"sns": 15.0, "events": 5.0},
+    cannot_show=_EMULATED,
+)
 
 # In the order in which they are asked for.
 PRODUCTS: Mapping[str, Product] = {

@@ -2,7 +2,8 @@
 
 `handler` does what a function should. The others are the mistakes that the scenarios broken-lambda-… are about, each
 one line away from it. An order that is poison can never be booked; with FLAKY set, so many of a hundred fail the first
-time that they are tried.
+time that they are tried. With ONCE set it finds out what it has booked already, as a function should that may be given
+a message twice; without, each booking counts.
 
 It needs nothing but Python: on an emulator nobody looks at signatures.
 """
@@ -17,6 +18,7 @@ import zlib
 
 TABLE = os.environ.get("TABLE", "orders")
 FLAKY = int(os.environ.get("FLAKY", "0"))
+ONCE = bool(os.environ.get("ONCE"))
 TAKES_S = float(os.environ.get("TAKES_S", "0"))
 
 
@@ -31,17 +33,17 @@ def handler(event, context):
 
 def of_a_stream(event, context):
     """The same of records of Kinesis: from the first that failed on everything comes again, so it ends there."""
-    applied = []
+    told = {"applied": [], "skipped": [], "failed": []}
     for record in event["Records"]:
         name = record["kinesis"]["sequenceNumber"]
         try:
-            _book_event(json.loads(base64.b64decode(record["kinesis"]["data"])))
+            booked = _book_event(json.loads(base64.b64decode(record["kinesis"]["data"])))
         except Failed as error:
             print(f"{name}: {error}")
-            told = {"applied": applied, "failed": [name]}
+            told["failed"].append(name)
             return {"batchItemFailures": [{"itemIdentifier": name}], "gameday": told}
-        applied.append(name)
-    return {"batchItemFailures": [], "gameday": {"applied": applied}}
+        told["applied" if booked else "skipped"].append(name)
+    return {"batchItemFailures": [], "gameday": told}
 
 
 def of_a_topic(event, context):
@@ -56,8 +58,7 @@ def of_a_bus(event, context):
 
 
 def _of_one(event, name):
-    _book_event(event)
-    return {"gameday": {"applied": [name]}}
+    return {"gameday": {"applied" if _book_event(event) else "skipped": [name]}}
 
 
 def goes_on(event, context):
@@ -78,7 +79,7 @@ def miskeys(event, context):
 
 
 def _handled(event, stops):
-    failed, told = [], {"applied": [], "failed": []}
+    failed, told = [], {"applied": [], "skipped": [], "failed": []}
     for record in event["Records"]:
         name = record["messageId"]
         if stops and failed:
@@ -86,8 +87,7 @@ def _handled(event, stops):
             told["failed"].append(name)
             continue
         try:
-            _book(record)
-            told["applied"].append(name)
+            told["applied" if _book(record) else "skipped"].append(name)
         except Failed as error:
             print(f"{name}: {error}")
             failed.append(name)
@@ -97,11 +97,11 @@ def _handled(event, stops):
 
 
 def _book(record):
-    _book_event(json.loads(record["body"]), receives=int(record["attributes"]["ApproximateReceiveCount"]))
+    return _book_event(json.loads(record["body"]), receives=int(record["attributes"]["ApproximateReceiveCount"]))
 
 
 def _book_event(event, receives=None):
-    """`receives`: how often it was tried, this time included, where anybody counts."""
+    """Whether it was booked now. `receives`: how often it was tried, this time included, where anybody counts."""
     order = event["detail"]
     if order["metadata"]["poison"]:
         raise Failed("nobody can do this order")
@@ -109,7 +109,7 @@ def _book_event(event, receives=None):
     if zlib.crc32(name.encode()) % 100 < FLAKY and (_is_new(name) if receives is None else receives == 1):
         raise Failed("not this time")
     time.sleep(TAKES_S)
-    _count(name)
+    return _count(name)
 
 
 def _is_fifo(event):
@@ -172,13 +172,21 @@ _DYNAMO = _opened()
 
 def _count(name):
     """One more booking of this order: a second one of the same is seen there."""
-    _DYNAMO.call(
-        "UpdateItem",
-        TableName=TABLE,
-        Key={"order": {"S": name}},
-        UpdateExpression="ADD times :one",
-        ExpressionAttributeValues={":one": {"N": "1"}},
-    )
+    once = {"ConditionExpression": "attribute_not_exists(times)"} if ONCE else {}
+    try:
+        _DYNAMO.call(
+            "UpdateItem",
+            TableName=TABLE,
+            Key={"order": {"S": name}},
+            UpdateExpression="ADD times :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+            **once,
+        )
+    except Failed as error:
+        if not ONCE or "ConditionalCheckFailed" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _is_new(name):

@@ -90,7 +90,14 @@ CASES = {
 SEEN_ON_THE_WIRE = ("impair-queue",)
 # What strikes functions: tests/run/test_functions_run.py, tests/consumers/test_mapping.py and the scenarios
 # broken-lambda-….
-OF_FUNCTIONS = ("throttle-function", "disable-mapping")
+OF_FUNCTIONS = (
+    "throttle-function",
+    "disable-mapping",
+    "function-error",
+    "function-timeout",
+    "cold-start",
+    "deploy",
+)
 # What AWS alone can do is proven in whole runs on a server that plays it: tests/run/test_fis_run.py.
 DONE_BY_AWS = ("fis",)
 

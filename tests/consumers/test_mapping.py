@@ -13,6 +13,7 @@ import pytest
 from gameday.consumers.config import MappingConfig
 from gameday.consumers.handlers import EffectUnknown, Unanswered
 from gameday.consumers.lambda_events import effects_of
+from gameday.history.errors import ProcessError
 from gameday.history.identity import Identification
 from gameday.processes.disturbances import Disturbance
 from tests.consumers.scripted import Bench, message
@@ -32,14 +33,15 @@ def invoked(bench: Make) -> Callable[..., tuple[Bench, Answers]]:
         answer: Callable[[Any], Any] = lambda _: None,
         arm: Iterable[Disturbance] = (),
         mapping: dict[str, Any] | None = None,
+        answers: type[Answers] = Answers,
         **changes: Any,
     ) -> tuple[Bench, Answers]:
-        answers = Answers(answer)
-        made = bench(*batches, handler=own(answers, "sqs"), mapping=replace(MAPPING, **mapping or {}), **changes)
+        answering = answers(answer)
+        made = bench(*batches, handler=own(answering, "sqs"), mapping=replace(MAPPING, **mapping or {}), **changes)
         for disturbance in arm:
             made.disturbances.arm(disturbance)
         asyncio.run(made.work())
-        return made, answers
+        return made, answering
 
     return work
 
@@ -232,3 +234,64 @@ def test_a_message_without_an_id_is_in_no_list(invoked: Invoked) -> None:
     assert told(made, "invoked")[0].get("ids", []) == []
     assert told(made, "responded")[0]["outcome"] == "unknown"
     assert [record["broker_id"] for record in told(made, "received")] == ["b-a", "b-b", "b-c"]
+
+
+# Faults of functions
+
+
+def test_an_invocation_that_a_fault_fails_is_never_asked_for(invoked: Invoked) -> None:
+    made, answers = invoked(ABC, arm=[Disturbance(kind="function-error", instance="e")])
+    assert answers.asked == [] and made.queue.calls == []
+    (ended,) = told(made, "responded")
+    assert (ended["outcome"], made.disturbances.fired) == ("failed", {"e": 1})
+
+
+def test_an_invocation_that_times_out_has_done_its_work(invoked: Invoked) -> None:
+    says = {"gameday": {"applied": ["b-a"]}}
+    late = Disturbance(kind="function-timeout", instance="t")
+    made, answers = invoked(ABC, answer=lambda _: says, arm=[late], mapping={"timeout_s": 0.05})
+    assert len(answers.asked) == 1 and made.queue.calls == []
+    assert told(made, "effect") == [], "nobody was told"
+    assert told(made, "responded")[0]["outcome"] == "failed"
+
+
+def test_a_cold_start_takes_none_of_the_function_s_own_time(invoked: Invoked) -> None:
+    cold = Disturbance(kind="cold-start", instance="c", seconds=0.2)
+    made, _ = invoked(ABC, arm=[cold], mapping={"timeout_s": 0.1})
+    (began,), (ended,) = told(made, "invoked"), told(made, "responded")
+    assert ended["outcome"] == "ok" and ended["at"] - began["at"] >= 200_000_000
+    assert made.queue.receipts("delete") == ["r-a", "r-b", "r-c"]
+
+
+@pytest.mark.parametrize("handler, argv", [(None, None), ("deep/other.main", ["python", "shim", "deep.other:main"])])
+def test_a_new_version_takes_over_and_is_rolled_back(bench: Make, handler: str | None, argv: list[str] | None) -> None:
+    asked: list[Any] = []
+
+    class Versions(Answers):
+        argv = ("python", "shim", "orders:handler")
+
+        async def ask(self, document: Any, *, timeout_s: float, version: Any = None, argv: Any = None) -> object:
+            asked.append((version, argv))
+            if len(asked) == 1:
+                made.disturbances.disarm("d")
+            return await super().ask(document, timeout_s=timeout_s)
+
+    batches = [[message("a")], [message("b")]]
+    made = bench(
+        *batches, handler=own(Versions(lambda _: None), "sqs"), mapping=MAPPING, transport="sqs", concurrency=1
+    )
+    made.disturbances.arm(Disturbance(kind="deploy", instance="d", version=handler))
+    asyncio.run(made.work())
+    assert asked == [("d", argv), (None, None)]
+
+
+def test_a_version_that_cannot_be_started_fails_its_invocations(invoked: Invoked) -> None:
+    broken = Disturbance(kind="deploy", instance="d", version="orders.nothing")
+
+    class Broken(Answers):
+        argv = ("python", "shim", "orders:handler")
+
+    made, _ = invoked(ABC, answer=lambda _: ProcessError("no such function"), arm=[broken], answers=Broken)
+    assert told(made, "responded")[0]["outcome"] == "failed" and made.queue.calls == []
+    with pytest.raises(ProcessError):
+        invoked(ABC, answer=lambda _: ProcessError("gone"))

@@ -34,9 +34,25 @@ claims: [no-loss, ordered-per-group, esm-ordered, batch-isolation, no-premature-
 """
 PYTHON = """
 def handler(event, context):
-    assert context.get_remaining_time_in_millis() <= 1000
+    assert context.get_remaining_time_in_millis() <= 1000, "more time than was said"
     return {"batchItemFailures": []}
 """
+TWO_VERSIONS = '''
+import json, os
+from pathlib import Path
+
+DONE = Path(os.environ["GAMEDAY_EFFECTS"], "done.jsonl")
+DONE.touch()
+
+def handler(event, context):
+    with DONE.open("a") as file:
+        for record in event["Records"]:
+            id = json.loads(record["body"])["detail"]["metadata"]["id"]
+            file.write(json.dumps({"id": id, "applied": 1}) + "\\n")
+
+def forgets(event, context):
+    """A version that does nothing, and says that all is well."""
+'''
 NODE = """
 exports.handler = async (event, context) => {
   if (context.getRemainingTimeInMillis() > 1000) throw new Error('it has more time than was said')
@@ -46,11 +62,18 @@ exports.handler = async (event, context) => {
 """
 
 
-def judged(gameday: Start, place: Path, *overrides: str, code: str = PYTHON, file: str = "own.py") -> tuple[Path, Any]:
+def judged(
+    gameday: Start,
+    place: Path,
+    *overrides: str,
+    code: str = PYTHON,
+    file: str = "own.py",
+    target: str = "memory",
+) -> tuple[Path, Any]:
     (place / file).write_text(code)
     (place / "own.yaml").write_text(SCENARIO)
     sets = [word for override in overrides for word in ("--set", override)]
-    run = gameday(str(place / "own.yaml"), "--target", "memory", "--seed", "7", *sets)
+    run = gameday(str(place / "own.yaml"), "--target", target, "--seed", "7", *sets)
     ended, out, err = run.end()
     assert ended in (0, 1), (out, err)
     return run.run, json.loads((run.run / "verdict.json").read_bytes())
@@ -87,6 +110,28 @@ def test_who_is_throttled_for_too_long_dies_unseen(gameday: Start, tmp_path: Pat
 
 
 @in_series
+def test_a_version_that_is_wrong_does_its_harm_until_it_is_rolled_back(gameday: Start, tmp_path: Path) -> None:
+    chaos = (
+        "chaos=[{at: 1s, fault: cold-start, takes: 500ms, share: 30%, for: 1s}, "
+        "{at: 2500ms, fault: deploy, handler: own.forgets, for: 1s}, {at: 6s, fault: function-error, for: 5s}]"
+    )
+    sets = [
+        "transport=sqs",
+        "topology.max_receives=20",
+        "load.duration=12s",
+        "claims=[no-loss, discard-accounted, at-least-once-effect]",
+    ]
+    reads = "effects={command: [cat, '{effects}/done.jsonl']}"
+    run, verdict = judged(gameday, tmp_path, chaos, *sets, reads, code=TWO_VERSIONS)
+    assert {claim["claim"]: claim["verdict"] for claim in verdict["claims"]} == {
+        "no-loss": "holds",
+        "discard-accounted": "holds",
+        "at-least-once-effect": "violated",
+    }
+    assert set(strikes(run)) == {"cold-start", "deploy", "function-error"} and all(strikes(run).values())
+
+
+@in_series
 def test_a_function_of_node_s(gameday: Start, tmp_path: Path) -> None:
     installed("node", package="nodejs")
     function = "consumers.lambda.function={path: own.js, runtime: nodejs22.x}"
@@ -96,6 +141,19 @@ def test_a_function_of_node_s(gameday: Start, tmp_path: Path) -> None:
     assert {record["outcome"] for record in answers} == {"ok"}
 
 
+@in_series
+def test_on_the_target_it_is_throttled_and_its_mapping_disabled(gameday: Start, tmp_path: Path) -> None:
+    """And both are put back: else nothing would be drained."""
+    chaos = "chaos=[{at: 1s, fault: disable-mapping, for: 1s}, {at: 3s, fault: throttle-function, for: 1s}]"
+    sets = ["consumers.lambda.by=target", "topology.visibility_timeout=10s", "topology.max_receives=20"]
+    run, verdict = judged(gameday, tmp_path, chaos, *sets, "claims=[no-loss, esm-ordered]", target="embedded")
+    assert verdict["verdict"] == "holds", verdict["claims"]
+    assert strikes(run) == {"disable-mapping": 1, "throttle-function": 1}
+    files = list((run / "history").glob("function-*.jsonl"))
+    invoked = [record for path in files for record in recorded(path, "invoked")]
+    assert invoked and not list((run / "history").glob("orders-*.jsonl"))
+
+
 def test_each_fault_of_functions_has_its_proof() -> None:
-    """`throttle-function` and `disable-mapping` above."""
+    """Here, and in tests/consumers/test_mapping.py."""
     assert set(OF_FUNCTIONS) == {name for name, fault in FAULTS.items() if fault.needs_function}

@@ -13,10 +13,11 @@ from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import forecast
 from gameday.scenario.functions import NODE_SHIM
 from gameday.scenario.invoking import mapping_of
-from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
+from gameday.scenario.model import HandlerModel, Scenario, needs_of, promises_of, topology_of
 from gameday.scenario.own_handler import program_of
 
 DIRECT = ("consumers.lambda.direct=true", "topology.max_receives=null", "topology.visibility_timeout=5min")
+TARGET = ("consumers.lambda.by=target",)
 GOOD = """\
 name: functions
 transport: sqs
@@ -103,6 +104,17 @@ def test_a_topic_or_a_bus_that_invokes_by_itself(place: Path, transport: str, ev
     assert scenario.load(place / "again.yaml").document == got.document
 
 
+@pytest.mark.parametrize("shim, seen", [("true", "consumer"), ("false", "nobody")])
+def test_a_function_that_the_target_invokes(place: Path, shim: str, seen: str) -> None:
+    got = read(place, *TARGET, f"consumers.lambda.shim={shim}")
+    (promise,) = promises_of(got, settle_s=0).values()
+    assert (promise.settled_by, promise.invocations, promise.seen_from) == ("service", None, seen)
+    assert got.consumers.kind == "deployed" and "functions" in needs_of(got)
+    assert set(got.document["consumers"]) == {"lambda"}
+    (place / "again.yaml").write_text(json.dumps(got.document))
+    assert scenario.load(place / "again.yaml").document == got.document
+
+
 def test_a_function_of_a_stream(place: Path) -> None:
     got = read(place, "transport=kinesis", "consumers.lambda.on_failure=true", "consumers.lambda.retries=1")
     mapping = mapping_of(got)
@@ -148,6 +160,13 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
         (["transport=sns", *DIRECT, "topology.visibility_timeout=60s"], "hide a message for all its tries"),
         (["transport=sns", *DIRECT, "consumers.lambda.retries=3"], "2 times more at most"),
         (["transport=sns", *DIRECT, "consumers.lambda.batch=2"], "one message at a time"),
+        ([*TARGET, "transport=kinesis"], "invokes from queues alone"),
+        ([*TARGET, "consumers.lambda.concurrency=1"], "least maximum concurrency of a mapping is 2"),
+        ([*TARGET, "consumers.lambda.timeout=1500ms"], "takes whole seconds"),
+        ([*TARGET, "consumers.processes=2"], "it tells a poller of ours"),
+        ([*TARGET, "chaos=[{at: 1s, fault: kill-consumer}]"], "strikes a process of ours"),
+        ([*TARGET, "consumers.lambda.function={path: code/index.mjs, runtime: nodejs22.x}"], "a shim for Python alone"),
+        (["consumers.lambda.shim=false"], "belongs to `by: target`"),
         (["consumers.lambda.retry_wait=1s"], "belongs to `direct`"),
         (["consumers.lambda.nonsense=1"], "Known here: .*retry_wait"),
         (["consumers.guard=none"], "consumers.guard: with `lambda` a function works"),

@@ -18,6 +18,8 @@ _LAMBDA: Route = ("consumers", "lambda")
 _BATCH_MOST_FIFO = 10
 # With a larger batch a mapping must be given time to gather it.
 _BATCH_MOST_AT_ONCE = 10
+# docs.aws.amazon.com/lambda/latest/api/API_ScalingConfig.html
+_CONCURRENCY_LEAST = 2
 _OF_TRIES = ("retries", "max_age", "on_failure")
 _OF_BATCHES = ("batch", "window", "partial", "filter")
 _OF_QUEUES = {
@@ -101,6 +103,25 @@ def a_topic_or_a_bus_invokes_by_itself(draft: Draft) -> Iterator[Complaint]:
         )
 
 
+@with_transport
+def a_target_can_be_told_so(draft: Draft) -> Iterator[Complaint]:
+    model = _of(draft)
+    if model is None:
+        return
+    if model.by == "poller":
+        if "shim" in model.model_fields_set and not model.shim:
+            yield (*_LAMBDA, "shim"), "our poller records each invocation itself; it belongs to `by: target`"
+        return
+    if draft.transport.kind == "stream" or model.direct:
+        yield (*_LAMBDA, "by"), "the target invokes from queues alone here; write `by: poller`"
+    if model.shim and not model.function.in_python:
+        yield (*_LAMBDA, "shim"), "there is a shim for Python alone; write `shim: false`, or `by: poller`"
+    if model.concurrency < _CONCURRENCY_LEAST:
+        yield (*_LAMBDA, "concurrency"), f"the least maximum concurrency of a mapping is {_CONCURRENCY_LEAST}"
+    if model.timeout != int(model.timeout):
+        yield (*_LAMBDA, "timeout"), f"{units.format_duration(model.timeout)}: Lambda takes whole seconds"
+
+
 def it_has_room_for_one_invocation(draft: Draft) -> Iterator[Complaint]:
     if (model := _of(draft)) is not None and model.reserved == 0:
         yield (
@@ -146,6 +167,7 @@ RULES: Sequence[Rule] = (
     an_invocation_ends_while_its_messages_are_hidden,
     a_batch_is_as_large_as_it_may_be,
     a_topic_or_a_bus_invokes_by_itself,
+    a_target_can_be_told_so,
     it_has_room_for_one_invocation,
     what_is_deployed_differs,
     a_filter_can_be_read,

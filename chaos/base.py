@@ -124,6 +124,10 @@ class Fault(Entry, ABC):
     missing_on: ClassVar[Mapping[Kind, str]] = {}
     # It strikes the work of a handler, so the handler must do some.
     needs_work: ClassVar[bool] = False
+    # It strikes a function, or the mapping that invokes it.
+    needs_function: ClassVar[bool] = False
+    # And it can do so where the target invokes the function.
+    on_target: ClassVar[bool] = False
     # Why it makes no sense on a subscription that deduplicates: a FIFO queue gives a message that is hidden to nobody.
     wrong_on_fifo: ClassVar[str | None] = None
     # It strikes only when the hold of a message runs out.

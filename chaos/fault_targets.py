@@ -119,12 +119,32 @@ class ExperimentControl(Protocol):
         ...
 
 
+class FunctionControl(Protocol):
+    """Who may change, for a while, how the target invokes the run's functions. Each: errors CallFailed."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    async def throttle(self) -> None:
+        """Let no invocation begin."""
+        ...
+
+    async def unthrottle(self) -> None:
+        """As it was."""
+        ...
+
+    async def enable(self, on: bool) -> None:
+        """Whether the mappings receive, and wait until they say so."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultTargets:
     """Everything that a fault may touch. `fleets` and `visibility_timeout_s` go by subscription; durations in seconds.
 
     `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues,
-    `queues` where they are a stream, `experiments` where the scenario asks for none.
+    `queues` where they are a stream, `experiments` where the scenario asks for none,
+    `functions` where the target invokes none.
     `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
     `answer_s`: for an answer of a process; `recover_s`: for a replacement to poll.
     """
@@ -137,6 +157,7 @@ class FaultTargets:
     stream: StreamControl | None = None
     queues: QueueControl | None = None
     experiments: ExperimentControl | None = None
+    functions: FunctionControl | None = None
     find_s: float = 10.0
     hold_s: float = 5.0
     answer_s: float = 5.0

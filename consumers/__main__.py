@@ -17,21 +17,26 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
+from gameday.consumers.direct import DirectWorker
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handler_process import HandlerPool
 from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lambda_events import EVENTS, Origin
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
+from gameday.consumers.mapping import MappingWorker
 from gameday.consumers.meters import Counted, Meters
+from gameday.consumers.objects import Objects
 from gameday.consumers.own_handler import OwnHandler
+from gameday.consumers.schemas import conformity
 from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
+from gameday.consumers.stream_mapping import StreamMapping
 from gameday.consumers.work import BaseWorker, Tools, say
 from gameday.consumers.worker import Worker
 from gameday.history import events
@@ -44,7 +49,11 @@ from gameday.transports import words
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.calls import count_calls
 from gameday.transports.carriers.fast_aio import aio_carrier
+from gameday.transports.objects import SERVICE
 from gameday.transports.registry import TRANSPORTS
+
+if TYPE_CHECKING:
+    from gameday.transports.carriers.aio import AioCarrier
 
 # How much longer than its longest poll a call may take before it counts as lost.
 _READ_MARGIN_S = 10.0
@@ -86,6 +95,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     )
     writer = Writer(run=config.run_dir, name=name, clock=config.clock)
     meters, exposed = _metered(config, name)
+    stored = _object_carrier(config)
     own = None if config.program is None else _own_handler(config, name, config.program)
     try:
         tools = Tools(
@@ -96,6 +106,8 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             guard=GUARDS[config.guard],
             disturbances=disturbances,
             meters=meters,
+            objects=None if stored is None else Objects(carry=stored, writer=writer, expire_s=config.objects_expire_s),
+            conforms=None if config.schema is None else conformity(config.schema),
             keeps_foreign=lambda receipts: control.report("foreign", receipts=receipts),
         )
         worker, service = _make_worker(config, name, tools, leases)
@@ -111,6 +123,8 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             if leases is not None:
                 await leases.open()
             await carrier.open(service)
+            if stored is not None:
+                await stored.open(SERVICE)
         except CallFailed as error:
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")
@@ -126,12 +140,26 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         if leases is not None:
             await leases.close()
         await carrier.close()
+        if stored is not None:
+            await stored.close()
         if exposed is not None:
             exposed.withdraw()
     if exposed is not None:
         writer.write(events.mark("calls", calls=count_calls().used()))
     writer.close()
     return 0 if drained else 1
+
+
+def _object_carrier(config: ConsumerConfig) -> AioCarrier | None:
+    """Who carries what is asked of S3, where references are fetched."""
+    if config.removal is None:
+        return None
+    # Here and not above: it takes longer to import than all else that most runs need.
+    from gameday.transports.carriers.aio import AioCarrier
+
+    return AioCarrier(
+        config.endpoint, read_timeout_s=_READ_MARGIN_S, connections=config.concurrency + config.batch * config.pollers
+    )
 
 
 def _own_handler(config: ConsumerConfig, name: str, program: HandlerProgram) -> OwnHandler:
@@ -187,11 +215,17 @@ def _metered(config: ConsumerConfig, name: str) -> tuple[Meters, Exposed | None]
 def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseStore | None) -> tuple[BaseWorker, str]:
     """The worker for what the subscription is consumed from, and the service that it will call."""
     source = TRANSPORTS[config.transport].subscription(config.addresses, config.subscription, config.identification)
+    if source.kind == "queue" and config.mapping is not None:
+        kind = DirectWorker if config.mapping.direct else MappingWorker
+        invoking = kind(config=config, name=name, tools=tools, source=source, mapping=config.mapping)
+        return invoking, source.depth().service
     if source.kind == "queue":
         return Worker(config=config, name=name, tools=tools, source=source), source.depth().service
     if leases is None:
         raise UsageError(f"who reads a stream ({config.transport}) needs `leases`")
-    worker = StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases)
+    given: dict[str, Any] = {"config": config, "name": name, "tools": tools, "source": source, "leases": leases}
+    mapping = config.mapping
+    worker = StreamWorker(**given) if mapping is None else StreamMapping(**given, mapping=mapping)
     return worker, source.shards().service
 
 

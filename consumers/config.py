@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from gameday.consumers.objects import Removal
 from gameday.history.clock import Clock
 from gameday.history.errors import UsageError
 from gameday.history.identity import Identification
@@ -41,6 +42,32 @@ class HandlerProgram:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MappingConfig:
+    """How a function is invoked, as an event source mapping does it. `function`: its name in the history.
+
+    `batch` messages at most, gathered for `window_s`; `reserved` invocations at once, and what is above is throttled
+    (None: none is); `partial`: the answer may say what failed; `timeout_s`: how long an invocation may take; `filter`:
+    patterns of which a message must match one, if there are any. Of a stream: `retries` more tries of what failed, and
+    for no longer than `max_age_s` (None: without end); `bisect` tries halves; `on_failure`: what is given up is on
+    record. `direct`: a topic or a bus invokes it, message by message, and tries again `retry_wait_s` later.
+    """
+
+    function: str
+    batch: int = 10
+    window_s: float = 0.0
+    reserved: int | None = None
+    partial: bool = True
+    timeout_s: float = 3.0
+    filter: Sequence[Mapping[str, Any]] = ()
+    retries: int | None = None
+    max_age_s: float | None = None
+    bisect: bool = False
+    on_failure: bool = False
+    direct: bool = False
+    retry_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumerConfig:
     """Durations in seconds.
 
@@ -61,7 +88,10 @@ class ConsumerConfig:
 
     `identification` says how a message is told from another. `foreign_hold_s`: on what was there before the run, how
     long a message of others is kept out of sight that is received; None: there is nothing of others.
-    `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`.
+    `removal`: whether consumers fetch what references name, and when they remove it (None: there are no references);
+    `objects_expire_s`: how long an object lives, where that is played. `schema`: what is asked of what is received.
+    `program` is a handler of somebody else's, in place of `handler`, `guard` and `store`; with a `mapping` it is a
+    function, and invoked as one.
 
     `metrics_host` is the address that the process serves metrics of its own at; None: it counts nothing.
     """
@@ -96,8 +126,12 @@ class ConsumerConfig:
     leases: Mapping[str, Any] = field(default_factory=dict)
     identification: Identification = ENVELOPE
     foreign_hold_s: int | None = None
+    removal: Removal | None = None
+    objects_expire_s: float | None = None
+    schema: Mapping[str, Any] | None = None
     seed: int = 0
     program: HandlerProgram | None = None
+    mapping: MappingConfig | None = None
     metrics_host: str | None = None
 
     @property
@@ -130,6 +164,7 @@ class ConsumerConfig:
                 "addresses": Addresses.from_json(document["addresses"]),
                 "identification": Identification.from_json(document.get("identification") or {}),
                 "program": HandlerProgram.from_json(document["program"]) if document["program"] else None,
+                "mapping": MappingConfig(**document["mapping"]) if document.get("mapping") else None,
             }
         )
 

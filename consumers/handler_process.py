@@ -39,6 +39,8 @@ class HandlerProcess:
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, say: Say) -> None:
         self.name = name
+        # Which of several it is, where there are any.
+        self.version: object = None
         self.alive = True
         self._process = process
         self._say = say
@@ -206,6 +208,7 @@ class HandlerPool:
         self._started = 0
         self._idle: list[HandlerProcess | None] = []
         self._all: set[HandlerProcess] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Start them all. Errors: ProcessError."""
@@ -216,24 +219,48 @@ class HandlerPool:
                 raise each
             self._idle.append(each)
 
-    async def ask(self, document: Mapping[str, Any], *, timeout_s: float) -> object:
-        """Errors: EffectUnknown, Unanswered; ProcessError where a new process was needed and could not be started."""
+    @property
+    def argv(self) -> Sequence[str]:
+        return self._argv
+
+    async def ask(
+        self,
+        document: Mapping[str, Any],
+        *,
+        timeout_s: float,
+        version: object = None,
+        argv: Sequence[str] | None = None,
+    ) -> object:
+        """`version`: which of several is asked, and the command line that starts it, where it is not the usual one. A
+        process of another is ended, and a new one takes its place.
+
+        Errors: EffectUnknown, Unanswered; ProcessError where a new process was needed and could not be started.
+        """
         assert self._idle, "no more requests are open than there are processes"
         process = self._idle.pop()
         try:
+            if process is not None and process.version != version:
+                # It takes its time to end, and nobody waits for that.
+                self._leaving.add(asyncio.create_task(process.end(), name=f"end of {process.name}"))
+                process = None
             if process is None or not process.alive:
-                process = await self._start()
+                process = await self._start(argv or self._argv)
+                process.version = version
             return await process.ask(document, timeout_s=timeout_s)
         finally:
             self._idle.append(process)
 
     async def close(self) -> None:
-        await asyncio.gather(*(process.end() for process in self._all))
+        await asyncio.gather(*(process.end() for process in self._all), *self._leaving)
 
-    async def _start(self) -> HandlerProcess:
+    async def _start(self, argv: Sequence[str] | None = None) -> HandlerProcess:
         self._started += 1
         process = await HandlerProcess.start(
-            self._argv, name=f"{self._name}'s handler {self._started}", cwd=self._cwd, env=self._env, say=self._say
+            argv or self._argv,
+            name=f"{self._name}'s handler {self._started}",
+            cwd=self._cwd,
+            env=self._env,
+            say=self._say,
         )
         # Those that have ended are forgotten.
         self._all = {other for other in self._all if other.alive} | {process}

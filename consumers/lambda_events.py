@@ -15,10 +15,11 @@ import base64
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
+from gameday.history.events import EffectResult
 from gameday.transports.base import Addresses, Delivery, Transport
 from gameday.transports.partitions import in_its_partition
 
@@ -97,6 +98,26 @@ def failed_of(answer: object, identifiers: Sequence[str]) -> list[int]:
             raise BatchFails(f"itemIdentifier {_short(identifier)} is not in the batch")
         failed.add(places[identifier])
     return sorted(failed)
+
+
+# Beside `batchItemFailures`, which is all that AWS reads of an answer.
+TOLD = "gameday"
+
+
+def effects_of(answer: object, identifiers: Sequence[str]) -> dict[int, EffectResult]:
+    """What an answer tells of effects, by the place in the batch: {"gameday": {"applied": [identifier…], …}}.
+
+    Of what it tells wrongly, or of nobody in the batch, nothing is known.
+    """
+    told = answer.get(TOLD) if isinstance(answer, dict) else None
+    places = {identifier: place for place, identifier in enumerate(identifiers)}
+    found: dict[int, EffectResult] = {}
+    for outcome in get_args(EffectResult):
+        named = told.get(outcome) if isinstance(told, dict) else None
+        for identifier in named if isinstance(named, list) else ():
+            if isinstance(identifier, str) and identifier in places:
+                found[places[identifier]] = outcome
+    return found
 
 
 def _short(value: object) -> str:

@@ -40,13 +40,30 @@ class OwnHandler:
 
     async def batch(self, deliveries: Sequence[Delivery]) -> list[int]:
         """The places of those that failed, lowest first. Errors: HandlerFailed where all did; ProcessError."""
-        event = self._event
-        assert event is not None and event.identifier is not None, "it takes no batches"
-        result = await self._ask({"event": self._document(event, deliveries)})
+        result = await self.invoke(deliveries)
         try:
-            return failed_of(result, [event.identifier(delivery) for delivery in deliveries])
+            return failed_of(result, self.identifiers(deliveries))
         except BatchFails as error:
             raise EffectUnknown(f"its whole batch fails: {error}") from error
+
+    async def invoke(
+        self, deliveries: Sequence[Delivery], *, version: str | None = None, handler: str | None = None
+    ) -> object:
+        """What it answers to a batch, as it answered. `version`: that of it, which is FILE.FUNCTION `handler` if that
+        is another one. Errors: HandlerFailed where it did not; ProcessError."""
+        event = self._event
+        assert event is not None, "it takes no batches"
+        document = {"event": self._document(event, deliveries)}
+        if version is None:
+            return await self._ask(document)
+        argv = None if handler is None else _calling(handler, self.pool.argv)
+        return await self.pool.ask(document, timeout_s=self._timeout_s, version=version, argv=argv)
+
+    def identifiers(self, deliveries: Sequence[Delivery]) -> list[str]:
+        """By what an answer names each of a batch; a record that stands alone by the id that is in its event."""
+        assert self._event is not None, "a plain message has none"
+        named = self._event.identifier or (lambda delivery: str(delivery.upstream_id))
+        return [named(delivery) for delivery in deliveries]
 
     def _document(self, event: EventKind, deliveries: Sequence[Delivery]) -> Document:
         try:
@@ -56,3 +73,11 @@ class OwnHandler:
 
     async def _ask(self, document: Document) -> object:
         return await self.pool.ask(document, timeout_s=self._timeout_s)
+
+
+def _calling(handler: str, argv: Sequence[str]) -> list[str]:
+    """The command line of another function of the same code: FILE.FUNCTION for what `argv` calls."""
+    file, _, name = handler.rpartition(".")
+    if argv[-1].count(":"):
+        return [*argv[:-1], f"{file.replace('/', '.')}:{name}"]
+    return [*argv[:-2], file, name]

@@ -41,7 +41,7 @@ from gameday.transports.base import CallFailed, Delivery, Shard, StreamSource
 _READ_PACE_S = 0.2
 _LIST_EVERY_S = 1.0
 _AGE_EVERY_S = 1.0
-_RETRY_S = 0.5
+RETRY_S = 0.5
 _TENDS_A_LEASE = 4
 _NS_PER_MS = 1_000_000
 _REFUSED = "LeaseLost: somebody else holds the shard"
@@ -76,10 +76,6 @@ class StreamWorker(BaseWorker):
         self._known: set[str] = set()
         self._readers: dict[str, Reader] = {}
         self._steal_at_s = 0.0
-
-    @property
-    def stopping(self) -> bool:
-        return self._stopping.is_set()
 
     def _works(self, tasks: asyncio.TaskGroup) -> Iterable[Coroutine[Any, Any, None]]:
         # Apart, so that a stream that does not answer keeps nobody from renewing.
@@ -163,8 +159,11 @@ class StreamWorker(BaseWorker):
             mine = await self.leases.take(lease, self.name)
             # A stop that came meanwhile leaves it to expire.
             if mine is not None and not self.stopping:
-                reader = self._readers[mine.shard] = Reader(self, mine)
+                reader = self._readers[mine.shard] = self._reader(mine)
                 reader.task = tasks.create_task(self._read(reader))
+
+    def _reader(self, lease: Lease) -> Reader:
+        return Reader(self, lease)
 
     async def _read(self, reader: Reader) -> None:
         try:
@@ -281,7 +280,7 @@ class Reader:
                     break
                 # From the last checkpoint.
                 self._again, iterator = False, None
-                await worker.pause(_RETRY_S)
+                await worker.pause(RETRY_S)
                 continue
             if iterator is None:
                 await self._finish()
@@ -337,7 +336,7 @@ class Reader:
                 if after_failure == "fail-batch":
                     self._again = True
                     return
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
 
     def _may_begin(self) -> bool:
         config = self._worker.config

@@ -16,6 +16,7 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from gameday.consumers.config import ConsumerConfig
@@ -23,11 +24,13 @@ from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
 from gameday.consumers.handlers import EffectUnknown, Handle, HandlerFailed, Unanswered
 from gameday.consumers.meters import Meters
+from gameday.consumers.objects import Objects
 from gameday.consumers.own_handler import OwnHandler
-from gameday.history import events
+from gameday.consumers.schemas import Conformity
+from gameday.history import envelope, events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError, ProcessError
-from gameday.history.events import EffectResult, Record
+from gameday.history.events import Conforms, EffectResult, Record
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbances
 from gameday.transports.base import Answer, Call, CallFailed, Delivery, TaskOf
@@ -47,6 +50,8 @@ class Tools:
     store: EffectStore | None = None
     guard: Guard | None = None
     meters: Meters = field(default_factory=Meters)
+    objects: Objects | None = None
+    conforms: Conformity | None = None
     # Told the receipts of messages of others, where there may be any: who outlives this process gives them back.
     keeps_foreign: Callable[[Sequence[str]], None] = lambda receipts: None
 
@@ -140,9 +145,55 @@ class InHand(ABC):
             hidden_s=hidden_s,
             intact=delivery.intact,
             replay=delivery.replay,
+            schema=self._conforms(delivery.body) if delivery.reference is None and delivery.ours else None,
             execution=None if self.task is None else self.task.execution,
             item=None if self.task is None else self.task.item,
         )
+
+    def _conforms(self, body: str) -> Conforms | None:
+        asked = self._worker.tools.conforms
+        return None if asked is None else asked(body)
+
+    async def fetch(self) -> None:
+        """Take the body that a reference stands for in its place, and tell what was found.
+
+        Errors: HandlerFailed where there is none, or another one; CallFailed where nobody knows; HistoryError.
+        """
+        objects, reference = self._worker.tools.objects, self.delivery.reference
+        if objects is None or reference is None or self.id is None:
+            return
+        told = partial(
+            events.fetched,
+            id=self.id,
+            subscription=self._worker.config.subscription,
+            consumer=self._worker.name,
+            batch=self.batch_name,
+            object=reference.object,
+            started=self._worker.now(),
+        )
+        try:
+            body = await objects.fetch(reference)
+        except CallFailed as failed:
+            self._worker.write(told(outcome="failed", error=str(failed)))
+            raise
+        if body is None:
+            self._worker.write(told(outcome="gone"))
+            raise HandlerFailed(f"the object {reference.object} of {self.name} is gone")
+        found = envelope.unpack(body)
+        intact = found is not None and found.intact and found.id == self.id and reference.fits(body)
+        text = body.decode("utf-8", "replace")
+        self._worker.write(told(outcome="ok", intact=intact, schema=self._conforms(text)))
+        if found is None or not intact:
+            raise HandlerFailed(f"the object {reference.object} of {self.name} is not the one that was stored")
+        self.delivery = replace(self.delivery, body=text, poison=found.poison, group=self.delivery.group or found.group)
+
+    async def remove_object(self) -> None:
+        """Errors: HistoryError."""
+        objects, reference = self._worker.tools.objects, self.delivery.reference
+        if objects is not None and reference is not None and self.id is not None:
+            await objects.remove(
+                reference, id=self.id, subscription=self._worker.config.subscription, consumer=self._worker.name
+            )
 
     def effect_record(self, outcome: EffectResult, *, of_batch: bool = True) -> Record:
         if self.task is not None:
@@ -227,6 +278,10 @@ class BaseWorker(ABC):
         """Drain: receive no more, end what is begun, and do with the rest what `on_term` says; then `run` returns."""
         self._stopping.set()
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
     async def stopped(self) -> None:
         """Until somebody calls `stop`."""
         await self._stopping.wait()
@@ -283,7 +338,11 @@ class BaseWorker(ABC):
 
     def _take(self, messages: Sequence[InHand], started: int, *, hidden_s: int | None = None) -> None:
         """Record the whole receive in one write; from here on its messages are in hand."""
-        self.write(*(message.received_record(started, hidden_s=hidden_s) for message in messages))
+        self.took(messages, [message.received_record(started, hidden_s=hidden_s) for message in messages])
+
+    def took(self, messages: Sequence[InHand], records: Sequence[Record]) -> None:
+        """These are in hand from here on, and `records` tell of it."""
+        self.write(*records)
         self.tools.meters.took(len(messages))
         self._hold(len(messages))
         if self._tell_holding is not None:
@@ -317,8 +376,9 @@ class BaseWorker(ABC):
     async def _handled(self, message: InHand) -> Handling:
         handler = self.tools.handler
         try:
+            await message.fetch()
             if isinstance(handler, OwnHandler):
-                await self._be_disturbed([message])
+                await self.be_disturbed([message])
                 await handler.one(message.delivery)
                 # What it did, only its own store can tell.
                 return Handling(True)
@@ -350,7 +410,7 @@ class BaseWorker(ABC):
         assert isinstance(handler, OwnHandler)
         began = self.now()
         try:
-            await self._be_disturbed(messages)
+            await self.be_disturbed(messages)
             failed = await handler.batch([message.delivery for message in messages])
         except EffectUnknown as error:
             say(f"the handler failed on the batch {messages[0].batch_name}: {error}")
@@ -365,7 +425,7 @@ class BaseWorker(ABC):
         surely = failed[:1] if ordered else failed
         return BatchHandling(failed, [messages[place].failure_record(effect_known=False) for place in surely])
 
-    async def _be_disturbed(self, messages: Sequence[InHand]) -> None:
+    async def be_disturbed(self, messages: Sequence[InHand]) -> None:
         """What faults do to the work of a handler that is not ours: they strike what it is asked, before it is asked.
 
         Errors: HandlerFailed.

@@ -37,7 +37,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gameday.consumers.callbacks import Callbacks
@@ -258,6 +258,11 @@ class Worker(BaseWorker):
         message.batch.failed |= not handling.done
         if handling.in_trouble:
             self._abandon([message])
+        if handling.done and self.config.removal == "before-settle":
+            # That mistake: until the message is deleted it may come again, to find its object gone.
+            self.write(*handling.records)
+            handling = replace(handling, records=())
+            await message.remove_object()
         if self._whole or handling.in_trouble:
             self.announce(*handling.records)
         elif handling.done:
@@ -319,7 +324,10 @@ class Worker(BaseWorker):
             self.crash("before-delete", message)
         if deletes:
             call = self._source.delete(_deliveries(deletes))
-            await self._call_and_record(call, deletes, _intents(deletes), crash="after-delete")
+            settled = await self._call_and_record(call, deletes, _intents(deletes), crash="after-delete")
+            if self.config.removal == "after-settle":
+                done = [message for message, ok in zip(deletes, settled, strict=True) if ok]
+                await asyncio.gather(*(message.remove_object() for message in done))
         for hidden_s, messages in releases.items():
             call = self._source.hide(_deliveries(messages), hidden_s=hidden_s)
             await self._call_and_record(call, messages, _intents(messages))
@@ -335,7 +343,8 @@ class Worker(BaseWorker):
 
     async def _call_and_record(
         self, call: Call, messages: Sequence[QueueMessage], intents: Sequence[Record], *, crash: str | None = None
-    ) -> None:
+    ) -> list[bool]:
+        """Which of them are settled for certain."""
         started = self.now()
         outcomes: list[SettleOutcome]
         try:
@@ -355,6 +364,7 @@ class Worker(BaseWorker):
                 for intent, (outcome, error) in zip(intents, outcomes, strict=True)
             )
         )
+        return [outcome == "ok" for outcome, _ in outcomes]
 
 
 def _deliveries(messages: Sequence[QueueMessage]) -> list[Delivery]:

@@ -22,6 +22,8 @@ OPERATIONS = {
     "PutItem": p.YELLOW,
     "TransactWriteItems": p.VERMILLION,
 }
+# Noisy ones stand out; how the others are called the scenario says.
+TENANTS = {"/^noisy$/": p.VERMILLION, "/^(?!noisy$)/": p.SKY}
 CALLS = {f"/{operation}/": colour for operation, colour in OPERATIONS.items()}
 
 
@@ -99,6 +101,19 @@ def dashboard() -> Dashboard:
                 p.Series(name="p99", expr=p.quantile(0.99, "gameday_consumer_processing_seconds", p.SUB), colour=p.SKY),
             ),
             unit="s",
+        ),
+        p.lines(
+            "Lag by class of tenant",
+            "From when a message was due to its first receive, p99, where a queue is shared. That of quiet tenants "
+            "growing with that of noisy ones: the queue is not fair, or no message brings its tenant.",
+            (
+                p.Series(
+                    name="{{tenant_class}}",
+                    expr=p.quantile(0.99, "gameday_tenant_latency_seconds", p.SUB, "tenant_class"),
+                ),
+            ),
+            unit="s",
+            looks=TENANTS,
         ),
         p.lines(
             "Polling",

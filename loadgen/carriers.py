@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from gameday.history.clock import Clock
+from gameday.history.writer import Writer
 from gameday.loadgen.config import LoadConfig
+from gameday.loadgen.payloads import Store
 from gameday.transports.base import Answer, Call
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.carriers.fast import FastCarrier
 from gameday.transports.carriers.json_protocol import SERVICES, goes_through_proxy
+from gameday.transports.objects import SERVICE
 from gameday.transports.registry import TRANSPORTS
 
 # Long enough for a broker in trouble, short enough that a lost answer is retried within the deduplication window.
@@ -35,6 +39,15 @@ class SharedBoto:
 
     def for_one_user(self) -> Callable[[Call], Answer]:
         return self._boto
+
+
+def store_for(config: LoadConfig, writer: Writer, clock: Clock) -> Store | None:
+    """Where large bodies go, if they go anywhere."""
+    if config.claim_check is None:
+        return None
+    carry = BotoCarrier(config.endpoint, read_timeout_s=READ_TIMEOUT_S, connections=max(config.users, 10))
+    carry.client(SERVICE)
+    return Store(carry=carry, writer=writer, clock=clock)
 
 
 def carrier_for(config: LoadConfig) -> Carrier:

@@ -20,9 +20,11 @@ import orjson
 from pydantic import ValidationError
 
 from gameday.history.clock import NS_PER_S, Clock
+from gameday.history.envelope import Form
 from gameday.history.errors import UsageError
 from gameday.loadgen.lanes import Lane
 from gameday.loadgen.messages import OwnMessages, Source
+from gameday.loadgen.payloads import ClaimChecks, SchemaVersion
 from gameday.loadgen.schedule import Schedule
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.tenants import TenantClass, Tenants
@@ -44,8 +46,10 @@ class LoadConfig:
     "unordered" or "none": whether a message that was not accepted holds back what comes after it in its group, or is
     not sent again. `dedup_reuse` is the share of messages that go out under the deduplication id of an earlier one or,
     where the topology deduplicates by content, with its body. `delay_s` is each message's own, in place of the queue's.
-    `own` are messages of the user's, sent in place of ours. `tenants`: whose the groups are, and what they send in
-    place of a shape; `tell_tenants`: whether each message brings its tenant as its group.
+    `form`, `schemas`: what an event of ours looks like, and from what its payload is made, if from anything;
+    `claim_check`: which bodies go to S3. `own` are messages of the user's, sent in place of ours. `tenants`: whose the
+    groups are, and what they send in place of a shape; `tell_tenants`: whether each message brings its tenant as its
+    group.
     `metrics_host` is the address that each process serves metrics of its own at; None: it counts nothing.
     `patience_s` is how long a sending process may be silent before it counts as lost, where they are on other hosts
     (None: all are on this one). What is read there in place of what stands here is told by `Here`.
@@ -75,6 +79,9 @@ class LoadConfig:
     dedup_reuse: float = 0.0
     delay_s: int | None = None
     aws_trace_header: bool = False
+    form: Form = "ours"
+    schemas: Sequence[SchemaVersion] = ()
+    claim_check: ClaimChecks | None = None
     own: OwnMessages | None = None
     tenants: Sequence[TenantClass] = ()
     tell_tenants: bool = True
@@ -147,6 +154,8 @@ class LoadConfig:
                 "addresses": Addresses.from_json(document["addresses"]),
                 "topology": Topology.from_json(document["topology"]),
                 "own": OwnMessages(**document["own"]) if document.get("own") else None,
+                "schemas": tuple(SchemaVersion(**each) for each in document.get("schemas") or ()),
+                "claim_check": ClaimChecks(**document["claim_check"]) if document.get("claim_check") else None,
                 "tenants": tuple(TenantClass(**each) for each in document.get("tenants") or ()),
             }
         )

@@ -23,7 +23,7 @@ from gameday.history import events
 from gameday.history.clock import Clock
 from gameday.history.errors import HistoryError, UsageError
 from gameday.history.writer import DIRECTORY, Writer
-from gameday.loadgen.carriers import Carrier, carrier_for
+from gameday.loadgen.carriers import Carrier, carrier_for, store_for
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed, Lane, Tally
 from gameday.loadgen.meters import Meters
@@ -51,6 +51,8 @@ class SharedByLanes:
         self.writer = Writer(run=Path(config.run_dir), name=writer, clock=self.clock)
         self.count, self._exposed = _metered(config, writer, count)
         self.carrier: Carrier = carrier_for(config)
+        # Objects are shared: a message that is sent again finds its own there.
+        self.store = store_for(config, self.writer, self.clock)
         self.source = config.source()
         self.lanes: dict[int, Lane] = {}
         self.feed: Feed | None = None
@@ -147,6 +149,8 @@ class Node:
                     carry=carry,
                     count=self._shared.count,
                     source=self._shared.source,
+                    store=self._shared.store,
+                    start_ns=self._start.get() if self._start.ready() else 0,
                 )
                 sender.run(self._shared.feed, self._wait)
         except (HistoryError, UsageError) as error:

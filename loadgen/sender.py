@@ -10,17 +10,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gameday.history import envelope, events, trace
+from gameday.history import claim_check, envelope, events, trace
+from gameday.history.claim_check import Reference
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import Writer
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Attempt, Feed, Lane
 from gameday.loadgen.messages import Ask, Made, Source
+from gameday.loadgen.payloads import Store, Stored, payload_of, version_at
 from gameday.loadgen.schedule import Message, producer
 from gameday.transports.aws_errors import is_permanent
-from gameday.transports.base import Answer, Call, CallFailed, Outgoing, SendOutcome
+from gameday.transports.base import Answer, Attribute, Call, CallFailed, Outgoing, SendOutcome
+from gameday.transports.filters.function_filter import expected
 from gameday.transports.registry import TRANSPORTS
 
 LOOK_AHEAD_NS = NS_PER_S
@@ -40,14 +43,17 @@ class Sample:
 
 
 class Packed(NamedTuple):
-    """A message to send, and what its effects are read back under where that is not its id."""
+    """A message to send, what its effects are read back under where that is not its id, and the body that stands in
+    an object where it is a reference."""
 
     message: Outgoing
     key: str | None
+    stored: Stored | None = None
 
 
 class Sender:
-    """`carry` makes a call or raises CallFailed; `number` is the lane's; `source` has the user's own messages."""
+    """`carry` makes a call or raises CallFailed; `number` is the lane's; `source` has the user's own messages; `store`
+    puts large bodies into objects; `start_ns` is when the load began."""
 
     def __init__(
         self,
@@ -60,9 +66,13 @@ class Sender:
         carry: Callable[[Call], Answer],
         count: Callable[[Sample], None],
         source: Source | None = None,
+        store: Store | None = None,
+        start_ns: int = 0,
     ) -> None:
         self.lane = lane
         self._source = source
+        self._store = store
+        self._start_ns = start_ns
         self._config = config
         self._producer = producer(number)
         self._transport = TRANSPORTS[config.transport]
@@ -100,8 +110,11 @@ class Sender:
         name = f"{self._producer}-call-{self._calls}"
         self._writer.write(*map(self._intended, attempts, packed))
         call = self._transport.send(self._config.addresses, messages)
+        stored = [each.stored for each in packed if each.stored is not None]
+        first = self._config.claim_check is None or self._config.claim_check.stores_first
+        unstored = self._put(stored) if first else None
         started = self._clock.now_ns()
-        outcomes = self._answers(call, messages)
+        outcomes = self._answers(call, messages) if unstored is None else _not_sent(unstored, messages)
         ended = self._writer.write(
             *(
                 events.sent(
@@ -119,6 +132,8 @@ class Sender:
                 for attempt, outcome in zip(attempts, outcomes, strict=True)
             )
         )
+        if not first:
+            self._put(stored)
         self.lane.settle(attempts, ["refused" if each.final else each.outcome for each in outcomes], ended)
         self._count(
             Sample(
@@ -130,6 +145,14 @@ class Sender:
                 outcomes=outcomes,
             )
         )
+
+    def _put(self, bodies: Sequence[Stored]) -> CallFailed | None:
+        """Put these into objects; the first that could not be. Errors: HistoryError."""
+        for body in bodies:
+            assert self._store is not None, "a body goes to an object only where there is a store"
+            if (failed := self._store.put(body)) is not None:
+                return failed
+        return None
 
     def _answers(self, call: Call, messages: Sequence[Outgoing]) -> list[SendOutcome]:
         """What became of each message of a call."""
@@ -160,7 +183,7 @@ class Sender:
         by_content = self._config.topology.dedup == "content"
         written = named if by_content else attempt.message
         if self._source is None:
-            return Packed(self._order(attempt.message, written, None if by_content else named), None)
+            return self._order(attempt.message, written, None if by_content else named)
         return self._own(attempt.message, written, None if by_content else named, self._source)
 
     def _own(self, message: Message, written: Message, named: Message | None, source: Source) -> Packed:
@@ -176,22 +199,18 @@ class Sender:
             made.key,
         )
 
-    def _order(self, message: Message, written: Message, named: Message | None) -> Outgoing:
-        """An order of ours, likewise."""
+    def _order(self, message: Message, written: Message, named: Message | None) -> Packed:
+        """An order of ours, likewise; a reference to it, where it is large."""
         config = self._config
         in_body = self._transport.traced_in == "body"
         parent = trace.traceparent(config.run, (written if in_body else message).id)
-        body = envelope.pack(
-            id=written.id,
-            run=config.run,
-            group=written.group,
-            timestamp_ns=written.due,
-            payload_bytes=config.payload_bytes,
-            poison=written.poison,
-            seed=config.seed,
-            traceparent=parent if in_body else None,
-        )
-        return Outgoing(
+        body, plain = self._event(written, parent if in_body else None)
+        large = config.claim_check is not None and len(body) > config.claim_check.above_bytes
+        stored = self._claim(written, body) if large else None
+        attributes: dict[str, Attribute] | None = None if plain else {}
+        if stored is not None:
+            body, attributes = self._reference(written, stored, parent if in_body else None)
+        outgoing = Outgoing(
             id=message.id,
             body=body.decode(),
             group=message.group,
@@ -199,8 +218,62 @@ class Sender:
             delay_s=config.delay_s,
             traceparent=None if in_body else parent,
             aws_trace_header=trace.aws_header(parent) if config.aws_trace_header else None,
+            attributes=attributes,
             due=written.due,
         )
+        return Packed(outgoing, None, stored)
+
+    def _event(self, written: Message, traceparent: str | None) -> tuple[bytes, bool]:
+        """The body, and whether it is a plain order."""
+        config = self._config
+        told: dict[str, Any] = {
+            "id": written.id,
+            "run": config.run,
+            "group": written.group,
+            "timestamp_ns": written.due,
+            "payload_bytes": config.payload_bytes,
+            "poison": written.poison,
+            "traceparent": traceparent,
+        }
+        version = version_at(config.schemas, (written.due - self._start_ns) / NS_PER_S) if config.schemas else None
+        if version is None and config.form == "ours":
+            return envelope.pack(**told, seed=config.seed), True
+        content = envelope.Content(
+            form=config.form,
+            payload=None if version is None else payload_of(version, seed=config.seed, id=written.id),
+            schema=None if version is None else version.name,
+        )
+        return envelope.pack_event(**told, content=content), False
+
+    def _claim(self, written: Message, body: bytes) -> Stored:
+        assert self._config.claim_check is not None
+        reference = Reference(
+            bucket=self._config.claim_check.bucket,
+            object=claim_check.name(self._config.run, written.id),
+            checksum=claim_check.checksum(body),
+        )
+        return Stored(id=written.id, reference=reference, body=body)
+
+    def _reference(
+        self, written: Message, stored: Stored, traceparent: str | None
+    ) -> tuple[bytes, dict[str, Attribute]]:
+        """What is sent in place of the body, with its attributes."""
+        config = self._config
+        assert config.claim_check is not None
+        if config.claim_check.shape == "extended":
+            size = Attribute("Number", str(len(stored.body)))
+            return claim_check.pointer(stored.reference).encode(), {claim_check.SIZE_ATTRIBUTE: size}
+        content = envelope.Content(form=config.form, reference=stored.reference)
+        body = envelope.pack_event(
+            id=written.id,
+            run=config.run,
+            group=written.group,
+            timestamp_ns=written.due,
+            poison=written.poison,
+            traceparent=traceparent,
+            content=content,
+        )
+        return body, {}
 
     def _named(self, attempt: Attempt) -> Message:
         """The message that this one is deduplicated as: itself or, by mistake, an earlier one of its group."""
@@ -226,7 +299,7 @@ class Sender:
             group=message.group,
             seq=message.seq,
             due=message.due,
-            expect=self._transport.expect(self._config.topology, packed.message),
+            expect=expected(self._transport, self._config.topology, packed.message),
             bytes=len(packed.message.body.encode()),
             poison=message.poison,
             key=packed.key,
@@ -234,6 +307,15 @@ class Sender:
             tenant_class=message.tenant_class,
             items=None if self._config.topology.workflow is None else _items(packed.message.body),
         )
+
+
+def _not_sent(failed: CallFailed, messages: Sequence[Outgoing]) -> list[SendOutcome]:
+    """Of messages that were held back, because a body among them could not be stored: surely none was sent."""
+    why = f"not sent, for its body or another of its call could not be stored: {failed}"
+    return [
+        SendOutcome(id=message.id, entry=n, outcome="failed", final=False, error=why)
+        for n, message in enumerate(messages)
+    ]
 
 
 def _items(body: str) -> int | None:

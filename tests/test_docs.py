@@ -20,9 +20,10 @@ from gameday.cli import app
 from gameday.history.errors import TargetLacks
 from gameday.history.manifest import BOUNDS
 from gameday.history.reader import unknown_names
-from gameday.scenario import model
+from gameday.scenario import functions, model
 from gameday.scenario import reading as scenario
 from gameday.scenario.document import parse
+from gameday.scenario.problems import keys
 from gameday.verify.judge import EXIT_CODES
 from gameday.verify.registry import CHECKS
 from gameday.watch.observer import Observer
@@ -116,7 +117,17 @@ def test_every_key_of_a_scenario_is_explained(before: str, model: type[BaseModel
     _, found, after = SCENARIO.partition(f"\n{before}")
     assert found
     told = {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])}
-    assert told == set(model.model_fields) | others
+    assert told == set(keys(model)) | others
+
+
+@pytest.mark.parametrize(
+    ("before", "model"),
+    [("Of `consumers.lambda`:", functions.LambdaModel), ("Of `function`:", functions.FunctionModel)],
+)
+def test_every_key_of_a_function_is_explained(before: str, model: type[BaseModel]) -> None:
+    _, found, after = (ROOT / "docs" / "functions.md").read_text("utf-8").partition(f"\n{before}")
+    assert found
+    assert {name for row in table(after, "key") for name in re.findall(r"`(\w+)`", row[0])} == set(model.model_fields)
 
 
 def test_every_key_of_a_handler_is_explained() -> None:

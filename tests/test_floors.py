@@ -46,7 +46,12 @@ FLOORS: dict[str, set[str]] = {
 FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
-ENTRY_POINTS = {"gameday.loadgen.locustfile", "gameday.loadgen.message_shim"}
+ENTRY_POINTS = {
+    "gameday.consumers.function_shim",
+    "gameday.loadgen.locustfile",
+    "gameday.loadgen.message_shim",
+    "gameday.scenarios.functions.orders",
+}
 
 
 def _modules() -> dict[str, Path]:

@@ -33,7 +33,7 @@ def plan(
     high one each message travels alone. Calls and costs are those of a run on AWS, whatever the target. Retries and
     what the faults make come again are not counted.
 
-    Exit codes: 0, or 2 where the scenario is wrong.
+    Exit codes: 0, 2 where the scenario is wrong, or 5 where it asks for what no run does on AWS.
 
     \b
     Examples:
@@ -45,12 +45,16 @@ def plan(
     from gameday.report.plan import Plan
     from gameday.scenario import reading as scenarios
     from gameday.scenario.estimate import estimate
+    from gameday.scenario.model import needs_of
     from gameday.scenario.rates import warning
     from gameday.targets.prices import REGION
-    from gameday.targets.products import product_of
+    from gameday.targets.products import AWS, product_of, refuse_gaps
+    from gameday.transports.registry import TRANSPORTS
     from gameday.verify.buckets import cores
 
     read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
+    # What a run would call and cost, and the rights that it needs, are those on AWS.
+    refuse_gaps(AWS, TRANSPORTS[read.transport], needs_of(read), what="AWS")
     kind = chosen_target(target, None)
     chosen = (read.seed if seed is None else seed) or 0
     priced_for = region or REGION

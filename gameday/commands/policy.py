@@ -41,7 +41,7 @@ def policy(
     `gameday:run`; they deny touching what has such a name and not the tag. Where all three run with the same
     credentials, as `gameday run` does on one machine, these need all three.
 
-    Exit codes: 0, or 2 where the scenario is wrong.
+    Exit codes: 0, 2 where the scenario is wrong, or 5 where it asks for what no run does on AWS.
 
     \b
     Examples:
@@ -51,13 +51,18 @@ def policy(
       gameday policy --account 123456789012 --region eu-west-1 --role sweep > sweep.json
     """
     from gameday.scenario import reading as scenarios
+    from gameday.scenario.model import needs_of
     from gameday.scenario.policy import Where, not_covered, policies, sweep_policy
+    from gameday.targets.products import AWS, refuse_gaps
+    from gameday.transports.registry import TRANSPORTS
 
     where = Where(account=account, region=region)
     if role is RoleName.sweep:
         print(json.dumps(sweep_policy(where), indent=2))
         return
     read = scenarios.load(scenarios.find(scenario), overrides or (), outputs=terraform_outputs)
+    # What a run would call and cost, and the rights that it needs, are those on AWS.
+    refuse_gaps(AWS, TRANSPORTS[read.transport], needs_of(read), what="AWS")
     documents = {str(each): document for each, document in policies(read, where).items()}
     print(json.dumps(documents if role is None else documents[role.value], indent=2))
     for each in not_covered(read):

@@ -10,6 +10,7 @@ from gameday.conformance.probes import (
     eventbridge,
     kinesis,
     pipes,
+    s3,
     scheduler,
     sns,
     sns_fifo,
@@ -28,6 +29,7 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "dynamodb": dynamodb.PROBES,
     "scheduler": scheduler.PROBES,
     "pipes": pipes.PROBES,
+    "s3": s3.PROBES,
     "stepfunctions": stepfunctions.PROBES,
 }
 
@@ -42,5 +44,6 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "dynamodb": ("dynamodb",),
     "scheduler": ("scheduler", "sqs"),
     "pipes": ("pipes", "sqs"),
+    "s3": ("s3",),
     "stepfunctions": ("stepfunctions", "sqs"),
 }

@@ -16,11 +16,13 @@ from gameday.emulator.eventbridge import BusConduct, Event
 from gameday.emulator.kinesis import Record, StreamConduct
 from gameday.emulator.pipes import PipeConduct
 from gameday.emulator.queues import Conduct, Draft
+from gameday.emulator.s3 import ObjectConduct
 from gameday.emulator.scheduler import SchedulerConduct
 from gameday.emulator.sns import BYTES_DEFAULT, TopicConduct
 from gameday.emulator.stepfunctions import Played, WorkflowConduct
 from gameday.emulator.wire import Params
 from gameday.history import envelope
+from gameday.history.clock import NS_PER_S
 from gameday.transports.filters.rules import OR
 
 
@@ -716,6 +718,53 @@ class PipeNeverStops(PipeConduct):
         return False
 
 
+class ObjectExpires(ObjectConduct):
+    """An object is gone so many seconds after it was written, whatever the lifecycle says."""
+
+    def __init__(self, seconds: float = 2.0) -> None:
+        if seconds <= 0:
+            raise ValueError("an object lives for more than no time")
+        self._seconds = seconds
+
+    def lives_ns(self) -> int | None:
+        return int(self._seconds * NS_PER_S)
+
+
+class ObjectLost(_Counting, ObjectConduct):
+    """Every n-th object that is answered as written is not there."""
+
+    def stores(self) -> bool:
+        return not self._strikes()
+
+
+class ObjectCorrupt(_Counting, ObjectConduct):
+    """Every n-th read of an object gives wrong bytes, and their checksum."""
+
+    def given(self, body: bytes) -> bytes:
+        return bytes([*body[:-1], body[-1] ^ 1]) if body and self._strikes() else body
+
+
+class ObjectConditionIgnored(ObjectConduct):
+    """A write whose condition does not hold is done all the same."""
+
+    def heeds_conditions(self) -> bool:
+        return False
+
+
+class ObjectUndelete(ObjectConduct):
+    """An object that was removed, and said to be, is still there."""
+
+    def deletes(self) -> bool:
+        return False
+
+
+class ObjectListMisses(ObjectConduct):
+    """A list of objects leaves out the one that was written last."""
+
+    def lists_all(self) -> bool:
+        return False
+
+
 class _EveryNthStart(_Counting, WorkflowConduct):
     """A machine's."""
 
@@ -898,6 +947,13 @@ DEFECTS: Mapping[str, type] = {
     "schedule-outlives-delete": ScheduleOutlivesDelete,
     "pipe-moves-nothing": PipeMovesNothing,
     "pipe-never-stops": PipeNeverStops,
+    # Objects.
+    "object-expires": ObjectExpires,
+    "object-lost": ObjectLost,
+    "object-corrupt": ObjectCorrupt,
+    "object-condition-ignored": ObjectConditionIgnored,
+    "object-undelete": ObjectUndelete,
+    "object-list-misses": ObjectListMisses,
     # Machines.
     "name-used-twice": NameUsedTwice,
     "same-input-refused": SameInputRefused,

@@ -1,9 +1,10 @@
 """The broker on loopback: HTTP/1.1 with keep-alive, as far as the AWS SDKs use it, and long polls that wake at once.
 
 It parses requests by hand, because the broker must never be what a measurement measures: one read, one document in,
-one out, one write. The service is told by X-Amz-Target, by the path, or by the version that a form of SNS's carries.
-After each call, and whenever a hidden message turns visible by itself, the polls that wait are asked again, oldest
-first. `GET /_gameday/health` says who answers here.
+one out, one write. The service is told by X-Amz-Target, by a path that is a service's alone, or by the version that a
+form of SNS's carries; every other path, and every method but POST, is S3's. After each call, and whenever a hidden
+message turns visible by itself, the polls that wait are asked again, oldest first. `GET /_gameday/health` says who
+answers here.
 """
 
 from __future__ import annotations
@@ -18,20 +19,25 @@ import orjson
 from gameday.emulator.broker import LongPoll
 from gameday.emulator.held import Held
 from gameday.emulator.queues import Queue
+from gameday.emulator.s3_wire import S3Wire, asked
 from gameday.emulator.services import SERVICES, Service, World
-from gameday.emulator.wire import Answer, Json, Params, Refused, Rest, Wire, Written, form
+from gameday.emulator.wire import Answer, Json, Params, Query, Refused, Rest, Wire, Written, form
 from gameday.history.clock import NS_PER_S, Clock
 
 PRODUCT = "gameday-memory"
 HEALTH = "/_gameday/health"
 _REASONS = {
     200: b"OK",
+    206: b"Partial Content",
     400: b"Bad Request",
     403: b"Forbidden",
     404: b"Not Found",
     409: b"Conflict",
     411: b"Length Required",
+    412: b"Precondition Failed",
+    416: b"Range Not Satisfiable",
     500: b"Internal Server Error",
+    501: b"Not Implemented",
     503: b"Service Unavailable",
 }
 _NO_SERVICE = Json(target="", version="1.0", namespace="gameday")
@@ -56,8 +62,9 @@ class Server:
                 self._by_target[wire.target] = wire, service
             elif isinstance(wire, Rest):
                 self._by_path.append((wire, service))
-            else:
+            elif isinstance(wire, Query):
                 self._by_version[wire.version] = wire, service
+        self._s3 = world.service("s3")
 
     def answer(self, connection: Connection, head: _Head, body: bytes) -> None:
         """Carry out one request; its response is written now, or by a later call when it is a long poll."""
@@ -69,6 +76,7 @@ class Server:
         target, _, operation = head.target.partition(".")
         wire: Wire = _NO_SERVICE
         in_path: Params = {}
+        read: Params | None = None
         known: tuple[Wire, Service] | None
         try:
             if target:
@@ -76,6 +84,10 @@ class Server:
             elif (found := self._routed(head)) is not None:
                 rest, service, operation, in_path = found
                 known = rest, service
+            elif head.path not in ("", "/") or head.method != "POST":
+                wire = S3Wire(head.method, {})
+                operation, read = asked(head.method, head.path, _headers(head.lines), body)
+                known = S3Wire(head.method, read), self._s3
             else:
                 fields = form(body)
                 operation = fields.get("Action", "")
@@ -85,7 +97,9 @@ class Server:
                     "UnknownOperationException", f"No service here knows this. Here are {', '.join(SERVICES)}."
                 )
             wire, service = known
-            outcome = service.call(self._clock.now_ns(), operation, {**wire.read(body), **in_path})
+            if read is None:
+                read = {**wire.read(body), **in_path}
+            outcome = service.call(self._clock.now_ns(), operation, read)
         except Refused as refused:
             self._respond(connection, refused.status, wire.refuse(refused, request_id=self._requests))
         else:
@@ -113,13 +127,16 @@ class Server:
 
     def _tell(self, request: _Request, answer: Answer) -> None:
         written = request.wire.write(request.operation, answer, request_id=self._requests)
-        self._respond(request.connection, 200, written)
+        self._respond(request.connection, written.status, written)
 
     def _respond(self, connection: Connection, status: int, written: Written) -> None:
-        content_type, body, headers = written
+        content_type, body, headers, length, _ = written
         connection.finish(
             b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nx-amzn-RequestId: %08d\r\n%bContent-Length: %d\r\n\r\n%b"
-            % (status, _REASONS[status], content_type, self._requests, headers, len(body), body)
+            % (
+                *(status, _REASONS[status], content_type, self._requests, headers),
+                *(len(body) if length is None else length, body),
+            )
         )
 
     def _wait(self, request: _Request, poll: LongPoll) -> None:
@@ -248,6 +265,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._buffer = bytearray()
         self._busy = False
+        self._told_to_continue = False
         self._transport: asyncio.Transport | None = None
         self.waiter: _Waiter | None = None
 
@@ -285,7 +303,11 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         if len(self._buffer) < start + length:
+            if b"100-continue" in head.lines and not self._told_to_continue:
+                self._told_to_continue = True
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
+        self._told_to_continue = False
         body = bytes(self._buffer[start : start + length])
         del self._buffer[: start + length]
         self._busy = True
@@ -293,12 +315,13 @@ class Connection(asyncio.Protocol):
 
 
 class _Head(NamedTuple):
-    """What of a request's head matters; one without a length has no body, but for a POST."""
+    """What of a request's head matters; one without a length has no body, but for a POST. `lines`: all of it."""
 
     method: str
     path: str
     target: str
     length: int | None
+    lines: bytes
 
 
 def _read_head(head: bytes) -> _Head:
@@ -312,4 +335,10 @@ def _read_head(head: bytes) -> _Head:
                 target = value.strip().decode("latin-1")
             case b"content-length":
                 length = int(value)
-    return _Head(method, path, target, length)
+    return _Head(method, path, target, length, head)
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    """All of them, their names in small letters."""
+    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.strip().lower().decode("latin-1"): value.strip().decode("latin-1") for name, _, value in pairs}

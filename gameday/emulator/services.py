@@ -14,6 +14,7 @@ from gameday.emulator.held import Held
 from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
 from gameday.emulator.pipes import PipeConduct, Pipes
 from gameday.emulator.queues import Conduct
+from gameday.emulator.s3 import S3, ObjectConduct
 from gameday.emulator.scheduler import Scheduler, SchedulerConduct
 from gameday.emulator.sns import Sns, TopicConduct
 from gameday.emulator.stepfunctions import StepFunctions, WorkflowConduct
@@ -78,9 +79,9 @@ class World:
 
 
 class Spoken(NamedTuple):
-    """A service, by the protocol that it is spoken in."""
+    """A service, by the protocol that it is spoken in; S3 has one of its own, gameday/emulator/s3_wire.py."""
 
-    wire: Json | Query | Rest
+    wire: Json | Query | Rest | None
     make: Callable[[World], Service]
 
 
@@ -144,6 +145,7 @@ SERVICES: Mapping[str, Spoken] = {
         ),
         lambda world: Pipes(sqs=world.sqs, conduct=world.conduct(PipeConduct)),
     ),
+    "s3": Spoken(None, lambda world: S3(conduct=world.conduct(ObjectConduct))),
     "stepfunctions": Spoken(
         Json(target="AWSStepFunctions", version="1.0", namespace="com.amazonaws.swf.service.v2.model"),
         lambda world: StepFunctions(call=world.call, conduct=world.conduct(WorkflowConduct)),

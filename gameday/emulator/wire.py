@@ -41,11 +41,14 @@ def known(operations: Mapping[str, T], operation: str, *, refusal: str = "Unknow
 
 
 class Written(NamedTuple):
-    """An answer as it goes over HTTP; `headers` are whole lines."""
+    """An answer as it goes over HTTP; `headers` are whole lines. `length`: what a body would have that is left out;
+    `status`: of an answer that is no refusal."""
 
     content_type: bytes
     body: bytes
     headers: bytes = b""
+    length: int | None = None
+    status: int = 200
 
 
 class Wire(Protocol):

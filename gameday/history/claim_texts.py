@@ -307,6 +307,63 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
             f"retries, or a longer maximum age. {_EMPTY_IT}"
         ),
     ),
+    "no-dangling-reference": ClaimText(
+        summary="No object was gone while the message that refers to it was still on its way.",
+        means=(
+            "Where a large body stands in an object and the message is a reference to it, each consumer that was given "
+            "the reference found the object, and nobody removed it before the message was done there. A message is "
+            "done once a delete of it that may have worked was begun. A reference that comes once more after that, and "
+            "finds its object gone, is no harm."
+        ),
+        unknown=(
+            f"{_NOT_DRAINED}; or a reference was received and nobody is known to have asked for its object. Consumers "
+            "of your own leave it unknown, unless they record `fetched`."
+        ),
+        action=(
+            "Violated: the timeline of an example shows which was first. Remove the object after the message and not "
+            "before it; store the body before the reference is sent; let objects live longer than a message may be on "
+            f"its way, redeliveries and the dead-letter queue included. {_EMPTY_IT}"
+        ),
+    ),
+    "no-orphan": ClaimText(
+        summary="No object is left without its message, or a rule of the bucket removes it.",
+        means=(
+            "After the run, with every queue seen empty, no object stands in the bucket whose message is neither on a "
+            "queue nor among the dead letters. Consumers that are killed between the delete of a message and that of "
+            "its object leave some, and so do those that keep objects: only a rule of the bucket (a lifecycle) bounds "
+            "them. Where there is one they are counted (`orphan-bounded`) and violate nothing."
+        ),
+        unknown=f"{_NOT_DRAINED}; or nobody listed the objects at the end.",
+        action=(
+            "Violated: give the bucket a rule that lets objects expire, longer than a message may be on its way; and "
+            f"let consumers remove an object once its message is deleted. {_EMPTY_IT}"
+        ),
+    ),
+    "payload-intact": ClaimText(
+        summary="Each body that was fetched is the one that was stored.",
+        means=(
+            "A reference carries the checksum of the body that it stands for, and each body that a consumer fetched "
+            "has it. The reference itself is looked at by `no-phantom`."
+        ),
+        unknown="A reference was received, and nobody held its object against the checksum.",
+        action=(
+            "Violated: something wrote another body under the same name, or changed it on its way. Names of objects "
+            "must be unique, and written once (`If-None-Match: *`)."
+        ),
+    ),
+    "schema-conformant": ClaimText(
+        summary="Each message that was received fits the schema that its consumers expect.",
+        means=(
+            "Consumers held what they received, or fetched, against the version of the schema that they know, with the "
+            "conventions that every event keeps (a correlation id, a domain, a timestamp). A compatible change fits; a "
+            "breaking one does not."
+        ),
+        unknown="A message was received, and nothing says whether it fits.",
+        action=(
+            "Violated: a producer sends a version that consumers do not know. Deploy consumers first, send the new "
+            "version under a name of its own, or make the change a compatible one: new fields optional, old ones kept."
+        ),
+    ),
     "exactly-once-execution": ClaimText(
         summary="Every accepted start became one execution, and no message a second one.",
         means=(

@@ -4,21 +4,32 @@ The body is JSON in the shape of an EventBridge event: `source`, `detail-type` a
 `detail.metadata` stand the message's id, group and a checksum over the rest of the detail, so that every service, with
 message attributes or without, hands them through, and so that re-formatted JSON is still intact while changed content
 is not.
+
+An event may be a CloudEvent (github.com/cloudevents/spec, version 1.0) instead: what stands under `detail.metadata` is
+then told by attributes beside `data`. Whatever its form, an event keeps three conventions: a correlation id, the domain
+that it is of, and the time.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from gameday.history import trace
+from gameday.history.claim_check import Reference
+from gameday.history.clock import NS_PER_S
 
 SOURCE = "gameday.orders"
+DOMAIN = "orders"
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 DETAIL_TYPE = "OrderPlaced"
 _PADDING_OVERHEAD = len(b',"note":""')
 _BEGINNING = f'{{"source":"{SOURCE}","detail-type":"{DETAIL_TYPE}","detail":{{"orderId":'
@@ -28,7 +39,9 @@ _ORDERS = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """What a consumer learns from a body. `intact`: the checksum agrees. `poison`: the handler must fail on it."""
+    """What a consumer learns from a body. `intact`: the checksum agrees. `poison`: the handler must fail on it.
+    `payload`: what a schema is asked of, where it has any; `reference`: where the body stands that this stands for;
+    `conventional`: it keeps the conventions of events."""
 
     id: str
     run: str
@@ -36,6 +49,9 @@ class Envelope:
     poison: bool
     intact: bool
     event: dict[str, Any]
+    payload: Any = None
+    reference: Reference | None = None
+    conventional: bool = True
 
 
 def pack(
@@ -97,10 +113,119 @@ def _text(text: str) -> str:
     return orjson.dumps(text).decode()
 
 
+Form = Literal["ours", "cloudevents"]
+_CLOUD = {"run": "gamedayrun", "group": "gamedaygroup", "poison": "gamedaypoison", "checksum": "gamedaychecksum"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """What an event carries besides: a `payload`, made from the version of a schema that `schema` names, or a
+    `reference` to a body that is elsewhere."""
+
+    form: Form = "ours"
+    payload: Any = None
+    schema: str | None = None
+    reference: Reference | None = None
+
+
+def pack_event(
+    *,
+    id: str,
+    run: str,
+    group: str | None,
+    timestamp_ns: int,
+    payload_bytes: int = 0,
+    poison: bool = False,
+    traceparent: str | None = None,
+    content: Content,
+) -> bytes:
+    """As `pack`, with that content in place of an order."""
+    traced = {} if traceparent is None else {trace.ATTRIBUTE: traceparent}
+    if content.form == "cloudevents":
+        return _pack_cloud_event(_cloud_event(id, run, group, timestamp_ns, poison, content) | traced, payload_bytes)
+    detail: dict[str, Any] = {
+        "orderId": f"order-{id}",
+        "timestamp": timestamp_ns,
+        "correlationId": id,
+        **({} if content.payload is None else {"payload": content.payload}),
+        **({} if content.schema is None else {"schema": content.schema}),
+        **({} if content.reference is None else {"claimCheck": content.reference.to_json()}),
+    }
+    metadata = {"id": id, "run": run, "group": group, "poison": poison, "domain": DOMAIN, **traced}
+    event = {"source": SOURCE, "detail-type": DETAIL_TYPE, "detail": {**detail, "metadata": metadata}}
+    missing = payload_bytes - len(orjson.dumps(event)) - len(b',"checksum":"00000000"')
+    if missing > 0:
+        detail["note"] = "x" * max(missing - _PADDING_OVERHEAD, 0)
+    detail["metadata"] = {**metadata, "checksum": _checksum({**detail, "metadata": metadata})}
+    return orjson.dumps({**event, "detail": detail})
+
+
+def _cloud_event(
+    id: str, run: str, group: str | None, timestamp_ns: int, poison: bool, content: Content
+) -> dict[str, Any]:
+    """The names of attributes are small letters and digits, and their values text, whole numbers or truth values."""
+    at = datetime.fromtimestamp(timestamp_ns // NS_PER_S, UTC)
+    data: Any = {"orderId": f"order-{id}"} if content.payload is None else content.payload
+    if content.reference is not None:
+        data = {"claimCheck": content.reference.to_json()}
+    return {
+        "specversion": "1.0",
+        "id": id,
+        "source": SOURCE,
+        "type": DETAIL_TYPE,
+        "time": f"{at:%Y-%m-%dT%H:%M:%S}.{timestamp_ns % NS_PER_S:09}Z",
+        "datacontenttype": "application/json",
+        **({} if content.schema is None else {"dataschema": f"urn:gameday:{content.schema}"}),
+        "correlationid": id,
+        "domain": DOMAIN,
+        _CLOUD["run"]: run,
+        **({} if group is None else {_CLOUD["group"]: group}),
+        _CLOUD["poison"]: poison,
+        "data": data,
+    }
+
+
+def _pack_cloud_event(event: dict[str, Any], payload_bytes: int) -> bytes:
+    missing = payload_bytes - len(orjson.dumps(event)) - len(b',"gamedaychecksum":"00000000"')
+    if missing > 0:
+        event["gamedaynote"] = "x" * max(missing - len(b',"gamedaynote":""'), 0)
+    return orjson.dumps({**event, _CLOUD["checksum"]: _cloud_checksum(event)})
+
+
+def _cloud_checksum(event: Mapping[str, Any]) -> str:
+    kept = {name: value for name, value in event.items() if name != _CLOUD["checksum"]}
+    return f"{zlib.crc32(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)):08x}"
+
+
+def _read_cloud_event(event: dict[str, Any]) -> Envelope:
+    """Errors: KeyError for what is none of ours."""
+    data = event.get("data")
+    told = (event.get("correlationid"), event.get("domain"), event["source"], event["type"])
+    return Envelope(
+        id=str(event["id"]),
+        run=str(event[_CLOUD["run"]]),
+        group=event.get(_CLOUD["group"]),
+        poison=event[_CLOUD["poison"]] is True,
+        intact=event[_CLOUD["checksum"]] == _cloud_checksum(event),
+        event=event,
+        payload=data,
+        reference=Reference.of(data.get("claimCheck")) if isinstance(data, dict) else None,
+        conventional=event["specversion"] == "1.0"
+        and all(map(_is_text, told))
+        and _RFC3339.fullmatch(str(event.get("time"))) is not None,
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def unpack(body: bytes | str) -> Envelope | None:
     """Read a body; None when it is no event of ours (then nobody can say which message it was)."""
     try:
         event = orjson.loads(body)
+        if "specversion" in event:
+            return _read_cloud_event(event)
         detail = event["detail"]
         metadata = detail["metadata"]
         claimed = metadata["checksum"]
@@ -111,8 +236,13 @@ def unpack(body: bytes | str) -> Envelope | None:
             poison=metadata["poison"] is True,
             intact=claimed == _checksum(detail),
             event=event,
+            payload=detail.get("payload"),
+            reference=Reference.of(detail.get("claimCheck")),
+            conventional=_is_text(detail.get("correlationId"))
+            and _is_text(metadata.get("domain"))
+            and type(detail.get("timestamp")) is int,
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -18,6 +18,8 @@ SendResult = Literal["ok", "failed", "unknown"]
 EffectResult = Literal["applied", "skipped", "failed"]
 SettleAction = Literal["delete", "release", "extend", "checkpoint"]
 Phase = Literal["start", "stop"]
+FetchResult = Literal["ok", "gone", "failed"]
+Conforms = Literal["ok", "bad"]
 ExecutionStatus = Literal["running", "succeeded", "failed", "timed-out", "aborted"]
 TaskAnswer = Literal["success", "failure"]
 
@@ -85,6 +87,7 @@ def received(
     hidden_s: float | None = None,
     intact: bool | None = None,
     replay: str | None = None,
+    schema: Conforms | None = None,
     execution: str | None = None,
     item: int | None = None,
 ) -> Record:
@@ -193,6 +196,50 @@ def responded(
     """What an invocation answered: before the answer is given, or by who has waited for it. `ok` with `failed`: all
     but these are reported done; `failed`: the whole batch failed."""
     return _record("responded", locals())
+
+
+def storing(*, id: str, object: str) -> Record:
+    """Before the body of a message is put where objects are kept; what is sent is a reference to it."""
+    return _record("storing", locals())
+
+
+def stored(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
+    """After the answer to the call that `intent`, a `storing` record, announced."""
+    told = {name: intent.get(name) for name in EVENTS["storing"].fields}
+    return _record("stored", {**told, "started": started, "outcome": outcome, "error": error})
+
+
+def fetched(
+    *,
+    id: str,
+    subscription: str,
+    consumer: str,
+    batch: str,
+    object: str,
+    started: int,
+    outcome: FetchResult,
+    error: str | None = None,
+    intact: bool | None = None,
+    schema: Conforms | None = None,
+) -> Record:
+    """After a consumer asked for the object of a reference: `gone` if an answer says that there is none."""
+    return _record("fetched", locals())
+
+
+def removing(*, id: str, object: str, subscription: str | None = None, consumer: str | None = None) -> Record:
+    """Before an object is removed."""
+    return _record("removing", locals())
+
+
+def removed(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
+    """After the answer to the call that `intent`, a `removing` record, announced."""
+    told = {name: intent.get(name) for name in EVENTS["removing"].fields}
+    return _record("removed", {**told, "started": started, "outcome": outcome, "error": error})
+
+
+def leftover(*, id: str, object: str) -> Record:
+    """At the end: an object that is still there."""
+    return _record("leftover", locals())
 
 
 def execution(

@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from gameday.history import envelope
+from gameday.history import claim_check, envelope
+from gameday.history.claim_check import Reference
 
 Told = Literal["envelope", "pointer", "attribute", "broker"]
 # The message attribute that is added to messages of somebody else's making.
@@ -27,6 +28,7 @@ _POINTER = re.compile(r"(/([^~/]|~[01])*)+")
 class Identity(NamedTuple):
     """What a message tells of itself. `intact`: its checksum agrees, None where it has none. `poison`: the handler must
     fail on it. `ours`: it may be one of the run's; one that should tell its id and does not is somebody else's.
+    `reference`: it stands for a body that is elsewhere.
     """
 
     id: str | None
@@ -34,6 +36,7 @@ class Identity(NamedTuple):
     intact: bool | None
     poison: bool
     ours: bool
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +61,14 @@ class Identification:
     def identify(self, body: str, attributes: Mapping[str, str]) -> Identity:
         """`body` is what the producer wrote, without what a service put around it; `attributes` its text attributes."""
         if self.by == "envelope":
+            if (pointed := claim_check.read_pointer(body)) is not None and pointed.id:
+                if self.run not in (None, pointed.run):
+                    return Identity(id=None, group=None, intact=None, poison=False, ours=False)
+                return Identity(id=pointed.id, group=None, intact=None, poison=False, ours=True, reference=pointed)
             read = envelope.unpack(body)
             if read is None or self.run not in (None, read.run):
                 return Identity(id=None, group=None, intact=False, poison=False, ours=False)
-            return Identity(id=read.id, group=read.group, intact=read.intact, poison=read.poison, ours=True)
+            return Identity(read.id, read.group, read.intact, read.poison, True, read.reference)
         document = _document(body) if self.id or self.group else None
         id = None
         if self.by == "pointer" and self.id:

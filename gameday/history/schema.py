@@ -151,6 +151,9 @@ FIELDS: Mapping[str, Field] = {
         _field("request", "text", names=True),
         _field("ids", "texts", names=True),
         _field("failed", "texts", names=True),
+        _field("object", "text", "object_name", names=True),
+        _field("schema", "text", "conforms"),
+        _field("expires_s", "number", seconds=True),
         _field("arn", "text", names=True),
         _field("status", "text"),
         _field("stopped", "number", "stopped_ns", time=True),
@@ -253,16 +256,19 @@ EVENTS: Mapping[str, RecordKind] = {
             "hidden_s",
             "intact",
             "replay",
+            "schema",
             "execution",
             "item",
         ),
+        shapes={"schema": "ok/bad"},
         needed=("subscription",),
         known_by=_ID_OR_COPY,
         told=(
             "before the handler sees it. `batch` names the receive call, unique in the run; `started` is when that "
             "call began. `hidden_s` is the visibility timeout in force. `upstream_id` is SNS's or EventBridge's own "
-            "id. `intact` is the checksum's answer. `id` may be left out here, and of what follows about a message but "
-            "of `effect`: see [*which message*](#words). `execution` and `item`: of which task of a workflow it is "
+            "id. `intact` is the checksum's answer, `schema` whether what it carries fits the schema that is asked of "
+            "it. `id` may be left out here, and of what follows about a message but of `effect`: see "
+            "[*which message*](#words). `execution` and `item`: of which task of a workflow it is "
             "([workflows](#workflows))"
         ),
     ),
@@ -339,6 +345,49 @@ EVENTS: Mapping[str, RecordKind] = {
             "all: nobody knows"
         ),
     ),
+    "storing": RecordKind(
+        fields=("id", "object"),
+        needed=("id",),
+        told=(
+            "before the body of a message is put where objects are kept, under the name `object`: what is sent is a "
+            "reference to it ([large messages](#large-messages))"
+        ),
+    ),
+    "stored": RecordKind(
+        fields=("id", "object", "started", "outcome", "error"),
+        needed=("id", "outcome"),
+        words={"outcome": _SENT},
+        told="after the answer",
+    ),
+    "fetched": RecordKind(
+        fields=(
+            *("id", "subscription", "consumer", "batch", "object", "started", "outcome", "error", "intact", "schema"),
+        ),
+        needed=("id", "subscription", "outcome"),
+        words={"outcome": ("ok", "gone", "failed")},
+        shapes={"schema": "ok/bad"},
+        told=(
+            "after a consumer asked for the object that a reference names which it received in `batch`. `gone`: an "
+            "answer says that there is none; `failed`: there was no such answer, nor a body. `intact` and `schema` as "
+            "of `received`, of the body"
+        ),
+    ),
+    "removing": RecordKind(
+        fields=("id", "object", "subscription", "consumer"),
+        needed=("id",),
+        told="before an object is removed, by whoever does it",
+    ),
+    "removed": RecordKind(
+        fields=("id", "object", "subscription", "consumer", "started", "outcome", "error"),
+        needed=("id", "outcome"),
+        words={"outcome": _SENT},
+        told="after the answer",
+    ),
+    "leftover": RecordKind(
+        fields=("id", "object"),
+        needed=("id",),
+        told="at the end, for each object that is still there",
+    ),
     "execution": RecordKind(
         fields=("id", "arn", "name", "status", "started", "stopped", "redrives", "version"),
         needed=("id", "arn", "status"),
@@ -380,7 +429,7 @@ EVENTS: Mapping[str, RecordKind] = {
     ),
     "fault": RecordKind(
         fields=("fault", "instance", "phase", "targets", "label", "params"),
-        needed=("fault", "phase"),
+        needed=("phase",),
         words={"phase": ("start", "stop")},
         shapes={"targets": "[…]"},
         told=(
@@ -414,6 +463,13 @@ MARKS: Mapping[str, RecordKind] = {
         fields=("subscription",),
         needed=("subscription",),
         told="the effect store was read back: the `effects` records of this subscription are all there are",
+    ),
+    "objects-read": RecordKind(
+        fields=("expires_s",),
+        told=(
+            "somebody listed the objects: the `leftover` records are all that are still there. `expires_s`: a rule of "
+            "their bucket removes what is so many seconds old; left out, none does"
+        ),
     ),
     "steps-read": RecordKind(
         fields=("subscription",),

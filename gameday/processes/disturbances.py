@@ -23,7 +23,7 @@ from gameday.processes import control
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Disturbance:
-    """One strike's disturbance, named by its `instance`.
+    """One strike's disturbance, named by its `instance`. `version`: of a function, what is deployed instead.
 
     `share` (0 to 1) of what comes by is struck, chosen by `seed` and the key; with `nth` the n-th instead, once; with
     `rate_per_s` whatever comes by faster than that. `point` is where in the work it strikes, for a kind that can strike
@@ -46,6 +46,7 @@ class Disturbance:
     point: str | None = None
     operations: Sequence[str] = ()
     code: str | None = None
+    version: str | None = None
     codes: Sequence[str] = ()
     on_wire: bool = False
 

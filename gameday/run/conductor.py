@@ -24,8 +24,10 @@ from gameday.run.phases.drain import drain
 from gameday.run.phases.gather import gather
 from gameday.run.phases.load import load_with_chaos
 from gameday.run.phases.look_for_effects import look_for_effects
+from gameday.run.phases.objects import provide_bucket, read_objects
 from gameday.run.phases.provision import provision
 from gameday.run.phases.read_effects import read_effects
+from gameday.run.phases.read_invocations import read_invocations
 from gameday.run.phases.redrive import redrive
 from gameday.run.phases.replay import replay
 from gameday.run.phases.start import start
@@ -37,6 +39,7 @@ from gameday.transports.carriers.calls import count_calls
 # not ask for it.
 PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     provision,
+    provide_bucket,
     name_metrics,
     start,
     look_for_effects,
@@ -47,7 +50,9 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     replay,
     stop,
     gather,
+    read_invocations,
     read_effects,
+    read_objects,
     read_metrics,
 )
 

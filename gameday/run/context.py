@@ -26,14 +26,16 @@ from gameday.processes.exposition import LOOPBACK
 from gameday.run.directory import MADE
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.hosts import Hosts
+from gameday.scenario.invoking import mapping_of
 from gameday.scenario.model import HandlerModel, Scenario, promises_of, topology_of
 from gameday.scenario.own_handler import NoProgram, program_of
-from gameday.scenario.sending import load_config
+from gameday.scenario.sending import bucket_of, load_config
 from gameday.targets.account import Account
 from gameday.targets.target import Kind, Target
 from gameday.transports import words
 from gameday.transports.base import Addresses, Topology, Transport
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.objects import SERVICE as OBJECTS
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import RUN_TAG
 from gameday.wire.config import WireConfig
@@ -137,6 +139,12 @@ class RunContext:
         return self.directory / "effects"
 
     @property
+    def bucket(self) -> str:
+        """Where large bodies go."""
+        spec = self.scenario.load.claim_check
+        return bucket_of(self.id) if spec is None or spec.bucket is None else spec.bucket
+
+    @property
     def leases(self) -> dict[str, str] | None:
         """Where the leases of shards are, for all subscriptions; None where nothing is leased, or not by us."""
         leased = CONSUMPTION[self.transport.kind].leased and not self.scenario.consumers.foreign
@@ -211,8 +219,12 @@ class RunContext:
             leases=self.leases or {},
             identification=self.identification,
             foreign_hold_s=self._foreign_hold_s,
+            removal=None if spec.foreign or self.scenario.load.claim_check is None else spec.objects or "keep",
+            objects_expire_s=None if self.scenario.load.claim_check is None else self.scenario.load.claim_check.expires,
+            schema=None if spec.foreign else self.scenario.asked_schema,
             seed=self.seed,
             program=self.program,
+            mapping=mapping_of(self.scenario),
             metrics_host=self.metrics_host,
         )
 
@@ -286,7 +298,9 @@ def services_of(scenario: Scenario) -> list[str]:
     struck = [service for fault in scenario.chaos for service in fault.services]
     # Where nobody says so it is read on AWS alone, which the SDK finds by itself.
     measured = ["cloudwatch"] if scenario.cloudwatch else []
-    return list(dict.fromkeys([*TRANSPORTS[scenario.transport].services, *store, *read, *struck, *measured]))
+    objects = [] if scenario.load.claim_check is None else [OBJECTS]
+    used = [*TRANSPORTS[scenario.transport].services, *store, *read, *objects, *struck, *measured]
+    return list(dict.fromkeys(used))
 
 
 def new_id(scenario: str) -> str:

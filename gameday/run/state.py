@@ -34,6 +34,7 @@ from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
 
 if TYPE_CHECKING:
+    from gameday.run.functions import Functions
     from gameday.run.hosts import JoinedHosts
 
 # How long a process may take to start.
@@ -103,6 +104,8 @@ class Run:
         self.wires = Wires()
         # provision, where the effects are kept by us.
         self.store: EffectStore | None = None
+        # start: where the target invokes a function.
+        self.functions: Functions | None = None
         # start: the load's port of the wire before it, where one stands there.
         self.load_port: Port | None = None
         self.load_failure: str | None = None

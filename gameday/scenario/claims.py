@@ -127,6 +127,10 @@ CLAIMS: Mapping[str, ClaimFacts] = {
         promised=RULES["discard-accounted"].covers,
         unpromised="no service settles it",
     ),
+    "no-dangling-reference": ClaimFacts(looks_at="received"),
+    "no-orphan": ClaimFacts(),
+    "payload-intact": ClaimFacts(looks_at="received"),
+    "schema-conformant": ClaimFacts(looks_at="received"),
     "exactly-once-execution": ClaimFacts(
         promised=_is_step,
         unpromised=_NO_WORKFLOW,

@@ -275,7 +275,8 @@ def _poison_that_comes_back(outlook: Outlook) -> Iterator[Note]:
     drained = _claims_that_need_a_drain(outlook)
     facts = facts_of(scenario.consumers.handler)
     returns = scenario.load.poison and facts is not None and facts.poison_returns
-    if drained and returns and scenario.topology.max_receives is None:
+    gives_up = scenario.consumers.lambda_ is not None and scenario.consumers.lambda_.direct
+    if drained and returns and scenario.topology.max_receives is None and not gives_up:
         yield _note(
             scenario,
             ("load", "poison"),
@@ -339,14 +340,25 @@ def _effects_that_nobody_tells(outlook: Outlook) -> Iterator[Note]:
 def _what_nobody_sees(outlook: Outlook) -> Iterator[Note]:
     """Of consumers that are the user's: what can be judged of them and what cannot."""
     scenario, kind = outlook.scenario, outlook.scenario.consumers.kind
-    own_handler = isinstance(scenario.consumers.handler, HandlerModel) and kind == "ours"
+    function = scenario.consumers.lambda_
+    if function is not None and kind == "deployed":
+        # It records itself, or nobody does.
+        kind = "ours" if function.shim else "unseen"
+    # A function may tell what it has done in its answers, and nobody here knows whether it does.
+    untold = scenario.consumers.lambda_ is None
+    own_handler = isinstance(scenario.consumers.handler, HandlerModel) and kind == "ours" and untold
     for number, claim in enumerate(scenario.claims):
         why = None
         if kind == "unseen" and not CLAIMS[claim.claim].without_receives:
-            why = (
-                "with `attach: none` nobody records who receives what, so it will be unknown; a consumer that takes "
-                "the wire for AWS (attach: {pid_file: …, port: …}) is seen"
+            how, instead = (
+                (
+                    "with `attach: none`",
+                    "a consumer that takes the wire for AWS (attach: {pid_file: …, port: …}) is seen",
+                )
+                if function is None
+                else ("with `shim: false`", "with the shim functions record themselves")
             )
+            why = f"{how} nobody records who receives what, so it will be unknown; {instead}"
         elif claim.claim == "ordered-effects" and (kind != "ours" or own_handler):
             why = (
                 "what is read back of effects has no order, so it will be unknown unless it is violated; the order of "

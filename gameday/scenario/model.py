@@ -9,17 +9,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gameday.chaos.base import Fault
+from gameday.consumers.objects import Removal
+from gameday.history.envelope import Form
 from gameday.history.identity import Identification
 from gameday.history.manifest import Claim, SeenFrom, Subscription
 from gameday.loadgen.messages import BY_ATTRIBUTE, OwnMessages
+from gameday.loadgen.payloads import SchemaVersion
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
+from gameday.scenario.functions import LambdaModel
+from gameday.scenario.payloads import ClaimCheckSpec, read_version, read_versions
 from gameday.scenario.units import Duration, PositiveDuration, Rate, Share, Size
 from gameday.scenario.workflows import WorkflowModel
 from gameday.transports.attached import name_of
@@ -42,12 +48,14 @@ from gameday.transports.sns import MESSAGE_SIZE_MAX
 
 Verdict = Literal["holds", "violated", "unknown"]
 # Ours; programs of the user's that the run starts, or that run already; or somebody whom nobody here sees.
-ConsumerKind = Literal["ours", "program", "attached", "unseen"]
+# Or a function that the target invokes.
+ConsumerKind = Literal["ours", "program", "attached", "unseen", "deployed"]
 _SEEN_FROM: Mapping[ConsumerKind, SeenFrom] = {
     "ours": "consumer",
     "program": "wire",
     "attached": "wire",
     "unseen": "nobody",
+    "deployed": "consumer",
 }
 Count = Annotated[int, Field(ge=1)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9-]*$"
@@ -346,6 +354,18 @@ class LoadSpec(_Strict):
     message: MessageSpec | None = Field(
         default=None, description="messages of your own, in place of our orders: docs/messages.md"
     )
+    schema_: str | dict[str, str] | None = Field(
+        default=None,
+        alias="schema",
+        description="the version that payloads are made from, like order@2; or several, each from a time of the load "
+        "on: {0s: order@1, 5s: order@2}",
+    )
+    envelope: Form = Field(
+        default="ours", description="what an event looks like: `ours`, that of EventBridge, or `cloudevents` (1.0)"
+    )
+    claim_check: ClaimCheckSpec | None = Field(
+        default=None, description="large bodies go to S3, and a reference is sent: docs/payloads.md"
+    )
     payload: Size = Field(default=512, ge=0, description="least size of a body; how large it may be the service says")
     batch: Count = Field(
         default=10,
@@ -445,7 +465,12 @@ class ConsumersSpec(_Strict):
         "program": frozenset({"command", "env", "cwd", "ready", "processes", "restart_delay", "drain_timeout"}),
         "attached": frozenset({"attach"}),
         "unseen": frozenset({"attach"}),
+        "deployed": frozenset({"lambda_"}),
     }
+    # And of these whoever invokes functions.
+    OF_FUNCTIONS: ClassVar[frozenset[str]] = frozenset(
+        {"lambda_", "processes", "wait", "restart_delay", "drain_timeout"}
+    )
 
     command: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None,
@@ -465,7 +490,15 @@ class ConsumersSpec(_Strict):
         "judged by its effects",
     )
 
-    processes: Count = Field(default=3, description="consumer processes, for each subscription")
+    lambda_: LambdaModel | None = Field(
+        default=None,
+        alias="lambda",
+        description="a function of yours, invoked as Lambda's event source mappings do: docs/functions.md",
+    )
+
+    processes: Count = Field(
+        default=3, description="consumer processes, for each subscription (default with `lambda`: one)"
+    )
     concurrency: Count = Field(default=4, description="messages in work at once in each process")
     pollers: Count = Field(default=1, description="receive loops in each process")
     batch: Count | None = Field(
@@ -500,6 +533,16 @@ class ConsumersSpec(_Strict):
     retry_delay_max: PositiveDuration | None = Field(
         default=None, description="with it retry_delay doubles with each receive, up to this (default: no doubling)"
     )
+    objects: Removal | None = Field(
+        default=None,
+        description="with load.claim_check: whether an object is removed once its message is deleted (after-settle), "
+        "before that, which is a mistake (before-settle), or never (default: keep)",
+    )
+    schema_: str | None = Field(
+        default=None,
+        alias="schema",
+        description="the version that they hold what they receive against (default: the first of load.schema)",
+    )
     on_term: Literal["release", "finish", "abandon"] = Field(
         default="release",
         description="what SIGTERM does with what was received and not begun; what is begun is finished. release: "
@@ -529,6 +572,8 @@ class ConsumersSpec(_Strict):
             return "program"
         if self.attach is not None:
             return "unseen" if self.attach == "none" else "attached"
+        if self.lambda_ is not None and self.lambda_.by == "target":
+            return "deployed"
         return "ours"
 
     @property
@@ -539,7 +584,7 @@ class ConsumersSpec(_Strict):
     @property
     def count(self) -> int:
         """How many there are for each subscription, as far as anybody here knows them."""
-        return {"unseen": 0, "attached": 1}.get(self.kind, self.processes)
+        return {"unseen": 0, "attached": 1, "deployed": 1}.get(self.kind, self.processes)
 
 
 class ExpectSpec(_Strict):
@@ -563,6 +608,9 @@ class Body(_Strict):
     )
     transport: str = Field(description="the pipeline: `gameday list transports`")
     topology: TopologySpec = Field(default=TopologySpec(), description="what is built")
+    schemas: str | None = Field(
+        default=None, description="a directory of JSON Schemas, each version a file NAME@VERSION.json: docs/payloads.md"
+    )
     load: LoadSpec = Field(description="what is sent")
     consumers: ConsumersSpec = Field(default=ConsumersSpec(), description="who receives")
     drain_timeout: PositiveDuration | None = Field(
@@ -612,6 +660,8 @@ class Scenario:
     cloudwatch: bool | None
     document: Mapping[str, Any] = field(repr=False)
     source: Document = field(repr=False)
+    # The directory of the schemas.
+    schemas: str | None = None
     # What was read where it attaches, by subscription; nothing before that.
     standing: Mapping[str, Standing] = field(default_factory=dict)
 
@@ -629,6 +679,22 @@ class Scenario:
     def experiments(self) -> list[Experiment]:
         """What it asks of AWS's own fault injection."""
         return [fault.experiment for fault in self.chaos if fault.experiment is not None]
+
+    @property
+    def versions(self) -> list[SchemaVersion]:
+        """What payloads are made from, in the order of time."""
+        if self.schemas is None or self.load.schema_ is None:
+            return []
+        return read_versions(Path(self.schemas), self.load.schema_)
+
+    @property
+    def asked_schema(self) -> Mapping[str, Any] | None:
+        """What consumers of ours hold what they receive against."""
+        if self.schemas is None:
+            return None
+        if self.consumers.schema_ is not None:
+            return read_version(Path(self.schemas), self.consumers.schema_)
+        return next((version.document for version in self.versions), None)
 
     @property
     def subscriptions(self) -> list[str]:
@@ -653,10 +719,12 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         "replay": topology.replay,
         "redrive": topology.redrive,
         "max_message": (topology.max_message or 0) > TOPIC_BYTES_MAX,
+        "claim-check": scenario.load.claim_check is not None,
         # One without a name is another one.
         "start-again": topology.workflow is not None
         and topology.workflow.named
         and any(fault.loses_answers for fault in scenario.chaos),
+        "functions": scenario.consumers.kind == "deployed",
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))
     faults = {fault.needs for fault in scenario.chaos if fault.needs is not None}
@@ -677,14 +745,35 @@ def promises_of(scenario: Body | Scenario, *, settle_s: float) -> dict[str, Subs
     seen_from: SeenFrom = _SEEN_FROM[scenario.consumers.kind]
     if seen_from != "consumer":
         promised = {name: replace(promise, seen_from=seen_from) for name, promise in promised.items()}
+    if (model := scenario.consumers.lambda_) is not None:
+        own = _of_functions(model)
+        filtered = model.filter is not None
+        promised = {
+            name: replace(promise, filtered=promise.filtered or filtered, **own) for name, promise in promised.items()
+        }
     return promised
+
+
+def _of_functions(model: LambdaModel) -> dict[str, Any]:
+    """What is otherwise where functions are invoked. Our poller settles as a mapping does, and records each invocation;
+    what the target invokes records itself. Where a topic or a bus invokes by itself, nothing is hidden and tries are
+    counted."""
+    own: dict[str, Any] = {"settled_by": "service"}
+    if model.by == "poller":
+        own["invocations"] = "all"
+    elif not model.shim:
+        own["seen_from"] = "nobody"
+    if model.direct:
+        tries = None if model.retries is None else model.retries + 1
+        own |= {"visibility_timeout_s": None, "max_receives": tries, "dead_letter": model.on_failure}
+    return own
 
 
 def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
     """`settle_s`: the target's, where the scenario says nothing."""
     spec = scenario.topology
     return Topology(
-        subscriptions=[_meant(subscription) for subscription in spec.subscriptions],
+        subscriptions=[_meant(subscription, scenario.consumers) for subscription in spec.subscriptions],
         visibility_timeout_s=spec.visibility_timeout,
         max_receives=spec.max_receives,
         settle_s=settle_s if spec.settle is None else spec.settle,
@@ -707,6 +796,8 @@ def _encryption(model: KeyModel | str | None) -> Encryption | None:
     return None if model is None else Encryption()
 
 
-def _meant(model: SubscriptionModel) -> SubscriptionSpec:
+def _meant(model: SubscriptionModel, consumers: ConsumersSpec) -> SubscriptionSpec:
     deployed = None if model.deployed is None else Deployed(**model.deployed.model_dump())
-    return SubscriptionSpec(**{**model.model_dump(exclude={"promises"}), "deployed": deployed})
+    invoked_for = (consumers.lambda_ and consumers.lambda_.filter) or ()
+    own = {"deployed": deployed, "invoked_for": invoked_for}
+    return SubscriptionSpec(**{**model.model_dump(exclude={"promises"}), **own})

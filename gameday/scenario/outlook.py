@@ -21,6 +21,7 @@ from gameday.loadgen.sender import ask_for
 from gameday.scenario.model import Scenario, promises_of, topology_of
 from gameday.scenario.sending import imagined
 from gameday.transports.base import Outgoing, SubscriptionSpec, Topology
+from gameday.transports.filters.function_filter import expected
 from gameday.transports.registry import TRANSPORTS
 
 # A run in a thousand that proves nothing is nobody's trouble.
@@ -100,7 +101,7 @@ class Outlook:
             return dict.fromkeys(topology.names, 1.0)
         counts = dict.fromkeys(topology.names, 0)
         for event in self.events:
-            for name in self.transport.expect(topology, event):
+            for name in expected(self.transport, topology, event):
                 counts[name] += 1
         return {name: count / len(self.events) for name, count in counts.items()}
 

@@ -103,7 +103,7 @@ def _model_at(annotation: Any, loc: Route) -> type[BaseModel] | None:
         return None
     if not loc:
         return annotation
-    found = annotation.model_fields.get(str(loc[0]))
+    found = next((f for name, f in annotation.model_fields.items() if (f.alias or name) == str(loc[0])), None)
     return _model_at(found.annotation, loc[1:]) if found else None
 
 

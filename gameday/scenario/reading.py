@@ -29,6 +29,8 @@ from gameday.scenario.document import Document, Route
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.effects import read as read_effects
 from gameday.scenario.effects import written_back as effects_written_back
+from gameday.scenario.invoking import with_functions
+from gameday.scenario.invoking import written_back as functions_written_back
 from gameday.scenario.model import Body, ConsumersSpec, HandlerModel, LoadSpec, Scenario, TopologySpec
 from gameday.scenario.own_handler import no_meaning
 from gameday.scenario.problems import Problems, keys, no_such, unknown_key
@@ -79,7 +81,7 @@ def at_constant_rate(scenario: Scenario, rate_per_s: float, *, told_by: str) -> 
     `told_by`: who wants that rate, for whoever is told that it is wrong. Errors: UsageError.
     """
     written = scenario.source
-    load = {key: value for key, value in written.data["load"].items() if key in LoadSpec.model_fields}
+    load = {key: value for key, value in written.data["load"].items() if key in keys(LoadSpec)}
     load |= {"shape": "constant", "rate": f"{rate_per_s:.12g}/s"}
     places = {path: place for path, place in written.places.items() if path[:2] != ("load", "shape")}
     return resolve(
@@ -100,8 +102,9 @@ def resolve(document: Document) -> Scenario:
     load_data = tenants.completed(data.get("load"), problems)
     own: dict[str, Any] = {}
     if isinstance(load_data, dict):
-        own = {key: value for key, value in load_data.items() if key not in LoadSpec.model_fields}
-        data["load"] = {key: value for key, value in load_data.items() if key in LoadSpec.model_fields}
+        of_load = keys(LoadSpec)
+        own = {key: value for key, value in load_data.items() if key not in of_load}
+        data["load"] = {key: value for key, value in load_data.items() if key in of_load}
     body = problems.validated(Body, data, (), known=[*keys(Body), "effects", "chaos", "claims"])
     shape = _shape(load_data, own, problems) if isinstance(load_data, dict) else None
     if body is not None and body.load.tenants is not None:
@@ -113,7 +116,8 @@ def resolve(document: Document) -> Scenario:
     claims = _claims(claims_data, problems)
     problems.raise_if_any()
     assert body is not None and shape is not None
-    body = _placed(body, document)
+    body = with_functions(_placed(body, document), document.directory, problems)
+    problems.raise_if_any()
     draft = Draft(body=body, shape=shape, effects=effects, chaos=chaos, claims=claims, directory=document.directory)
     for path, message in complaints(draft):
         problems.add(path, message)
@@ -141,6 +145,7 @@ def resolve(document: Document) -> Scenario:
         carrier=body.carrier,
         expect=body.expect,
         cloudwatch=body.cloudwatch,
+        schemas=body.schemas,
         document=_written_back(body, own, effects, chaos_data, claims_data, written, drains_s),
         source=document,
     )
@@ -262,6 +267,9 @@ def _claims(data: object, problems: Problems) -> list[Claim]:
 def _placed(body: Body, document: Document) -> Body:
     """With the user's files as absolute paths: they are relative to the scenario, and one of the command line to where
     that is given. So what is written back holds elsewhere, too."""
+    if body.schemas is not None:
+        base = Path.cwd() if document.where(("schemas",)).startswith("--set") else document.directory
+        body = body.model_copy(update={"schemas": str(base / Path(body.schemas).expanduser())})
     message = body.load.message
     if message is None:
         return body
@@ -307,7 +315,7 @@ def _written_back(
     written = body.model_dump(mode="json", by_alias=True)
     for part, unused in CONSUMPTION[TRANSPORTS[body.transport].kind].no_meaning.items():
         written[part] = {key: value for key, value in written[part].items() if key not in unused}
-    if body.consumers.foreign:
+    if body.consumers.foreign and body.consumers.lambda_ is None:
         written["consumers"] = {
             key: value
             for key, value in written["consumers"].items()
@@ -330,6 +338,7 @@ def _written_back(
         told = handler.model_dump(mode="json", exclude_none=True)
         written["consumers"] = {key: value for key, value in written["consumers"].items() if key not in unused}
         written["consumers"]["handler"] = told
+    written["consumers"] = functions_written_back(written["consumers"], body.consumers)
     written["drain_timeout"] = units.format_duration(drain_timeout_s)
     if effects:
         written["effects"] = effects_written_back(effects)

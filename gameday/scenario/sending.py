@@ -5,6 +5,7 @@ from __future__ import annotations
 from gameday.history.clock import Clock
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.messages import OwnMessages
+from gameday.loadgen.payloads import ClaimChecks
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.model import Body, Scenario, topology_of
 from gameday.scenario.tenants import classes_of
@@ -13,6 +14,11 @@ from gameday.transports.endpoint import Endpoint
 
 # As long as a run's name is, for what must be known before there is one.
 _RUN = "YYYYmmdd-HHMMSS-0123"
+
+
+def bucket_of(run: str) -> str:
+    """The bucket of a run's own; S3 takes small letters."""
+    return f"gameday-{run}".lower()
 
 
 def load_config(
@@ -55,6 +61,16 @@ def load_config(
         dedup_reuse=spec.dedup_reuse,
         delay_s=None if spec.delay is None else int(spec.delay),
         aws_trace_header=spec.aws_trace_header,
+        form=spec.envelope,
+        schemas=scenario.versions if isinstance(scenario, Scenario) else (),
+        claim_check=None
+        if spec.claim_check is None
+        else ClaimChecks(
+            bucket=spec.claim_check.bucket or bucket_of(run),
+            above_bytes=spec.claim_check.above,
+            shape=spec.claim_check.shape,
+            stores_first=spec.claim_check.put == "first",
+        ),
         own=own,
         tenants=classes_of(spec),
         tell_tenants=spec.tell_tenants,

@@ -10,9 +10,10 @@ import http.client
 import re
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gameday.history.errors import TargetLacks
 from gameday.targets.prices import Range
 from gameday.transports.base import Capability, Transport
 from gameday.transports.endpoint import Endpoint
@@ -107,12 +108,13 @@ MEMORY = Product(
     name="memory",
     sign="/_gameday/health",
     tick_ns=1_000_000,
-    lacks={"s3": "the broker in memory keeps no objects"},
+    lacks={"functions": "the broker in memory runs no functions; write `by: poller`"},
     cannot_show=("anything about AWS: it is a broker of our own, for large or quick runs and for testing gameday",),
     call_s=Range(low=0.0005, likely=0.002, high=0.02),
 )
 LOCALSTACK = Product(
     name="localstack",
+    lacks={"functions": "LocalStack without Docker runs no functions; write `by: poller`"},
     # MiniStack answers there, too.
     sign="/_localstack/health",
     # It hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
@@ -133,6 +135,7 @@ LOCALSTACK = Product(
 )
 MOTO = Product(
     name="moto",
+    lacks={"functions": "moto without Docker runs no functions; write `by: poller`"},
     sign="/moto-api/",
     gaps={
         "sqs": {"policy-deny": _ignores_policies("moto")},
@@ -151,6 +154,10 @@ MOTO = Product(
 )
 AWS = Product(
     name="aws",
+    lacks={
+        "claim-check": "no plan, policy or sweep of gameday's knows of the bucket yet that a run would make there",
+        "functions": "gameday deploys no functions on AWS yet; write `by: poller`",
+    },
     # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is
     # on its way for longer; an archive may lag ten minutes (userguide/eb-archive.html).
     settle_s={"sqs": 60.0, "sns": 600.0, "events": 600.0},
@@ -172,12 +179,28 @@ AWS = Product(
     ),
 )
 # Who says nothing of himself may be as slow as the slowest emulator.
-UNKNOWN = Product(name="unknown", settle_s={"sns": 15.0, "events": 5.0}, cannot_show=_EMULATED)
+UNKNOWN = Product(
+    name="unknown",
+    lacks={"functions": "nobody knows whether this endpoint runs functions; write `by: poller`"},
+    settle_s={"sns": 15.0, "events": 5.0},
+    cannot_show=_EMULATED,
+)
 
 # In the order in which they are asked for.
 PRODUCTS: Mapping[str, Product] = {
     product.name: product for product in (MEMORY, MINISTACK, LOCALSTACK, MOTO, AWS, UNKNOWN)
 }
+
+
+def refuse_gaps(product: Product, transport: Transport, needs: Collection[Capability], *, what: str) -> None:
+    """Errors: TargetLacks when the scenario needs what the product does not do, with the reason."""
+    gaps = product.gaps_of(transport)
+    if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
+        there = ", --target memory for example" if not MEMORY.gaps_of(transport).keys() & set(needs) else ""
+        raise TargetLacks(
+            f"{what} cannot do what the scenario asks for ({'; '.join(missing)}). Use another target{there}, "
+            "or take it out of the scenario."
+        )
 
 
 def is_aws(url: str) -> bool:

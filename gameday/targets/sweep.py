@@ -86,7 +86,7 @@ def kept(remains: Remains, asked: SweepRequest, now_s: float) -> str | None:
 
 def sweep(asked: SweepRequest, at: Target, say: Callable[[str], None]) -> int:
     """Do it; the exit code: 0 when nothing is left that was to be removed, else 4. Errors: TargetError."""
-    services = list(SERVICES)
+    services = [name for name, each in SERVICES.items() if at.kind != "aws" or not each.emulated_only]
     carrier = BotoCarrier(at.endpoint)
     found, failures = _find(services, carrier, at, say)
     now_s = time.time()

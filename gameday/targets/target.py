@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gameday.history.errors import TargetLacks, UsageError
+from gameday.history.errors import UsageError
 from gameday.history.manifest import Subscription
 from gameday.processes.child import Child, ending
-from gameday.targets.products import AWS, MEMORY, Product, reckoned_with
+from gameday.targets.products import AWS, Product, reckoned_with, refuse_gaps
 from gameday.transports.base import Capability, Transport
 from gameday.transports.endpoint import Endpoint
 
@@ -76,13 +76,7 @@ class Target:
 
     def refuse_gaps(self, transport: Transport, needs: Collection[Capability]) -> None:
         """Errors: TargetLacks when the scenario needs what the target does not do, with the reason."""
-        gaps = self.product.gaps_of(transport)
-        if missing := [f"{need}: {gaps[need]}" for need in needs if need in gaps]:
-            there = ", --target memory for example" if not MEMORY.gaps_of(transport).keys() & set(needs) else ""
-            raise TargetLacks(
-                f"{self.what} cannot do what the scenario asks for ({'; '.join(missing)}). Use another target{there}, "
-                "or take it out of the scenario."
-            )
+        refuse_gaps(self.product, transport, needs, what=self.what)
 
     def refuse_promises(self, promised: Mapping[str, Subscription]) -> None:
         """Errors: UsageError when AWS itself would be held to more than it promises; an emulator may be."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from gameday.history.claim_check import Reference
 from gameday.history.events import ExecutionStatus, SendResult
 from gameday.history.identity import Identification
 from gameday.history.manifest import Kind, Subscription
@@ -75,7 +76,8 @@ class SubscriptionSpec:
     """One subscription as it is meant.
 
     `queue`: of which kind it ends in (None: as ordered as the transport). `raw`: SNS hands the body on as it is.
-    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one.
+    `filter` with `filter_on` is an SNS filter policy, `pattern` an EventBridge one. `invoked_for`: the filter criteria
+    of the function that it is handed to, if it has some.
     """
 
     name: str
@@ -85,6 +87,7 @@ class SubscriptionSpec:
     filter_on: Literal["attributes", "body"] = "attributes"
     pattern: Document | None = None
     deployed: Deployed | None = None
+    invoked_for: Sequence[Document] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -358,8 +361,8 @@ class Delivery:
 
     `id` is None where nothing in it tells it; `ours`: it may be the run's all the same. `intact` is None where nobody
     can tell. A record of a stream has no `broker_id` but a `partition`. `replay` names the replay that sent it once
-    more. `original` is the message or record as the service answered it. `task`: what it asks for, where a workflow
-    sent it.
+    more. `reference`: it stands for a body that is elsewhere. `original` is the message or record as the service
+    answered it. `task`: what it asks for, where a workflow sent it.
     """
 
     id: str | None
@@ -376,6 +379,7 @@ class Delivery:
     partition: str | None = None
     replay: str | None = None
     ours: bool = True
+    reference: Reference | None = None
     task: TaskOf | None = None
     original: Answer = field(default_factory=dict, repr=False)
 
@@ -544,15 +548,18 @@ Capability = Literal[
     "filter-arrays-together",
     "filter-dots",
     "s3",
+    "claim-check",
     "policy-deny",
     "workflows",
     "start-again",
+    "functions",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
-array, for several fields of one such object together, and for a field by a key with dots; objects in S3; a queue that
-refuses what its policy denies; machines that executions are started of, and a start that is repeated while the first
-one runs."""
+array, for several fields of one such object together, and for a field by a key with dots; objects in S3, and those that
+a run itself makes (`claim-check`); a queue that refuses what its policy denies; machines that executions are started
+of, and a start that is repeated while the first one runs; functions
+that it runs."""
 
 
 class Transport(Protocol):

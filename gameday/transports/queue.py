@@ -404,6 +404,7 @@ def _delivery(
         body=unwrapped.body,
         replay=unwrapped.replay,
         ours=read.ours,
+        reference=read.reference,
         task=unwrapped.task,
         original=message,
     )

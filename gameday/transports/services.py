@@ -20,7 +20,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from gameday.transports import eventbridge, kinesis, queue, sns, stepfunctions
+from gameday.transports import eventbridge, kinesis, objects, queue, sns, stepfunctions
 from gameday.transports.aws_errors import lacks
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, Plan
 
@@ -182,6 +182,20 @@ def pipes() -> Plan[list[Left]]:
     return found
 
 
+def buckets() -> Plan[list[Left]]:
+    """With what is in them: a bucket is removed empty."""
+    found = []
+    call = partial(Call, "s3")
+    for each in (yield from _listed(call, "ListBuckets", "Buckets", {})):
+        name = each["Name"]
+        if name.startswith(PREFIX):
+            answer = yield from _asked(call("GetBucketTagging", {"Bucket": name}))
+            tags = dict(_pairs(answer.get("TagSet") or ()))
+            remove = partial(objects.remove_bucket, name)
+            found.append(_left("bucket", name, tags, each.get("CreationDate"), remove))
+    return found
+
+
 def tagged() -> Plan[list[tuple[str, str]]]:
     """The ARN of whatever carries the tag of a run, and which run: of every service that tells the Resource Groups
     Tagging API, and for some time also of what is there no more."""
@@ -198,21 +212,25 @@ def is_looked_for(arn: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """`look`: a call that changes nothing and tells whether the service is there. `leftovers`: what is left in it."""
+    """`look`: a call that changes nothing and tells whether the service is there. `leftovers`: what is left in it.
+    `emulated_only`: nothing of ours is ever made there on AWS, so a sweep of AWS does not look, nor needs the right to.
+    """
 
     look: Call
     leftovers: Callable[[], Plan[list[Left]]]
+    emulated_only: bool = False
 
 
 SERVICES: Mapping[str, Service] = {
     "events": Service(look=Call("events", "ListEventBuses", {}), leftovers=archives_and_buses),
     "sns": Service(look=Call("sns", "ListTopics", {}), leftovers=topics_and_subscriptions),
     "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),
-    "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules),
-    "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes),
+    "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules, emulated_only=True),
+    "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes, emulated_only=True),
     "stepfunctions": Service(look=Call("stepfunctions", "ListStateMachines", {}), leftovers=machines),
     "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
     "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
+    "s3": Service(look=Call("s3", "ListBuckets", {}), leftovers=buckets, emulated_only=True),
 }
 """In the order in which what is left is removed: what sends to a queue goes before the queue."""
 

@@ -59,6 +59,8 @@ _RESULTS: Mapping[str, str] = {
     "preceded": "SELECT asks, s FROM preceded",
     "handlings": "SELECT s, id, done FROM handlings",
     "to_replay": "SELECT s FROM to_replay",
+    "claim_checks": "SELECT * FROM claim_checks",
+    "conformity": "SELECT * FROM conformity",
     "struck": "SELECT run, fault, instance, touched FROM struck",
     "executions": "SELECT id, arn, run, workflow, last, answered FROM executions",
     "tasks": "SELECT run, s, id, unknown FROM tasks",

@@ -242,6 +242,53 @@ LOAD_KNOWN = Requirement(
 )
 
 
+def _objects_unread(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    if not evidence.rows("SELECT run, bounded FROM objects_read"):
+        yield (
+            "nothing says which objects were left after all that was received (no `objects-read` mark): a list of them "
+            "at the end would settle it"
+        )
+
+
+def _unfetched(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    yield from _not_looked_at(
+        evidence,
+        covered,
+        "SELECT run, s, count(*) FROM claim_checks WHERE received AND NOT looked GROUP BY run, s",
+        "references were received and nobody is known to have asked for their object",
+    )
+
+
+def _uncompared(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    yield from _not_looked_at(
+        evidence,
+        covered,
+        "SELECT run, s, count(*) FROM claim_checks WHERE received AND compared = 0 GROUP BY run, s",
+        "references were received whose object nobody held against its checksum",
+    )
+
+
+def _unvalidated(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+    yield from _not_looked_at(
+        evidence,
+        covered,
+        "SELECT run, s, count(*) FROM conformity WHERE told = 0 GROUP BY run, s",
+        "messages were received, and nothing says whether they fit their schema (`schema` of `received` or `fetched`)",
+    )
+
+
+def _not_looked_at(evidence: Evidence, covered: Mapping[str, State], query: str, what: str) -> Iterator[str]:
+    for name, count in evidence.rows(query):
+        if name in covered:
+            yield f"{name}: {count} {what}"
+
+
+OBJECTS_READ = Requirement(unknown_when="the objects that are left were not listed", unmet=_objects_unread)
+FETCHED = Requirement(unknown_when="a reference that was received and never fetched", unmet=_unfetched)
+COMPARED = Requirement(unknown_when="a reference whose object nobody held against its checksum", unmet=_uncompared)
+VALIDATED = Requirement(unknown_when="a message of which nothing says whether it fits its schema", unmet=_unvalidated)
+
+
 def _executions_unread(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     if not evidence.rows("SELECT run, 1 FROM executions_read"):
         yield "the executions were not read after the last start (no `executions-read` mark)"
@@ -457,6 +504,29 @@ RULES: Mapping[str, Rule] = {
         violated_by=("discarded",),
         covers=lambda s: s.settled_by == "service",
         requires=(DRAINED,),
+    ),
+    "no-dangling-reference": Rule(
+        checked="SELECT s, count(*) FROM claim_checks WHERE received GROUP BY s",
+        violated_by=("dangling-reference",),
+        covers=lambda s: s.kind == "queue",
+        requires=(DRAINED, FETCHED),
+    ),
+    "no-orphan": Rule(
+        checked="SELECT s, count(*) FROM claim_checks WHERE expected AND stored GROUP BY s",
+        violated_by=("orphan",),
+        requires=(DRAINED, OBJECTS_READ),
+    ),
+    "payload-intact": Rule(
+        checked="SELECT s, sum(compared)::BIGINT FROM claim_checks GROUP BY s",
+        violated_by=("corrupt-object",),
+        requires=(COMPARED,),
+        timeless=True,
+    ),
+    "schema-conformant": Rule(
+        checked="SELECT s, sum(told)::BIGINT FROM conformity GROUP BY s",
+        violated_by=("schema-bad",),
+        requires=(VALIDATED,),
+        timeless=True,
     ),
     "exactly-once-execution": Rule(
         checked="",

@@ -66,6 +66,7 @@ _WHOLE = frozenset(
         "29_workflows.sql",
         "42_unnamed.sql",
         "50_settled_state.sql",
+        "52_objects.sql",
         "58_batches.sql",
         "64_replays.sql",
         "84_faults.sql",

@@ -66,6 +66,12 @@ CASES = {
     "kill-consumer": Case(
         entry={}, broken={"handler": "delete-first"}, after="settled", wrong=lambda applied: applied == 0
     ),
+    "rolling-restart": Case(
+        entry={"signal": "KILL"},
+        broken={"handler": "delete-first"},
+        after="settled",
+        wrong=lambda applied: applied == 0,
+    ),
     # Each takes a few messages at a time, so whichever is picked has some.
     "pause-consumer": Case(
         entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}, after="received"
@@ -84,6 +90,16 @@ CASES = {
 SEEN_ON_THE_WIRE = ("impair-queue",)
 # What strikes starts of executions is proven in whole runs: tests/run/test_workflow_run.py.
 OF_WORKFLOWS = ("throttle-starts",)
+# What strikes functions: tests/run/test_functions_run.py, tests/consumers/test_mapping.py and the scenarios
+# broken-lambda-….
+OF_FUNCTIONS = (
+    "throttle-function",
+    "disable-mapping",
+    "function-error",
+    "function-timeout",
+    "cold-start",
+    "deploy",
+)
 # What AWS alone can do is proven in whole runs on a server that plays it: tests/run/test_fis_run.py.
 DONE_BY_AWS = ("fis",)
 
@@ -303,4 +319,4 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 def test_every_fault_is_proven() -> None:
     """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
-    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *OF_WORKFLOWS, *DONE_BY_AWS} == here
+    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *OF_WORKFLOWS, *OF_FUNCTIONS, *DONE_BY_AWS} == here

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gameday.chaos.function_fault import FunctionFault, ServiceFault
 from gameday.chaos.registry import FAULTS
 from gameday.history.errors import HistoryError
 from gameday.processes.disturbances import Disturbance
@@ -24,6 +25,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "pause-consumer": {"for": 50.0},
     "stretch-processing": {"to": {"times_visibility_timeout": 1.5}},
     "crash-at": {"point": "before-effect", "share": 0.01},
+    "cold-start": {"takes": 1.0},
     "impair-queue": {"actions": ["ReceiveMessage"]},
     "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},
 }
@@ -34,7 +36,11 @@ def entry(name: str, **fields: Any) -> dict[str, Any]:
 
 
 LASTING = [name for name, fault in FAULTS.items() if fault.model_validate(entry(name)).length_s != 0]
-ARMED = [name for name, fault in FAULTS.items() if "strike.disturbed(" in inspect.getsource(fault.inject)]
+ARMED = [
+    name
+    for name, fault in FAULTS.items()
+    if issubclass(fault, FunctionFault) or "strike.disturbed(" in inspect.getsource(fault.inject)
+]
 LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault.inject)]
 # Those of the service itself strike whoever is there.
 SERVICE = ("reshard", "impair-queue", "fis")
@@ -169,7 +175,7 @@ def test_a_load_that_struck_but_does_not_say_how_often_is_proven(world: World) -
 @pytest.mark.parametrize("name", ARMED)
 def test_a_disturbance_that_never_struck_says_so(world: World, name: str) -> None:
     world.fleet.fires = 0
-    (result,) = asyncio.run(world.strike(entry(name), heal=True))
+    (result,) = asyncio.run(world.strike(entry(name, **{"for": 0.05})))
     assert (result.fired, result.error) == (0, "was in place, but never struck")
     assert world.faults[-1]["params"]["fired"] == 0
 
@@ -282,7 +288,7 @@ def test_who_came_into_its_place_and_was_struck_is_named_at_the_end(world: World
         member.die()
 
     world.fleet.arm = arm_and_die  # type: ignore[method-assign]
-    asyncio.run(world.strike(entry(name), heal=True))
+    asyncio.run(world.strike(entry(name, **{"for": 0.05})))
     start, stop = world.faults[0], world.faults[-1]
     assert (start["targets"], stop["targets"]) == (["orders-1.1"], ["orders-1.1", "orders-1.2"])
 
@@ -434,6 +440,64 @@ def test_a_queue_that_goes_on_denying_does_not_claim_to_be_over(world: World, fi
     assert [record["phase"] for record in world.faults] == ["start"]
     unproven = [record for record in world.records if record.get("name") == "fault-unproven"]
     assert len(unproven) == (0 if fires else 1)
+
+
+OF_SERVICE = [name for name, fault in FAULTS.items() if issubclass(fault, ServiceFault)]
+
+
+class FakeFunctions:
+    """What the target was told; `fails` is refused."""
+
+    names = ("gameday-f",)
+
+    def __init__(self, fails: str = "") -> None:
+        self.did: list[str] = []
+        self.fails = fails
+
+    async def throttle(self) -> None:
+        self._do("throttle")
+
+    async def unthrottle(self) -> None:
+        self._do("unthrottle")
+
+    async def enable(self, on: bool) -> None:
+        self._do(f"enable {on}")
+
+    def _do(self, what: str) -> None:
+        self.did.append(what)
+        if what == self.fails:
+            raise CallFailed("TooBad", "no", definite=True)
+
+
+DOES = {"throttle-function": ["throttle", "unthrottle"], "disable-mapping": ["enable False", "enable True"]}
+
+
+@pytest.mark.parametrize("name", OF_SERVICE)
+def test_a_target_that_invokes_is_told_and_told_back(world: World, name: str) -> None:
+    functions = FakeFunctions()
+    world.targets = replace(world.targets, functions=functions)
+    (result,) = asyncio.run(world.strike(entry(name, **{"for": 0.05})))
+    assert (functions.did, result.fired, result.error) == (DOES[name], 1, None)
+    assert [record["phase"] for record in world.faults] == ["start", "stop"]
+
+
+@pytest.mark.parametrize("name", OF_SERVICE)
+def test_a_target_that_refuses_is_told_back_all_the_same(world: World, name: str) -> None:
+    """For part of it may stand."""
+    functions = FakeFunctions(fails=DOES[name][0])
+    world.targets = replace(world.targets, functions=functions)
+    (result,) = asyncio.run(world.strike(entry(name, **{"for": 0.05})))
+    assert (functions.did, result.fired) == (DOES[name], 0)
+    assert result.error and "could not be put in place" in result.error
+
+
+@pytest.mark.parametrize("name", OF_SERVICE)
+def test_a_target_that_cannot_be_told_back_leaves_it_open(world: World, name: str) -> None:
+    functions = FakeFunctions(fails=DOES[name][1])
+    world.targets = replace(world.targets, functions=functions)
+    (result,) = asyncio.run(world.strike(entry(name, **{"for": 0.05})))
+    assert result.error and "could not be put back" in result.error
+    assert [record["phase"] for record in world.faults] == ["start"]
 
 
 def test_somebody_asks_for_every_disturbance_that_a_fault_arms() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 from gameday.conformance.base import Conditions
@@ -36,13 +37,14 @@ def conditions(planted: str | None = None) -> Conditions:
         now_ns += 1_000_000
         world.advance(now_ns)
         try:
-            outcome = services[call.service].call(now_ns, call.operation, _as_json(call.params))
+            params = call.params if call.service == "s3" else _as_json(call.params)
+            outcome = services[call.service].call(now_ns, call.operation, params)
             if isinstance(outcome, LongPoll):
                 return answered(outcome)
         except Refused as refused:
             raise CallFailed(refused.code, refused.message, definite=refused.status < 500) from refused
         assert isinstance(outcome, dict), "no probe waits for an execution in its start"
-        return _from_json(outcome)
+        return {**outcome, "Body": BytesIO(outcome["Body"])} if "Body" in outcome else _from_json(outcome)
 
     def answered(poll: LongPoll) -> Answer:
         nonlocal now_ns

@@ -117,6 +117,11 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("scheduler", "deleted"): "schedule-outlives-delete",
     ("pipes", "queue-to-queue"): "pipe-moves-nothing",
     ("pipes", "stopped"): "pipe-never-stops",
+    ("s3", "read-after-write"): "object-lost:5",
+    ("s3", "stays"): "object-expires",
+    ("s3", "delete-is-final"): "object-undelete",
+    ("s3", "list-after-write"): "object-list-misses",
+    ("s3", "conditional-put"): "object-condition-ignored",
     ("stepfunctions", "one-name"): "name-used-twice",
     ("stepfunctions", "same-start"): "same-input-refused",
     ("stepfunctions", "every-start"): "start-lost:5",
@@ -148,6 +153,7 @@ CAUGHT_TOO = [
     ("eventbridge", "pattern-arrays", "pattern-always:exact"),
     ("eventbridge", "pattern-dots", "pattern-always:exact"),
     ("kinesis", "merge-waits-for-both", "reshard-drops-parent"),
+    ("s3", "read-after-write", "object-corrupt:5"),
     ("kinesis", "put-records-partial-failure", "throttled-loses-call"),
     *(("sns", f"filter-{one}", f"filter-operator-{harm}:{one}") for one in OPERATORS for harm in ("always", "never")),
     ("sns", "filter-exact", "filter-always:attributes"),
@@ -220,10 +226,9 @@ def test_they_remove_what_they_made(service: str) -> None:
             answer = at.carry(call)
             if call.operation.startswith(("Create", "Subscribe", "PutRule", "PutTargets")):
                 made.append(call)
-            elif (
-                call.operation.startswith(("Delete", "Unsubscribe", "RemoveTargets"))
-                and "Message" not in call.operation
-            ):
+            elif call.operation.startswith(
+                ("Delete", "Unsubscribe", "RemoveTargets")
+            ) and not call.operation.startswith(("DeleteMessage", "DeleteObject")):
                 removed.append(call)
             return answer
 
@@ -248,6 +253,10 @@ def _silent(at: Conditions) -> Conditions:
             case "GetRecords":
                 return {**answer, "Records": [], "ChildShards": []}
             case "GetItem":
+                return {}
+            case "GetObject":
+                raise CallFailed("NoSuchKey", "there is no such object", definite=True)
+            case "ListObjectsV2":
                 return {}
         return answer
 

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.direct import DirectWorker
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS, Handle
+from gameday.consumers.mapping import MappingWorker
 from gameday.consumers.stores import make_store
 from gameday.consumers.work import Tools
 from gameday.consumers.worker import Worker
@@ -60,7 +62,12 @@ def config(run: Path) -> ConsumerConfig:
 def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
     """Makes a bench: the batches that the queue answers with, a handler of its own, changed configuration."""
 
-    def make(*batches: list[dict[str, Any]] | CallFailed, handler: str | Handle = "reference", **changes: Any) -> Bench:
+    def make(
+        *batches: list[dict[str, Any]] | CallFailed,
+        handler: str | Handle = "reference",
+        source: SqsQueue | None = None,
+        **changes: Any,
+    ) -> Bench:
         changed = replace(config, **changes)
         queue = ScriptedQueue(list(batches), history=lambda: read_history(run, "orders-1.1"))
         store = DictStore()
@@ -72,8 +79,12 @@ def bench(run: Path, config: ConsumerConfig) -> Callable[..., Bench]:
             guard=GUARDS[changed.guard],
             disturbances=Disturbances(),
         )
-        source = SqsQueue("q", identification=changed.identification)
-        worker = Worker(config=changed, name="orders-1.1", tools=tools, source=source)
+        source = source or SqsQueue("q", identification=changed.identification)
+        given: dict[str, Any] = {"config": changed, "name": "orders-1.1", "tools": tools, "source": source}
+        if (mapping := changed.mapping) is None:
+            worker = Worker(**given)
+        else:
+            worker = (DirectWorker if mapping.direct else MappingWorker)(**given, mapping=mapping)
         queue.when_empty = lambda: None if worker.holding else worker.stop()
         return Bench(worker, queue, store, run)
 

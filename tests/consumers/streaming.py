@@ -15,6 +15,7 @@ from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS, Handle
 from gameday.consumers.leases import Lease
 from gameday.consumers.stream import StreamWorker
+from gameday.consumers.stream_mapping import StreamMapping
 from gameday.consumers.work import Tools
 from gameday.emulator.kinesis import Kinesis
 from gameday.emulator.wire import Refused
@@ -179,7 +180,9 @@ class World:
             disturbances=Disturbances(),
         )
         source = KinesisStream(STREAM, config.identification)
-        return StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases or self.leases)
+        given = {"config": config, "name": name, "tools": tools, "source": source, "leases": leases or self.leases}
+        mapping = config.mapping
+        return StreamWorker(**given) if mapping is None else StreamMapping(**given, mapping=mapping)
 
     def records(self, *names: str) -> list[Record]:
         """What those (or all) wrote, in the order of time."""

@@ -30,7 +30,7 @@ class Answers:
         self.asked: list[Any] = []
         self._answer = answer
 
-    async def ask(self, document: Any, *, timeout_s: float) -> object:
+    async def ask(self, document: Any, *, timeout_s: float, version: object = None, argv: object = None) -> object:
         await asyncio.sleep(0)
         self.asked.append(document)
         answer = self._answer(document)

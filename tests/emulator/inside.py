@@ -23,7 +23,7 @@ class Inside:
         asked = {name: Asked(name, world.service(name)) for name in SERVICES}
         self.sqs, self.sns, self.events = asked["sqs"], asked["sns"], asked["events"]
         self.scheduler, self.pipes, self.states = asked["scheduler"], asked["pipes"], asked["stepfunctions"]
-        self.dynamodb = asked["dynamodb"]
+        self.s3, self.dynamodb = asked["s3"], asked["dynamodb"]
         self._all = asked.values()
         self._world = world
 

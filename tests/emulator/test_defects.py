@@ -17,6 +17,7 @@ from gameday.emulator.defects import DEFECTS, FILTER_OPERATORS, OPERATORS, defec
 from gameday.emulator.eventbridge import BusConduct
 from gameday.emulator.pipes import PipeConduct
 from gameday.emulator.queues import Conduct
+from gameday.emulator.s3 import ObjectConduct
 from gameday.emulator.scheduler import SchedulerConduct
 from gameday.emulator.sns import TopicConduct
 from gameday.emulator.wire import Refused
@@ -544,6 +545,57 @@ def pipe_stops(inside: Inside) -> bool:
     return inside.bodies(target) == []
 
 
+def bucket(inside: Inside, count: int = COUNT) -> list[str]:
+    """A bucket with so many objects; their names."""
+    inside.s3("CreateBucket", Bucket="bkt")
+    keys = [f"o{n:02}" for n in range(count)]
+    for key in keys:
+        inside.s3("PutObject", Bucket="bkt", Key=key, Body=key.encode())
+    return keys
+
+
+def object_of(inside: Inside, key: str) -> bytes | None:
+    try:
+        body: bytes = inside.s3("GetObject", Bucket="bkt", Key=key)["Body"]
+    except Refused:
+        return None
+    return body
+
+
+def objects_there(inside: Inside) -> bool:
+    return all(object_of(inside, key) is not None for key in bucket(inside))
+
+
+def objects_whole(inside: Inside) -> bool:
+    return all(object_of(inside, key) in (key.encode(), None) for key in bucket(inside))
+
+
+def objects_stay(inside: Inside) -> bool:
+    keys = bucket(inside, 1)
+    inside.later(3600)
+    return object_of(inside, keys[0]) is not None
+
+
+def objects_removed(inside: Inside) -> bool:
+    keys = bucket(inside, 1)
+    inside.s3("DeleteObject", Bucket="bkt", Key=keys[0])
+    return object_of(inside, keys[0]) is None
+
+
+def objects_listed(inside: Inside) -> bool:
+    last = bucket(inside, 2)[-1]
+    return last in [each["Key"] for each in inside.s3("ListObjectsV2", Bucket="bkt")["Contents"]]
+
+
+def objects_conditional(inside: Inside) -> bool:
+    keys = bucket(inside, 1)
+    try:
+        inside.s3("PutObject", Bucket="bkt", Key=keys[0], Body=b"again", IfNoneMatch="*")
+    except Refused as refused:
+        return refused.code == "PreconditionFailed"
+    return False
+
+
 PROMISES: dict[str, Callable[[Inside], bool]] = {
     "all arrive": all_arrive,
     "none twice": none_twice,
@@ -566,6 +618,12 @@ PROMISES: dict[str, Callable[[Inside], bool]] = {
     "schedule cancelled": schedule_cancelled,
     "pipe moves": pipe_moves,
     "pipe stops": pipe_stops,
+    "objects there": objects_there,
+    "objects whole": objects_whole,
+    "objects stay": objects_stay,
+    "objects removed": objects_removed,
+    "objects listed": objects_listed,
+    "objects conditional": objects_conditional,
     "batch tells": batch_tells,
     "delayed": delayed,
     "delayed by queue": lambda inside: delayed_by_queue(inside, inside.queue(DelaySeconds="5")),
@@ -646,6 +704,12 @@ BREAKS: dict[str, set[str]] = {
     "schedule-outlives-delete": {"schedule cancelled"},
     "pipe-moves-nothing": {"pipe moves"},
     "pipe-never-stops": {"pipe stops"},
+    "object-lost:25": {"objects there"},
+    "object-corrupt:25": {"objects whole"},
+    "object-expires": {"objects stay"},
+    "object-undelete": {"objects removed"},
+    "object-list-misses": {"objects listed"},
+    "object-condition-ignored": {"objects conditional"},
     "batch-hides-failures": {"batch tells"},
     "no-delay": {"delayed", "delayed by queue", "delayed by FIFO queue"},
     "delay-not-retroactive": {"delay anew"},
@@ -739,7 +803,7 @@ def test_a_defect_breaks_its_promises_and_no_other(planted: str) -> None:
 
 
 def test_every_defect_of_what_ends_in_queues_is_here() -> None:
-    kinds = (Conduct, TopicConduct, BusConduct, SchedulerConduct, PipeConduct)
+    kinds = (Conduct, TopicConduct, BusConduct, SchedulerConduct, PipeConduct, ObjectConduct)
     names = {name for name, kind in DEFECTS.items() if issubclass(kind, kinds)}
     assert names == {planted.partition(":")[0] for planted in BREAKS}
     assert set(OPERATORS) == set(PATTERNS)

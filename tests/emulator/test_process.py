@@ -297,7 +297,7 @@ def test_requests_may_come_in_pieces_or_several_at_once_and_are_answered_in_orde
     [
         (request("Nonsense", {}), "UnknownOperationException"),
         (b"POST / HTTP/1.1\r\nx-amz-target: AmazonSQS.ListQueues\r\ncontent-length: 1\r\n\r\n{", "Serialization"),
-        (b"GET / HTTP/1.1\r\n\r\n", "UnknownOperationException"),
+        (b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n", "UnknownOperationException"),
         (b"POST / HTTP/1.1\r\n\r\n", "Content-Length"),
     ],
 )

@@ -15,9 +15,10 @@ from gameday.verify.load import COLUMNS
 def test_a_constructor_takes_what_the_format_has(event: str) -> None:
     taken = set(inspect.signature(getattr(events, event)).parameters)
     known = set(EVENTS[event].fields)
-    if event == "settled":
+    intents = {"settled": "settling", "stored": "storing", "removed": "removing", "answered": "answering"}
+    if event in intents:
         # It repeats its intent.
-        assert taken == {"intent"} | known - set(EVENTS["settling"].fields)
+        assert taken == {"intent"} | known - set(EVENTS[intents[event]].fields)
     else:
         assert taken == known
 

@@ -7,7 +7,7 @@ are quadratic and worse: closeness to the text is what they are for.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.reference import workflows
 from tests.reference.reading import Message, Moment, Received, Replay, Step, Subscription
@@ -509,23 +509,20 @@ def nonmonotonic_send(past: Past) -> list[Case]:
     """one producer, one group, both acked, seq(a) < seq(b); a's last attempt ended before b's first began, or a before
     b in one `call` to an ordered queue or topic; but the answers number b before a (stream: in one partition). The
     service's fault"""
-    late: dict[str, Case] = {}
+    late: dict[tuple[str, str], str] = {}
     for a, b in _twins(past):
-        placed = all(sent.partition is not None for sent in (*a.sends, *b.sends) if sent.outcome == "ok")
-        ordered = [
-            spec
-            for spec in (past.subscription(name) for name in a.expect & b.expect)
-            # A number of a stream is one of its partition.
-            if spec.ordered_by and (spec.kind == "queue" or placed)
-        ]
-        if not ordered or not _numbered_before(b, a):
+        if not _numbered_before(b, a):
             continue
+        placed = all(sent.partition is not None for sent in (*a.sends, *b.sends) if sent.outcome == "ok")
         in_turn = past.ended_before_began(a, b)
-        together = any(spec.kind == "queue" for spec in ordered) and _before_in_one_call(a, b)
-        if in_turn or together:
-            # It is counted per message; where its subscription promises at most once, a message never received excuses.
-            late[a.id] = Case(id=a.id, note=min(name for name in a.expect if past.subscription(name).ordered_by))
-    return list(late.values())
+        for spec in (past.subscription(name) for name in a.expect & b.expect):
+            # A number of a stream is one of its partition.
+            if not spec.ordered_by or (spec.kind == "stream" and not placed):
+                continue
+            if in_turn or (spec.kind == "queue" and _before_in_one_call(a, b)):
+                kind = a.id, spec.ordered_by
+                late[kind] = min(spec.name, late.get(kind, spec.name))
+    return [Case(id=id, subscription=name) for (id, _), name in late.items()]
 
 
 def _before_in_one_call(a: Message, b: Message) -> bool:
@@ -903,7 +900,7 @@ def _short_deaths(past: Past) -> list[tuple[Case, bool]]:
     found: list[tuple[Case, bool]] = []
     for id, name in past.dead_of:
         spec = past.subscription(name)
-        recorded = {one.batch for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))}
+        recorded = [one for one in past.receives_at(id, name) if past.invoked.get((name, one.batch))]
         if (
             (spec.by_service or spec.all_invoked)
             and spec.seen_from != "nobody"
@@ -1067,6 +1064,58 @@ def _life(past: Past, message: Message) -> tuple[Moment, list[Moment]]:
     return begins, moments
 
 
+# -- Large messages and schemas ------------------------------------------------------------------------------------
+
+
+def dangling_reference(past: Past) -> list[Case]:
+    """on a queue s, an object of m was gone by a record that is before every delete of m on s that may have worked was
+    begun, by the times of both where one file has them; m expects s, or was received there, and is not in doubt on s.
+    Per (message, subscription)"""
+    places = {*past.receives, *((message.id, spec.name) for message, spec in past.expectations())}
+    return [
+        Case(id=id, subscription=name)
+        for id, name in sorted(places)
+        if past.subscription(name).kind == "queue"
+        and not past.in_doubt(id, name)
+        and any(
+            all(
+                past.before(replace(moment, line=None), replace(delete.begun, line=None))
+                for delete in past.possible_deletes(id, name)
+                if delete.may_have_worked
+            )
+            for moment in past.gone(id, name)
+        )
+    ]
+
+
+def orphan(past: Past) -> list[Case]:
+    """an object is without its message, and the objects are not bounded. Per message"""
+    return [] if past.objects_are_bounded() else _orphans(past)
+
+
+def orphan_bounded(past: Past) -> list[Case]:
+    """the same where they are"""
+    return _orphans(past) if past.objects_are_bounded() else []
+
+
+def _orphans(past: Past) -> list[Case]:
+    return [Case(id=id) for id in sorted(past.facts.leftover) if past.intended(id) and past.without_message(id)]
+
+
+def corrupt_object(past: Past) -> list[Case]:
+    """a `fetched` that is `ok` has `intact` false. Per record"""
+    return [
+        Case(id=one.id, subscription=one.subscription)
+        for one in past.facts.fetched
+        if one.outcome == "ok" and one.intact is False
+    ]
+
+
+def schema_bad(past: Past) -> list[Case]:
+    """`schema` is `bad`. Per record"""
+    return [Case(id=id, subscription=name) for id, name, said in past.schemas_told() if said == "bad"]
+
+
 # -- Workflows (their words and rows are in `workflows`) -------------------------------------------------------------
 
 
@@ -1129,6 +1178,11 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "collateral-dead": collateral_dead,
     "batch-rerun": batch_rerun,
     "premature-death": premature_death,
+    "dangling-reference": dangling_reference,
+    "orphan": orphan,
+    "orphan-bounded": orphan_bounded,
+    "corrupt-object": corrupt_object,
+    "schema-bad": schema_bad,
     "discarded": discarded,
     "concurrent-invocation": concurrent_invocation,
     "unidentified": unidentified,

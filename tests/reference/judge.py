@@ -12,7 +12,7 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,10 @@ from tests.reference.words import NEVER, Past, Sample
 #     counts; one other receive that forbids it is enough, and a release or a `redriven` excuses unless it is proven to
 #     lie outside of the two.
 # 20. Order rows count the message that came too late, per subscription: a. So does `dlq-gap` (a), where a has to have
-#     been received, and `child-before-parent` (the parent's message, once). `nonmonotonic-send` is per a.
-# 21. `nonmonotonic-send`: a and b must share an expected subscription with `ordered_by`; "in one call" needs one that
-#     is a queue, both `entry` numbers, and no other attempt of b that may have stored it. All ok numbers of b must be
+#     been received, and `child-before-parent` (the parent's message, once). `nonmonotonic-send` is per a and
+#     kind of order.
+# 21. `nonmonotonic-send`: a and b must share an expected subscription with `ordered_by`; "in one call" needs it to be
+#     a queue, both `entry` numbers, and no other attempt of b that may have stored it. All ok numbers of b must be
 #     below all of a.
 # 22. (!) `nonmonotonic-delivery`: "a is dead" is read as "may have died by then": ever found dead or redriven, or a
 #     queue with dead letters and no `drained` mark after first(b). Excused too if a was redriven before its own first
@@ -227,7 +228,7 @@ class Court:
     def excused(self, case: Case) -> bool:
         """`at-most-once`: there a message never received is counted as everywhere, violates nothing, and leaves the
         claims that it would violate unknown."""
-        name = case.subscription or case.note
+        name = case.subscription or ""
         spec = self.past.subscription(name)
         return spec.promises == "at-most-once" and not self.past.received(case.id, name)
 
@@ -650,6 +651,80 @@ def discard_accounted(court: Court, promise: Promise) -> Finding:
     )
 
 
+# -- large messages and schemas ------------------------------------------------------------------------------------
+
+
+def no_dangling_reference(court: Court, promise: Promise) -> Finding:
+    """violated by dangling-reference; unknown when not drained; a claim-checked message was received and has no
+    `fetched` there that is `ok` or `gone`; checked: claim-checked and received, per queue"""
+    past = court.past
+    covered = [spec for spec in court.all() if spec.kind == "queue"]
+    names = {spec.name for spec in covered}
+    received = [(id, name) for id, name in past.receives if id in past.facts.put]
+    looked = {(one.id, one.subscription) for one in past.facts.fetched if one.outcome in ("ok", "gone")}
+    return court.finding(
+        covered=covered,
+        checked=Counter(name for _, name in received if name in names),
+        blamed={"dangling-reference": court.within("dangling-reference", covered)},
+        unknown=court.undrained(covered)
+        + [f"nobody fetched {id} on {name}" for id, name in received if name in names and (id, name) not in looked],
+    )
+
+
+def no_orphan(court: Court, promise: Promise) -> Finding:
+    """violated by orphan; unknown when not drained; the objects were not read; checked: claim-checked, a `stored` of it
+    `ok`, per expected subscription"""
+    past = court.past
+    covered = court.all()
+    return court.finding(
+        covered=covered,
+        checked=court.count_expected(covered, lambda message, spec: past.facts.put.get(message.id, False)),
+        blamed={"orphan": court.anywhere("orphan")},
+        unknown=court.undrained(covered) + ([] if past.objects_were_read() else ["the objects were not read"]),
+    )
+
+
+def payload_intact(court: Court, promise: Promise) -> Finding:
+    """violated by corrupt-object; unknown when a claim-checked message was received and has no `fetched` there that is
+    `ok` and tells `intact`; checked: those, of claim-checked messages that expect s, or were received there"""
+    past = court.past
+    places = {*past.receives, *((message.id, spec.name) for message, spec in past.expectations())}
+    compared = Counter(
+        (one.id, one.subscription)
+        for one in past.facts.fetched
+        if one.outcome == "ok"
+        and one.intact is not None
+        and one.id in past.facts.put
+        and (one.id, one.subscription) in places
+    )
+    checked: Counter[str] = Counter()
+    for (_, name), count in compared.items():
+        checked[name] += count
+    return court.finding(
+        covered=court.all(),
+        checked=checked,
+        blamed={"corrupt-object": court.anywhere("corrupt-object")},
+        unknown=[
+            f"nobody compared {id} on {name}"
+            for id, name in past.receives
+            if id in past.facts.put and (id, name) not in compared
+        ],
+    )
+
+
+def schema_conformant(court: Court, promise: Promise) -> Finding:
+    """violated by schema-bad; unknown when a message was received and no `received` or `fetched` of it there tells
+    `schema`; checked: records that tell it, of messages received there"""
+    past = court.past
+    told = {(id, name) for id, name, _ in past.schemas_told()}
+    return court.finding(
+        covered=court.all(),
+        checked=Counter(name for id, name, _ in past.schemas_told() if past.received(id, name)),
+        blamed={"schema-bad": court.anywhere("schema-bad")},
+        unknown=[f"nothing says whether {id} fits on {name}" for id, name in past.receives if (id, name) not in told],
+    )
+
+
 # -- workflows -----------------------------------------------------------------------------------------------------
 
 
@@ -942,9 +1017,14 @@ def late_bound(past: Past, spec: Subscription) -> int | None:
     calm = sorted(
         sample.lag_ns
         for sample in past.samples(spec.name)
-        if sample.first is not None and past.before(sample.first, past.facts.faults[0].start)
+        if sample.first is not None and past.before(had_at(sample.first, sample.due), past.facts.faults[0].start)
     )
     return None if len(calm) < ENOUGH else 2 * quantile(99, calm)
+
+
+def had_at(first: Moment, due: Moment) -> Moment:
+    """One received before its `due` counts as received then."""
+    return first if first.time >= due.time else replace(first, time=due.time, line=None)
 
 
 def recovered_on(past: Past, fault: Fault, spec: Subscription, within: int) -> tuple[str, str]:
@@ -1138,6 +1218,10 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "esm-ordered": esm_ordered,
     "no-premature-death": no_premature_death,
     "discard-accounted": discard_accounted,
+    "no-dangling-reference": no_dangling_reference,
+    "no-orphan": no_orphan,
+    "payload-intact": payload_intact,
+    "schema-conformant": schema_conformant,
     "exactly-once-execution": exactly_once_execution,
     "at-least-once-execution": at_least_once_execution,
     "exactly-once-step-effect": exactly_once_step_effect,
@@ -1153,7 +1237,7 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
 # Where nobody recorded who received what, every claim but these is unknown.
 WITHOUT_RECEIVES = ("all-accepted", "at-least-once-effect", "exactly-once-effect")
 # Where the clocks contradict, every claim but these is unknown; where a host is unsynchronised, unless violated.
-WITHOUT_CLOCKS = ("no-phantom", "all-accepted")
+WITHOUT_CLOCKS = ("no-phantom", "all-accepted", "payload-intact", "schema-conformant")
 
 
 def rule(court: Court, promise: Promise) -> dict[str, Any]:

@@ -212,6 +212,7 @@ class Received:
     hidden_ns: int | None
     intact: bool | None
     replay: str | None
+    schema: str | None = None
     bare: bool = False
 
 
@@ -343,6 +344,18 @@ class EffectsRead:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """Somebody asked for the object of a message."""
+
+    id: str
+    subscription: str
+    moment: Moment
+    outcome: str
+    intact: bool | None
+    schema: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """Everything that a run directory says."""
 
@@ -364,6 +377,12 @@ class Facts:
     drained: tuple[Drained, ...]
     replays: tuple[Replay, ...]
     effects_read: tuple[EffectsRead, ...]
+    put: Mapping[str, bool]
+    fetched: tuple[Fetched, ...]
+    removed: tuple[tuple[str, Moment], ...]
+    leftover: frozenset[str]
+    objects_touched: tuple[Moment, ...]
+    objects_read: tuple[tuple[Moment, bool], ...]
     met_foreign: frozenset[str]
     parents: Mapping[tuple[str, str], frozenset[str]]
     load_stopped: Moment | None
@@ -398,6 +417,10 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "esm-ordered": frozenset(),
     "no-premature-death": frozenset(),
     "discard-accounted": frozenset(),
+    "no-dangling-reference": frozenset(),
+    "no-orphan": frozenset(),
+    "payload-intact": frozenset(),
+    "schema-conformant": frozenset(),
     "exactly-once-execution": frozenset(),
     "at-least-once-execution": frozenset(),
     "exactly-once-step-effect": frozenset(),
@@ -419,6 +442,9 @@ TIMES: Mapping[str, frozenset[str]] = {
     "received": frozenset({"started", "enqueued"}),
     "effect": frozenset({"started"}),
     "settled": frozenset({"started"}),
+    "stored": frozenset({"started"}),
+    "fetched": frozenset({"started"}),
+    "removed": frozenset({"started"}),
     "execution": frozenset({"started", "stopped"}),
     "step": frozenset({"started"}),
     "answered": frozenset({"started"}),
@@ -603,6 +629,7 @@ def read(run: Path) -> Facts:
         if not (history / name).exists() and not (history / f"{name}.gz").exists():
             damaged.append(Damage(file=name, line=None, reason="listed, but absent"))
     damaged += _in_another_unit(records)
+    damaged += _lacking(records)
     error, unsynchronised, twice = _clocks(records)
     damaged += twice
     manifest = replace(manifest, clock_error_ns=manifest.clock_error_ns + error)
@@ -680,6 +707,30 @@ def read(run: Path) -> Facts:
             EffectsRead(subscription=record.text("subscription") or "", moment=record.moment)
             for record in marks.get("effects-read", [])
         ),
+        put=_put(by_event.get("storing", []), by_event.get("stored", [])),
+        fetched=tuple(
+            Fetched(
+                id=record.text("id") or "",
+                subscription=record.text("subscription") or "",
+                moment=record.moment,
+                outcome=record.text("outcome") or "",
+                intact=record.flag("intact"),
+                schema=record.text("schema"),
+            )
+            for record in by_event.get("fetched", [])
+            if _whole(record)
+        ),
+        removed=tuple(
+            (id, record.moment)
+            for record in by_event.get("removed", [])
+            if (id := record.text("id")) is not None and record.text("outcome") == "ok"
+        ),
+        leftover=frozenset(id for record in by_event.get("leftover", []) if (id := record.text("id")) is not None),
+        objects_touched=tuple(record.moment for name in _TOUCHES_OBJECTS for record in by_event.get(name, [])),
+        objects_read=tuple(
+            (record.moment, nanoseconds(record.fields.get("expires_s")) is not None)
+            for record in marks.get("objects-read", [])
+        ),
         met_foreign=frozenset(record.text("subscription") or "" for record in marks.get("foreign", [])),
         parents=_parents(marks.get("partition", [])),
         load_stopped=max(
@@ -693,6 +744,20 @@ def read(run: Path) -> Facts:
         damaged=tuple(damaged),
         unsynchronised=unsynchronised,
     )
+
+
+# What the objects are read after.
+_TOUCHES_OBJECTS = ("storing", "stored", "fetched", "removing", "removed", "received")
+
+
+def _put(storing: Iterable[Record], stored: Iterable[Record]) -> dict[str, bool]:
+    """The messages that are claim-checked, and whether a `stored` of each is `ok`."""
+    put: dict[str, bool] = {}
+    for record in (*storing, *stored):
+        if (id := record.text("id")) is not None:
+            ok = record.event == "stored" and record.text("outcome") == "ok"
+            put[id] = put.get(id, False) or ok
+    return put
 
 
 def _clocks(records: Sequence[Record]) -> tuple[int, tuple[str, ...], list[Damage]]:
@@ -742,6 +807,64 @@ def _in_another_unit(records: Iterable[Record]) -> list[Damage]:
         strange = sorted(name for name in names if (record.integer(name) or YEAR_2001) < YEAR_2001)
         if strange:
             reason = f"{', '.join(strange)} not in nanoseconds"
+            damaged.append(Damage(file=record.file, line=record.line, reason=reason))
+    return damaged
+
+
+# What no record of an event can do without, and those words that it must be one of.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "intended": ("id",),
+    "sent": ("id", "outcome"),
+    "received": ("subscription",),
+    "delivered": ("subscription", "batch", "outcome"),
+    "effect": ("id", "subscription", "outcome"),
+    "settling": ("subscription", "action"),
+    "settled": ("subscription", "action", "outcome"),
+    "dead": ("subscription",),
+    "redriven": ("subscription",),
+    "effects": ("subscription", "applied"),
+    "invoked": ("subscription", "batch"),
+    "responded": ("subscription", "batch", "outcome"),
+    "storing": ("id",),
+    "stored": ("id", "outcome"),
+    "fetched": ("id", "subscription", "outcome"),
+    "removing": ("id",),
+    "removed": ("id", "outcome"),
+    "leftover": ("id",),
+    "fault": ("phase",),
+}
+_ANSWERS = frozenset({"ok", "failed", "unknown"})
+WORDS: dict[str, dict[str, frozenset[str]]] = {
+    "sent": {"outcome": _ANSWERS},
+    "delivered": {"outcome": _ANSWERS},
+    "effect": {"outcome": frozenset({"applied", "skipped", "failed"})},
+    "settling": {"action": frozenset({"delete", "release", "extend", "checkpoint"})},
+    "settled": {"action": frozenset({"delete", "release", "extend", "checkpoint"}), "outcome": _ANSWERS},
+    "responded": {"outcome": _ANSWERS},
+    "stored": {"outcome": _ANSWERS},
+    "fetched": {"outcome": frozenset({"ok", "gone", "failed"})},
+    "removed": {"outcome": _ANSWERS},
+    "fault": {"phase": frozenset({"start", "stop"})},
+}
+
+
+def _lacking(records: Iterable[Record]) -> list[Damage]:
+    """Records that lack what they cannot do without, or hold another word than the table has."""
+    damaged: list[Damage] = []
+    for record in records:
+        told = record.fields
+        lacks = [name for name in NEEDED.get(record.event, ()) if told.get(name) is None]
+        strange = [name for name, words in WORDS.get(record.event, {}).items() if told.get(name) not in words]
+        if record.event in ("received", "dead", "redriven"):
+            named = told.get("id") is not None or told.get("broker_id") is not None
+            if not named and (told.get("partition") is None or told.get("broker_seq") is None):
+                lacks.append("id")
+        if record.event == "effects" and told.get("id") is None and told.get("key") is None:
+            lacks.append("key")
+        if record.event == "intended" and told.get("attempt") == 1 and told.get("expect") is None:
+            lacks.append("expect")
+        if lacks or strange:
+            reason = f"{record.event}: {', '.join([*lacks, *strange])}"
             damaged.append(Damage(file=record.file, line=record.line, reason=reason))
     return damaged
 
@@ -988,6 +1111,7 @@ def _received(record: Record, manifest: Manifest) -> Received:
         hidden_ns=hidden,
         intact=record.flag("intact"),
         replay=record.text("replay"),
+        schema=record.text("schema"),
     )
 
 

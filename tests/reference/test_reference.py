@@ -18,6 +18,7 @@ import pytest
 
 from tests.reference.anomalies import ANOMALIES
 from tests.reference.judge import CLAIMS, HOLDS, UNKNOWN, VIOLATED, judge
+from tests.reference.payloads import add_payloads
 from tests.reference.reading import read
 from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
@@ -156,6 +157,8 @@ def known_by(claim: dict[str, Any]) -> str:
 RICH = (52, 273, 69, 198, 421, 243, 124, 228, 433, 454, 5, 26)
 # And those that have all that only functions bring about.
 RICH_IN_FUNCTIONS = (0, 1, 12, 20, 28, 41, 140)
+# And those that have all that only large messages and schemas bring about.
+RICH_IN_PAYLOADS = (8, 13, 28, 1)
 
 
 def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
@@ -166,12 +169,16 @@ def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
     # No simulated process leaves out which message a record is of: see test_what_is_retold_has_all_that_is_told_less.
     missing -= {"unidentified"}
     histories = [
-        (seed, functions) for functions in (True, False) for seed in (RICH_IN_FUNCTIONS if functions else RICH)
+        (seed, functions)
+        for functions in (True, False)
+        for seed in (RICH_IN_FUNCTIONS if functions else (*RICH, *RICH_IN_PAYLOADS))
     ]
     more = [(seed, functions) for seed in range(750) for functions in (False, True)]
     for number, (seed, functions) in enumerate(sooner(histories, more)):
         run = tmp_path / str(number)
         simulate(seed, run=run, functions=functions)
+        if seed in RICH_IN_PAYLOADS:
+            add_payloads(run, seed)
         verdict = judge(run)
         missing -= {name for name, count in verdict["anomalies"].items() if count}
         missing -= {(known_by(claim), claim["verdict"]) for claim in verdict["claims"]}
@@ -803,12 +810,31 @@ def test_recovery_takes_its_bound_from_calm_lag(tmp_path: Path) -> None:
 # Damage
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"event": "responded", "subscription": "q", "batch": "b1", "outcome": "partial"},
+        {"event": "responded", "subscription": "q", "batch": "b1"},
+        {"event": "invoked", "subscription": "q", "ids": ["m"]},
+        {"event": "received", "id": "m"},
+        {"event": "received", "subscription": "q", "partition": "p"},
+        {"event": "effects", "subscription": "q", "applied": 1},
+        {"event": "intended", "id": "n", "attempt": 1},
+    ],
+    ids=lambda record: str(record["event"]),
+)
+def test_a_record_that_lacks_what_it_needs_is_damage(tmp_path: Path, record: dict[str, Any]) -> None:
+    files = together(once("m", 0), TOLD) | {"strange": orjson.dumps(record | {"at": seconds(50)}) + b"\n"}
+    verdict = judged(tmp_path, files, NO_LOSS)
+    assert (only(verdict), [one["file"] for one in verdict["damaged"]]) == (UNKNOWN, ["strange.jsonl"])
+
+
 @pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
 @pytest.mark.parametrize("name", ["at", "due", "started", "enqueued"])
 def test_times_in_another_unit_are_damage(tmp_path: Path, unit: int, name: str) -> None:
     files = together(once("m", 0), TOLD)
     event = "intended" if name == "due" else "received"
-    record = {"event": event, "id": "other", "attempt": 1, "subscription": "q", "at": seconds(50)}
+    record = {"event": event, "id": "other", "attempt": 1, "expect": ["q"], "subscription": "q", "at": seconds(50)}
     files["strange"] = orjson.dumps(record | {name: EPOCH // SECOND * unit}) + b"\n"
     verdict = judged(tmp_path, files, NO_LOSS)
     assert (only(verdict), [(one["file"], one["line"]) for one in verdict["damaged"]]) == (
@@ -833,7 +859,7 @@ def test_a_replay_of_times_in_another_unit_is_damage(tmp_path: Path, name: str) 
         (intended(9, due=0, group="h"), 1),
         (intended(9, due=9), 1),
         (intended(9, due=0, expect=["q", "r"]), 1),
-        (said("intended", 9, id="m", attempt=1, producer="p"), 1),
+        (said("intended", 9, id="m", attempt=1, producer="p", expect=["q"]), 1),
         (said("intended", 9, id="m", attempt=2, producer="p"), 0),
         (said("intended", 9, id="m", attempt=2, producer="p", seq=1), 0),
         (said("intended", 9, id="m", attempt=2, producer="p", seq=2), 1),

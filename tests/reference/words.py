@@ -471,16 +471,16 @@ class Past:
         )
 
     def reported_done(self, received: Received) -> bool:
-        """It has an answer, and each is `ok` and does not fail m; on a stream names none in `failed` at all."""
-        stream = self.subscription(received.subscription).kind == "stream"
+        """It has an answer, and each is `ok`, does not fail m and names in `failed` none but messages of the batch; on
+        a stream names none in `failed` at all."""
+        spec = self.subscription(received.subscription)
         answers = self.answers_to(received)
+        mates = {one.id for one in self.batches[received.batch] if one.subscription == spec.name}
+        allowed = mates - {received.id} if spec.kind == "queue" else set()
         return (
             self.is_invocation(received)
             and bool(answers)
-            and all(
-                answer.outcome == "ok" and not answer_fails(answer, received.id) and not (stream and answer.failed)
-                for answer in answers
-            )
+            and all(answer.outcome == "ok" and set(answer.failed) <= allowed for answer in answers)
         )
 
     def handler_failed(self, received: Received) -> bool:
@@ -882,6 +882,48 @@ class Past:
     def concerned(self, id: str, subscription: str) -> bool:
         """acked or received on s."""
         return self.acked(id) or self.received(id, subscription)
+
+    # -- large messages and schemas -------------------------------------------------------------------------------
+
+    def gone(self, id: str, subscription: str) -> list[Moment]:
+        """A `fetched` there that is `gone`; and where a delete of it there was answered `ok`, a `removed` that is
+        `ok`."""
+        deleted = any(step.outcome == "ok" for step in self.deletes(id, subscription))
+        return [
+            one.moment
+            for one in self.facts.fetched
+            if (one.id, one.subscription, one.outcome) == (id, subscription, "gone")
+        ] + [moment for of, moment in self.facts.removed if deleted and of == id]
+
+    def objects_were_read(self) -> bool:
+        """The last `objects-read` mark follows every record of an object, and every `received`."""
+        return self._last_reading() is not None
+
+    def objects_are_bounded(self) -> bool:
+        reading = self._last_reading()
+        return reading is not None and reading[1]
+
+    def _last_reading(self) -> tuple[Moment, bool] | None:
+        if not self.facts.objects_read:
+            return None
+        last = max(self.facts.objects_read, key=lambda reading: at(reading[0]))
+        return last if all(self.before(moment, last[0]) for moment in self.facts.objects_touched) else None
+
+    def without_message(self, id: str) -> bool:
+        """Its object is left, and the message is nowhere: each place that it is meant for, or was received at, is
+        drained, and it is neither dead nor in doubt there."""
+        places = {*self.messages[id].expect, *(one.subscription for one in self.receives_of.get(id, []))}
+        return self.objects_were_read() and all(
+            self.drained(name) and not self.possibly_dead(id, name) and not self.in_doubt(id, name) for name in places
+        )
+
+    def schemas_told(self) -> list[tuple[str, str, str]]:
+        """What each `received` and `fetched` says, if it says `ok` or `bad`."""
+        return [
+            (one.id, one.subscription, one.schema)
+            for one in (*self.facts.receives, *self.facts.fetched)
+            if one.id and one.schema in ("ok", "bad")
+        ]
 
     def samples(self, subscription: str) -> list[Sample]:
         """messages acked or received and not dead: first(m, s) - `due`, at least 0; one never received counts with the

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gameday.history.errors import UsageError
+from gameday.history.errors import TargetLacks, UsageError
 from gameday.history.manifest import Claim
 from gameday.scenario import document, model
 from gameday.scenario import reading as scenario
@@ -580,3 +580,11 @@ def test_what_the_newer_keys_say_is_written_back(keys: tuple[str, ...]) -> None:
 
 def test_an_empty_queue_is_waited_for_longer_by_the_delay() -> None:
     assert read(TOPIC, "topology.delay=9s").drain_timeout_s == read(TOPIC).drain_timeout_s + 9
+
+
+@pytest.mark.parametrize("transport", ["scheduler", "pipes"])
+def test_what_no_target_can_show_is_refused(transport: str) -> None:
+    text = GOOD.replace("transport: sqs-fifo", f"transport: {transport}")
+    with pytest.raises(TargetLacks, match=f"no run goes through EventBridge {transport.capitalize()}") as refused:
+        scenario.resolve(document.parse(text, name="s"))
+    assert refused.value.exit_code == 5

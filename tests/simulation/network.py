@@ -23,6 +23,7 @@ from gameday.emulator import services as emulator
 from gameday.emulator.broker import LongPoll
 from gameday.emulator.defects import defect
 from gameday.emulator.eventbridge import BusConduct
+from gameday.emulator.held import Held
 from gameday.emulator.kinesis import StreamConduct
 from gameday.emulator.queues import Conduct, Queue
 from gameday.emulator.sns import TopicConduct
@@ -266,6 +267,7 @@ class Broker:
         except Refused as refused:
             definite = is_definite(refused.status, refused.code)
             raise CallFailed(refused.code, refused.message, definite=definite) from None
+        assert not isinstance(outcome, Held), "nobody here waits for an execution in its start"
         return outcome if isinstance(outcome, LongPoll) else _as_heard(outcome)
 
     def carry(self, call: Call) -> Answer:

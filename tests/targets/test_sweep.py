@@ -33,8 +33,9 @@ ANY = SweepRequest(run=None, older_than_s=None, dry=False)
 
 def test_every_service_that_a_run_uses_is_asked() -> None:
     used = {service for transport in TRANSPORTS.values() for service in transport.services}
-    # Of the last two probes make something.
-    assert used | {"dynamodb", "scheduler", "pipes"} == set(SERVICES)
+    # Of the schedules and the pipes probes make something.
+    assert used | {"dynamodb", "scheduler", "pipes", "s3"} == set(SERVICES)
+    assert not any(SERVICES[service].emulated_only for service in used)
 
 
 def nothing() -> Plan[None]:

@@ -1,8 +1,8 @@
 """The judge of the product and the slow reference judge, side by side on random small histories, legal and broken.
 
 The histories come from a simulated broker with kills, pauses, lost replies and planted defects; each is judged as it is
-and as somebody retells it who saw less (tests/reference/retelling.py). Where the two judges differ, one of them
-misreads the record format.
+and as somebody retells it who saw less (tests/reference/retelling.py); half of them tell of large messages and
+schemas, too (tests/reference/payloads.py). Where the two judges differ, one of them misreads the record format.
 
     python -m tests.verify.agreement 0:10000        compare these seeds; exit code 1 if any differs
     python -m tests.verify.agreement 4711           show how the two differ on one seed
@@ -24,6 +24,7 @@ from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge_all
 from tests.reference.flows import draw
 from tests.reference.judge import judge as reference
+from tests.reference.payloads import add_payloads
 from tests.reference.retelling import retell
 from tests.reference.simulation import simulate
 
@@ -102,6 +103,7 @@ def _make(seed: int, run: Path, *, functions: bool, workflows: bool) -> None:
         draw(seed, run=run)
     else:
         simulate(seed, run=run, functions=functions)
+        add_payloads(run, seed)
 
 
 def show(seed: int, directory: Path, *, retold: bool = False, functions: bool = False, workflows: bool = False) -> None:

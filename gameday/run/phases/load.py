@@ -110,6 +110,7 @@ def _chaos(run: Run, experiments: Experiments | None) -> Runner:
         stream=Resharder(source, run.carrier) if source.kind == "stream" else None,
         queues=_policies(run) if source.kind == "queue" else None,
         experiments=experiments,
+        functions=run.functions,
     )
     return Runner(strikes, targets=targets, by_hand=run.request.operator)
 

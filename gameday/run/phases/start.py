@@ -18,6 +18,7 @@ from gameday.loadgen.config import LoadConfig
 from gameday.processes.child import Child, Report, ending
 from gameday.processes.exposition import url
 from gameday.run import locust
+from gameday.run.functions import Functions
 from gameday.run.hosts import JoinedHosts
 from gameday.run.state import HASTE_S, START_S, Run
 from gameday.scenario.hosts import Hosts
@@ -133,7 +134,12 @@ def _told(run: Run) -> Told:
 
 async def _start_fleets(run: Run) -> None:
     spec = run.scenario.consumers
-    if spec.kind == "unseen":
+    if spec.kind == "deployed":
+        assert spec.lambda_ is not None
+        run.functions = Functions(run, spec.lambda_)
+        run.stack.push_async_callback(run.functions.remove)
+        await run.functions.deploy()
+    if spec.kind in ("unseen", "deployed"):
         return
     starters = [await _starter(run, name) for name in run.scenario.subscriptions]
     run.fleets = [

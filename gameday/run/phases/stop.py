@@ -16,6 +16,8 @@ async def stop(run: Run) -> None:
     """Errors: TargetError."""
     run.view.phase("stopping consumers")
     await run.stop_fleets(run.scenario.consumers.drain_timeout + HASTE_S)
+    if run.functions is not None:
+        await run.functions.stop()
     if dead := await run.backlog.drain_dead_letters():
         run.note(f"{dead} dead letters")
     exact = run.target.counts_settle_s == 0

@@ -146,7 +146,8 @@ def _look_s(scenario: Scenario, topology: Topology, outlook: Outlook, pace: Pace
 def endless(scenario: Scenario) -> bool:
     """Whether what nobody can do comes again for as long as the run lasts. Then it is played once, and what comes after
     that is the reader's to reckon with."""
-    return scenario.topology.max_receives is None and scenario.load.poison > 0
+    gives_up = scenario.consumers.lambda_ is not None and scenario.consumers.lambda_.direct
+    return scenario.topology.max_receives is None and scenario.load.poison > 0 and not gives_up
 
 
 def work_s(scenario: Scenario, pace: Pace) -> float:

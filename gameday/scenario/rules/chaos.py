@@ -100,6 +100,13 @@ def it_meets_its_kind_of_consumer(draft: Draft) -> Iterator[Complaint]:
                 ("chaos", number, "fault"),
                 f"{fault.fault} strikes a consumer, and with `attach: none` nobody sees one",
             )
+        elif draft.body.consumers.kind == "deployed" and fault.on_target:
+            continue
+        elif draft.body.consumers.kind == "deployed" and isinstance(fault, ConsumerFault):
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} strikes a process of ours, and with `by: target` none of them invokes the function",
+            )
         elif fault.struck_at == "ours" and draft.body.consumers.foreign:
             yield (
                 ("chaos", number, "fault"),

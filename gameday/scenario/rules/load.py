@@ -34,8 +34,10 @@ def no_message_is_too_large(draft: Draft) -> Iterator[Complaint]:
         return
     limits = transport.limits(topology)
     # More than any call takes: a body of a terabyte is not made to see that it is too large.
-    size = transport.size(topology, _longest(body, min(load.payload, 2 * limits.call)))
-    what = f"{max(size.sent, load.payload)} bytes{f' with {size.beside}' if size.beside else ''}"
+    # Of larger bodies references are sent, which are as small as the least of orders.
+    largest = load.payload if load.claim_check is None or load.payload <= load.claim_check.above else 0
+    size = transport.size(topology, _longest(body, min(largest, 2 * limits.call)))
+    what = f"{max(size.sent, largest)} bytes{f' with {size.beside}' if size.beside else ''}"
     raised = f", or raise {limits.raised_by}" if limits.raised_by else ""
     if size.sent > limits.message:
         yield (

@@ -13,6 +13,7 @@ from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports import words
 
 _HANDLER: Route = ("consumers", "handler")
+_FUNCTION: Route = ("consumers", "lambda", "function")
 
 
 def _own(draft: Draft) -> HandlerModel | None:
@@ -35,10 +36,11 @@ def a_handler_is_one_of_two(draft: Draft) -> Iterator[Complaint]:
 def a_handler_can_be_started(draft: Draft) -> Iterator[Complaint]:
     if (handler := _own(draft)) is None:
         return
+    where = _HANDLER if draft.body.consumers.lambda_ is None else _FUNCTION
     try:
         program_of(handler, base=draft.directory, visibility_timeout_s=None)
     except NoProgram as error:
-        yield (*_HANDLER, error.key), str(error)
+        yield (*where, error.key), str(error)
     known = words.names(draft.transport, dead_letters=draft.body.topology.max_receives is not None, consumer=True)
     written: dict[Route, str] = {("command", n): word for n, word in enumerate(handler.command or ())}
     written |= {("env", name): value for name, value in handler.env.items()}
@@ -46,7 +48,7 @@ def a_handler_can_be_started(draft: Draft) -> Iterator[Complaint]:
         try:
             words.check(word, known)
         except words.UnknownWord as error:
-            yield (*_HANDLER, *path), str(error)
+            yield (*where, *path), str(error)
 
 
 @with_transport
@@ -89,6 +91,9 @@ def an_answer_comes_while_it_is_hidden(draft: Draft) -> Iterator[Complaint]:
     (docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html)."""
     handler, hidden_s = _own(draft), draft.body.topology.visibility_timeout
     if handler is None or handler.timeout is None or not draft.consumption.hides:
+        return
+    if draft.body.consumers.lambda_ is not None:
+        # What is deployed may be wrong, and what is meant has a rule of its own.
         return
     if handler.timeout > hidden_s and draft.body.consumers.heartbeat is None:
         yield (

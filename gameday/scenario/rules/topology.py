@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from gameday.history.errors import TargetLacks
 from gameday.scenario import units
 from gameday.scenario.document import Route
 from gameday.scenario.model import NAMES_MAX, DeployedModel, KeyModel, SubscriptionModel, promises_of
@@ -11,10 +12,24 @@ from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports.registry import TRANSPORTS
 
+# What AWS has as sources, and why no run goes through them.
+_GO_THROUGH_NOTHING = {
+    "scheduler": (
+        "no run goes through EventBridge Scheduler: a schedule is made for each message, and none tells when its "
+        "message was sent, so that nothing could be judged. `gameday conformance --services scheduler` asks an endpoint"
+    ),
+    "pipes": (
+        "no run goes through EventBridge Pipes: MiniStack and LocalStack move nothing from a queue through a pipe, so "
+        "that only gameday's own broker would be judged. `gameday conformance --services pipes` asks an endpoint"
+    ),
+}
 VISIBILITY_MAX_S = 12 * 3600
 
 
 def the_transport_exists(draft: Draft) -> Iterator[Complaint]:
+    """Errors: TargetLacks for what is known, and no target can show."""
+    if (why := _GO_THROUGH_NOTHING.get(draft.body.transport)) is not None:
+        raise TargetLacks(f"transport {draft.body.transport}: {why}.")
     if not draft.has_transport:
         yield ("transport",), no_such("transport", draft.body.transport, TRANSPORTS)
 

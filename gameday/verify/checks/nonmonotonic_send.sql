@@ -1,9 +1,9 @@
 -- one producer sent b after a (a's last attempt had been answered, or a stands before b in one call), both were acked,
--- and the service numbered b first; one per message, by the number of its answer
+-- and the service numbered b first; one per message and kind of order, by the number of its answer
 WITH sends AS (
     -- Once for each ordered subscription that expects it: two that share none may have gone to different services.
     SELECT m.id, m.producer, m.grp, m.seq, m.began, p.sent.ended, m.number, m.number_max, m.unsure,
-           p.kind = 'stream' AS stream, p.s || '/' || CASE p.kind WHEN 'stream' THEN m.number_part ELSE '' END AS part, p.s
+           p.kind = 'stream' AS stream, p.ordered_by, p.s || '/' || CASE p.kind WHEN 'stream' THEN m.number_part ELSE '' END AS part, p.s
     FROM messages m JOIN pairs p ON p.id = m.id
     WHERE m.status = 'acked' AND m.number IS NOT NULL AND m.grp IS NOT NULL AND m.producer IS NOT NULL
       AND m.seq IS NOT NULL AND p.expected AND p.ordered_by IS NOT NULL
@@ -24,11 +24,11 @@ WITH sends AS (
           FROM looked)
     WHERE began <= before_ns
 ), moments AS (
-    SELECT id, producer, grp, part, began AS moment, number_max AS later_number, NULL AS number FROM looked
+    SELECT id, s, producer, grp, part, began AS moment, number_max AS later_number, NULL AS number FROM looked
     UNION ALL
-    SELECT id, producer, grp, part, ended, NULL, number FROM looked WHERE ended IS NOT NULL
+    SELECT id, s, producer, grp, part, ended, NULL, number FROM looked WHERE ended IS NOT NULL
 ), straight AS (
-    SELECT id, number > min(later_number) OVER (PARTITION BY producer, grp, part ORDER BY moment
+    SELECT id, s, number > min(later_number) OVER (PARTITION BY producer, grp, part ORDER BY moment
                                                 GROUPS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS late, number
     FROM moments ANTI JOIN crooked USING (producer, grp, part)
 ), stored AS (
@@ -38,13 +38,13 @@ WITH sends AS (
     FROM looked l JOIN raw r ON r.id = l.id AND r.event = 'sent' AND r.outcome = 'ok'
     WHERE r.call IS NOT NULL AND r.entry IS NOT NULL
 ), pairwise AS (
-    SELECT a.id FROM looked a JOIN looked b USING (producer, grp, part) SEMI JOIN crooked USING (producer, grp, part)
+    SELECT a.id, a.s FROM looked a JOIN looked b USING (producer, grp, part) SEMI JOIN crooked USING (producer, grp, part)
     WHERE a.seq < b.seq AND a.ended < b.began AND b.number_max < a.number
     UNION
-    SELECT a.id FROM stored a JOIN stored b USING (producer, grp, part, call)
+    SELECT a.id, a.s FROM stored a JOIN stored b USING (producer, grp, part, call)
     WHERE a.seq < b.seq AND a.entry < b.entry AND b.number_max < a.number AND NOT b.elsewhere AND NOT a.stream
 )
 SELECT min(s) AS s, id, 1 AS n, NULL AS note
 FROM sends
-WHERE id IN (SELECT id FROM straight WHERE number IS NOT NULL AND late UNION SELECT id FROM pairwise)
-GROUP BY id;
+SEMI JOIN (SELECT id, s FROM straight WHERE number IS NOT NULL AND late UNION SELECT id, s FROM pairwise) USING (id, s)
+GROUP BY id, ordered_by;

@@ -7,18 +7,54 @@
 -- its number, in rule 3 a must be acked to have been there when it ended. On a stream only within a partition, and an
 -- ancestor's records come before a descendant's.
 --
+-- Most groups need none of that, and are left out of it: `placed` has every message with its place by rule 1, and of each
+-- whether it was received, and applied, no earlier than those before it. Where that is so of all of a group, nothing came
+-- too late in it. Lines decide within a file, so it is not asked where a file's times go back, nor where clocks differ.
+--
 -- `moments` has, for each question (`asks`), each message once for each writer that matters: the moment (`ns`, `line`,
 -- `file`) that it offers to those before it, or NULL, and in `asks_file` that it asks for those after it.
 -- `followers` leaves out messages in doubt, on either side, and gives, for each that asks, the smallest moment that a message after it offers: `any_ns` over all of them,
 -- `same_ns` and `same_line` over those in the asking file. Each rule is a sort and a running
 -- minimum. `preceded` has those that ask and have a message before them: what an order claim has looked at.
 
+CREATE TABLE placed AS
+WITH going_back AS (
+    SELECT bool_or(goes_back) AS any_file
+    FROM (SELECT at_ns < lag(at_ns) OVER (PARTITION BY file ORDER BY line) AS goes_back FROM rx)
+), by_number AS (
+    SELECT s, id, grp, applied, stored, dead, first, lag(first) OVER earlier AS first_before,
+           lag(stored) OVER earlier AS stored_before,
+           first_value(stored.number) OVER earlier AS smallest,
+           applied > 0 OR effects.applied > 0 AS has_effect,
+           effects.first_applied.at_ns AS applied_ns, least(effects.first_began, effects.first_unhandled).at_ns AS handled_ns,
+           max(effects.first_applied.at_ns) OVER (PARTITION BY s, grp ORDER BY stored.number
+                                                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS applied_before_ns
+    FROM pairs
+    WHERE ordered_by IS NOT NULL AND grp IS NOT NULL AND (received OR expected OR applied > 0 OR effects.applied > 0)
+    WINDOW earlier AS (PARTITION BY s, grp ORDER BY stored.number)
+)
+SELECT p.s, p.id, p.grp, p.applied > 0 AS stands, p.stored.number > p.smallest AS later,
+       coalesce(
+           clock_error() = 0 AND NOT coalesce(g.any_file, false) AND m.id IS NULL AND NOT coalesce(p.dead, false)
+           AND p.stored.number IS NOT NULL
+           AND (p.stored_before IS NULL
+                OR (p.stored_before.part IS NOT DISTINCT FROM p.stored.part
+                    AND (p.first_before.at_ns < p.first.at_ns
+                         OR (p.first_before.at_ns = p.first.at_ns AND p.first_before.file = p.first.file
+                             AND p.first_before.line < p.first.line))))
+           AND (NOT p.has_effect
+                OR (p.applied_ns IS NOT NULL AND coalesce(p.handled_ns <= p.applied_ns, true)
+                    AND coalesce(p.applied_before_ns <= p.applied_ns, true))), false) AS in_order
+FROM by_number p CROSS JOIN going_back g LEFT JOIN missing m ON m.s = p.s AND m.id = p.id;
+
+CREATE TABLE disordered AS SELECT s, grp FROM placed GROUP BY s, grp HAVING NOT bool_and(in_order);
+
 CREATE TABLE moments AS
 WITH ordered AS (
     SELECT s, id, grp, kind, acked, sent, stored,
            first, last, received, expected, dead, surely_dead, dead_letter, looked_ns, applied, effects,
            least(effects.first_began, effects.first_unhandled).file AS handling_file
-    FROM pairs WHERE ordered_by IS NOT NULL AND grp IS NOT NULL
+    FROM pairs SEMI JOIN disordered USING (s, grp)
 ), gaps AS (
     SELECT DISTINCT s, grp FROM ordered SEMI JOIN missing USING (s, id)
 ), dying AS (
@@ -253,7 +289,11 @@ WITH base AS MATERIALIZED (
 SELECT DISTINCT asks, s, id
 FROM (SELECT * FROM rule_1 UNION ALL SELECT * FROM rule_2 UNION ALL SELECT * FROM rule_3
       UNION ALL SELECT * FROM ancestors)
-WHERE later AND (asks, s, id) IN (SELECT (asks, s, id) FROM base WHERE asks_file IS NOT NULL);
+WHERE later AND (asks, s, id) IN (SELECT (asks, s, id) FROM base WHERE asks_file IS NOT NULL)
+UNION ALL
+SELECT 'received', s, id FROM placed ANTI JOIN disordered USING (s, grp) WHERE later
+UNION ALL
+SELECT 'stands', s, id FROM placed ANTI JOIN disordered USING (s, grp) WHERE later AND stands;
 
 -- Those whose moment lies so near to that of another of their group, in another file, that the clocks' error leaves
 -- their order open. Neighbours are enough: between two of different files some neighbours are of different files.

@@ -1,5 +1,24 @@
 -- Receives that overtook another message of their group which was still queued.
 
+-- Groups in which anything may have: a call of its own brought one while another was not yet deleted, or not for the last
+-- time received. One that came again, after it had come alone, was compared when it came first. In a queue that keeps its
+-- locks there is no such group, and all that follows has nothing to do.
+CREATE TABLE crossed AS
+SELECT DISTINCT s, grp
+FROM (
+    SELECT x.s, p.grp, x.at_ns,
+           coalesce(x.batch = lag(x.batch) OVER arrived, false) AS with_it,
+           x.id = lag(x.id) OVER arrived
+               AND NOT coalesce(lag(x.batch) OVER arrived = lag(x.batch, 2) OVER arrived, false) AS itself,
+           max(coalesce(p.first_delete.at_ns, p.last.at_ns))
+               OVER (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line
+                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS open_until_ns
+    FROM rx x JOIN pairs p ON p.s = x.s AND p.id = x.id
+    WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.grp IS NOT NULL
+    WINDOW arrived AS (PARTITION BY x.s, p.grp ORDER BY x.at_ns, x.file, x.line)
+)
+WHERE NOT with_it AND NOT coalesce(itself, false) AND at_ns <= open_until_ns;
+
 -- While was a message proven to be queued? From its first receive until its first delete may have begun: if it was
 -- deleted, all that time; else as far as a call that received the same copy again.
 CREATE TABLE queued AS
@@ -26,8 +45,9 @@ WITH elsewhere AS (
            h.first.at_ns AS from_ns, h.file AS from_file, h.first.line AS from_line,
            p.first_delete.at_ns AS until_ns, p.first_delete.file AS until_file
     FROM pairs p
+    SEMI JOIN crossed c ON c.s = p.s AND c.grp = p.grp
     JOIN heard h ON h.s = p.s AND h.id = p.id AND (clock_error() > 0 OR h.file = p.first.file)
-    WHERE p.kind = 'queue' AND p.ordered_by = 'group' AND p.received AND p.deleted AND NOT p.ever_dead
+    WHERE p.received AND p.deleted AND NOT p.ever_dead
       AND p.first_redrive IS NULL
     UNION ALL
     SELECT p.s, p.id, p.first_delete, r.number, u.by_service AND p.dead_letter, p.looked_ns,
@@ -38,13 +58,13 @@ WITH elsewhere AS (
     JOIN heard h ON h.s = r.s AND h.id = r.id AND h.copy = r.copy AND (clock_error() > 0 OR h.file = r.first.file)
     JOIN called c ON c.s = r.s AND c.id = r.id AND c.copy = r.copy
     JOIN subs u ON u.s = r.s
-    WHERE p.kind = 'queue' AND p.ordered_by = 'group'
+    SEMI JOIN crossed ON crossed.s = p.s AND crossed.grp = p.grp
 )
 SELECT w.*, p.acked, p.grp, p.sent, p.stored,
        least(w.until_ns, w.first_delete.at_ns) AS bound_ns, e.first_delete AS delete_elsewhere
 FROM waited w JOIN pairs p ON p.s = w.s AND p.id = w.id
 LEFT JOIN elsewhere e ON e.s = w.s AND e.id = w.id
-WHERE p.grp IS NOT NULL AND NOT p.in_doubt AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
+WHERE NOT p.in_doubt AND w.from_ns < least(w.until_ns, w.first_delete.at_ns);
 
 -- Receives with a place among the receives of their group, so that an interval of time is a range of places.
 CREATE TABLE places AS

@@ -136,6 +136,16 @@ def test_what_was_not_reported_done_may_come_again_at_any_time(
     check(verdict_of(h, tmp_path), {"exactly-once-delivery": "holds", "batch-isolation": "holds"})
 
 
+@pytest.mark.parametrize("named, verdict", [("b", "violated"), ("stranger", "holds")])
+def test_an_answer_that_names_a_stranger_reports_nothing_done(tmp_path: Path, named: str, verdict: str) -> None:
+    # AWS does not say whether an identifier that is not of the batch fails all of it.
+    h = sent("a", "b", sub=mapped(**ALL), claims=["batch-isolation"])
+    h.respond(h.invoke("a", "b", at=2, seen=True), at=3, failed=[named])
+    h.work("a", "b", at=3.5, seen=True)
+    h.drained(at=20)
+    check(verdict_of(h, tmp_path), {"batch-isolation": verdict}, {"early-redelivery": int(verdict == "violated")})
+
+
 def test_one_receive_is_invoked_twice(tmp_path: Path) -> None:
     # The mapping had no answer and asked again, within one hold; then the first one answered, too. Both say the same of
     # `receives`.
@@ -320,6 +330,17 @@ def test_dead_before_all_its_invocations(tmp_path: Path, invocations: dict[str, 
     early = int(verdict == "violated")
     asked = {"no-premature-death": (verdict, 2), "no-loss": "holds"}
     check(verdict_of(h, tmp_path), asked, {"premature-death": early, "healthy-dead": 1}, open="dlq-gap")
+
+
+def test_one_batch_brought_what_two_receives_brought(tmp_path: Path) -> None:
+    h = sent("a", sub=mapped(**ALL) | {"max_receives": 2}, claims=["no-premature-death"])
+    batch = h.invoke("a", "a", at=9)
+    for receives in (1, 2):
+        h.receive("a", at=9, batch=batch, consumer="f1", receives=receives, omit=("started",))
+    h.respond(batch, at=9.1, outcome="failed", consumer="f1")
+    h.dead("a", at=39, receives=2)
+    h.drained(at=40)
+    check(verdict_of(h, tmp_path), {"no-premature-death": "holds"}, {"healthy-dead": 1}, open="early-redelivery")
 
 
 def test_received_but_never_invoked_is_no_invocation(tmp_path: Path) -> None:

@@ -170,6 +170,23 @@ def test_the_bound_from_before_the_fault(tmp_path: Path, received: float, verdic
     check(verdict_of(h, tmp_path), {"recovery": (verdict, 1)})
 
 
+@pytest.mark.parametrize("due, verdict", [(9.5, "violated"), (11.5, "unknown")])
+def test_one_received_before_it_was_due_counts_from_then(tmp_path: Path, due: float, verdict: str) -> None:
+    # The hundredth that tells what is usual: received at 9, before the fault, but of a producer that sent early.
+    h = History({"orders": queue()}, [{"claim": "recovery", "within_s": 5}])
+    for n in range(99):
+        h.send(f"n{n}", at=1 + n / 20)
+        h.take(f"n{n}", at=1 + n / 20 + 0.5)
+    h.send("early", at=8, due=due)
+    h.take("early", at=9)
+    h.send("m", at=11)
+    h.take("m", at=30)
+    h.fault(10, 12)
+    h.mark("load-stopped", at=40, scheduled=101)
+    h.drained(at=60)
+    check(verdict_of(h, tmp_path), {"recovery": verdict})
+
+
 def test_too_few_before_the_fault(tmp_path: Path) -> None:
     h = faulty((11, 14), claims=[{"claim": "recovery", "within_s": 5}])
     check(verdict_of(h, tmp_path), {"recovery": "unknown"})

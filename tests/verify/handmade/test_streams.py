@@ -285,3 +285,23 @@ def test_without_partitions_no_checkpoint_is_below_another(tmp_path: Path) -> No
     h.checkpoint("a", at=12, partition="s1", broker_seq=LONG + "7")
     document = verdict_of(without(h, "partition"), tmp_path)
     assert document["anomalies"]["stale-checkpoint"]["count"] == 0
+
+
+@pytest.mark.parametrize(
+    "expected, group, partition",
+    [(("a", "b"), "violated", "violated"), (("a",), "violated", "holds"), (("b",), "holds", "violated")],
+)
+def test_the_services_numbering_counts_against_each_kind_of_order(
+    tmp_path: Path, expected: tuple[str, ...], group: str, partition: str
+) -> None:
+    # Two streams, a ordered by group and b by partition, and two messages in a wrong order for those who expect both.
+    h = History({"a": stream(ordered_by="group"), "b": stream()}, ["ordered-per-group", CLAIM])
+    for n, id in enumerate(["fine", "first", "then"]):
+        place = {"fine": "10", "first": "30", "then": "20"}[id]
+        expect = ["a", "b"] if id != "then" else expected
+        h.send(id, at=1 + n, partition="s1", broker_seq=place, expect=expect)
+        for subscription in expect:
+            h.receive(id, sub=subscription, at=5 + int(place) / 10)
+    h.drained(at=30)
+    found = {"nonmonotonic-send": len(expected), "stored-out-of-order": len(expected)}
+    check(verdict_of(h, tmp_path), {"ordered-per-group": group, CLAIM: partition}, found)

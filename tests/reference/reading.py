@@ -831,6 +831,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "removing": ("id",),
     "removed": ("id", "outcome"),
     "leftover": ("id",),
+    "execution": ("id", "arn", "status"),
+    "step": ("id", "subscription", "execution", "outcome"),
+    "steps": ("id", "subscription", "execution", "applied"),
+    "answering": ("id", "subscription", "execution", "token", "answer"),
+    "answered": ("id", "subscription", "execution", "token", "answer", "outcome"),
     "fault": ("phase",),
 }
 _ANSWERS = frozenset({"ok", "failed", "unknown"})
@@ -844,6 +849,10 @@ WORDS: dict[str, dict[str, frozenset[str]]] = {
     "stored": {"outcome": _ANSWERS},
     "fetched": {"outcome": frozenset({"ok", "gone", "failed"})},
     "removed": {"outcome": _ANSWERS},
+    "execution": {"status": frozenset({"running", "succeeded", "failed", "timed-out", "aborted"})},
+    "step": {"outcome": frozenset({"applied", "skipped", "failed"})},
+    "answering": {"answer": frozenset({"success", "failure"})},
+    "answered": {"answer": frozenset({"success", "failure"}), "outcome": _ANSWERS},
     "fault": {"phase": frozenset({"start", "stop"})},
 }
 

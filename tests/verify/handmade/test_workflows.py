@@ -251,6 +251,16 @@ def test_an_express_start_of_which_nothing_came(tmp_path: Path, drained: bool) -
     both(h, tmp_path, asked, {"execution-unseen": int(drained)})
 
 
+@pytest.mark.parametrize("seen_from, unseen", [("consumer", 1), ("nobody", 0)])
+def test_a_start_may_have_come_to_a_step_that_nobody_sees(tmp_path: Path, seen_from: str, unseen: int) -> None:
+    h = Flow({**PAY, "other": {**PAY["pay"], "seen_from": seen_from}}, ["at-least-once-execution"], kind="express")
+    for id in ("a", "b"):
+        h.start(id, at=1, expect=["pay"])
+    h.task("a", "pay", at=2)
+    h.read()
+    both(h, tmp_path, {"at-least-once-execution": "violated" if unseen else "unknown"}, {"execution-unseen": unseen})
+
+
 # -- effects of tasks
 
 

@@ -11,12 +11,13 @@ import contextlib
 import gzip
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import orjson
 import pytest
 
 from tests.reference.anomalies import ANOMALIES
+from tests.reference.flows import draw
 from tests.reference.judge import CLAIMS, HOLDS, UNKNOWN, VIOLATED, judge
 from tests.reference.payloads import add_payloads
 from tests.reference.reading import read
@@ -153,12 +154,15 @@ def known_by(claim: dict[str, Any]) -> str:
     return f"lag {claim['bounds'].get('during', 'calm')}" if claim["claim"] == "lag" else str(claim["claim"])
 
 
-# Twelve seeds that have them all between them.
-RICH = (52, 273, 69, 198, 421, 243, 124, 228, 433, 454, 5, 26)
+Kind = Literal["plain", "functions", "payloads", "workflows"]
+# Seeds that have them all between them.
+RICH = (52, 273, 69, 198, 421, 243, 124, 228, 433, 454, 5, 26, 12, 117)
 # And those that have all that only functions bring about.
-RICH_IN_FUNCTIONS = (0, 1, 12, 20, 28, 41, 140)
+RICH_IN_FUNCTIONS = (0, 1, 8, 12, 20, 28, 41, 140)
 # And those that have all that only large messages and schemas bring about.
 RICH_IN_PAYLOADS = (8, 13, 28, 1)
+# And those that have all that only workflows bring about.
+RICH_IN_WORKFLOWS = (0, 1, 2, 6, 8, 11, 16, 20, 22, 23, 29, 333, 594)
 
 
 def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
@@ -168,16 +172,20 @@ def test_every_anomaly_and_every_verdict_occurs(tmp_path: Path) -> None:
     missing |= {"torn", "damaged"}
     # No simulated process leaves out which message a record is of: see test_what_is_retold_has_all_that_is_told_less.
     missing -= {"unidentified"}
-    histories = [
-        (seed, functions)
-        for functions in (True, False)
-        for seed in (RICH_IN_FUNCTIONS if functions else (*RICH, *RICH_IN_PAYLOADS))
+    known: list[tuple[int, Kind]] = [
+        *((seed, "functions") for seed in RICH_IN_FUNCTIONS),
+        *((seed, "plain") for seed in RICH),
+        *((seed, "payloads") for seed in RICH_IN_PAYLOADS),
+        *((seed, "workflows") for seed in RICH_IN_WORKFLOWS),
     ]
-    more = [(seed, functions) for seed in range(750) for functions in (False, True)]
-    for number, (seed, functions) in enumerate(sooner(histories, more)):
+    more: list[tuple[int, Kind]] = [(seed, kind) for seed in range(750) for kind in get_args(Kind)]
+    for number, (seed, kind) in enumerate(sooner(known, more)):
         run = tmp_path / str(number)
-        simulate(seed, run=run, functions=functions)
-        if seed in RICH_IN_PAYLOADS:
+        if kind == "workflows":
+            draw(seed, run=run)
+        else:
+            simulate(seed, run=run, functions=kind == "functions")
+        if kind == "payloads":
             add_payloads(run, seed)
         verdict = judge(run)
         missing -= {name for name, count in verdict["anomalies"].items() if count}

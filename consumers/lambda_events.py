@@ -246,6 +246,9 @@ def _base64(value: bytes | str) -> str:
 
 
 def _from_a_queue(transport: Transport) -> str | None:
+    if "stepfunctions" in transport.services:
+        # What a task puts there is no message of the load's, and waits for its token.
+        return "a task of a workflow is worked off by a handler of ours"
     return None if transport.kind == "queue" else f"{transport.name} does not end in queues; its events are kinesis"
 
 

@@ -798,6 +798,6 @@ def _encryption(model: KeyModel | str | None) -> Encryption | None:
 
 def _meant(model: SubscriptionModel, consumers: ConsumersSpec) -> SubscriptionSpec:
     deployed = None if model.deployed is None else Deployed(**model.deployed.model_dump())
-    invoked_for = (consumers.lambda_ and consumers.lambda_.filter) or ()
+    invoked_for = (consumers.lambda_ and consumers.lambda_.filter) or []
     own = {"deployed": deployed, "invoked_for": invoked_for}
     return SubscriptionSpec(**{**model.model_dump(exclude={"promises"}), **own})

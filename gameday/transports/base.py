@@ -87,7 +87,7 @@ class SubscriptionSpec:
     filter_on: Literal["attributes", "body"] = "attributes"
     pattern: Document | None = None
     deployed: Deployed | None = None
-    invoked_for: Sequence[Document] = ()
+    invoked_for: Sequence[Document] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -194,7 +194,7 @@ def test_notes_are_printed_with_their_line_and_claim_and_are_no_error(gameday: G
 def test_the_list_of_transports_says_what_can_never_be_shown() -> None:
     listed = dict(catalogue("transports"))
     assert "behind a filter at-most-once, so that a loss there can never be shown" in listed["sns-fifo"]
-    assert [name for name, told in listed.items() if "at-most-once" in told] == ["sns-fifo"]
+    assert [name for name, told in listed.items() if "at-most-once" in told] == ["sns-fifo", "stepfunctions"]
 
 
 def test_a_metrics_port_that_is_taken(gameday: Gameday, tmp_path: Path) -> None:

@@ -54,8 +54,12 @@ def of_size(found: Checks, bytes: int) -> Made:
         outgoing = found.outgoing(message, ASK)
         return TRANSPORTS[found.config.transport].size(found.config.topology, outgoing).sent
 
-    form = event if found.config.transport == "eventbridge" else "x".__mul__
-    attributes = {} if found.config.transport in ("eventbridge", "kinesis") else {"a": Attribute("Number", "12")}
+    form = event if found.config.transport in ("eventbridge", "stepfunctions") else "x".__mul__
+    attributes = (
+        {}
+        if found.config.transport in ("eventbridge", "kinesis", "stepfunctions")
+        else {"a": Attribute("Number", "12")}
+    )
     message = made(form(bytes - size(made(form(0), attributes=attributes))), attributes=attributes)
     assert size(message) == bytes
     return message

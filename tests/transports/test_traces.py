@@ -55,7 +55,9 @@ def test_a_consumer_finds_traceparent(transport: str) -> None:
     if TRANSPORTS[transport].traced_in == "attribute":
         assert found["MessageAttributes"]["traceparent"] == {"DataType": "String", "StringValue": PARENT}
     else:
-        assert orjson.loads(found["Body"])["detail"]["metadata"]["traceparent"] == PARENT
+        body = orjson.loads(found["Body"])
+        event = body["input"] if transport == "stepfunctions" else body
+        assert event["detail"]["metadata"]["traceparent"] == PARENT
 
 
 @pytest.mark.parametrize("transport", ["sqs", "sqs-fifo"])

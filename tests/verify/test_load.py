@@ -77,7 +77,7 @@ RECEIVED = {"event": "received", "id": "a", "subscription": "orders", "batch": "
         {"event": "effects", "id": "a", "subscription": "orders"},
         {"event": "mark", "name": "drained", "subscription": "orders", "empty": "yes"},
         {"event": "mark", "name": "writer"},
-        {"event": "fault", "fault": None, "phase": "start"},
+        {"event": "fault", "fault": "kill-consumer", "phase": None},
     ],
     ids=str,
 )

@@ -227,7 +227,9 @@ SERVICES: Mapping[str, Service] = {
     "kinesis": Service(look=Call("kinesis", "ListStreams", {}), leftovers=streams),
     "scheduler": Service(look=Call("scheduler", "ListSchedules", {}), leftovers=schedules, emulated_only=True),
     "pipes": Service(look=Call("pipes", "ListPipes", {}), leftovers=pipes, emulated_only=True),
-    "stepfunctions": Service(look=Call("stepfunctions", "ListStateMachines", {}), leftovers=machines),
+    "stepfunctions": Service(
+        look=Call("stepfunctions", "ListStateMachines", {}), leftovers=machines, emulated_only=True
+    ),
     "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
     "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
     "s3": Service(look=Call("s3", "ListBuckets", {}), leftovers=buckets, emulated_only=True),

@@ -13,14 +13,12 @@ import pytest
 from gameday.consumers.guards import GUARDS
 from gameday.scenario import reading
 from gameday.scenario.estimate import estimate
-from gameday.scenario.model import needs_of
 from gameday.scenario.policy import NEEDS, ROLES, Kind, Role, Where, policies
-from gameday.targets.products import AWS
-from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import RUN_TAG
 from tests.commanded import COMMAND
 from tests.run.plays_aws import ACCOUNT, REGION, Playing, allow, environment, playing
 from tests.scenario.iam import allows
+from tests.scenario.on_aws import ON_AWS
 from tests.series import in_series, in_soak, series
 from tests.transports.asked import served
 
@@ -28,15 +26,6 @@ WHERE = Where(account=ACCOUNT, region=REGION)
 RUN = "quick-20260101-120000-1a2b"
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:gameday-{RUN}-orders.fifo"
 OURS = {f"aws:ResourceTag/{RUN_TAG}": RUN}
-
-
-def _is_refused(name: str) -> bool:
-    scenario = reading.load(reading.find(name), ())
-    return bool(AWS.gaps_of(TRANSPORTS[scenario.transport]).keys() & set(needs_of(scenario)))
-
-
-# What AWS itself is asked for; of the others no plan and no policy is printed.
-ON_AWS = [name for name in reading.names() if not _is_refused(name)]
 
 
 def of(scenario: str, *overrides: str) -> Mapping[Role, Mapping[str, Any]]:

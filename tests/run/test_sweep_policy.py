@@ -110,6 +110,8 @@ def test_every_call_of_a_sweep_is_allowed_and_nothing_else_is(aws: Playing) -> N
     document = sweep_policy(WHERE)
     used, denied = set[str](), set[tuple[str, str]]()
     for service, operation, asked in aws.calls:
+        if service == "states":
+            continue  # A sweep of AWS itself does not ask it (`emulated_only`); who plays AWS here is none.
         action = _ACTIONS.get(operation, f"{service}:{operation}")
         used.add(action)
         if not allows(document, action, arn := resource(service, operation, asked), OURS):

@@ -19,12 +19,13 @@ from gameday.transports.base import Answer, Call
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.registry import TRANSPORTS
 from tests.conformance.in_memory import conditions
+from tests.scenario.on_aws import ON_AWS
 from tests.series import series
 
 REGION = "us-east-1"
 # One of each pipeline, and the others.
 FEW = ["quick", "eventbridge-replay", "kinesis", "redrive", "sns-filters", "sns-fifo"]
-SCENARIOS = [*FEW, *series(*(name for name in reading.names() if name not in FEW))]
+SCENARIOS = [*FEW, *series(*(name for name in ON_AWS if name not in FEW))]
 
 
 def of(name: str, *overrides: str) -> tuple[Scenario, Estimate]:

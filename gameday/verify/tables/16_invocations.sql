@@ -33,6 +33,13 @@ CREATE TABLE answers_given AS
 SELECT s, batch, at_ns, file, line, outcome, CASE WHEN outcome = 'ok' THEN coalesce(failed, []) ELSE [] END AS failed
 FROM raw WHERE event = 'responded' AND s IS NOT NULL AND batch IS NOT NULL;
 
+-- The batches of which an answer names a stranger.
+CREATE TABLE astray AS
+SELECT DISTINCT f.s, f.batch
+FROM (SELECT s, batch, unnest(failed) AS id FROM answers_given) f
+ANTI JOIN (SELECT s, batch, id FROM raw WHERE event = 'received' AND id IS NOT NULL) x
+    ON x.s = f.s AND x.batch = f.batch AND x.id = f.id;
+
 -- Of whom an answer says that its handler failed it: it is the only one of a batch that failed; or it is named in an answer
 -- that names no other, or, on a queue ordered by group, first of those named: what stands behind a failure comes back
 -- unhandled.

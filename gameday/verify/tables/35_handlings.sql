@@ -5,11 +5,6 @@
 -- service made of. `answered_ns`: the first answer.
 
 CREATE TABLE handlings AS
-WITH astray AS (
-    SELECT DISTINCT f.s, f.batch
-    FROM (SELECT s, batch, unnest(failed) AS id FROM answers_given) f
-    ANTI JOIN rx x ON x.s = f.s AND x.batch = f.batch AND x.id = f.id
-)
 SELECT x.line, x.s, x.id, x.batch, x.copy,
        coalesce(any_value(i.invoked), {'ns': any_value(x.at_ns), 'file': any_value(x.file), 'line': x.line}) AS began,
        any_value(i.invoked) IS NOT NULL AS recorded,

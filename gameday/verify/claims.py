@@ -254,7 +254,7 @@ def _unfetched(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str
     yield from _not_looked_at(
         evidence,
         covered,
-        "SELECT run, s, count(*) FROM claim_checks WHERE received AND NOT looked GROUP BY run, s",
+        "SELECT run, s, count(*) FROM claim_checks WHERE received AND NOT looked GROUP BY run, s ORDER BY s",
         "references were received and nobody is known to have asked for their object",
     )
 
@@ -263,7 +263,7 @@ def _uncompared(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[st
     yield from _not_looked_at(
         evidence,
         covered,
-        "SELECT run, s, count(*) FROM claim_checks WHERE received AND compared = 0 GROUP BY run, s",
+        "SELECT run, s, count(*) FROM claim_checks WHERE received AND compared = 0 GROUP BY run, s ORDER BY s",
         "references were received whose object nobody held against its checksum",
     )
 
@@ -272,7 +272,7 @@ def _unvalidated(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[s
     yield from _not_looked_at(
         evidence,
         covered,
-        "SELECT run, s, count(*) FROM conformity WHERE told = 0 GROUP BY run, s",
+        "SELECT run, s, count(*) FROM conformity WHERE told = 0 GROUP BY run, s ORDER BY s",
         "messages were received, and nothing says whether they fit their schema (`schema` of `received` or `fetched`)",
     )
 

@@ -31,10 +31,7 @@ def _always(promise: Subscription) -> bool:
     return True
 
 
-def _is_step(promise: Subscription) -> bool:
-    return promise.step is not None
-
-
+_is_step = RULES["exactly-once-step-effect"].covers
 _NO_WORKFLOW = "its messages start no workflow"
 
 

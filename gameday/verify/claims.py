@@ -250,43 +250,39 @@ def _objects_unread(evidence: Evidence, covered: Mapping[str, State]) -> Iterato
         )
 
 
-def _unfetched(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
-    yield from _not_looked_at(
-        evidence,
-        covered,
-        "SELECT run, s, count(*) FROM claim_checks WHERE received AND NOT looked GROUP BY run, s ORDER BY s",
-        "references were received and nobody is known to have asked for their object",
-    )
+def _counted(query: str, what: str) -> Callable[[Evidence, Mapping[str, State]], Iterator[str]]:
+    """Of each covered subscription that `query`, SQL giving (run, s, count), has: that there is so much of `what`."""
 
+    def unmet(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
+        for name, count in evidence.rows(f"{query} GROUP BY run, s ORDER BY s"):
+            if name in covered:
+                yield f"{name}: {count} {what}"
 
-def _uncompared(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
-    yield from _not_looked_at(
-        evidence,
-        covered,
-        "SELECT run, s, count(*) FROM claim_checks WHERE received AND compared = 0 GROUP BY run, s ORDER BY s",
-        "references were received whose object nobody held against its checksum",
-    )
-
-
-def _unvalidated(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
-    yield from _not_looked_at(
-        evidence,
-        covered,
-        "SELECT run, s, count(*) FROM conformity WHERE told = 0 GROUP BY run, s ORDER BY s",
-        "messages were received, and nothing says whether they fit their schema (`schema` of `received` or `fetched`)",
-    )
-
-
-def _not_looked_at(evidence: Evidence, covered: Mapping[str, State], query: str, what: str) -> Iterator[str]:
-    for name, count in evidence.rows(query):
-        if name in covered:
-            yield f"{name}: {count} {what}"
+    return unmet
 
 
 OBJECTS_READ = Requirement(unknown_when="the objects that are left were not listed", unmet=_objects_unread)
-FETCHED = Requirement(unknown_when="a reference that was received and never fetched", unmet=_unfetched)
-COMPARED = Requirement(unknown_when="a reference whose object nobody held against its checksum", unmet=_uncompared)
-VALIDATED = Requirement(unknown_when="a message of which nothing says whether it fits its schema", unmet=_unvalidated)
+FETCHED = Requirement(
+    unknown_when="a reference that was received and never fetched",
+    unmet=_counted(
+        "SELECT run, s, count(*) FROM claim_checks WHERE received AND NOT looked",
+        "references were received and nobody is known to have asked for their object",
+    ),
+)
+COMPARED = Requirement(
+    unknown_when="a reference whose object nobody held against its checksum",
+    unmet=_counted(
+        "SELECT run, s, count(*) FROM claim_checks WHERE received AND compared = 0",
+        "references were received whose object nobody held against its checksum",
+    ),
+)
+VALIDATED = Requirement(
+    unknown_when="a message of which nothing says whether it fits its schema",
+    unmet=_counted(
+        "SELECT run, s, count(*) FROM conformity WHERE told = 0",
+        "messages were received, and nothing says whether they fit their schema (`schema` of `received` or `fetched`)",
+    ),
+)
 
 
 def _executions_unread(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
@@ -301,16 +297,6 @@ def _steps_unrecorded(evidence: Evidence, covered: Mapping[str, State]) -> Itera
             yield f"{name}: no effects of its tasks recorded"
 
 
-def _steps_unknown(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
-    counts = dict(evidence.rows("SELECT run, s, count(*) FROM tasks WHERE unknown GROUP BY run, s"))
-    for name in covered:
-        if count := counts.get(name):
-            yield (
-                f"{name}: {count} tasks were received and nothing says whether their effect was applied; reading the "
-                "effect store back would settle it"
-            )
-
-
 def _items_untold(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[str]:
     for (count,) in evidence.rows("SELECT run, count(*) FROM mapped WHERE items IS NULL GROUP BY run"):
         yield f"of {count} executions nobody told how many items there were (`items` of `intended`)"
@@ -318,7 +304,14 @@ def _items_untold(evidence: Evidence, covered: Mapping[str, State]) -> Iterator[
 
 EXECUTIONS_READ = Requirement(unknown_when="executions not read", unmet=_executions_unread)
 STEPS = Requirement(unknown_when="no effects of tasks recorded", unmet=_steps_unrecorded)
-STEPS_KNOWN = Requirement(unknown_when="any unknown effect of a task", unmet=_steps_unknown)
+STEPS_KNOWN = Requirement(
+    unknown_when="any unknown effect of a task",
+    unmet=_counted(
+        "SELECT run, s, count(*) FROM tasks WHERE unknown",
+        "tasks were received and nothing says whether their effect was applied; reading the effect store back would "
+        "settle it",
+    ),
+)
 ITEMS_TOLD = Requirement(unknown_when="an execution of which nobody told its items", unmet=_items_untold)
 
 

@@ -41,17 +41,26 @@ LEFT JOIN marks m ON m.s = u.s
 LEFT JOIN sends ON sends.s = u.s
 LEFT JOIN others ON others.s = u.s;
 
-CREATE TABLE read_back AS
+-- The subscriptions of which the last mark of this name follows every record that is one of `events`.
+CREATE MACRO marked_after(mark_name, events) AS TABLE
 WITH marks AS (
     SELECT s, max({'at_ns': at_ns, 'line': line, 'file': file}) AS mark
-    FROM raw WHERE event = 'mark' AND name = 'effects-read' GROUP BY s
+    FROM raw WHERE event = 'mark' AND name = mark_name GROUP BY s
 )
 SELECT m.s
 FROM marks m
-LEFT JOIN raw r ON r.s = m.s AND r.event IN ('received', 'effect')
+LEFT JOIN raw r ON r.s = m.s AND list_contains(events, r.event)
     AND NOT record_before(r.at_ns, r.file, r.line, m.mark.at_ns, m.mark.file, m.mark.line)
 GROUP BY m.s
 HAVING count(r.line) = 0;
+
+CREATE TABLE read_back AS FROM marked_after('effects-read', ['received', 'effect']);
+
+-- The same of a workflow's steps, and those that say anything of effects.
+CREATE TABLE steps_read AS FROM marked_after('steps-read', ['received', 'step']);
+
+CREATE TABLE steps_recorded AS
+SELECT DISTINCT s FROM raw WHERE event = 'step' OR (event = 'mark' AND name = 'steps-read');
 
 -- The runs that say anything of effects.
 CREATE TABLE effects_recorded AS

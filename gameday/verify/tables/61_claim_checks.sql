@@ -6,7 +6,7 @@
 -- `orphans`: objects without a message: its subscriptions are drained, and it stands among no dead letters.
 
 CREATE TABLE fetches AS
-SELECT line, file, at_ns, id, s, outcome, intact, conforms FROM raw
+SELECT line, file, at_ns, id, s, outcome, intact FROM raw
 WHERE event = 'fetched' AND id IS NOT NULL AND s IS NOT NULL;
 
 CREATE TABLE goings AS

@@ -6,14 +6,14 @@ WITH told AS (
     SELECT id, arn,
            arg_max({'status': status, 'at_ns': at_ns, 'file': file, 'line': line, 'started_ns': started_ns,
                     'stopped_ns': stopped_ns, 'redrives': redrives}, (at_ns, line)) AS last
-    FROM raw WHERE event = 'execution' AND id IS NOT NULL AND arn IS NOT NULL AND status IS NOT NULL
+    FROM raw WHERE event = 'execution' AND id IS NOT NULL AND arn IS NOT NULL
     GROUP BY id, arn
 ), named AS (
     SELECT id, broker_id AS arn, min({'at_ns': at_ns, 'line': line, 'file': file}) AS answered
     FROM raw WHERE event = 'sent' AND outcome = 'ok' AND id IS NOT NULL AND broker_id IS NOT NULL
     GROUP BY id, broker_id
 )
-SELECT id, arn, m.run, w.workflow, m.status AS sent, t.last, n.answered
+SELECT id, arn, m.run, w.workflow, t.last, n.answered
 FROM told t FULL JOIN named n USING (id, arn)
 JOIN messages m USING (id)
 JOIN runs w ON w.run = m.run AND w.workflow IS NOT NULL;

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gameday.consumers.objects import Removal
-from gameday.history.clock import Clock
+from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.errors import UsageError
 from gameday.history.identity import Identification
 from gameday.transports.base import ENVELOPE, Addresses
@@ -65,6 +65,12 @@ class MappingConfig:
     on_failure: bool = False
     direct: bool = False
     retry_wait_s: float = 0.0
+
+    def gives_up(self, *, tries: int, enqueued: int | None, now: int) -> bool:
+        """Whether what has failed so often is not tried again; `enqueued`: since when it waits (ns, None: unknown)."""
+        if self.retries is not None and tries > self.retries:
+            return True
+        return self.max_age_s is not None and enqueued is not None and now - enqueued > self.max_age_s * NS_PER_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,6 @@ from gameday.consumers.mapping import MappingWorker
 from gameday.consumers.work import say
 from gameday.consumers.worker import Batch, QueueMessage
 from gameday.history import events
-from gameday.history.clock import NS_PER_S
 
 
 class DirectWorker(MappingWorker):
@@ -32,7 +31,8 @@ class DirectWorker(MappingWorker):
                 finally:
                     self._invoker.over()
                 tries += 1
-                if done or self._is_over(message, tries):
+                since = message.delivery.enqueued
+                if done or mapping.gives_up(tries=tries, enqueued=since, now=self.now()):
                     await self._finish(batch, message, done=done)
                     return
                 await self._wait(mapping.retry_wait_s)
@@ -53,14 +53,6 @@ class DirectWorker(MappingWorker):
         self.write()
         self._abandon([message])
         return answered.failed is not None
-
-    def _is_over(self, message: QueueMessage, tries: int) -> bool:
-        mapping, enqueued = self._mapping, message.delivery.enqueued
-        if mapping.retries is not None and tries > mapping.retries:
-            return True
-        if mapping.max_age_s is None or enqueued is None:
-            return False
-        return self.now() - enqueued > mapping.max_age_s * NS_PER_S
 
     async def _finish(self, batch: Batch, message: QueueMessage, *, done: bool) -> None:
         if not done:

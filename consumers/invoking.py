@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gameday.consumers.config import MappingConfig
 from gameday.consumers.handlers import HandlerFailed
-from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of
+from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.work import BaseWorker, InHand, say
 from gameday.history import events
@@ -122,12 +122,10 @@ class Invoker:
         )
 
     def _responded(self, name: str, messages: Sequence[InHand], answered: Answered) -> Record:
-        ids = [messages[place].id for place in answered.failed or ()]
-        named = [id for id in ids if id is not None]
-        # Of a partial answer that names what has no name here nobody could tell what it did not name.
-        outcome: events.SendResult = (
-            "failed" if answered.failed is None else "ok" if len(named) == len(ids) else "unknown"
-        )
+        outcome: events.SendResult = "failed"
+        named: list[str] = []
+        if answered.failed is not None:
+            outcome, named = on_record([messages[place].id for place in answered.failed])
         return events.responded(
             subscription=self._worker.config.subscription,
             batch=name,

@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 import orjson
 
-from gameday.history.events import EffectResult
+from gameday.history.events import EffectResult, SendResult
 from gameday.transports.base import Addresses, Delivery, Transport
 from gameday.transports.partitions import in_its_partition
 
@@ -98,6 +98,13 @@ def failed_of(answer: object, identifiers: Sequence[str]) -> list[int]:
             raise BatchFails(f"itemIdentifier {_short(identifier)} is not in the batch")
         failed.add(places[identifier])
     return sorted(failed)
+
+
+def on_record(failed: Sequence[str | None]) -> tuple[SendResult, list[str]]:
+    """How a partial answer stands in the history, by the ids of the messages that it names: its outcome, and whom it
+    fails. Of one that names what has no id nobody could tell what it did not name."""
+    named = [id for id in failed if id is not None]
+    return ("ok" if len(named) == len(failed) else "unknown"), named
 
 
 # Beside `batchItemFailures`, which is all that AWS reads of an answer.

@@ -22,7 +22,6 @@ from gameday.consumers.leases import Lease, LeaseStore
 from gameday.consumers.stream import RETRY_S, Reader, StreamRecord, StreamWorker
 from gameday.consumers.work import Tools, say
 from gameday.history import events
-from gameday.history.clock import NS_PER_S
 from gameday.transports.base import Delivery, StreamSource
 
 _DISABLED_S = 0.1
@@ -101,7 +100,7 @@ class FunctionReader(Reader):
             left, records = left[lowest:], records[lowest:]
             if lowest:
                 tries = 1
-            if left and self._is_over(left, tries):
+            if left and mapping.gives_up(tries=tries, enqueued=left[0].enqueued, now=worker.now()):
                 return await self._give_up(records)
             # What stands behind progress is a smaller batch already.
             if mapping.bisect and len(left) > 1 and not lowest:
@@ -110,14 +109,6 @@ class FunctionReader(Reader):
             if left:
                 await worker.pause(RETRY_S)
         return True
-
-    def _is_over(self, left: Sequence[Delivery], tries: int) -> bool:
-        mapping, oldest = self._mapping_worker.mapping, left[0].enqueued
-        if mapping.retries is not None and tries > mapping.retries:
-            return True
-        if mapping.max_age_s is None or oldest is None:
-            return False
-        return self._worker.now() - oldest > mapping.max_age_s * NS_PER_S
 
     async def _give_up(self, records: Sequence[StreamRecord]) -> bool:
         """Whether the shard is to be read on behind them."""

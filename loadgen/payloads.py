@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-
-import orjson
 
 from gameday.history import claim_check, events
 from gameday.history.claim_check import Reference, Shape
@@ -42,7 +40,7 @@ class SchemaVersion:
 
     name: str
     from_s: float
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(hash=False)
 
 
 def version_at(versions: Sequence[SchemaVersion], seconds: float) -> SchemaVersion | None:
@@ -56,12 +54,12 @@ def version_at(versions: Sequence[SchemaVersion], seconds: float) -> SchemaVersi
 
 def payload_of(version: SchemaVersion, *, seed: int, id: str) -> Any:
     number = zlib.crc32(f"{seed}:{id}".encode()) % _PAYLOADS
-    return _made(orjson.dumps(version.document), version.name, seed, number)
+    return _made(version, seed, number)
 
 
 @lru_cache(maxsize=4 * _PAYLOADS)
-def _made(document: bytes, name: str, seed: int, number: int) -> Any:
-    return make(orjson.loads(document), seed=f"{seed}:{name}:{number}")
+def _made(version: SchemaVersion, seed: int, number: int) -> Any:
+    return make(version.document, seed=f"{seed}:{version.name}:{number}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

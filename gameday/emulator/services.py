@@ -53,6 +53,7 @@ class World:
             url="", conduct=self.conduct(Conduct), dedup_window_s=self.dedup_window_s, capacity=self.capacity
         )
         self._services: dict[str, Service] = {}
+        self._timed: list[Timed] = []
 
     def conduct(self, kind: type[C]) -> C:
         """The conduct of one kind of service: the defect, if it is of that kind, else the right one."""
@@ -61,7 +62,9 @@ class World:
     def service(self, name: str) -> Service:
         """One of this world, which is made when it is first asked for."""
         if name not in self._services:
-            self._services[name] = SERVICES[name].make(self)
+            service = self._services[name] = SERVICES[name].make(self)
+            if isinstance(service, Timed):
+                self._timed.append(service)
         return self._services[name]
 
     def call(self, now: int, service: str, operation: str, params: Params) -> Answer:
@@ -72,10 +75,9 @@ class World:
 
     def advance(self, now: int) -> int | None:
         """Let everything happen that has come due by `now`; gives when the next thing does."""
-        timed = [service for service in self._services.values() if isinstance(service, Timed)]
-        for service in timed:
+        for service in self._timed:
             service.advance(now)
-        return min((at for service in timed if (at := service.next_change_ns()) is not None), default=None)
+        return min((at for service in self._timed if (at := service.next_change_ns()) is not None), default=None)
 
 
 class Spoken(NamedTuple):

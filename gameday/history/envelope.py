@@ -24,7 +24,7 @@ from typing import Any, Literal
 import orjson
 
 from gameday.history import trace
-from gameday.history.claim_check import Reference
+from gameday.history.claim_check import Reference, checksum
 from gameday.history.clock import NS_PER_S
 
 SOURCE = "gameday.orders"
@@ -194,7 +194,7 @@ def _pack_cloud_event(event: dict[str, Any], payload_bytes: int) -> bytes:
 
 def _cloud_checksum(event: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in event.items() if name != _CLOUD["checksum"]}
-    return f"{zlib.crc32(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)):08x}"
+    return checksum(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS))
 
 
 def _read_cloud_event(event: dict[str, Any]) -> Envelope:
@@ -250,4 +250,4 @@ def _checksum(detail: dict[str, Any]) -> str:
     """CRC-32 over the detail in canonical form (sorted keys, no spaces), its own checksum left out."""
     metadata = {name: value for name, value in detail["metadata"].items() if name != "checksum"}
     canonical = orjson.dumps({**detail, "metadata": metadata}, option=orjson.OPT_SORT_KEYS)
-    return f"{zlib.crc32(canonical):08x}"
+    return checksum(canonical)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -20,6 +21,8 @@ from gameday.history.events import Record
 
 DIRECTORY = "history"
 _LINE = orjson.OPT_APPEND_NEWLINE
+# Records in one write, of those that are there all at once.
+_AT_ONCE = 1000
 
 
 class Writer:
@@ -51,6 +54,11 @@ class Writer:
             stamp = b'{"at":%d,%b' % (at, self._by)
             self._append(b"".join([stamp + orjson.dumps(record, option=_LINE)[1:] for record in records]))
         return at
+
+    def write_many(self, records: Sequence[Record]) -> None:
+        """Write records of any number, so many at once that no write is too large."""
+        for first in range(0, len(records), _AT_ONCE):
+            self.write(*records[first : first + _AT_ONCE])
 
     def announce(self, name: str) -> None:
         """Create the empty history file of a process about to be started on this host, and list it here."""

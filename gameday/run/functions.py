@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of
+from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.history import events
 from gameday.history.errors import RunError, TargetError
 from gameday.history.events import Record
@@ -30,6 +30,7 @@ from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Call, CallFailed
 from gameday.transports.carriers.boto import run_all_despite_failures, run_plan
 from gameday.transports.functions import Deployed, Function
+from gameday.transports.queue import NS_PER_MS
 
 _SHIM = Path(__file__).resolve().parents[1] / "consumers" / "function_shim.py"
 _SHIM_NAME = "gameday_shim"
@@ -39,7 +40,6 @@ _SHIM_HANDLER = f"{_SHIM_NAME}.handler"
 _TOLD = ("GAMEDAY_", "AWS_ENDPOINT_URL")
 # See the shim. More environments than these start as they are needed.
 _WARM, _WARM_MOST = b'{"gameday": "warm"}', 10
-_NS_PER_MS = 1_000_000
 
 
 class Functions:
@@ -278,8 +278,8 @@ def records_of(entry: Mapping[str, Any], model: LambdaModel, *, consumer: str) -
     if failed is None:
         yield events.responded(**about, **shown, outcome="failed", error=error)
         return
-    named = [ids[place] for place in failed if ids[place] is not None]
-    yield events.responded(**about, **shown, outcome="ok" if len(named) == len(failed) else "unknown", failed=named)
+    said, named = on_record([ids[place] for place in failed])
+    yield events.responded(**about, **shown, outcome=said, failed=named)
 
 
 def _received(each: Mapping[str, Any], about: Mapping[str, Any]) -> Record:
@@ -291,6 +291,6 @@ def _received(each: Mapping[str, Any], about: Mapping[str, Any]) -> Record:
         "broker_seq": each.get("sequence"),
         "group": each.get("group"),
         "receives": None if each.get("receives") is None else int(each["receives"]),
-        "enqueued": None if sent_ms is None else int(sent_ms) * _NS_PER_MS,
+        "enqueued": None if sent_ms is None else int(sent_ms) * NS_PER_MS,
     }
     return told | {name: value for name, value in fields.items() if value is not None}

@@ -7,6 +7,7 @@ is tested with none.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -517,6 +518,11 @@ Source = QueueSource | StreamSource
 """What a subscription is consumed from. `kind` tells which."""
 
 
+def shortened(name: str, *, of: str, most: int) -> str:
+    """A name cut to `most` characters, with the hash of what it is the name `of` in place of its end."""
+    return f"{name[: most - 9]}-{hashlib.sha256(of.encode()).hexdigest()[:8]}"
+
+
 def refuse_unknown(transport: str, topology: Topology, *, takes: Collection[str]) -> None:
     """Errors: ValueError when a subscription says something that the transport makes nothing of.
 
@@ -558,8 +564,7 @@ Capability = Literal[
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
 array, for several fields of one such object together, and for a field by a key with dots; objects in S3, and those that
 a run itself makes (`claim-check`); a queue that refuses what its policy denies; machines that executions are started
-of, and a start that is repeated while the first one runs; functions
-that it runs."""
+of, and a start that is repeated while the first one runs; functions that it runs."""
 
 
 class Transport(Protocol):

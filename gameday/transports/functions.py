@@ -6,7 +6,6 @@ UpdateEventSourceMapping and DeleteEventSourceMapping in docs.aws.amazon.com/lam
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gameday.transports.base import Answer, Call, CallFailed, Document, Plan
+from gameday.transports.base import Answer, Call, CallFailed, Document, Plan, shortened
 
 SERVICE = "lambda"
 _NAME_MAX = 64
@@ -61,9 +60,7 @@ _call = partial(Call, SERVICE)
 def name_of(run: str, subscription: str) -> str:
     """Of a function of a run; a long one is cut, and told apart by a number made of all of it."""
     name = f"gameday-{run}-{subscription}"
-    if len(name) <= _NAME_MAX:
-        return name
-    return f"{name[: _NAME_MAX - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return name if len(name) <= _NAME_MAX else shortened(name, of=name, most=_NAME_MAX)
 
 
 def deploy(function: Function, *, tags: Mapping[str, str]) -> Plan[Deployed]:

@@ -9,7 +9,6 @@ step is the workflow's to say: an execution may fail before it, so a step's queu
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +36,7 @@ from gameday.transports.base import (
     Size,
     Topology,
     refuse_unknown,
+    shortened,
 )
 from gameday.transports.queue import SERVICE as SQS
 from gameday.transports.queue import EndsInQueues, create_queues, delete_queues, promise
@@ -174,7 +174,7 @@ def execution_name(id: str) -> str:
     legal = _ILLEGAL.sub("_", id)
     if legal == id and len(id) <= _NAME_MAX:
         return id
-    return f"{legal[: _NAME_MAX - 9]}-{hashlib.sha256(id.encode()).hexdigest()[:8]}"
+    return shortened(legal, of=id, most=_NAME_MAX)
 
 
 def _machine(topology: Topology) -> Document:

@@ -19,7 +19,6 @@ from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import CallFailed, ExecutionSeen, Workflows
 
 _LOOK_AGAIN_S = 0.5
-_RECORDS_A_WRITE = 1000
 
 
 async def await_executions(run: Run) -> None:
@@ -82,8 +81,7 @@ async def _record(run: Run, transport: Workflows, found: Sequence[ExecutionSeen]
                 version=known.version,
             )
         )
-    for first in range(0, len(records), _RECORDS_A_WRITE):
-        run.writer.write(*records[first : first + _RECORDS_A_WRITE])
+    run.writer.write_many(records)
     run.writer.write(events.mark("executions-read"))
     counted = Counter(execution.status for execution in found)
     run.note(f"executions: {', '.join(f'{count} {status}' for status, count in counted.most_common()) or 'none'}")

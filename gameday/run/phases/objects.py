@@ -17,8 +17,6 @@ from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import run_all_despite_failures, run_plan
 
-_AT_ONCE = 1000
-
 
 async def provide_bucket(run: Run) -> None:
     """Errors: TargetError."""
@@ -67,6 +65,5 @@ async def read_objects(run: Run) -> None:
 
 def _record(run: Run, found: list[Answer], expires_s: float | None) -> None:
     told = [events.leftover(id=str(each["Key"]).partition("/")[2], object=str(each["Key"])) for each in found]
-    for first in range(0, len(told), _AT_ONCE):
-        run.writer.write(*told[first : first + _AT_ONCE])
+    run.writer.write_many(told)
     run.writer.write(events.mark("objects-read", expires_s=expires_s))

@@ -20,8 +20,6 @@ from gameday.run.elsewhere import Elsewhere, messages_of, settled, told
 from gameday.run.state import HASTE_S, Run
 from gameday.transports.base import CallFailed, TaskOf
 
-_EFFECTS_A_WRITE = 1000
-
 
 async def read_effects(run: Run) -> None:
     """Errors: CallFailed, HistoryError."""
@@ -76,15 +74,13 @@ def _record_steps(run: Run, name: str, applied: Mapping[str, int]) -> None:
     for key, count in sorted(applied.items()):
         id, task = TaskOf.of_key(key)
         records.append(events.steps(id=id, subscription=name, execution=task.execution, item=task.item, applied=count))
-    for first in range(0, len(records), _EFFECTS_A_WRITE):
-        run.writer.write(*records[first : first + _EFFECTS_A_WRITE])
+    run.writer.write_many(records)
     run.writer.write(events.mark("steps-read", subscription=name))
     run.effects_read.add(name)
 
 
 def _record(run: Run, name: str, records: Sequence[Record]) -> None:
-    for first in range(0, len(records), _EFFECTS_A_WRITE):
-        run.writer.write(*records[first : first + _EFFECTS_A_WRITE])
+    run.writer.write_many(records)
     run.writer.write(events.mark("effects-read", subscription=name))
     run.effects_read.add(name)
 

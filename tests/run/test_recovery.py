@@ -138,6 +138,8 @@ def test_what_is_deaf_is_killed_with_all_that_it_has_started(
     deaf = started("sh", "-c", script)
     wait_until((tmp_path / "pid").exists, "its child")
     child = int((tmp_path / "pid").read_text())
+    # A shell's child is a shell until it becomes what it was started for.
+    wait_until(lambda: Path(f"/proc/{child}/comm").read_text() == "sleep\n", "its child to be a sleep")
     recorded(undo, deaf)
     code, said = undone(undo)
     assert (code, deaf.wait()) == (0, -signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,19 +58,22 @@ def test_a_function_is_a_handler_that_is_asked_with_batches(place: Path) -> None
     assert mapping_of(read(place, "consumers={}")) is None
 
 
+# A program that is there, for Node need not be.
+ANY = f"interpreter: {sys.executable}"
+
+
 @pytest.mark.parametrize(
     "function, argv",
     [
         ("{path: code, handler: orders.main}", ["orders:main"]),
         ("{path: code, handler: deep/app.main}", ["deep.app:main"]),
-        ("{path: code, handler: index.main, runtime: nodejs22.x}", [str(NODE_SHIM), "index", "main"]),
-        ("{path: code/index.mjs, runtime: nodejs22.x}", [str(NODE_SHIM), "index", "handler"]),
+        (f"{{path: code, handler: index.main, runtime: nodejs22.x, {ANY}}}", [str(NODE_SHIM), "index", "main"]),
+        (f"{{path: code/index.mjs, runtime: nodejs22.x, {ANY}}}", [str(NODE_SHIM), "index", "handler"]),
     ],
 )
 def test_where_a_function_is(place: Path, function: str, argv: list[str]) -> None:
     handler = read(place, f"consumers.lambda.function={function}").consumers.handler
     assert isinstance(handler, HandlerModel)
-    # The interpreter need not be there.
     told = handler.command[1:] if handler.command else [handler.python]
     assert told == argv
     if handler.python:

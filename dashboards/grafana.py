@@ -96,6 +96,7 @@ class Grafana:
     def __init__(self, address: Address, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.address = address
         self._token = token
+        self._timeout_s = timeout_s
         self._face = GrafanaFace(
             token,
             host=address.host,
@@ -228,7 +229,7 @@ class Grafana:
                 f"{self.address} answers with another address instead of Grafana's; give the one it leads to"
             ) from error
         except exceptions.Timeout as error:
-            raise GrafanaUnreachable(f"Grafana at {self.address} did not answer in {TIMEOUT_S:g} s") from error
+            raise GrafanaUnreachable(f"Grafana at {self.address} did not answer in {self._timeout_s:g} s") from error
         except exceptions.SSLError as error:
             raise GrafanaError(f"no secure connection to {self.address}: {self._reason(error)}") from error
         except exceptions.ConnectionError as error:

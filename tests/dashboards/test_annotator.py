@@ -15,7 +15,7 @@ import pytest
 
 from gameday.dashboards import annotator
 from gameday.dashboards.annotator import Annotator, Follower, Writer
-from gameday.dashboards.grafana import Address, Grafana
+from gameday.dashboards.grafana import TIMEOUT_S, Address, Grafana
 from gameday.dashboards.regions import Regions, verdict_region
 from tests.commanded import Gameday, wait_until
 from tests.dashboards.fake_grafana import TOKEN, FakeGrafana
@@ -90,7 +90,9 @@ def test_a_verdict_stands_where_the_run_ended() -> None:
 class Story:
     """A run directory whose history grows, and the annotator that follows it."""
 
-    def __init__(self, directory: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, directory: Path, url: str, monkeypatch: pytest.MonkeyPatch, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._history = directory / "history" / "conductor.jsonl"
         self._history.parent.mkdir()
         manifest = {"schema": 1, "run": "r1", "subscriptions": {"orders": {}}, "claims": [{"claim": "no-loss"}]}
@@ -99,7 +101,7 @@ class Story:
         self.recovered = 0
         monkeypatch.setattr(annotator, "report", self._hear)
         monkeypatch.setattr(annotator, "RETRY_S", 0.0)
-        self._annotator = Annotator(directory, Grafana(Address.parse(url), TOKEN, timeout_s=0.3))
+        self._annotator = Annotator(directory, Grafana(Address.parse(url), TOKEN, timeout_s=timeout_s))
 
     def _hear(self, kind: str, **fields: Any) -> None:
         if kind == "trouble":
@@ -197,13 +199,16 @@ def test_what_will_not_pass_is_told_once_and_no_more_is_tried(
     assert says in told["why"] and told["final"] and TOKEN not in told["why"]
 
 
-def test_a_server_that_does_not_answer_costs_a_turn_its_time_limit(story: Story, server: FakeGrafana) -> None:
+def test_a_server_that_does_not_answer_costs_a_turn_its_time_limit(
+    tmp_path: Path, server: FakeGrafana, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story(tmp_path, server.url, monkeypatch, timeout_s=0.3)
     over = time.monotonic() + 10
     server.before = lambda method, path: wait_until(lambda: time.monotonic() > over, "", 20)
     began = time.monotonic()
     story.tell(*STORY, last=True)
     assert time.monotonic() - began < 5
-    assert "did not answer" in story.troubles[0]["why"]
+    assert "did not answer in 0.3 s" in story.troubles[0]["why"]
     over = 0.0
 
 

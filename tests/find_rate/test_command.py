@@ -220,14 +220,18 @@ def test_a_broker_that_gives_less_than_the_lowest_rate(planted: str, tmp_path: P
             *(planted, "--from", "100/s", "--to", "200/s", "--endpoint-url", url, "--out", "steps"), cwd=tmp_path
         )
     assert (code, found["ended"]["why"]) == (1, "from fails"), found
-    (only,) = found["steps"]
-    assert (only["rate_per_s"], only["verdict"], only["directory"]) == (100, "violated", "steps/01")
-    assert [each["claim"] for each in only["broken"]] == ["lag"]
-    assert any(each.endswith("the broker gave no more") for each in only["bottleneck"])
-    assert "step 1: 100/s …" in err and "step 1: 100/s: violated (lag)" in err
-    assert json.loads((tmp_path / "steps" / "01" / "verdict.json").read_bytes())["verdict"] == "violated"
+    # On a machine that is busy the load may be late: such a step is tried once more, and the second time counts.
+    *unclear, counted = found["steps"]
+    nth = len(found["steps"])
+    assert nth <= 2 and all(each["rate_per_s"] == 100 and each["verdict"] != "holds" for each in unclear)
+    assert (counted["rate_per_s"], counted["verdict"], counted["directory"]) == (100, "violated", f"steps/0{nth}")
+    assert [each["claim"] for each in counted["broken"]] == ["lag"]
+    assert any(each.endswith("the broker gave no more") for each in counted["bottleneck"])
+    assert "step 1: 100/s …" in err and f"step {nth}: 100/s: violated (lag)" in err
+    directory = tmp_path / counted["directory"]
+    assert json.loads((directory / "verdict.json").read_bytes())["verdict"] == "violated"
     # The shape is replaced: as many are due in each second.
-    manifest = json.loads((tmp_path / "steps" / "01" / "manifest.json").read_bytes())
+    manifest = json.loads((directory / "manifest.json").read_bytes())
     assert manifest["scenario"]["load"]["shape"] == "constant"
 
 

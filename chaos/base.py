@@ -15,6 +15,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from gameday.chaos.conditions import Trigger
 from gameday.chaos.strike import Place, Strike
 from gameday.history.errors import UsageError
 from gameday.history.events import Value
@@ -22,7 +23,7 @@ from gameday.history.manifest import Kind
 from gameday.transports.base import Capability
 from gameday.transports.experiments import Experiment
 
-UnitKind = Literal["duration", "rate", "share", "count", "count-or-share", "duration-or-multiple"]
+UnitKind = Literal["duration", "rate", "share", "count", "count-or-share", "duration-or-multiple", "trigger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ Count = Annotated[_Natural, Unit("count")]
 # An integer counts consumers, a float is a share of them: 1 is one consumer and 1.0 is all.
 Pick = Annotated[_Natural | _Part, Unit("count-or-share")]
 Extent = Annotated[_Positive | TimesVisibilityTimeout, Unit("duration-or-multiple")]
+When = Annotated[Trigger, Unit("trigger")]
 
 
 class Entry(BaseModel):
@@ -62,6 +64,7 @@ class Entry(BaseModel):
 
     `at` alone strikes once. `every` strikes again and again, the first time at `at` (without one: after `every`),
     each strike up to `jitter` later than its turn; nothing of it happens after `until` (default: the load's end).
+    `when` strikes once, at the moment when what it waits for has come.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
@@ -76,7 +79,13 @@ class Entry(BaseModel):
         default=None, description="with `every`: each strike comes up to so much later than its turn (default: none)"
     )
     until: PositiveSeconds | None = Field(
-        default=None, description="with `every`: every strike is over by then (default: the end of the load)"
+        default=None,
+        description="with `every`: every strike is over by then; with `when`: what has not come by then comes no more "
+        "(default: the end of the load)",
+    )
+    when: When | None = Field(
+        default=None,
+        description="instead of `at`: strike once a number of the run, another fault or a call on the wire says so",
     )
 
     @property
@@ -86,9 +95,13 @@ class Entry(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Entry:
-        if self.every is None:
+        if self.when is not None:
+            for key in ("at", "every", "jitter"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"`when` and `{key}`: one of them says when it strikes")
+        elif self.every is None:
             if self.at is None:
-                raise ValueError("neither `at` nor `every`: when should it strike?")
+                raise ValueError("neither `at`, `every` nor `when`: when should it strike?")
             for key in ("jitter", "until"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"`{key}` belongs to `every`; a single `at` has none")
@@ -216,6 +229,11 @@ class Fault(Entry, ABC):
         """Before whom a wire must stand: where it strikes there, or what it does is seen there alone."""
         return frozenset({self.struck_at} if self.struck_at in ("wire", "load") else ())
 
+    @property
+    def watches_calls(self) -> bool:
+        """Whether it waits for a call of consumers, which is seen on a wire before them."""
+        return self.when is not None and self.when.call is not None
+
     def reshape(self, shards: int) -> tuple[int, str | None]:
         """How many shards a stream of so many has after it, and why it cannot strike, if it cannot."""
         return shards, None
@@ -261,8 +279,8 @@ class TimelineError(UsageError):
 class PlannedStrike:
     """A strike as the timeline plans it.
 
-    `at_s` counts from the start of the load; `entry` is the number of its entry in the scenario. `by`: who asked for
-    it, where that is not the scenario.
+    `at_s` counts from the start of the load; of one that waits for a trigger it is the earliest moment. `entry` is the
+    number of its entry in the scenario. `by`: who asked for it, where that is not the scenario.
     """
 
     at_s: float
@@ -271,6 +289,11 @@ class PlannedStrike:
     instance: str
     places: tuple[Place, ...] = ()
     by: str | None = None
+
+    @property
+    def trigger(self) -> Trigger | None:
+        """What it waits for; an operator's waits for nothing."""
+        return self.fault.when if self.by is None else None
 
 
 def units(model: type[BaseModel]) -> dict[str, UnitKind]:

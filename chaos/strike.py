@@ -48,7 +48,9 @@ class Strike:
         places: Sequence[Place],
         targets: FaultTargets,
         over: asyncio.Event,
+        on_phase: Callable[[events.Phase], None] = lambda phase: None,
     ) -> None:
+        """`on_phase` hears of its start and its stop once they are on record; not of one that could not be injected."""
         self.fault = fault
         self.instance = instance
         self.places = places
@@ -56,6 +58,7 @@ class Strike:
         self.fired = 0
         self.error: str | None = None
         self._over = over
+        self._on_phase = on_phase
         self._target_names: list[str] = []
         self._label: str | None = None
         self._params: dict[str, Value] = dict(params)
@@ -180,6 +183,27 @@ class Strike:
             return False
 
         return await self.unless_over(ask())
+
+    async def called(self, operation: str, nth: int) -> None:
+        """Wait until a consumer makes its `nth` call of an operation, which the wires before them all count."""
+        watch = Disturbance(
+            kind="watch-call", instance=f"{self.instance}-moment", on_wire=True, operations=[operation], nth=nth
+        )
+        fleets = self.targets.fleets.values()
+        members = [member for fleet in fleets for member in fleet.members]
+        try:
+            for fleet in fleets:
+                await fleet.arm(watch, [member.slot for member in fleet.members])
+            while not any([await self._saw(member, watch) for member in members]):  # noqa: ASYNC110
+                # Of several processes whoever is first: there is no one event to wait for.
+                await asyncio.sleep(LOOK_AGAIN_S)
+        finally:
+            for fleet in fleets:
+                await fleet.disarm(watch.instance)
+
+    @staticmethod
+    async def _saw(consumer: Consumer, watch: Disturbance) -> bool:
+        return await consumer.report("fired", timeout_s=0, instance=watch.instance) is not None
 
     @staticmethod
     def gone(struck: Sequence[tuple[Consumer, str]]) -> list[tuple[Consumer, str]]:
@@ -315,3 +339,5 @@ class Strike:
                 params=self._params,
             )
         )
+        if self.error is None:
+            self._on_phase(phase)

@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from gameday.chaos.base import ConsumerFault, Fault, PlannedStrike, TimelineError
+from gameday.chaos.conditions import Instruments, Trigger, in_words
 from gameday.chaos.fault_targets import FaultTargets, NotInjected
 from gameday.chaos.strike import Place, Strike
+from gameday.history import events
 from gameday.history.clock import NS_PER_S
+from gameday.history.events import Value
 
 _STRIKES_MAX = 10_000
 
@@ -80,6 +83,9 @@ def _moments(entry: Fault, number: int, duration_s: float, dice: random.Random) 
         if entry.until > duration_s:
             raise _wrong(entry, number, "until", f"goes on until {entry.until:g} s, but {end}")
         end_s, end = entry.until, f"`until` is {entry.until:g} s"
+    if entry.when is not None:
+        yield 0.0
+        return
     key, first_s = ("at", entry.at) if entry.at is not None else ("every", entry.every)
     assert first_s is not None
     lasts_s = (entry.jitter or 0.0) + (entry.length_s or 0.0)
@@ -151,12 +157,31 @@ class Runner:
     (so that the run cannot come out as holding) and its result says why.
     """
 
-    def __init__(self, strikes: Sequence[PlannedStrike], *, targets: FaultTargets, by_hand: bool = False) -> None:
-        """`by_hand`: `run` takes strikes by hand, and so goes on until `heal_all`."""
+    def __init__(
+        self,
+        strikes: Sequence[PlannedStrike],
+        *,
+        targets: FaultTargets,
+        instruments: Instruments | None = None,
+        each_s: float | None = None,
+        steady: bool = True,
+        by_hand: bool = False,
+    ) -> None:
+        """`instruments`: who measures what triggers wait for, where any does; `each_s`: how long a strike may last at
+        the most; without `steady` none begins before `may_begin`; `by_hand`: `run` takes strikes by hand, and so goes
+        on until `heal_all`."""
         self.strikes = list(strikes)
         self._targets = targets
+        self._instruments = instruments
+        self._each_s = each_s
         self._by_hand = by_hand
         self._over = asyncio.Event()
+        self._why_over = "the load ended"
+        self._may_begin = asyncio.Event()
+        if steady:
+            self._may_begin.set()
+        # The starts and stops that triggers may wait for, by instance or by the name of a fault.
+        self._phases: dict[tuple[str, events.Phase], asyncio.Event] = {}
         # One for each strike that is not over: set, it heals.
         self._ends: dict[str, asyncio.Event] = {}
         self._begin: Callable[[PlannedStrike], None] | None = None
@@ -166,8 +191,20 @@ class Runner:
         """The instances that are breaking something now."""
         return list(self._ends)
 
-    def heal_all(self) -> None:
-        """The load has stopped: strikes that last end now, those that have not begun never do. `run` then returns."""
+    @property
+    def ended(self) -> bool:
+        """Whether nothing strikes any more."""
+        return self._over.is_set()
+
+    def may_begin(self) -> None:
+        """The steady state has held."""
+        self._may_begin.set()
+
+    def heal_all(self, why: str = "the load ended") -> None:
+        """Strikes that last end now, those that have not begun never do, which their records tell with `why`. `run`
+        then returns."""
+        if not self._over.is_set():
+            self._why_over = why
         self._over.set()
         for end in self._ends.values():
             end.set()
@@ -215,24 +252,86 @@ class Runner:
         strike = Strike(
             fault=planned.fault.fault,
             instance=planned.instance,
-            params=planned.fault.params | ({} if planned.by is None else {"by": planned.by}),
+            params=planned.fault.params | _asked(planned),
             places=planned.places,
             targets=self._targets,
             over=end,
+            on_phase=partial(self._heard, planned),
         )
-        due_ns = start_ns + round(planned.at_s * NS_PER_S)
+        boxed: asyncio.TimerHandle | None = None
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout((due_ns - self._targets.writer.clock.now_ns()) / NS_PER_S):
-                    await self._over.wait()
-            if self._over.is_set():
-                raise NotInjected(f"the load ended before its moment, {planned.at_s:g} s")
+            await self._its_moment(planned, strike, start_ns)
             self._ends[planned.instance] = end
+            if self._each_s is not None:
+                boxed = asyncio.get_running_loop().call_later(self._each_s, end.set)
             await planned.fault.inject(strike)
         except NotInjected as error:
             strike.failed(str(error))
         finally:
             self._ends.pop(planned.instance, None)
+            if boxed is not None:
+                boxed.cancel()
         if not strike.fired and strike.error is None:
             strike.error = "was in place, but never struck"
         results[planned.instance] = StrikeResult(planned=planned, fired=strike.fired, error=strike.error)
+
+    async def _its_moment(self, planned: PlannedStrike, strike: Strike, start_ns: int) -> None:
+        """Wait for it, as long as chaos lasts. Errors: NotInjected where it does not come."""
+        trigger, until_s = planned.trigger, planned.fault.until
+        left_s = None if trigger is None or until_s is None else self._until_s(start_ns, until_s)
+        comes = asyncio.ensure_future(self._comes(planned, strike, start_ns))
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait((comes, over), timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                came = f"its moment, {planned.at_s:g} s" if trigger is None else f"{trigger}{self._seen(trigger)}"
+                raise NotInjected(f"{self._why_over} before {came}")
+            if comes.done():
+                comes.result()
+            elif trigger is not None:
+                raise NotInjected(f"{trigger} had not come by `until`, {until_s:g} s{self._seen(trigger)}")
+        finally:
+            for each in (comes, over):
+                each.cancel()
+            await asyncio.gather(comes, over, return_exceptions=True)
+
+    def _until_s(self, start_ns: int, at_s: float) -> float:
+        return max(0.0, (start_ns + round(at_s * NS_PER_S) - self._targets.writer.clock.now_ns()) / NS_PER_S)
+
+    async def _comes(self, planned: PlannedStrike, strike: Strike, start_ns: int) -> None:
+        """Returns when what it waits for is there, and chaos may begin."""
+        trigger = planned.trigger
+        if trigger is None:
+            await asyncio.sleep(self._until_s(start_ns, planned.at_s))
+        await self._may_begin.wait()
+        if trigger is None:
+            return
+        if trigger.condition is not None:
+            assert self._instruments is not None, "a condition, and nobody measures"
+            await self._instruments.met(trigger.condition)
+        elif trigger.fault is not None:
+            await self._phase(trigger.fault, trigger.phase).wait()
+        elif trigger.call is not None:
+            await strike.called(trigger.call, trigger.nth)
+        await asyncio.sleep(trigger.after_s)
+
+    def _seen(self, trigger: Trigger) -> str:
+        """How near it came."""
+        if trigger.condition is None or self._instruments is None:
+            return ""
+        nearest = self._instruments.extreme(trigger.condition)
+        told = in_words(trigger.condition.measure, nearest)
+        return f" (the {'highest' if trigger.condition.above else 'lowest'} was {told})"
+
+    def _phase(self, name: str, phase: events.Phase) -> asyncio.Event:
+        return self._phases.setdefault((name, phase), asyncio.Event())
+
+    def _heard(self, planned: PlannedStrike, phase: events.Phase) -> None:
+        for name in (planned.instance, planned.fault.fault):
+            self._phase(name, phase).set()
+
+
+def _asked(planned: PlannedStrike) -> dict[str, Value]:
+    """Who asked for it, and what it waited for, as its records tell."""
+    by: dict[str, Value] = {} if planned.by is None else {"by": planned.by}
+    return by if planned.trigger is None else {**by, "when": str(planned.trigger)}

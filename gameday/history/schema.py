@@ -561,6 +561,16 @@ OUR_MARKS: Mapping[str, RecordKind] = {
         needed=None,
         told="it ended, with its exit code (negative: the signal)",
     ),
+    "steady": RecordKind(
+        fields=("outcome", "reason"),
+        needed=("outcome",),
+        told="before the first fault: `ok` if the steady state held, else `failed` and why; then no fault strikes",
+    ),
+    "chaos-ended": RecordKind(
+        fields=("reason",),
+        needed=("reason",),
+        told="something ended chaos before its end: everything is healed, and nothing more strikes",
+    ),
     "effects-unread": RecordKind(
         fields=("subscription", "reason"),
         needed=("subscription",),

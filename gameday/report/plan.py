@@ -46,7 +46,10 @@ class Plan:
             "resources": [{"what": each.what, "name": each.name} for each in planned.resources],
             "existing": list(planned.existing),
             "calls": {f"{service} {operation}": _pair(count) for (service, operation), count in planned.calls.items()},
-            "breaks": [{"at_s": at_s, "fault": called} for at_s, called in self._breaks],
+            "breaks": [
+                *({"at_s": at_s, "fault": called} for at_s, called in self._breaks),
+                *({"when": when, "fault": called} for when, called in self._waiting),
+            ],
             "quotas": quotas(self.scenario, planned),
             "costs": [
                 {"item": line.item, "count": _pair(line.count), "dollars": _pair(line.dollars)}
@@ -79,7 +82,9 @@ class Plan:
         breaks = self._breaks
         for at_s, called in breaks:
             yield f"  {called}" if " at " in called else f"  {called}, at {format_duration(at_s)}"
-        if not breaks:
+        for when, called in self._waiting:
+            yield f"  {called}, once: {when}"
+        if not breaks and not self._waiting:
             yield "  nothing"
         else:
             yield "  each is healed at its end, and all of it when the run ends, Ctrl-C included"
@@ -110,6 +115,12 @@ class Plan:
     def _breaks(self) -> list[tuple[float, str]]:
         outlook = Outlook(self.scenario, seed=self.seed)
         return [(window.start_s, window.called) for window in outlook.windows]
+
+    @property
+    def _waiting(self) -> list[tuple[str, str]]:
+        """What each waits for that has no moment of its own."""
+        chaos = enumerate(self.scenario.chaos)
+        return [(str(fault.when), f"chaos.{number} ({fault.fault})") for number, fault in chaos if fault.when]
 
     @property
     def _notes(self) -> list[object]:

@@ -27,6 +27,7 @@ from gameday.processes.undo import Pending, Undo
 from gameday.run.backlog import Backlog
 from gameday.run.context import RunContext, RunRequest
 from gameday.run.elsewhere import Elsewhere
+from gameday.run.instruments import Instruments
 from gameday.run.wires import Wires
 from gameday.scenario.model import Scenario
 from gameday.targets.target import Target
@@ -118,6 +119,8 @@ class Run:
         self.elsewhere: dict[str, Elsewhere] = {}
         self.readers: list[EffectReader] = []
         self.ending: str | None = None
+        # What the observer has told of the run while it goes on.
+        self.instruments = Instruments()
         # While load and chaos run, where the run has an operator.
         self.operator: Orders | None = None
         self._children: list[Child] = []

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from gameday.chaos.faults.reshard import Reshard
 from gameday.consumers.handlers import facts_of
 from gameday.consumers.read_back.base import Settings
+from gameday.scenario.brakes import ALARMS_EVERY_S
 from gameday.scenario.calm import stream
 from gameday.scenario.calm.guards import Step, steps_of
 from gameday.scenario.calm.pace import Pace
@@ -171,6 +172,7 @@ class _Estimating:
             self._consume_stream()
         self._experiment()
         self._read_metrics()
+        self._ask_alarms()
         self._keep_effects()
         self._keep_leases()
         self._use_keys()
@@ -358,6 +360,14 @@ class _Estimating:
         metrics = len(cloudwatch.metrics_of(self.transport.services, self.addresses))
         self._count(cloudwatch.SERVICE, "GetMetricData", Range.about(math.ceil(metrics / 500), low=0, high=0))
         self._use("cloudwatch-metric", Range.about(metrics, low=0, high=0))
+
+    def _ask_alarms(self) -> None:
+        """Of what ends chaos: before the load, and while it lasts."""
+        if any(self.scenario.brakes.alarms):
+            asked = 1 + self.scenario.load.duration / ALARMS_EVERY_S
+            calls = Range.about(asked, low=1, high=1 + asked)
+            self._count(cloudwatch.SERVICE, "DescribeAlarms", calls)
+            self._use("cloudwatch-request", calls)
 
     def _experiment(self) -> None:
         """By FIS: what it has is asked once, and a template is made for each entry with an action."""

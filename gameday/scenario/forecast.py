@@ -103,7 +103,7 @@ def _faults_unlikely_to_strike(outlook: Outlook) -> Iterator[Note]:
                 f"let it last longer than the {hidden_s:g} s of topology.visibility_timeout"
             )
             yield _note(outlook.scenario, ("chaos", number), text)
-        elif why := fault.may_strike_nothing(arrivals, rarely=RARELY):
+        elif fault.when is None and (why := fault.may_strike_nothing(arrivals, rarely=RARELY)):
             text = f"{fault.fault} may strike nothing, and the run prove nothing: {why}"
             yield _note(outlook.scenario, ("chaos", number), text)
 

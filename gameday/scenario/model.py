@@ -22,6 +22,7 @@ from gameday.history.manifest import Claim, SeenFrom, Subscription
 from gameday.loadgen.messages import BY_ATTRIBUTE, OwnMessages
 from gameday.loadgen.payloads import SchemaVersion
 from gameday.loadgen.shapes import Shape
+from gameday.scenario.brakes import BrakesModel, SteadyModel
 from gameday.scenario.document import Document
 from gameday.scenario.effects import EffectsEntry
 from gameday.scenario.functions import LambdaModel
@@ -613,6 +614,10 @@ class Body(_Strict):
     )
     load: LoadSpec = Field(description="what is sent")
     consumers: ConsumersSpec = Field(default=ConsumersSpec(), description="who receives")
+    steady: SteadyModel | None = Field(
+        default=None, description="what must hold before the first fault; where it does not, no fault strikes"
+    )
+    brakes: BrakesModel | None = Field(default=None, description="what ends chaos before its end")
     drain_timeout: PositiveDuration | None = Field(
         default=None,
         description="how long the queues may take to be empty after the load (default: long enough for every "
@@ -658,6 +663,8 @@ class Scenario:
     carrier: CarrierName
     expect: ExpectSpec | None
     cloudwatch: bool | None
+    steady: SteadyModel | None
+    brakes: BrakesModel
     document: Mapping[str, Any] = field(repr=False)
     source: Document = field(repr=False)
     # The directory of the schemas.
@@ -668,12 +675,20 @@ class Scenario:
     @property
     def behind_wire(self) -> bool:
         """Whether a wire stands before the consumers: they are the user's, or a fault strikes there."""
-        return self.consumers.kind in ("program", "attached") or any("wire" in fault.wires for fault in self.chaos)
+        return self.consumers.kind in ("program", "attached") or any(
+            "wire" in fault.wires or fault.watches_calls for fault in self.chaos
+        )
 
     @property
     def load_behind_wire(self) -> bool:
         """Whether a wire stands before the load: a fault strikes there."""
         return any("load" in fault.wires for fault in self.chaos)
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything waits for a number of the run while it goes on."""
+        triggers = [fault.when for fault in self.chaos if fault.when is not None]
+        return bool(self.steady or self.brakes.stop_when or any(trigger.condition for trigger in triggers))
 
     @property
     def experiments(self) -> list[Experiment]:

@@ -123,8 +123,9 @@ class Outlook:
 
     @cached_property
     def windows(self) -> list[Window]:
-        """In the order of their starts."""
-        return sorted(map(self._window, self.strikes), key=lambda window: window.start_s)
+        """In the order of their starts; when one will be that waits for something, nobody knows."""
+        timed = [strike for strike in self.strikes if strike.trigger is None]
+        return sorted(map(self._window, timed), key=lambda window: window.start_s)
 
     @cached_property
     def longest(self) -> list[Window]:

@@ -125,6 +125,7 @@ NEEDS: Mapping[Operation, Sequence[Need]] = {
     ("dynamodb", "UpdateItem"): [("dynamodb:UpdateItem", "table")],
     ("dynamodb", "DeleteItem"): [("dynamodb:DeleteItem", "table")],
     ("cloudwatch", "GetMetricData"): [("cloudwatch:GetMetricData", "any")],
+    ("cloudwatch", "DescribeAlarms"): [("cloudwatch:DescribeAlarms", "any")],
     # A transaction needs the actions of what is in it.
     ("dynamodb", "TransactWriteItems"): [("dynamodb:PutItem", "table"), ("dynamodb:UpdateItem", "table")],
 }
@@ -314,6 +315,8 @@ def _conductor(
                 calls |= {("sqs", name) for name in moved}
     if scenario.cloudwatch is not False:
         calls.add(("cloudwatch", "GetMetricData"))
+    if any(scenario.brakes.alarms):
+        calls.add(("cloudwatch", "DescribeAlarms"))
     if topology.archive:
         calls |= {("events", name) for name in ("StartReplay", "DescribeReplay")}
     if scenario.consumers.store == "dynamodb":

@@ -63,6 +63,9 @@ class Problems:
                 break
         return here
 
+    def told_of(self, path: Route) -> bool:
+        return path in self._found
+
     def raise_if_any(self) -> None:
         if self._found:
             raise UsageError("\n".join(self._found.values()))

@@ -23,7 +23,9 @@ from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import document as documents
 from gameday.scenario import tenants, terraform, units, workflows
+from gameday.scenario.brakes import BrakesModel
 from gameday.scenario.claims import BOUND_KEYS, CLAIMS, is_measured, needs_bound, short_bound
+from gameday.scenario.conditions import read_trigger
 from gameday.scenario.consumption import CONSUMPTION
 from gameday.scenario.document import Document, Route
 from gameday.scenario.effects import EffectsEntry
@@ -145,6 +147,8 @@ def resolve(document: Document) -> Scenario:
         carrier=body.carrier,
         expect=body.expect,
         cloudwatch=body.cloudwatch,
+        steady=body.steady,
+        brakes=body.brakes or BrakesModel(),
         schemas=body.schemas,
         document=_written_back(body, own, effects, chaos_data, claims_data, written, drains_s),
         source=document,
@@ -180,7 +184,10 @@ def _faults(data: object, problems: Problems) -> list[Fault]:
         if model is None:
             problems.add((*path, "fault"), no_such("fault", entry["fault"], FAULTS))
             continue
-        fault = problems.validated(model, _with_units(entry, fault_units(model), path, problems), path)
+        read = _with_units(entry, fault_units(model), path, problems)
+        if isinstance(read.get("when"), dict) and problems.told_of((*path, "when")):
+            continue
+        fault = problems.validated(model, read, path)
         if fault is not None:
             faults.append(fault)
     return faults
@@ -206,6 +213,8 @@ def _number(value: object, kind: str) -> object:
         return units.duration_s(value)
     if kind == "share":
         return units.share(value)
+    if kind == "trigger":
+        return read_trigger(value)
     if kind == "count-or-share":
         return value if isinstance(value, int) else units.share(value)
     if kind == "duration-or-multiple":

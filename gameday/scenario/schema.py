@@ -18,6 +18,7 @@ from gameday.loadgen.shapes import SHAPES
 from gameday.loadgen.shapes import units as shape_units
 from gameday.scenario import effects, units
 from gameday.scenario.claims import needs_bound, short_bound
+from gameday.scenario.conditions import trigger_schema
 from gameday.scenario.model import Body
 from gameday.scenario.tenants import SAID_BY_TENANTS
 from gameday.transports.registry import TRANSPORTS
@@ -126,6 +127,7 @@ def _schema_of(kind: Any) -> Schema:
 _UNITS: Mapping[str, Schema] = {
     "duration": _schema_of(units.Duration),
     "rate": _schema_of(units.Rate),
+    "trigger": trigger_schema(),
     "share": _schema_of(units.Share),
     "count-or-share": {"anyOf": [{"type": "integer", "minimum": 1}, *_schema_of(units.Share)["anyOf"]]},
     "duration-or-multiple": {

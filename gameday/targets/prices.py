@@ -37,6 +37,7 @@ Item = Literal[
     "kms-request",
     "fis-action-minute",
     "cloudwatch-metric",
+    "cloudwatch-request",
 ]
 
 
@@ -66,6 +67,7 @@ PRICES: Mapping[Item, Price] = {
     "kms-request": Price(dollars=0.03 / 10_000, unit="request to a key of KMS"),
     "fis-action-minute": Price(dollars=0.10, unit="minute of an action of FIS"),
     "cloudwatch-metric": Price(dollars=0.01 / 1000, unit="metric read from CloudWatch"),
+    "cloudwatch-request": Price(dollars=0.01 / 1000, unit="other request to CloudWatch"),
 }
 # The dearest of these services there, beside us-east-1. A region that is not here may be as dear as any.
 FACTORS: Mapping[str, float] = {

@@ -168,7 +168,8 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
         **({"workflow": flow} if (flow := workflow_of(run)) else {}),
         "events": run.events,
         "clock_error_ns": None if run.clocks.unknown else run.clocks.error_ns,
-        "aborted": _aborted(run),
+        "aborted": _told(run, "aborted"),
+        "chaos_ended": _told(run, "chaos-ended"),
         "torn_lines": run.torn_lines,
         "ignored": [asdict(ignored) for ignored in run.ignored],
         "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in run.damaged],
@@ -269,9 +270,9 @@ def _evidence(run: Loaded, failed: Mapping[str, str]) -> Evidence:
     )
 
 
-def _aborted(run: Loaded) -> str | None:
-    """Why the run ended before it was done; None where nothing says so."""
-    reasons = run.rows("SELECT run, reason FROM raw WHERE event = 'mark' AND name = 'aborted' ORDER BY at_ns, line")
+def _told(run: Loaded, mark: str) -> str | None:
+    """The reason that the first mark of this name gives; None where there is none."""
+    reasons = run.rows(f"SELECT run, reason FROM raw WHERE event = 'mark' AND name = '{mark}' ORDER BY at_ns, line")
     return str(reasons[0][0] or "nothing says why") if reasons else None
 
 

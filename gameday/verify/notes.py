@@ -27,6 +27,7 @@ def notes(
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
     told: list[Note] = [
         *([([], f"the run was ended before it was done: {aborted}")] if (aborted := document["aborted"]) else []),
+        *([([], f"chaos was ended before its end: {ended}")] if (ended := document["chaos_ended"]) else []),
         *_failed_checks(document),
         *_late(document),
         *_given_up(document, claimed, counts.get("given-up", 0)),

@@ -644,6 +644,14 @@ class Live:
                     "backlog": sub.backlog,
                     "depth": sub.depth,
                     "latency_s": sub.latency.quantiles(),
+                    "oldest_s": sub.oldest_s(self.now),
+                    "iterator_age_s": sub.iterator_age_s,
+                    "dead_letters": sub.dead if sub.dead_waiting is None else max(sub.dead, sub.dead_waiting),
+                    "points": {
+                        "after-receive": sub.received,
+                        "after-effect": sub.effects["applied"] + sub.effects["skipped"],
+                        "after-delete": sub.settled,
+                    },
                     "dead": sub.dead,
                     "drained": sub.drained,
                 }

@@ -98,8 +98,8 @@ class Observer:
             self.live.observe(record)
 
 
-def observe(run: Path, host: str, port: int, over: threading.Event) -> None:
-    """Until `over` is set. Errors: NotARun; ProcessError when the port is not free."""
+def observe(run: Path, host: str, port: int, over: threading.Event, *, every_s: float = SNAPSHOT_S) -> None:
+    """Until `over` is set; a snapshot `every_s`. Errors: NotARun; ProcessError when the port is not free."""
     observer = Observer(run)
 
     def targets(reached_at: str, port: int) -> tuple[str, bytes]:
@@ -153,7 +153,7 @@ def observe(run: Path, host: str, port: int, over: threading.Event) -> None:
             observer.read()
             if time.monotonic() >= next_snapshot:
                 observer.report(final=False)
-                next_snapshot = time.monotonic() + SNAPSHOT_S
+                next_snapshot = time.monotonic() + every_s
         observer.finish()
         observer.report(final=True)
     finally:
@@ -165,10 +165,11 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="the run directory")
     parser.add_argument("--host", default=LOOPBACK, help="address that /metrics and /sd are served at")
     parser.add_argument("--port", type=int, default=0, help="of /metrics; 0 takes any free one")
+    parser.add_argument("--every", type=float, default=SNAPSHOT_S, help="seconds from one snapshot to the next")
     arguments = parser.parse_args()
     over = told_to_end()
     try:
-        observe(arguments.run, arguments.host, arguments.port, over)
+        observe(arguments.run, arguments.host, arguments.port, over, every_s=arguments.every)
     except GamedayError as error:
         print(error, file=sys.stderr)
         return error.exit_code

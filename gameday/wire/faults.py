@@ -7,7 +7,8 @@ none of its work), `lose-request` and `reset` (the connection breaks), `blackhol
 service that is asked too often. `lose-delete` leaves single messages out of a call that deletes, and breaks the
 connection once the others are deleted. `late-delete` tells a consumer that its message is deleted, and deletes it when
 its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py). `refused-there` does nothing to
-a call: it counts those that the service itself refused, where a fault strikes the service.
+a call: it counts those that the service itself refused, where a fault strikes the service; nor does `watch-call`, which
+counts those of an operation.
 
 It promises that what waits for a fault goes on at once when the fault is over.
 """
@@ -90,6 +91,7 @@ class Faults:
 
     async def before(self, exchange: Exchange) -> Broken | None:
         """Delay the call where it is to be delayed; gives what breaks it, if anything does."""
+        exchange.struck("watch-call")
         if (latency := exchange.struck("latency")) is not None:
             await self.lasts(latency, latency.takes_s(exchange.key))
         for kind in (*_REFUSALS, *_BREAKS):

@@ -130,7 +130,7 @@ def test_a_fault_of_consumers_needs_some() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "says"),
     [
-        ("kill-consumer", {}, "neither `at` nor `every`"),
+        ("kill-consumer", {}, "neither `at`, `every` nor `when`"),
         ("kill-consumer", {"at": 1.0, "jitter": 1.0}, "`jitter` belongs to `every`"),
         ("kill-consumer", {"at": 1.0, "until": 9.0}, "`until` belongs to `every`"),
         ("lose-delete", {"every": 10.0}, "`every` without `for`"),
@@ -163,7 +163,7 @@ def test_one_is_a_consumer_and_one_point_zero_is_all_of_them() -> None:
 
 
 def test_units_tell_what_each_number_of_an_entry_means() -> None:
-    when = {"at": "duration", "every": "duration", "jitter": "duration", "until": "duration"}
+    when = {"at": "duration", "every": "duration", "jitter": "duration", "until": "duration", "when": "trigger"}
     assert units(FAULTS["stretch-processing"]) == when | {
         "for": "duration",
         "pick": "count-or-share",

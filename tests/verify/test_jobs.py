@@ -15,7 +15,7 @@ from gameday.history.errors import HistoryError
 from gameday.verify import buckets
 from gameday.verify.judge import Verdict, judge, judge_all
 from gameday.verify.workers import in_processes
-from tests.series import in_series, in_soak
+from tests.series import in_series, in_soak, soak
 from tests.verify.handmade.builder import History, fifo, ns, queue, stream
 from tests.verify.jobs import differing, handmade, random
 
@@ -179,8 +179,9 @@ def test_a_fact_of_the_whole_that_a_bucket_lacks_is_found_out(
 
 @in_series
 @pytest.mark.parametrize("retold", [False, True])
-def test_random_histories(tmp_path: Path, retold: bool) -> None:
-    assert differing(random(range(16), tmp_path, retold=retold)) == [], "python -m tests.verify.jobs SEED"
+@pytest.mark.parametrize("seeds", [range(4), *soak(range(4, 16))], ids=["some", "more"])
+def test_random_histories(tmp_path: Path, seeds: Sequence[int], retold: bool) -> None:
+    assert differing(random(seeds, tmp_path, retold=retold)) == [], "python -m tests.verify.jobs SEED"
 
 
 @in_series

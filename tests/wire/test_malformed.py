@@ -30,7 +30,7 @@ from gameday.transports.base import Addresses
 from gameday.transports.endpoint import Endpoint
 from gameday.wire.config import WireConfig
 from tests.commanded import wait_until
-from tests.series import in_series
+from tests.series import in_series, in_soak
 from tests.wire.fuzz import ANSWERS, EXPECT, LAST, MARK, MIB, Case, Fuzzer
 from tests.wire.sink import Got, Last, Sink, answer, sink
 from tests.wire.wired import sdk
@@ -239,7 +239,11 @@ def wrong_about_what_came(got: list[Got], cases: dict[int, Case]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("seed", "count"), [(1, 400), pytest.param(2, 10_000, marks=in_series)], ids=["400", "10000"])
+@pytest.mark.parametrize(
+    ("seed", "count"),
+    [(1, 400), pytest.param(2, 2_000, marks=in_series), pytest.param(3, 10_000, marks=(in_series, in_soak))],
+    ids=["400", "2000", "10000"],
+)
 def test_it_survives(seed: int, count: int, tmp_path: Path) -> None:
     with sink(raving) as service, process(service.url, tmp_path / "run") as wire:
         service.keeps_bodies = False

@@ -13,6 +13,7 @@ from gameday.history.clock import NS_PER_S
 from gameday.history.errors import ProcessError, TargetError
 from gameday.processes.child import Report, ending
 from gameday.processes.undo import Undo
+from gameday.run.brakes import Brakes, alarms
 from gameday.run.experiments import Experiments
 from gameday.run.operator import Operator
 from gameday.run.policies import Policies
@@ -28,6 +29,8 @@ _LOAD_SPARE_S = 60.0
 async def load_with_chaos(run: Run) -> None:
     """Errors: ProcessError; TargetError where what FIS is asked for cannot be made."""
     chaos = _chaos(run, await _experiments(run))
+    brakes = Brakes(run, chaos)
+    await _ask_alarms(run)
     run.operator = Operator(run, chaos) if run.request.operator else None
     run.start_ns = run.context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
     run.writer.write(events.mark("load-started", start=run.start_ns, schedule=run.scenario.shape.outline()))
@@ -36,12 +39,14 @@ async def load_with_chaos(run: Run) -> None:
     async with _keys(run), asyncio.TaskGroup() as playing:
         depths = playing.create_task(run.backlog.watch(), name="depths")
         striking = playing.create_task(chaos.run(start_ns=run.start_ns), name="chaos")
+        braking = playing.create_task(brakes.watch(), name="brakes")
         done = await _load_done(run)
         run.acked = int(done.get("acked") or 0)
         run.writer.write(events.mark("load-stopped", scheduled=done["scheduled"]))
         run.note_sent()
         run.operator = None
         run.view.phase(f"load done ({_counted(done)}); healing what is still broken")
+        braking.cancel()
         chaos.heal_all()
         _tell_failures(run, await striking)
         depths.cancel()
@@ -112,7 +117,23 @@ def _chaos(run: Run, experiments: Experiments | None) -> Runner:
         experiments=experiments,
         functions=run.functions,
     )
-    return Runner(strikes, targets=targets, by_hand=run.request.operator)
+    return Runner(
+        strikes,
+        targets=targets,
+        instruments=run.instruments,
+        each_s=scenario.brakes.each,
+        steady=scenario.steady is None,
+        by_hand=run.request.operator,
+    )
+
+
+async def _ask_alarms(run: Run) -> None:
+    """Whether those that would end chaos can be asked for, before anything is broken. Errors: TargetError."""
+    if names := list(run.scenario.brakes.alarms):
+        try:
+            await alarms(run, names)
+        except CallFailed as error:
+            raise TargetError(f"brakes.stop_when: CloudWatch does not tell of its alarms: {error}") from error
 
 
 def _policies(run: Run) -> Policies:

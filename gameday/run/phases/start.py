@@ -20,6 +20,7 @@ from gameday.processes.exposition import url
 from gameday.run import locust
 from gameday.run.functions import Functions
 from gameday.run.hosts import JoinedHosts
+from gameday.run.instruments import MEASURED_EVERY_S
 from gameday.run.state import HASTE_S, START_S, Run
 from gameday.scenario.hosts import Hosts
 from gameday.scenario.model import AttachSpec
@@ -80,16 +81,20 @@ async def _start_observer(run: Run) -> None:
         "observer",
         *("-m", "gameday.watch.observer", "--run", run.context.directory),
         *("--host", run.context.metrics_host, "--port", run.metrics_port),
+        # Who waits for a number wants it soon.
+        *(("--every", MEASURED_EVERY_S) if run.scenario.measured else ()),
         env=None if token is None else {TOKEN: token},
     )
 
     def hear(report: Report) -> None:
-        if report.get("report") != "order":
+        if report.get("report") == "snapshot":
+            run.instruments.observe(report)
             run.view.snapshot(report)
-        elif run.operator is None:
-            run.note("operator: faults begin and end only while the load runs, and with --operator")
-        else:
-            run.operator.take(report)
+        elif report.get("report") == "order":
+            if run.operator is None:
+                run.note("operator: faults begin and end only while the load runs, and with --operator")
+            else:
+                run.operator.take(report)
 
     observer.on_report = hear
     ready = await observer.report("ready", timeout_s=START_S)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from gameday.chaos.base import ConsumerFault, TimelineError, TimesVisibilityTimeout
+from gameday.chaos.conditions import Condition
 from gameday.chaos.timeline import plan
+from gameday.history.manifest import Claim
+from gameday.scenario.brakes import can_be_told_live
+from gameday.scenario.document import Route
 from gameday.scenario.model import HandlerModel, KeyModel
+from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 
 
@@ -131,6 +137,98 @@ def it_finds_its_place_in_the_handler(draft: Draft) -> Iterator[Complaint]:
             yield ("chaos", number), why
 
 
+def what_it_waits_for_is_there(draft: Draft) -> Iterator[Complaint]:
+    for number, fault in enumerate(draft.chaos):
+        if fault.when is None:
+            continue
+        path: Route = ("chaos", number, "when")
+        if fault.when.condition is not None:
+            yield from _cannot_be_measured(draft, fault.when.condition, path)
+        elif fault.when.fault is not None:
+            others = [*_strikes_of_others(draft, number)]
+            if fault.when.fault not in others:
+                yield (*path, "fault"), no_such("other fault of this scenario", fault.when.fault, others)
+        elif draft.body.consumers.kind in ("unseen", "deployed"):
+            yield (*path, "call"), "nobody sees the calls of consumers that are not run here"
+
+
+def _strikes_of_others(draft: Draft, number: int) -> Iterator[str]:
+    """Their names, and those of the faults that they are of."""
+    counts: Counter[str] = Counter()
+    consumers = {subscription.name: draft.body.consumers.count for subscription in draft.body.topology.subscriptions}
+    try:
+        planned = plan(draft.chaos, duration_s=draft.body.load.duration, consumers=consumers, seed=0)
+    except TimelineError:
+        return
+    for strike in planned:
+        if strike.entry != number:
+            counts[strike.fault.fault] += 1
+            yield strike.instance
+    yield from counts
+
+
+def _cannot_be_measured(draft: Draft, condition: Condition, path: Route) -> Iterator[Complaint]:
+    """Why nobody will ever know that number, if it is so."""
+    known = [subscription.name for subscription in draft.body.topology.subscriptions]
+    if condition.subscription is not None and condition.subscription not in known:
+        yield (*path, "subscription"), no_such("subscription", condition.subscription, known)
+    if not draft.has_transport:
+        return
+    kind = draft.transport.kind
+    if condition.measure == "iterator_age" and kind != "stream":
+        yield (*path, "iterator_age"), f"{draft.body.transport} has no iterator; ask for `oldest`"
+    if condition.measure == "dead_letters" and kind != "queue":
+        yield (*path, "dead_letters"), f"{draft.body.transport} has no dead-letter queue"
+    if condition.point is not None and draft.body.consumers.kind in ("unseen", "deployed"):
+        yield (*path, "point"), "nobody sees the work of consumers that are not run here while the load goes on"
+    elif condition.point == "after-effect" and draft.body.consumers.foreign:
+        yield (
+            (*path, "point"),
+            "nobody sees from outside when a program of yours has its effect; write after-receive or after-delete",
+        )
+
+
+def brakes_have_their_measures(draft: Draft) -> Iterator[Complaint]:
+    claims = {claim.key: claim for claim in draft.claims}
+    for number, stop in enumerate(draft.body.brakes.stop_when if draft.body.brakes else ()):
+        path: Route = ("brakes", "stop_when", number)
+        if stop.condition is not None:
+            yield from _cannot_be_measured(draft, stop.condition, path)
+        elif stop.claim is not None and (why := _not_told_live(stop.claim, claims)):
+            yield (*path, "claim"), why
+
+
+def a_steady_state_comes_before_chaos(draft: Draft) -> Iterator[Complaint]:
+    steady = draft.body.steady
+    if steady is None:
+        return
+    if not draft.chaos:
+        yield ("steady",), "there is no fault in `chaos` that it could hold back"
+    if steady.for_ >= draft.body.load.duration:
+        yield ("steady", "for"), f"it is looked at when the load is over, which ends at {draft.body.load.duration:g} s"
+    for number, fault in enumerate(draft.chaos):
+        first_s = fault.at if fault.at is not None else fault.every
+        if first_s is not None and first_s < steady.for_:
+            yield (
+                ("chaos", number, "at" if fault.at is not None else "every"),
+                f"strikes at {first_s:g} s, before the steady state is seen to hold, at {steady.for_:g} s",
+            )
+    claims = {claim.key: claim for claim in draft.claims}
+    for number, name in enumerate(steady.claims or ()):
+        if why := _not_told_live(name, claims):
+            yield ("steady", "claims", number), why
+
+
+def _not_told_live(name: str, claims: Mapping[str, Claim]) -> str | None:
+    """Why nobody can tell of a claim, while the run goes on, that it is broken."""
+    if name not in claims:
+        return no_such("claim of this scenario", name, claims)
+    if can_be_told_live(claims[name]):
+        return None
+    told = [key for key, claim in claims.items() if can_be_told_live(claim)]
+    return f"whether {name} is broken is told by the verdict alone; while the run goes on: {', '.join(told) or 'none'}"
+
+
 RULES: Sequence[Rule] = (
     the_timeline_can_be_carried_out,
     it_is_there_on_the_transport,
@@ -143,4 +241,7 @@ RULES: Sequence[Rule] = (
     it_meets_its_kind_of_consumer,
     the_handler_does_the_work,
     it_finds_its_place_in_the_handler,
+    what_it_waits_for_is_there,
+    brakes_have_their_measures,
+    a_steady_state_comes_before_chaos,
 )

@@ -30,6 +30,7 @@ from gameday.commands.report import report
 from gameday.commands.run import run
 from gameday.commands.schema import schema
 from gameday.commands.sweep import sweep
+from gameday.commands.sweep_crashes import sweep_crashes
 from gameday.commands.validate import validate
 from gameday.commands.verify import verify
 from gameday.history.errors import GamedayError
@@ -67,6 +68,7 @@ def options(
 for command in (
     run,
     find_rate,
+    sweep_crashes,
     host,
     collect,
     validate,

@@ -34,6 +34,7 @@ from gameday.history.errors import HistoryError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gameday.run.admission import Asked
+    from gameday.run.replays import Replay
     from gameday.scenario.estimate import Estimate
     from gameday.scenario.model import Scenario
     from gameday.targets.account import Account
@@ -108,6 +109,13 @@ def run(
         typer.Option(metavar="URL", help="Write faults, phases and the verdict to this Grafana, as annotations."),
     ] = None,
     token_file: TokenFileOption = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Repeat what `gameday sweep-crashes` found, with its scenario, overrides, seed and target.",
+        ),
+    ] = None,
     format: Annotated[
         Format, typer.Option(help="How the verdict is printed; but for text, progress goes to standard error.")
     ] = Format.text,
@@ -123,6 +131,7 @@ def run(
       gameday run my.yaml --endpoint-url http://127.0.0.1:4566
       gameday run standard-at-least-once --metrics-port 9464 --metrics-host 0.0.0.0
       gameday run quick --summary "$GITHUB_STEP_SUMMARY"
+      gameday run --replay sweep/exactly-once-effect.json
       gameday run standard-at-least-once --target aws --profile staging --region eu-west-1
       gameday run standard-at-least-once --set consumers.store=dynamodb --target aws --hosts hosts.yaml
       gameday run standard-at-least-once --target aws --region eu-west-1 --terraform-outputs outputs.json
@@ -148,6 +157,12 @@ def run(
             "--terraform-outputs: what Terraform has made is not on a target that the run itself starts; use --target "
             "aws, or the --endpoint-url that it was made at"
         )
+    repeated = None
+    if replay is not None:
+        repeated = _repeated(replay, scenario, target, endpoint_url)
+        scenario, target = repeated.scenario, TargetName(repeated.target)
+        overrides = [*repeated.overrides, *(overrides or ())]
+        seed = repeated.seed if seed is None else seed
     chosen = [] if carrier is None else [f"carrier={carrier.value}"]
     read = scenarios.load(scenarios.find(scenario), [*(overrides or ()), *chosen], outputs=terraform_outputs)
     on_hosts = None
@@ -202,12 +217,29 @@ def run(
         print(line, file=sys.stdout if format is Format.text else sys.stderr)
     measured = _measured(directory)
     recorded = f"{measured}recorded in {shown(directory)}; judge again with: gameday verify {shown(directory)}"
+    if repeated is not None:
+        recorded = f"{_replayed(repeated, verdict)}\n{recorded}"
     if isinstance(report, Path):
         recorded = f"report: {shown(report)}\n{recorded}"
     else:
         # The verdict stands whatever becomes of its picture.
         print(f"gameday: no report: {report}. Once more: gameday report {shown(directory)}", file=sys.stderr)
     show_verdict(verdict, format, recorded, summary=summary)
+
+
+def _repeated(path: Path, scenario: str, target: TargetName | None, endpoint_url: str | None) -> Replay:
+    """Errors: UsageError for what the replay says itself."""
+    from gameday.run.replays import Replay
+
+    if scenario != "quick" or target is not None or endpoint_url is not None:
+        raise UsageError(f"--replay {path} says which scenario it is, and on which target; leave them out")
+    return Replay.load(path)
+
+
+def _replayed(repeated: Replay, verdict: Verdict) -> str:
+    """Whether it came again."""
+    claims = {claim["key"]: claim["verdict"] for claim in verdict.document["claims"]}
+    return f"replay of {repeated.claim} ({repeated.schedule}): {claims.get(repeated.claim, 'not claimed')}"
 
 
 def _measured(directory: Path) -> str:

@@ -18,7 +18,6 @@ from typing import Any
 
 import orjson
 
-from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.history import events
 from gameday.history.errors import RunError, TargetError
 from gameday.history.events import Record
@@ -30,6 +29,7 @@ from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Call, CallFailed
 from gameday.transports.carriers.boto import run_all_despite_failures, run_plan
 from gameday.transports.functions import Deployed, Function
+from gameday.transports.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.transports.queue import NS_PER_MS
 
 _SHIM = Path(__file__).resolve().parents[1] / "consumers" / "function_shim.py"

@@ -18,7 +18,6 @@ TIMEOUT_MAX_S = 900.0
 # docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
 DIRECT_RETRIES_MAX = 2
 _RUNTIME = r"^(python3\.\d+|nodejs\d+\.x)$"
-NODE_SHIM = (Path(__file__).resolve().parents[1] / "consumers" / "node_handler.js").resolve()
 
 
 class _Strict(BaseModel):

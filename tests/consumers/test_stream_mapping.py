@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import MappingConfig
-from gameday.consumers.handlers import EffectUnknown
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.handler_process import EffectUnknown
 from tests.consumers.streaming import World, virtually
 from tests.consumers.test_own_handler import NAME, Answers, failing, own
 

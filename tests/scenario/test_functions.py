@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gameday.history.errors import UsageError
+from gameday.processes.handler_process import NODE_SHIM
 from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import forecast
-from gameday.scenario.functions import NODE_SHIM
 from gameday.scenario.invoking import mapping_of
 from gameday.scenario.model import HandlerModel, Scenario, needs_of, promises_of, topology_of
 from gameday.scenario.own_handler import program_of

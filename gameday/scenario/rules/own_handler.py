@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.consumers.lambda_events import EVENTS
 from gameday.scenario import units
 from gameday.scenario.document import Route
 from gameday.scenario.model import HandlerModel
 from gameday.scenario.own_handler import NoProgram, no_meaning, program_of
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports import words
+from gameday.transports.lambda_events import EVENTS
 
 _HANDLER: Route = ("consumers", "handler")
 _FUNCTION: Route = ("consumers", "lambda", "function")

@@ -48,6 +48,10 @@ class Unanswered(EffectUnknown):
     """Its process said nothing that would be an answer: the message may be good, and the handler is in trouble."""
 
 
+class TimedOut(Unanswered):
+    """It said nothing in time."""
+
+
 class HandlerProcess:
     """One process, from its start to its end. `name` is what the log calls it."""
 
@@ -114,7 +118,7 @@ class HandlerProcess:
                 answer = await self._awaited
         except TimeoutError:
             self.kill()
-            raise Unanswered(f"it did not answer within {timeout_s:g} s, and was killed") from None
+            raise TimedOut(f"it did not answer within {timeout_s:g} s, and was killed") from None
         except asyncio.CancelledError:
             # It may be at work still, for nobody.
             self.kill()

@@ -26,7 +26,7 @@ TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")])
 LEFT_BY = {"sqs-fifo": TOPOLOGY, "sns": TOPOLOGY, "eventbridge": replace(TOPOLOGY, archive=True), "kinesis": TOPOLOGY}
 
 # As it is installed here.
-_LOCALSTACK_LACKS = ("dynamodb", "scheduler", "pipes", "s3")
+_LOCALSTACK_LACKS = ("dynamodb", "scheduler", "pipes", "s3", "lambda")
 
 
 @pytest.fixture(params=["memory", "ministack", "localstack", "moto"])

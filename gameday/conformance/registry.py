@@ -9,6 +9,7 @@ from gameday.conformance.probes import (
     dynamodb,
     eventbridge,
     kinesis,
+    lambda_,
     pipes,
     s3,
     scheduler,
@@ -31,6 +32,7 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "pipes": pipes.PROBES,
     "s3": s3.PROBES,
     "stepfunctions": stepfunctions.PROBES,
+    "lambda": lambda_.PROBES,
 }
 
 # The AWS services, as boto3 names them, that the probes of a service call.
@@ -46,4 +48,5 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "pipes": ("pipes", "sqs"),
     "s3": ("s3",),
     "stepfunctions": ("stepfunctions", "sqs"),
+    "lambda": ("lambda", "sqs"),
 }

@@ -17,7 +17,7 @@ from gameday.emulator.held import Held
 from gameday.emulator.services import SERVICES, World
 from gameday.emulator.wire import Refused
 from gameday.transports.base import Answer, Call, CallFailed
-from tests.emulator.in_process import Played
+from tests.emulator.in_process import Played, pass_time
 
 _START_NS = 1_700_000_000_000_000_000
 _STEP_NS = 50_000_000
@@ -30,7 +30,7 @@ def conditions(planted: str | None = None) -> Conditions:
 
     def journal(told: Mapping[str, Any], variables: Mapping[str, str]) -> None:
         body = orjson.dumps(told).decode()
-        world.sqs.call(now_ns, "SendMessage", {"QueueUrl": variables["JOURNAL"], "MessageBody": body})
+        world.sqs.call(functions.now, "SendMessage", {"QueueUrl": variables["JOURNAL"], "MessageBody": body})
 
     functions = Played(send=journal)
     world = World(defect=defect(planted) if planted else None, deploy=functions.deploy)
@@ -70,18 +70,9 @@ def conditions(planted: str | None = None) -> Conditions:
         return outcome.answer
 
     def move(to_ns: int) -> None:
-        """Let the time pass, from one thing that comes due to the next."""
         nonlocal now_ns
-        while True:
-            functions.advance(now_ns)
-            changes = (world.advance(now_ns), functions.next_change_ns())
-            at = min((change for change in changes if change is not None), default=to_ns)
-            if at >= to_ns:
-                break
-            now_ns = max(at, now_ns + 1)
+        pass_time(world, functions, now_ns, to_ns)
         now_ns = to_ns
-        functions.advance(now_ns)
-        world.advance(now_ns)
 
     def wait(seconds: float) -> None:
         move(now_ns + int(seconds * 1e9))

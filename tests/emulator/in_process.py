@@ -16,6 +16,7 @@ from typing import Any
 
 from gameday.emulator.functions import Code
 from gameday.emulator.mappings import Ran
+from gameday.emulator.services import World
 from gameday.history.clock import NS_PER_S
 
 Send = Callable[[Mapping[str, Any], Mapping[str, str]], None]
@@ -28,9 +29,9 @@ def _nowhere(told: Mapping[str, Any], variables: Mapping[str, str]) -> None:
 class Played:
     """`send` gets what a function tells, with its variables. Whoever has it calls `advance` as the time passes."""
 
-    def __init__(self, *, send: Send = _nowhere) -> None:
+    def __init__(self, *, send: Send = _nowhere, now: int = 0) -> None:
         self.send = send
-        self.now = 0
+        self.now = now
         self.deployed: list[Code] = []
         self.invoked: list[Any] = []
         self.retired = 0
@@ -52,6 +53,19 @@ class Played:
 
     def ends(self, after_s: float, tell: Callable[[Ran], None], ran: Ran) -> None:
         heappush(self._ends, (self.now + int(after_s * NS_PER_S), next(self._order), tell, ran))
+
+
+def pass_time(world: World, played: Played, now: int, to: int) -> None:
+    """From one thing that comes due to the next."""
+    while True:
+        played.advance(now)
+        changes = (world.advance(now), played.next_change_ns())
+        at = min((change for change in changes if change is not None), default=to)
+        if at >= to:
+            break
+        now = max(at, now + 1)
+    played.advance(to)
+    world.advance(to)
 
 
 class PlayedFunction:

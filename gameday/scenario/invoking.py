@@ -124,6 +124,7 @@ def mapping_of(scenario: Scenario) -> MappingConfig | None:
         retries=model.retries,
         max_age_s=model.max_age,
         bisect=model.bisect,
+        parallel=model.parallel,
         on_failure=model.on_failure,
         direct=model.direct,
         retry_wait_s=model.retry_wait,

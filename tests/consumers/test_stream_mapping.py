@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import MappingConfig
+from gameday.consumers.leases import Lease
 from gameday.processes.disturbances import Disturbance
 from gameday.processes.handler_process import EffectUnknown
-from tests.consumers.streaming import World, virtually
+from gameday.transports.base import Answer, Call, CallFailed
+from tests.consumers.streaming import DictLeases, World, virtually
 from tests.consumers.test_own_handler import NAME, Answers, failing, own
 
 FOUR = ("a1", "b1", "a2", "b2")
@@ -179,6 +181,26 @@ def test_without_a_window_nothing_waits(world: World) -> None:
     assert len(found) >= 7, "two stand there when it begins"
 
 
+def test_what_is_gathered_is_not_read_again_with_a_new_iterator(world: World) -> None:
+    answers, reads = Answers(lambda _: None), 0
+
+    async def carry(call: Call) -> Answer:
+        nonlocal reads
+        reads += call.operation == "GetRecords"
+        if reads == 3:
+            reads += 1
+            raise CallFailed("ExpiredIteratorException", "too old", definite=True)
+        return await world.carry(call)
+
+    async def scene() -> None:
+        world.send(*FOUR)
+        config = MappingConfig(function="orders", batch=100, window_s=3.0)
+        await world.until_read(world.worker(NAME, handler=own(answers, "kinesis"), mapping=config, carry=carry))
+
+    virtually(scene())
+    assert reads > 4 and [list(names(document)) for document in answers.asked] == [list(FOUR)]
+
+
 # Several invocations of a shard at once
 
 
@@ -301,8 +323,10 @@ def test_a_closed_shard_is_read_to_its_end_first(world: World) -> None:
     """Its children wait until every lane is done."""
     answers = Slow(lambda _: None)
 
+    few = IDS[:4]
+
     async def scene() -> None:
-        world.send(*IDS)
+        world.send(*few)
         world.reshard("split")
         world.send("a5", "b5")
         config = MappingConfig(function="orders", batch=2, parallel=4)
@@ -310,8 +334,40 @@ def test_a_closed_shard_is_read_to_its_end_first(world: World) -> None:
 
     virtually(scene())
     seen = [id for document in answers.asked for id in names(document)]
-    assert sorted(seen) == sorted([*IDS, "a5", "b5"])
+    assert sorted(seen) == sorted([*few, "a5", "b5"])
     assert {*seen[-2:]} == {"a5", "b5"}
+
+
+class Positions(DictLeases):
+    """The first checkpoint takes two seconds. `reached`: one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached: list[str] = []
+        self._takes_s = 2.0
+
+    async def checkpoint(self, mine: Lease, *, position: str | None, done: bool) -> bool:
+        takes_s, self._takes_s = self._takes_s, 0.0
+        await asyncio.sleep(takes_s)
+        if position is not None:
+            self.reached.append(position)
+        return await super().checkpoint(mine, position=position, done=done)
+
+
+def test_what_does_not_match_is_passed_over_once_all_before_it_is_done(world: World) -> None:
+    """And no checkpoint that is on its way comes after that."""
+    answers = Slow(lambda _: None)
+
+    async def scene() -> None:
+        world.leases = leases = Positions()
+        world.send("a1", "b1")
+        config = MappingConfig(function="orders", batch=2, parallel=4, filter=OF_A)
+        await world.until_read(world.worker(NAME, handler=own(answers, "kinesis"), mapping=config, batch=100))
+        assert leases.reached == sorted(leases.reached, key=int) and len(leases.reached) == 2
+
+    virtually(scene())
+    assert [list(names(document)) for document in answers.asked] == [["a1"]]
+    assert checkpoints(world) == ["a1"]
 
 
 def test_a_throttle_uses_nothing_up(world: World) -> None:

@@ -176,7 +176,6 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
         ([*TARGET, "consumers.lambda.timeout=1500ms"], "takes whole seconds"),
         ([*TARGET, "consumers.processes=2"], "it tells a poller of ours"),
         ([*TARGET, "chaos=[{at: 1s, fault: kill-consumer}]"], "strikes a process of ours"),
-        ([*TARGET, "consumers.lambda.function={path: code/index.mjs, runtime: nodejs22.x}"], "a shim for Python alone"),
         (["consumers.lambda.shim=false"], "belongs to `by: target`"),
         (["consumers.lambda.retry_wait=1s"], "belongs to `direct`"),
         (["consumers.lambda.nonsense=1"], "Known here: .*retry_wait"),

@@ -114,8 +114,6 @@ def a_target_can_be_told_so(draft: Draft) -> Iterator[Complaint]:
         return
     if draft.transport.kind == "stream" or model.direct:
         yield (*_LAMBDA, "by"), "the target invokes from queues alone here; write `by: poller`"
-    if model.shim and not model.function.in_python:
-        yield (*_LAMBDA, "shim"), "there is a shim for Python alone; write `shim: false`, or `by: poller`"
     if model.concurrency < _CONCURRENCY_LEAST:
         yield (*_LAMBDA, "concurrency"), f"the least maximum concurrency of a mapping is {_CONCURRENCY_LEAST}"
     if model.timeout != int(model.timeout):

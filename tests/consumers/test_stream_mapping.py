@@ -129,7 +129,7 @@ def test_what_does_not_match_is_passed_over_unseen(world: World) -> None:
 
 def test_where_nothing_matches_the_shard_is_read_on(world: World) -> None:
     """Up to its end, which is what whoever invokes it waits for; and nothing is on record."""
-    assert invoke(world, lambda _: None, filter=[{"data": ["nothing"]}]) == []
+    assert invoke(world, lambda _: None, filter=[{"data": {"nothing": [1]}}]) == []
     assert world.brief() == []
 
 

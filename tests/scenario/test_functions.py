@@ -120,12 +120,12 @@ def test_a_function_that_the_target_invokes(place: Path, shim: str, seen: str) -
 
 
 def test_a_function_of_a_stream(place: Path) -> None:
-    more = ["consumers.lambda.parallel=4", "consumers.lambda.window=2s", "consumers.lambda.filter=[{data: [a]}]"]
+    more = ["consumers.lambda.parallel=4", "consumers.lambda.window=2s", "consumers.lambda.filter=[{data: {a: [1]}}]"]
     got = read(place, "transport=kinesis", "consumers.lambda.on_failure=true", "consumers.lambda.retries=1", *more)
     mapping = mapping_of(got)
     assert isinstance(got.consumers.handler, HandlerModel) and mapping is not None
     assert (got.consumers.handler.event, mapping.batch, mapping.retries) == ("kinesis", 100, 1)
-    assert (mapping.parallel, mapping.window_s, mapping.filter) == (4, 2.0, [{"data": ["a"]}])
+    assert (mapping.parallel, mapping.window_s, mapping.filter) == (4, 2.0, [{"data": {"a": [1]}}])
 
 
 def test_a_filter_is_part_of_what_is_meant(place: Path) -> None:

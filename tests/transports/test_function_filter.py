@@ -44,6 +44,10 @@ def test_of_a_stream_its_data_is_asked_for() -> None:
     check([asked], asks="data")
     with pytest.raises(ValueError, match=r"a stream's record .* `data` alone, not for body"):
         check([EUR], asks="data")
+    # Its data must be JSON, and so must be what is asked of it.
+    assert not passes([asked], "EUR", asks="data")
+    with pytest.raises(ValueError, match="by its fields"):
+        check([{"data": ["EUR"]}], asks="data")
 
 
 @pytest.mark.parametrize(

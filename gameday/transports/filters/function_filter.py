@@ -1,9 +1,10 @@
 """Filter criteria of an event source mapping: whether a function is to see a message, decided by us.
 
 Patterns are EventBridge's. By with-sqs-filtering.html and with-kinesis-filtering.html of
-docs.aws.amazon.com/lambda/latest/dg: of a queue `body` can be asked for, of a stream `data`, decoded. One that is a
-JSON object is looked into; a text is matched as a whole by a pattern that asks for one; a message that is of the other
-kind than its pattern is dropped. One pattern that matches is enough. A stream's partition key is not asked for here.
+docs.aws.amazon.com/lambda/latest/dg: of a queue `body` can be asked for, of a stream `data`, decoded, and nothing else.
+One that is a JSON object is looked into; a body that is text is matched as a whole by a pattern that asks for one, and
+of data no pattern may do that; a message that is of the other kind than its pattern is dropped. One pattern that
+matches is enough.
 """
 
 from __future__ import annotations
@@ -68,4 +69,6 @@ def check(patterns: Sequence[Mapping[str, Any]], *, asks: Asks = "body") -> None
             asked = ", ".join(map(str, pattern)) or "nothing"
             what = "a queue's message" if asks == "body" else "a stream's record"
             raise ValueError(f"of {what} a pattern here can ask for `{asks}` alone, not for {asked}")
+        if asks == "data" and not isinstance(pattern[asks], dict):
+            raise ValueError("of a stream's record `data` is asked for by its fields, like {data: {detail: …}}")
         event_pattern.check(pattern)

@@ -2,7 +2,7 @@
 
 It is deployed as it stands, so it needs nothing but Python and its standard library, and imports nothing of ours. Each
 invocation sends two messages to the probe's journal (`JOURNAL`, a queue's URL): when it began, with its records, and
-when it ended. It goes to the emulator whose queue that is, which looks at no signatures.
+when it ended, by its clock. It goes to the emulator whose queue that is, which looks at no signatures.
 
 `ANSWER` is what it does: `all` is done; `nothing` is an answer that is null; `some` reports what begins with `bad`;
 `unknown` reports an identifier that is not in the batch; `raises` fails. `TAKES_S` is how long it takes.
@@ -19,13 +19,16 @@ import uuid
 from typing import Any
 
 _TIMEOUT_S = 5.0
+# What an environment is started with.
+WARM = {"gameday": "warm"}
 
 
 def handler(event: dict[str, Any], context: object) -> object:
+    if event == WARM:
+        return None
     name = uuid.uuid4().hex
-    records = event["Records"]
-    told = [{"id": record["messageId"], "body": record["body"]} for record in records]
-    _send({"invocation": name, "records": told, "began": _now()})
+    records, began = event["Records"], _now()
+    _send({"invocation": name, "records": [_told(record, began) for record in records], "began": began})
     _sleep(float(os.environ["TAKES_S"]))
     _send({"invocation": name, "ended": _now()})
     answer = os.environ["ANSWER"]
@@ -37,6 +40,12 @@ def handler(event: dict[str, Any], context: object) -> object:
     elif answer == "unknown":
         failed = ["nobody"]
     return None if answer == "nothing" else {"batchItemFailures": [{"itemIdentifier": each} for each in failed]}
+
+
+def _told(record: dict[str, Any], began: float) -> dict[str, Any]:
+    """`received`: when it was received first, in seconds; as far as is known, where it is not told."""
+    received = (record.get("attributes") or {}).get("ApproximateFirstReceiveTimestamp")
+    return {"body": record["body"], "received": began if received is None else int(received) / 1000}
 
 
 def _now() -> float:

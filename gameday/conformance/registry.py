@@ -35,6 +35,9 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "lambda": lambda_.PROBES,
 }
 
+# Of these a few probes are asked at a time: each starts processes at the endpoint.
+HEAVY = frozenset({"lambda"})
+
 # The AWS services, as boto3 names them, that the probes of a service call.
 NEEDS: Mapping[str, Sequence[str]] = {
     "sqs": ("sqs",),

@@ -128,6 +128,14 @@ def test_a_function_of_a_stream(place: Path) -> None:
     assert (mapping.parallel, mapping.window_s, mapping.filter) == (4, 2.0, [{"data": {"a": [1]}}])
 
 
+def test_a_drain_waits_for_a_batch_that_is_gathered(place: Path) -> None:
+    at_once, gathered = (
+        read(place, "transport=kinesis", f"consumers.lambda.window={window}").drain_timeout_s
+        for window in ("0s", "300s")
+    )
+    assert gathered == at_once + 300
+
+
 def test_a_filter_is_part_of_what_is_meant(place: Path) -> None:
     got = read(place, "consumers.lambda.filter=[{body: {detail: {currency: [EUR]}}}]")
     (spec,) = topology_of(got, settle_s=0).subscriptions

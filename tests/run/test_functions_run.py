@@ -280,3 +280,23 @@ def test_a_function_of_node_s_is_deployed_behind_a_shim(gameday: Start, tmp_path
     assert verdict["verdict"] == "holds", verdict["claims"]
     answers = [r for path in (run / "history").glob("function-*.jsonl") for r in recorded(path, "responded")]
     assert any(record.get("failed") for record in answers) and {record["outcome"] for record in answers} == {"ok"}
+
+
+@in_series
+@pytest.mark.parametrize(
+    ("scenario", "violated", "found"),
+    [
+        # MiniStack takes the answer for success: there nothing comes twice, and it is gone.
+        ("broken-lambda-miskeyed", "exactly-once-effect", "effect-duplicate"),
+        ("broken-lambda-swallow", "at-least-once-effect", "effect-missing"),
+    ],
+)
+def test_a_mistake_is_found_in_memory_as_it_is_with_our_poller(
+    gameday: Start, scenario: str, violated: str, found: str
+) -> None:
+    run = gameday(scenario, "--target", "memory", "--seed", "7", "--set", "consumers.lambda.by=target")
+    ended, out, err = run.end()
+    assert ended == 1, (out, err)
+    verdict = json.loads((run.run / "verdict.json").read_bytes())
+    assert violated in [claim["claim"] for claim in verdict["claims"] if claim["verdict"] == "violated"]
+    assert verdict["anomalies"][found]["count"] > 0

@@ -24,9 +24,7 @@ import orjson
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.consumers.direct import DirectWorker
 from gameday.consumers.guards import GUARDS
-from gameday.consumers.handler_process import HandlerPool
 from gameday.consumers.handlers import HANDLERS
-from gameday.consumers.lambda_events import EVENTS, Origin
 from gameday.consumers.lease_stores import make_leases
 from gameday.consumers.leases import LeaseStore
 from gameday.consumers.mapping import MappingWorker
@@ -45,10 +43,12 @@ from gameday.history.writer import Writer
 from gameday.processes import control
 from gameday.processes.discovery import Exposed
 from gameday.processes.disturbances import Disturbance, Disturbances
+from gameday.processes.handler_process import HandlerPool
 from gameday.transports import words
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.calls import count_calls
 from gameday.transports.carriers.fast_aio import aio_carrier
+from gameday.transports.lambda_events import EVENTS, Origin
 from gameday.transports.objects import SERVICE
 from gameday.transports.registry import TRANSPORTS
 

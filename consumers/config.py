@@ -48,8 +48,9 @@ class MappingConfig:
     `batch` messages at most, gathered for `window_s`; `reserved` invocations at once, and what is above is throttled
     (None: none is); `partial`: the answer may say what failed; `timeout_s`: how long an invocation may take; `filter`:
     patterns of which a message must match one, if there are any. Of a stream: `retries` more tries of what failed, and
-    for no longer than `max_age_s` (None: without end); `bisect` tries halves; `on_failure`: what is given up is on
-    record. `direct`: a topic or a bus invokes it, message by message, and tries again `retry_wait_s` later.
+    for no longer than `max_age_s` (None: without end); `bisect` tries halves; a shard has `parallel` invocations at
+    once; `on_failure`: what is given up is on record. `direct`: a topic or a bus invokes it, message by message, and
+    tries again `retry_wait_s` later.
     """
 
     function: str
@@ -62,6 +63,7 @@ class MappingConfig:
     retries: int | None = None
     max_age_s: float | None = None
     bisect: bool = False
+    parallel: int = 1
     on_failure: bool = False
     direct: bool = False
     retry_wait_s: float = 0.0

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from gameday.consumers.effects import EffectStore, Key
-from gameday.consumers.handlers import HandlerFailed
 from gameday.history.clock import NS_PER_S
 from gameday.history.events import EffectResult
+from gameday.processes.handler_process import HandlerFailed
 from gameday.transports.base import CallFailed
 
 

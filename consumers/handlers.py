@@ -16,18 +16,6 @@ from gameday.history.events import EffectResult
 from gameday.history.manifest import Kind
 
 
-class HandlerFailed(Exception):
-    """The handler cannot do this message: never if it is poison, else this time."""
-
-
-class EffectUnknown(HandlerFailed):
-    """A handler of somebody else's had the message and failed: nobody knows what it did before."""
-
-
-class Unanswered(EffectUnknown):
-    """Its process said nothing that would be an answer: the message may be good, and the handler is in trouble."""
-
-
 class Work(Protocol):
     """One message in hand, and what a handler may do with it."""
 

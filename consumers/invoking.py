@@ -2,7 +2,7 @@
 
 It promises what the record format asks: `invoked`, with a `received` for each message, is written before the function
 has them, and `responded` before anything is settled by its answer. What a function says of its own effects stands
-beside that. An answer is read as AWS reads it (consumers/lambda_events.py).
+beside that. An answer is read as AWS reads it (gameday/transports/lambda_events.py).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gameday.consumers.config import MappingConfig
-from gameday.consumers.handlers import HandlerFailed
-from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.work import BaseWorker, InHand, say
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import ProcessError
 from gameday.history.events import Record
+from gameday.processes.handler_process import HandlerFailed
+from gameday.transports.lambda_events import BatchFails, effects_of, failed_of, on_record
 
 # How often a throttled invocation is tried.
 _TRY_AGAIN_S = 0.1

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gameday.consumers.handler_process import HandlerPool
-from gameday.consumers.handlers import EffectUnknown, HandlerFailed
-from gameday.consumers.lambda_events import BatchFails, Document, EventKind, NoEvent, Origin, failed_of, plain
+from gameday.processes.handler_process import EffectUnknown, HandlerFailed, HandlerPool
 from gameday.transports.base import Delivery
+from gameday.transports.lambda_events import BatchFails, Document, EventKind, NoEvent, Origin, failed_of, plain
 
 
 class OwnHandler:

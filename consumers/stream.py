@@ -256,7 +256,7 @@ class Reader:
             started = worker.now()
             try:
                 if iterator is None:
-                    iterator = source.iterator_of(await carry(source.iterator(shard, after=self._position)))
+                    iterator = source.iterator_of(await carry(source.iterator(shard, after=self._read_from())))
                     started = worker.now()
                 reading = source.read_of(await carry(source.read(iterator, most=most)), shard)
             except CallFailed as error:
@@ -273,9 +273,9 @@ class Reader:
             failures = 0
             iterator, self._behind_ms = reading.next, reading.behind_ms
             deliveries, foreign = worker.apart(reading.deliveries)
-            if foreign and not deliveries:
+            if foreign and not deliveries and not self._holds():
                 await self._pass_over(foreign[-1])
-            if deliveries and not await self._work_through(deliveries, started):
+            if not await self._take(deliveries, started, last=iterator is None):
                 if not self._again:
                     break
                 # From the last checkpoint.
@@ -283,11 +283,30 @@ class Reader:
                 await worker.pause(RETRY_S)
                 continue
             if iterator is None:
+                if not await self._let_end():
+                    break
                 await self._finish()
                 return
             await worker.pause(_READ_PACE_S - (worker.now() - started) / NS_PER_S)
+        await self._let_end()
         if not self.lost and not (worker.stopping and worker.config.on_term == "abandon"):
             await self._give_back()
+
+    def _read_from(self) -> str | None:
+        """Behind which record the shard is read on, where a new iterator is needed."""
+        return self._position
+
+    def _holds(self) -> bool:
+        """Whether anything that was read is not checkpointed, between two reads."""
+        return False
+
+    async def _take(self, deliveries: Sequence[Delivery], started: int, *, last: bool) -> bool:
+        """What was read, which may be nothing; whether to read on. `last`: the shard has no more."""
+        return not deliveries or await self._work_through(deliveries, started)
+
+    async def _let_end(self) -> bool:
+        """Waits for what is still at work; whether all that was read is done."""
+        return True
 
     async def _work_through(self, deliveries: Sequence[Delivery], started: int) -> bool:
         """Handle what was read and checkpoint it; whether to read on after it."""
@@ -386,6 +405,10 @@ class Reader:
         if now_ns < self._passed_ns + NS_PER_S:
             return
         self._passed_ns = now_ns
+        await self._skip_to(last)
+
+    async def _skip_to(self, last: Delivery) -> None:
+        """Nothing is covered that anybody was to have, so nothing is settled."""
         try:
             if await self._worker.leases.checkpoint(self.lease, position=last.broker_seq, done=False):
                 self._position = last.broker_seq

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from gameday.consumers.config import ConsumerConfig
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import Guard, Job
-from gameday.consumers.handlers import EffectUnknown, Handle, HandlerFailed, Unanswered
+from gameday.consumers.handlers import Handle
 from gameday.consumers.meters import Meters
 from gameday.consumers.objects import Objects
 from gameday.consumers.own_handler import OwnHandler
@@ -33,6 +33,7 @@ from gameday.history.errors import HistoryError, ProcessError
 from gameday.history.events import Conforms, EffectResult, Record
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbances
+from gameday.processes.handler_process import EffectUnknown, HandlerFailed, Unanswered
 from gameday.transports.base import Answer, Call, CallFailed, Delivery, TaskOf
 
 _BACKOFF_FIRST_S = 0.1

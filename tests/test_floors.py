@@ -48,6 +48,7 @@ FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus
 AWS = {"boto3", "botocore", "aiobotocore", "ministack"}
 # Started by name, as a file.
 ENTRY_POINTS = {
+    "gameday.conformance.probe_function",
     "gameday.consumers.function_shim",
     "gameday.loadgen.locustfile",
     "gameday.loadgen.message_shim",

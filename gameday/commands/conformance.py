@@ -37,7 +37,7 @@ def conformance(
         str | None,
         typer.Option(
             help="With commas: sqs, sqs-fifo, sns, sns-fifo, eventbridge, kinesis, dynamodb, scheduler, pipes, "
-            "s3, stepfunctions. [default: all of them]"
+            "s3, stepfunctions, lambda. [default: all of them]"
         ),
     ] = None,
     slow: Annotated[

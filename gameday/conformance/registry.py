@@ -9,6 +9,7 @@ from gameday.conformance.probes import (
     dynamodb,
     eventbridge,
     kinesis,
+    lambda_,
     pipes,
     s3,
     scheduler,
@@ -31,7 +32,11 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
     "pipes": pipes.PROBES,
     "s3": s3.PROBES,
     "stepfunctions": stepfunctions.PROBES,
+    "lambda": lambda_.PROBES,
 }
+
+# Of these a few probes are asked at a time: each starts processes at the endpoint.
+HEAVY = frozenset({"lambda"})
 
 # The AWS services, as boto3 names them, that the probes of a service call.
 NEEDS: Mapping[str, Sequence[str]] = {
@@ -46,4 +51,5 @@ NEEDS: Mapping[str, Sequence[str]] = {
     "pipes": ("pipes", "sqs"),
     "s3": ("s3",),
     "stepfunctions": ("stepfunctions", "sqs"),
+    "lambda": ("lambda", "sqs"),
 }

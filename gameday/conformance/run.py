@@ -1,4 +1,4 @@
-"""Runs the probes of the catalogue against an endpoint, all at once, and makes each outcome a cell of the matrix.
+"""Runs the probes of the catalogue against an endpoint, most at once, and makes each outcome a cell of the matrix.
 
 It promises a cell for every probe that was asked for, whatever happens in it; that a service which the endpoint does
 not have is `not-implemented` and costs one call; and that nothing made by a probe is left behind, after Ctrl-C too.
@@ -26,7 +26,7 @@ from gameday.conformance.base import (
     Violated,
     rule,
 )
-from gameday.conformance.registry import NEEDS, PROBES
+from gameday.conformance.registry import HEAVY, NEEDS, PROBES
 from gameday.history.errors import Interrupted, TargetError, UsageError
 from gameday.transports.aws_errors import UNREACHABLE, lacks
 from gameday.transports.base import Call, CallFailed
@@ -36,6 +36,7 @@ from gameday.transports.services import SERVICES
 
 # Probes mostly wait; more at once would only queue up inside an emulator.
 _AT_ONCE = 16
+_HEAVY_AT_ONCE = 3
 _READ_TIMEOUT_S = 30.0
 # Somebody else's endpoint may be AWS, or as slow.
 _REMOTE_PATIENCE_S = 90.0
@@ -127,13 +128,17 @@ def _plain(text: str) -> str:
 def ask_all(
     services: Iterable[str], conditions: Conditions, *, absent: Mapping[str, str], done: Callable[[Cell], None]
 ) -> list[Cell]:
-    """Run all probes of these services at once; `absent`: AWS services that the endpoint lacks, with the reason.
+    """Run all probes of these services at once, a few at a time where they are `HEAVY`.
 
-    `done` hears of each cell as it comes, in this thread.
+    `absent`: AWS services that the endpoint lacks, with the reason. `done` hears of each cell as it comes, in this
+    thread.
     """
     asked = [(service, name) for service in services for name in PROBES[service]]
     cells: dict[tuple[str, str], Cell] = {}
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe") as threads:
+    with (
+        ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="probe") as threads,
+        ThreadPoolExecutor(_HEAVY_AT_ONCE, thread_name_prefix="heavy probe") as few,
+    ):
         futures = []
         for service, name in asked:
             lacking = [absent[need] for need in NEEDS[service] if need in absent]
@@ -143,14 +148,16 @@ def ask_all(
                 )
                 done(cells[service, name])
             else:
-                futures.append(threads.submit(ask, service, name, PROBES[service][name], conditions))
+                beside = few if service in HEAVY else threads
+                futures.append(beside.submit(ask, service, name, PROBES[service][name], conditions))
         try:
             for future in as_completed(futures):
                 cell = future.result()
                 cells[cell.service, cell.probe] = cell
                 done(cell)
         finally:
-            threads.shutdown(wait=True, cancel_futures=True)
+            for each in (threads, few):
+                each.shutdown(wait=True, cancel_futures=True)
     return [cells[key] for key in asked]
 
 

@@ -11,10 +11,12 @@ import contextlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 from gameday.emulator.broker import DEDUP_WINDOW_S
 from gameday.emulator.capacity import Capacity
 from gameday.emulator.defects import DEFECTS, defect
+from gameday.emulator.environments import Host
 from gameday.emulator.kinesis import ITERATOR_LIFE_S
 from gameday.emulator.server import Connection, Server
 from gameday.emulator.services import World
@@ -24,10 +26,12 @@ from gameday.processes.control import continue_when_orphaned, report, when_input
 HOST = "127.0.0.1"
 
 
-async def serve(*, port: int, world: World) -> None:
-    """Until told to end. Errors: OSError when the port is not free."""
+async def serve(*, port: int, world: World, functions: Path | None) -> None:
+    """Until told to end. `functions`: where their code is unpacked. Errors: OSError when the port is not free."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
+    host = Host(url=lambda: world.sqs.url, directory=functions)
+    world.deploy = host.deploy
     server = Server(world=world, clock=Clock.start())
     listening = await loop.create_server(lambda: Connection(server), HOST, port)
     world.sqs.url = f"http://{HOST}:{listening.sockets[0].getsockname()[1]}"
@@ -37,6 +41,7 @@ async def serve(*, port: int, world: World) -> None:
     report("ready", url=world.sqs.url)
     await over.wait()
     listening.close()
+    await host.close()
 
 
 def _end(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
@@ -54,6 +59,7 @@ def main() -> int:
     parser.add_argument("--defect", metavar="NAME[:PARAM]", help=f"break one promise: {', '.join(DEFECTS)}")
     parser.add_argument("--sends-per-s", type=float, help="refuse what is sent to queues beyond so many messages")
     parser.add_argument("--receives-per-s", type=float, help="give no more messages from queues than so many")
+    parser.add_argument("--functions", metavar="DIR", type=Path, help="unpack the code of functions there")
     arguments = parser.parse_args()
     try:
         planted = defect(arguments.defect) if arguments.defect else None
@@ -68,7 +74,7 @@ def main() -> int:
     )
     continue_when_orphaned()
     try:
-        asyncio.run(serve(port=arguments.port, world=world))
+        asyncio.run(serve(port=arguments.port, world=world, functions=arguments.functions))
     except OSError as error:
         print(f"cannot serve on {HOST}:{arguments.port}: {os.strerror(error.errno or 0)}", file=sys.stderr)
         return 4

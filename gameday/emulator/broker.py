@@ -94,7 +94,7 @@ class LongPoll:
         messages = self.queue.receive(now, most=self.most, hidden_ns=self.hidden_ns, attempt=self.attempt)
         if not messages:
             return None
-        return {"Messages": [_shown(self.queue, m, self.system, self.custom) for m in messages]}
+        return {"Messages": [shown(self.queue, m, self.system, self.custom) for m in messages]}
 
 
 @dataclass(kw_only=True)
@@ -537,7 +537,7 @@ def _draft(hosted: Hosted, entry: Params) -> Draft:
     )
 
 
-def _shown(queue: Queue, message: Message, system: frozenset[str], custom: Sequence[str]) -> Answer:
+def shown(queue: Queue, message: Message, system: frozenset[str], custom: Sequence[str]) -> Answer:
     """A message as ReceiveMessage tells it."""
     draft = message.draft
     answer: Answer = {

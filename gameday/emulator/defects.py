@@ -1,8 +1,8 @@
 """Brokers that break one promise on purpose: every check is seen to fail against one of them.
 
-A defect is the conduct of one service (queues, topics, buses, streams, tables, machines) with one answer changed; its
-parameter stands behind a colon on the command line (`lose:50`: every 50th). Adding one is one class here, entered in
-`DEFECTS`.
+A defect is the conduct of one service (queues, topics, buses, streams, tables, machines, mappings) with one answer
+changed; its parameter stands behind a colon on the command line (`lose:50`: every 50th). Adding one is one class here,
+entered in `DEFECTS`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from gameday.emulator.dynamodb import TableConduct, Write
 from gameday.emulator.eventbridge import BusConduct, Event
 from gameday.emulator.kinesis import Record, StreamConduct
+from gameday.emulator.mappings import MappingConduct
 from gameday.emulator.pipes import PipeConduct
 from gameday.emulator.queues import Conduct, Draft
 from gameday.emulator.s3 import ObjectConduct
@@ -24,6 +25,7 @@ from gameday.emulator.wire import Params
 from gameday.history import envelope
 from gameday.history.clock import NS_PER_S
 from gameday.transports.filters.rules import OR
+from gameday.transports.lambda_events import BatchFails, failed_of
 
 
 class _Counting:
@@ -863,6 +865,100 @@ class RedriveReruns(WorkflowConduct):
         return False
 
 
+class MappingKeeps(MappingConduct):
+    """A mapping does not delete what its function has done."""
+
+    def deletes(self) -> bool:
+        return False
+
+
+class PartialIgnored(MappingConduct):
+    """A mapping takes every answer for success, whatever it reports to have failed."""
+
+    def failed(self, answer: object, identifiers: Sequence[str]) -> Sequence[int]:
+        return ()
+
+
+class UnknownIdentifierSucceeds(MappingConduct):
+    """A mapping passes over an identifier that is not in the batch, as MiniStack does it."""
+
+    def failed(self, answer: object, identifiers: Sequence[str]) -> Sequence[int]:
+        try:
+            return failed_of(answer, identifiers)
+        except BatchFails:
+            return ()
+
+
+class EmptyAnswerFails(MappingConduct):
+    """A mapping takes an empty answer for a failure of the whole batch."""
+
+    def failed(self, answer: object, identifiers: Sequence[str]) -> Sequence[int]:
+        return super().failed(answer, identifiers) if answer else range(len(identifiers))
+
+
+class FailedDeleted(MappingConduct):
+    """A mapping deletes a batch whose invocation failed."""
+
+    def fails(self) -> bool:
+        return False
+
+
+class MappingOverfills(MappingConduct):
+    """An invocation has up to twice as many messages as its mapping's BatchSize."""
+
+    def most(self, batch: int) -> int:
+        return 2 * batch
+
+
+class MappingFilterIgnored(MappingConduct):
+    """A function sees what its mapping's filter does not match."""
+
+    def passes(self, right: bool) -> bool:
+        return True
+
+
+class MappingFilterLeaves(MappingConduct):
+    """What a mapping's filter does not match is not deleted."""
+
+    def drops(self) -> bool:
+        return False
+
+
+class OutlastingTaken(MappingConduct):
+    """A mapping is made whose function may outlast the visibility timeout of its queue."""
+
+    def refuses_timeout(self) -> bool:
+        return False
+
+
+class LargeBatchTaken(MappingConduct):
+    """A mapping is made whose batch is larger than its queue and its window allow."""
+
+    def refuses_batch(self) -> bool:
+        return False
+
+
+class FifoWindowTaken(MappingConduct):
+    """A mapping of a FIFO queue may have a batching window."""
+
+    def refuses_window(self) -> bool:
+        return False
+
+
+class ReservedIgnored(MappingConduct):
+    """A function is invoked whatever its reserved concurrency is."""
+
+    def throttles(self) -> bool:
+        return False
+
+
+class DisabledIgnored(MappingConduct):
+    """A mapping that says Disabled goes on."""
+
+    def heeds_enabled(self) -> bool:
+        return False
+
+
 DEFECTS: Mapping[str, type] = {
     # Queues.
     "lose": Lose,
@@ -968,6 +1064,20 @@ DEFECTS: Mapping[str, type] = {
     "heartbeat-ignored": HeartbeatIgnored,
     "machine-timeout-ignored": MachineTimeoutIgnored,
     "redrive-reruns": RedriveReruns,
+    # Mappings.
+    "mapping-keeps": MappingKeeps,
+    "partial-ignored": PartialIgnored,
+    "unknown-identifier-succeeds": UnknownIdentifierSucceeds,
+    "empty-answer-fails": EmptyAnswerFails,
+    "failed-deleted": FailedDeleted,
+    "mapping-overfills": MappingOverfills,
+    "mapping-filter-ignored": MappingFilterIgnored,
+    "mapping-filter-leaves": MappingFilterLeaves,
+    "outlasting-taken": OutlastingTaken,
+    "large-batch-taken": LargeBatchTaken,
+    "fifo-window-taken": FifoWindowTaken,
+    "reserved-ignored": ReservedIgnored,
+    "disabled-ignored": DisabledIgnored,
 }
 
 

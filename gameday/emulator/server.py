@@ -36,6 +36,7 @@ _REASONS = {
     411: b"Length Required",
     412: b"Precondition Failed",
     416: b"Range Not Satisfiable",
+    429: b"Too Many Requests",
     500: b"Internal Server Error",
     501: b"Not Implemented",
     503: b"Service Unavailable",
@@ -65,6 +66,7 @@ class Server:
             elif isinstance(wire, Query):
                 self._by_version[wire.version] = wire, service
         self._s3 = world.service("s3")
+        world.wake = self._stir
 
     def answer(self, connection: Connection, head: _Head, body: bytes) -> None:
         """Carry out one request; its response is written now, or by a later call when it is a long poll."""
@@ -75,7 +77,6 @@ class Server:
             return
         target, _, operation = head.target.partition(".")
         wire: Wire = _NO_SERVICE
-        in_path: Params = {}
         read: Params | None = None
         known: tuple[Wire, Service] | None
         try:
@@ -83,7 +84,8 @@ class Server:
                 known = self._by_target.get(target)
             elif (found := self._routed(head)) is not None:
                 rest, service, operation, in_path = found
-                known = rest, service
+                known, wire = (rest, service), rest
+                read = {**rest.asked(operation, _headers(head.lines), body), **in_path}
             elif head.path not in ("", "/") or head.method != "POST":
                 wire = S3Wire(head.method, {})
                 operation, read = asked(head.method, head.path, _headers(head.lines), body)
@@ -98,7 +100,7 @@ class Server:
                 )
             wire, service = known
             if read is None:
-                read = {**wire.read(body), **in_path}
+                read = wire.read(body)
             outcome = service.call(self._clock.now_ns(), operation, read)
         except Refused as refused:
             self._respond(connection, refused.status, wire.refuse(refused, request_id=self._requests))

@@ -10,8 +10,10 @@ from gameday.emulator.broker import DEDUP_WINDOW_S, Broker, LongPoll
 from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.dynamodb import DynamoDB, TableConduct
 from gameday.emulator.eventbridge import BusConduct, EventBridge
+from gameday.emulator.functions import Deploy, Lambda, nowhere
 from gameday.emulator.held import Held
 from gameday.emulator.kinesis import ITERATOR_LIFE_S, Kinesis, StreamConduct
+from gameday.emulator.mappings import MappingConduct
 from gameday.emulator.pipes import PipeConduct, Pipes
 from gameday.emulator.queues import Conduct
 from gameday.emulator.s3 import S3, ObjectConduct
@@ -40,13 +42,16 @@ class Timed(Protocol):
 
 @dataclass(kw_only=True)
 class World:
-    """What services are made of: the queues that they deliver into, the defect that was asked for, if any, and what
-    sends and receives of queues are held to."""
+    """What services are made of: the queues that they deliver into, the defect that was asked for, if any, what sends
+    and receives of queues are held to, and what runs the code of functions. `wake`: called when something has happened
+    that no call brought about; whoever tells the time then lets the world advance."""
 
     defect: object = None
     capacity: Capacity = UNBOUNDED
     dedup_window_s: float = DEDUP_WINDOW_S
     iterator_life_s: float = ITERATOR_LIFE_S
+    deploy: Deploy = nowhere
+    wake: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.sqs = Broker(
@@ -54,6 +59,10 @@ class World:
         )
         self._services: dict[str, Service] = {}
         self._timed: list[Timed] = []
+
+    def stir(self) -> None:
+        """Something has happened."""
+        self.wake()
 
     def conduct(self, kind: type[C]) -> C:
         """The conduct of one kind of service: the defect, if it is of that kind, else the right one."""
@@ -151,5 +160,39 @@ SERVICES: Mapping[str, Spoken] = {
     "stepfunctions": Spoken(
         Json(target="AWSStepFunctions", version="1.0", namespace="com.amazonaws.swf.service.v2.model"),
         lambda world: StepFunctions(call=world.call, conduct=world.conduct(WorkflowConduct)),
+    ),
+    # The last, so that its mappings see what the others have sent in the same moment.
+    "lambda": Spoken(
+        Rest(
+            routes={
+                "CreateFunction": ("POST", "/2015-03-31/functions/?"),
+                "ListFunctions": ("GET", "/2015-03-31/functions/?"),
+                "GetFunction": ("GET", "/2015-03-31/functions/(?P<FunctionName>[^/]+)"),
+                "DeleteFunction": ("DELETE", "/2015-03-31/functions/(?P<FunctionName>[^/]+)"),
+                "GetFunctionConfiguration": ("GET", "/2015-03-31/functions/(?P<FunctionName>[^/]+)/configuration"),
+                "UpdateFunctionConfiguration": ("PUT", "/2015-03-31/functions/(?P<FunctionName>[^/]+)/configuration"),
+                "UpdateFunctionCode": ("PUT", "/2015-03-31/functions/(?P<FunctionName>[^/]+)/code"),
+                "Invoke": ("POST", "/2015-03-31/functions/(?P<FunctionName>[^/]+)/invocations"),
+                "PutFunctionConcurrency": ("PUT", "/2017-10-31/functions/(?P<FunctionName>[^/]+)/concurrency"),
+                "DeleteFunctionConcurrency": ("DELETE", "/2017-10-31/functions/(?P<FunctionName>[^/]+)/concurrency"),
+                "GetFunctionConcurrency": ("GET", "/2019-09-30/functions/(?P<FunctionName>[^/]+)/concurrency"),
+                "ListTags": ("GET", "/2017-03-31/tags/(?P<Resource>[^/]+)"),
+                "CreateEventSourceMapping": ("POST", "/2015-03-31/event-source-mappings/?"),
+                "ListEventSourceMappings": ("GET", "/2015-03-31/event-source-mappings/?"),
+                "GetEventSourceMapping": ("GET", "/2015-03-31/event-source-mappings/(?P<UUID>[^/]+)"),
+                "UpdateEventSourceMapping": ("PUT", "/2015-03-31/event-source-mappings/(?P<UUID>[^/]+)"),
+                "DeleteEventSourceMapping": ("DELETE", "/2015-03-31/event-source-mappings/(?P<UUID>[^/]+)"),
+            },
+            payloads={
+                "Invoke": {
+                    "InvocationType": "x-amz-invocation-type",
+                    "FunctionError": "x-amz-function-error",
+                    "ExecutedVersion": "x-amz-executed-version",
+                }
+            },
+        ),
+        lambda world: Lambda(
+            sqs=world.sqs, deploy=world.deploy, conduct=world.conduct(MappingConduct), wake=world.stir
+        ),
     ),
 }

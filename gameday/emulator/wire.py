@@ -94,9 +94,11 @@ class Json:
 @dataclass(frozen=True, kw_only=True)
 class Rest:
     """REST with JSON: method and path say which operation it is. `routes`: by operation, the method and a pattern of
-    the path, whose groups are parameters."""
+    the path, whose groups are parameters. `payloads`: operations whose body is a Payload, asked and answered, with the
+    headers of either that are members."""
 
     routes: Mapping[str, tuple[str, str]]
+    payloads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def route(self, method: str, path: str) -> tuple[str, Params] | None:
         """The operation, and the parameters that stand in the path."""
@@ -109,7 +111,18 @@ class Rest:
     def read(self, body: bytes) -> Params:
         return _json(body)
 
+    def asked(self, operation: str, headers: Mapping[str, str], body: bytes) -> Params:
+        """What stands outside of the path. Errors: Refused."""
+        if operation not in self.payloads:
+            return self.read(body)
+        told = {member: headers[name] for member, name in self.payloads[operation].items() if name in headers}
+        return {**told, "Payload": body}
+
     def write(self, operation: str, answer: Answer, *, request_id: int) -> Written:
+        if operation in self.payloads:
+            told = {name: answer[member] for member, name in self.payloads[operation].items() if member in answer}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+            return Written(b"application/json", answer["Payload"], lines.encode())
         return Written(b"application/json", orjson.dumps(answer))
 
     def refuse(self, refused: Refused, *, request_id: int) -> Written:

@@ -35,6 +35,7 @@ from gameday.targets.target import Kind, Target
 from gameday.transports import words
 from gameday.transports.base import Addresses, Topology, Transport
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.functions import SERVICE as FUNCTIONS
 from gameday.transports.objects import SERVICE as OBJECTS
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import RUN_TAG
@@ -299,7 +300,8 @@ def services_of(scenario: Scenario) -> list[str]:
     # Where nobody says so it is read on AWS alone, which the SDK finds by itself.
     measured = ["cloudwatch"] if scenario.cloudwatch else []
     objects = [] if scenario.load.claim_check is None else [OBJECTS]
-    used = [*TRANSPORTS[scenario.transport].services, *store, *read, *objects, *struck, *measured]
+    deployed = [FUNCTIONS, "dynamodb"] if scenario.consumers.kind == "deployed" else []
+    used = [*TRANSPORTS[scenario.transport].services, *store, *read, *objects, *struck, *measured, *deployed]
     return list(dict.fromkeys(used))
 
 

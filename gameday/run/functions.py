@@ -1,7 +1,7 @@
 """Functions on the target: deployed with their mappings for a run, and what they have recorded of themselves read back.
 
 It promises that what is deployed is the user's code unchanged, behind the shim that records it (consumers/
-function_shim.py) unless the scenario wants none; that what was recorded stands in the history, a file for each
+function_shim.py and .mjs) unless the scenario wants none; that what was recorded stands in the history, a file for each
 execution environment, in the order in which it was written there; and that a record which is missing in that order is
 an error and not passed over.
 """
@@ -18,7 +18,6 @@ from typing import Any
 
 import orjson
 
-from gameday.consumers.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.history import events
 from gameday.history.errors import RunError, TargetError
 from gameday.history.events import Record
@@ -30,9 +29,12 @@ from gameday.transports.aws_errors import with_advice
 from gameday.transports.base import Call, CallFailed
 from gameday.transports.carriers.boto import run_all_despite_failures, run_plan
 from gameday.transports.functions import Deployed, Function
+from gameday.transports.lambda_events import BatchFails, effects_of, failed_of, on_record
 from gameday.transports.queue import NS_PER_MS
 
-_SHIM = Path(__file__).resolve().parents[1] / "consumers" / "function_shim.py"
+_CONSUMERS = Path(__file__).resolve().parents[1] / "consumers"
+_SHIM = _CONSUMERS / "function_shim.py"
+_NODE_SHIM = _CONSUMERS / "function_shim.mjs"
 _SHIM_NAME = "gameday_shim"
 _SHIM_HANDLER = f"{_SHIM_NAME}.handler"
 # What of a program's environment a function is told; Lambda has variables of its own for the rest, and takes none of
@@ -177,7 +179,7 @@ class Functions:
         later = model.timeout_in_force
         return Function(
             name=functions.name_of(run.context.id, subscription),
-            code=packed(run.scenario.source.directory / model.function.path, shim=model.shim),
+            code=packed(run.scenario.source.directory / model.function.path, shim=_shim_of(model)),
             handler=_SHIM_HANDLER if model.shim else named,
             runtime=model.function.runtime,
             timeout_s=math.ceil(model.timeout),
@@ -214,7 +216,13 @@ class Functions:
         return await asyncio.to_thread(self._run.carrier, call)
 
 
-def packed(place: Path, *, shim: bool) -> bytes:
+def _shim_of(model: LambdaModel) -> Path | None:
+    if not model.shim:
+        return None
+    return _SHIM if model.function.in_python else _NODE_SHIM
+
+
+def packed(place: Path, *, shim: Path | None) -> bytes:
     """The zip file of a function: its file, or what stands in the directory of its code, and the shim."""
     code = io.BytesIO()
     there = sorted(place.rglob("*")) if place.is_dir() else [place]
@@ -223,8 +231,8 @@ def packed(place: Path, *, shim: bool) -> bytes:
             inside = path.relative_to(place if place.is_dir() else place.parent)
             if path.is_file() and "__pycache__" not in inside.parts:
                 archive.write(path, str(inside))
-        if shim:
-            archive.write(_SHIM, f"{_SHIM_NAME}.py")
+        if shim is not None:
+            archive.write(shim, f"{_SHIM_NAME}{shim.suffix}")
     return code.getvalue()
 
 

@@ -17,8 +17,9 @@ from gameday.scenario.units import Duration, PositiveDuration
 TIMEOUT_MAX_S = 900.0
 # docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
 DIRECT_RETRIES_MAX = 2
+# docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html, ParallelizationFactor
+PARALLEL_MAX = 10
 _RUNTIME = r"^(python3\.\d+|nodejs\d+\.x)$"
-NODE_SHIM = (Path(__file__).resolve().parents[1] / "consumers" / "node_handler.js").resolve()
 
 
 class _Strict(BaseModel):
@@ -106,7 +107,7 @@ class LambdaModel(_Strict):
     filter: list[dict[str, Any]] | None = Field(
         default=None,
         description="patterns as of FilterCriteria, of which a message must match one, like {body: {detail: "
-        "{currency: [EUR]}}}; others are deleted unseen, and expected by nobody",
+        "{currency: [EUR]}}} (of a stream {data: …}); others are deleted or passed over unseen, and expected by nobody",
     )
     direct: bool = Field(
         default=False,
@@ -126,6 +127,11 @@ class LambdaModel(_Strict):
         description="of a stream, and with `direct`: how old what failed may become (default: no limit)",
     )
     bisect: bool = Field(default=False, description="of a stream: what failed is tried again in halves")
+    parallel: Annotated[int, Field(ge=1, le=PARALLEL_MAX)] = Field(
+        default=1,
+        description="of a stream: the invocations that a shard has at once (ParallelizationFactor); each partition key "
+        "is in one of them at a time",
+    )
     on_failure: bool = Field(
         default=False, description="of a stream, and with `direct`: what is given up goes to a destination"
     )

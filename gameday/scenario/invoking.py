@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gameday.consumers.config import MappingConfig
+from gameday.processes.handler_process import NODE_SHIM
 from gameday.scenario.consumption import CONSUMPTION
-from gameday.scenario.functions import DIRECT_RETRIES_MAX, NODE_SHIM, FunctionModel, LambdaModel
+from gameday.scenario.functions import DIRECT_RETRIES_MAX, FunctionModel, LambdaModel
 from gameday.scenario.model import Body, ConsumersSpec, HandlerModel, Scenario
 from gameday.scenario.problems import Problems
 from gameday.scenario.units import format_duration
@@ -123,6 +124,7 @@ def mapping_of(scenario: Scenario) -> MappingConfig | None:
         retries=model.retries,
         max_age_s=model.max_age,
         bisect=model.bisect,
+        parallel=model.parallel,
         on_failure=model.on_failure,
         direct=model.direct,
         retry_wait_s=model.retry_wait,

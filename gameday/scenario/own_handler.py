@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gameday.consumers.config import HandlerProgram
-from gameday.consumers.lambda_events import EVENTS
 from gameday.history.manifest import Kind
+from gameday.processes.handler_process import PYTHON_SHIM
 from gameday.scenario.model import HandlerModel
+from gameday.transports.lambda_events import EVENTS
 
 # A stream hides nothing, so it has no time that an answer would have to come in.
 STREAM_TIMEOUT_S = 60.0
-_SHIM = (Path(__file__).resolve().parents[1] / "consumers" / "python_handler.py").resolve()
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -45,7 +45,7 @@ def program_of(handler: HandlerModel, *, base: Path, visibility_timeout_s: float
     elif handler.python is not None:
         if not _FUNCTION.fullmatch(handler.python):
             raise NoProgram("python", f"{handler.python!r} names no function; write it like orders.app:handle")
-        argv = [_program(handler.interpreter or "python3", "interpreter", cwd), str(_SHIM), handler.python]
+        argv = [_program(handler.interpreter or "python3", "interpreter", cwd), str(PYTHON_SHIM), handler.python]
     else:
         raise NoProgram("python", "either `python` (a function) or `command` (a program) says who handles")
     timeout_s = handler.timeout or visibility_timeout_s or STREAM_TIMEOUT_S

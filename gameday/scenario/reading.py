@@ -304,11 +304,13 @@ def _placed(body: Body, document: Document) -> Body:
 
 
 def drain_timeout_s(topology: TopologySpec, load: LoadSpec, consumers: ConsumersSpec) -> float:
-    """Long enough for a message that fails each time to reach the dead-letter queue, after the delay of the last."""
+    """Long enough for a message that fails each time to reach the dead-letter queue, after the delay of the last, and
+    for a mapping to gather the last batch."""
     receives = (topology.max_receives or _RECEIVES_GUESS) + 1
     delay_s = topology.delay if load.delay is None else load.delay
     hidden_s = max(topology.visibility_timeout, consumers.retry_delay_max or consumers.retry_delay)
-    return math.ceil(receives * hidden_s + delay_s + (consumers.guard_expiry or 0)) + _DRAIN_SPARE_S
+    window_s = 0.0 if consumers.lambda_ is None else consumers.lambda_.window
+    return math.ceil(receives * hidden_s + delay_s + window_s + (consumers.guard_expiry or 0)) + _DRAIN_SPARE_S
 
 
 def _written_back(

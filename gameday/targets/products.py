@@ -108,7 +108,6 @@ MEMORY = Product(
     name="memory",
     sign="/_gameday/health",
     tick_ns=1_000_000,
-    lacks={"functions": "the broker in memory runs no functions; write `by: poller`"},
     cannot_show=("anything about AWS: it is a broker of our own, for large or quick runs and for testing gameday",),
     call_s=Range(low=0.0005, likely=0.002, high=0.02),
 )

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,8 +59,9 @@ async def start(
     return await (_memory(services, run) if kind == "memory" else _embedded(services, run))
 
 
-async def _embedded(services: Sequence[str], run: Path) -> Target:
-    # Outside the run directory, which is evidence: a conductor that is killed removes nothing.
+def _data(run: Path) -> tuple[Path, Callable[[], None]]:
+    """A directory for what a broker keeps, and what removes it: outside the run directory, which is evidence. A
+    conductor that is killed removes nothing."""
     data = Path(tempfile.gettempdir()) / f"gameday-emulator-{secrets.token_hex(8)}"
     pending = Undo(run).will("directory", path=str(data))
     data.mkdir(mode=0o700)
@@ -69,6 +70,11 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
         shutil.rmtree(data, ignore_errors=True)
         pending.done()
 
+    return data, forget_data
+
+
+async def _embedded(services: Sequence[str], run: Path) -> Target:
+    data, forget_data = _data(run)
     port = 0
     for _ in range(_PORT_TRIES):
         port = free_port()
@@ -104,15 +110,20 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
 
 
 async def _memory(services: Sequence[str], run: Path) -> Target:
-    process = await Child.start(name="broker", argv=python("-m", "gameday.emulator", "--port", 0), run=run)
+    # The code of functions.
+    data, forget_data = _data(run)
+    argv = python("-m", "gameday.emulator", "--port", 0, "--functions", data)
+    process = await Child.start(name="broker", argv=argv, run=run)
     try:
         ready = await process.report("ready", timeout_s=_START_S)
     except BaseException:
         await process.end(timeout_s=5)
+        forget_data()
         raise
     if ready is None:
         words = process.last_words()
         await process.end(timeout_s=5)
+        forget_data()
         raise TargetError(f"the broker in memory did not start: {words}")
     return Target(
         kind="memory",
@@ -121,6 +132,7 @@ async def _memory(services: Sequence[str], run: Path) -> Target:
         product=MEMORY,
         services=services,
         process=process,
+        forget_data=forget_data,
     )
 
 

@@ -1,7 +1,7 @@
 """Lambda functions and their event source mappings, as data: made, throttled, disabled and removed.
 
 Sources: CreateFunction, PutFunctionConcurrency, DeleteFunctionConcurrency, CreateEventSourceMapping,
-UpdateEventSourceMapping and DeleteEventSourceMapping in docs.aws.amazon.com/lambda/latest/api.
+UpdateEventSourceMapping, ListEventSourceMappings and DeleteEventSourceMapping in docs.aws.amazon.com/lambda/latest/api.
 """
 
 from __future__ import annotations
@@ -132,6 +132,14 @@ def enabled(mapping: str, on: bool) -> Plan[None]:
 def removed(deployed: Deployed) -> Plan[None]:
     yield _unmapped(deployed.mapping)
     yield _call("DeleteFunction", {"FunctionName": deployed.name})
+
+
+def removed_with_mappings(name: str) -> Plan[None]:
+    """Of a function that nobody has in hand."""
+    which = {"FunctionName": name}
+    for mapped in (yield _call("ListEventSourceMappings", which)).get("EventSourceMappings") or ():
+        yield _unmapped(str(mapped["UUID"]))
+    yield _call("DeleteFunction", which)
 
 
 def _unmapped(mapping: str) -> Call:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from gameday.transports import eventbridge, kinesis, objects, queue, sns, stepfunctions
+from gameday.transports import eventbridge, functions, kinesis, objects, queue, sns, stepfunctions
 from gameday.transports.aws_errors import lacks
 from gameday.transports.base import Addresses, Answer, Call, CallFailed, Plan
 
@@ -162,6 +163,19 @@ def tables() -> Plan[list[Left]]:
     return found
 
 
+def lambdas() -> Plan[list[Left]]:
+    """A function with its mappings. When it was made Lambda does not tell, but when it was changed last."""
+    found = []
+    call = partial(Call, functions.SERVICE)
+    for each in (yield from _listed(call, "ListFunctions", "Functions", {})):
+        name = each["FunctionName"]
+        if name.startswith(PREFIX):
+            answer = yield from _asked(call("ListTags", {"Resource": each["FunctionArn"]}))
+            remove = partial(functions.removed_with_mappings, name)
+            found.append(_left("function", name, answer.get("Tags") or {}, each.get("LastModified"), remove))
+    return found
+
+
 def schedules() -> Plan[list[Left]]:
     """Of probes: no run makes one."""
     found = []
@@ -230,6 +244,7 @@ SERVICES: Mapping[str, Service] = {
     "stepfunctions": Service(
         look=Call("stepfunctions", "ListStateMachines", {}), leftovers=machines, emulated_only=True
     ),
+    "lambda": Service(look=Call("lambda", "ListFunctions", {}), leftovers=lambdas, emulated_only=True),
     "sqs": Service(look=Call("sqs", "ListQueues", {}), leftovers=queues),
     "dynamodb": Service(look=Call("dynamodb", "ListTables", {}), leftovers=tables),
     "s3": Service(look=Call("s3", "ListBuckets", {}), leftovers=buckets, emulated_only=True),
@@ -242,6 +257,7 @@ _NEXT = {
     "nextToken": "nextToken",
     "LastEvaluatedTableName": "ExclusiveStartTableName",
     "PaginationToken": "PaginationToken",
+    "NextMarker": "Marker",
 }
 
 
@@ -290,10 +306,10 @@ def _pairs(tags: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def _s(made: object) -> float | None:
-    """A time as botocore reads it, or as SQS writes it."""
+    """A time as botocore reads it, or as SQS or Lambda writes it."""
     if isinstance(made, datetime):
         return made.timestamp()
-    try:
-        return float(str(made))
-    except ValueError:
-        return None
+    for read in (float, lambda text: datetime.fromisoformat(text).timestamp()):
+        with suppress(ValueError):
+            return read(str(made))
+    return None

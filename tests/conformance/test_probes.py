@@ -133,6 +133,22 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("stepfunctions", "heartbeat"): "heartbeat-ignored",
     ("stepfunctions", "machine-timeout"): "machine-timeout-ignored",
     ("stepfunctions", "redriven"): "redrive-reruns",
+    ("lambda", "delivered-and-deleted"): "mapping-keeps",
+    ("lambda", "empty-answer"): "empty-answer-fails",
+    ("lambda", "partial-failure"): "partial-ignored",
+    ("lambda", "unknown-identifier"): "unknown-identifier-succeeds",
+    ("lambda", "exception"): "failed-deleted",
+    ("lambda", "batch-size"): "mapping-overfills",
+    ("lambda", "fifo-order"): "reorder:2",
+    ("lambda", "fifo-one-at-a-time"): "overtake",
+    ("lambda", "filtered"): "mapping-filter-ignored",
+    ("lambda", "timeout-above-visibility"): "outlasting-taken",
+    ("lambda", "fifo-batch-above-ten"): "large-batch-taken",
+    ("lambda", "fifo-window"): "fifo-window-taken",
+    ("lambda", "batch-without-window"): "large-batch-taken",
+    ("lambda", "reserved-zero"): "reserved-ignored",
+    ("lambda", "disabled"): "disabled-ignored",
+    ("lambda", "dead-letter"): "no-dead-letter",
 }
 # What a correct service does only when it is short of throughput, which a broker in memory never is.
 RIGHT_BESIDE = {("kinesis", "put-records-partial-failure"): "throttle-records:5"}
@@ -156,6 +172,8 @@ CAUGHT_TOO = [
     ("s3", "read-after-write", "object-corrupt:5"),
     ("kinesis", "put-records-partial-failure", "throttled-loses-call"),
     *(("sns", f"filter-{one}", f"filter-operator-{harm}:{one}") for one in OPERATORS for harm in ("always", "never")),
+    ("lambda", "filtered", "mapping-filter-leaves"),
+    ("lambda", "partial-failure", "mapping-keeps"),
     ("sns", "filter-exact", "filter-always:attributes"),
     ("sns", "filter-exact", "filter-always:body"),
     *(
@@ -383,6 +401,10 @@ def test_trouble_on_the_way_excuses_nobody(failure: CallFailed, nth: int) -> Non
 # What they judge is the answer to a send, or what a service lists, and not what is received.
 NEEDS_NO_READ = {
     *(("stepfunctions", name) for name in ("one-name", "same-start", "every-start", "machine-timeout")),
+    *(
+        ("lambda", name)
+        for name in ("timeout-above-visibility", "fifo-batch-above-ten", "fifo-window", "batch-without-window")
+    ),
     ("sqs-fifo", "sequence-numbers-increase"),
     ("kinesis", "shard-by-hash-of-key"),
     ("kinesis", "iterator-expires"),

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import MappingConfig
-from gameday.consumers.handlers import EffectUnknown
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.handler_process import EffectUnknown
 from gameday.transports.eventbridge import unwrap
 from gameday.transports.queue import SqsQueue
 from tests.consumers.scripted import Bench, body, message

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from gameday.run.functions import _SHIM
+from gameday.run.functions import _NODE_SHIM, _SHIM
 from tests.consumers.scripted import body
+from tests.needed import installed
 
 USERS = """
 def handler(event, context):
@@ -131,3 +134,106 @@ def test_which_message_it_is(shim: ModuleType, table: Table, text: str, id: str 
 def test_an_environment_that_is_only_made_ready_records_nothing(shim: ModuleType, table: Table) -> None:
     assert shim.handler({"gameday": "warm"}, CONTEXT) is None
     assert table.items == {}
+
+
+# Of Node's
+
+
+NODE_USERS = {
+    "users.js": """
+exports.handler = async (event) => {
+  if (event.Records[0].messageId === 'bad') throw new TypeError('no such order')
+  return { batchItemFailures: [], gameday: { applied: ['m'] }, more: 'x'.repeat(5000) }
+}
+exports.called = (event, context, callback) => { callback(null, 'y'.repeat(5000)) }
+exports.nothing = async () => {}
+""",
+    "modern.mjs": "export const handler = () => ({ batchItemFailures: [] })",
+}
+# Calls the shim with each event of its input, and says what came of each.
+CALLER = """
+import { handler } from './gameday_shim.mjs'
+const said = []
+for (const event of JSON.parse(process.argv[2])) {
+  try {
+    const result = await handler(event, { awsRequestId: 'r1' })
+    said.push({ result: result === undefined ? 'undefined' : result })
+  } catch (error) { said.push({ error: `${error.name}: ${error.message}` }) }
+}
+console.log(JSON.stringify(said))
+process.exit(0)
+"""
+
+
+@pytest.fixture
+def node(table: Table, tmp_path: Path) -> Callable[..., list[Any]]:
+    """What the shim answers to each event, in an environment of its own."""
+    program = installed("node", package="nodejs")
+    for name, code in {**NODE_USERS, "caller.mjs": CALLER}.items():
+        (tmp_path / name).write_text(code)
+    (tmp_path / "gameday_shim.mjs").write_bytes(_NODE_SHIM.read_bytes())
+
+    def ask(*events: dict[str, Any], handler: str = "users.handler") -> list[Any]:
+        env = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{table.server_port}",
+            "GAMEDAY_TABLE": "t",
+            "GAMEDAY_HANDLER": handler,
+            "GAMEDAY_CLOCK": f"{1_700_000_000 * 10**9}:{time.monotonic_ns()}",
+            "GAMEDAY_SUBSCRIPTION": "orders",
+        }
+        argv = [program, "caller.mjs", json.dumps(events)]
+        done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=True)
+        said: list[Any] = json.loads(done.stdout)
+        return said
+
+    return ask
+
+
+def test_of_node_s_what_is_recorded_before_and_after(node: Callable[..., list[Any]], table: Table) -> None:
+    (answer,) = node(event())
+    assert answer["result"]["more"] == "x" * 5000, "the answer is the function's own"
+    first, second = (table.items[name] for name in sorted(table.items))
+    assert first["records"] == [
+        {"identifier": "m", "id": "a", "receives": "2", "sent_ms": "1700000000000", "group": "g", "sequence": None}
+    ]
+    assert (first["answered"], first["request"], first["subscription"]) == (False, "r1", "orders")
+    assert second["answer"] == {"batchItemFailures": [], "gameday": {"applied": ["m"]}}
+    assert (second["answered"], second["began"]) == (True, first["at"]) and second["at"] > first["at"]
+    # It reads the clock that this process reads.
+    assert 0 < first["at"] - 1_700_000_000 * 10**9 < 60 * 10**9
+    assert first["batch"] == second["batch"]
+    assert [name.rpartition(":")[2] for name in sorted(table.items)] == ["00000001", "00000002"]
+
+
+def test_of_node_s_a_function_that_fails_and_one_that_says_nothing(
+    node: Callable[..., list[Any]], table: Table
+) -> None:
+    failed, done = node(event("bad"), event())
+    assert failed == {"error": "TypeError: no such order"} and "result" in done
+    told = [table.items[name] for name in sorted(table.items)]
+    assert [entry.get("error") for entry in told] == [None, "TypeError: no such order", None, None]
+    table.items.clear()
+    assert node(event(), handler="users.nothing") == [{"result": "undefined"}]
+    assert table.items[max(table.items)]["answer"] is None
+    table.items.clear()
+    assert node(event(), handler="users.called") == [{"result": "y" * 5000}]
+    assert len(table.items[max(table.items)]["answer"]) == 1000
+    table.items.clear()
+    assert node(event(), handler="modern.handler") == [{"result": {"batchItemFailures": []}}]
+
+
+@pytest.mark.parametrize("refuses_from", [0, 1])
+def test_of_node_s_an_invocation_that_cannot_be_recorded_fails(
+    node: Callable[..., list[Any]], table: Table, refuses_from: int
+) -> None:
+    table.refuses_from = refuses_from
+    (answer,) = node(event())
+    assert "cannot be recorded" in answer["error"]
+    assert len(table.items) == refuses_from
+
+
+def test_of_node_s_which_message_it_is(node: Callable[..., list[Any]], table: Table) -> None:
+    texts = ["no order", "[1]", "{}", json.dumps({"Message": body("a")})]
+    node({"gameday": "warm"}, *(event(text=text) for text in texts))
+    begun = [table.items[name] for name in sorted(table.items) if not table.items[name]["answered"]]
+    assert [entry["records"][0]["id"] for entry in begun] == [None, None, None, "a"]

@@ -14,9 +14,9 @@ import pytest
 
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import GUARDS, InProgress, Job
-from gameday.consumers.handlers import HandlerFailed
 from gameday.consumers.sqlite import SqliteStore
 from gameday.history.clock import NS_PER_S
+from gameday.processes.handler_process import HandlerFailed
 from gameday.transports.base import CallFailed
 from tests.consumers.scripted import DictStore
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers.handler_process import HandlerPool
-from gameday.consumers.handlers import EffectUnknown
 from gameday.history import envelope
+from gameday.processes.handler_process import EffectUnknown, HandlerPool
 from gameday.scenario.model import HandlerModel
 from gameday.scenario.own_handler import program_of
 from tests.consumers.scripted import body

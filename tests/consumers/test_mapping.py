@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from gameday.consumers.config import MappingConfig
-from gameday.consumers.handlers import EffectUnknown, Unanswered
-from gameday.consumers.lambda_events import effects_of
 from gameday.history.errors import ProcessError
 from gameday.history.identity import Identification
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.handler_process import EffectUnknown, Unanswered
+from gameday.transports.lambda_events import effects_of
 from tests.consumers.scripted import Bench, message
 from tests.consumers.test_own_handler import Answers, failing, own
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers.handlers import EffectUnknown, Unanswered
-from gameday.consumers.lambda_events import EVENTS, Origin
 from gameday.consumers.own_handler import OwnHandler
 from gameday.history.errors import ProcessError
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.handler_process import EffectUnknown, Unanswered
+from gameday.transports.lambda_events import EVENTS, Origin
 from gameday.transports.registry import TRANSPORTS
 from tests.consumers.scripted import Bench, message
 from tests.consumers.streaming import World, virtually

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gameday.consumers.effects import Key
-from gameday.consumers.handlers import HandlerFailed
 from gameday.history.clock import NS_PER_S
 from gameday.history.identity import Identification
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.handler_process import HandlerFailed
 from gameday.transports.base import Answer, Call, CallFailed
 from tests.consumers.scripted import brief
 from tests.consumers.streaming import DictLeases, World, checkpoints, virtually

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from gameday.consumers.effects import Key
-from gameday.consumers.handlers import HandlerFailed
 from gameday.history.errors import HistoryError
 from gameday.history.identity import Identification
 from gameday.processes import control
 from gameday.processes.disturbances import Disturbance
+from gameday.processes.handler_process import HandlerFailed
 from gameday.transports.base import Call, CallFailed
 from gameday.transports.queue import SqsQueue
 from tests.consumers.scripted import Bench, brief, message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ from gameday.targets.sweep import SweepRequest, sweep
 from gameday.transports.base import Answer, Call, CallFailed, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.functions import Function, deploy
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import SERVICES, Left
 from tests.carriers import carrier
@@ -26,7 +29,7 @@ TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")])
 LEFT_BY = {"sqs-fifo": TOPOLOGY, "sns": TOPOLOGY, "eventbridge": replace(TOPOLOGY, archive=True), "kinesis": TOPOLOGY}
 
 # As it is installed here.
-_LOCALSTACK_LACKS = ("dynamodb", "scheduler", "pipes", "s3")
+_LOCALSTACK_LACKS = ("dynamodb", "scheduler", "pipes", "s3", "lambda")
 
 
 @pytest.fixture(params=["memory", "ministack", "localstack", "moto"])
@@ -105,6 +108,37 @@ def test_a_subscription_to_somebody_elses_topic_goes_and_the_topic_stays(endpoin
     left = carrier(endpoint)(Call("sns", "ListSubscriptionsByTopic", {"TopicArn": topic}))
     assert not left.get("Subscriptions")
     carrier(endpoint)(Call("sns", "DeleteTopic", {"TopicArn": topic}))
+
+
+@pytest.mark.parametrize("product", ["memory", "ministack"])
+def test_a_function_goes_with_its_mapping(product: str, request: pytest.FixtureRequest) -> None:
+    endpoint: Endpoint = request.getfixturevalue(product)
+    carry = carrier(endpoint)
+    url = carry(Call("sqs", "CreateQueue", {"QueueName": f"gameday-{OLD}-orders", "tags": {"gameday:run": OLD}}))
+    asked = {"QueueUrl": url["QueueUrl"], "AttributeNames": ["QueueArn"]}
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("orders.py", "def handler(event, context): ...")
+    function = Function(
+        name=f"gameday-{OLD}-orders",
+        code=code.getvalue(),
+        handler="orders.handler",
+        runtime="python3.12",
+        timeout_s=3,
+        environment={},
+        source_arn=carry(Call("sqs", "GetQueueAttributes", asked))["Attributes"]["QueueArn"],
+        batch=10,
+        window_s=0,
+        concurrency=2,
+        reserved=None,
+        partial=True,
+        filter=(),
+    )
+    run_plan(deploy(function, tags={"gameday:run": OLD}), carry)
+    told = swept(endpoint, run=OLD)
+    assert f"  removed the function gameday-{OLD}-orders" in told.splitlines()
+    assert not carry(Call("lambda", "ListFunctions", {})).get("Functions")
+    assert not carry(Call("lambda", "ListEventSourceMappings", {})).get("EventSourceMappings")
 
 
 def swept(endpoint: Endpoint, *, run: str | None = None, older_than_s: float | None = None, dry: bool = False) -> str:

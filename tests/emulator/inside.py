@@ -10,7 +10,8 @@ from gameday.emulator.capacity import UNBOUNDED, Capacity
 from gameday.emulator.defects import defect
 from gameday.emulator.services import SERVICES, World
 from gameday.history.clock import NS_PER_S
-from tests.transports.asked import Asked
+from tests.emulator.in_process import Played, pass_time
+from tests.transports.asked import START, Asked
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:"
 
@@ -19,11 +20,12 @@ class Inside:
     """All questions and answers are held to botocore's models; `planted` is a defect as the command line has it."""
 
     def __init__(self, planted: str | None = None, *, capacity: Capacity = UNBOUNDED) -> None:
-        world = World(defect=defect(planted) if planted else None, capacity=capacity)
+        self.played = Played(now=START)
+        world = World(defect=defect(planted) if planted else None, capacity=capacity, deploy=self.played.deploy)
         asked = {name: Asked(name, world.service(name)) for name in SERVICES}
         self.sqs, self.sns, self.events = asked["sqs"], asked["sns"], asked["events"]
         self.scheduler, self.pipes, self.states = asked["scheduler"], asked["pipes"], asked["stepfunctions"]
-        self.s3, self.dynamodb = asked["s3"], asked["dynamodb"]
+        self.s3, self.dynamodb, self.functions = asked["s3"], asked["dynamodb"], asked["lambda"]
         self._all = asked.values()
         self._world = world
 
@@ -32,9 +34,10 @@ class Inside:
         return self.sqs.now // NS_PER_S
 
     def later(self, seconds: float) -> None:
+        now = self.sqs.now
         for asked in self._all:
             asked.now += int(seconds * NS_PER_S)
-        self._world.advance(self.sqs.now)
+        pass_time(self._world, self.played, now, self.sqs.now)
 
     def queue(self, name: str = "q", **attributes: str) -> str:
         """A new queue's URL; it is FIFO when its name says so. Hidden for 10 s."""

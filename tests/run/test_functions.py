@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gameday.history.errors import RunError
-from gameday.run.functions import environments, packed, records_of
+from gameday.run.functions import _NODE_SHIM, _SHIM, environments, packed, records_of
 from gameday.scenario.functions import LambdaModel
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.carriers.boto import run_all_despite_failures, run_plan
@@ -29,8 +29,9 @@ def test_what_is_packed(tmp_path: Path) -> None:
     for name in ("orders.py", "deep/prices.py", "__pycache__/orders.pyc"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert names(packed(tmp_path, shim=True)) == {"orders.py", "deep/prices.py", "gameday_shim.py"}
-    assert names(packed(tmp_path / "orders.py", shim=False)) == {"orders.py"}
+    assert names(packed(tmp_path, shim=_SHIM)) == {"orders.py", "deep/prices.py", "gameday_shim.py"}
+    assert names(packed(tmp_path / "orders.py", shim=None)) == {"orders.py"}
+    assert names(packed(tmp_path / "orders.py", shim=_NODE_SHIM)) == {"orders.py", "gameday_shim.mjs"}
 
 
 def test_names_are_short_enough_and_differ() -> None:

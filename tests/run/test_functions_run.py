@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from gameday.chaos.registry import FAULTS
+from gameday.processes import proc
+from gameday.processes.undo import MARK
 from tests.chaos.test_catches import OF_FUNCTIONS
 from tests.commanded import Gameday
 from tests.needed import installed
@@ -157,3 +159,144 @@ def test_on_the_target_it_is_throttled_and_its_mapping_disabled(gameday: Start, 
 def test_each_fault_of_functions_has_its_proof() -> None:
     """Here, and in tests/consumers/test_mapping.py."""
     assert set(OF_FUNCTIONS) == {name for name, fault in FAULTS.items() if fault.needs_function}
+
+
+STREAM = """
+import base64, json, os, zlib
+from pathlib import Path
+
+TRIED = Path(os.environ["GAMEDAY_EFFECTS"])
+
+def _fails(order):
+    # One in twenty, the first time that it is tried.
+    path = TRIED / f"tried-{zlib.crc32(order.encode())}"
+    if zlib.crc32(order.encode()) % 20 or path.exists():
+        return False
+    path.touch()
+    return True
+
+def _order(record):
+    event = json.loads(base64.b64decode(record["kinesis"]["data"]))
+    assert event["detail"]["currency"] in ("EUR", "USD"), "the filter lets nothing else through"
+    return event["detail"]["metadata"]["id"]
+
+def handler(event, context):
+    told = {"applied": [], "failed": []}
+    for record in event["Records"]:
+        name = record["kinesis"]["sequenceNumber"]
+        if _fails(_order(record)):
+            told["failed"].append(name)
+            return {"batchItemFailures": [{"itemIdentifier": name}], "gameday": told}
+        told["applied"].append(name)
+    return {"gameday": told}
+
+def swallows(event, context):
+    told = {"applied": [], "failed": []}
+    for record in event["Records"]:
+        told["failed" if _fails(_order(record)) else "applied"].append(record["kinesis"]["sequenceNumber"])
+    return {"gameday": told}
+"""
+
+
+@in_series
+@pytest.mark.parametrize(("handler", "effect"), [("own.handler", "holds"), ("own.swallows", "violated")])
+def test_a_shard_in_several_lanes_with_a_filter(gameday: Start, tmp_path: Path, handler: str, effect: str) -> None:
+    """Who dies in between has what is done behind the checkpoint come again; and a failure that is not reported is
+    found, in whichever lane it was."""
+    function = f"path: own.py, handler: {handler}, env: {{GAMEDAY_EFFECTS: '{{effects}}'}}"
+    run, verdict = judged(
+        gameday,
+        tmp_path,
+        "transport=kinesis",
+        "topology={shards: 1}",
+        f"consumers.lambda={{function: {{{function}}}, timeout: 5s, batch: 5, parallel: 4, concurrency: 4, window: 1s, "
+        "filter: [{data: {detail: {currency: [EUR, USD]}}}]}",
+        "chaos=[{at: 2s, fault: kill-consumer}]",
+        "claims=[no-loss, ordered-per-partition, esm-ordered, filter-correct, at-least-once-effect, discard-accounted]",
+        code=STREAM,
+    )
+    found = {claim["claim"]: claim["verdict"] for claim in verdict["claims"]}
+    assert found == {**dict.fromkeys(found, "holds"), "at-least-once-effect": effect}, verdict["claims"]
+    assert strikes(run) == {"kill-consumer": 1}
+    conductor = recorded(run / "history" / "conductor.jsonl", "intended")
+    files = list((run / "history").glob("*.jsonl"))
+    intended = [record for path in files for record in recorded(path, "intended")] or conductor
+    received = {record["id"] for path in files for record in recorded(path, "received")}
+    expected = {record["id"] for record in intended if record["expect"]}
+    assert received == expected and 0 < len(expected) < len(intended)
+    # Several invocations at work at once.
+    moments = sorted(
+        (record["at"], 1 if record["event"] == "invoked" else -1)
+        for path in files
+        for kind in ("invoked", "responded")
+        for record in recorded(path, kind)
+    )
+    at_once = [sum(step for _, step in moments[:place]) for place in range(len(moments))]
+    assert max(at_once) > 1
+
+
+@in_series
+@pytest.mark.parametrize(("target", "transport"), [("memory", "sqs"), ("memory", "sqs-fifo")])
+def test_on_the_broker_in_memory_it_is_deployed_too(
+    gameday: Start, tmp_path: Path, target: str, transport: str
+) -> None:
+    chaos = "chaos=[{at: 1s, fault: disable-mapping, for: 1s}, {at: 3s, fault: throttle-function, for: 1s}]"
+    sets = ["consumers.lambda.by=target", "topology.visibility_timeout=10s", "topology.max_receives=20"]
+    sets += [f"transport={transport}"]
+    claims = "claims=[no-loss, esm-ordered]" if transport == "sqs-fifo" else "claims=[no-loss]"
+    run, verdict = judged(gameday, tmp_path, chaos, *sets, claims, target=target)
+    assert verdict["verdict"] == "holds", verdict["claims"]
+    assert strikes(run) == {"disable-mapping": 1, "throttle-function": 1}
+    files = list((run / "history").glob("function-*.jsonl"))
+    invoked = [record["at"] for path in files for record in recorded(path, "invoked")]
+    assert invoked and len(files) > 1
+    for fault in ("disable-mapping", "throttle-function"):
+        on, off = (r["at"] for r in recorded(run / "history" / "conductor.jsonl", "fault") if r["fault"] == fault)
+        assert not [at for at in invoked if on + 100_000_000 < at < off - 100_000_000], fault
+    left = [pid for pid in proc.pids() if proc.variable(pid, MARK) == str(run.resolve())]
+    assert left == []
+
+
+NODE_DEPLOYED = """
+exports.handler = async (event, context) => {
+  const bad = event.Records.filter((record) => Number(record.attributes.ApproximateReceiveCount) === 1 &&
+    record.messageId.startsWith('0'))
+  return { batchItemFailures: bad.map((record) => ({ itemIdentifier: record.messageId })) }
+}
+"""
+
+
+@in_series
+def test_a_function_of_node_s_is_deployed_behind_a_shim(gameday: Start, tmp_path: Path) -> None:
+    installed("node", package="nodejs")
+    sets = [
+        "transport=sqs",
+        "consumers.lambda={function: {path: own.js, runtime: nodejs22.x}, by: target, timeout: 2s, concurrency: 3}",
+        "topology.visibility_timeout=3s",
+        "topology.max_receives=20",
+        "claims=[no-loss, no-phantom, discard-accounted]",
+    ]
+    run, verdict = judged(gameday, tmp_path, *sets, code=NODE_DEPLOYED, file="own.js")
+    assert verdict["verdict"] == "holds", verdict["claims"]
+    answers = [r for path in (run / "history").glob("function-*.jsonl") for r in recorded(path, "responded")]
+    assert any(record.get("failed") for record in answers) and {record["outcome"] for record in answers} == {"ok"}
+
+
+@in_series
+@pytest.mark.parametrize(
+    ("scenario", "violated", "found"),
+    [
+        # MiniStack takes the answer for success: there nothing comes twice, and it is gone.
+        ("broken-lambda-miskeyed", "exactly-once-effect", "effect-duplicate"),
+        ("broken-lambda-swallow", "at-least-once-effect", "effect-missing"),
+    ],
+)
+def test_a_mistake_is_found_in_memory_as_it_is_with_our_poller(
+    gameday: Start, scenario: str, violated: str, found: str
+) -> None:
+    run = gameday(scenario, "--target", "memory", "--seed", "7", "--set", "consumers.lambda.by=target")
+    ended, out, err = run.end()
+    assert ended == 1, (out, err)
+    verdict = json.loads((run.run / "verdict.json").read_bytes())
+    assert violated in [claim["claim"] for claim in verdict["claims"] if claim["verdict"] == "violated"]
+    assert verdict["anomalies"][found]["count"] > 0

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gameday.history.errors import UsageError
+from gameday.processes.handler_process import NODE_SHIM
 from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import forecast
-from gameday.scenario.functions import NODE_SHIM
 from gameday.scenario.invoking import mapping_of
 from gameday.scenario.model import HandlerModel, Scenario, needs_of, promises_of, topology_of
 from gameday.scenario.own_handler import program_of
@@ -120,10 +120,20 @@ def test_a_function_that_the_target_invokes(place: Path, shim: str, seen: str) -
 
 
 def test_a_function_of_a_stream(place: Path) -> None:
-    got = read(place, "transport=kinesis", "consumers.lambda.on_failure=true", "consumers.lambda.retries=1")
+    more = ["consumers.lambda.parallel=4", "consumers.lambda.window=2s", "consumers.lambda.filter=[{data: {a: [1]}}]"]
+    got = read(place, "transport=kinesis", "consumers.lambda.on_failure=true", "consumers.lambda.retries=1", *more)
     mapping = mapping_of(got)
     assert isinstance(got.consumers.handler, HandlerModel) and mapping is not None
     assert (got.consumers.handler.event, mapping.batch, mapping.retries) == ("kinesis", 100, 1)
+    assert (mapping.parallel, mapping.window_s, mapping.filter) == (4, 2.0, [{"data": {"a": [1]}}])
+
+
+def test_a_drain_waits_for_a_batch_that_is_gathered(place: Path) -> None:
+    at_once, gathered = (
+        read(place, "transport=kinesis", f"consumers.lambda.window={window}").drain_timeout_s
+        for window in ("0s", "300s")
+    )
+    assert gathered == at_once + 300
 
 
 def test_a_filter_is_part_of_what_is_meant(place: Path) -> None:
@@ -156,8 +166,13 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
         (["transport=sns", "consumers.lambda.filter=[{body: {a: [1]}}]"], "filter at the subscription"),
         (["consumers.lambda.retries=0"], "as its redrive policy says"),
         (["consumers.lambda.bisect=true"], "as its redrive policy says"),
-        (["transport=kinesis", "consumers.lambda.window=1s"], "read as it comes"),
-        (["transport=kinesis", "consumers.lambda.filter=[{data: {a: [1]}}]"], "not filtered here"),
+        (["consumers.lambda.parallel=2"], "belongs to a stream"),
+        (["transport=kinesis", "consumers.lambda.parallel=11"], "less than or equal to 10"),
+        (["transport=kinesis", "consumers.lambda.window=1500ms"], "AWS takes whole seconds"),
+        (["transport=kinesis", "consumers.lambda.window=301s"], "less than or equal to 300"),
+        (["transport=kinesis", "consumers.lambda.filter=[{body: {a: [1]}}]"], "`data` alone, not for body"),
+        (["consumers.lambda.filter=[{data: {a: [1]}}]"], "`body` alone, not for data"),
+        (["transport=sns", *DIRECT, "consumers.lambda.parallel=2"], "belongs to a stream"),
         (["consumers.lambda.direct=true"], "sqs invokes nobody by itself"),
         (["transport=sns-fifo", "consumers.lambda.direct=true"], "sns-fifo invokes nobody by itself"),
         (["transport=sns", "consumers.lambda.direct=true"], "write max_receives: null"),
@@ -169,7 +184,6 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
         ([*TARGET, "consumers.lambda.timeout=1500ms"], "takes whole seconds"),
         ([*TARGET, "consumers.processes=2"], "it tells a poller of ours"),
         ([*TARGET, "chaos=[{at: 1s, fault: kill-consumer}]"], "strikes a process of ours"),
-        ([*TARGET, "consumers.lambda.function={path: code/index.mjs, runtime: nodejs22.x}"], "a shim for Python alone"),
         (["consumers.lambda.shim=false"], "belongs to `by: target`"),
         (["consumers.lambda.retry_wait=1s"], "belongs to `direct`"),
         (["consumers.lambda.nonsense=1"], "Known here: .*retry_wait"),
@@ -180,6 +194,10 @@ def test_a_function_may_tell_the_order_of_its_effects(place: Path) -> None:
         (["consumers.lambda.function={path: nowhere/x.py}"], "there is no directory"),
         (["consumers.lambda.function={path: code/x.py}"], "there is no file"),
         (["consumers.lambda.function={path: code/orders.py, interpreter: nowhere/python}"], "function.interpreter: "),
+        (
+            ["consumers.lambda.function={path: code/index.mjs, runtime: nodejs22.x, interpreter: nowhere/node}"],
+            r"consumers\.lambda\.function\.interpreter: .*nowhere/node is not there",
+        ),
         (["consumers.lambda.function={path: code/orders.py, env: {A: '{nothing}'}}"], "stands for nothing"),
         (["consumers.lambda.function.runtime=ruby3.3"], "should match"),
     ],

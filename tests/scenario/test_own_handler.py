@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from gameday.history.errors import UsageError
+from gameday.processes.handler_process import PYTHON_SHIM
 from gameday.scenario import reading as scenario
 from gameday.scenario.forecast import forecast
 from gameday.scenario.model import HandlerModel, Scenario
-from gameday.scenario.own_handler import _SHIM, NoProgram, program_of
+from gameday.scenario.own_handler import NoProgram, program_of
 from gameday.scenario.schema import schema
 
 GOOD = """\
@@ -58,7 +59,7 @@ def test_a_function_of_python_s(place: Path) -> None:
     assert isinstance(got.consumers.handler, HandlerModel)
     program = program_of(got.consumers.handler, base=place, visibility_timeout_s=5)
     python, *rest = program.argv
-    assert rest == [str(_SHIM), "orders.app:handle"]
+    assert rest == [str(PYTHON_SHIM), "orders.app:handle"]
     assert Path(python).name == "python3" and Path(python).parent.resolve() != Path(sys.executable).parent.resolve()
     assert (program.cwd, program.event, program.timeout_s) == (place, None, 5)
 

@@ -34,7 +34,7 @@ ANY = SweepRequest(run=None, older_than_s=None, dry=False)
 def test_every_service_that_a_run_uses_is_asked() -> None:
     used = {service for transport in TRANSPORTS.values() for service in transport.services}
     # Of the schedules and the pipes probes make something.
-    assert used | {"dynamodb", "scheduler", "pipes", "s3"} == set(SERVICES)
+    assert used | {"dynamodb", "scheduler", "pipes", "s3", "lambda"} == set(SERVICES)
     # AWS itself is refused a workflow, so no machine of a run is ever there.
     assert [service for service in used if SERVICES[service].emulated_only] == ["stepfunctions"]
 

@@ -1,4 +1,4 @@
-"""Filter criteria of a mapping on a queue, and what they make of who expects a message."""
+"""Filter criteria of a mapping, and what they make of who expects a message."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ def test_which_messages_a_function_sees(patterns: list[dict[str, Any]], body: st
     assert passes(patterns, body) is goes
 
 
+def test_of_a_stream_its_data_is_asked_for() -> None:
+    (asked,) = [{"data": {"currency": ["EUR"]}}]
+    assert passes([asked], '{"currency": "EUR"}', asks="data")
+    assert not passes([asked], '{"currency": "USD"}', asks="data")
+    check([asked], asks="data")
+    with pytest.raises(ValueError, match=r"a stream's record .* `data` alone, not for body"):
+        check([EUR], asks="data")
+    # Its data must be JSON, and so must be what is asked of it.
+    assert not passes([asked], "EUR", asks="data")
+    with pytest.raises(ValueError, match="by its fields"):
+        check([{"data": ["EUR"]}], asks="data")
+
+
 @pytest.mark.parametrize(
     "patterns, why",
     [
@@ -53,9 +66,12 @@ def test_what_is_refused(patterns: list[dict[str, Any]], why: str) -> None:
 
 
 def test_what_a_filter_drops_nobody_expects() -> None:
-    def names(currency: str, *filters: dict[str, Any]) -> list[str]:
+    def names(currency: str, *filters: dict[str, Any], transport: str = "sqs") -> list[str]:
         topology = Topology(subscriptions=[SubscriptionSpec(name="orders", invoked_for=filters)])
         message = Outgoing(id="a", body=json.dumps({"currency": currency}), group=None, dedup_id=None)
-        return expected(TRANSPORTS["sqs"], topology, message)
+        return expected(TRANSPORTS[transport], topology, message)
 
     assert (names("EUR"), names("EUR", EUR), names("USD", EUR)) == (["orders"], ["orders"], [])
+    of_data = {"data": EUR["body"]}
+    assert names("EUR", of_data, transport="kinesis") == ["orders"]
+    assert names("USD", of_data, transport="kinesis") == []

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from gameday.consumers.effects import Begun, Key
 from gameday.consumers.guards import GUARDS, Job
-from gameday.consumers.handlers import HandlerFailed
+from gameday.processes.handler_process import HandlerFailed
 
 
 class Step(NamedTuple):

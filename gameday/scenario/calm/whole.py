@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gameday.consumers.handlers import facts_of
-from gameday.consumers.lambda_events import EVENTS
 from gameday.loadgen.schedule import Message
 from gameday.scenario.calm import queue, stream
 from gameday.scenario.calm.guards import steps_of
@@ -24,6 +23,7 @@ from gameday.scenario.outlook import Outlook
 from gameday.scenario.sending import imagined
 from gameday.targets.products import Product
 from gameday.transports.base import SubscriptionSpec, Topology
+from gameday.transports.lambda_events import EVENTS
 from gameday.transports.queue import is_fifo
 
 # How the conductor looks: gameday/run/backlog.py; when it has told the load to begin: gameday/run/phases/load.py.

@@ -1,7 +1,8 @@
 """Rules about functions and the mappings that invoke them, most of them AWS's own.
 
 Under docs.aws.amazon.com/lambda/latest/dg: services-sqs-configure.html (the function's timeout and the visibility
-timeout, batch sizes and windows, maximum concurrency), services-sqs-parameters (their bounds), with-sqs-filtering.html.
+timeout, batch sizes and windows, maximum concurrency), services-sqs-parameters (their bounds), with-sqs-filtering.html;
+of streams services-kinesis-parameters.html (windows, parallel batches) and with-kinesis-filtering.html.
 """
 
 from __future__ import annotations
@@ -22,10 +23,7 @@ _BATCH_MOST_AT_ONCE = 10
 _CONCURRENCY_LEAST = 2
 _OF_TRIES = ("retries", "max_age", "on_failure")
 _OF_BATCHES = ("batch", "window", "partial", "filter")
-_OF_QUEUES = {
-    "window": "a shard is read as it comes here",
-    "filter": "records of a stream are not filtered here",
-}
+_OF_STREAMS = ("bisect", "parallel")
 
 
 def _of(draft: Draft) -> LambdaModel | None:
@@ -42,10 +40,10 @@ def a_key_has_a_meaning_there(draft: Draft) -> Iterator[Complaint]:
             continue
         if (key in _OF_TRIES and not (stream or direct)) or (key == "bisect" and not stream):
             yield (*_LAMBDA, key), "what failed of a queue comes again as its redrive policy says; remove it"
+        elif key in _OF_STREAMS and not stream:
+            yield (*_LAMBDA, key), "it belongs to a stream, whose shards have one invocation at a time; remove it"
         elif key == "retry_wait" and not direct:
             yield (*_LAMBDA, key), "it belongs to `direct`; remove it"
-        elif key in _OF_QUEUES and stream:
-            yield (*_LAMBDA, key), f"{_OF_QUEUES[key]}; remove it"
         elif key in _OF_BATCHES and direct:
             yield (*_LAMBDA, key), "a topic or a bus invokes with one message at a time; remove it"
 
@@ -64,10 +62,12 @@ def an_invocation_ends_while_its_messages_are_hidden(draft: Draft) -> Iterator[C
 
 @with_transport
 def a_batch_is_as_large_as_it_may_be(draft: Draft) -> Iterator[Complaint]:
-    if (model := _of(draft)) is None or model.batch is None or draft.transport.kind != "queue":
+    if (model := _of(draft)) is None or model.batch is None:
         return
     if model.window != int(model.window):
         yield (*_LAMBDA, "window"), f"{units.format_duration(model.window)}: AWS takes whole seconds, 0s to 300s"
+    if draft.transport.kind == "stream":
+        return
     if fifo := [name for name, promise in draft.promises.items() if promise.dedup_window_s is not None]:
         if model.batch > _BATCH_MOST_FIFO:
             yield (*_LAMBDA, "batch"), f"{fifo[0]} is a FIFO queue, of which an invocation takes {_BATCH_MOST_FIFO}"
@@ -114,8 +114,6 @@ def a_target_can_be_told_so(draft: Draft) -> Iterator[Complaint]:
         return
     if draft.transport.kind == "stream" or model.direct:
         yield (*_LAMBDA, "by"), "the target invokes from queues alone here; write `by: poller`"
-    if model.shim and not model.function.in_python:
-        yield (*_LAMBDA, "shim"), "there is a shim for Python alone; write `shim: false`, or `by: poller`"
     if model.concurrency < _CONCURRENCY_LEAST:
         yield (*_LAMBDA, "concurrency"), f"the least maximum concurrency of a mapping is {_CONCURRENCY_LEAST}"
     if model.timeout != int(model.timeout):
@@ -148,7 +146,7 @@ def a_filter_can_be_read(draft: Draft) -> Iterator[Complaint]:
         )
         return
     try:
-        function_filter.check(model.filter)
+        function_filter.check(model.filter, asks=function_filter.asks_of(draft.transport))
     except ValueError as error:
         yield (*_LAMBDA, "filter"), str(error)
 

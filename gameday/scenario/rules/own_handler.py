@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gameday.consumers.lambda_events import EVENTS
 from gameday.scenario import units
 from gameday.scenario.document import Route
 from gameday.scenario.model import HandlerModel
 from gameday.scenario.own_handler import NoProgram, no_meaning, program_of
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
 from gameday.transports import words
+from gameday.transports.lambda_events import EVENTS
 
 _HANDLER: Route = ("consumers", "handler")
 _FUNCTION: Route = ("consumers", "lambda", "function")
+# What of a function says what a handler's key does, which is made of it (gameday/scenario/invoking.py).
+_OF_FUNCTIONS = {"command": "interpreter", "interpreter": "interpreter", "python": "handler", "cwd": "path"}
 
 
 def _own(draft: Draft) -> HandlerModel | None:
@@ -36,11 +38,12 @@ def a_handler_is_one_of_two(draft: Draft) -> Iterator[Complaint]:
 def a_handler_can_be_started(draft: Draft) -> Iterator[Complaint]:
     if (handler := _own(draft)) is None:
         return
-    where = _HANDLER if draft.body.consumers.lambda_ is None else _FUNCTION
+    function = draft.body.consumers.lambda_ is not None
+    where = _FUNCTION if function else _HANDLER
     try:
         program_of(handler, base=draft.directory, visibility_timeout_s=None)
     except NoProgram as error:
-        yield (*where, error.key), str(error)
+        yield (*where, _OF_FUNCTIONS[error.key] if function else error.key), str(error)
     known = words.names(draft.transport, dead_letters=draft.body.topology.max_receives is not None, consumer=True)
     written: dict[Route, str] = {("command", n): word for n, word in enumerate(handler.command or ())}
     written |= {("env", name): value for name, value in handler.env.items()}

@@ -494,6 +494,40 @@ def test_a_stream_gives_up_a_record(tmp_path: Path, record: bool, discarded: int
     check(verdict_of(h, tmp_path), asked, {"discarded": discarded, "healthy-dead": 1 - discarded}, open="dlq-gap")
 
 
+@pytest.mark.parametrize("expected, discarded", [(False, 0), (True, 1)])
+def test_a_filter_of_a_stream_passes_a_record_over(tmp_path: Path, expected: bool, discarded: int) -> None:
+    # No function sees b, and the checkpoint stands behind it: rightly, unless the filter should have let it through.
+    h = History({"orders": stream(settled_by="service", filtered=True, **ALL)}, ["no-loss", "discard-accounted"])
+    for id, number in RECORDS.items():
+        asked = ["orders"] if id != "b" or expected else []
+        h.send(id, at=1, producer=f"p-{id}", partition="s1", broker_seq=number, expect=asked)
+    h.work("a", "c", at=2)
+    h.drained(at=20)
+    verdict = "violated" if discarded else "holds"
+    check(
+        verdict_of(h, tmp_path),
+        {"no-loss": verdict, "discard-accounted": verdict},
+        {"discarded": discarded, "lost": discarded},
+    )
+
+
+@pytest.mark.parametrize("other, concurrent", [("k", 0), ("g", 1)])
+def test_a_shard_has_several_lanes(tmp_path: Path, other: str, concurrent: int) -> None:
+    # a takes long; b and c are of another key, and pass it by. Of the same key that would be a fault.
+    claims = ["esm-ordered", "no-loss", "ordered-per-partition"]
+    h = History({"orders": stream(settled_by="service", **ALL)}, claims)
+    for id, number in RECORDS.items():
+        group = "g" if id == "a" else other
+        h.send(id, at=1, producer=f"p-{id}", group=group, partition="s1", broker_seq=number)
+    batch = h.invoke("a", at=2)
+    h.work("b", at=3, took=0.05, consumer="f2")
+    h.respond(batch, at=4)
+    h.work("c", at=5)
+    h.drained(at=20)
+    asked = {**dict.fromkeys(claims, "holds"), "esm-ordered": "violated" if concurrent else "holds"}
+    check(verdict_of(h, tmp_path), asked, {"concurrent-invocation": concurrent})
+
+
 @pytest.mark.parametrize("invocations, concurrent", [(ALL, 1), ({}, 0)])
 def test_a_key_is_in_two_invocations_at_once(tmp_path: Path, invocations: dict[str, str], concurrent: int) -> None:
     # Where functions record themselves the service may have given up the first one, which is a zombie then.

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers import python_handler
-from gameday.scenario.own_handler import _SHIM
+from gameday.processes import python_handler
+from gameday.processes.handler_process import PYTHON_SHIM
 
 SOURCE = """
 import asyncio, os, sys
@@ -68,7 +68,7 @@ def ask(project: Path, function: str, *requests: dict[str, Any]) -> tuple[int, l
         json.dumps({"request": n, "timeout_s": 5, **request}) + "\n" for n, request in enumerate(requests, start=1)
     )
     done = subprocess.run(
-        [sys.executable, str(_SHIM), function],
+        [sys.executable, str(PYTHON_SHIM), function],
         input=lines,
         cwd=project,
         env={"PATH": os.environ["PATH"], "GAMEDAY_CONSUMER": "orders-1.1"},
@@ -142,11 +142,11 @@ def test_what_is_not_there_is_told_before_any_message(project: Path, function: s
 
 
 def test_it_needs_no_more_than_python_3_8() -> None:
-    source = _SHIM.read_text("utf-8")
+    source = PYTHON_SHIM.read_text("utf-8")
     tree = ast.parse(source, feature_version=(3, 8))
     imported = {
         name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in [a.name for a in node.names]
     }
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
-    assert Path(python_handler.__file__).resolve() == _SHIM
+    assert Path(python_handler.__file__).resolve() == PYTHON_SHIM

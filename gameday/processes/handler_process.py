@@ -18,10 +18,12 @@ from typing import Any
 
 import orjson
 
-from gameday.consumers.handlers import EffectUnknown, Unanswered
 from gameday.history.errors import ProcessError
 from gameday.processes.child import ending
 
+# What speaks the protocol for a function of somebody else's, started by its path.
+PYTHON_SHIM = Path(__file__).resolve().parent / "python_handler.py"
+NODE_SHIM = Path(__file__).resolve().parent / "node_handler.js"
 START_S = 30.0
 # How long a process may take to end by itself once its input has ended, and then after SIGTERM.
 _END_S, _TERM_S = 2.0, 1.0
@@ -32,6 +34,22 @@ _LINE_BYTES_MAX = 16 * 1024 * 1024
 _SHOWN_BYTES = 200
 
 Say = Callable[[str], None]
+
+
+class HandlerFailed(Exception):
+    """The handler cannot do this message: never if it is poison, else this time."""
+
+
+class EffectUnknown(HandlerFailed):
+    """A handler of somebody else's had the message and failed: nobody knows what it did before."""
+
+
+class Unanswered(EffectUnknown):
+    """Its process said nothing that would be an answer: the message may be good, and the handler is in trouble."""
+
+
+class TimedOut(Unanswered):
+    """It said nothing in time."""
 
 
 class HandlerProcess:
@@ -100,7 +118,7 @@ class HandlerProcess:
                 answer = await self._awaited
         except TimeoutError:
             self.kill()
-            raise Unanswered(f"it did not answer within {timeout_s:g} s, and was killed") from None
+            raise TimedOut(f"it did not answer within {timeout_s:g} s, and was killed") from None
         except asyncio.CancelledError:
             # It may be at work still, for nobody.
             self.kill()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers.lambda_events import EVENTS, BatchFails, NoEvent, Origin, failed_of, plain
 from gameday.transports.base import Addresses, Delivery, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.kinesis import KinesisStream
+from gameday.transports.lambda_events import EVENTS, BatchFails, NoEvent, Origin, failed_of, plain
 from gameday.transports.queue import SqsQueue
 from gameday.transports.registry import TRANSPORTS
 from gameday.transports.sns import unwrap as unwrap_sns

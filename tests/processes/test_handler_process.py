@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers import handler_process
-from gameday.consumers.handler_process import HandlerPool
-from gameday.consumers.handlers import EffectUnknown, Unanswered
 from gameday.history.errors import ProcessError
+from gameday.processes import handler_process
+from gameday.processes.handler_process import EffectUnknown, HandlerPool, Unanswered
 
 DEADLINE_S = 20.0
 READY = "echo '{\"ready\": true}'"

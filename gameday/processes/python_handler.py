@@ -38,7 +38,7 @@ class Context:
 
     def __init__(self, name: str, request: object, timeout_s: float) -> None:
         region = os.environ.get("AWS_REGION", "us-east-1")
-        self.function_name = name
+        self.function_name = name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", name)
         partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rpartition("-")[0].rpartition("-")[0], "aws")
         self.invoked_function_arn = f"arn:{partition}:lambda:{region}:000000000000:function:{name}"
         self.aws_request_id = f"{os.environ.get('GAMEDAY_CONSUMER', 'handler')}-{os.getpid()}-{request}"

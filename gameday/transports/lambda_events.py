@@ -136,10 +136,11 @@ def _short(value: object) -> str:
 
 
 def _sqs(deliveries: Sequence[Delivery], origin: Origin) -> Document:
-    return {"Records": [_sqs_record(delivery.original, origin) for delivery in deliveries]}
+    return {"Records": [sqs_record(delivery.original, origin) for delivery in deliveries]}
 
 
-def _sqs_record(message: Mapping[str, Any], origin: Origin) -> Document:
+def sqs_record(message: Mapping[str, Any], origin: Origin) -> Document:
+    """One record of an event of a queue, from a message as a receive tells it."""
     record = {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],

@@ -398,6 +398,38 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
         action="Violated: a start was accepted, and nothing came of it. See the log of the machine, where it has one.",
     ),
+    "at-most-once-execution": ClaimText(
+        summary="No start that was waited for was carried out twice.",
+        means=(
+            "Of an Express workflow whose starts wait until it is over (`express-sync`): AWS carries each out at most "
+            "once. No message has more executions than starts that may have been accepted (`execution-repeated`), and "
+            "no task was asked for in more than one message where its machine asks but once (`task-repeated`). Both are "
+            "the service's. A message that was started again, although the first start may have been accepted, and "
+            "then ran twice is its producer's mistake (`start-repeated`)."
+        ),
+        unknown=(
+            "A step's queue was not seen empty after the load; or each step has a `Retry`, or may be gone to again, so "
+            "that nobody knows how often it should be asked for."
+        ),
+        action=(
+            "Violated by `start-repeated`: do not start again what has no answer; ask your own records, or a guard "
+            "around the effects, whether it ran. Violated by `execution-repeated` or `task-repeated`: the service's "
+            "fault."
+        ),
+    ),
+    "redrive-no-rerun": ClaimText(
+        summary="A redrive ran nothing again that had succeeded before.",
+        means=(
+            "Of a Standard workflow whose failed executions were redriven: what was over before a redrive was not asked "
+            "for again (`redrive-rerun`). A task was over where something was asked for, before the redrive, that comes "
+            "only behind it in the machine (`followed_by`). `checked` counts such tasks."
+        ),
+        unknown=(
+            "Nothing was redriven behind a step; a step's queue was not seen empty; or the steps have a `Retry`, so that "
+            "nobody knows how often they should be asked for."
+        ),
+        action="Violated: the service began from the beginning, or from too far back. Effects behind a guard stand once.",
+    ),
     "exactly-once-step-effect": ClaimText(
         summary="The effect of every task of the workflow was applied once, for each execution, state and item.",
         means=(

@@ -136,6 +136,18 @@ CLAIMS: Mapping[str, ClaimFacts] = {
         without_receives=True,
     ),
     "at-least-once-execution": ClaimFacts(promised=_is_step, unpromised=_NO_WORKFLOW, of_workflow="express"),
+    "at-most-once-execution": ClaimFacts(
+        promised=RULES["at-most-once-execution"].covers,
+        unpromised="its messages start no workflow, or each step of it may be asked for again",
+        of_workflow="express-sync",
+        looks_at="received",
+    ),
+    "redrive-no-rerun": ClaimFacts(
+        promised=RULES["redrive-no-rerun"].covers,
+        unpromised="its messages start no workflow, or one in which nothing comes behind a step that has no Retry",
+        of_workflow="standard",
+        looks_at="received",
+    ),
     "exactly-once-step-effect": ClaimFacts(
         promised=_is_step, unpromised=_NO_WORKFLOW, of_effects=True, looks_at="received"
     ),

@@ -723,6 +723,7 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         # One without a name is another one.
         "start-again": topology.workflow is not None
         and topology.workflow.named
+        and not topology.workflow.workflow.starts_once
         and any(fault.loses_answers for fault in scenario.chaos),
         "functions": scenario.consumers.kind == "deployed",
     }

@@ -63,7 +63,7 @@ _RESULTS: Mapping[str, str] = {
     "conformity": "SELECT * FROM conformity",
     "struck": "SELECT run, fault, instance, touched FROM struck",
     "executions": "SELECT id, arn, run, workflow, last, answered FROM executions",
-    "tasks": "SELECT run, s, id, unknown FROM tasks",
+    "tasks": "SELECT run, s, id, unknown, nameless, over_before_redrive FROM tasks",
     "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",
     "mapped": "SELECT run, id, arn, items FROM mapped",
     "rows_found": "SELECT * FROM rows_found",

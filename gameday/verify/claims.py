@@ -312,6 +312,14 @@ STEPS_KNOWN = Requirement(
         "settle it",
     ),
 )
+COPIES_TOLD = Requirement(
+    unknown_when="a task of which nobody told which message asked for it",
+    unmet=_counted(
+        "SELECT run, s, count(*) FROM tasks WHERE nameless",
+        "tasks were received, and nothing tells by which message (`broker_id`), so that nobody knows how often each was "
+        "asked for",
+    ),
+)
 ITEMS_TOLD = Requirement(unknown_when="an execution of which nobody told its items", unmet=_items_untold)
 
 
@@ -536,6 +544,20 @@ RULES: Mapping[str, Rule] = {
         covers=_is_step,
         requires=(DRAINED,),
         workflow="express",
+    ),
+    "at-most-once-execution": Rule(
+        checked="SELECT s, count(*) FROM tasks WHERE received GROUP BY s",
+        violated_by=("execution-repeated", "start-repeated", "task-repeated"),
+        covers=lambda s: s.step is not None and not s.retried,
+        requires=(DRAINED, COPIES_TOLD),
+        workflow="express-sync",
+    ),
+    "redrive-no-rerun": Rule(
+        checked="SELECT s, count(*) FROM tasks WHERE received AND over_before_redrive GROUP BY s",
+        violated_by=("redrive-rerun",),
+        covers=lambda s: s.step is not None and not s.retried and bool(s.followed_by),
+        requires=(DRAINED, EXECUTIONS_READ, COPIES_TOLD),
+        workflow="standard",
     ),
     "exactly-once-step-effect": Rule(
         checked="SELECT s, count(*) FROM tasks GROUP BY s",

@@ -760,6 +760,48 @@ def at_least_once_execution(court: Court, promise: Promise) -> Finding:
     )
 
 
+def at_most_once_execution(court: Court, promise: Promise) -> Finding:
+    """execution-repeated, start-repeated, task-repeated | not drained; a task that was received without a `broker_id`;
+    `workflow` is not `express-sync` | checked: tasks that were received, per step that is not `retried`"""
+    past, covered = court.past, [spec for spec in _steps(court) if not spec.retried]
+    names = {spec.name for spec in covered}
+    tasks = [task for task in workflows.tasks(past) if task.step in names]
+    return court.finding(
+        covered=covered,
+        checked=Counter(task.step for task in tasks if workflows.of_task(past, "received", task)),
+        blamed={
+            **{name: court.anywhere(name) for name in ("execution-repeated", "start-repeated")},
+            "task-repeated": court.within("task-repeated", covered),
+        },
+        unknown=_of_kind(court, "express-sync")
+        + court.undrained(covered)
+        + [f"{task} was asked for by nobody knows what" for task in tasks if workflows.nameless(past, task)],
+    )
+
+
+def redrive_no_rerun(court: Court, promise: Promise) -> Finding:
+    """redrive-rerun | not drained; executions were not read; a task that was received without a `broker_id`; `workflow`
+    is not `standard` | checked: tasks that were received and were over before a redrive, per step that is not `retried`
+    and has `followed_by`"""
+    past = court.past
+    covered = [spec for spec in _steps(court) if spec.followed_by and not spec.retried]
+    names = {spec.name for spec in covered}
+    tasks = [task for task in workflows.tasks(past) if task.step in names]
+    return court.finding(
+        covered=covered,
+        checked=Counter(
+            task.step
+            for task in tasks
+            if workflows.of_task(past, "received", task) and workflows.over_before_redrive(past, task)
+        ),
+        blamed={"redrive-rerun": court.within("redrive-rerun", covered)},
+        unknown=_of_kind(court, "standard")
+        + court.undrained(covered)
+        + ([] if workflows.executions_read(past) else ["executions were not read"])
+        + [f"{task} was asked for by nobody knows what" for task in tasks if workflows.nameless(past, task)],
+    )
+
+
 def exactly_once_step_effect(court: Court, promise: Promise) -> Finding:
     """step-effect-duplicate, step-effect-missing | not drained; no `step` and no `steps-read`; any unknown effect of a
     task | checked: tasks, per step"""
@@ -1224,6 +1266,8 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "schema-conformant": schema_conformant,
     "exactly-once-execution": exactly_once_execution,
     "at-least-once-execution": at_least_once_execution,
+    "at-most-once-execution": at_most_once_execution,
+    "redrive-no-rerun": redrive_no_rerun,
     "exactly-once-step-effect": exactly_once_step_effect,
     "callback-once": callback_once,
     "no-hung-execution": no_hung_execution,

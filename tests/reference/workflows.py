@@ -160,6 +160,120 @@ def start_refused(past: Past) -> list[str]:
     return refused
 
 
+# -- starts that are waited for
+
+
+def seen_in(past: Past, id: str) -> set[str]:
+    """The executions of m, and those that a `received` of it on a step names."""
+    named = {record.text("execution") for record in records(past, "received") if record.text("id") == id}
+    return {one.arn for one in executions(past) if one.id == id} | {arn for arn in named if arn is not None}
+
+
+def starts(past: Past, id: str) -> int:
+    """How many starts of m may have been accepted."""
+    intended, sent = (
+        [record for record in records(past, event) if record.text("id") == id] for event in ("intended", "sent")
+    )
+    return max(len(intended), len(sent)) - sum(record.text("outcome") == "failed" for record in sent)
+
+
+def _waited_for(past: Past) -> list[str]:
+    return list(past.messages) if past.facts.manifest.workflow == "express-sync" else []
+
+
+def execution_repeated(past: Past) -> list[str]:
+    """`workflow` is `express-sync`, and m was seen in more executions than starts of it may have been accepted, or than
+    one. Per extra one."""
+    return [id for id in _waited_for(past) for _ in range(len(seen_in(past, id)) - max(starts(past, id), 1))]
+
+
+def start_repeated(past: Past) -> list[str]:
+    """`workflow` is `express-sync`, m was seen in more than one execution, and more than one start of it may have been
+    accepted. Per start but one, at most as many as there are executions but one."""
+    return [id for id in _waited_for(past) for _ in range(min(len(seen_in(past, id)), starts(past, id)) - 1)]
+
+
+def task_repeated(past: Past) -> list[Task]:
+    """`workflow` is `express-sync`, s is not `retried`, m never redriven on s and not in doubt there: a task was received
+    as more than one copy. Per extra copy."""
+    if past.facts.manifest.workflow != "express-sync":
+        return []
+    return [task for task in tasks(past) if _asked_once(past, task) for _ in list(copies(past, task))[1:]]
+
+
+def copies(past: Past, task: Task) -> dict[str, Record]:
+    """The first receive of each copy."""
+    found: dict[str, Record] = {}
+    for record in sorted(of_task(past, "received", task), key=lambda record: (record.at, record.file, record.line)):
+        if copy := record.text("broker_id"):
+            found.setdefault(copy, record)
+    return found
+
+
+def _asked_once(past: Past, task: Task) -> bool:
+    """Its machine asks for it but once, and nobody else sends it again."""
+    return not (
+        past.subscription(task.step).retried
+        or past.redriven_of[task.id, task.step]
+        or past.in_doubt(task.id, task.step)
+    )
+
+
+def nameless(past: Past, task: Task) -> bool:
+    return any(not record.text("broker_id") for record in of_task(past, "received", task))
+
+
+# -- redrives
+
+
+def redrives(past: Past, id: str, arn: str) -> list[Record]:
+    """The redrives of an execution that may have worked: no `steered` of the same file, action and `call` is `failed`."""
+    return [
+        record
+        for record in records(past, "steering")
+        if (record.text("id"), record.text("arn"), record.text("action")) == (id, arn, "redrive")
+        and not any(
+            other.text("outcome") == "failed"
+            and other.file == record.file
+            and all(other.text(name) == record.text(name) for name in ("id", "arn", "action", "call"))
+            for other in records(past, "steered")
+        )
+    ]
+
+
+def over_before_redrive(past: Past, task: Task) -> bool:
+    """Its execution was redriven, by nobody but those who recorded it; and a `received` of m on a step of its
+    `followed_by` names it and is proven to be before each redrive."""
+    redriven = redrives(past, task.id, task.execution)
+    told = [
+        record.integer("redrives") or 0
+        for record in records(past, "execution")
+        if (record.text("id"), record.text("arn")) == (task.id, task.execution)
+    ]
+    if not redriven or max(told, default=0) > len(redriven):
+        return False
+    return any(
+        record.text("subscription") in past.subscription(task.step).followed_by
+        and (record.text("id"), record.text("execution")) == (task.id, task.execution)
+        and all(past.before(record.moment, redrive.moment) for redrive in redriven)
+        for record in records(past, "received")
+    )
+
+
+def redrive_rerun(past: Past) -> list[Task]:
+    """A task that was over before a redrive, on a step that is not `retried`, m never redriven on s and not in doubt
+    there. Per copy that was first received, by proof, after a redrive was begun, but for one where there is no other."""
+    again = []
+    for task in tasks(past):
+        if not _asked_once(past, task) or not over_before_redrive(past, task):
+            continue
+        redriven = redrives(past, task.id, task.execution)
+        first = copies(past, task).values()
+        afterwards = [one for one in first if any(past.before(redrive.moment, one.moment) for redrive in redriven)]
+        again += [task] * (len(afterwards) - (len(afterwards) == len(first)))
+    return again
+
+
 # -- tasks
 
 

@@ -69,18 +69,7 @@ async def _record(run: Run, transport: Workflows, found: Sequence[ExecutionSeen]
         if known.id is None:
             untold += 1
             continue
-        records.append(
-            events.execution(
-                id=known.id,
-                arn=known.arn,
-                name=known.name,
-                status=known.status,
-                started=known.started,
-                stopped=known.stopped,
-                redrives=known.redrives,
-                version=known.version,
-            )
-        )
+        records.append(known.record(known.id))
     run.writer.write_many(records)
     run.writer.write(events.mark("executions-read"))
     counted = Counter(execution.status for execution in found)

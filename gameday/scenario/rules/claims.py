@@ -32,9 +32,9 @@ def _of_another_workflow(draft: Draft, claim: Claim) -> str | None:
     if wanted is None or workflow is None or workflow.type == wanted:
         return None
     return (
-        f"{claim.claim} speaks of {wanted.capitalize()} workflows alone, and topology.workflow.type is "
-        f"{workflow.type}: of an Express execution nobody can ask what became of it, and a Standard one is carried out "
-        "once. Remove the claim, or change the type"
+        f"{claim.claim} speaks of workflows of the type {wanted} alone, and topology.workflow.type is {workflow.type}: "
+        "of an Express execution nobody can ask what became of it, one that is waited for is carried out once at most, "
+        "and a Standard one exactly once. Remove the claim, or change the type"
     )
 
 

@@ -79,6 +79,15 @@ def what_is_moved_back_has_died(draft: Draft) -> Iterator[Complaint]:
         )
 
 
+def only_what_is_waited_for_is_started_again(draft: Draft) -> Iterator[Complaint]:
+    workflow = draft.body.topology.workflow
+    if workflow is not None and workflow.start_again and workflow.type != "express-sync":
+        yield (
+            ("topology", "workflow", "start_again"),
+            "a start that nobody waits for is sent again in any case; remove it, or write type: express-sync",
+        )
+
+
 def names_of_queues_are_short(draft: Draft) -> Iterator[Complaint]:
     for path, subscription in _subscriptions(draft):
         if len(draft.body.name) + len(subscription.name) > NAMES_MAX:
@@ -205,6 +214,7 @@ RULES: Sequence[Rule] = (
     more_is_asked_for_than_is_promised,
     every_key_means_something,
     what_is_moved_back_has_died,
+    only_what_is_waited_for_is_started_again,
     names_of_queues_are_short,
     filter_on_has_a_filter,
     what_is_attached_fits_the_transport,

@@ -20,16 +20,43 @@ JOIN runs w ON w.run = m.run AND w.workflow IS NOT NULL;
 
 -- The receives that tell their task; `item` is -1 of one that is in no map.
 CREATE VIEW task_receives AS
-SELECT r.line, r.file, r.at_ns, r.id, r.s, r.execution, coalesce(r.item, -1) AS item, r.batch
+SELECT r.line, r.file, r.at_ns, r.id, r.s, r.execution, coalesce(r.item, -1) AS item, r.batch, nullif(r.broker_id, '') AS copy
 FROM raw r JOIN subs u ON u.s = r.s AND u.step IS NOT NULL
 WHERE r.event = 'received' AND r.id IS NOT NULL AND r.execution IS NOT NULL;
+
+-- One row per copy of a task, by its first receive.
+CREATE TABLE task_copies AS
+SELECT id, s, execution, item, copy, arg_min({'at_ns': at_ns, 'file': file, 'line': line}, (at_ns, file, line)) AS first
+FROM task_receives WHERE copy IS NOT NULL
+GROUP BY ALL;
+
+-- One row per redrive of an execution that may have worked.
+CREATE TABLE execution_redrives AS
+SELECT r.id, r.arn, r.at_ns, r.file, r.line
+FROM raw r
+ANTI JOIN raw a ON a.event = 'steered' AND a.outcome = 'failed' AND a.file = r.file AND a.id = r.id AND a.arn = r.arn
+    AND a.action = r.action AND a.call IS NOT DISTINCT FROM r.call
+WHERE r.event = 'steering' AND r.action = 'redrive' AND r.id IS NOT NULL AND r.arn IS NOT NULL;
+
+-- The executions that were redriven, and by nobody but those who recorded it; with what was asked for, by proof, before.
+CREATE VIEW asked_before_redrives AS
+SELECT g.id, g.execution, g.s, min(g.line) AS line
+FROM task_receives g
+JOIN execution_redrives r ON r.id = g.id AND r.arn = g.execution
+ANTI JOIN (
+    SELECT x.id, x.arn FROM raw x
+    LEFT JOIN (SELECT id, arn, count(*) AS n FROM execution_redrives GROUP BY id, arn) k ON k.id = x.id AND k.arn = x.arn
+    WHERE x.event = 'execution' GROUP BY x.id, x.arn HAVING max(x.redrives) > coalesce(any_value(k.n), 0)
+) o ON o.id = g.id AND o.arn = g.execution
+GROUP BY g.id, g.execution, g.s, g.file, g.line, g.at_ns
+HAVING bool_and(before(g.at_ns, g.file, r.at_ns, r.file));
 
 -- One row per task. `applied`: how often its effect stands, by the store where that was read back, else by the records;
 -- `unknown`: nobody knows. `failed`: a handler of it failed, or said so.
 CREATE TABLE tasks AS
 WITH got AS (
     SELECT g.id, g.s, g.execution, g.item, min(g.line) AS line,
-           bool_or(h.line IS NULL) AS unhandled
+           bool_or(h.line IS NULL) AS unhandled, bool_or(g.copy IS NULL) AS nameless
     FROM task_receives g
     LEFT JOIN raw h ON h.event = 'step' AND h.id = g.id AND h.s = g.s AND h.execution = g.execution
         AND coalesce(h.item, -1) = g.item AND h.batch = g.batch
@@ -53,6 +80,10 @@ WITH got AS (
     UNION SELECT id, s, execution, item FROM stored
 )
 SELECT t.id, t.s, t.execution, t.item, u.run, g.id IS NOT NULL AS received, g.line,
+       coalesce(g.nameless, false) AS nameless,
+       -- What comes after it was asked for before any redrive, so it was over.
+       EXISTS (SELECT 1 FROM asked_before_redrives b WHERE b.id = t.id AND b.execution = t.execution
+               AND list_contains(u.followed_by, b.s)) AS over_before_redrive,
        CASE WHEN b.s IS NOT NULL THEN coalesce(st.applied, 0) ELSE coalesce(d.applied, 0) END AS applied,
        b.s IS NULL AND coalesce(g.unhandled, false) AS unknown,
        coalesce(d.failed, false) OR f.id IS NOT NULL AS failed, d.lines,

@@ -261,6 +261,175 @@ def test_a_start_may_have_come_to_a_step_that_nobody_sees(tmp_path: Path, seen_f
     both(h, tmp_path, {"at-least-once-execution": "violated" if unseen else "unknown"}, {"execution-unseen": unseen})
 
 
+# -- starts that are waited for
+
+WAITED = ["at-most-once-execution"]
+
+
+def sync() -> Flow:
+    """With one start that was done once."""
+    h = Flow(PAY, WAITED, kind="express-sync")
+    h.start("z", at=1)
+    h.task("z", "pay", at=1.5)
+    h.ended("z", at=2)
+    return h
+
+
+def test_a_start_that_is_waited_for_and_done_once(tmp_path: Path) -> None:
+    h = sync()
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": ("holds", 1)})
+
+
+@pytest.mark.parametrize("drained, verdict", [(True, "holds"), (False, "unknown")])
+def test_a_start_without_an_answer_may_have_run_once(tmp_path: Path, drained: bool, verdict: str) -> None:
+    h = sync()
+    h.start("a", at=1, outcome="unknown")
+    h.task("a", "pay", at=1.5)
+    h.read(drained=drained)
+    both(h, tmp_path, {"at-most-once-execution": (verdict, 2)})
+
+
+def test_a_start_that_was_refused_is_sent_again(tmp_path: Path) -> None:
+    h = sync()
+    h.start("a", at=1, outcome="failed")
+    h.start("a", at=2)
+    h.task("a", "pay", at=2.5)
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": ("holds", 2)})
+
+
+@pytest.mark.parametrize("first, blamed", [("unknown", "start-repeated"), ("failed", "execution-repeated")])
+def test_two_executions_are_somebody_s_fault(tmp_path: Path, first: str, blamed: str) -> None:
+    # Who starts again after a lost answer has asked for both; of a start that was refused nobody asked for the first.
+    h = sync()
+    h.start("a", at=1, outcome=first)
+    h.start("a", at=2)
+    h.task("a", "pay", at=1.5, execution=arn("a", "-1"))
+    h.task("a", "pay", at=2.5, copy="2")
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": "violated"}, {blamed: 1})
+
+
+def test_of_three_executions_each_start_but_one_and_what_nobody_started(tmp_path: Path) -> None:
+    h = sync()
+    h.start("a", at=1, outcome="unknown")
+    h.start("a", at=2)
+    for n in range(3):
+        h.task("a", "pay", at=2.5 + n / 10, execution=arn("a", f"-{n}" if n else ""), copy=str(n))
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": "violated"}, {"start-repeated": 1, "execution-repeated": 1})
+
+
+@pytest.mark.parametrize(
+    "again, verdict, found",
+    [
+        ({"broker_id": "another"}, "violated", 1),
+        # The same message once more, or nobody knows which.
+        ({"receives": 2}, "holds", 0),
+        ({"broker_id": "another", "omit": ["broker_id"]}, "unknown", 0),
+    ],
+)
+def test_a_task_that_was_asked_for_twice(tmp_path: Path, again: dict[str, Any], verdict: str, found: int) -> None:
+    h = sync()
+    h.start("a", at=1)
+    h.task("a", "pay", at=1.5)
+    h.receive("a", at=8, sub="pay", execution=arn("a"), **{"broker_id": "pay-a-None", **again})
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": verdict}, {"task-repeated": found})
+
+
+def test_what_its_machine_may_ask_for_again_shows_nothing(tmp_path: Path) -> None:
+    h = Flow({"pay": queue(step="task", promises="at-most-once", retried=True)}, WAITED, kind="express-sync")
+    h.start("a", at=1)
+    h.task("a", "pay", at=1.5)
+    h.task("a", "pay", at=2.5, copy="2", effect="skipped")
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": ("unknown", 0)})
+
+
+# -- redrives
+
+PACK = {
+    "pay": queue(step="callback", promises="at-most-once", followed_by=["ship"]),
+    "ship": queue(step="task", promises="at-most-once"),
+}
+
+
+def steer(h: Flow, id: str, *, at: float, outcome: str | None = "ok", action: str = "redrive") -> None:
+    told = {"id": id, "arn": arn(id), "action": action, "call": f"steer-{at}"}
+    h.record("main", at, "steering", **told)
+    if outcome is not None:
+        h.record("main", at + 0.01, "steered", **told, started=ns(at), outcome=outcome)
+
+
+def failed(h: Flow, id: str) -> None:
+    """An execution that has come to the second step, and failed there."""
+    h.start(id, at=1)
+    h.task(id, "pay", at=2)
+    h.answer(id, at=2.2)
+    h.task(id, "ship", at=3, effect="failed")
+    h.ended(id, at=5, status="failed")
+
+
+def redriven(again: str | None, *, at: float = 8, outcome: str | None = "ok", steered: float = 6) -> Flow:
+    """One that was redriven; `again` is what was asked for once more."""
+    h = Flow(PACK, ["redrive-no-rerun"])
+    failed(h, "a")
+    steer(h, "a", at=steered, outcome=outcome)
+    if again is not None:
+        h.task("a", again, at=at, copy="2", effect="skipped" if again == "pay" else "applied")
+    h.ended("a", at=14, redrives=1)
+    h.read()
+    return h
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown", None])
+def test_a_redrive_that_goes_on(tmp_path: Path, outcome: str | None) -> None:
+    both(redriven("ship", outcome=outcome), tmp_path, {"redrive-no-rerun": ("holds", 1)})
+
+
+def test_a_redrive_that_begins_at_the_beginning(tmp_path: Path) -> None:
+    both(redriven("pay"), tmp_path, {"redrive-no-rerun": "violated"}, {"redrive-rerun": 1})
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # What came before the redrive is none of its doing.
+        {"at": 4},
+        # Nothing behind the step had been asked for by then, so it may not have been over.
+        {"steered": 2.5},
+    ],
+)
+def test_what_is_not_proven_of_a_redrive_blames_nobody(tmp_path: Path, case: dict[str, Any]) -> None:
+    checked = 1 if "at" in case else 0
+    verdict = "holds" if checked else "unknown"
+    both(redriven("pay", **case), tmp_path, {"redrive-no-rerun": (verdict, checked)})
+
+
+def test_who_else_redrove_it_nobody_knows(tmp_path: Path) -> None:
+    h = redriven("pay", outcome="failed")
+    both(h, tmp_path, {"redrive-no-rerun": ("unknown", 0)})
+
+
+def test_a_step_that_is_retried_may_come_again(tmp_path: Path) -> None:
+    h = redriven("pay")
+    h.manifest["subscriptions"]["pay"]["retried"] = True
+    both(h, tmp_path, {"redrive-no-rerun": ("unknown", 0)})
+
+
+def test_clocks_that_are_too_far_apart_prove_no_order(tmp_path: Path) -> None:
+    for error_s, verdict in ((0.5, "violated"), (3.5, "unknown")):
+        h = Flow(PACK, ["redrive-no-rerun"], clock_error_s=error_s)
+        failed(h, "a")
+        steer(h, "a", at=6)
+        h.task("a", "pay", at=8, copy="2", effect="skipped")
+        h.ended("a", at=14, redrives=1)
+        h.read(at=25)
+        both(h, tmp_path, {"redrive-no-rerun": verdict}, {"redrive-rerun": int(verdict == "violated")})
+
+
 # -- effects of tasks
 
 

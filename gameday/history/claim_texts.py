@@ -403,8 +403,8 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         means=(
             "Of an Express workflow whose starts wait until it is over (`express-sync`): AWS carries each out at most "
             "once. No message has more executions than starts that may have been accepted (`execution-repeated`), and "
-            "no task was asked for in more than one message where its machine asks but once (`task-repeated`). Both are "
-            "the service's. A message that was started again, although the first start may have been accepted, and "
+            "no task was asked for in more than one message where its machine asks but once (`task-repeated`). Both "
+            "are the service's. A message that was started again, although the first start may have been accepted, and "
             "then ran twice is its producer's mistake (`start-repeated`)."
         ),
         unknown=(
@@ -420,15 +420,17 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
     "redrive-no-rerun": ClaimText(
         summary="A redrive ran nothing again that had succeeded before.",
         means=(
-            "Of a Standard workflow whose failed executions were redriven: what was over before a redrive was not asked "
-            "for again (`redrive-rerun`). A task was over where something was asked for, before the redrive, that comes "
-            "only behind it in the machine (`followed_by`). `checked` counts such tasks."
+            "Of a Standard workflow whose failed executions were redriven: what was over before a redrive was not "
+            "asked for again (`redrive-rerun`). A task was over where something was asked for, before the redrive, "
+            "that comes only behind it in the machine (`followed_by`). `checked` counts such tasks."
         ),
         unknown=(
-            "Nothing was redriven behind a step; a step's queue was not seen empty; or the steps have a `Retry`, so that "
-            "nobody knows how often they should be asked for."
+            "Nothing was redriven behind a step; a step's queue was not seen empty; or the steps have a `Retry`, so "
+            "that nobody knows how often they should be asked for."
         ),
-        action="Violated: the service began from the beginning, or from too far back. Effects behind a guard stand once.",
+        action=(
+            "Violated: the service began from the beginning, or from too far back. Effects behind a guard stand once."
+        ),
     ),
     "exactly-once-step-effect": ClaimText(
         summary="The effect of every task of the workflow was applied once, for each execution, state and item.",

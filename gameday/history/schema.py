@@ -405,8 +405,8 @@ EVENTS: Mapping[str, RecordKind] = {
         needed=("id", "arn", "action"),
         words={"action": STEERING},
         told=(
-            "before somebody has an execution redriven, which begins it again behind what was done, or stops it. `id` is "
-            "the message that it was started for; `call` names the call"
+            "before somebody has an execution redriven, which begins it again behind what was done, or stops it. `id` "
+            "is the message that it was started for; `call` names the call"
         ),
     ),
     "steered": RecordKind(

@@ -43,11 +43,12 @@ def _nothing(outlook: Outlook, claim: Claim) -> Iterator[str]:
 class ClaimFacts:
     """`promised`: whether a subscription promises it; `unpromised`: why a transport does not, in words.
 
-    `of_every_subscription`: each must promise it. `of_effects`, `of_replays`, `of_faults`: without these it can show
-    nothing. `of_workflow`: it speaks of workflows of that kind alone. `without_receives`: it shows something although
-    nobody records who receives what. `looks_at`: what must be there on a subscription, for it to check anything: what
-    was "received", what is "meant" for it, or None where it looks at all that was sent. `notes`: what leaves it unknown
-    and can be reckoned beforehand. `example`: a bound, where it says nothing without one.
+    `of_every_subscription`: each must promise it. `of_effects`, `of_replays`, `of_redrives` (of executions),
+    `of_faults`: without these it can show nothing. `of_workflow`: it speaks of workflows of that kind alone.
+    `without_receives`: it shows something although nobody records who receives what. `looks_at`: what must be there on
+    a subscription, for it to check anything: what was "received", what is "meant" for it, or None where it looks at all
+    that was sent. `notes`: what leaves it unknown and can be reckoned beforehand. `example`: a bound, where it says
+    nothing without one.
     """
 
     promised: Callable[[Subscription], bool] = _always
@@ -55,6 +56,7 @@ class ClaimFacts:
     of_every_subscription: bool = False
     of_effects: bool = False
     of_replays: bool = False
+    of_redrives: bool = False
     of_faults: bool = False
     without_receives: bool = False
     looks_at: Literal["received", "meant"] | None = "meant"
@@ -146,6 +148,7 @@ CLAIMS: Mapping[str, ClaimFacts] = {
         promised=RULES["redrive-no-rerun"].covers,
         unpromised="its messages start no workflow, or one in which nothing comes behind a step that has no Retry",
         of_workflow="standard",
+        of_redrives=True,
         looks_at="received",
     ),
     "exactly-once-step-effect": ClaimFacts(

@@ -31,8 +31,8 @@ class WorkflowModel(BaseModel):
 
     type: Literal["standard", "express", "express-sync"] = Field(
         default="standard",
-        description="a Standard workflow; an Express one that is started and not waited for; or, with `express-sync`, one "
-        "whose start waits until it is over",
+        description="a Standard workflow; an Express one that is started and not waited for; or, with `express-sync`, "
+        "one whose start waits until it is over",
     )
     machine: dict[str, Any] | str = Field(
         default=ORDER,
@@ -46,16 +46,19 @@ class WorkflowModel(BaseModel):
     )
     start_again: bool = Field(
         default=False,
-        description="of an `express-sync` one: whether a start whose answer was lost is sent again; it may begin a second "
-        "execution, and is a mistake",
+        description="of an `express-sync` one: whether a start whose answer was lost is sent again; it may begin a "
+        "second execution, and is a mistake",
+    )
+
+    redrive: bool = Field(
+        default=False,
+        description="of a `standard` one: redrive the executions that failed, once the load is done and all are over",
     )
 
     @property
     def workflow(self) -> Workflow:
         assert isinstance(self.machine, dict), "what is read has the machine in it"
-        return Workflow(
-            machine=self.machine, type=self.type, named=self.named, start_again=self.start_again
-        )
+        return Workflow(machine=self.machine, type=self.type, named=self.named, start_again=self.start_again)
 
 
 def completed(data: Any, document: Document, problems: Problems) -> Any:

@@ -335,8 +335,8 @@ class Size:
 class SendOutcome(NamedTuple):
     """What became of one entry of a send call. `entry`: its place in the batch, from 0.
 
-    `final`: the message itself is refused, and so would every repetition be. `execution`: what the answer tells of the one
-    that the send began, where it was waited for.
+    `final`: the message itself is refused, and so would every repetition be. `execution`: what the answer tells of the
+    one that the send began, where it was waited for.
     """
 
     id: str
@@ -722,6 +722,11 @@ class Workflows(Protocol):
 
     def execution(self, arn: str) -> Call: ...
     def execution_of(self, answer: Answer, identification: Identification) -> ExecutionSeen: ...
+    def redrive(self, arn: str) -> Call:
+        """Go on behind what is done, of an execution that failed, was aborted or timed out."""
+        ...
+
+    def stop_execution(self, arn: str) -> Call: ...
     def answer_task(self, token: str, *, failed: str | None = None) -> Call:
         """Send a task's token back: it is done, or it has failed for that reason."""
         ...

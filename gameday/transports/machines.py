@@ -26,8 +26,8 @@ _WAITS = ".waitForTaskToken"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """A task that goes to a queue. `callback`: the execution waits for its answer. `per_item`: it is one of a map.
-    `retried`: one execution may ask for it more than once, by a `Retry` or by going there again. `followed_by`: the steps
-    of which none is asked for before this one is over."""
+    `retried`: one execution may ask for it more than once, by a `Retry` or by going there again. `followed_by`: the
+    steps of which none is asked for before this one is over."""
 
     state: str
     callback: bool

@@ -130,7 +130,9 @@ class StepFunctions(EndsInQueues):
         (message,) = messages
         named = {"name": execution_name(message.id)} if addresses.extra.get("named") == "yes" else {}
         params = {"stateMachineArn": addresses.send_to, **named, "input": message.body}
-        return Call(SERVICE, "StartSyncExecution" if addresses.extra.get("waits") == "yes" else "StartExecution", params)
+        return Call(
+            SERVICE, "StartSyncExecution" if addresses.extra.get("waits") == "yes" else "StartExecution", params
+        )
 
     def limits(self, topology: Topology) -> Limits:
         return Limits(message=BYTES_MAX, call=BYTES_MAX)
@@ -170,6 +172,12 @@ class StepFunctions(EndsInQueues):
 
     def execution_of(self, answer: Answer, identification: Identification) -> ExecutionSeen:
         return replace(_seen(answer), id=identification.identify(str(answer.get("input") or ""), {}).id)
+
+    def redrive(self, arn: str) -> Call:
+        return Call(SERVICE, "RedriveExecution", {"executionArn": arn})
+
+    def stop_execution(self, arn: str) -> Call:
+        return Call(SERVICE, "StopExecution", {"executionArn": arn, "error": "Stopped", "cause": "gameday"})
 
     def answer_task(self, token: str, *, failed: str | None = None) -> Call:
         if failed is None:

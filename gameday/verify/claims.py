@@ -316,8 +316,8 @@ COPIES_TOLD = Requirement(
     unknown_when="a task of which nobody told which message asked for it",
     unmet=_counted(
         "SELECT run, s, count(*) FROM tasks WHERE nameless",
-        "tasks were received, and nothing tells by which message (`broker_id`), so that nobody knows how often each was "
-        "asked for",
+        "tasks were received, and nothing tells by which message (`broker_id`), so that nobody knows how often each "
+        "was asked for",
     ),
 )
 ITEMS_TOLD = Requirement(unknown_when="an execution of which nobody told its items", unmet=_items_untold)

@@ -133,6 +133,7 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("stepfunctions", "heartbeat"): "heartbeat-ignored",
     ("stepfunctions", "machine-timeout"): "machine-timeout-ignored",
     ("stepfunctions", "redriven"): "redrive-reruns",
+    ("stepfunctions", "sync-once"): "sync-twice:5",
 }
 # What a correct service does only when it is short of throughput, which a broker in memory never is.
 RIGHT_BESIDE = {("kinesis", "put-records-partial-failure"): "throttle-records:5"}

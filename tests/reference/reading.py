@@ -437,7 +437,18 @@ CLAIMS: Mapping[str, frozenset[str]] = {
 }
 DURING = ("calm", "faults", "all")
 
-OF_WORKFLOWS = ("intended", "sent", "received", "execution", "step", "steps", "answering", "answered", "steering", "steered")
+OF_WORKFLOWS = (
+    "intended",
+    "sent",
+    "received",
+    "execution",
+    "step",
+    "steps",
+    "answering",
+    "answered",
+    "steering",
+    "steered",
+)
 
 # The fields that hold a time of ours or of the broker, by the event that has them. `at` is in all.
 TIMES: Mapping[str, frozenset[str]] = {

@@ -194,8 +194,8 @@ def start_repeated(past: Past) -> list[str]:
 
 
 def task_repeated(past: Past) -> list[Task]:
-    """`workflow` is `express-sync`, s is not `retried`, m never redriven on s and not in doubt there: a task was received
-    as more than one copy. Per extra copy."""
+    """`workflow` is `express-sync`: a task that is asked for once was received as more than one copy. Per extra
+    copy."""
     if past.facts.manifest.workflow != "express-sync":
         return []
     return [task for task in tasks(past) if _asked_once(past, task) for _ in list(copies(past, task))[1:]]
@@ -227,7 +227,7 @@ def nameless(past: Past, task: Task) -> bool:
 
 
 def redrives(past: Past, id: str, arn: str) -> list[Record]:
-    """The redrives of an execution that may have worked: no `steered` of the same file, action and `call` is `failed`."""
+    """The redrives of an execution that may have worked: no `steered` of its file, action and `call` is `failed`."""
     return [
         record
         for record in records(past, "steering")
@@ -261,8 +261,8 @@ def over_before_redrive(past: Past, task: Task) -> bool:
 
 
 def redrive_rerun(past: Past) -> list[Task]:
-    """A task that was over before a redrive, on a step that is not `retried`, m never redriven on s and not in doubt
-    there. Per copy that was first received, by proof, after a redrive was begun, but for one where there is no other."""
+    """A task that is asked for once and was over before a redrive was received as several copies. Per copy of which the
+    first `received` is proven to be after a redrive of its execution, but for one where there is no other."""
     again = []
     for task in tasks(past):
         if not _asked_once(past, task) or not over_before_redrive(past, task):

@@ -53,18 +53,33 @@ def test_a_machine_of_the_user_s_is_a_file(tmp_path: Path) -> None:
         (["topology={workflow: {machine: nowhere.json}}"], "no machine can be made of it"),
         (["topology={workflow: {machine: {States: {}}}}"], "no task of it sends"),
         (["topology={workflow: {type: express}}"], "an Express workflow waits for nobody's answer"),
-        (["claims=[at-least-once-execution]"], "speaks of Express workflows alone"),
+        (["topology={workflow: {type: express-sync}}"], "an Express workflow waits for nobody's answer"),
+        (["claims=[at-least-once-execution]"], "speaks of workflows of the type express alone"),
+        (["claims=[at-most-once-execution]"], "speaks of workflows of the type express-sync alone"),
+        (["claims=[redrive-no-rerun]"], "nothing is redriven"),
+        (["topology={workflow: {start_again: true}}"], "sent again in any case"),
+        (["topology={workflow: {type: express, machine: NOTIFY, redrive: true}}"], "cannot be redriven"),
         (["chaos=[{at: 1s, fault: throttle-sends}]"], "use throttle-starts"),
         (["transport=sqs"], "sqs never promises exactly-once-execution"),
         (["claims=[no-hung-execution]"], "claims nothing without a bound"),
     ],
 )
 def test_what_does_not_go_together_is_told(overrides: list[Any], said: str) -> None:
+    notify = str(SCENARIOS / "machines" / "notify.json")
     with pytest.raises(UsageError, match=said):
-        read(*overrides)
+        read(*(override.replace("NOTIFY", notify) for override in overrides))
 
 
 def test_lost_answers_to_named_starts_ask_for_more_of_a_target() -> None:
     lost = "chaos=[{at: 1s, for: 2s, fault: lose-send-reply, share: 50%}]"
     assert "start-again" in needs_of(read(lost))
     assert "start-again" not in needs_of(read(lost, "topology={workflow: {named: false}}"))
+
+
+def test_a_start_that_waits_is_sent_again_only_where_it_is_asked_for() -> None:
+    machine = SCENARIOS / "machines" / "notify.json"
+    claims = "claims=[at-most-once-execution]"
+    for again, once in (("", True), (", start_again: true", False)):
+        scenario = read(f"topology={{workflow: {{type: express-sync, machine: {machine}{again}}}}}", claims)
+        workflow = topology_of(scenario, settle_s=0).workflow
+        assert workflow is not None and workflow.starts_once is once

@@ -57,6 +57,12 @@ def _shows_nothing(draft: Draft, claim: Claim) -> str | None:
         return (
             f"{claim.claim} can show nothing: nothing is replayed. Remove the claim, or add replay: true to `topology`"
         )
+    workflow = draft.body.topology.workflow
+    if facts.of_redrives and not (workflow is not None and workflow.redrive):
+        return (
+            f"{claim.claim} can show nothing: nothing is redriven. Remove the claim, or add redrive: true to "
+            "`topology.workflow`"
+        )
     if facts.of_faults and not draft.chaos:
         return (
             f"{claim.claim} can show nothing: there is no fault to recover from. Remove the claim, or add one to "

@@ -88,6 +88,15 @@ def only_what_is_waited_for_is_started_again(draft: Draft) -> Iterator[Complaint
         )
 
 
+def only_what_can_be_asked_about_is_redriven(draft: Draft) -> Iterator[Complaint]:
+    workflow = draft.body.topology.workflow
+    if workflow is not None and workflow.redrive and workflow.type != "standard":
+        yield (
+            ("topology", "workflow", "redrive"),
+            "an Express execution cannot be redriven; remove it, or write type: standard",
+        )
+
+
 def names_of_queues_are_short(draft: Draft) -> Iterator[Complaint]:
     for path, subscription in _subscriptions(draft):
         if len(draft.body.name) + len(subscription.name) > NAMES_MAX:
@@ -215,6 +224,7 @@ RULES: Sequence[Rule] = (
     every_key_means_something,
     what_is_moved_back_has_died,
     only_what_is_waited_for_is_started_again,
+    only_what_can_be_asked_about_is_redriven,
     names_of_queues_are_short,
     filter_on_has_a_filter,
     what_is_attached_fits_the_transport,

@@ -554,9 +554,10 @@ class ConsumersSpec(_Strict):
     restart_delay: Annotated[Duration, Field(ge=0)] = Field(
         default=1.0, description="how long a consumer that died stays away"
     )
-    callback: Literal["once", "twice", "never"] = Field(
+    callback: Literal["once", "twice", "never", "insist"] = Field(
         default="once",
-        description="of a workflow: how often the token of a task that waits is sent back; not `once` is a mistake",
+        description="of a workflow: how often the token of a task that waits is sent back; `insist`: again and again, "
+        "with the work, until it is taken, though a refused one never is. Not `once` is a mistake",
     )
     checkpoint: Literal["after", "before"] = Field(
         default="after", description="of a stream: after the effects of what it covers or, wrongly, before them"

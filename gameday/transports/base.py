@@ -715,7 +715,12 @@ class ExecutionSeen:
 class Workflows(Protocol):
     """A transport whose messages start executions, which can be asked about afterwards."""
 
-    def executions(self, addresses: Addresses, *, page: str | None = None) -> Call: ...
+    def executions(
+        self, addresses: Addresses, *, status: ExecutionStatus | None = None, page: str | None = None
+    ) -> Call:
+        """A page of all that were started, or of those of one status."""
+        ...
+
     def executions_of(self, answer: Answer) -> tuple[list[ExecutionSeen], str | None]:
         """The executions of one page, and the next page if there is one."""
         ...

@@ -27,13 +27,15 @@ _WAITS = ".waitForTaskToken"
 class Step:
     """A task that goes to a queue. `callback`: the execution waits for its answer. `per_item`: it is one of a map.
     `retried`: one execution may ask for it more than once, by a `Retry` or by going there again. `followed_by`: the
-    steps of which none is asked for before this one is over."""
+    steps of which none is asked for before this one is over. `patience_s`: how long it is waited for, between signs of
+    life too, where the machine says it in seconds."""
 
     state: str
     callback: bool
     per_item: bool
     retried: bool = False
     followed_by: tuple[str, ...] = ()
+    patience_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,14 @@ def steps_of(machine: Document) -> dict[str, Step]:
         if place[1] in steps:
             raise ValueError(f"{name} and {steps[place[1]].state} send to one queue; each step needs one of its own")
         again = any(level.comes_again for level in way)
-        steps[place[1]] = Step(state=name, callback=callback, per_item=in_map, retried=again)
+        limits = [float(state[key]) for key in ("TimeoutSeconds", "HeartbeatSeconds") if key in state]
+        steps[place[1]] = Step(
+            state=name,
+            callback=callback,
+            per_item=in_map,
+            retried=again,
+            patience_s=min(limits, default=None) if callback else None,
+        )
         ways[place[1]] = way
     if not steps:
         raise ValueError("no task of it sends to ${queue:NAME}, so nothing could be consumed and judged")

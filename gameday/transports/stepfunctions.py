@@ -160,8 +160,12 @@ class StepFunctions(EndsInQueues):
 
     # Executions
 
-    def executions(self, addresses: Addresses, *, page: str | None = None) -> Call:
+    def executions(
+        self, addresses: Addresses, *, status: ExecutionStatus | None = None, page: str | None = None
+    ) -> Call:
         more = {} if page is None else {"nextToken": page}
+        if status is not None:
+            more["statusFilter"] = status.upper().replace("-", "_")
         return Call(SERVICE, "ListExecutions", {"stateMachineArn": addresses.send_to, "maxResults": 1000, **more})
 
     def executions_of(self, answer: Answer) -> tuple[list[ExecutionSeen], str | None]:

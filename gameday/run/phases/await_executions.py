@@ -2,33 +2,42 @@
 
 It promises that every execution is asked about after the last start, in pages; that what still runs when patience ends
 is recorded as running; and that the history says so only where all pages were read. Of an Express workflow nobody can
-ask, and of one its queues tell.
+ask: of one that its starts wait for their answers tell, and of the other kind its queues.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
 
 from gameday.history import events
-from gameday.run.executions import read_executions, with_messages
+from gameday.history.errors import TargetError
+from gameday.run.executions import Executions
 from gameday.run.state import Run
-from gameday.transports.base import ExecutionSeen, Workflows
+from gameday.transports.aws_errors import with_advice
+from gameday.transports.base import CallFailed
 
 _LOOK_AGAIN_S = 0.5
 
 
 async def await_executions(run: Run) -> None:
     """Errors: TargetError, HistoryError."""
-    transport, spec = run.context.transport, run.scenario.topology.workflow
-    if not isinstance(transport, Workflows) or spec is None or spec.type != "standard":
+    executions = Executions.of(run)
+    if executions is None:
         return
+    try:
+        await _await(run, executions)
+    except CallFailed as error:
+        raise TargetError(f"the executions cannot be read: {with_advice(error)}") from error
+
+
+async def _await(run: Run, executions: Executions) -> None:
+    """Errors: CallFailed, HistoryError."""
     run.view.phase("waiting for executions")
     loop = asyncio.get_running_loop()
     fewest, since = None, loop.time()
     while True:
-        found = await read_executions(run, transport)
+        found = await executions.read()
         running = sum(execution.status == "running" for execution in found)
         if not running:
             break
@@ -39,11 +48,7 @@ async def await_executions(run: Run) -> None:
             break
         run.view.phase(f"waiting for executions: {running} run")
         await asyncio.sleep(_LOOK_AGAIN_S)
-    await _record(run, transport, found)
-
-
-async def _record(run: Run, transport: Workflows, found: Sequence[ExecutionSeen]) -> None:
-    known = await with_messages(run, transport, found)
+    known = await executions.with_messages(found)
     run.writer.write_many([execution.record(execution.id) for execution in known if execution.id is not None])
     run.writer.write(events.mark("executions-read"))
     counted = Counter(execution.status for execution in found)

@@ -13,6 +13,7 @@ from gameday.history.clock import NS_PER_S
 from gameday.history.errors import ProcessError, TargetError
 from gameday.processes.child import Report, ending
 from gameday.processes.undo import Undo
+from gameday.run.executions import Executions
 from gameday.run.experiments import Experiments
 from gameday.run.operator import Operator
 from gameday.run.policies import Policies
@@ -111,6 +112,7 @@ def _chaos(run: Run, experiments: Experiments | None) -> Runner:
         queues=_policies(run) if source.kind == "queue" else None,
         experiments=experiments,
         functions=run.functions,
+        executions=Executions.of(run),
     )
     return Runner(strikes, targets=targets, by_hand=run.request.operator)
 

@@ -366,6 +366,7 @@ _ORDERED = (
 _EFFECTIVE = (
     "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns <= u.effective_from_ns + clock_error())"
 )
+_WHOLE = "AND NOT EXISTS (SELECT 1 FROM cut_short c WHERE c.s = p.s AND c.id = p.id)"
 _ACKED = "SELECT run, count(*) FROM messages WHERE status = 'acked' GROUP BY run"
 
 
@@ -406,7 +407,7 @@ RULES: Mapping[str, Rule] = {
         timeless=True,
     ),
     "no-loss": Rule(
-        checked=_DELIVERED.format(once_effective=""),
+        checked=_DELIVERED.format(once_effective=_WHOLE),
         violated_by=("lost", "vanished", "lost-on-redrive"),
         requires=(DRAINED,),
     ),
@@ -451,7 +452,7 @@ RULES: Mapping[str, Rule] = {
         requires=(EFFECTS, EFFECTS_KNOWN, EFFECTS_TIMED),
     ),
     "fanout-complete": Rule(
-        checked=_DELIVERED.format(once_effective=_EFFECTIVE),
+        checked=_DELIVERED.format(once_effective=f"{_EFFECTIVE} {_WHOLE}"),
         violated_by=("lost",),
         requires=(DRAINED,),
         once_effective=True,
@@ -802,7 +803,7 @@ def _judge_fair(judgement: Judgement, evidence: Evidence) -> None:
 # Of each execution: whether it ended, how long that took by the service's clock, and by ours how long after its start
 # was answered it was last seen to run.
 _LASTED = (
-    "SELECT run, last.status, last.stopped_ns - last.started_ns, "
+    "SELECT run, stopped, last.status, last.stopped_ns - last.started_ns, "
     "last.at_ns - answered.at_ns - CASE WHEN last.file = answered.file THEN 0 ELSE clock_error() END "
     "FROM executions WHERE last IS NOT NULL"
 )
@@ -816,8 +817,11 @@ def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
     if not evidence.rows("SELECT run, workflow FROM runs WHERE workflow = 'standard'"):
         judgement.unknown("this run has no standard workflow")
         return
-    within_ns, open_ones, untold, hung = bounds.nanoseconds(within_s), 0, 0, 0
-    for status, lasted_ns, ran_ns in evidence.rows(_LASTED):
+    within_ns, open_ones, untold, hung, left_out = bounds.nanoseconds(within_s), 0, 0, 0, 0
+    for stopped, status, lasted_ns, ran_ns in evidence.rows(_LASTED):
+        if stopped and (lasted_ns is None or lasted_ns <= within_ns):
+            left_out += 1
+            continue
         judgement.checked += 1
         if status == "running":
             late = ran_ns is not None and ran_ns > within_ns
@@ -826,6 +830,11 @@ def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
             late = lasted_ns is not None and lasted_ns > within_ns
             untold += lasted_ns is None
         hung += late
+    if left_out:
+        judgement.notes.append(
+            f"{left_out} executions were stopped on purpose before {within_s:g} s were over, which shows nothing of "
+            "how long they would have taken"
+        )
     if hung:
         judgement.violated(f"{hung} of {judgement.checked} executions took longer than {within_s:g} s")
     if open_ones:
@@ -833,7 +842,7 @@ def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
     if untold:
         judgement.unknown(f"of {untold} executions nobody told when they started and stopped")
     if not judgement.checked:
-        judgement.unknown("no execution was read, so there is nothing to check")
+        judgement.unknown("no execution was read, but such as were stopped on purpose, so there is nothing to check")
     for why in _executions_unread(evidence, {}):
         judgement.unknown(why)
 

@@ -323,6 +323,9 @@ class Court:
             spec.name for message, spec in self.past.expectations() if spec.name in names and accept(message, spec)
         )
 
+    def was_cut_short(self, message: Message, spec: Subscription) -> bool:
+        return any((case.id, case.subscription) == (message.id, spec.name) for case in self.cases["cut-short"])
+
     def count_behind_another(
         self, covered: Sequence[Subscription], accept: Callable[[Message, Subscription], bool]
     ) -> Counter[str]:
@@ -344,7 +347,10 @@ def no_loss(court: Court, promise: Promise) -> Finding:
     covered = court.all()
     return court.finding(
         covered=covered,
-        checked=court.count_expected(covered, lambda message, spec: court.past.acked(message.id)),
+        checked=court.count_expected(
+            covered,
+            lambda message, spec: court.past.acked(message.id) and not court.was_cut_short(message, spec),
+        ),
         blamed={name: court.anywhere(name) for name in ("lost", "vanished", "lost-on-redrive")},
         unknown=[f"{case.id} unseen on {case.subscription}" for case in court.anywhere("unseen")]
         + court.undrained(covered),
@@ -507,7 +513,12 @@ def fanout_complete(court: Court, promise: Promise) -> Finding:
     return court.finding(
         covered=covered,
         checked=court.count_expected(
-            covered, lambda message, spec: court.past.acked(message.id) and court.judged(message.id, spec)
+            covered,
+            lambda message, spec: (
+                court.past.acked(message.id)
+                and court.judged(message.id, spec)
+                and not court.was_cut_short(message, spec)
+            ),
         ),
         blamed={"lost": court.within("lost", covered, judged_only=True)},
         unknown=court.as_no_loss(covered, judged_only=True),
@@ -843,7 +854,9 @@ def no_hung_execution(court: Court, promise: Promise) -> Finding:
     told = [one for one in workflows.executions(past) if workflows.last_record(past, one) is not None]
     if past.facts.manifest.workflow != "standard":
         return Finding(covers=[], checked={}, violated=False, unknown=["no standard workflow"])
-    rulings = [workflows.hung(past, one, promise.bounds_ns["within_s"]) for one in told]
+    within_ns = promise.bounds_ns["within_s"]
+    told = [one for one in told if not workflows.left_out(past, one, within_ns)]
+    rulings = [workflows.hung(past, one, within_ns) for one in told]
     unread = [] if workflows.executions_read(past) else ["executions were not read"]
     return Finding(
         covers=[],

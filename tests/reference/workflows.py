@@ -227,11 +227,21 @@ def nameless(past: Past, task: Task) -> bool:
 
 
 def redrives(past: Past, id: str, arn: str) -> list[Record]:
-    """The redrives of an execution that may have worked: no `steered` of its file, action and `call` is `failed`."""
+    return [record for record in steerings(past, id, "redrive") if record.text("arn") == arn]
+
+
+def stopped(past: Past, id: str) -> set[str | None]:
+    """The executions of m that were stopped on purpose."""
+    return {record.text("arn") for record in steerings(past, id, "stop")}
+
+
+def steerings(past: Past, id: str, action: str) -> list[Record]:
+    """Those that may have worked: no `steered` of the same file, action and `call` is `failed`."""
     return [
         record
         for record in records(past, "steering")
-        if (record.text("id"), record.text("arn"), record.text("action")) == (id, arn, "redrive")
+        if (record.text("id"), record.text("action")) == (id, action)
+        and record.text("arn") is not None
         and not any(
             other.text("outcome") == "failed"
             and other.file == record.file
@@ -431,6 +441,15 @@ def item_missing(past: Past) -> list[tuple[str, str]]:
 
 
 # -- no-hung-execution
+
+
+def left_out(past: Past, execution: Execution, within_ns: int) -> bool:
+    """It was stopped on purpose, its last record says `aborted`, and not that it took too long."""
+    last = last_record(past, execution)
+    assert last is not None
+    if last.text("status") != "aborted" or execution.arn not in stopped(past, execution.id):
+        return False
+    return hung(past, execution, within_ns) is not True
 
 
 def hung(past: Past, execution: Execution, within_ns: int) -> bool | None:

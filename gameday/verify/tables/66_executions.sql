@@ -1,6 +1,7 @@
 -- Executions of a workflow, the tasks that consumers were asked for, and the answers to their tokens.
 
--- One row per execution and message that it is of: its last record, and `answered`, when a start was first answered with it.
+-- One row per execution and message that it is of: its last record; `answered`, when a start was first answered with it;
+-- and whether it was stopped on purpose, as far as its last record goes.
 CREATE TABLE executions AS
 WITH told AS (
     SELECT id, arn,
@@ -13,7 +14,8 @@ WITH told AS (
     FROM raw WHERE event = 'sent' AND outcome = 'ok' AND id IS NOT NULL AND broker_id IS NOT NULL
     GROUP BY id, broker_id
 )
-SELECT id, arn, m.run, w.workflow, t.last, n.answered
+SELECT id, arn, m.run, w.workflow, t.last, n.answered,
+       coalesce(t.last.status = 'aborted', false) AND (id, arn) IN (SELECT (id, arn) FROM steerings WHERE action = 'stop') AS stopped
 FROM told t FULL JOIN named n USING (id, arn)
 JOIN messages m USING (id)
 JOIN runs w ON w.run = m.run AND w.workflow IS NOT NULL;
@@ -30,13 +32,7 @@ SELECT id, s, execution, item, copy, arg_min({'at_ns': at_ns, 'file': file, 'lin
 FROM task_receives WHERE copy IS NOT NULL
 GROUP BY ALL;
 
--- One row per redrive of an execution that may have worked.
-CREATE TABLE execution_redrives AS
-SELECT r.id, r.arn, r.at_ns, r.file, r.line
-FROM raw r
-ANTI JOIN raw a ON a.event = 'steered' AND a.outcome = 'failed' AND a.file = r.file AND a.id = r.id AND a.arn = r.arn
-    AND a.action = r.action AND a.call IS NOT DISTINCT FROM r.call
-WHERE r.event = 'steering' AND r.action = 'redrive' AND r.id IS NOT NULL AND r.arn IS NOT NULL;
+CREATE VIEW execution_redrives AS SELECT id, arn, at_ns, file, line FROM steerings WHERE action = 'redrive';
 
 -- The executions that were redriven, and by nobody but those who recorded it; with what was asked for, by proof, before.
 CREATE VIEW asked_before_redrives AS

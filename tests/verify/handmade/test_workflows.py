@@ -430,6 +430,66 @@ def test_clocks_that_are_too_far_apart_prove_no_order(tmp_path: Path) -> None:
         both(h, tmp_path, {"redrive-no-rerun": verdict}, {"redrive-rerun": int(verdict == "violated")})
 
 
+# -- executions that were stopped on purpose
+
+
+def cut(*, outcome: str | None = "ok", action: str = "stop", received: bool = False) -> Flow:
+    """One execution that did all it should, and one that came to no step, and was stopped."""
+    h = Flow(PAY, ["no-loss", "exactly-once-execution", {"claim": "no-hung-execution", "within_s": 5}])
+    h.start("a", at=1)
+    h.task("a", "pay", at=2)
+    h.ended("a", at=14)
+    h.start("b", at=1)
+    if received:
+        h.task("b", "pay", at=2)
+    steer(h, "b", at=3, outcome=outcome, action=action)
+    h.ended("b", at=14, status="aborted", stopped=3.2)
+    h.read()
+    return h
+
+
+def told_of_loss(h: History, tmp_path: Path) -> dict[str, int]:
+    document = judged_run(h.write(tmp_path / "loss")).document
+    assert shown(document) == shown(reference(tmp_path / "loss"))
+    return {name: document["anomalies"][name]["count"] for name in ("cut-short", "lost", "unseen")}
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown", None])
+def test_what_was_stopped_on_purpose_is_nobody_s_loss(tmp_path: Path, outcome: str | None) -> None:
+    h = cut(outcome=outcome)
+    asked: dict[str, Expected] = {"no-loss": ("holds", 1), "exactly-once-execution": ("holds", 2)}
+    # It shows nothing of how long it would have taken.
+    both(h, tmp_path, {**asked, "no-hung-execution": ("holds", 1)})
+    assert told_of_loss(h, tmp_path) == {"cut-short": 1, "lost": 0, "unseen": 0}
+
+
+@pytest.mark.parametrize("case", [{"outcome": "failed"}, {"action": "redrive"}])
+def test_what_was_not_stopped_is_missed(tmp_path: Path, case: dict[str, Any]) -> None:
+    # A step is promised a message at most once, so nobody is blamed, and nothing is known.
+    h = cut(**case)
+    both(h, tmp_path, {"no-loss": ("unknown", 2), "no-hung-execution": ("holds", 2)})
+    assert told_of_loss(h, tmp_path) == {"cut-short": 0, "lost": 1, "unseen": 0}
+
+
+def test_what_a_stopped_execution_had_asked_for_counts(tmp_path: Path) -> None:
+    h = cut(received=True)
+    both(h, tmp_path, {"no-loss": ("holds", 2)})
+    assert told_of_loss(h, tmp_path) == {"cut-short": 0, "lost": 0, "unseen": 0}
+
+
+def test_one_that_was_stopped_when_it_had_taken_too_long_did(tmp_path: Path) -> None:
+    h = cut()
+    h.ended("b", at=14.5, status="aborted", stopped=9.0)
+    both(h, tmp_path, {"no-hung-execution": ("violated", 2)})
+
+
+def test_one_that_was_stopped_and_ended_otherwise_counts(tmp_path: Path) -> None:
+    # Redriven, or done when it was stopped.
+    h = cut()
+    h.ended("b", at=14.5, stopped=4.0)
+    both(h, tmp_path, {"no-hung-execution": ("holds", 2)})
+
+
 # -- effects of tasks
 
 

@@ -482,6 +482,32 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
             "`HeartbeatSeconds`, and see who had the token."
         ),
     ),
+    "execution-lag": ClaimText(
+        bounds={
+            "p50_s": float,
+            "p99_s": float,
+            "max_s": float,
+            "duration_p50_s": float,
+            "duration_p99_s": float,
+            "duration_max_s": float,
+        },
+        summary="Executions were started soon enough, and took no longer than they may.",
+        means=(
+            "`p50`, `p99` and `max` bound the time from `due`, when the load wanted an execution started, until its "
+            "start was accepted; with `duration_` before them, how long executions took by the service's own clock. A "
+            "start that is refused and sent again counts until it is accepted. It speaks of all of them, also around "
+            "faults. What a redrive or a stop on purpose did to a duration violates nothing."
+        ),
+        unknown=(
+            "A quantile of fewer than 100; executions that still run, or of which nobody told; starts that were never "
+            "accepted, if they are too many; or a load that was late itself: it is violated only by what passed after "
+            "a start was first sent."
+        ),
+        action=(
+            "Violated by a start: see `throttle` in the errors of `sent`, and the quota of StartExecution. Violated by "
+            "a duration: see which step waits, in the lag of its queue and the time of its handler."
+        ),
+    ),
     "map-complete": ClaimText(
         summary="Of every execution that succeeded, each item of its maps was worked on.",
         means=(

@@ -22,9 +22,15 @@ BOUND_KEYS = {
     "grace": "grace_s",
     "within": "within_s",
     "quiet_p99": "quiet_p99_s",
+    "duration_p50": "duration_p50_s",
+    "duration_p99": "duration_p99_s",
+    "duration_max": "duration_max_s",
 }
 # Those of them that something is measured by.
-_MEASURED = ("p50", "p99", "max", "within", "quiet_p99", "times_baseline")
+_MEASURED = (
+    *("p50", "p99", "max", "within", "quiet_p99", "times_baseline"),
+    *("duration_p50", "duration_p99", "duration_max"),
+)
 
 
 def _always(promise: Subscription) -> bool:
@@ -161,6 +167,9 @@ CLAIMS: Mapping[str, ClaimFacts] = {
     ),
     "no-hung-execution": ClaimFacts(
         promised=_is_step, unpromised=_NO_WORKFLOW, of_workflow="standard", looks_at=None, example="within: 30s"
+    ),
+    "execution-lag": ClaimFacts(
+        promised=_is_step, unpromised=_NO_WORKFLOW, looks_at=None, without_receives=True, example="duration_p99: 10s"
     ),
     "map-complete": ClaimFacts(
         promised=RULES["map-complete"].covers,

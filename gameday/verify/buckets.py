@@ -63,6 +63,7 @@ _RESULTS: Mapping[str, str] = {
     "conformity": "SELECT * FROM conformity",
     "struck": "SELECT run, fault, instance, touched FROM struck",
     "executions": "SELECT id, arn, run, workflow, last, answered, stopped FROM executions",
+    "starts": "SELECT * FROM starts",
     "cut_short": "SELECT run, s, id FROM cut_short",
     "tasks": "SELECT run, s, id, unknown, nameless, over_before_redrive FROM tasks",
     "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",

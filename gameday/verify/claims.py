@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from gameday.history.manifest import Claim, Subscription, WorkflowKind
-from gameday.verify import bounds, fairness
+from gameday.verify import bounds, execution_lag, fairness
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.load import in_a_line
 
@@ -583,6 +583,21 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+def _judge_execution_lag(judgement: Judgement, evidence: Evidence) -> None:
+    kinds = [kind for (kind,) in evidence.rows("SELECT run, workflow FROM runs")]
+    if not {*kinds} & {"standard", "express-sync"}:
+        judgement.unknown("this run has no workflow of which anybody tells how its executions went")
+        return
+    unread = [] if kinds == ["express-sync"] else list(_executions_unread(evidence, {}))
+    ruled = execution_lag.judge(
+        evidence.rows,
+        evidence.facts,
+        {name: float(value) for name, value in judgement.claim.bounds.items()},
+        unread,
+    )
+    judgement.verdict, judgement.checked, judgement.why = ruled.ruling, ruled.checked, ruled.why
+
+
 def anomalies_against(claim: Claim) -> list[str]:
     """What violates this claim; nothing for one with a clock (lag, recovery, fair)."""
     rule = RULES.get(claim.claim)
@@ -598,9 +613,9 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         _judge_recovery(judgement, evidence)
     elif claim.claim == "fair":
         _judge_fair(judgement, evidence)
-    elif claim.claim == "no-hung-execution":
+    elif claim.claim in _OF_EXECUTIONS:
         try:
-            _judge_hung(judgement, evidence)
+            _OF_EXECUTIONS[claim.claim](judgement, evidence)
         except duckdb.Error as error:
             judgement.unknown(f"how long executions took could not be told: {in_a_line(error)}")
     else:
@@ -865,3 +880,10 @@ def _check_each(judgement: Judgement, evidence: Evidence, outcomes: Mapping[str,
             judgement.verdict = "violated"
         elif outcome.ruling == "unknown":
             judgement.verdict = "unknown"
+
+
+# The claims with a clock that speak of executions, and of no subscription.
+_OF_EXECUTIONS: Mapping[str, Callable[[Judgement, Evidence], None]] = {
+    "no-hung-execution": _judge_hung,
+    "execution-lag": _judge_execution_lag,
+}

@@ -203,6 +203,9 @@ class Flow:
         (run / "history").mkdir(parents=True)
         claims: list[dict[str, Any]] = [{"claim": name} for name in CLAIMS]
         claims.append({"claim": "no-hung-execution", "within_s": self.random.choice((2, 4, 10))})
+        bounds = {"max_s": self.random.choice((0.2, 1, 3)), "duration_max_s": self.random.choice((2, 4, 10))}
+        asked = {name: bound for name, bound in bounds.items() if self.random.random() < 0.7}
+        claims.append({"claim": "execution-lag", **(asked or {"p99_s": 1})})
         manifest = {
             "schema": 1,
             "clock_error_ns": self.error_ns,

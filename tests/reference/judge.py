@@ -866,6 +866,40 @@ def no_hung_execution(court: Court, promise: Promise) -> Finding:
     )
 
 
+def execution_lag(court: Court, promise: Promise) -> Finding:
+    """See the text below the table."""
+    past = court.past
+    kind = past.facts.manifest.workflow
+    if kind not in ("standard", "express-sync"):
+        return Finding(covers=[], checked={}, violated=False, unknown=["no workflow that anybody tells of"])
+    intended = [id for id in past.messages if past.messages[id].attempts]
+    told = [one for one in workflows.executions(past) if workflows.last_record(past, one) is not None]
+    untold = [id for id in intended if not past.failed(id) and id not in {one.id for one in told}]
+    scheduled = past.facts.scheduled
+    never = 0 if scheduled is None else max(0, scheduled - len(intended))
+    nobody_knows = workflows.Took(0, None)
+    starts = [workflows.start_took(past, id) for id in intended]
+    durations = [workflows.execution_took(past, one) for one in told if not workflows.stopped_on_purpose(past, one)]
+    violated, unknown, checked = False, [], 0
+    for name, bound in promise.bounds_ns.items():
+        lasts = name.startswith("duration_")
+        known, more = (durations, len(untold)) if lasts else (starts, never)
+        checked = max(checked, len(known))
+        if lasts and kind == "standard" and not workflows.executions_read(past):
+            unknown.append("executions were not read")
+        if not lasts and past.facts.loads_told < past.facts.loads_started:
+            unknown.append("nobody wrote how many messages were scheduled")
+        if len(known) < (1 if name.endswith("max_s") else ENOUGH):
+            unknown.append(f"{name}: {len(known)}")
+            continue
+        took = [*known, *[nobody_knows] * more]
+        place = nearest_rank(PERCENT[name.removeprefix("duration_")], len(took)) - 1
+        violated = violated or sorted(one.surely for one in took)[place] > bound
+        if sum(one.perhaps is not None and one.perhaps <= bound for one in took) <= place:
+            unknown.append(f"{name} may be broken")
+    return Finding(covers=[], checked={"": checked}, violated=violated, unknown=unknown)
+
+
 def map_complete(court: Court, promise: Promise) -> Finding:
     """item-missing | not drained; an execution of which the last record is `succeeded`, and nobody told `items` of its
     message | checked: items of executions whose last record is `succeeded`, per step that is `per_item`"""
@@ -1284,6 +1318,7 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "exactly-once-step-effect": exactly_once_step_effect,
     "callback-once": callback_once,
     "no-hung-execution": no_hung_execution,
+    "execution-lag": execution_lag,
     "map-complete": map_complete,
     "lag": lag,
     "recovery": recovery,

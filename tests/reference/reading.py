@@ -430,6 +430,7 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "exactly-once-step-effect": frozenset(),
     "callback-once": frozenset(),
     "no-hung-execution": frozenset({"within_s"}),
+    "execution-lag": frozenset({"p50_s", "p99_s", "max_s", "duration_p50_s", "duration_p99_s", "duration_max_s"}),
     "map-complete": frozenset(),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),

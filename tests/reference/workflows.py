@@ -445,11 +445,65 @@ def item_missing(past: Past) -> list[tuple[str, str]]:
 
 def left_out(past: Past, execution: Execution, within_ns: int) -> bool:
     """It was stopped on purpose, its last record says `aborted`, and not that it took too long."""
+    return stopped_on_purpose(past, execution) and hung(past, execution, within_ns) is not True
+
+
+# -- execution-lag
+
+
+class Took(NamedTuple):
+    """What it surely took, and may have taken; None where nobody knows."""
+
+    surely: int
+    perhaps: int | None
+
+
+def start_took(past: Past, id: str) -> Took:
+    told = [record for event in ("intended", "sent") for record in records(past, event) if record.text("id") == id]
+    intended = [record for record in told if record.event == "intended"]
+    sent = [record for record in told if record.event == "sent"]
+    accepted = [record.at for record in sent if record.text("outcome") == "ok"]
+    due = past.messages[id].due
+    error = 0 if len({record.file for record in told}) == 1 else past.error
+    perhaps = None if not accepted or due is None else max(min(accepted) - due.time, 0) + error
+    tried = [record.integer("started") for record in sent if record.text("outcome") != "failed"]
+    if not accepted or len(sent) < len(intended) or None in tried:
+        return Took(0, perhaps)
+    calls = [started for record in sent if (started := record.integer("started")) is not None]
+    began = [min(record.at for record in intended), min(calls), 0 if due is None else due.time]
+    first = min(started for started in tried if started is not None)
+    return Took(max(first - max(began) - error, 0), perhaps)
+
+
+def execution_took(past: Past, execution: Execution) -> Took:
     last = last_record(past, execution)
     assert last is not None
-    if last.text("status") != "aborted" or execution.arn not in stopped(past, execution.id):
-        return False
-    return hung(past, execution, within_ns) is not True
+    started, stopped = last.integer("started"), last.integer("stopped")
+    if last.text("status") == "running":
+        ran = _has_run(past, execution, last)
+        return Took(max(ran or 0, 0), None)
+    if started is None or stopped is None:
+        return Took(0, None)
+    return Took(max(stopped - started, 0) if not last.integer("redrives") else 0, stopped - started)
+
+
+def stopped_on_purpose(past: Past, execution: Execution) -> bool:
+    last = last_record(past, execution)
+    assert last is not None
+    return last.text("status") == "aborted" and execution.arn in stopped(past, execution.id)
+
+
+def _has_run(past: Past, execution: Execution, last: Record) -> int | None:
+    """How long after its start was first answered it was seen to run, less the error; None where nobody told."""
+    answered = [
+        record
+        for record in records(past, "sent")
+        if record.text("outcome") == "ok" and (record.text("id"), record.text("broker_id")) == execution
+    ]
+    if not answered:
+        return None
+    first = min(answered, key=lambda record: (record.at, record.line))
+    return last.at - first.at - (0 if first.file == last.file else past.error)
 
 
 def hung(past: Past, execution: Execution, within_ns: int) -> bool | None:
@@ -457,15 +511,7 @@ def hung(past: Past, execution: Execution, within_ns: int) -> bool | None:
     last = last_record(past, execution)
     assert last is not None
     if last.text("status") == "running":
-        answered = [
-            record
-            for record in records(past, "sent")
-            if record.text("outcome") == "ok" and (record.text("id"), record.text("broker_id")) == execution
-        ]
-        if not answered:
-            return None
-        first = min(answered, key=lambda record: (record.at, record.line))
-        error = 0 if first.file == last.file else past.error
-        return True if last.at - first.at - error > within_ns else None
+        ran = _has_run(past, execution, last)
+        return True if ran is not None and ran > within_ns else None
     started, stopped = last.integer("started"), last.integer("stopped")
     return None if started is None or stopped is None else stopped - started > within_ns

@@ -20,6 +20,23 @@ FROM told t FULL JOIN named n USING (id, arn)
 JOIN messages m USING (id)
 JOIN runs w ON w.run = m.run AND w.workflow IS NOT NULL;
 
+-- Of each message that was intended, where its executions can be told of: when a start of it was first accepted, and
+-- `may_begin_ns`, before when none may have been, where that is proven. `error_ns`: how far these may be off.
+CREATE TABLE starts AS
+SELECT m.id, m.run, m.status, m.due_ns, greatest(m.begun_ns, m.due_ns) AS begun_ns, a.answered_ns,
+       CASE WHEN a.told THEN a.may_begin_ns END AS may_begin_ns, a.error_ns
+FROM messages m
+JOIN runs w ON w.run = m.run AND w.workflow IN ('standard', 'express-sync')
+JOIN (
+    SELECT id, min(at_ns) FILTER (event = 'sent' AND outcome = 'ok') AS answered_ns,
+           min(started_ns) FILTER (event = 'sent' AND outcome <> 'failed') AS may_begin_ns,
+           count(*) FILTER (event = 'sent') >= count(*) FILTER (event = 'intended')
+               AND count(*) FILTER (event = 'sent' AND outcome <> 'failed' AND started_ns IS NULL) = 0 AS told,
+           CASE WHEN count(DISTINCT file) = 1 THEN 0 ELSE clock_error() END AS error_ns
+    FROM raw WHERE event IN ('intended', 'sent') AND id IS NOT NULL GROUP BY id
+) a ON a.id = m.id
+WHERE m.intended_ns IS NOT NULL;
+
 -- The receives that tell their task; `item` is -1 of one that is in no map.
 CREATE VIEW task_receives AS
 SELECT r.line, r.file, r.at_ns, r.id, r.s, r.execution, coalesce(r.item, -1) AS item, r.batch, nullif(r.broker_id, '') AS copy

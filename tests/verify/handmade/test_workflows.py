@@ -657,6 +657,114 @@ def test_the_last_record_of_an_execution_is_what_is_known(tmp_path: Path) -> Non
     both(h, tmp_path, {"no-hung-execution": ("holds", 1)})
 
 
+# -- how soon executions were started, and how long they took
+
+
+def many(n: int = 100, *, slow: int = 0, **bounds: float) -> Flow:
+    """Each was accepted 10 ms after it was due and took 2 s; the `slow` ones were due 5 s before, refused once, and took
+    6 s."""
+    h = Flow(PAY, [{"claim": "execution-lag", **bounds}])
+    for number in range(n):
+        id, late = f"m{number}", number < slow
+        if late:
+            h.start(id, at=6, due=5, outcome="failed")
+        h.start(id, at=10, **({} if late else {"due": 10}))
+        h.ended(id, at=30, started=10, stopped=16 if late else 12)
+    h.task("m0", "pay", at=11)
+    h.read(at=31)
+    return h
+
+
+@pytest.mark.parametrize(
+    "case, verdict",
+    [
+        # 1 of 100 is slow: the 99th is not, the 100th is.
+        ({"slow": 1, "p99_s": 1, "duration_p99_s": 3}, "holds"),
+        ({"slow": 2, "p99_s": 1}, "violated"),
+        ({"slow": 2, "duration_p99_s": 3}, "violated"),
+        ({"slow": 1, "max_s": 3}, "violated"),
+        ({"slow": 1, "duration_max_s": 5.9}, "violated"),
+        ({"slow": 1, "duration_max_s": 6}, "holds"),
+        # From due it took 5.01 s, and 4 s from when it was first sent: between, the load was late.
+        ({"slow": 1, "max_s": 3.9}, "violated"),
+        ({"slow": 1, "max_s": 4.5}, "unknown"),
+        ({"slow": 1, "max_s": 5.1}, "holds"),
+        ({"slow": 60, "p50_s": 1}, "violated"),
+        ({"slow": 40, "p50_s": 1, "duration_p50_s": 3}, "holds"),
+    ],
+)
+def test_how_long_starts_and_executions_took(tmp_path: Path, case: dict[str, Any], verdict: str) -> None:
+    both(many(**case), tmp_path, {"execution-lag": (verdict, 100)})
+
+
+def test_a_quantile_of_few_is_not_told(tmp_path: Path) -> None:
+    both(many(99, p99_s=1), tmp_path, {"execution-lag": ("unknown", 99)})
+    both(many(99, max_s=1), tmp_path, {"execution-lag": ("holds", 99)})
+
+
+@pytest.mark.parametrize("status, at, verdict", [("running", 20, "violated"), ("running", 12, "unknown")])
+def test_an_execution_that_runs_has_taken_that_long(tmp_path: Path, status: str, at: float, verdict: str) -> None:
+    h = Flow(PAY, [{"claim": "execution-lag", "duration_max_s": 5}])
+    h.start("a", at=10)
+    h.task("a", "pay", at=11)
+    h.ended("a", at=at, status=status, started=10, stopped=None)
+    h.read(at=31)
+    both(h, tmp_path, {"execution-lag": (verdict, 1)})
+
+
+def test_what_a_redrive_added_is_nobody_s_fault(tmp_path: Path) -> None:
+    for redrives, verdict in ((0, "violated"), (1, "unknown")):
+        h = Flow(PAY, [{"claim": "execution-lag", "duration_max_s": 5}])
+        h.start("a", at=1)
+        h.task("a", "pay", at=2)
+        h.ended("a", at=14, stopped=13, redrives=redrives)
+        h.read()
+        both(h, tmp_path, {"execution-lag": (verdict, 1)})
+
+
+def test_one_that_was_stopped_on_purpose_is_left_out(tmp_path: Path) -> None:
+    h = Flow(PAY, [{"claim": "execution-lag", "duration_max_s": 5}])
+    for id in ("a", "b"):
+        h.start(id, at=1)
+        h.task(id, "pay", at=2)
+        h.ended(id, at=14, status="aborted" if id == "b" else "succeeded", stopped=13 if id == "b" else 3)
+    steer(h, "b", at=12, action="stop")
+    h.read()
+    both(h, tmp_path, {"execution-lag": ("holds", 1)})
+
+
+@pytest.mark.parametrize("lost", ["answer", "record"])
+def test_what_nobody_knows_keeps_it_from_holding(tmp_path: Path, lost: str) -> None:
+    for bound, verdict in (("max_s", "unknown" if lost == "answer" else "holds"), ("duration_max_s", "unknown")):
+        h = Flow(PAY, [{"claim": "execution-lag", bound: 5}], kind="express-sync")
+        h.start("a", at=1)
+        h.task("a", "pay", at=2)
+        h.ended("a", at=3)
+        h.start("b", at=1, outcome="unknown" if lost == "answer" else "ok")
+        h.read()
+        both(h, tmp_path, {"execution-lag": verdict})
+
+
+def test_of_an_express_workflow_nobody_tells(tmp_path: Path) -> None:
+    h = Flow(PAY, [{"claim": "execution-lag", "max_s": 5}], kind="express")
+    h.start("a", at=1)
+    h.task("a", "pay", at=2)
+    h.read()
+    both(h, tmp_path, {"execution-lag": ("unknown", 0)})
+
+
+def test_clocks_that_differ_leave_a_start_open(tmp_path: Path) -> None:
+    # Of one producer's own times nothing is taken off.
+    for producer, verdict in (("p1", "violated"), ("p2", "unknown")):
+        h = Flow(PAY, [{"claim": "execution-lag", "max_s": 3}], clock_error_s=2)
+        h.start("a", at=6, outcome="failed")
+        h.start("a", at=10, producer=producer, items=None)
+        h.task("a", "pay", at=13)
+        h.ended("a", at=25)
+        h.read(at=30)
+        both(h, tmp_path, {"execution-lag": (verdict, 1)})
+
+
 # -- items
 
 

@@ -661,8 +661,8 @@ def test_the_last_record_of_an_execution_is_what_is_known(tmp_path: Path) -> Non
 
 
 def many(n: int = 100, *, slow: int = 0, **bounds: float) -> Flow:
-    """Each was accepted 10 ms after it was due and took 2 s; the `slow` ones were due 5 s before, refused once, and took
-    6 s."""
+    """Each was accepted 10 ms after it was due and took 2 s; the `slow` ones were due 5 s before, refused once, and
+    took 6 s."""
     h = Flow(PAY, [{"claim": "execution-lag", **bounds}])
     for number in range(n):
         id, late = f"m{number}", number < slow

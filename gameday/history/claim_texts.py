@@ -401,7 +401,7 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
     "at-most-once-execution": ClaimText(
         summary="No start that was waited for was carried out twice.",
         means=(
-            "Of an Express workflow whose starts wait until it is over (`express-sync`): AWS carries each out at most "
+            "Of an Express workflow whose starts wait until it is over: AWS carries each out at most "
             "once. No message has more executions than starts that may have been accepted (`execution-repeated`), and "
             "no task was asked for in more than one message where its machine asks but once (`task-repeated`). Both "
             "are the service's. A message that was started again, although the first start may have been accepted, and "

@@ -57,7 +57,7 @@ class StopExecution(Fault):
         async def look() -> bool:
             nonlocal running
             while not running:
-                running = await executions.running()
+                running = list(await executions.running())
                 if not running:
                     await strike.lasts(LOOK_AGAIN_S)
             return True

@@ -35,7 +35,7 @@ class Flow:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(f"flow:{seed}")
         self.often = self.random.choice((0.7, 0.9, 0.97))
-        self.kind = self.random.choice(("standard",) * 4 + ("express", "express-sync", "express-sync", None))
+        self.kind = self.random.choice(("standard",) * 6 + ("express", "express", "express-sync", "express-sync", None))
         self.error_ns = self.random.choice((0, 0, 200_000_000))
         self.files: dict[str, list[dict[str, Any]]] = {}
         self.steps: dict[str, dict[str, Any]] = {

@@ -726,6 +726,7 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         and topology.workflow.named
         and not topology.workflow.workflow.starts_once
         and any(fault.loses_answers for fault in scenario.chaos),
+        "redrive-executions": topology.workflow is not None and topology.workflow.redrive,
         "functions": scenario.consumers.kind == "deployed",
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))

@@ -572,13 +572,14 @@ Capability = Literal[
     "policy-deny",
     "workflows",
     "start-again",
+    "redrive-executions",
     "functions",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
 array, for several fields of one such object together, and for a field by a key with dots; objects in S3, and those that
 a run itself makes (`claim-check`); a queue that refuses what its policy denies; machines that executions are started
-of, and a start that is repeated while the first one runs; functions that it runs."""
+of, a start that is repeated while the first one runs, and executions that failed and go on; functions that it runs."""
 
 
 class Transport(Protocol):

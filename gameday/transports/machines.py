@@ -93,6 +93,11 @@ def steps_of(machine: Document) -> dict[str, Step]:
     }
 
 
+def resources_of(machine: Document) -> list[str]:
+    """What its tasks ask, by ARN. Errors: ValueError for what is no machine."""
+    return [str(state["Resource"]) for _, state in _states(machine, ()) if "Resource" in state]
+
+
 def _follows(first: Sequence[_Level], second: Sequence[_Level]) -> bool:
     """Whether all that is asked for on the first way is over when something is on the second. Items of a map are worked
     on beside each other, so within one nothing is said."""

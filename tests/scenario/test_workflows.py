@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gameday.history.errors import UsageError
+from gameday.history.errors import TargetLacks, UsageError
 from gameday.scenario import document
 from gameday.scenario.model import Scenario, needs_of, topology_of
 from gameday.scenario.reading import SCENARIOS, resolve
@@ -68,6 +68,57 @@ def test_what_does_not_go_together_is_told(overrides: list[Any], said: str) -> N
     notify = str(SCENARIOS / "machines" / "notify.json")
     with pytest.raises(UsageError, match=said):
         read(*(override.replace("NOTIFY", notify) for override in overrides))
+
+
+def test_redrives_ask_for_more_of_a_target() -> None:
+    machine = SCENARIOS / "machines" / "fulfil.json"
+    assert "redrive-executions" in needs_of(read(f"topology={{workflow: {{machine: {machine}, redrive: true}}}}"))
+    assert "redrive-executions" not in needs_of(read())
+
+
+def test_an_activity_is_refused_as_more_than_there_is() -> None:
+    states = "{A: {Type: Task, Resource: 'arn:aws:states:us-east-1:1:activity:pack', Next: B}, B: TASK}"
+    task = "{Type: Task, Resource: 'arn:aws:states:::sqs:sendMessage', End: true, Parameters: {QueueUrl: '${queue:a}', "
+    task += "MessageBody: {execution.$: '$$.Execution.Id', input.$: $}}}"
+    with pytest.raises(TargetLacks, match="no GetActivityTask"):
+        read(f"topology={{workflow: {{machine: {{StartAt: A, States: {states.replace('TASK', task)}}}}}}}")
+
+
+CALLBACKS = {
+    "late-callback": "{at: 1s, fault: late-callback, by: BY}",
+    "double-callback": "{at: 1s, fault: double-callback}",
+}
+
+
+@pytest.mark.parametrize(
+    "machine, fault, said",
+    [
+        ("impatient", "late-callback", None),
+        ("order", "late-callback", "the task of pay waits for 20s, so nothing would come too late"),
+        ("notify", "late-callback", "no task waits for an answer there"),
+        ("notify", "double-callback", "no task waits for an answer there"),
+        ("order", "double-callback", None),
+    ],
+)
+def test_a_callback_that_is_struck_is_waited_for(machine: str, fault: str, said: str | None) -> None:
+    entry = CALLBACKS[fault].replace("BY", "3s")
+    overrides = [f"chaos=[{entry}]", f"topology={{workflow: {{machine: {SCENARIOS / 'machines' / machine}.json}}}}"]
+    if said is None:
+        assert read(*overrides).chaos
+        return
+    with pytest.raises(UsageError, match=said):
+        read(*overrides)
+
+
+@pytest.mark.parametrize("type", ["express", "express-sync"])
+def test_nobody_stops_an_express_execution(type: str) -> None:
+    machine = SCENARIOS / "machines" / "notify.json"
+    with pytest.raises(UsageError, match="nobody can stop an Express execution"):
+        read(
+            f"topology={{workflow: {{type: {type}, machine: {machine}}}}}",
+            "chaos=[{at: 1s, fault: stop-execution}]",
+            "claims=[exactly-once-step-effect]",
+        )
 
 
 def test_lost_answers_to_named_starts_ask_for_more_of_a_target() -> None:

@@ -91,8 +91,7 @@ def _claims() -> list[Schema]:
 _BOUND_KINDS: Mapping[type, Schema] = {bool: {"type": "boolean"}, str: {"enum": list(get_args(During))}}
 _BOUNDS: Mapping[str, str] = {
     "strict": "count what AWS allows, too: what overtakes a dead letter, and what dies beside poison",
-    "p50_s": "half of the messages are received (of `execution-lag`: half of the starts accepted) at most so long after "
-    "they were due",
+    "p50_s": "half of the messages are received, or starts accepted, at most so long after they were due",
     "p99_s": "99 % of the messages are received, or starts accepted, at most so long after they were due",
     "max_s": "every message is received, or start accepted, at most so long after it was due",
     "grace_s": "how long after a fault its window still counts (default: recovery's `within`, else 5s)",

@@ -65,7 +65,7 @@ _RESULTS: Mapping[str, str] = {
     "executions": "SELECT id, arn, run, workflow, last, answered, stopped FROM executions",
     "starts": "SELECT * FROM starts",
     "cut_short": "SELECT run, s, id FROM cut_short",
-    "tasks": "SELECT run, s, id, unknown, nameless, over_before_redrive FROM tasks",
+    "tasks": "SELECT run, s, id, received, unknown, nameless, over_before_redrive FROM tasks",
     "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",
     "mapped": "SELECT run, id, arn, items FROM mapped",
     "rows_found": "SELECT * FROM rows_found",

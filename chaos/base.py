@@ -155,6 +155,9 @@ class Fault(Entry, ABC):
     loses_answers: ClassVar[bool] = False
     # What a share of is struck, for people.
     counts: ClassVar[str] = "messages"
+    # It strikes tasks of a workflow that wait for an answer, or executions of one that can be asked about.
+    strikes_callbacks: ClassVar[bool] = False
+    steers_executions: ClassVar[bool] = False
     # Consumers die of it. It is over when their replacements poll.
     kills: ClassVar[bool] = False
 
@@ -178,6 +181,11 @@ class Fault(Entry, ABC):
     def needs_key(self) -> bool:
         """Whether it strikes the use of a key of KMS, so that there must be one."""
         return False
+
+    @property
+    def outlasts_tasks_s(self) -> float | None:
+        """How long it keeps back what a task waits for; shorter than the task's time it would show nothing."""
+        return None
 
     @property
     def only_in_ours(self) -> str | None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gameday.history.errors import RunError
+from gameday.history.events import SendResult, Steering
 from gameday.history.writer import Writer
 from gameday.processes.child import Report
 from gameday.processes.disturbances import Disturbance
 from gameday.processes.undo import Undo
-from gameday.transports.base import ReshardAction, Resharding
+from gameday.transports.base import ExecutionSeen, ReshardAction, Resharding
 from gameday.transports.experiments import Experiment, State
 from gameday.transports.queue_policy import Action
 
@@ -119,6 +120,18 @@ class ExperimentControl(Protocol):
         ...
 
 
+class ExecutionControl(Protocol):
+    """Who may stop the executions that the run has started."""
+
+    async def running(self) -> Sequence[ExecutionSeen]:
+        """Those that run, each with its message. Errors: CallFailed."""
+        ...
+
+    async def steer(self, execution: ExecutionSeen, action: Steering) -> SendResult:
+        """Stop it, or have it redriven; on record before and after. Errors: HistoryError."""
+        ...
+
+
 class FunctionControl(Protocol):
     """Who may change, for a while, how the target invokes the run's functions. Each: errors CallFailed."""
 
@@ -144,7 +157,7 @@ class FaultTargets:
 
     `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues,
     `queues` where they are a stream, `experiments` where the scenario asks for none,
-    `functions` where the target invokes none.
+    `functions` where the target invokes none, `executions` where messages start none that can be asked about.
     `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
     `answer_s`: for an answer of a process; `recover_s`: for a replacement to poll.
     """
@@ -158,6 +171,7 @@ class FaultTargets:
     queues: QueueControl | None = None
     experiments: ExperimentControl | None = None
     functions: FunctionControl | None = None
+    executions: ExecutionControl | None = None
     find_s: float = 10.0
     hold_s: float = 5.0
     answer_s: float = 5.0

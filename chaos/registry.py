@@ -12,6 +12,7 @@ from gameday.chaos.faults.crash_at import CrashAt
 from gameday.chaos.faults.deny import Deny
 from gameday.chaos.faults.deploy import Deploy
 from gameday.chaos.faults.disable_mapping import DisableMapping
+from gameday.chaos.faults.double_callback import DoubleCallback
 from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
 from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
@@ -20,6 +21,7 @@ from gameday.chaos.faults.function_error import FunctionError
 from gameday.chaos.faults.function_timeout import FunctionTimeout
 from gameday.chaos.faults.impair_queue import ImpairQueue
 from gameday.chaos.faults.kill_consumer import KillConsumer
+from gameday.chaos.faults.late_callback import LateCallback
 from gameday.chaos.faults.late_delete import LateDelete
 from gameday.chaos.faults.latency import Latency
 from gameday.chaos.faults.lose_answer import LoseAnswer
@@ -32,6 +34,7 @@ from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
 from gameday.chaos.faults.rolling_restart import RollingRestart
 from gameday.chaos.faults.slow_body import SlowBody
+from gameday.chaos.faults.stop_execution import StopExecution
 from gameday.chaos.faults.stretch_processing import StretchProcessing
 from gameday.chaos.faults.throttle import Throttle
 from gameday.chaos.faults.throttle_function import ThrottleFunction
@@ -55,6 +58,9 @@ FAULTS: Mapping[str, type[Fault]] = {
     "lose-delete": LoseDelete,
     "throttle-sends": ThrottleSends,
     "throttle-starts": ThrottleStarts,
+    "late-callback": LateCallback,
+    "double-callback": DoubleCallback,
+    "stop-execution": StopExecution,
     "reshard": Reshard,
     "throttle": Throttle,
     "api-error": ApiError,

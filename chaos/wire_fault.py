@@ -24,7 +24,7 @@ GROUPS = {
     "hide": ("ChangeMessageVisibility", "ChangeMessageVisibilityBatch"),
     "send": (
         *("SendMessage", "SendMessageBatch", "Publish", "PublishBatch", "PutEvents", "PutRecord", "PutRecords"),
-        "StartExecution",
+        *("StartExecution", "StartSyncExecution"),
     ),
 }
 

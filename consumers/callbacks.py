@@ -2,7 +2,8 @@
 
 It promises what the record format asks: `answering` is written before the call, and `answered` after it. Whoever has no
 sure answer leaves the message to expire: the next one finds the effect done behind its guard, and sends the token
-again. `twice` and `never` are mistakes, made on purpose.
+again. One that is refused is good no more, and its message is done with. `twice`, `never` and `insist`, which takes a
+refusal for a reason to do it all again, are mistakes, made on purpose.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Callbacks:
         outcome = await self._send(message, failed=failed)
         if self._how == "twice" and outcome == "ok":
             await self._send(message, failed=failed)
-        return outcome != "unknown"
+        return outcome == "ok" if self._how == "insist" else outcome != "unknown"
 
     async def _send(self, message: InHand, *, failed: bool) -> SendResult:
         worker, task = self._worker, message.task

@@ -92,7 +92,8 @@ class ConsumerConfig:
     until their parents are read to the end or, wrongly, are read "early"; a lease that was not renewed for `lease_s`
     may be taken over; `leases` says where they are kept, like `store`.
 
-    `callback`: the token of a workflow's task is sent back "once" or, wrongly, "twice" or "never".
+    `callback`: the token of a workflow's task is sent back "once" or, wrongly, "twice", "never", or with the work again
+    and again until it is taken ("insist").
 
     `identification` says how a message is told from another. `foreign_hold_s`: on what was there before the run, how
     long a message of others is kept out of sight that is received; None: there is nothing of others.

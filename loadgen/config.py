@@ -130,11 +130,12 @@ class LoadConfig:
 
     def lane(self) -> Lane:
         """What one user may send: a group's messages one after another where somebody keeps their order."""
-        transport = TRANSPORTS[self.transport]
+        transport, workflow = TRANSPORTS[self.transport], self.topology.workflow
         return Lane(
             batch=self.lane_batch,
             ordered=transport.ordered and self.retry != "unordered",
             retries=self.retry != "none",
+            once=workflow is not None and workflow.starts_once,
             many=self.in_call == "many",
             give_up_ns=round(self.give_up_s * NS_PER_S),
         )

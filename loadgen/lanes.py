@@ -8,7 +8,8 @@ earlier one: then the earlier one is repeated alone, and comes after it, as from
 
 A message that is `refused`, which no repetition would change, is given up at once and alone: its group goes on with the
 next one. That breaks no order, for the refused one stands nowhere, and one message that is too large must not silence
-a group. Without `retries` that is what happens to every message that was not accepted.
+a group. Without `retries` that is what happens to every message that was not accepted; and where a message is sent
+`once`, to every one of which nobody knows whether it was.
 
 On a transport without order a group means nothing to the broker, so there every message stands for itself: nothing
 waits for another, and only what was not accepted itself is given up. `group` and `seq` stay on it for the records.
@@ -79,14 +80,24 @@ class _Track:
 
 class Lane:
     """`batch`: how many messages one call takes; `many`: several of a group among them; `retries`: whether any is sent
-    again. Times are in ns of one clock."""
+    again; `once`: none that may have been accepted. Times are in ns of one clock."""
 
-    def __init__(self, *, batch: int, ordered: bool, give_up_ns: int, retries: bool = True, many: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        batch: int,
+        ordered: bool,
+        give_up_ns: int,
+        retries: bool = True,
+        once: bool = False,
+        many: bool = False,
+    ) -> None:
         self.tally = Tally()
         self._batch = batch
         self._many = many
         self._ordered = ordered
         self._retries = retries
+        self._once = once
         self._give_up_ns = give_up_ns
         self._tracks: dict[str, _Track] = {}
         self._abandoned: set[str] = set()
@@ -199,7 +210,7 @@ class Lane:
                 self.tally.acked += 1
             else:
                 begun.unknown = begun.unknown or outcome == "unknown"
-                if outcome == "refused" or not self._retries:
+                if outcome == "refused" or not self._retries or (self._once and outcome == "unknown"):
                     self._count_given_up(begun)
                 else:
                     track.again.append(begun)

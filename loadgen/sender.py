@@ -115,6 +115,7 @@ class Sender:
         unstored = self._put(stored) if first else None
         started = self._clock.now_ns()
         outcomes = self._answers(call, messages) if unstored is None else _not_sent(unstored, messages)
+        told = (each.execution.record(each.id) for each in outcomes if each.execution is not None)
         ended = self._writer.write(
             *(
                 events.sent(
@@ -130,7 +131,8 @@ class Sender:
                     entry=outcome.entry,
                 )
                 for attempt, outcome in zip(attempts, outcomes, strict=True)
-            )
+            ),
+            *told,
         )
         if not first:
             self._put(stored)

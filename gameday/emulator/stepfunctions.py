@@ -31,6 +31,23 @@ _ARN = "arn:aws:states:us-east-1:000000000000:"
 # What a name may not have in it (API_StartExecution, `name`), and how long it may be.
 _NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
 _HISTORY_MAX = 25_000
+# How long after its end an execution may be redriven (API_RedriveExecution).
+_REDRIVABLE_NS = 14 * 24 * 3600 * NS_PER_S
+# What the answer to a start that was waited for tells (API_StartSyncExecution).
+_SYNC = (
+    *(
+        "executionArn",
+        "stateMachineArn",
+        "name",
+        "status",
+        "startDate",
+        "stopDate",
+        "input",
+        "output",
+        "error",
+        "cause",
+    ),
+)
 _PAGE_MAX = 1000
 # What a list tells of each execution.
 _LISTED = ("executionArn", "stateMachineArn", "name", "status", "startDate", "stopDate", "redriveCount", "redriveDate")
@@ -371,7 +388,8 @@ class StepFunctions:
         kinds = {"SUCCEEDED": "Succeeded", "FAILED": "Failed", "TIMED_OUT": "TimedOut", "ABORTED": "Aborted"}
         _Playing(self, execution).tell(f"Execution{kinds[status]}")
         if execution.waiting is not None:
-            execution.waiting.end(self._told(execution))
+            told = self._told(execution)
+            execution.waiting.end({name: told[name] for name in _SYNC if name in told})
 
     def _stop(self, params: Params) -> Answer:
         execution = self._execution(params)
@@ -381,8 +399,8 @@ class StepFunctions:
 
     def _redrive(self, params: Params) -> Answer:
         execution = self._execution(params)
-        if execution.status in ("RUNNING", "SUCCEEDED"):
-            raise Refused("ExecutionNotRedrivable", f"Execution is {execution.status} and cannot be redriven")
+        if (why := self._not_redrivable(execution)) is not None:
+            raise Refused("ExecutionNotRedrivable", why)
         execution.redrives += 1
         execution.redriven_ns = self.now
         execution.status, execution.stopped_ns, execution.error, execution.cause = "RUNNING", None, None, None
@@ -391,8 +409,21 @@ class StepFunctions:
         self._play(execution)
         return {"redriveDate": _s(self.now)}
 
+    def _not_redrivable(self, execution: _Execution) -> str | None:
+        """Why an execution cannot be redriven, if it cannot."""
+        if execution.status in ("RUNNING", "SUCCEEDED"):
+            return f"Execution is {execution.status} and cannot be redriven"
+        if execution.stopped_ns is not None and self.now - execution.stopped_ns > _REDRIVABLE_NS:
+            return "Execution is outside its redrivable period of 14 days and cannot be redriven"
+        if len(execution.events) >= _HISTORY_MAX - 1:
+            return "Execution history event limit exceeded and cannot be redriven"
+        return None
+
     def _describe(self, params: Params) -> Answer:
-        return self._told(self._execution(params))
+        execution = self._execution(params)
+        why = self._not_redrivable(execution)
+        can = {"redriveStatus": "REDRIVABLE" if why is None else "NOT_REDRIVABLE"}
+        return {**self._told(execution), **can, **({} if why is None else {"redriveStatusReason": why})}
 
     def _told(self, execution: _Execution) -> Answer:
         more = {

@@ -398,6 +398,40 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         ),
         action="Violated: a start was accepted, and nothing came of it. See the log of the machine, where it has one.",
     ),
+    "at-most-once-execution": ClaimText(
+        summary="No start that was waited for was carried out twice.",
+        means=(
+            "Of an Express workflow whose starts wait until it is over: AWS carries each out at most "
+            "once. No message has more executions than starts that may have been accepted (`execution-repeated`), and "
+            "no task was asked for in more than one message where its machine asks but once (`task-repeated`). Both "
+            "are the service's. A message that was started again, although the first start may have been accepted, and "
+            "then ran twice is its producer's mistake (`start-repeated`)."
+        ),
+        unknown=(
+            "A step's queue was not seen empty after the load; or each step has a `Retry`, or may be gone to again, so "
+            "that nobody knows how often it should be asked for."
+        ),
+        action=(
+            "Violated by `start-repeated`: do not start again what has no answer; ask your own records, or a guard "
+            "around the effects, whether it ran. Violated by `execution-repeated` or `task-repeated`: the service's "
+            "fault."
+        ),
+    ),
+    "redrive-no-rerun": ClaimText(
+        summary="A redrive ran nothing again that had succeeded before.",
+        means=(
+            "Of a Standard workflow whose failed executions were redriven: what was over before a redrive was not "
+            "asked for again (`redrive-rerun`). A task was over where something was asked for, before the redrive, "
+            "that comes only behind it in the machine (`followed_by`). `checked` counts such tasks."
+        ),
+        unknown=(
+            "Nothing was redriven behind a step; a step's queue was not seen empty; or the steps have a `Retry`, so "
+            "that nobody knows how often they should be asked for."
+        ),
+        action=(
+            "Violated: the service began from the beginning, or from too far back. Effects behind a guard stand once."
+        ),
+    ),
     "exactly-once-step-effect": ClaimText(
         summary="The effect of every task of the workflow was applied once, for each execution, state and item.",
         means=(
@@ -446,6 +480,32 @@ CLAIM_TEXTS: Mapping[str, ClaimText] = {
         action=(
             "Violated: a callback that never came, most often. Give tasks that wait a `TimeoutSeconds` or a "
             "`HeartbeatSeconds`, and see who had the token."
+        ),
+    ),
+    "execution-lag": ClaimText(
+        bounds={
+            "p50_s": float,
+            "p99_s": float,
+            "max_s": float,
+            "duration_p50_s": float,
+            "duration_p99_s": float,
+            "duration_max_s": float,
+        },
+        summary="Executions were started soon enough, and took no longer than they may.",
+        means=(
+            "`p50`, `p99` and `max` bound the time from `due`, when the load wanted an execution started, until its "
+            "start was accepted; with `duration_` before them, how long executions took by the service's own clock. A "
+            "start that is refused and sent again counts until it is accepted. It speaks of all of them, also around "
+            "faults. What a redrive or a stop on purpose did to a duration violates nothing."
+        ),
+        unknown=(
+            "A quantile of fewer than 100; executions that still run, or of which nobody told; starts that were never "
+            "accepted, if they are too many; or a load that was late itself: it is violated only by what passed after "
+            "a start was first sent."
+        ),
+        action=(
+            "Violated by a start: see `throttle` in the errors of `sent`, and the quota of StartExecution. Violated by "
+            "a duration: see which step waits, in the lag of its queue and the time of its handler."
         ),
     ),
     "map-complete": ClaimText(

@@ -21,6 +21,7 @@ Phase = Literal["start", "stop"]
 FetchResult = Literal["ok", "gone", "failed"]
 Conforms = Literal["ok", "bad"]
 ExecutionStatus = Literal["running", "succeeded", "failed", "timed-out", "aborted"]
+Steering = Literal["redrive", "stop"]
 TaskAnswer = Literal["success", "failure"]
 
 
@@ -256,6 +257,17 @@ def execution(
     """An execution as its service told it when somebody asked. `id`: the message that it was started for; `started` and
     `stopped`: the service's own times."""
     return _record("execution", locals())
+
+
+def steering(*, id: str, arn: str, action: Steering, call: str) -> Record:
+    """Before an execution is stopped, or redriven. `id`: the message that it was started for."""
+    return _record("steering", locals())
+
+
+def steered(intent: Record, *, started: int, outcome: SendResult, error: str | None = None) -> Record:
+    """After the answer to what `intent`, a `steering` record, announced."""
+    told = {name: intent.get(name) for name in EVENTS["steering"].fields}
+    return _record("steered", {**told, "started": started, "outcome": outcome, "error": error})
 
 
 def step(

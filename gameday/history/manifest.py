@@ -35,7 +35,7 @@ SeenFrom = Literal["consumer", "wire", "nobody"]
 SettledBy = Literal["consumer", "service"]
 Invocations = Literal["all"]
 Step = Literal["task", "callback"]
-WorkflowKind = Literal["standard", "express"]
+WorkflowKind = Literal["standard", "express", "express-sync"]
 
 ALIASES = {"at-least-once": "no-loss"}
 BOUNDS: Mapping[str, Mapping[str, type]] = {name: claim.bounds for name, claim in CLAIM_TEXTS.items()}
@@ -50,6 +50,8 @@ class Subscription:
     `seen_from` says who records the receives: the consumer, a proxy before it (`wire`), or nobody. `settled_by` is
     `service` where the service receives, deletes and checkpoints by itself (an event source mapping, an asynchronous
     invocation). `invocations` is `all` where whoever invokes functions records each invocation.
+    Of a workflow's `step`: `retried` where one execution may ask for it more than once; `followed_by` are the steps of
+    which none is asked for before this one is over.
     """
 
     kind: Kind = "queue"
@@ -69,6 +71,8 @@ class Subscription:
     invocations: Invocations | None = None
     step: Step | None = None
     per_item: bool = False
+    retried: bool = False
+    followed_by: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -238,9 +242,11 @@ def _subscription(path: Path, name: str, value: object) -> Subscription:
         if key in fields and not (type(fields[key]) is int and least <= fields[key] < TIME_MAX):
             unit = " (nanoseconds since 1970)" if key == "effective_from" else ""
             raise NotARun(f"{where}: {key} is {fields[key]!r}; an integer{unit} belongs there")
-    for key in ("dead_letter", "filtered", "per_item"):
+    for key in ("dead_letter", "filtered", "per_item", "retried"):
         if key in fields and type(fields[key]) is not bool:
             raise NotARun(f"{where}: {key} is {fields[key]!r}; true or false belongs there")
+    if not _are_names(fields.get("followed_by", [])):
+        raise NotARun(f"{where}: followed_by is {fields['followed_by']!r}; a list of names belongs there")
     return Subscription(**cast(Any, fields))
 
 
@@ -251,6 +257,10 @@ def _typed(path: Path, document: dict[str, Any], key: str, kind: type, default: 
     if not isinstance(value, kind):
         raise NotARun(f"{path}: {key} is not {'an object' if kind is dict else 'a list'}")
     return value
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def _is_number(value: Any) -> bool:

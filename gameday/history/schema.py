@@ -201,6 +201,8 @@ _SETTLING = (
     "broker_seq",
     "call",
 )
+_STEERING = ("id", "arn", "action", "call")
+STEERING = ("redrive", "stop")
 _ANSWERING = ("id", "subscription", "execution", "item", "token", "answer", "consumer", "batch", "call")
 EXECUTION_STATUS = ("running", "succeeded", "failed", "timed-out", "aborted")
 EVENTS: Mapping[str, RecordKind] = {
@@ -397,6 +399,21 @@ EVENTS: Mapping[str, RecordKind] = {
             "known of it. `id` is the message that it was started for; `started` and `stopped` are the service's own "
             "times; `redrives` counts how often it was begun again behind what had failed; `version` is its machine's"
         ),
+    ),
+    "steering": RecordKind(
+        fields=_STEERING,
+        needed=("id", "arn", "action"),
+        words={"action": STEERING},
+        told=(
+            "before somebody has an execution redriven, which begins it again behind what was done, or stops it. `id` "
+            "is the message that it was started for; `call` names the call"
+        ),
+    ),
+    "steered": RecordKind(
+        fields=(*_STEERING, "started", "outcome", "error"),
+        needed=("id", "arn", "action", "outcome"),
+        words={"action": STEERING, "outcome": _SENT},
+        told="after the answer to that. It has the `call` of its `steering`",
     ),
     "step": RecordKind(
         fields=("id", "subscription", "execution", "item", "consumer", "batch", "started", "outcome"),

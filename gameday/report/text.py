@@ -154,6 +154,13 @@ def executions(document: Mapping[str, Any]) -> str | None:
     )
 
 
+def execution_times(document: Mapping[str, Any]) -> Iterator[list[str]]:
+    """How long starts took and how long executions, each in a row of words and quantiles."""
+    told = {"start": "from due to accepted", "duration": "from started to stopped"}
+    for what, latency in document.get("workflow", {}).get("latency_s", {}).items():
+        yield [f"execution, {told[what]}", *(_seconds(latency[q]) for q in ("p50", "p99", "max"))]
+
+
 def steps(document: Mapping[str, Any]) -> Iterator[list[str]]:
     """A row for each step of a workflow: its tasks, how many messages more than tasks asked for them, what handlings
     came to, and what became of tokens that were sent back."""
@@ -167,6 +174,8 @@ def workflow(document: Mapping[str, Any]) -> Iterator[str]:
     """The same in lines of text."""
     if (told := executions(document)) is not None:
         yield told
+    for what, *(p50, p99, most) in execution_times(document):
+        yield f"{what}: p50 {p50}, p99 {p99}, max {most}"
     for name, *counts in steps(document):
         yield f"step {name}: " + ", ".join(f"{count} {what}" for count, what in zip(counts, STEPS[1:], strict=True))
 
@@ -409,6 +418,8 @@ def summary(document: Mapping[str, Any]) -> str:
         lines += [*markdown.table(TENANTS, waits), ""]
     if (started := executions(document)) is not None:
         lines += [escaped(started), "", *markdown.table(STEPS, list(steps(document))), ""]
+    if times := list(execution_times(document)):
+        lines += [*markdown.table(("how long it took", "p50", "p99", "max"), times), ""]
     remarks = [f"- {escaped(note)}" for note in _notes_of_all(document)]
     remarks += [
         f"- damaged: {escaped(damage)}" for damage in _some([*map(_damage, document["damaged"])], _DAMAGES_MOST)

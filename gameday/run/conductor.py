@@ -29,6 +29,7 @@ from gameday.run.phases.provision import provision
 from gameday.run.phases.read_effects import read_effects
 from gameday.run.phases.read_invocations import read_invocations
 from gameday.run.phases.redrive import redrive
+from gameday.run.phases.redrive_executions import redrive_executions
 from gameday.run.phases.replay import replay
 from gameday.run.phases.start import start
 from gameday.run.phases.stop import stop
@@ -45,6 +46,7 @@ PHASES: Sequence[Callable[[Run], Awaitable[None]]] = (
     look_for_effects,
     load_with_chaos,
     await_executions,
+    redrive_executions,
     drain,
     redrive,
     replay,

@@ -22,9 +22,15 @@ BOUND_KEYS = {
     "grace": "grace_s",
     "within": "within_s",
     "quiet_p99": "quiet_p99_s",
+    "duration_p50": "duration_p50_s",
+    "duration_p99": "duration_p99_s",
+    "duration_max": "duration_max_s",
 }
 # Those of them that something is measured by.
-_MEASURED = ("p50", "p99", "max", "within", "quiet_p99", "times_baseline")
+_MEASURED = (
+    *("p50", "p99", "max", "within", "quiet_p99", "times_baseline"),
+    *("duration_p50", "duration_p99", "duration_max"),
+)
 
 
 def _always(promise: Subscription) -> bool:
@@ -43,11 +49,12 @@ def _nothing(outlook: Outlook, claim: Claim) -> Iterator[str]:
 class ClaimFacts:
     """`promised`: whether a subscription promises it; `unpromised`: why a transport does not, in words.
 
-    `of_every_subscription`: each must promise it. `of_effects`, `of_replays`, `of_faults`: without these it can show
-    nothing. `of_workflow`: it speaks of workflows of that kind alone. `without_receives`: it shows something although
-    nobody records who receives what. `looks_at`: what must be there on a subscription, for it to check anything: what
-    was "received", what is "meant" for it, or None where it looks at all that was sent. `notes`: what leaves it unknown
-    and can be reckoned beforehand. `example`: a bound, where it says nothing without one.
+    `of_every_subscription`: each must promise it. `of_effects`, `of_replays`, `of_redrives` (of executions),
+    `of_faults`: without these it can show nothing. `of_workflow`: it speaks of workflows of that kind alone.
+    `without_receives`: it shows something although nobody records who receives what. `looks_at`: what must be there on
+    a subscription, for it to check anything: what was "received", what is "meant" for it, or None where it looks at all
+    that was sent. `notes`: what leaves it unknown and can be reckoned beforehand. `example`: a bound, where it says
+    nothing without one.
     """
 
     promised: Callable[[Subscription], bool] = _always
@@ -55,6 +62,7 @@ class ClaimFacts:
     of_every_subscription: bool = False
     of_effects: bool = False
     of_replays: bool = False
+    of_redrives: bool = False
     of_faults: bool = False
     without_receives: bool = False
     looks_at: Literal["received", "meant"] | None = "meant"
@@ -136,6 +144,19 @@ CLAIMS: Mapping[str, ClaimFacts] = {
         without_receives=True,
     ),
     "at-least-once-execution": ClaimFacts(promised=_is_step, unpromised=_NO_WORKFLOW, of_workflow="express"),
+    "at-most-once-execution": ClaimFacts(
+        promised=RULES["at-most-once-execution"].covers,
+        unpromised="its messages start no workflow, or each step of it may be asked for again",
+        of_workflow="express-sync",
+        looks_at="received",
+    ),
+    "redrive-no-rerun": ClaimFacts(
+        promised=RULES["redrive-no-rerun"].covers,
+        unpromised="its messages start no workflow, or one in which nothing comes behind a step that has no Retry",
+        of_workflow="standard",
+        of_redrives=True,
+        looks_at="received",
+    ),
     "exactly-once-step-effect": ClaimFacts(
         promised=_is_step, unpromised=_NO_WORKFLOW, of_effects=True, looks_at="received"
     ),
@@ -146,6 +167,9 @@ CLAIMS: Mapping[str, ClaimFacts] = {
     ),
     "no-hung-execution": ClaimFacts(
         promised=_is_step, unpromised=_NO_WORKFLOW, of_workflow="standard", looks_at=None, example="within: 30s"
+    ),
+    "execution-lag": ClaimFacts(
+        promised=_is_step, unpromised=_NO_WORKFLOW, looks_at=None, without_receives=True, example="duration_p99: 10s"
     ),
     "map-complete": ClaimFacts(
         promised=RULES["map-complete"].covers,

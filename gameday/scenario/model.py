@@ -555,9 +555,10 @@ class ConsumersSpec(_Strict):
     restart_delay: Annotated[Duration, Field(ge=0)] = Field(
         default=1.0, description="how long a consumer that died stays away"
     )
-    callback: Literal["once", "twice", "never"] = Field(
+    callback: Literal["once", "twice", "never", "insist"] = Field(
         default="once",
-        description="of a workflow: how often the token of a task that waits is sent back; not `once` is a mistake",
+        description="of a workflow: how often the token of a task that waits is sent back; `insist`: again and again, "
+        "with the work, until it is taken, though a refused one never is. Not `once` is a mistake",
     )
     checkpoint: Literal["after", "before"] = Field(
         default="after", description="of a stream: after the effects of what it covers or, wrongly, before them"
@@ -738,7 +739,9 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         # One without a name is another one.
         "start-again": topology.workflow is not None
         and topology.workflow.named
+        and not topology.workflow.workflow.starts_once
         and any(fault.loses_answers for fault in scenario.chaos),
+        "redrive-executions": topology.workflow is not None and topology.workflow.redrive,
         "functions": scenario.consumers.kind == "deployed",
     }
     filters = TRANSPORTS[scenario.transport].needs(topology_of(scenario, settle_s=0.0))

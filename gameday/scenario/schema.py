@@ -92,13 +92,16 @@ def _claims() -> list[Schema]:
 _BOUND_KINDS: Mapping[type, Schema] = {bool: {"type": "boolean"}, str: {"enum": list(get_args(During))}}
 _BOUNDS: Mapping[str, str] = {
     "strict": "count what AWS allows, too: what overtakes a dead letter, and what dies beside poison",
-    "p50_s": "half of the messages are received at most so long after they were due",
-    "p99_s": "99 % of the messages are received at most so long after they were due",
-    "max_s": "every message is received at most so long after it was due",
+    "p50_s": "half of the messages are received, or starts accepted, at most so long after they were due",
+    "p99_s": "99 % of the messages are received, or starts accepted, at most so long after they were due",
+    "max_s": "every message is received, or start accepted, at most so long after it was due",
     "grace_s": "how long after a fault its window still counts (default: recovery's `within`, else 5s)",
     "during": "which messages are judged: calm (default) leaves out those due around faults, faults judges only those, "
     "all judges all",
     "within_s": "how soon after a fault no message is late any more",
+    "duration_p50_s": "half of the executions take at most so long",
+    "duration_p99_s": "99 % of the executions take at most so long",
+    "duration_max_s": "every execution takes at most so long",
     "quiet_p99_s": "99 % of quiet tenants' messages wait at most so long while a noisy one sends",
     "times_baseline": "and at most so many times as long as before it began",
 }

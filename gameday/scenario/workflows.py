@@ -29,8 +29,10 @@ class WorkflowModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    type: Literal["standard", "express"] = Field(
-        default="standard", description="a Standard workflow, or an Express one that is started and not waited for"
+    type: Literal["standard", "express", "express-sync"] = Field(
+        default="standard",
+        description="a Standard workflow; an Express one that is started and not waited for; or, with `express-sync`, "
+        "one whose start waits until it is over",
     )
     machine: dict[str, Any] | str = Field(
         default=ORDER,
@@ -42,11 +44,21 @@ class WorkflowModel(BaseModel):
         description="whether each start names its execution after its message; without it a start that is repeated "
         "begins a second execution",
     )
+    start_again: bool = Field(
+        default=False,
+        description="of an `express-sync` one: whether a start whose answer was lost is sent again; it may begin a "
+        "second execution, and is a mistake",
+    )
+
+    redrive: bool = Field(
+        default=False,
+        description="of a `standard` one: redrive the executions that failed, once the load is done and all are over",
+    )
 
     @property
     def workflow(self) -> Workflow:
         assert isinstance(self.machine, dict), "what is read has the machine in it"
-        return Workflow(machine=self.machine, type=self.type, named=self.named)
+        return Workflow(machine=self.machine, type=self.type, named=self.named, start_again=self.start_again)
 
 
 def completed(data: Any, document: Document, problems: Problems) -> Any:

@@ -95,7 +95,8 @@ MINISTACK = Product(
         "events": {"filter-dots": "MiniStack's EventBridge takes a dot in a key of a pattern for a part of a name"},
         "kinesis": {"reshard": "MiniStack's split and merge drop the parents' unread records"},
         "stepfunctions": {
-            "start-again": "MiniStack answers ExecutionAlreadyExists to a start that is repeated while the first runs"
+            "start-again": "MiniStack answers ExecutionAlreadyExists to a start that is repeated while the first runs",
+            "redrive-executions": "MiniStack redrives no execution (no RedriveExecution)",
         },
     },
     cannot_show=(

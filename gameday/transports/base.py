@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from gameday.history import events
 from gameday.history.claim_check import Reference
-from gameday.history.events import ExecutionStatus, SendResult
+from gameday.history.events import ExecutionStatus, Record, SendResult
 from gameday.history.identity import Identification
 from gameday.history.manifest import Kind, Subscription
 
@@ -149,17 +150,28 @@ class Standing:
     deployed: Deployed | None = None
 
 
-WorkflowType = Literal["standard", "express"]
+WorkflowType = Literal["standard", "express", "express-sync"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workflow:
     """The machine that messages start: its definition in Amazon States Language, in which `${queue:NAME}` stands for
-    the URL of a subscription's queue. `named`: each start names its execution after its message."""
+    the URL of a subscription's queue. `named`: each start names its execution after its message. `start_again`: a start
+    that somebody waits for is sent again where its answer was lost, which may begin a second execution."""
 
     machine: Document
     type: WorkflowType = "standard"
     named: bool = True
+    start_again: bool = False
+
+    @property
+    def express(self) -> bool:
+        return self.type != "standard"
+
+    @property
+    def starts_once(self) -> bool:
+        """Nobody sends a start again that may have begun an execution."""
+        return self.type == "express-sync" and not self.start_again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -323,7 +335,8 @@ class Size:
 class SendOutcome(NamedTuple):
     """What became of one entry of a send call. `entry`: its place in the batch, from 0.
 
-    `final`: the message itself is refused, and so would every repetition be.
+    `final`: the message itself is refused, and so would every repetition be. `execution`: what the answer tells of the
+    one that the send began, where it was waited for.
     """
 
     id: str
@@ -334,6 +347,7 @@ class SendOutcome(NamedTuple):
     broker_id: str | None = None
     broker_seq: str | None = None
     partition: str | None = None
+    execution: ExecutionSeen | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -558,13 +572,14 @@ Capability = Literal[
     "policy-deny",
     "workflows",
     "start-again",
+    "redrive-executions",
     "functions",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an
 array, for several fields of one such object together, and for a field by a key with dots; objects in S3, and those that
 a run itself makes (`claim-check`); a queue that refuses what its policy denies; machines that executions are started
-of, and a start that is repeated while the first one runs; functions that it runs."""
+of, a start that is repeated while the first one runs, and executions that failed and go on; functions that it runs."""
 
 
 class Transport(Protocol):
@@ -683,18 +698,41 @@ class ExecutionSeen:
     version: str | None = None
     id: str | None = None
 
+    def record(self, id: str) -> Record:
+        """As the history has it, of that message."""
+        return events.execution(
+            id=id,
+            arn=self.arn,
+            name=self.name,
+            status=self.status,
+            started=self.started,
+            stopped=self.stopped,
+            redrives=self.redrives,
+            version=self.version,
+        )
+
 
 @runtime_checkable
 class Workflows(Protocol):
     """A transport whose messages start executions, which can be asked about afterwards."""
 
-    def executions(self, addresses: Addresses, *, page: str | None = None) -> Call: ...
+    def executions(
+        self, addresses: Addresses, *, status: ExecutionStatus | None = None, page: str | None = None
+    ) -> Call:
+        """A page of all that were started, or of those of one status."""
+        ...
+
     def executions_of(self, answer: Answer) -> tuple[list[ExecutionSeen], str | None]:
         """The executions of one page, and the next page if there is one."""
         ...
 
     def execution(self, arn: str) -> Call: ...
     def execution_of(self, answer: Answer, identification: Identification) -> ExecutionSeen: ...
+    def redrive(self, arn: str) -> Call:
+        """Go on behind what is done, of an execution that failed, was aborted or timed out."""
+        ...
+
+    def stop_execution(self, arn: str) -> Call: ...
     def answer_task(self, token: str, *, failed: str | None = None) -> Call:
         """Send a task's token back: it is done, or it has failed for that reason."""
         ...

@@ -72,10 +72,12 @@ class Endpoint:
 
 
 def config_arguments(
-    *, connect_timeout_s: float = 5, read_timeout_s: float = 30, connections: int = 32
+    *, connect_timeout_s: float = 5, read_timeout_s: float = 30, connections: int = 32, prefixes: bool = True
 ) -> dict[str, Any]:
-    """Keyword arguments for a botocore (or aiobotocore) Config."""
+    """Keyword arguments for a botocore (or aiobotocore) Config. `prefixes`: whether the host has names with a prefix
+    for operations that want one, as AWS's have (`sync-` of StartSyncExecution)."""
     return {
+        "inject_host_prefix": prefixes,
         "connect_timeout": connect_timeout_s,
         "read_timeout": read_timeout_s,
         "max_pool_connections": connections,

@@ -1,8 +1,9 @@
 """The pipeline `stepfunctions`: each message starts an execution, whose tasks go to queues that consumers work off.
 
 An execution is named after its message, so that a start which is repeated finds the first one. Promises, as AWS
-documents them: a Standard execution is carried out exactly once, an Express one at least once
-(docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html); a name is taken for 90 days, and the same
+documents them: a Standard execution is carried out exactly once, an Express one at least once, and one that its start
+waits for at most once (docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html); so who has no answer
+to such a start sends it again only where the scenario says so. A name is taken for 90 days, and the same
 name and input while it runs are answered with the same execution (apireference/API_StartExecution.html). What gets to a
 step is the workflow's to say: an execution may fail before it, so a step's queue is promised each message at most once.
 """
@@ -73,7 +74,7 @@ class StepFunctions(EndsInQueues):
                 f"{', '.join(topology.names)}. Leave `subscriptions` out, and they are"
             )
         waits = [name for name, step in steps.items() if step.callback]
-        if topology.workflow is not None and topology.workflow.type == "express" and waits:
+        if topology.workflow is not None and topology.workflow.express and waits:
             raise ValueError(
                 f"an Express workflow waits for nobody's answer, and {', '.join(waits)} would; leave .waitForTaskToken "
                 "out, or make it a Standard one"
@@ -84,6 +85,8 @@ class StepFunctions(EndsInQueues):
                 promises="at-most-once",
                 step="callback" if steps[spec.name].callback else "task",
                 per_item=steps[spec.name].per_item,
+                retried=steps[spec.name].retried,
+                followed_by=steps[spec.name].followed_by,
             )
             for spec in topology.subscriptions
         }
@@ -104,7 +107,7 @@ class StepFunctions(EndsInQueues):
                 "name": f"gameday-{run}",
                 "definition": machines.definition(_machine(topology), made.urls),
                 "roleArn": _ROLE,
-                "type": "EXPRESS" if workflow is not None and workflow.type == "express" else "STANDARD",
+                "type": "EXPRESS" if workflow is not None and workflow.express else "STANDARD",
                 "tags": [{"key": key, "value": value} for key, value in tags.items()],
             },
             undo=lambda made: _removed(made["stateMachineArn"]),
@@ -113,7 +116,10 @@ class StepFunctions(EndsInQueues):
             send_to=answer["stateMachineArn"],
             queues=made.urls,
             dead_letter_queues=made.dead_letter_urls,
-            extra={"named": "yes" if workflow is None or workflow.named else "no"},
+            extra={
+                "named": "yes" if workflow is None or workflow.named else "no",
+                "waits": "yes" if workflow is not None and workflow.type == "express-sync" else "no",
+            },
         )
 
     def tear_down(self, addresses: Addresses) -> Plan[None]:
@@ -124,7 +130,9 @@ class StepFunctions(EndsInQueues):
         (message,) = messages
         named = {"name": execution_name(message.id)} if addresses.extra.get("named") == "yes" else {}
         params = {"stateMachineArn": addresses.send_to, **named, "input": message.body}
-        return Call(SERVICE, "StartExecution", params)
+        return Call(
+            SERVICE, "StartSyncExecution" if addresses.extra.get("waits") == "yes" else "StartExecution", params
+        )
 
     def limits(self, topology: Topology) -> Limits:
         return Limits(message=BYTES_MAX, call=BYTES_MAX)
@@ -138,7 +146,9 @@ class StepFunctions(EndsInQueues):
         (message,) = messages
         if arn is None:
             return [SendOutcome(id=message.id, entry=0, outcome="unknown", error="the answer names no execution")]
-        return [SendOutcome(id=message.id, entry=0, outcome="ok", broker_id=arn)]
+        # What was waited for is over, and the answer tells how it went: failed or not, it was started.
+        over = _seen(answer) if "status" in answer else None
+        return [SendOutcome(id=message.id, entry=0, outcome="ok", broker_id=arn, execution=over)]
 
     def expect(self, topology: Topology, message: Outgoing) -> list[str]:
         """Of an execution that succeeds; whether it does, nobody knows beforehand."""
@@ -150,8 +160,12 @@ class StepFunctions(EndsInQueues):
 
     # Executions
 
-    def executions(self, addresses: Addresses, *, page: str | None = None) -> Call:
+    def executions(
+        self, addresses: Addresses, *, status: ExecutionStatus | None = None, page: str | None = None
+    ) -> Call:
         more = {} if page is None else {"nextToken": page}
+        if status is not None:
+            more["statusFilter"] = status.upper().replace("-", "_")
         return Call(SERVICE, "ListExecutions", {"stateMachineArn": addresses.send_to, "maxResults": 1000, **more})
 
     def executions_of(self, answer: Answer) -> tuple[list[ExecutionSeen], str | None]:
@@ -162,6 +176,12 @@ class StepFunctions(EndsInQueues):
 
     def execution_of(self, answer: Answer, identification: Identification) -> ExecutionSeen:
         return replace(_seen(answer), id=identification.identify(str(answer.get("input") or ""), {}).id)
+
+    def redrive(self, arn: str) -> Call:
+        return Call(SERVICE, "RedriveExecution", {"executionArn": arn})
+
+    def stop_execution(self, arn: str) -> Call:
+        return Call(SERVICE, "StopExecution", {"executionArn": arn, "error": "Stopped", "cause": "gameday"})
 
     def answer_task(self, token: str, *, failed: str | None = None) -> Call:
         if failed is None:
@@ -188,7 +208,7 @@ def _removed(machine: str) -> Call:
 def _seen(told: Mapping[str, Any]) -> ExecutionSeen:
     return ExecutionSeen(
         arn=told["executionArn"],
-        name=told["name"],
+        name=str(told.get("name") or ""),
         status=cast(ExecutionStatus, str(told["status"]).lower().replace("_", "-")),
         started=_ns(told.get("startDate")),
         stopped=_ns(told.get("stopDate")),

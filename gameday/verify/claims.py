@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from gameday.history.manifest import Claim, Subscription, WorkflowKind
-from gameday.verify import bounds, fairness
+from gameday.verify import bounds, execution_lag, fairness
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.load import in_a_line
 
@@ -312,6 +312,14 @@ STEPS_KNOWN = Requirement(
         "settle it",
     ),
 )
+COPIES_TOLD = Requirement(
+    unknown_when="a task of which nobody told which message asked for it",
+    unmet=_counted(
+        "SELECT run, s, count(*) FROM tasks WHERE nameless",
+        "tasks were received, and nothing tells by which message (`broker_id`), so that nobody knows how often each "
+        "was asked for",
+    ),
+)
 ITEMS_TOLD = Requirement(unknown_when="an execution of which nobody told its items", unmet=_items_untold)
 
 
@@ -358,6 +366,7 @@ _ORDERED = (
 _EFFECTIVE = (
     "AND NOT EXISTS (SELECT 1 FROM subs u WHERE u.s = p.s AND p.intended_ns <= u.effective_from_ns + clock_error())"
 )
+_WHOLE = "AND NOT EXISTS (SELECT 1 FROM cut_short c WHERE c.s = p.s AND c.id = p.id)"
 _ACKED = "SELECT run, count(*) FROM messages WHERE status = 'acked' GROUP BY run"
 
 
@@ -398,7 +407,7 @@ RULES: Mapping[str, Rule] = {
         timeless=True,
     ),
     "no-loss": Rule(
-        checked=_DELIVERED.format(once_effective=""),
+        checked=_DELIVERED.format(once_effective=_WHOLE),
         violated_by=("lost", "vanished", "lost-on-redrive"),
         requires=(DRAINED,),
     ),
@@ -443,7 +452,7 @@ RULES: Mapping[str, Rule] = {
         requires=(EFFECTS, EFFECTS_KNOWN, EFFECTS_TIMED),
     ),
     "fanout-complete": Rule(
-        checked=_DELIVERED.format(once_effective=_EFFECTIVE),
+        checked=_DELIVERED.format(once_effective=f"{_EFFECTIVE} {_WHOLE}"),
         violated_by=("lost",),
         requires=(DRAINED,),
         once_effective=True,
@@ -537,6 +546,20 @@ RULES: Mapping[str, Rule] = {
         requires=(DRAINED,),
         workflow="express",
     ),
+    "at-most-once-execution": Rule(
+        checked="SELECT s, count(*) FROM tasks WHERE received GROUP BY s",
+        violated_by=("execution-repeated", "start-repeated", "task-repeated"),
+        covers=lambda s: s.step is not None and not s.retried,
+        requires=(DRAINED, COPIES_TOLD),
+        workflow="express-sync",
+    ),
+    "redrive-no-rerun": Rule(
+        checked="SELECT s, count(*) FROM tasks WHERE received AND over_before_redrive GROUP BY s",
+        violated_by=("redrive-rerun",),
+        covers=lambda s: s.step is not None and not s.retried and bool(s.followed_by),
+        requires=(DRAINED, EXECUTIONS_READ, COPIES_TOLD),
+        workflow="standard",
+    ),
     "exactly-once-step-effect": Rule(
         checked="SELECT s, count(*) FROM tasks GROUP BY s",
         violated_by=("step-effect-duplicate", "step-effect-missing"),
@@ -560,6 +583,21 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+def _judge_execution_lag(judgement: Judgement, evidence: Evidence) -> None:
+    kinds = [kind for (kind,) in evidence.rows("SELECT run, workflow FROM runs")]
+    if not {*kinds} & {"standard", "express-sync"}:
+        judgement.unknown("this run has no workflow of which anybody tells how its executions went")
+        return
+    unread = [] if kinds == ["express-sync"] else list(_executions_unread(evidence, {}))
+    ruled = execution_lag.judge(
+        evidence.rows,
+        evidence.facts,
+        {name: float(value) for name, value in judgement.claim.bounds.items()},
+        unread,
+    )
+    judgement.verdict, judgement.checked, judgement.why = ruled.ruling, ruled.checked, ruled.why
+
+
 def anomalies_against(claim: Claim) -> list[str]:
     """What violates this claim; nothing for one with a clock (lag, recovery, fair)."""
     rule = RULES.get(claim.claim)
@@ -575,9 +613,9 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         _judge_recovery(judgement, evidence)
     elif claim.claim == "fair":
         _judge_fair(judgement, evidence)
-    elif claim.claim == "no-hung-execution":
+    elif claim.claim in _OF_EXECUTIONS:
         try:
-            _judge_hung(judgement, evidence)
+            _OF_EXECUTIONS[claim.claim](judgement, evidence)
         except duckdb.Error as error:
             judgement.unknown(f"how long executions took could not be told: {in_a_line(error)}")
     else:
@@ -780,7 +818,7 @@ def _judge_fair(judgement: Judgement, evidence: Evidence) -> None:
 # Of each execution: whether it ended, how long that took by the service's clock, and by ours how long after its start
 # was answered it was last seen to run.
 _LASTED = (
-    "SELECT run, last.status, last.stopped_ns - last.started_ns, "
+    "SELECT run, stopped, last.status, last.stopped_ns - last.started_ns, "
     "last.at_ns - answered.at_ns - CASE WHEN last.file = answered.file THEN 0 ELSE clock_error() END "
     "FROM executions WHERE last IS NOT NULL"
 )
@@ -794,8 +832,11 @@ def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
     if not evidence.rows("SELECT run, workflow FROM runs WHERE workflow = 'standard'"):
         judgement.unknown("this run has no standard workflow")
         return
-    within_ns, open_ones, untold, hung = bounds.nanoseconds(within_s), 0, 0, 0
-    for status, lasted_ns, ran_ns in evidence.rows(_LASTED):
+    within_ns, open_ones, untold, hung, left_out = bounds.nanoseconds(within_s), 0, 0, 0, 0
+    for stopped, status, lasted_ns, ran_ns in evidence.rows(_LASTED):
+        if stopped and (lasted_ns is None or lasted_ns <= within_ns):
+            left_out += 1
+            continue
         judgement.checked += 1
         if status == "running":
             late = ran_ns is not None and ran_ns > within_ns
@@ -804,6 +845,11 @@ def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
             late = lasted_ns is not None and lasted_ns > within_ns
             untold += lasted_ns is None
         hung += late
+    if left_out:
+        judgement.notes.append(
+            f"{left_out} executions were stopped on purpose before {within_s:g} s were over, which shows nothing of "
+            "how long they would have taken"
+        )
     if hung:
         judgement.violated(f"{hung} of {judgement.checked} executions took longer than {within_s:g} s")
     if open_ones:
@@ -811,7 +857,7 @@ def _judge_hung(judgement: Judgement, evidence: Evidence) -> None:
     if untold:
         judgement.unknown(f"of {untold} executions nobody told when they started and stopped")
     if not judgement.checked:
-        judgement.unknown("no execution was read, so there is nothing to check")
+        judgement.unknown("no execution was read, but such as were stopped on purpose, so there is nothing to check")
     for why in _executions_unread(evidence, {}):
         judgement.unknown(why)
 
@@ -834,3 +880,10 @@ def _check_each(judgement: Judgement, evidence: Evidence, outcomes: Mapping[str,
             judgement.verdict = "violated"
         elif outcome.ruling == "unknown":
             judgement.verdict = "unknown"
+
+
+# The claims with a clock that speak of executions, and of no subscription.
+_OF_EXECUTIONS: Mapping[str, Callable[[Judgement, Evidence], None]] = {
+    "no-hung-execution": _judge_hung,
+    "execution-lag": _judge_execution_lag,
+}

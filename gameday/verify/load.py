@@ -554,7 +554,8 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
         "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
         "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR, "
-        "by_service BOOLEAN, all_invoked BOOLEAN, step VARCHAR, per_item BOOLEAN)"
+        "by_service BOOLEAN, all_invoked BOOLEAN, step VARCHAR, per_item BOOLEAN, "
+        "retried BOOLEAN, followed_by VARCHAR[])"
     )
     rows = [
         (
@@ -576,6 +577,8 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
             s.invocations == "all",
             s.step,
             s.per_item,
+            s.retried,
+            [run.tag + other for other in s.followed_by],
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()

@@ -41,6 +41,10 @@ class Exchange:
         """What a fault rolls its dice on."""
         return f"{self.client.name}:{self.number}"
 
+    def chosen(self, kind: str) -> Disturbance | None:
+        """As `struck`, of a kind that strikes only later, if it does."""
+        return self.client.disturbances.chosen(kind, self.key, operation=self.asked.operation or "")
+
     def struck(self, kind: str, key: str | None = None) -> Disturbance | None:
         """`key`: of a part of it."""
         return self.client.disturbances.struck(kind, key or self.key, operation=self.asked.operation or "")

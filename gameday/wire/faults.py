@@ -6,7 +6,8 @@ none of its work), `lose-request` and `reset` (the connection breaks), `blackhol
 `partial-batch` refuses entries of a batch, which do not leave, and so does `throttle-entries`, in the words of a
 service that is asked too often. `lose-delete` leaves single messages out of a call that deletes, and breaks the
 connection once the others are deleted. `late-delete` tells a consumer that its message is deleted, and deletes it when
-its hold is over; `duplicate-delivery` gives a message to a second consumer (copies.py). `refused-there` does nothing to
+its hold is over; `late-callback` keeps a call back, and counts it where it was kept for long enough; `double-callback`
+makes it twice; `duplicate-delivery` gives a message to a second consumer (copies.py). `refused-there` does nothing to
 a call: it counts those that the service itself refused, where a fault strikes the service; nor does `watch-call`, which
 counts those of an operation.
 
@@ -94,6 +95,10 @@ class Faults:
         exchange.struck("watch-call")
         if (latency := exchange.struck("latency")) is not None:
             await self.lasts(latency, latency.takes_s(exchange.key))
+        if (late := exchange.chosen("late-callback")) is not None:
+            await self.lasts(late, late.seconds)
+            if not self._over(late.instance).is_set():
+                exchange.client.disturbances.count(late)
         for kind in (*_REFUSALS, *_BREAKS):
             if (disturbance := exchange.struck(kind)) is not None:
                 return Broken(disturbance)

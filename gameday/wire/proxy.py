@@ -2,9 +2,9 @@
 
 It promises that what it does not know passes through untouched, streams and compressed bodies included; that it never
 answers for the service unless a fault tells it to (where the target gives no answer, the consumer's connection breaks
-as the target's did; what it says by itself is a 4xx about HTTP); that it sends a call on once at most, and to its one
-target alone, whatever a request names; and that a call which was sent on is followed to its answer even when the
-consumer is gone, but for a receive, which is then taken back.
+as the target's did; what it says by itself is a 4xx about HTTP); that it sends a call on once at most, but for a fault
+that doubles it, and to its one target alone, whatever a request names; and that a call which was sent on is followed to
+its answer even when the consumer is gone, but for a receive, which is then taken back.
 
 Sources: RFC 9110, 7.6 (what a proxy may not hand on); RFC 9112, 3.2 and 6 (hosts, and where a body ends).
 """
@@ -661,6 +661,9 @@ class Proxy:
                 async for _ in response.content.iter_any():
                     pass
             return break_off(exchange.request)
+        if isinstance(exchange.body, bytes) and exchange.struck("double-callback") is not None:
+            async with self._open(exchange) as first:
+                await first.read()
         if not exchange.is_read:
             return await self._stream(exchange)
         if exchange.asked.operation == queue.RECEIVE:

@@ -12,9 +12,10 @@ from gameday.chaos.fault_targets import FaultTargets
 from gameday.chaos.registry import FAULTS
 from gameday.chaos.timeline import Runner, StrikeResult, plan
 from gameday.history.clock import Clock
+from gameday.history.events import SendResult, Steering
 from gameday.history.writer import Writer
 from gameday.processes.disturbances import Disturbance
-from gameday.transports.base import CallFailed, ReshardAction, Resharding
+from gameday.transports.base import CallFailed, ExecutionSeen, ReshardAction, Resharding
 from gameday.transports.experiments import Experiment, State
 from gameday.transports.queue_policy import Action
 from tests.recorded import recorded
@@ -216,6 +217,30 @@ class FakeExperiments:
         return State(id=experiment, status="stopped", ran=True)
 
 
+class FakeExecutions:
+    """They run until they are stopped; `refuses`: what a list of them fails with; `answers`: what comes of a stop."""
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.left = [ExecutionSeen(arn=f"arn:{n}", name=f"e{n}", status="running", id=f"m{n}") for n in range(10)]
+        self.refuses: CallFailed | None = None
+        self.answers: SendResult = "ok"
+        self.stopped: list[str] = []
+
+    async def running(self) -> list[ExecutionSeen]:
+        if self.refuses:
+            raise self.refuses
+        return list(self.left)
+
+    async def steer(self, execution: ExecutionSeen, action: Steering) -> SendResult:
+        self.fleet.note(execution.name, action)
+        await asyncio.sleep(0)
+        if self.answers == "ok":
+            self.left.remove(execution)
+            self.stopped.append(execution.arn)
+        return self.answers
+
+
 class World:
     """Targets that are fakes, with a real history. Waits are short: nobody here needs longer than an instant."""
 
@@ -227,6 +252,7 @@ class World:
         self.stream = FakeStream(self.fleet)
         self.queues = FakeQueues(self.fleet)
         self.experiments = FakeExperiments(self.fleet)
+        self.executions = FakeExecutions(self.fleet)
         self.targets = FaultTargets(
             fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": 4.0},
@@ -236,6 +262,7 @@ class World:
             stream=self.stream,
             queues=self.queues,
             experiments=self.experiments,
+            executions=self.executions,
             find_s=0.1,
             hold_s=0.1,
             answer_s=0.1,

@@ -88,8 +88,8 @@ CASES = {
 
 # What strikes the service itself is seen on the wire alone: it is proven in tests/wire/test_catches.py.
 SEEN_ON_THE_WIRE = ("impair-queue",)
-# What strikes starts of executions is proven in whole runs: tests/run/test_workflow_run.py.
-OF_WORKFLOWS = ("throttle-starts",)
+# What strikes starts of executions, or executions, is proven in whole runs: tests/run/test_workflow_run.py.
+OF_WORKFLOWS = ("throttle-starts", "stop-execution")
 # What strikes functions: tests/run/test_functions_run.py, tests/consumers/test_mapping.py and the scenarios
 # broken-lambda-….
 OF_FUNCTIONS = (

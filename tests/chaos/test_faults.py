@@ -27,6 +27,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "crash-at": {"point": "before-effect", "share": 0.01},
     "cold-start": {"takes": 1.0},
     "impair-queue": {"actions": ["ReceiveMessage"]},
+    "late-callback": {"by": 3.0},
     "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},
 }
 
@@ -43,7 +44,7 @@ ARMED = [
 ]
 LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault.inject)]
 # Those of the service itself strike whoever is there.
-SERVICE = ("reshard", "impair-queue", "fis")
+SERVICE = ("reshard", "impair-queue", "fis", "stop-execution")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -73,7 +74,7 @@ def test_it_is_recorded_before_it_breaks_and_after_it_heals(world: World, name: 
     assert start["label"]
     assert "fired" not in start["params"]
     members = [f"orders-{n}.1" for n in (1, 2, 3)]
-    assert start["targets"] and set(start["targets"]) <= {*members, "load", "stream"}
+    assert start["targets"] and set(start["targets"]) <= {*members, "load", "stream", "executions"}
     # Nothing is done to anybody outside of the two records.
     assert world.did and all(phases == ["start"] for _, _, phases in world.did)
 
@@ -440,6 +441,39 @@ def test_a_queue_that_goes_on_denying_does_not_claim_to_be_over(world: World, fi
     assert [record["phase"] for record in world.faults] == ["start"]
     unproven = [record for record in world.records if record.get("name") == "fault-unproven"]
     assert len(unproven) == (0 if fires else 1)
+
+
+@pytest.mark.parametrize("pick, stopped", [(1, 1), (3, 3), (0.5, 5), (0.01, 1), (20, 10)])
+def test_so_many_executions_are_stopped(world: World, pick: float, stopped: int) -> None:
+    (result,) = asyncio.run(world.strike(entry("stop-execution", pick=pick)))
+    assert (result.fired, len(set(world.executions.stopped))) == (stopped, stopped)
+    assert world.faults[0]["label"] == f"stops {stopped} of 10 executions that run"
+
+
+@pytest.mark.parametrize(
+    "spoils, why",
+    [
+        ({"left": []}, "no execution to stop: none runs"),
+        (
+            {"refuses": CallFailed("AccessDenied", "no", definite=True)},
+            "the executions cannot be read: AccessDenied: no",
+        ),
+        ({"answers": "failed"}, "was in place, but never struck"),
+    ],
+)
+def test_where_no_execution_is_stopped_it_is_no_success(world: World, spoils: dict[str, Any], why: str) -> None:
+    vars(world.executions).update(spoils)
+    (result,) = asyncio.run(world.strike(entry("stop-execution")))
+    assert (result.fired, result.error) == (0, why)
+    assert world.faults[-1]["params"]["fired"] == 0
+
+
+def test_a_stop_of_which_nobody_knows_does_not_claim_to_be_over(world: World) -> None:
+    world.executions.answers = "unknown"
+    (result,) = asyncio.run(world.strike(entry("stop-execution")))
+    assert (result.fired, result.error) == (0, "nobody knows whether an execution was stopped")
+    assert [record["phase"] for record in world.faults] == ["start"]
+    assert {"name": "fault-unproven"}.items() <= world.records[-1].items()
 
 
 OF_SERVICE = [name for name, fault in FAULTS.items() if issubclass(fault, ServiceFault)]

@@ -54,7 +54,7 @@ def conditions(planted: str | None = None) -> Conditions:
                 return held(outcome)
         except Refused as refused:
             raise CallFailed(refused.code, refused.message, definite=refused.status < 500) from refused
-        assert isinstance(outcome, dict), "no probe waits for an execution in its start"
+        assert isinstance(outcome, dict)
         return {**outcome, "Body": BytesIO(outcome["Body"])} if "Body" in outcome else _from_json(outcome)
 
     def answered(poll: LongPoll) -> Answer:

@@ -133,6 +133,7 @@ CAUGHT: dict[tuple[str, str], str] = {
     ("stepfunctions", "heartbeat"): "heartbeat-ignored",
     ("stepfunctions", "machine-timeout"): "machine-timeout-ignored",
     ("stepfunctions", "redriven"): "redrive-reruns",
+    ("stepfunctions", "sync-once"): "sync-twice:5",
     ("lambda", "delivered-and-deleted"): "mapping-keeps",
     ("lambda", "empty-answer"): "empty-answer-fails",
     ("lambda", "partial-failure"): "partial-ignored",

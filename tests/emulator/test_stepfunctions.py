@@ -214,6 +214,30 @@ def test_of_an_express_execution_nobody_can_ask() -> None:
     assert inside.states.refusal("ListExecutions", stateMachineArn=arn) == "StateMachineTypeNotSupported"
 
 
+def test_an_execution_is_redriven_where_it_failed_and_not_long_ago() -> None:
+    inside = Inside()
+    queue = inside.queue()
+    states = {"T": asks(queue, waits=True, End=True)}
+    arn = machine(inside, states)
+
+    def can(execution: str) -> str:
+        return str(inside.states("DescribeExecution", executionArn=execution)["redriveStatus"])
+
+    stopped, failing = start(inside, arn, name="a"), start(inside, arn, name="b")
+    assert can(stopped) == "NOT_REDRIVABLE"
+    assert inside.states.refusal("RedriveExecution", executionArn=stopped) == "ExecutionNotRedrivable"
+    inside.states("StopExecution", executionArn=stopped)
+    inside.states("SendTaskFailure", taskToken=bodies(inside, queue)[1]["token"])
+    assert (can(stopped), can(failing)) == ("REDRIVABLE", "REDRIVABLE")
+    inside.states("RedriveExecution", executionArn=stopped)
+    told = inside.states("DescribeExecution", executionArn=stopped)
+    assert (told["status"], told["redriveCount"]) == ("RUNNING", 1) and "redriveDate" in told
+    assert len(bodies(inside, queue)) == 1
+    inside.later(14 * 24 * 3600 + 1)
+    assert can(failing) == "NOT_REDRIVABLE"
+    assert inside.states.refusal("RedriveExecution", executionArn=failing) == "ExecutionNotRedrivable"
+
+
 @pytest.mark.parametrize(
     "states",
     [

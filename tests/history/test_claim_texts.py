@@ -13,7 +13,7 @@ from gameday.verify.claims import RULES
 from gameday.verify.registry import CHECKS
 
 # What is judged by the clock, and so by no rule of anomalies.
-BY_THE_CLOCK = {"lag", "recovery", "fair", "no-hung-execution"}
+BY_THE_CLOCK = {"lag", "recovery", "fair", "no-hung-execution", "execution-lag"}
 
 
 def words(name: str) -> Mapping[str, str]:

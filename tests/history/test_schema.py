@@ -16,6 +16,7 @@ def test_a_constructor_takes_what_the_format_has(event: str) -> None:
     taken = set(inspect.signature(getattr(events, event)).parameters)
     known = set(EVENTS[event].fields)
     intents = {"settled": "settling", "stored": "storing", "removed": "removing", "answered": "answering"}
+    intents["steered"] = "steering"
     if event in intents:
         # It repeats its intent.
         assert taken == {"intent"} | known - set(EVENTS[intents[event]].fields)

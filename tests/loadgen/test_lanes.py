@@ -24,8 +24,10 @@ def message(number: int, *, group: str = "g1", seq: int | None = None, due: int 
     return Message(number, f"{group}-{seq or number}", group, seq or number, due, False, 0)
 
 
-def lane(*, batch: int = 10, ordered: bool = True, retries: bool = True, many: bool = False) -> Lane:
-    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS, retries=retries, many=many)
+def lane(
+    *, batch: int = 10, ordered: bool = True, retries: bool = True, once: bool = False, many: bool = False
+) -> Lane:
+    return Lane(batch=batch, ordered=ordered, give_up_ns=GIVE_UP_NS, retries=retries, once=once, many=many)
 
 
 def run(
@@ -272,6 +274,21 @@ def test_a_message_that_may_be_stored_already_stays_unknown_when_it_is_refused()
     one.settle(one.take(0), ["unknown"], 0)
     one.settle(one.take(GIVE_UP_NS // 2), ["refused"], GIVE_UP_NS // 2)
     assert one.tally == Tally(intended=1, unknown=1)
+
+
+def test_what_is_sent_once_is_sent_again_only_where_it_surely_was_not() -> None:
+    one = lane(ordered=False, once=True)
+    for number in (1, 2, 3):
+        one.add(message(number))
+    one.all_planned(0)
+    answers: dict[tuple[int, int], Result] = {(1, 1): "failed", (1, 2): "ok", (2, 1): "unknown", (3, 1): "ok"}
+    now = 0
+    while not one.over:
+        attempts = one.take(now)
+        one.settle(attempts, [answers.pop((attempt.message.seq, attempt.number)) for attempt in attempts], now)
+        now = one.wake_at or now
+    assert not answers
+    assert one.tally == Tally(intended=3, acked=2, unknown=1)
 
 
 @pytest.mark.parametrize("ordered", [True, False])

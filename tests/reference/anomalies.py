@@ -72,15 +72,33 @@ def _followed(past: Past, message: Message, spec: Subscription) -> bool:
     return False
 
 
+def _missing(past: Past) -> list[tuple[Message, Subscription, bool]]:
+    return [absent for absent in _absent(past) if not _cut_short(past, *absent[:2])]
+
+
+def _cut_short(past: Past, message: Message, spec: Subscription) -> bool:
+    return spec.step is not None and bool(workflows.stopped(past, message.id))
+
+
+def cut_short(past: Past) -> list[Case]:
+    """m acked, s a step in `expect`, never received nor dead on s, and an execution of m was stopped on purpose.
+    Legal"""
+    return [
+        Case(id=message.id, subscription=spec.name)
+        for message, spec, _ in _absent(past)
+        if _cut_short(past, message, spec)
+    ]
+
+
 def lost(past: Past) -> list[Case]:
     """m acked, s in `expect`, never received nor dead on s, and proven: s drained; or a message after it in its group
     was received on s (a queue with `dead_letter` only once it has any `drained` mark)"""
-    return [Case(id=message.id, subscription=spec.name) for message, spec, proven in _absent(past) if proven]
+    return [Case(id=message.id, subscription=spec.name) for message, spec, proven in _missing(past) if proven]
 
 
 def unseen(past: Past) -> list[Case]:
     """the same, not proven"""
-    return [Case(id=message.id, subscription=spec.name) for message, spec, proven in _absent(past) if not proven]
+    return [Case(id=message.id, subscription=spec.name) for message, spec, proven in _missing(past) if not proven]
 
 
 def vanished(past: Past) -> list[Case]:
@@ -1140,11 +1158,16 @@ ANOMALIES: Mapping[str, Callable[[Past], list[Case]]] = {
     "execution-missing": _per_message(workflows.execution_missing),
     "execution-unseen": _per_message(workflows.execution_unseen),
     "start-refused": _per_message(workflows.start_refused),
+    "execution-repeated": _per_message(workflows.execution_repeated),
+    "start-repeated": _per_message(workflows.start_repeated),
+    "task-repeated": _per_task(workflows.task_repeated),
+    "redrive-rerun": _per_task(workflows.redrive_rerun),
     "step-effect-duplicate": _per_task(workflows.step_effect_duplicate),
     "step-effect-missing": _per_task(workflows.step_effect_missing),
     "token-accepted-twice": _per_token(workflows.token_accepted_twice),
     "token-answered-again": _per_token(workflows.token_answered_again),
     "item-missing": item_missing,
+    "cut-short": cut_short,
     "lost": lost,
     "unseen": unseen,
     "vanished": vanished,

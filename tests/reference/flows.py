@@ -17,6 +17,8 @@ SECOND = 10**9
 CLAIMS = (
     "exactly-once-execution",
     "at-least-once-execution",
+    "at-most-once-execution",
+    "redrive-no-rerun",
     "exactly-once-step-effect",
     "callback-once",
     "map-complete",
@@ -33,16 +35,18 @@ class Flow:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(f"flow:{seed}")
         self.often = self.random.choice((0.7, 0.9, 0.97))
-        self.kind = self.random.choice(("standard", "standard", "standard", "express", None))
+        self.kind = self.random.choice(("standard",) * 6 + ("express", "express", "express-sync", "express-sync", None))
         self.error_ns = self.random.choice((0, 0, 200_000_000))
         self.files: dict[str, list[dict[str, Any]]] = {}
         self.steps: dict[str, dict[str, Any]] = {
-            "pay": {"step": "callback", "promises": "at-most-once"},
+            "pay": {"step": "callback", "promises": "at-most-once", "followed_by": ["reserve"]},
             "reserve": {"step": "task", "per_item": True, "promises": "at-most-once"},
             "audit": {},
         }
         for spec in self.steps.values():
             spec |= {"kind": "queue", "visibility_timeout_s": 5}
+            if self.random.random() < 0.3:
+                spec["retried"] = True
             if self.random.random() < 0.3:
                 spec |= {"dead_letter": True, "max_receives": 3}
             if self.random.random() < 0.1:
@@ -95,12 +99,15 @@ class Flow:
 
     def execution(self, id: str, arn: str, items: int | None) -> None:
         roll = self.random
+        steered = roll.random() < 0.4
         for item in [None, *range(items or 0)]:
             step = "pay" if item is None else "reserve"
             if not self.well():
                 continue
-            for _ in range(roll.choice((1, 1, 1, 2))):
-                self.task(id, arn, step, item)
+            for _ in range(roll.choice((1, 1, 1, 2)) if not steered or not self.well() else 1):
+                self.task(id, arn, step, item, until=4 if steered and self.well() else 7)
+        if steered:
+            self.steer(id, arn, items)
         for _ in range(roll.choice((0, 1, 1, 1, 2)) if not self.well() else 1):
             started, stopped = self.at(1, 3), self.at(3, 9)
             self.record(
@@ -110,16 +117,34 @@ class Flow:
                 stopped=BASE + round(stopped * SECOND) if self.well() else None,
             )  # fmt: skip
 
-    def task(self, id: str, arn: str, step: str, item: int | None) -> None:
+    def steer(self, id: str, arn: str, items: int | None) -> None:
+        """Somebody redrives, and what failed is asked for again; or, by a fault, what was done."""
+        roll = self.random
+        for n in range(roll.choice((1, 1, 2))):
+            at = self.at(5, 7)
+            action = "redrive" if self.well() else "stop"
+            told = {"id": id, "arn": arn if self.well() else f"{arn}-2", "action": action}
+            told |= {"call": f"steer-{n}" if self.well() else None}
+            if self.well():
+                self.record("main", at, "steering", **told)
+            if self.well():
+                outcome = "ok" if self.well() else roll.choice(("failed", "unknown"))
+                self.record("main", at + 0.1, "steered", **told, outcome=outcome, started=BASE + round(at * SECOND))
+        for item in [None, *range(items or 0)]:
+            if roll.random() < 0.3:
+                self.task(id, arn, "pay" if item is None else "reserve", item, since=6, until=9)
+
+    def task(self, id: str, arn: str, step: str, item: int | None, since: float = 1, until: float = 7) -> None:
         roll, consumer = self.random, self.random.choice(("c1", "c2"))
         step = step if self.well() else roll.choice(list(self.steps))
         item = item if self.well() else roll.choice((None, 0, 5))
-        copy = f"{step}-{id}-{arn}-{item}-{roll.randint(1, 2)}"
+        copy = f"{step}-{id}-{arn}-{item}-{roll.randint(1, 3)}"
         of_task = {"id": id, "subscription": step, "execution": arn if self.well() else None, "item": item}
-        at = self.at(1, 7)
+        at = self.at(since, until)
         batch = f"{consumer}-{roll.randint(1, 10**6)}"
         if self.well():
-            self.record(consumer, at, "received", **of_task, consumer=consumer, broker_id=copy, receives=1,
+            self.record(consumer, at, "received", **of_task, consumer=consumer, receives=1,
+                        broker_id=copy if self.well() or self.well() else None,
                         batch=batch if self.well() else None, started=BASE + round((at - 0.1) * SECOND))  # fmt: skip
         if self.well():
             outcome = "applied" if self.well() else roll.choice(("skipped", "failed", "applied"))
@@ -178,6 +203,9 @@ class Flow:
         (run / "history").mkdir(parents=True)
         claims: list[dict[str, Any]] = [{"claim": name} for name in CLAIMS]
         claims.append({"claim": "no-hung-execution", "within_s": self.random.choice((2, 4, 10))})
+        bounds = {"max_s": self.random.choice((0.2, 1, 3)), "duration_max_s": self.random.choice((2, 4, 10))}
+        asked = {name: bound for name, bound in bounds.items() if self.random.random() < 0.7}
+        claims.append({"claim": "execution-lag", **(asked or {"p99_s": 1})})
         manifest = {
             "schema": 1,
             "clock_error_ns": self.error_ns,

@@ -323,6 +323,9 @@ class Court:
             spec.name for message, spec in self.past.expectations() if spec.name in names and accept(message, spec)
         )
 
+    def was_cut_short(self, message: Message, spec: Subscription) -> bool:
+        return any((case.id, case.subscription) == (message.id, spec.name) for case in self.cases["cut-short"])
+
     def count_behind_another(
         self, covered: Sequence[Subscription], accept: Callable[[Message, Subscription], bool]
     ) -> Counter[str]:
@@ -344,7 +347,10 @@ def no_loss(court: Court, promise: Promise) -> Finding:
     covered = court.all()
     return court.finding(
         covered=covered,
-        checked=court.count_expected(covered, lambda message, spec: court.past.acked(message.id)),
+        checked=court.count_expected(
+            covered,
+            lambda message, spec: court.past.acked(message.id) and not court.was_cut_short(message, spec),
+        ),
         blamed={name: court.anywhere(name) for name in ("lost", "vanished", "lost-on-redrive")},
         unknown=[f"{case.id} unseen on {case.subscription}" for case in court.anywhere("unseen")]
         + court.undrained(covered),
@@ -507,7 +513,12 @@ def fanout_complete(court: Court, promise: Promise) -> Finding:
     return court.finding(
         covered=covered,
         checked=court.count_expected(
-            covered, lambda message, spec: court.past.acked(message.id) and court.judged(message.id, spec)
+            covered,
+            lambda message, spec: (
+                court.past.acked(message.id)
+                and court.judged(message.id, spec)
+                and not court.was_cut_short(message, spec)
+            ),
         ),
         blamed={"lost": court.within("lost", covered, judged_only=True)},
         unknown=court.as_no_loss(covered, judged_only=True),
@@ -760,6 +771,48 @@ def at_least_once_execution(court: Court, promise: Promise) -> Finding:
     )
 
 
+def at_most_once_execution(court: Court, promise: Promise) -> Finding:
+    """execution-repeated, start-repeated, task-repeated | not drained; a task that was received without a `broker_id`;
+    `workflow` is not `express-sync` | checked: tasks that were received, per step that is not `retried`"""
+    past, covered = court.past, [spec for spec in _steps(court) if not spec.retried]
+    names = {spec.name for spec in covered}
+    tasks = [task for task in workflows.tasks(past) if task.step in names]
+    return court.finding(
+        covered=covered,
+        checked=Counter(task.step for task in tasks if workflows.of_task(past, "received", task)),
+        blamed={
+            **{name: court.anywhere(name) for name in ("execution-repeated", "start-repeated")},
+            "task-repeated": court.within("task-repeated", covered),
+        },
+        unknown=_of_kind(court, "express-sync")
+        + court.undrained(covered)
+        + [f"{task} was asked for by nobody knows what" for task in tasks if workflows.nameless(past, task)],
+    )
+
+
+def redrive_no_rerun(court: Court, promise: Promise) -> Finding:
+    """redrive-rerun | not drained; executions were not read; a task that was received without a `broker_id`; `workflow`
+    is not `standard` | checked: tasks that were received and were over before a redrive, per step that is not `retried`
+    and has `followed_by`"""
+    past = court.past
+    covered = [spec for spec in _steps(court) if spec.followed_by and not spec.retried]
+    names = {spec.name for spec in covered}
+    tasks = [task for task in workflows.tasks(past) if task.step in names]
+    return court.finding(
+        covered=covered,
+        checked=Counter(
+            task.step
+            for task in tasks
+            if workflows.of_task(past, "received", task) and workflows.over_before_redrive(past, task)
+        ),
+        blamed={"redrive-rerun": court.within("redrive-rerun", covered)},
+        unknown=_of_kind(court, "standard")
+        + court.undrained(covered)
+        + ([] if workflows.executions_read(past) else ["executions were not read"])
+        + [f"{task} was asked for by nobody knows what" for task in tasks if workflows.nameless(past, task)],
+    )
+
+
 def exactly_once_step_effect(court: Court, promise: Promise) -> Finding:
     """step-effect-duplicate, step-effect-missing | not drained; no `step` and no `steps-read`; any unknown effect of a
     task | checked: tasks, per step"""
@@ -801,7 +854,9 @@ def no_hung_execution(court: Court, promise: Promise) -> Finding:
     told = [one for one in workflows.executions(past) if workflows.last_record(past, one) is not None]
     if past.facts.manifest.workflow != "standard":
         return Finding(covers=[], checked={}, violated=False, unknown=["no standard workflow"])
-    rulings = [workflows.hung(past, one, promise.bounds_ns["within_s"]) for one in told]
+    within_ns = promise.bounds_ns["within_s"]
+    told = [one for one in told if not workflows.left_out(past, one, within_ns)]
+    rulings = [workflows.hung(past, one, within_ns) for one in told]
     unread = [] if workflows.executions_read(past) else ["executions were not read"]
     return Finding(
         covers=[],
@@ -809,6 +864,40 @@ def no_hung_execution(court: Court, promise: Promise) -> Finding:
         violated=True in rulings,
         unknown=unread + ["nobody knows how long one took"] * rulings.count(None),
     )
+
+
+def execution_lag(court: Court, promise: Promise) -> Finding:
+    """See the text below the table."""
+    past = court.past
+    kind = past.facts.manifest.workflow
+    if kind not in ("standard", "express-sync"):
+        return Finding(covers=[], checked={}, violated=False, unknown=["no workflow that anybody tells of"])
+    intended = [id for id in past.messages if past.messages[id].attempts]
+    told = [one for one in workflows.executions(past) if workflows.last_record(past, one) is not None]
+    untold = [id for id in intended if not past.failed(id) and id not in {one.id for one in told}]
+    scheduled = past.facts.scheduled
+    never = 0 if scheduled is None else max(0, scheduled - len(intended))
+    nobody_knows = workflows.Took(0, None)
+    starts = [workflows.start_took(past, id) for id in intended]
+    durations = [workflows.execution_took(past, one) for one in told if not workflows.stopped_on_purpose(past, one)]
+    violated, unknown, checked = False, [], 0
+    for name, bound in promise.bounds_ns.items():
+        lasts = name.startswith("duration_")
+        known, more = (durations, len(untold)) if lasts else (starts, never)
+        checked = max(checked, len(known))
+        if lasts and kind == "standard" and not workflows.executions_read(past):
+            unknown.append("executions were not read")
+        if not lasts and past.facts.loads_told < past.facts.loads_started:
+            unknown.append("nobody wrote how many messages were scheduled")
+        if len(known) < (1 if name.endswith("max_s") else ENOUGH):
+            unknown.append(f"{name}: {len(known)}")
+            continue
+        took = [*known, *[nobody_knows] * more]
+        place = nearest_rank(PERCENT[name.removeprefix("duration_")], len(took)) - 1
+        violated = violated or sorted(one.surely for one in took)[place] > bound
+        if sum(one.perhaps is not None and one.perhaps <= bound for one in took) <= place:
+            unknown.append(f"{name} may be broken")
+    return Finding(covers=[], checked={"": checked}, violated=violated, unknown=unknown)
 
 
 def map_complete(court: Court, promise: Promise) -> Finding:
@@ -1224,9 +1313,12 @@ CLAIMS: Mapping[str, Callable[[Court, Promise], Finding]] = {
     "schema-conformant": schema_conformant,
     "exactly-once-execution": exactly_once_execution,
     "at-least-once-execution": at_least_once_execution,
+    "at-most-once-execution": at_most_once_execution,
+    "redrive-no-rerun": redrive_no_rerun,
     "exactly-once-step-effect": exactly_once_step_effect,
     "callback-once": callback_once,
     "no-hung-execution": no_hung_execution,
+    "execution-lag": execution_lag,
     "map-complete": map_complete,
     "lag": lag,
     "recovery": recovery,

@@ -115,6 +115,8 @@ class Subscription:
     all_invoked: bool = False
     step: str | None = None
     per_item: bool = False
+    retried: bool = False
+    followed_by: tuple[str, ...] = ()
 
     @property
     def gives_up(self) -> bool:
@@ -423,9 +425,12 @@ CLAIMS: Mapping[str, frozenset[str]] = {
     "schema-conformant": frozenset(),
     "exactly-once-execution": frozenset(),
     "at-least-once-execution": frozenset(),
+    "at-most-once-execution": frozenset(),
+    "redrive-no-rerun": frozenset(),
     "exactly-once-step-effect": frozenset(),
     "callback-once": frozenset(),
     "no-hung-execution": frozenset({"within_s"}),
+    "execution-lag": frozenset({"p50_s", "p99_s", "max_s", "duration_p50_s", "duration_p99_s", "duration_max_s"}),
     "map-complete": frozenset(),
     "lag": frozenset({"p50_s", "p99_s", "max_s", "grace_s", "during"}),
     "recovery": frozenset({"within_s"}),
@@ -433,7 +438,18 @@ CLAIMS: Mapping[str, frozenset[str]] = {
 }
 DURING = ("calm", "faults", "all")
 
-OF_WORKFLOWS = ("intended", "sent", "received", "execution", "step", "steps", "answering", "answered")
+OF_WORKFLOWS = (
+    "intended",
+    "sent",
+    "received",
+    "execution",
+    "step",
+    "steps",
+    "answering",
+    "answered",
+    "steering",
+    "steered",
+)
 
 # The fields that hold a time of ours or of the broker, by the event that has them. `at` is in all.
 TIMES: Mapping[str, frozenset[str]] = {
@@ -446,6 +462,7 @@ TIMES: Mapping[str, frozenset[str]] = {
     "fetched": frozenset({"started"}),
     "removed": frozenset({"started"}),
     "execution": frozenset({"started", "stopped"}),
+    "steered": frozenset({"started"}),
     "step": frozenset({"started"}),
     "answered": frozenset({"started"}),
     "replay-started": frozenset({"since", "until"}),
@@ -473,7 +490,7 @@ def read_manifest(run: Path) -> Manifest:
         broker_tick_ns=_count(document, "broker_tick_ns"),
         subscriptions={name: read_subscription(name, spec) for name, spec in declared.items()},
         promises=tuple(read_promise(claim) for claim in claims),
-        workflow=_one_of(document, "workflow", ("standard", "express"), "manifest.json"),
+        workflow=_one_of(document, "workflow", ("standard", "express", "express-sync"), "manifest.json"),
     )
 
 
@@ -524,6 +541,8 @@ def read_subscription(name: str, spec: object) -> Subscription:
         all_invoked=spec.get("invocations") == "all",
         step=_one_of(spec, "step", ("task", "callback"), f"subscription {name}"),
         per_item=spec.get("per_item") is True,
+        retried=spec.get("retried") is True,
+        followed_by=tuple(spec.get("followed_by") or ()),
     )
 
 
@@ -832,6 +851,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "removed": ("id", "outcome"),
     "leftover": ("id",),
     "execution": ("id", "arn", "status"),
+    "steering": ("id", "arn", "action"),
+    "steered": ("id", "arn", "action", "outcome"),
     "step": ("id", "subscription", "execution", "outcome"),
     "steps": ("id", "subscription", "execution", "applied"),
     "answering": ("id", "subscription", "execution", "token", "answer"),
@@ -850,6 +871,8 @@ WORDS: dict[str, dict[str, frozenset[str]]] = {
     "fetched": {"outcome": frozenset({"ok", "gone", "failed"})},
     "removed": {"outcome": _ANSWERS},
     "execution": {"status": frozenset({"running", "succeeded", "failed", "timed-out", "aborted"})},
+    "steering": {"action": frozenset({"redrive", "stop"})},
+    "steered": {"action": frozenset({"redrive", "stop"}), "outcome": _ANSWERS},
     "step": {"outcome": frozenset({"applied", "skipped", "failed"})},
     "answering": {"answer": frozenset({"success", "failure"})},
     "answered": {"answer": frozenset({"success", "failure"}), "outcome": _ANSWERS},

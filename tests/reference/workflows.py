@@ -160,6 +160,130 @@ def start_refused(past: Past) -> list[str]:
     return refused
 
 
+# -- starts that are waited for
+
+
+def seen_in(past: Past, id: str) -> set[str]:
+    """The executions of m, and those that a `received` of it on a step names."""
+    named = {record.text("execution") for record in records(past, "received") if record.text("id") == id}
+    return {one.arn for one in executions(past) if one.id == id} | {arn for arn in named if arn is not None}
+
+
+def starts(past: Past, id: str) -> int:
+    """How many starts of m may have been accepted."""
+    intended, sent = (
+        [record for record in records(past, event) if record.text("id") == id] for event in ("intended", "sent")
+    )
+    return max(len(intended), len(sent)) - sum(record.text("outcome") == "failed" for record in sent)
+
+
+def _waited_for(past: Past) -> list[str]:
+    return list(past.messages) if past.facts.manifest.workflow == "express-sync" else []
+
+
+def execution_repeated(past: Past) -> list[str]:
+    """`workflow` is `express-sync`, and m was seen in more executions than starts of it may have been accepted, or than
+    one. Per extra one."""
+    return [id for id in _waited_for(past) for _ in range(len(seen_in(past, id)) - max(starts(past, id), 1))]
+
+
+def start_repeated(past: Past) -> list[str]:
+    """`workflow` is `express-sync`, m was seen in more than one execution, and more than one start of it may have been
+    accepted. Per start but one, at most as many as there are executions but one."""
+    return [id for id in _waited_for(past) for _ in range(min(len(seen_in(past, id)), starts(past, id)) - 1)]
+
+
+def task_repeated(past: Past) -> list[Task]:
+    """`workflow` is `express-sync`: a task that is asked for once was received as more than one copy. Per extra
+    copy."""
+    if past.facts.manifest.workflow != "express-sync":
+        return []
+    return [task for task in tasks(past) if _asked_once(past, task) for _ in list(copies(past, task))[1:]]
+
+
+def copies(past: Past, task: Task) -> dict[str, Record]:
+    """The first receive of each copy."""
+    found: dict[str, Record] = {}
+    for record in sorted(of_task(past, "received", task), key=lambda record: (record.at, record.file, record.line)):
+        if copy := record.text("broker_id"):
+            found.setdefault(copy, record)
+    return found
+
+
+def _asked_once(past: Past, task: Task) -> bool:
+    """Its machine asks for it but once, and nobody else sends it again."""
+    return not (
+        past.subscription(task.step).retried
+        or past.redriven_of[task.id, task.step]
+        or past.in_doubt(task.id, task.step)
+    )
+
+
+def nameless(past: Past, task: Task) -> bool:
+    return any(not record.text("broker_id") for record in of_task(past, "received", task))
+
+
+# -- redrives
+
+
+def redrives(past: Past, id: str, arn: str) -> list[Record]:
+    return [record for record in steerings(past, id, "redrive") if record.text("arn") == arn]
+
+
+def stopped(past: Past, id: str) -> set[str | None]:
+    """The executions of m that were stopped on purpose."""
+    return {record.text("arn") for record in steerings(past, id, "stop")}
+
+
+def steerings(past: Past, id: str, action: str) -> list[Record]:
+    """Those that may have worked: no `steered` of the same file, action and `call` is `failed`."""
+    return [
+        record
+        for record in records(past, "steering")
+        if (record.text("id"), record.text("action")) == (id, action)
+        and record.text("arn") is not None
+        and not any(
+            other.text("outcome") == "failed"
+            and other.file == record.file
+            and all(other.text(name) == record.text(name) for name in ("id", "arn", "action", "call"))
+            for other in records(past, "steered")
+        )
+    ]
+
+
+def over_before_redrive(past: Past, task: Task) -> bool:
+    """Its execution was redriven, by nobody but those who recorded it; and a `received` of m on a step of its
+    `followed_by` names it and is proven to be before each redrive."""
+    redriven = redrives(past, task.id, task.execution)
+    told = [
+        record.integer("redrives") or 0
+        for record in records(past, "execution")
+        if (record.text("id"), record.text("arn")) == (task.id, task.execution)
+    ]
+    if not redriven or max(told, default=0) > len(redriven):
+        return False
+    return any(
+        record.text("subscription") in past.subscription(task.step).followed_by
+        and (record.text("id"), record.text("execution")) == (task.id, task.execution)
+        and all(past.before(record.moment, redrive.moment) for redrive in redriven)
+        for record in records(past, "received")
+    )
+
+
+def redrive_rerun(past: Past) -> list[Task]:
+    """A task that is asked for once and was over before a redrive was received as several copies. Per copy of which the
+    first `received` is proven to be after a redrive of its execution, but for one where there is no other."""
+    again = []
+    for task in tasks(past):
+        if not _asked_once(past, task) or not over_before_redrive(past, task):
+            continue
+        redriven = redrives(past, task.id, task.execution)
+        first = copies(past, task).values()
+        afterwards = [one for one in first if any(past.before(redrive.moment, one.moment) for redrive in redriven)]
+        again += [task] * (len(afterwards) - (len(afterwards) == len(first)))
+    return again
+
+
 # -- tasks
 
 
@@ -319,20 +443,75 @@ def item_missing(past: Past) -> list[tuple[str, str]]:
 # -- no-hung-execution
 
 
+def left_out(past: Past, execution: Execution, within_ns: int) -> bool:
+    """It was stopped on purpose, its last record says `aborted`, and not that it took too long."""
+    return stopped_on_purpose(past, execution) and hung(past, execution, within_ns) is not True
+
+
+# -- execution-lag
+
+
+class Took(NamedTuple):
+    """What it surely took, and may have taken; None where nobody knows."""
+
+    surely: int
+    perhaps: int | None
+
+
+def start_took(past: Past, id: str) -> Took:
+    told = [record for event in ("intended", "sent") for record in records(past, event) if record.text("id") == id]
+    intended = [record for record in told if record.event == "intended"]
+    sent = [record for record in told if record.event == "sent"]
+    accepted = [record.at for record in sent if record.text("outcome") == "ok"]
+    due = past.messages[id].due
+    error = 0 if len({record.file for record in told}) == 1 else past.error
+    perhaps = None if not accepted or due is None else max(min(accepted) - due.time, 0) + error
+    tried = [record.integer("started") for record in sent if record.text("outcome") != "failed"]
+    if not accepted or len(sent) < len(intended) or None in tried:
+        return Took(0, perhaps)
+    calls = [started for record in sent if (started := record.integer("started")) is not None]
+    began = [min(record.at for record in intended), min(calls), 0 if due is None else due.time]
+    first = min(started for started in tried if started is not None)
+    return Took(max(first - max(began) - error, 0), perhaps)
+
+
+def execution_took(past: Past, execution: Execution) -> Took:
+    last = last_record(past, execution)
+    assert last is not None
+    started, stopped = last.integer("started"), last.integer("stopped")
+    if last.text("status") == "running":
+        ran = _has_run(past, execution, last)
+        return Took(max(ran or 0, 0), None)
+    if started is None or stopped is None:
+        return Took(0, None)
+    return Took(max(stopped - started, 0) if not last.integer("redrives") else 0, stopped - started)
+
+
+def stopped_on_purpose(past: Past, execution: Execution) -> bool:
+    last = last_record(past, execution)
+    assert last is not None
+    return last.text("status") == "aborted" and execution.arn in stopped(past, execution.id)
+
+
+def _has_run(past: Past, execution: Execution, last: Record) -> int | None:
+    """How long after its start was first answered it was seen to run, less the error; None where nobody told."""
+    answered = [
+        record
+        for record in records(past, "sent")
+        if record.text("outcome") == "ok" and (record.text("id"), record.text("broker_id")) == execution
+    ]
+    if not answered:
+        return None
+    first = min(answered, key=lambda record: (record.at, record.line))
+    return last.at - first.at - (0 if first.file == last.file else past.error)
+
+
 def hung(past: Past, execution: Execution, within_ns: int) -> bool | None:
     """Whether it took too long; None where nobody knows."""
     last = last_record(past, execution)
     assert last is not None
     if last.text("status") == "running":
-        answered = [
-            record
-            for record in records(past, "sent")
-            if record.text("outcome") == "ok" and (record.text("id"), record.text("broker_id")) == execution
-        ]
-        if not answered:
-            return None
-        first = min(answered, key=lambda record: (record.at, record.line))
-        error = 0 if first.file == last.file else past.error
-        return True if last.at - first.at - error > within_ns else None
+        ran = _has_run(past, execution, last)
+        return True if ran is not None and ran > within_ns else None
     started, stopped = last.integer("started"), last.integer("stopped")
     return None if started is None or stopped is None else stopped - started > within_ns

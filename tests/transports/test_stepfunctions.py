@@ -30,6 +30,32 @@ def machine(**states: Any) -> Any:
     return {"StartAt": next(iter(states)), "States": states}
 
 
+def test_what_comes_again_and_what_comes_behind_is_told() -> None:
+    both = {"Type": "Parallel", "Branches": [machine(B=task("b")), machine(C=task("c"))]}
+    inner = machine(E={**task("e", body={**BODY, "item.$": "$.n"}), "End": False, "Next": "F"},
+                    F=task("f", body={**BODY, "item.$": "$.n"}))  # fmt: skip
+    states = {
+        "A": {**task("a"), "End": False, "Next": "P"},
+        "P": {**both, "Next": "M", "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "R"}]},
+        "M": {"Type": "Map", "ItemProcessor": inner, "Next": "R"},
+        "R": {**task("r"), "End": False, "Next": "L", "Retry": [{"ErrorEquals": ["States.ALL"]}]},
+        "L": {**task("l"), "End": False, "Next": "Again"},
+        "Again": {"Type": "Choice", "Choices": [{"Variable": "$.x", "IsPresent": True, "Next": "L"}], "Default": "Z"},
+        "Z": task("z"),
+    }
+    found = steps_of({"StartAt": "A", "States": states})
+    assert {name for name, step in found.items() if step.retried} == {"r", "l"}
+    behind = {name: set(step.followed_by) for name, step in found.items()}
+    assert behind["a"] == {*"bcefrlz"}
+    # Branches are beside each other, and so are the items of a map, where one may be at its end and another begin.
+    assert behind["b"] == behind["c"] == {*"efrlz"}
+    assert behind["e"] == behind["f"] == {*"rlz"}
+    assert behind["z"] == set()
+    # What stands within a state that is tried again comes again with it.
+    again = steps_of(machine(P={**both, "Retry": [{"ErrorEquals": ["States.ALL"]}], "End": True}))
+    assert all(step.retried and not step.followed_by for step in again.values())
+
+
 def test_steps_are_found_wherever_they_stand() -> None:
     inner = machine(Each=task("reserve", body={**BODY, "item.$": "$.n"}))
     found = steps_of(
@@ -114,3 +140,16 @@ def test_a_start_names_its_execution(named: str) -> None:
     (sent,) = StepFunctions().sent({"executionArn": "arn:1"}, [message])
     assert (sent.outcome, sent.broker_id) == ("ok", "arn:1")
     assert StepFunctions().sent({}, [message])[0].outcome == "unknown"
+
+
+def test_a_start_that_waits_tells_how_its_execution_ended() -> None:
+    message = Outgoing(id="m1", body="{}", group=None, dedup_id=None)
+    call = StepFunctions().send(Addresses(send_to="arn", extra={"named": "yes", "waits": "yes"}), [message])
+    assert call.operation == "StartSyncExecution"
+    told = {"executionArn": "arn:1", "name": "m1", "status": "TIMED_OUT", "startDate": 1.5e9, "stopDate": 1.6e9}
+    (sent,) = StepFunctions().sent(told, [message])
+    # It was started, however it went.
+    assert (sent.outcome, sent.broker_id) == ("ok", "arn:1") and sent.execution is not None
+    record = sent.execution.record("m1")
+    assert (record["id"], record["arn"], record["status"]) == ("m1", "arn:1", "timed-out")
+    assert (record["started"], record["stopped"]) == (15 * 10**17, 16 * 10**17)

@@ -15,6 +15,7 @@ from gameday.history.errors import HistoryError
 from gameday.verify import buckets
 from gameday.verify.judge import Verdict, judge, judge_all
 from gameday.verify.workers import in_processes
+from tests.reference.flows import draw
 from tests.series import in_series, in_soak, soak
 from tests.verify.handmade.builder import History, fifo, ns, queue, stream
 from tests.verify.jobs import differing, handmade, random
@@ -229,3 +230,11 @@ def test_without_pyspark_it_says_what_to_install(coupled: list[Path]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(coupled[0])], capture_output=True, text=True, check=False)
     assert (done.returncode, "pip install 'gameday[spark]'" in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("seeds", [(25, 69, 248), pytest.param(range(40), marks=in_series)], ids=["known", "more"])
+def test_so_are_executions_of_workflows(tmp_path: Path, seeds: Sequence[int]) -> None:
+    runs = [tmp_path / str(seed) for seed in seeds]
+    for seed, run in zip(seeds, runs, strict=True):
+        draw(seed, run=run)
+    assert differing(runs, FIVE) == []

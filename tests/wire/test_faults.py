@@ -607,6 +607,55 @@ def test_a_delete_waits_no_longer_than_its_fault(wire: Wired) -> None:
     assert wire.recorded("settled")[0]["outcome"] == "ok"
 
 
+# What is answered to a task of a workflow
+
+
+def waiting(wire: Wired, **more: Any) -> tuple[Any, str, str]:
+    """An SDK past the wire, an execution that waits for an answer, and its token."""
+    direct = sdk("stepfunctions", wire.queue.rpartition("/")[0].rpartition("/")[0])
+    body = {"token.$": "$$.Task.Token"}
+    asks = {"Type": "Task", "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken", "End": True, **more}
+    asks["Parameters"] = {"QueueUrl": wire.queue, "MessageBody": body}
+    definition = orjson.dumps({"StartAt": "Ask", "States": {"Ask": asks}}).decode()
+    name = wire.queue.rpartition("/")[2]
+    made = direct.create_state_machine(name=name, definition=definition, roleArn="arn:aws:iam::000000000000:role/r")
+    execution = direct.start_execution(stateMachineArn=made["stateMachineArn"])["executionArn"]
+    (message,) = taken(wire, WaitTimeSeconds=5)
+    return direct, execution, orjson.loads(message["Body"])["token"]
+
+
+def test_a_callback_is_sent_twice_and_the_second_answer_is_told(wire: Wired) -> None:
+    direct, execution, token = waiting(wire)
+    wire.arm("double-callback", operations=["SendTaskSuccess"])
+    with pytest.raises(ClientError, match="TaskTimedOut"):
+        wire.sdk("stepfunctions").send_task_success(taskToken=token, output='{"done": 1}')
+    told = direct.describe_execution(executionArn=execution)
+    assert (told["status"], told["output"]) == ("SUCCEEDED", '{"done":1}'), "the first one was taken"
+    assert wire.client.disturbances.fired == {"double-callback-1": 1}
+
+
+def test_a_callback_comes_when_its_task_s_time_is_over(wire: Wired) -> None:
+    direct, execution, token = waiting(wire, TimeoutSeconds=1)
+    wire.arm("late-callback", operations=["SendTaskSuccess"], seconds=1.5)
+    with pytest.raises(ClientError, match="TaskTimedOut"):
+        wire.sdk("stepfunctions").send_task_success(taskToken=token, output="{}")
+    assert direct.describe_execution(executionArn=execution)["status"] == "FAILED"
+    assert wire.client.disturbances.fired == {"late-callback-1": 1}
+
+
+def test_a_callback_waits_no_longer_than_its_fault_and_has_then_not_been_struck(wire: Wired) -> None:
+    direct, execution, token = waiting(wire)
+    wire.arm("late-callback", operations=["SendTaskSuccess"], seconds=60)
+    client = wire.sdk("stepfunctions")
+    calling = threading.Thread(target=lambda: client.send_task_success(taskToken=token, output="{}"))
+    calling.start()
+    until(lambda: wire.proxy.working, "the call is on its way")
+    assert wire.disarm("late-callback") == 0
+    calling.join(10)
+    assert direct.describe_execution(executionArn=execution)["status"] == "SUCCEEDED"
+    assert wire.client.disturbances.fired == {"late-callback-1": 0}
+
+
 # What waits goes on when the fault is over
 
 

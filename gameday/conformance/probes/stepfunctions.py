@@ -1,5 +1,5 @@
-"""What Step Functions documents for Standard workflows: one name one execution, tokens that are good once, retries,
-maps, time-outs and redrives.
+"""What Step Functions documents: one name one execution, tokens that are good once, retries, maps, time-outs and
+redrives, of Standard workflows; and of an Express execution that its start waits for, that it is done once at most.
 
 Source: the API reference (docs.aws.amazon.com/step-functions/latest/apireference) and the developer guide
 (docs.aws.amazon.com/step-functions/latest/dg). Every machine is one of a few states whose tasks go to a queue of the
@@ -225,6 +225,38 @@ def machine_timeout(bench: Bench) -> None:
     claim(status == "TIMED_OUT", f"an execution that outlasted its machine's TimeoutSeconds ended as {status}")
 
 
+def sync_once(bench: Bench) -> None:
+    """An Express execution whose start waits for it is carried out at most once, and is over when the start is answered
+    (guide, "Choosing workflow type", Execution guarantees; API_StartSyncExecution)."""
+    queue = ProbeQueue(bench)
+    machine = _machine(bench, {"Ask": _asks(queue)}, kind="EXPRESS")
+    for n in range(10):
+        given = {"n": n}
+        answer = bench.call(
+            "stepfunctions", "StartSyncExecution", stateMachineArn=machine, input=orjson.dumps(given).decode()
+        )
+        claim(answer["status"] == "SUCCEEDED", f"an execution that was waited for ended as {answer['status']}")
+        output = orjson.loads(str(answer.get("output")))
+        claim(output == given, f"an execution that was waited for was given {given}, and its output is {output}")
+    # By the message that asked: the queue may deliver one twice.
+    asked: dict[str | None, int] = {}
+
+    def more() -> bool:
+        got = queue.watch(1)
+        queue.settle(got)
+        asked.update({each.broker_id: orjson.loads(each.body)["given"]["n"] for each in got})
+        return bool(got)
+
+    def all_asked() -> bool | None:
+        more()
+        return True if {*asked.values()} == {*range(10)} else None
+
+    bench.until(all_asked, "a start that was waited for asked for nothing")
+    while more():
+        pass
+    claim(len(asked) == 10, f"ten starts that were waited for asked {len(asked)} times")
+
+
 def redriven(bench: Bench) -> None:
     """A redrive goes on at what failed, and runs nothing again that was done (guide, "Restarting state machine
     executions with redrive")."""
@@ -254,5 +286,6 @@ PROBES: Mapping[str, Probe] = {
     "new-token": new_token,
     "heartbeat": heartbeat,
     "machine-timeout": machine_timeout,
+    "sync-once": sync_once,
     "redriven": redriven,
 }

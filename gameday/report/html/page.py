@@ -124,6 +124,7 @@ def render(model: Model, document: Mapping[str, Any], run: Loaded, bill: Told | 
             tenants=list(text.tenants(document)),
             tenant_columns=text.TENANTS,
             executions=text.executions(document),
+            execution_times=list(text.execution_times(document)),
             steps=list(text.steps(document)),
             step_columns=text.STEPS,
             bill=bill,

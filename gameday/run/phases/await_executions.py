@@ -2,35 +2,42 @@
 
 It promises that every execution is asked about after the last start, in pages; that what still runs when patience ends
 is recorded as running; and that the history says so only where all pages were read. Of an Express workflow nobody can
-ask, and of one its queues tell.
+ask: of one that its starts wait for their answers tell, and of the other kind its queues.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
 
 from gameday.history import events
 from gameday.history.errors import TargetError
+from gameday.run.executions import Executions
 from gameday.run.state import Run
 from gameday.transports.aws_errors import with_advice
-from gameday.transports.base import CallFailed, ExecutionSeen, Workflows
+from gameday.transports.base import CallFailed
 
 _LOOK_AGAIN_S = 0.5
 
 
 async def await_executions(run: Run) -> None:
     """Errors: TargetError, HistoryError."""
-    transport, spec = run.context.transport, run.scenario.topology.workflow
-    if not isinstance(transport, Workflows) or spec is None or spec.type != "standard":
+    executions = Executions.of(run)
+    if executions is None:
         return
+    try:
+        await _await(run, executions)
+    except CallFailed as error:
+        raise TargetError(f"the executions cannot be read: {with_advice(error)}") from error
+
+
+async def _await(run: Run, executions: Executions) -> None:
+    """Errors: CallFailed, HistoryError."""
     run.view.phase("waiting for executions")
     loop = asyncio.get_running_loop()
     fewest, since = None, loop.time()
     while True:
-        found = await _all(run, transport)
+        found = await executions.read()
         running = sum(execution.status == "running" for execution in found)
         if not running:
             break
@@ -41,58 +48,10 @@ async def await_executions(run: Run) -> None:
             break
         run.view.phase(f"waiting for executions: {running} run")
         await asyncio.sleep(_LOOK_AGAIN_S)
-    await _record(run, transport, found)
-
-
-async def _all(run: Run, transport: Workflows) -> list[ExecutionSeen]:
-    """Errors: TargetError."""
-    found: list[ExecutionSeen] = []
-    page: str | None = None
-    while True:
-        call = transport.executions(run.addresses, page=page)
-        try:
-            more, page = transport.executions_of(await asyncio.to_thread(run.carrier, call))
-        except CallFailed as error:
-            raise TargetError(f"the executions cannot be read: {with_advice(error)}") from error
-        found += more
-        if page is None:
-            return found
-
-
-async def _record(run: Run, transport: Workflows, found: Sequence[ExecutionSeen]) -> None:
-    spec, untold = run.scenario.topology.workflow, 0
-    # An order of ours has an id that an execution may be called by, so its name tells it.
-    by_name = spec is not None and spec.named and run.scenario.load.message is None
-    records = []
-    for execution in found:
-        known = replace(execution, id=execution.name) if by_name else await _looked_at(run, transport, execution)
-        if known.id is None:
-            untold += 1
-            continue
-        records.append(
-            events.execution(
-                id=known.id,
-                arn=known.arn,
-                name=known.name,
-                status=known.status,
-                started=known.started,
-                stopped=known.stopped,
-                redrives=known.redrives,
-                version=known.version,
-            )
-        )
-    run.writer.write_many(records)
+    known = await executions.with_messages(found)
+    run.writer.write_many([execution.record(execution.id) for execution in known if execution.id is not None])
     run.writer.write(events.mark("executions-read"))
     counted = Counter(execution.status for execution in found)
     run.note(f"executions: {', '.join(f'{count} {status}' for status, count in counted.most_common()) or 'none'}")
-    if untold:
+    if untold := sum(execution.id is None for execution in known):
         run.note(f"{untold} executions do not tell which message they were started for, and count for nothing")
-
-
-async def _looked_at(run: Run, transport: Workflows, execution: ExecutionSeen) -> ExecutionSeen:
-    """With its input, which tells its message. Errors: TargetError."""
-    try:
-        answer = await asyncio.to_thread(run.carrier, transport.execution(execution.arn))
-    except CallFailed as error:
-        raise TargetError(f"an execution cannot be read: {with_advice(error)}") from error
-    return replace(execution, id=transport.execution_of(answer, run.context.identification).id)

@@ -14,6 +14,7 @@ from gameday.history.errors import ProcessError, TargetError
 from gameday.processes.child import Report, ending
 from gameday.processes.undo import Undo
 from gameday.run.brakes import Brakes, alarms
+from gameday.run.executions import Executions
 from gameday.run.experiments import Experiments
 from gameday.run.operator import Operator
 from gameday.run.policies import Policies
@@ -116,6 +117,7 @@ def _chaos(run: Run, experiments: Experiments | None) -> Runner:
         queues=_policies(run) if source.kind == "queue" else None,
         experiments=experiments,
         functions=run.functions,
+        executions=Executions.of(run),
     )
     return Runner(
         strikes,

@@ -9,11 +9,13 @@ from gameday.chaos.base import ConsumerFault, TimelineError, TimesVisibilityTime
 from gameday.chaos.conditions import Condition
 from gameday.chaos.timeline import plan
 from gameday.history.manifest import Claim
+from gameday.scenario import units
 from gameday.scenario.brakes import can_be_told_live
 from gameday.scenario.document import Route
 from gameday.scenario.model import HandlerModel, KeyModel
 from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
+from gameday.transports.machines import steps_of
 
 
 def the_timeline_can_be_carried_out(draft: Draft) -> Iterator[Complaint]:
@@ -60,6 +62,43 @@ def somebody_sees_it_strike(draft: Draft) -> Iterator[Complaint]:
             yield (
                 ("chaos", number),
                 f"{fault.fault} is seen to strike before consumers alone, and with `attach: none` nobody sees one",
+            )
+
+
+@with_transport
+def somebody_waits_for_the_callback(draft: Draft) -> Iterator[Complaint]:
+    workflow = draft.body.topology.workflow
+    if workflow is None or not isinstance(workflow.machine, dict):
+        return
+    try:
+        steps = steps_of(workflow.machine)
+    except ValueError:
+        return
+    for number, fault in enumerate(draft.chaos):
+        named = getattr(fault, "subscription", None)
+        struck = {name: step for name, step in steps.items() if step.callback and named in (None, name)}
+        if fault.strikes_callbacks and not struck:
+            yield ("chaos", number, "fault"), f"{fault.fault} has nothing to strike: no task waits for an answer there"
+        if (late_s := fault.outlasts_tasks_s) is None:
+            continue
+        for name, step in struck.items():
+            if step.patience_s is None or step.patience_s >= late_s:
+                waits = "for ever" if step.patience_s is None else f"for {units.format_duration(step.patience_s)}"
+                yield (
+                    ("chaos", number, "by"),
+                    f"the task of {name} waits {waits}, so nothing would come too late there; write a longer one, give "
+                    "the task a shorter TimeoutSeconds, or name another `subscription`",
+                )
+
+
+@with_transport
+def executions_can_be_steered(draft: Draft) -> Iterator[Complaint]:
+    workflow = draft.body.topology.workflow
+    for number, fault in enumerate(draft.chaos):
+        if fault.steers_executions and workflow is not None and workflow.type != "standard":
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} has nothing to strike: nobody can stop an Express execution",
             )
 
 
@@ -235,6 +274,8 @@ RULES: Sequence[Rule] = (
     it_goes_with_what_carries_the_messages,
     its_subscription_is_there,
     somebody_sees_it_strike,
+    somebody_waits_for_the_callback,
+    executions_can_be_steered,
     a_fifo_queue_allows_it,
     a_multiple_has_its_measure,
     there_is_a_key_to_deny,

@@ -32,9 +32,9 @@ def _of_another_workflow(draft: Draft, claim: Claim) -> str | None:
     if wanted is None or workflow is None or workflow.type == wanted:
         return None
     return (
-        f"{claim.claim} speaks of {wanted.capitalize()} workflows alone, and topology.workflow.type is "
-        f"{workflow.type}: of an Express execution nobody can ask what became of it, and a Standard one is carried out "
-        "once. Remove the claim, or change the type"
+        f"{claim.claim} speaks of workflows of the type {wanted} alone, and topology.workflow.type is {workflow.type}: "
+        "of an Express execution nobody can ask what became of it, one that is waited for is carried out once at most, "
+        "and a Standard one exactly once. Remove the claim, or change the type"
     )
 
 
@@ -56,6 +56,12 @@ def _shows_nothing(draft: Draft, claim: Claim) -> str | None:
     if facts.of_replays and not draft.body.topology.replay:
         return (
             f"{claim.claim} can show nothing: nothing is replayed. Remove the claim, or add replay: true to `topology`"
+        )
+    workflow = draft.body.topology.workflow
+    if facts.of_redrives and not (workflow is not None and workflow.redrive):
+        return (
+            f"{claim.claim} can show nothing: nothing is redriven. Remove the claim, or add redrive: true to "
+            "`topology.workflow`"
         )
     if facts.of_faults and not draft.chaos:
         return (

@@ -10,6 +10,7 @@ from gameday.scenario.document import Route
 from gameday.scenario.model import NAMES_MAX, DeployedModel, KeyModel, SubscriptionModel, promises_of
 from gameday.scenario.problems import no_such
 from gameday.scenario.rules.draft import Complaint, Draft, Rule, with_transport
+from gameday.transports.machines import resources_of
 from gameday.transports.registry import TRANSPORTS
 
 # What AWS has as sources, and why no run goes through them.
@@ -76,6 +77,38 @@ def what_is_moved_back_has_died(draft: Draft) -> Iterator[Complaint]:
         yield (
             ("topology", "redrive"),
             "nothing could be moved back: without max_receives there is no dead-letter queue; write it, or remove this",
+        )
+
+
+def no_worker_polls_for_tasks(draft: Draft) -> Iterator[Complaint]:
+    """Errors: TargetLacks for a machine with an activity, whose tasks no target of ours gives out."""
+    workflow = draft.body.topology.workflow
+    if workflow is not None and isinstance(workflow.machine, dict):
+        activity = next((name for name in resources_of(workflow.machine) if ":activity:" in name), None)
+        if activity is not None:
+            raise TargetLacks(
+                f"topology.workflow.machine asks an activity ({activity}), and consumers here take tasks from queues "
+                "alone (no GetActivityTask); send the task to ${queue:NAME} with .waitForTaskToken, which waits for "
+                "its worker as well"
+            )
+    yield from ()
+
+
+def only_what_is_waited_for_is_started_again(draft: Draft) -> Iterator[Complaint]:
+    workflow = draft.body.topology.workflow
+    if workflow is not None and workflow.start_again and workflow.type != "express-sync":
+        yield (
+            ("topology", "workflow", "start_again"),
+            "a start that nobody waits for is sent again in any case; remove it, or write type: express-sync",
+        )
+
+
+def only_what_can_be_asked_about_is_redriven(draft: Draft) -> Iterator[Complaint]:
+    workflow = draft.body.topology.workflow
+    if workflow is not None and workflow.redrive and workflow.type != "standard":
+        yield (
+            ("topology", "workflow", "redrive"),
+            "an Express execution cannot be redriven; remove it, or write type: standard",
         )
 
 
@@ -205,6 +238,9 @@ RULES: Sequence[Rule] = (
     more_is_asked_for_than_is_promised,
     every_key_means_something,
     what_is_moved_back_has_died,
+    no_worker_polls_for_tasks,
+    only_what_is_waited_for_is_started_again,
+    only_what_can_be_asked_about_is_redriven,
     names_of_queues_are_short,
     filter_on_has_a_filter,
     what_is_attached_fits_the_transport,

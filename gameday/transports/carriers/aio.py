@@ -28,7 +28,9 @@ class AioCarrier:
         self._endpoint = endpoint
         # The other style puts a bucket into the name of the host, which an emulator on this machine has not.
         style = {"addressing_style": "path" if endpoint.urls else "auto"}
-        arguments = config_arguments(read_timeout_s=read_timeout_s, connections=connections)
+        arguments = config_arguments(
+            read_timeout_s=read_timeout_s, connections=connections, prefixes=not endpoint.on_this_machine
+        )
         self._config = AioConfig(**arguments, s3=style)
         self._session = get_session()
         self._clients: dict[str, Any] = {}

@@ -26,7 +26,10 @@ class BotoCarrier:
 
     def __init__(self, endpoint: Endpoint, *, read_timeout_s: float = 30, connections: int = 32) -> None:
         self._endpoint = endpoint
-        self._config = Config(**config_arguments(read_timeout_s=read_timeout_s, connections=connections))
+        arguments = config_arguments(
+            read_timeout_s=read_timeout_s, connections=connections, prefixes=not endpoint.on_this_machine
+        )
+        self._config = Config(**arguments)
         self._session = boto3.session.Session()
         self._clients: dict[str, Any] = {}
 

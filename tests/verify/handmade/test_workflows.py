@@ -261,6 +261,235 @@ def test_a_start_may_have_come_to_a_step_that_nobody_sees(tmp_path: Path, seen_f
     both(h, tmp_path, {"at-least-once-execution": "violated" if unseen else "unknown"}, {"execution-unseen": unseen})
 
 
+# -- starts that are waited for
+
+WAITED = ["at-most-once-execution"]
+
+
+def sync() -> Flow:
+    """With one start that was done once."""
+    h = Flow(PAY, WAITED, kind="express-sync")
+    h.start("z", at=1)
+    h.task("z", "pay", at=1.5)
+    h.ended("z", at=2)
+    return h
+
+
+def test_a_start_that_is_waited_for_and_done_once(tmp_path: Path) -> None:
+    h = sync()
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": ("holds", 1)})
+
+
+@pytest.mark.parametrize("drained, verdict", [(True, "holds"), (False, "unknown")])
+def test_a_start_without_an_answer_may_have_run_once(tmp_path: Path, drained: bool, verdict: str) -> None:
+    h = sync()
+    h.start("a", at=1, outcome="unknown")
+    h.task("a", "pay", at=1.5)
+    h.read(drained=drained)
+    both(h, tmp_path, {"at-most-once-execution": (verdict, 2)})
+
+
+def test_a_start_that_was_refused_is_sent_again(tmp_path: Path) -> None:
+    h = sync()
+    h.start("a", at=1, outcome="failed")
+    h.start("a", at=2)
+    h.task("a", "pay", at=2.5)
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": ("holds", 2)})
+
+
+@pytest.mark.parametrize("first, blamed", [("unknown", "start-repeated"), ("failed", "execution-repeated")])
+def test_two_executions_are_somebody_s_fault(tmp_path: Path, first: str, blamed: str) -> None:
+    # Who starts again after a lost answer has asked for both; of a start that was refused nobody asked for the first.
+    h = sync()
+    h.start("a", at=1, outcome=first)
+    h.start("a", at=2)
+    h.task("a", "pay", at=1.5, execution=arn("a", "-1"))
+    h.task("a", "pay", at=2.5, copy="2")
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": "violated"}, {blamed: 1})
+
+
+def test_of_three_executions_each_start_but_one_and_what_nobody_started(tmp_path: Path) -> None:
+    h = sync()
+    h.start("a", at=1, outcome="unknown")
+    h.start("a", at=2)
+    for n in range(3):
+        h.task("a", "pay", at=2.5 + n / 10, execution=arn("a", f"-{n}" if n else ""), copy=str(n))
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": "violated"}, {"start-repeated": 1, "execution-repeated": 1})
+
+
+@pytest.mark.parametrize(
+    "again, verdict, found",
+    [
+        ({"broker_id": "another"}, "violated", 1),
+        # The same message once more, or nobody knows which.
+        ({"receives": 2}, "holds", 0),
+        ({"broker_id": "another", "omit": ["broker_id"]}, "unknown", 0),
+    ],
+)
+def test_a_task_that_was_asked_for_twice(tmp_path: Path, again: dict[str, Any], verdict: str, found: int) -> None:
+    h = sync()
+    h.start("a", at=1)
+    h.task("a", "pay", at=1.5)
+    h.receive("a", at=8, sub="pay", execution=arn("a"), **{"broker_id": "pay-a-None", **again})
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": verdict}, {"task-repeated": found})
+
+
+def test_what_its_machine_may_ask_for_again_shows_nothing(tmp_path: Path) -> None:
+    h = Flow({"pay": queue(step="task", promises="at-most-once", retried=True)}, WAITED, kind="express-sync")
+    h.start("a", at=1)
+    h.task("a", "pay", at=1.5)
+    h.task("a", "pay", at=2.5, copy="2", effect="skipped")
+    h.read()
+    both(h, tmp_path, {"at-most-once-execution": ("unknown", 0)})
+
+
+# -- redrives
+
+PACK = {
+    "pay": queue(step="callback", promises="at-most-once", followed_by=["ship"]),
+    "ship": queue(step="task", promises="at-most-once"),
+}
+
+
+def steer(h: Flow, id: str, *, at: float, outcome: str | None = "ok", action: str = "redrive") -> None:
+    told = {"id": id, "arn": arn(id), "action": action, "call": f"steer-{at}"}
+    h.record("main", at, "steering", **told)
+    if outcome is not None:
+        h.record("main", at + 0.01, "steered", **told, started=ns(at), outcome=outcome)
+
+
+def failed(h: Flow, id: str) -> None:
+    """An execution that has come to the second step, and failed there."""
+    h.start(id, at=1)
+    h.task(id, "pay", at=2)
+    h.answer(id, at=2.2)
+    h.task(id, "ship", at=3, effect="failed")
+    h.ended(id, at=5, status="failed")
+
+
+def redriven(again: str | None, *, at: float = 8, outcome: str | None = "ok", steered: float = 6) -> Flow:
+    """One that was redriven; `again` is what was asked for once more."""
+    h = Flow(PACK, ["redrive-no-rerun"])
+    failed(h, "a")
+    steer(h, "a", at=steered, outcome=outcome)
+    if again is not None:
+        h.task("a", again, at=at, copy="2", effect="skipped" if again == "pay" else "applied")
+    h.ended("a", at=14, redrives=1)
+    h.read()
+    return h
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown", None])
+def test_a_redrive_that_goes_on(tmp_path: Path, outcome: str | None) -> None:
+    both(redriven("ship", outcome=outcome), tmp_path, {"redrive-no-rerun": ("holds", 1)})
+
+
+def test_a_redrive_that_begins_at_the_beginning(tmp_path: Path) -> None:
+    both(redriven("pay"), tmp_path, {"redrive-no-rerun": "violated"}, {"redrive-rerun": 1})
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # What came before the redrive is none of its doing.
+        {"at": 4},
+        # Nothing behind the step had been asked for by then, so it may not have been over.
+        {"steered": 2.5},
+    ],
+)
+def test_what_is_not_proven_of_a_redrive_blames_nobody(tmp_path: Path, case: dict[str, Any]) -> None:
+    checked = 1 if "at" in case else 0
+    verdict = "holds" if checked else "unknown"
+    both(redriven("pay", **case), tmp_path, {"redrive-no-rerun": (verdict, checked)})
+
+
+def test_who_else_redrove_it_nobody_knows(tmp_path: Path) -> None:
+    h = redriven("pay", outcome="failed")
+    both(h, tmp_path, {"redrive-no-rerun": ("unknown", 0)})
+
+
+def test_a_step_that_is_retried_may_come_again(tmp_path: Path) -> None:
+    h = redriven("pay")
+    h.manifest["subscriptions"]["pay"]["retried"] = True
+    both(h, tmp_path, {"redrive-no-rerun": ("unknown", 0)})
+
+
+def test_clocks_that_are_too_far_apart_prove_no_order(tmp_path: Path) -> None:
+    for error_s, verdict in ((0.5, "violated"), (3.5, "unknown")):
+        h = Flow(PACK, ["redrive-no-rerun"], clock_error_s=error_s)
+        failed(h, "a")
+        steer(h, "a", at=6)
+        h.task("a", "pay", at=8, copy="2", effect="skipped")
+        h.ended("a", at=14, redrives=1)
+        h.read(at=25)
+        both(h, tmp_path, {"redrive-no-rerun": verdict}, {"redrive-rerun": int(verdict == "violated")})
+
+
+# -- executions that were stopped on purpose
+
+
+def cut(*, outcome: str | None = "ok", action: str = "stop", received: bool = False) -> Flow:
+    """One execution that did all it should, and one that came to no step, and was stopped."""
+    h = Flow(PAY, ["no-loss", "exactly-once-execution", {"claim": "no-hung-execution", "within_s": 5}])
+    h.start("a", at=1)
+    h.task("a", "pay", at=2)
+    h.ended("a", at=14)
+    h.start("b", at=1)
+    if received:
+        h.task("b", "pay", at=2)
+    steer(h, "b", at=3, outcome=outcome, action=action)
+    h.ended("b", at=14, status="aborted", stopped=3.2)
+    h.read()
+    return h
+
+
+def told_of_loss(h: History, tmp_path: Path) -> dict[str, int]:
+    document = judged_run(h.write(tmp_path / "loss")).document
+    assert shown(document) == shown(reference(tmp_path / "loss"))
+    return {name: document["anomalies"][name]["count"] for name in ("cut-short", "lost", "unseen")}
+
+
+@pytest.mark.parametrize("outcome", ["ok", "unknown", None])
+def test_what_was_stopped_on_purpose_is_nobody_s_loss(tmp_path: Path, outcome: str | None) -> None:
+    h = cut(outcome=outcome)
+    asked: dict[str, Expected] = {"no-loss": ("holds", 1), "exactly-once-execution": ("holds", 2)}
+    # It shows nothing of how long it would have taken.
+    both(h, tmp_path, {**asked, "no-hung-execution": ("holds", 1)})
+    assert told_of_loss(h, tmp_path) == {"cut-short": 1, "lost": 0, "unseen": 0}
+
+
+@pytest.mark.parametrize("case", [{"outcome": "failed"}, {"action": "redrive"}])
+def test_what_was_not_stopped_is_missed(tmp_path: Path, case: dict[str, Any]) -> None:
+    # A step is promised a message at most once, so nobody is blamed, and nothing is known.
+    h = cut(**case)
+    both(h, tmp_path, {"no-loss": ("unknown", 2), "no-hung-execution": ("holds", 2)})
+    assert told_of_loss(h, tmp_path) == {"cut-short": 0, "lost": 1, "unseen": 0}
+
+
+def test_what_a_stopped_execution_had_asked_for_counts(tmp_path: Path) -> None:
+    h = cut(received=True)
+    both(h, tmp_path, {"no-loss": ("holds", 2)})
+    assert told_of_loss(h, tmp_path) == {"cut-short": 0, "lost": 0, "unseen": 0}
+
+
+def test_one_that_was_stopped_when_it_had_taken_too_long_did(tmp_path: Path) -> None:
+    h = cut()
+    h.ended("b", at=14.5, status="aborted", stopped=9.0)
+    both(h, tmp_path, {"no-hung-execution": ("violated", 2)})
+
+
+def test_one_that_was_stopped_and_ended_otherwise_counts(tmp_path: Path) -> None:
+    # Redriven, or done when it was stopped.
+    h = cut()
+    h.ended("b", at=14.5, stopped=4.0)
+    both(h, tmp_path, {"no-hung-execution": ("holds", 2)})
+
+
 # -- effects of tasks
 
 
@@ -426,6 +655,114 @@ def test_the_last_record_of_an_execution_is_what_is_known(tmp_path: Path) -> Non
     h.ended("a", at=14)
     h.read()
     both(h, tmp_path, {"no-hung-execution": ("holds", 1)})
+
+
+# -- how soon executions were started, and how long they took
+
+
+def many(n: int = 100, *, slow: int = 0, **bounds: float) -> Flow:
+    """Each was accepted 10 ms after it was due and took 2 s; the `slow` ones were due 5 s before, refused once, and
+    took 6 s."""
+    h = Flow(PAY, [{"claim": "execution-lag", **bounds}])
+    for number in range(n):
+        id, late = f"m{number}", number < slow
+        if late:
+            h.start(id, at=6, due=5, outcome="failed")
+        h.start(id, at=10, **({} if late else {"due": 10}))
+        h.ended(id, at=30, started=10, stopped=16 if late else 12)
+    h.task("m0", "pay", at=11)
+    h.read(at=31)
+    return h
+
+
+@pytest.mark.parametrize(
+    "case, verdict",
+    [
+        # 1 of 100 is slow: the 99th is not, the 100th is.
+        ({"slow": 1, "p99_s": 1, "duration_p99_s": 3}, "holds"),
+        ({"slow": 2, "p99_s": 1}, "violated"),
+        ({"slow": 2, "duration_p99_s": 3}, "violated"),
+        ({"slow": 1, "max_s": 3}, "violated"),
+        ({"slow": 1, "duration_max_s": 5.9}, "violated"),
+        ({"slow": 1, "duration_max_s": 6}, "holds"),
+        # From due it took 5.01 s, and 4 s from when it was first sent: between, the load was late.
+        ({"slow": 1, "max_s": 3.9}, "violated"),
+        ({"slow": 1, "max_s": 4.5}, "unknown"),
+        ({"slow": 1, "max_s": 5.1}, "holds"),
+        ({"slow": 60, "p50_s": 1}, "violated"),
+        ({"slow": 40, "p50_s": 1, "duration_p50_s": 3}, "holds"),
+    ],
+)
+def test_how_long_starts_and_executions_took(tmp_path: Path, case: dict[str, Any], verdict: str) -> None:
+    both(many(**case), tmp_path, {"execution-lag": (verdict, 100)})
+
+
+def test_a_quantile_of_few_is_not_told(tmp_path: Path) -> None:
+    both(many(99, p99_s=1), tmp_path, {"execution-lag": ("unknown", 99)})
+    both(many(99, max_s=1), tmp_path, {"execution-lag": ("holds", 99)})
+
+
+@pytest.mark.parametrize("status, at, verdict", [("running", 20, "violated"), ("running", 12, "unknown")])
+def test_an_execution_that_runs_has_taken_that_long(tmp_path: Path, status: str, at: float, verdict: str) -> None:
+    h = Flow(PAY, [{"claim": "execution-lag", "duration_max_s": 5}])
+    h.start("a", at=10)
+    h.task("a", "pay", at=11)
+    h.ended("a", at=at, status=status, started=10, stopped=None)
+    h.read(at=31)
+    both(h, tmp_path, {"execution-lag": (verdict, 1)})
+
+
+def test_what_a_redrive_added_is_nobody_s_fault(tmp_path: Path) -> None:
+    for redrives, verdict in ((0, "violated"), (1, "unknown")):
+        h = Flow(PAY, [{"claim": "execution-lag", "duration_max_s": 5}])
+        h.start("a", at=1)
+        h.task("a", "pay", at=2)
+        h.ended("a", at=14, stopped=13, redrives=redrives)
+        h.read()
+        both(h, tmp_path, {"execution-lag": (verdict, 1)})
+
+
+def test_one_that_was_stopped_on_purpose_is_left_out(tmp_path: Path) -> None:
+    h = Flow(PAY, [{"claim": "execution-lag", "duration_max_s": 5}])
+    for id in ("a", "b"):
+        h.start(id, at=1)
+        h.task(id, "pay", at=2)
+        h.ended(id, at=14, status="aborted" if id == "b" else "succeeded", stopped=13 if id == "b" else 3)
+    steer(h, "b", at=12, action="stop")
+    h.read()
+    both(h, tmp_path, {"execution-lag": ("holds", 1)})
+
+
+@pytest.mark.parametrize("lost", ["answer", "record"])
+def test_what_nobody_knows_keeps_it_from_holding(tmp_path: Path, lost: str) -> None:
+    for bound, verdict in (("max_s", "unknown" if lost == "answer" else "holds"), ("duration_max_s", "unknown")):
+        h = Flow(PAY, [{"claim": "execution-lag", bound: 5}], kind="express-sync")
+        h.start("a", at=1)
+        h.task("a", "pay", at=2)
+        h.ended("a", at=3)
+        h.start("b", at=1, outcome="unknown" if lost == "answer" else "ok")
+        h.read()
+        both(h, tmp_path, {"execution-lag": verdict})
+
+
+def test_of_an_express_workflow_nobody_tells(tmp_path: Path) -> None:
+    h = Flow(PAY, [{"claim": "execution-lag", "max_s": 5}], kind="express")
+    h.start("a", at=1)
+    h.task("a", "pay", at=2)
+    h.read()
+    both(h, tmp_path, {"execution-lag": ("unknown", 0)})
+
+
+def test_clocks_that_differ_leave_a_start_open(tmp_path: Path) -> None:
+    # Of one producer's own times nothing is taken off.
+    for producer, verdict in (("p1", "violated"), ("p2", "unknown")):
+        h = Flow(PAY, [{"claim": "execution-lag", "max_s": 3}], clock_error_s=2)
+        h.start("a", at=6, outcome="failed")
+        h.start("a", at=10, producer=producer, items=None)
+        h.task("a", "pay", at=13)
+        h.ended("a", at=25)
+        h.read(at=30)
+        both(h, tmp_path, {"execution-lag": (verdict, 1)})
 
 
 # -- items

@@ -144,7 +144,7 @@ class Broker:
     def _permit(self, action: str, params: Params) -> None:
         """Errors: Refused, for what the queue's policy denies everybody."""
         hosted = self._of(params)
-        if action in hosted.denied and self.conduct.heeds_policy():
+        if self.denies(hosted, action):
             raise Refused(
                 "AccessDeniedException",
                 f"User is not authorized to perform: {action.lower()} on resource: {hosted.queue.arn} with an explicit "
@@ -376,6 +376,10 @@ class Broker:
     def find(self, arn: str) -> Hosted | None:
         return self._hosted.get(arn.removeprefix(_ARN)) if arn.startswith(_ARN) else None
 
+    def denies(self, hosted: Hosted, action: str) -> bool:
+        """Whether the queue's policy denies everybody that action, like sqs:ReceiveMessage."""
+        return action in hosted.denied and self.conduct.heeds_policy()
+
     def queue_of(self, arn: str) -> Queue:
         """Errors: Refused, where a service is to send to or take from a queue that is not there."""
         hosted = self.find(arn)
@@ -387,7 +391,7 @@ class Broker:
         """Send to the queue of that name; `message` as for SendMessage. False when it is gone or refuses."""
         hosted = self.find(arn)
         # A denial of everybody is one of the services, too.
-        if hosted is None or ("sqs:SendMessage" in hosted.denied and self.conduct.heeds_policy()):
+        if hosted is None or self.denies(hosted, "sqs:SendMessage"):
             return False
         try:
             self._send(now, hosted, message)

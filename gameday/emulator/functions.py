@@ -321,6 +321,7 @@ class Lambda:
             origin=Origin(region=_REGION, arn=source_arn),
             settings=settings,
             begin=partial(self._begin, function.code.name),
+            denied=partial(self._sqs.denies, hosted),
             conduct=self._conduct,
         )
         mapped = _Mapped(

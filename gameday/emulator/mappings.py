@@ -127,9 +127,18 @@ class QueueMapping:
     """One mapping. Whoever has it calls `advance` whenever something may have come, or `next_change_ns` is there."""
 
     def __init__(
-        self, *, queue: Queue, origin: Origin, settings: MappingSettings, begin: Begin, conduct: MappingConduct
+        self,
+        *,
+        queue: Queue,
+        origin: Origin,
+        settings: MappingSettings,
+        begin: Begin,
+        denied: Callable[[str], bool],
+        conduct: MappingConduct,
     ) -> None:
+        """`denied`: whether the queue lets nobody do that, like sqs:ReceiveMessage."""
         self.settings = settings
+        self._denied = denied
         self._queue = queue
         self._origin = origin
         self._begin = begin
@@ -157,6 +166,8 @@ class QueueMapping:
 
     def _receives(self) -> bool:
         if not self.settings.enabled and self._conduct.heeds_enabled():
+            return False
+        if self._denied("sqs:ReceiveMessage"):
             return False
         return self._gathering is not None or self._running + len(self._throttled) < self.settings.concurrency
 
@@ -206,6 +217,8 @@ class QueueMapping:
                 self._delete(now, record["receiptHandle"])
 
     def _delete(self, now: int, receipt: str) -> None:
+        if self._denied("sqs:DeleteMessage"):
+            return
         # On FIFO an outdated receipt is refused: its message has come again.
         with suppress(Refused):
             self._queue.delete(now, receipt)

@@ -250,6 +250,22 @@ def test_throttles_use_up_receives() -> None:
     assert mapped.left() == 0
 
 
+def test_what_a_queue_denies_everybody_it_denies_a_mapping() -> None:
+    mapped = Mapped()
+
+    def deny(*actions: str) -> None:
+        statement = {"Effect": "Deny", "Principal": "*", "Resource": arn_of(mapped.queue), "Action": list(actions)}
+        policy = json.dumps({"Statement": [statement]}) if actions else ""
+        mapped.inside.sqs("SetQueueAttributes", QueueUrl=mapped.queue, Attributes={"Policy": policy})
+
+    deny("sqs:ReceiveMessage")
+    assert mapped.send("a", after_s=5) == []
+    deny("sqs:DeleteMessage")
+    assert mapped.after(0.1) == [["a"]] and mapped.left() == 1
+    deny()
+    assert mapped.after(10) == [["a"], ["a"]] and mapped.left() == 0
+
+
 def test_a_mapping_is_disabled_enabled_and_removed() -> None:
     mapped = Mapped(Enabled=False)
     assert mapped.inside.functions("GetEventSourceMapping", UUID=mapped.id)["State"] == "Disabled"

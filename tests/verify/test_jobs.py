@@ -232,7 +232,7 @@ def test_without_pyspark_it_says_what_to_install(coupled: list[Path]) -> None:
     assert (done.returncode, "pip install 'gameday[spark]'" in done.stderr) == (2, True), done.stderr
 
 
-@pytest.mark.parametrize("seeds", [(25, 69, 248), pytest.param(range(40), marks=in_series)], ids=["known", "more"])
+@pytest.mark.parametrize("seeds", [(25,), pytest.param(range(40), marks=in_series)], ids=["known", "more"])
 def test_so_are_executions_of_workflows(tmp_path: Path, seeds: Sequence[int]) -> None:
     runs = [tmp_path / str(seed) for seed in seeds]
     for seed, run in zip(seeds, runs, strict=True):

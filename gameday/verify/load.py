@@ -65,11 +65,13 @@ _WHOLE = frozenset(
         "27_keys.sql",
         "29_workflows.sql",
         "42_unnamed.sql",
+        "44_consumers.sql",
         "50_settled_state.sql",
         "52_objects.sql",
         "58_batches.sql",
         "64_replays.sql",
         "84_faults.sql",
+        "85_afflicted.sql",
     }
 )
 # What is made of the records that are there, be they all, those of a bucket, or those that are of no message.
@@ -554,7 +556,7 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
         "CREATE TABLE declared (run INTEGER, s VARCHAR, kind VARCHAR, ordered_by VARCHAR, visibility_s DOUBLE, "
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
         "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR, "
-        "by_service BOOLEAN, all_invoked BOOLEAN, step VARCHAR, per_item BOOLEAN)"
+        "by_service BOOLEAN, all_invoked BOOLEAN, step VARCHAR, per_item BOOLEAN, deployed_otherwise BOOLEAN)"
     )
     rows = [
         (
@@ -576,6 +578,7 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
             s.invocations == "all",
             s.step,
             s.per_item,
+            name in run.manifest.deployed_otherwise,
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()

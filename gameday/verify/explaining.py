@@ -142,7 +142,8 @@ WITH proven AS MATERIALIZED (
     FROM subjects j JOIN votes v ON v.s IS NOT DISTINCT FROM j.s AND v.id = j.id AND v.redeliveries > 0
     WHERE j.what = 'dead-letter'
     UNION ALL
-    -- An effect once more: of the receive that brought it; where no record tells which, of all that may have.
+    -- An effect once more: of the receive that brought it; where no record tells which, or the one that came first was the
+    -- last to apply it, of all that came again.
     SELECT j.what, j.s, j.id, j.line, p.cause, 5 + p.weight / 1000, p.instance, p.excess_ns
     FROM subjects j JOIN proven p ON p.s IS NOT DISTINCT FROM j.s AND p.id = j.id AND p.line = j.other_line
     WHERE j.what = 'effect-duplicate' AND p.what IN ('redelivery', 'duplicate')
@@ -150,7 +151,9 @@ WITH proven AS MATERIALIZED (
     SELECT j.what, j.s, j.id, j.line, v.cause, 9 - v.n / (1.0 + sum(v.n) OVER (PARTITION BY j.s, j.id)) + v.weight / 1e6,
            v.instance, v.excess_ns
     FROM subjects j JOIN votes v ON v.s IS NOT DISTINCT FROM j.s AND v.id = j.id
-    WHERE j.what = 'effect-duplicate' AND j.line IS NULL
+    WHERE j.what = 'effect-duplicate'
+      AND NOT EXISTS (SELECT 1 FROM subjects k WHERE k.s = j.s AND k.id = j.id AND k.line = j.other_line
+                                                 AND k.what IN ('redelivery', 'duplicate'))
     UNION ALL
     SELECT j.what, j.s, j.id, j.line, p.cause, 5 + p.weight / 1000, p.instance, p.excess_ns
     FROM subjects j JOIN proven p ON p.s IS NOT DISTINCT FROM j.s AND p.id = j.id AND p.what = 'loss'

@@ -121,9 +121,7 @@ def one_after_another(buckets: int, *, cut_at_once: int = RECORDS_CUT_AT_ONCE) -
     return Engine(judge=lambda tasks: map(judge_bucket, tasks), at_once=buckets, cut_at_once=cut_at_once)
 
 
-def find_in_buckets(
-    loaded: Sequence[Loaded], tell: Progress, engine: Engine
-) -> tuple[dict[str, str], dict[str, str]]:
+def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) -> tuple[dict[str, str], dict[str, str]]:
     """Judge what was learnt as a whole (gameday/verify/load.py) in buckets, and leave the tables that a verdict is made
     from, `rows_found` among them. What could not be carried out, each with the reason: checks, and what looks for
     causes."""

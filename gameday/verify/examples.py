@@ -1,5 +1,5 @@
-"""Up to three examples of an anomaly, each with the message's whole timeline, its cause (gameday/verify/explaining.py), and
-the faults that were at work on it."""
+"""Up to three examples of an anomaly, each with the message's whole timeline, its cause (gameday/verify/explaining.py),
+and the faults that were at work on it."""
 
 from __future__ import annotations
 

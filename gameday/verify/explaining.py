@@ -1,7 +1,9 @@
-"""Why it happened: each redelivery, duplicate, loss, overtake, missing or doubled effect and dead letter gets one cause.
+"""Why it happened: each redelivery, duplicate, loss, overtake, missing or doubled effect and dead letter has one cause.
 
-What is to be explained (`subjects`) is made from what the checks found; each cause (gameday/verify/causes/*.sql) gives the
-subjects that the records prove it of. Of several the one with the lowest number is the cause, the others contribute.
+What is to be explained (`subjects`) is made from what the checks found; each cause (gameday/verify/causes/*.sql) gives
+the subjects of which the records prove it. Of several the one with the lowest number is the cause, and the others
+contribute.
+
 An effect that was applied twice has the causes of the receive that brought the second one, a dead letter the most
 frequent cause of its redeliveries, and an effect that is missing because its message is, those of the loss.
 
@@ -12,15 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import duckdb
 
 from gameday.verify.load import Loaded, Progress, in_a_line
-from gameday.verify.registry import CAUSES, CAUSES_OF_THE_WHOLE, SUBJECTS, UNTOLD, Cause
+from gameday.verify.registry import CAUSES, CAUSES_OF_THE_WHOLE, SUBJECTS, Cause
 
 EXAMPLES_MOST = 3
 NS_PER_S = 1_000_000_000
+_EXPLAINED = files("gameday.verify").joinpath("explained.sql").read_text(encoding="utf-8")
 # What the anomalies are, of which subjects are made.
 KIND_OF: Mapping[str, str] = {
     **dict.fromkeys(("redelivery", "early-redelivery", "batch-rerun"), "redelivery"),
@@ -119,60 +123,6 @@ def _look(db: duckdb.DuckDBPyConnection, causes: Iterable[Cause], there: set[str
         except duckdb.Error as error:
             failed[cause.name] = in_a_line(error)
     return failed
-
-
-# By `weight` causes are in their precedence: the number of a cause; of what is derived from several others, how many of
-# them it is the cause of comes first, after what is known of itself alone (poison).
-_EXPLAINED = f"""
-CREATE TABLE explained AS
-WITH proven AS MATERIALIZED (
-    SELECT what, s, id, line, cause, min(number)::DOUBLE AS weight, min(instance) AS instance, max(excess_ns) AS excess_ns
-    FROM rows_explained GROUP BY what, s, id, line, cause
-), first_causes AS MATERIALIZED (
-    SELECT * FROM proven WHERE what IN ('redelivery', 'duplicate', 'dead-letter', 'loss') AND cause <> 'poison'
-    QUALIFY row_number() OVER (PARTITION BY what, s, id, line ORDER BY weight) = 1
-), votes AS (
-    SELECT s, id, cause, min(weight) AS weight, count(*) AS n, count(*) FILTER (what <> 'duplicate') AS redeliveries,
-           min(instance) AS instance, max(excess_ns) AS excess_ns
-    FROM first_causes WHERE what <> 'loss' GROUP BY s, id, cause
-), derived AS (
-    -- A dead letter: of what brought it back, the most frequent.
-    SELECT j.what, j.s, j.id, j.line, v.cause, 3 - v.redeliveries / (1.0 + sum(v.redeliveries) OVER (PARTITION BY j.s, j.id)) + v.weight / 1e6 AS weight,
-           v.instance, v.excess_ns
-    FROM subjects j JOIN votes v ON v.s IS NOT DISTINCT FROM j.s AND v.id = j.id AND v.redeliveries > 0
-    WHERE j.what = 'dead-letter'
-    UNION ALL
-    -- An effect once more: of the receive that brought it; where no record tells which, or the one that came first was the
-    -- last to apply it, of all that came again.
-    SELECT j.what, j.s, j.id, j.line, p.cause, 5 + p.weight / 1000, p.instance, p.excess_ns
-    FROM subjects j JOIN proven p ON p.s IS NOT DISTINCT FROM j.s AND p.id = j.id AND p.line = j.other_line
-    WHERE j.what = 'effect-duplicate' AND p.what IN ('redelivery', 'duplicate')
-    UNION ALL
-    SELECT j.what, j.s, j.id, j.line, v.cause, 9 - v.n / (1.0 + sum(v.n) OVER (PARTITION BY j.s, j.id)) + v.weight / 1e6,
-           v.instance, v.excess_ns
-    FROM subjects j JOIN votes v ON v.s IS NOT DISTINCT FROM j.s AND v.id = j.id
-    WHERE j.what = 'effect-duplicate'
-      AND NOT EXISTS (SELECT 1 FROM subjects k WHERE k.s = j.s AND k.id = j.id AND k.line = j.other_line
-                                                 AND k.what IN ('redelivery', 'duplicate'))
-    UNION ALL
-    SELECT j.what, j.s, j.id, j.line, p.cause, 5 + p.weight / 1000, p.instance, p.excess_ns
-    FROM subjects j JOIN proven p ON p.s IS NOT DISTINCT FROM j.s AND p.id = j.id AND p.what = 'loss'
-    WHERE j.what = 'effect-missing'
-), ranked AS (
-    SELECT what, s, id, line, cause, min(weight) AS weight, arg_min(instance, weight) AS instance, max(excess_ns) AS excess_ns
-    FROM (FROM proven UNION ALL FROM derived) GROUP BY what, s, id, line, cause
-), told AS (
-    SELECT what, s, id, line, list({{'cause': cause, 'instance': instance, 'excess_ns': excess_ns}} ORDER BY weight, cause) AS causes
-    FROM ranked GROUP BY what, s, id, line
-)
-SELECT coalesce(u.run, m.run, 0) AS run, j.what, j.s, j.id, j.line, j.n, coalesce(t.causes[1].cause, '{UNTOLD}') AS cause,
-       list_transform(t.causes[2:], lambda each: each.cause) AS others, t.causes[1].instance AS instance,
-       t.causes[1].excess_ns AS excess_ns
-FROM subjects j
-LEFT JOIN told t ON t.what = j.what AND t.s IS NOT DISTINCT FROM j.s AND t.id = j.id AND t.line IS NOT DISTINCT FROM j.line
-LEFT JOIN subs u ON u.s = j.s
-LEFT JOIN messages m ON j.s IS NULL AND m.id = j.id
-"""
 
 
 def explained(run: Loaded) -> list[Explained]:

@@ -10,11 +10,10 @@ nothing by itself. Which claims an anomaly violates stands with the claims (game
 
 Every cause by its name: the files of `causes/`, each `NN_name.sql`. Where several causes explain one subject
 (gameday/verify/subjects/), the lowest number is the cause, and the others contribute to it. A file opens with a comment
-of four parts: what the cause is, one sentence; `Of:` the kinds of subject that it explains; `Proof:` which records prove
-it; `Do:` what to do about it in one's own system, with AWS's page. The query gives rows (what, s, id, line, instance,
-excess_ns): which subject, the instance of the fault that brought it about where the records prove one, and by how much,
-where that means anything. A query is asked only where
-there are subjects of its kinds.
+of four parts: what the cause is, one sentence; `Of:` the kinds of subject that it explains; `Proof:` which records
+prove it; `Do:` what to do about it in one's own system, with AWS's page. The query gives rows (what, s, id, line,
+instance, excess_ns): which subject, the instance of the fault that brought it about where the records prove one, and by
+how much, where that means anything. A query is asked only where there are subjects of its kinds.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-
-# What is explained: each receive of a copy that had been received before, each copy more than one, each message that did
-# not come, each that came or worked out of its order, each effect that is not there, each that is there once more, and
-# each dead letter.
+# What is explained: each receive of a copy that had been received before, each copy more than one, each message that
+# did not come, each that came or worked out of its order, each effect that is not there, each that is there once more,
+# and each dead letter.
 KINDS = ("redelivery", "duplicate", "loss", "overtake", "effect-missing", "effect-duplicate", "dead-letter")
 # What no record tells, and who is to blame where the records exclude everybody else.
 UNTOLD, BROKER = "untold", "broker"

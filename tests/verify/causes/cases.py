@@ -1,7 +1,7 @@
 """Histories for each cause: one that has its proof, and one that lacks it, with what is to be said of both.
 
-On a queue a message is received at 2 s by c1 and is hidden for 5 s; whatever becomes of it then, c2 receives it again at
-8 s and deletes it, unless a case says otherwise.
+On a queue a message is received at 2 s by c1 and is hidden for 5 s; whatever becomes of it then, c2 receives it again
+at 8 s and deletes it, unless a case says otherwise.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def case(of: str, *, lacks: bool = False, **told: str | Mapping[str, int]) -> Ca
     """Of each kind of subject (its `-` a `_`) the cause, or how often which."""
 
     def add(build: Callable[[], History]) -> Callable[[], History]:
-        each = {
-            what.replace("_", "-"): {cause: 1} if isinstance(cause, str) else cause for what, cause in told.items()
-        }
+        each = {what.replace("_", "-"): {cause: 1} if isinstance(cause, str) else cause for what, cause in told.items()}
         CASES.append(Case(of, build, each, lacks))
         return build
 

@@ -47,8 +47,9 @@ LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND e.
 LEFT JOIN early_receives q ON q.line = t.line;
 
 -- What was told of each such hold, by calls begun before the message came back. A delete is `deleted` if its answer is proven
--- to have come before the hold's end and before the message was asked for again, `delete_slow` if it was answered `ok` later,
--- `delete_refused` or `delete_unsure` if it was begun in time and not answered so; `stale_ns`: by how much it was begun after
+-- to have come before the hold's end and before the message was asked for again, `delete_slow` if it was begun in
+-- time and answered later, `delete_refused` if it was answered `failed` in time, `delete_unsure` if it was begun in time and
+-- nobody knows; `stale_ns`: by how much it was begun after
 -- the hold's end. `late_ns`: by how much the last record about the hold is proven to be later than its end. `soon`: it came
 -- back before that end, and nobody had given it back.
 CREATE TABLE holds AS
@@ -68,8 +69,9 @@ WITH calls AS (
            coalesce(bool_or(action = 'delete' AND until), false) AS deleting,
            coalesce(bool_or(action = 'delete'), false) AS ever_deleting,
            coalesce(bool_or(action = 'delete' AND ok AND in_time AND answered_before), false) AS deleted,
-           coalesce(bool_or(action = 'delete' AND ok AND until AND NOT late AND NOT (in_time AND answered_before)), false) AS delete_slow,
-           coalesce(bool_or(action = 'delete' AND NOT may_work AND until AND NOT late), false) AS delete_refused,
+           coalesce(bool_or(action = 'delete' AND until AND NOT late
+                            AND (ok AND NOT (in_time AND answered_before) OR NOT may_work AND NOT in_time)), false) AS delete_slow,
+           coalesce(bool_or(action = 'delete' AND NOT may_work AND until AND in_time), false) AS delete_refused,
            coalesce(bool_or(action = 'delete' AND may_work AND NOT ok AND until AND NOT late), false) AS delete_unsure,
            coalesce(bool_or(action = 'delete' AND answered_ns IS NOT NULL), false) AS delete_answered,
            min(began_ns) FILTER (action = 'delete') AS delete_began_ns,

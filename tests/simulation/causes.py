@@ -91,7 +91,11 @@ class _Asked:
         if each.cause == "redriven":
             return None if (s, id) in self.truth.redriven else "nobody sent it back"
         if hold is None:
-            return "the receive before it is not on record"
+            # It was written down so late that the next one stands before it.
+            later = int(str(again.record["receives"])) + 1 if "receives" in again.record else None
+            hold, again = again, next((w for w in received if w.record.get("receives") == later), again)
+            if hold is again:
+                return "the receive before it is not on record"
         asked: Callable[[Written, Written], object] = getattr(self, each.cause.replace("-", "_"), lambda h, r: None)
         return None if asked(hold, again) else f"that is not so of the hold of {hold.by} in {hold.record['batch']}"
 
@@ -115,9 +119,13 @@ class _Asked:
     def settling(self, hold: Written, action: str) -> list[Written]:
         return [w for w in self.records("settling", hold) if w.record["action"] == action]
 
+    def asked_at(self, hold: Written) -> int:
+        """When the call began that received it."""
+        return int(str(hold.record["started"])) + hold.when - hold.at
+
     def end(self, hold: Written) -> int:
-        """When its hold would have ended that nobody extended."""
-        return hold.when + round(float(str(hold.record.get("hidden_s", 0))) * NS_PER_S)
+        """When its hold may have ended that nobody extended."""
+        return self.asked_at(hold) + round(float(str(hold.record.get("hidden_s", 0))) * NS_PER_S)
 
     def ended(self, hold: Written, again: Written, *, killed: bool) -> bool:
         when, was_killed = self.played.ends.get(hold.by, (None, False))
@@ -131,7 +139,8 @@ class _Asked:
 
     def holder_paused(self, hold: Written, again: Written) -> bool:
         return any(
-            name == hold.by and since <= again.when and until >= hold.when for name, since, until in self.played.pauses
+            name == hold.by and since <= again.when and until >= self.asked_at(hold)
+            for name, since, until in self.played.pauses
         )
 
     def handler_failed(self, hold: Written, again: Written) -> bool:
@@ -193,22 +202,28 @@ class _Asked:
             w
             for w in self.truth.of["settling"]
             if w.record["action"] == "checkpoint" and w.record["partition"] == shard and w.place < again.place
+            and w.record["subscription"] == hold.record["subscription"]
             and int(str(w.record["broker_seq"])) >= int(str(hold.record["broker_seq"]))
         ]  # fmt: skip
         refused = {
             (w.by, w.record["broker_seq"])
             for w in self.truth.of["settled"]
-            if w.record["action"] == "checkpoint" and w.record["outcome"] == "failed"
+            if w.record["action"] == "checkpoint"
+            and w.record["outcome"] == "failed"
+            and w.record["subscription"] == hold.record["subscription"]
         }
         return any((w.by, w.record["broker_seq"]) not in refused for w in begun)
 
     def checkpoint_behind(self, hold: Written, again: Written) -> bool:
-        done = [w for w in self.records("effect", hold) if w.record["outcome"] != "failed"]
-        return hold.by != again.by and bool(done) and not self.checkpoint_lost(hold, again)
+        return hold.by != again.by and not self.checkpoint_lost(hold, again)
+
+    def read_behind_checkpoint(self, hold: Written, again: Written) -> bool:
+        return self.checkpoint_lost(hold, again)
 
     def lease_taken(self, hold: Written, again: Written) -> bool:
         shard = hold.record["partition"]
-        read = [w for w in self.truth.of["received"] if w.record.get("partition") == shard]
+        about = hold.record["subscription"], shard
+        read = [w for w in self.truth.of["received"] if (w.record["subscription"], w.record.get("partition")) == about]
         late = [w for w in read if w.by == hold.by and w.place > again.place]
         early = [w for w in read if w.by == again.by and w.place < hold.place]
         return hold.by != again.by and bool(late or early)

@@ -4,4 +4,4 @@
 -- still does be refused
 -- (docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-understanding-logic.html).
 SELECT 'overtake' AS what, s, id, NULL::BIGINT AS line, NULL AS instance, NULL::BIGINT AS excess_ns
-FROM handled_late WHERE in_hand;
+FROM handled_late WHERE in_hand AND (s, id) NOT IN (SELECT (s, id) FROM misordered);

@@ -1,6 +1,6 @@
 -- What came back: each receive that came again, and each dead letter, with the receive that it followed and what became of
 -- that one.
--- `line`, `at_ns`, `file`: the record of its return; `subject_line`: that of the subject. `gap`: the broker counts a receive
+-- `line` is the key; `subject_line` that of the subject; `return_line`, `at_ns`, `file`: the record of its return. `gap`: the broker counts a receive
 -- right before it that nobody recorded.
 -- `holder`, `hold_line`, `hold_batch`, `held_ns`, `hold_file`: the receive that it followed. `earliest_ns`, `latest_ns`: the
 -- ends of that hold, on a queue.
@@ -19,14 +19,28 @@ WITH wanted AS (
     SELECT d.s, d.id, arg_max({'line': d.line, 'at_ns': d.at_ns, 'file': d.file, 'receives': d.receives}, (d.at_ns, d.line)) AS last
     FROM dead_letters d SEMI JOIN wanted w ON w.s = d.s AND w.id = d.id
     GROUP BY d.s, d.id
+), hindmost AS (
+    -- Who wrote down a receive so late that the next one stands before it: that one is what came back.
+    SELECT r.line, arg_min({'line': n.line, 'at_ns': n.at_ns, 'file': n.file, 'started_ns': n.started_ns, 'batch': n.batch,
+                            'consumer': n.consumer, 'replay': n.replay}, (n.at_ns, n.line)) AS next
+    FROM repeated r ANTI JOIN counted c ON c.line = r.line
+    JOIN repeated n ON n.s = r.s AND n.id = r.id AND n.copy = r.copy AND n.receives = r.receives + 1 AND n.batch <> r.batch
+        AND NOT n.uncounted AND (n.at_ns, n.line) < (r.at_ns, r.line)
+    WHERE NOT r.uncounted
+    GROUP BY r.line
 ), returned AS (
     SELECT 'redelivery' AS what, r.line, r.line AS subject_line, r.s, r.id, r.file, r.at_ns, r.started_ns, r.batch, r.consumer,
-           r.replay, coalesce(c.hold_line, r.line_before) AS hold_line,
+           r.replay, r.line AS return_line, coalesce(c.hold_line, r.line_before) AS hold_line,
            NOT r.uncounted AND r.receives > 1 AND c.hold_line IS NULL AS gap
-    FROM repeated r LEFT JOIN counted c ON c.line = r.line
+    FROM repeated r LEFT JOIN counted c ON c.line = r.line ANTI JOIN hindmost n ON n.line = r.line
     WHERE r.line_before IS NOT NULL
     UNION ALL
-    SELECT 'dead-letter', d.last.line, NULL, p.s, p.id, d.last.file, d.last.at_ns, NULL, NULL, NULL, NULL, p.last.line,
+    SELECT 'redelivery', r.line, r.line, r.s, r.id, n.next.file, n.next.at_ns, n.next.started_ns, n.next.batch, n.next.consumer,
+           n.next.replay, n.next.line, r.line, false
+    FROM repeated r JOIN hindmost n ON n.line = r.line
+    WHERE r.line_before IS NOT NULL
+    UNION ALL
+    SELECT 'dead-letter', d.last.line, NULL, p.s, p.id, d.last.file, d.last.at_ns, NULL, NULL, NULL, NULL, d.last.line, p.last.line,
            coalesce(d.last.receives > x.receives, false)
     FROM pairs p JOIN died d ON d.s = p.s AND d.id = p.id
     JOIN rx x ON x.line = p.last.line AND x.s = p.s AND x.id = p.id
@@ -44,7 +58,7 @@ FROM returned t
 JOIN rx h ON h.line = t.hold_line AND h.s = t.s AND h.id = t.id
 JOIN subs u ON u.s = t.s
 LEFT JOIN extensions e ON e.s = h.s AND e.id = h.id AND e.batch = h.batch AND e.copy = h.copy
-LEFT JOIN early_receives q ON q.line = t.line;
+LEFT JOIN early_receives q ON q.line = t.return_line;
 
 -- What was told of each such hold, by calls begun before the message came back. A delete is `deleted` if its answer is proven
 -- to have come before the hold's end and before the message was asked for again, `delete_slow` if it was begun in
@@ -113,11 +127,12 @@ CREATE VIEW returned AS SELECT * FROM holds WHERE NOT early AND NOT deleted AND 
 -- The faults that named the holder of each while it held the message, for who proves more of one.
 CREATE VIEW beset AS
 SELECT h.line, a.fault, a.instance, a.start_ns, a.stop_ns
-FROM returns h JOIN afflicted a ON a.run = h.run AND a.consumer = h.holder AND a.start_ns <= h.at_ns AND a.stop_ns >= h.held_ns;
+FROM returns h JOIN afflicted a ON a.run = h.run AND a.consumer = h.holder AND a.start_ns <= h.at_ns
+    AND a.stop_ns >= least(h.hold_started_ns, h.held_ns);
 
 -- Where a consumer ended while it held the message, and told nothing more.
 CREATE VIEW deserted AS
-SELECT h.*, coalesce(h.exit_code < 0, false) OR b.line IS NOT NULL AS killed, b.instance AS killed_by
+SELECT h.*, coalesce(h.exit_code < 0, b.line IS NOT NULL) AS killed, b.instance AS killed_by
 FROM returned h
 LEFT JOIN (SELECT line, min(instance) AS instance, min(start_ns) AS start_ns, max(stop_ns) AS stop_ns
            FROM beset WHERE ends_a_process(fault) GROUP BY line) b ON b.line = h.line

@@ -8,15 +8,22 @@ FROM rows_found r JOIN subs u ON u.s = r.s
 WHERE r.anomaly IN ('group-overtake', 'nonmonotonic-delivery', 'stored-out-of-order', 'nonmonotonic-send', 'effect-out-of-order',
                     'child-before-parent', 'concurrent-invocation') AND r.n > 0;
 
--- Those whose disorder is the service's by itself: it gave, or numbered, in another order than it had promised.
-CREATE VIEW misordered AS
-SELECT o.* FROM overtaken o JOIN pairs p ON p.s = o.s AND p.id = o.id
-WHERE o.anomaly IN ('group-overtake', 'nonmonotonic-send', 'concurrent-invocation')
-   OR (o.anomaly = 'nonmonotonic-delivery' AND o.kind = 'queue')
-   -- A stream is read from where its readers like: only one answer is the service's own order.
-   OR (o.anomaly = 'nonmonotonic-delivery' AND EXISTS (
-          SELECT 1 FROM rx a JOIN rx b ON b.s = a.s AND b.batch = a.batch AND b.part = a.part AND b.line < a.line
-          WHERE a.s = o.s AND a.id = o.late AND b.id = o.first AND a.line = p.first.line));
+-- Those whose disorder is the service's by itself, which gave, or numbered, in another order than it had promised; and the
+-- effects that were in that order for it.
+CREATE TABLE misordered AS
+WITH given AS (
+    SELECT o.* FROM overtaken o JOIN pairs p ON p.s = o.s AND p.id = o.id
+    WHERE o.anomaly IN ('group-overtake', 'nonmonotonic-send', 'concurrent-invocation')
+       OR (o.anomaly = 'nonmonotonic-delivery' AND o.kind = 'queue')
+       -- A stream is read from where its readers like: only one answer is the service's own order.
+       OR (o.anomaly = 'nonmonotonic-delivery' AND EXISTS (
+              SELECT 1 FROM rx a JOIN rx b ON b.s = a.s AND b.batch = a.batch AND b.part = a.part AND b.line < a.line
+              WHERE a.s = o.s AND a.id = o.late AND b.id = o.first AND a.line = p.first.line))
+)
+SELECT DISTINCT s, id FROM given
+UNION
+SELECT DISTINCT o.s, o.id FROM overtaken o SEMI JOIN given g ON g.s = o.s AND g.late = o.late
+WHERE o.anomaly = 'effect-out-of-order';
 
 -- Those in which each handling of the late one is told: whether it failed or came again before the other one had its effect,
 -- whether the other one had its effect while the late one was in hand, and whether an effect was applied after its hold.

@@ -470,8 +470,8 @@ def done_and_not_checkpointed() -> History:
 
 
 @case("checkpoint-behind", lacks=True, redelivery="untold")
-def not_done() -> History:
-    return read_twice(lambda h: None)
+def read_again_by_the_same_one() -> History:
+    return read_twice(lambda h: None, second="c1")
 
 
 @case("checkpoint-lost", redelivery="checkpoint-lost")
@@ -483,7 +483,7 @@ def a_checkpoint_without_an_answer() -> History:
     return read_twice(go)
 
 
-@case("checkpoint-lost", lacks=True, redelivery="untold")
+@case("read-behind-checkpoint", redelivery="read-behind-checkpoint")
 def a_checkpoint_that_worked() -> History:
     def go(h: History) -> None:
         h.effect("a", at=3)

@@ -50,3 +50,14 @@ FROM subjects j
 LEFT JOIN told t ON t.what = j.what AND t.s IS NOT DISTINCT FROM j.s AND t.id = j.id AND t.line IS NOT DISTINCT FROM j.line
 LEFT JOIN subs u ON u.s = j.s
 LEFT JOIN messages m ON j.s IS NULL AND m.id = j.id;
+
+-- How often each cause is that of what, by how much at the most, and the names of the first three messages; and how often a
+-- fault is proven to have brought it about.
+CREATE TABLE explained_counts AS
+SELECT run, what, cause, sum(n)::BIGINT AS count, max(excess_ns) AS excess_ns, min(id, 3) AS ids
+FROM (SELECT run, what, cause, id, sum(n) AS n, max(excess_ns) AS excess_ns FROM explained GROUP BY run, what, cause, id)
+GROUP BY run, what, cause;
+
+CREATE TABLE explained_faults AS
+SELECT run, what, cause, instance, sum(n)::BIGINT AS count
+FROM explained WHERE instance IS NOT NULL GROUP BY run, what, cause, instance;

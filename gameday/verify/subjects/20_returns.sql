@@ -102,7 +102,7 @@ WITH calls AS (
     FROM returns t JOIN effect_records e ON e.s = t.s AND e.id = t.id AND e.batch = t.hold_batch
     GROUP BY t.line
 )
-SELECT t.*, coalesce(c.released, false) AS released, coalesce(c.deleting, false) AS deleting,
+SELECT t.* EXCLUDE (ends, extends), coalesce(c.released, false) AS released, coalesce(c.deleting, false) AS deleting,
        coalesce(c.ever_deleting, false) AS ever_deleting, coalesce(c.deleted, false) AS deleted,
        coalesce(c.delete_slow, false) AS delete_slow, coalesce(c.delete_refused, false) AS delete_refused,
        coalesce(c.delete_unsure, false) AS delete_unsure, coalesce(c.delete_answered, false) AS delete_answered,

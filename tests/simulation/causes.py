@@ -21,6 +21,12 @@ from tests.simulation.truth import Truth
 # Of a receive what tells it from every other one: its batch, its consumer and its copy.
 Place = tuple[object, ...] | None
 _PLACE = ("batch", "consumer", "broker_id", "broker_seq", "partition")
+# What only the broker can do, by the kind of subject that it is of.
+_BROKERS: Mapping[str, Sequence[str]] = {
+    "redelivery": ("early-redelivery",),
+    "loss": ("vanished", "replay-missing"),
+    "overtake": ("group-overtake", "nonmonotonic-send"),
+}
 _SETTLES = ("DeleteMessageBatch", "ChangeMessageVisibilityBatch")
 
 
@@ -52,6 +58,10 @@ def complaints(
         if wrong is not None:
             counts.add(f"cause wrong {each.what}: {each.cause}", each.n)
             yield f"causes: {each.cause} of {each.what} {each.id.rpartition(chr(0xE001))[2]} on {_s(each)}: {wrong}"
+    for kind, anomalies in _BROKERS.items():
+        found = [name for name in anomalies if document["anomalies"][name]["count"]]
+        if found and BROKER not in document["causes"].get(kind, {}):
+            yield f"causes: {', '.join(found)} can only be the broker's, and no {kind} is"
 
 
 def _s(each: Explained) -> str:

@@ -1,7 +1,8 @@
 """Writes a synthetic history of any size: a FIFO queue, well behaved, as a run of that many events would leave it.
 
 For measuring `gameday verify`, and nothing else: every message is sent once, received once, applied once and deleted.
-Groups are interleaved, consumers receive batches of ten, and one message in fifty is redelivered after its hold.
+Groups are interleaved, consumers receive batches of ten, and one message in fifty is redelivered after its hold; with
+`again=N` one in N is, for measuring what it costs to say why.
 """
 
 from __future__ import annotations
@@ -16,14 +17,23 @@ NS = 1_000_000_000
 EPOCH_NS = 1_764_000_000 * NS
 EVENTS_PER_MESSAGE = 7
 VISIBILITY_S = 5
-REDELIVER_EVERY = 500
+REDELIVERED_ONE_IN = 50
 
 Batch = list[tuple[int, str, str, int]]
 
 
-def write(run: Path, *, events: int, groups: int = 1000, consumers: int = 4, hot: bool = False) -> int:
-    """Fill `run`, a new directory; give the number of lines. `hot`: half of all messages belong to one group."""
-    messages = events // EVENTS_PER_MESSAGE
+def write(
+    run: Path,
+    *,
+    events: int,
+    groups: int = 1000,
+    consumers: int = 4,
+    hot: bool = False,
+    redelivered_one_in: int = REDELIVERED_ONE_IN,
+) -> int:
+    """Fill `run`, a new directory; give the number of lines. `hot`: half of all messages belong to one group;
+    `redelivered_one_in`: of so many messages one is received twice."""
+    messages, redeliver_every = events // EVENTS_PER_MESSAGE, 10 * redelivered_one_in
     (run / "history").mkdir(parents=True)
     manifest = {
         "schema": 1,
@@ -106,7 +116,7 @@ def write(run: Path, *, events: int, groups: int = 1000, consumers: int = 4, hot
         members = []
         for n in ids:
             # A batch that will be redelivered has groups of its own, so that nothing overtakes it.
-            group = f"r{n}" if batch % REDELIVER_EVERY == 0 else "g0" if hot and n % 2 else f"g{n * 7919 % groups}"
+            group = f"r{n}" if batch % redeliver_every == 0 else "g0" if hot and n % 2 else f"g{n * 7919 % groups}"
             seqs[group] += 1
             members.append((n, f"m-{n:09d}", group, seqs[group]))
         for _, id, group, seq in members:
@@ -128,7 +138,7 @@ def write(run: Path, *, events: int, groups: int = 1000, consumers: int = 4, hot
         consumer = names[(batch // 10) % consumers]
         while held[consumer] and held[consumer][0][0] <= due:
             handle(consumer, *held[consumer].popleft(), round=2)
-        if batch % REDELIVER_EVERY == 0:
+        if batch % redeliver_every == 0:
             receive(consumer, due, members, round=1)
             held[consumer].append((due + (VISIBILITY_S + 1) * NS + step * 20, members))
         else:
@@ -151,4 +161,11 @@ def write(run: Path, *, events: int, groups: int = 1000, consumers: int = 4, hot
 
 
 if __name__ == "__main__":
-    print(write(Path(sys.argv[1]), events=int(float(sys.argv[2])), hot="hot" in sys.argv[3:]), "lines")
+    one_in = [int(told.removeprefix("again=")) for told in sys.argv[3:] if told.startswith("again=")]
+    lines = write(
+        Path(sys.argv[1]),
+        events=int(float(sys.argv[2])),
+        hot="hot" in sys.argv[3:],
+        redelivered_one_in=one_in[0] if one_in else REDELIVERED_ONE_IN,
+    )
+    print(lines, "lines")

@@ -1,6 +1,7 @@
 """Writes from the registries what the documents say of them, so that they cannot tell anything but what the code does.
 
-docs/claims.md is written whole. In other pages it is what stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+docs/claims.md and docs/causes.md are written whole. In other pages it is what stands between `<!-- NAME -->` and
+`<!-- /NAME -->`.
 
 python scripts/generate_docs.py            write it
 python scripts/generate_docs.py --check    exit code 1 if it is not what would be written
@@ -38,7 +39,7 @@ from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
 from gameday.transports.carriers import calls
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claims import RULES, Rule
-from gameday.verify.registry import CHECKS
+from gameday.verify.registry import CAUSES, CHECKS, KINDS
 from gameday.watch import metrics as observed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +82,8 @@ A row of the verdict names a claim, what became of it, over how many cases, and 
   `dead-letter` says whether it should be there.
 - **unknown** is neither good nor bad: something was not looked at. The reasons stand below the table. In CI it is an
   error (exit code 3), never green.
+
+The table *why* says why it happened: [causes.md](causes.md).
 
 The table *found* counts everything that was noticed. *judged by* names the claims of this run that it speaks against;
 *not claimed* names claims that would, had they been claimed; *legal* is what AWS allows. Some that need a word:
@@ -132,6 +135,7 @@ def page() -> str:
             "",
             *_claims(),
             *_anomalies(),
+            *_causes(),
             *_faults(),
             *_shapes(),
             *_listed("Transports", "transports", "promises", "`gameday/transports/registry.py`"),
@@ -139,6 +143,75 @@ def page() -> str:
             *_guards(),
         ]
     )
+
+
+# What each kind of subject is, for somebody who has not read the record format.
+_KINDS: Mapping[str, str] = {
+    "redelivery": "Each receive of a copy that had been received before. It followed a *hold*, the receive before "
+    "it: by "
+    "the broker's count of receives where that tells, else by time. The cause is why that hold ended without a delete.",
+    "duplicate": "Each copy of a message beyond the first: `send-duplicate`.",
+    "loss": "Each message that did not come, or is nowhere: `lost`, `unseen`, `vanished`, `lost-on-redrive`, "
+    "`fanout-missing`, `replay-missing`.",
+    "overtake": "Each message that came, or had its effect, out of its order: `group-overtake`, "
+    "`nonmonotonic-delivery`, "
+    "`stored-out-of-order`, `nonmonotonic-send`, `effect-out-of-order`, `child-before-parent`, "
+    "`concurrent-invocation`.",
+    "effect-missing": "Each message whose effect is missing: `effect-missing`, `effect-lost`. One that did not come "
+    "has the "
+    "causes of its loss.",
+    "effect-duplicate": "Each time that an effect was applied once more. It has the causes of the receive that "
+    "brought it.",
+    "dead-letter": "Each dead letter, a poison message's too. Of the causes that brought it back again and again, "
+    "and of the "
+    "last hold's, it has the most frequent.",
+}
+_CAUSES = """\
+A verdict says of each redelivery, duplicate, loss, overtake, missing or doubled effect and dead letter why it happened:
+the table *why*, `causes` in [verdict.json](history.md#verdictjson), and the first words of each example's cause. Every
+cause is told from the records of the run alone. One is named only where records prove it; where they do not, it is
+`untold`. Where several are proven, the first in the order below is the cause, and the others contribute. A fault is
+counted beside a cause only where the records prove that it struck just that: it names the consumer, and was at work at
+that moment. No verdict rests on a cause.
+
+A *hold* is one receive on a queue: the message is hidden until its visibility timeout ends. Its ends are those of
+[history.md](history.md#words). *After* means by more than clocks may differ. A cause of a stream's redelivery asks the
+same of what its reader did.
+"""
+
+
+def causes_page() -> str:
+    lines = [
+        "# Causes: why it happened, what proves it, what to do",
+        "",
+        "<!-- Generated from gameday/verify/causes/ by scripts/generate_docs.py; change those files, not this page. "
+        "-->",
+        "",
+        _CAUSES,
+    ]
+    for kind in KINDS:
+        lines += [f"## {kind}", "", _KINDS[kind], ""]
+        lines += [
+            f"{n}. [`{c.name}`](#{c.name})" for n, c in enumerate((c for c in CAUSES.values() if kind in c.of), 1)
+        ]
+        lines.append("")
+    lines += ["## The causes", ""]
+    for cause in CAUSES.values():
+        of = ", ".join(cause.of)
+        path = f"../gameday/verify/causes/{cause.number:02}_{cause.name.replace('-', '_')}.sql"
+        lines += [f"### {cause.name}", "", f"{cause.summary} ([query]({path}))", ""]
+        lines += [f"- **Of:** {of}", f"- **Proof:** {cause.proof}", f"- **What to do:** {cause.action}", ""]
+    lines += [
+        "### untold",
+        "",
+        "The history does not tell: no cause is proven by its records.",
+        "",
+        "- **What to do:** record more of what consumers do: `effect`, both records of each settling call, and "
+        "`consumer-exited` marks ([history.md](history.md#events)). A process that was killed and of which nothing "
+        "says "
+        "so looks like one that never finished.",
+    ]
+    return "\n".join([*lines, ""])
 
 
 def _claims() -> Iterator[str]:
@@ -217,6 +290,22 @@ def _anomalies() -> Iterator[str]:
         nothing = "legal" if check.legal else "no claim of its own"
         rows.append((f"[`{name}`]({path})", check.summary, ", ".join(violates) or nothing))
     yield from _table(("anomaly", "found when", "violates"), rows)
+
+
+def _causes() -> Iterator[str]:
+    yield "## Causes"
+    yield ""
+    yield (
+        "Why what was found happened, as far as the records prove it; what proves each, and what to do: "
+        "[causes.md](causes.md). Each is one query, `gameday/verify/causes/NN_NAME.sql`; of several that are proven "
+        "the one "
+        "with the lowest number is the cause."
+    )
+    yield ""
+    rows = [
+        (f"[`{cause.name}`](causes.md#{cause.name})", cause.summary, ", ".join(cause.of)) for cause in CAUSES.values()
+    ]
+    yield from _table(("cause", "what it is", "of"), rows)
 
 
 def _faults() -> Iterator[str]:
@@ -408,6 +497,7 @@ def written(root: Path) -> dict[Path, str]:
     find_rate = root / "docs" / "find-rate.md"
     return {
         root / "docs" / "claims.md": page(),
+        root / "docs" / "causes.md": causes_page(),
         readme: _between(
             _between(readme.read_text(encoding="utf-8"), "refused", _refusals()), "scenarios", _scenarios()
         ),

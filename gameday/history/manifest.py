@@ -115,6 +115,14 @@ class Manifest:
     unknown: Sequence[tuple[str, str, str | None]] = ()
     scenario: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def deployed_otherwise(self) -> frozenset[str]:
+        """The subscriptions that the scenario deployed in another way than it means them, a mistake made on purpose."""
+        topology = self.scenario.get("topology")
+        listed = topology.get("subscriptions") if isinstance(topology, dict) else None
+        entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        return frozenset(str(each.get("name")) for each in entries if each.get("deployed"))
+
     def save(self, run: Path) -> None:
         document = {
             "schema": SCHEMA,

@@ -145,7 +145,7 @@ FIELDS: Mapping[str, Field] = {
         _field("dead_letters", "any", not_judged=_LIVE),
         _field("behind_ms", "any", not_judged=_LIVE),
         _field("slot", "any", not_judged=_LIVE),
-        _field("code", "any", not_judged=_LIVE),
+        _field("code", "any"),
         _field("calls", "any", not_judged="the bill at the end of a run"),
         _field("function", "text"),
         _field("request", "text", names=True),

@@ -29,13 +29,24 @@ from gameday.report.markdown import escaped
 from gameday.targets.products import cannot_show
 from gameday.verify.claims import RULES
 from gameday.verify.judge import Verdict
-from gameday.verify.registry import CHECKS
+from gameday.verify.registry import CAUSES, CHECKS, UNTOLD
 
 # Beside the word, for who looks for a colour; the word says it all.
 _SIGNS: Mapping[str, str] = {"holds": "✅", "violated": "❌", "unknown": "❔"}
 _EXPLAINED_MOST = 4
 _WHY_MOST = 4
 _DAMAGES_MOST = 10
+# Of what a cause explains, its count is one of these, in words.
+_KINDS: Mapping[str, str] = {
+    "redelivery": "came again",
+    "duplicate": "was there twice",
+    "loss": "did not come",
+    "overtake": "was out of order",
+    "effect-missing": "has no effect",
+    "effect-duplicate": "had its effect again",
+    "dead-letter": "is a dead letter",
+}
+_UNTOLD = "The history does not tell: no cause is proven by its records."
 _SIDES = {"counted": "this is counted", "other": "held against this"}
 # What a line of a timeline shows of a record, besides its event, time and writer.
 _DETAILS = (
@@ -87,6 +98,8 @@ def text(document: Mapping[str, Any], console: Console) -> None:
     found = {name: entry for name, entry in document["anomalies"].items() if entry["count"]}
     if found:
         console.print(_found(document, found))
+    if document["causes"]:
+        console.print(_why(document))
     explained = list(worth_showing(document))
     for name in explained[:_EXPLAINED_MOST]:
         _examples(name, found[name], console)
@@ -223,6 +236,50 @@ def _found(document: Mapping[str, Any], found: Mapping[str, Any]) -> Table:
     return table
 
 
+# What stands above the columns of `causes`.
+CAUSE_COLUMNS = ("why", "cause", "count", "what it is", "by faults")
+
+
+def causes(document: Mapping[str, Any]) -> Iterator[list[str]]:
+    """A row for each cause: what it explains, its name, how often, what it is with by how much at the most, and how
+    many of them which faults are proven to have brought about. The most frequent of a kind first."""
+    for what, told in document["causes"].items():
+        for cause, entry in told.items():
+            excess = f" By {_seconds(entry['excess_s_max'])} at the most." if "excess_s_max" in entry else ""
+            faults = _some([f"{n:,} {instance}" for instance, n in entry["faults"].items()], _EXPLAINED_MOST)
+            yield [_KINDS[what], cause, f"{entry['count']:,}", cause_summary(cause) + excess, ", ".join(faults)]
+
+
+def cause_summary(cause: str) -> str:
+    """What a cause is, in a sentence."""
+    return _UNTOLD if cause == UNTOLD else CAUSES[cause].summary
+
+
+def _why(document: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in CAUSE_COLUMNS[:2]:
+        table.add_column(column, no_wrap=True)
+    table.add_column(CAUSE_COLUMNS[2], justify="right")
+    for column in CAUSE_COLUMNS[3:]:
+        table.add_column(column)
+    before = None
+    for what, cause, *told in causes(document):
+        table.add_row("" if what == before else what, Text(cause, style="bold"), *told)
+        before = what
+    return table
+
+
+def cause_of(example: Mapping[str, Any]) -> str:
+    """Why it happened to this message, where that is known: the cause, what contributed, and the faults at work."""
+    at_work = str(example["cause"])
+    if (why := example.get("why")) is None:
+        return at_work
+    excess = f", by {_seconds(why['excess_s'])}" if "excess_s" in why else ""
+    fault = f", by fault {why['fault']}" if "fault" in why else ""
+    others = f" Also: {', '.join(why['others'])}." if "others" in why else ""
+    return f"{why['cause']}{fault}{excess}. {cause_summary(why['cause'])}{others} At work: {at_work}"
+
+
 def kinds_of(entry: Mapping[str, Any]) -> Iterator[str]:
     """How many there are of each note. A word for the judge that all of them share says nothing to a person."""
     notes = entry.get("notes", {})
@@ -266,7 +323,7 @@ def _examples(name: str, entry: Mapping[str, Any], console: Console) -> None:
         kind = example.get("note") if list(kinds_of(entry)) else None
         note = f" ({_NOTES.get(kind, kind)})" if kind else ""
         other = f", and message {example['other']['id']}" if "other" in example else ""
-        told = f": message {example['id']}{where}{note}{other}. Cause: {example['cause']}"
+        told = f": message {example['id']}{where}{note}{other}. Cause: {cause_of(example)}"
         console.print(Text.assemble((name, "bold red"), told))
         timeline = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         timeline.add_column(justify="right", no_wrap=True)
@@ -409,6 +466,8 @@ def summary(document: Mapping[str, Any]) -> str:
             [name, f"{count:,}", CHECKS[name].summary, judged_by(document, name)] for name, count in found.items()
         ]
         lines += [*markdown.table(("found", "count", "what it is", "judged by"), counts), ""]
+    if why := list(causes(document)):
+        lines += [*markdown.table(CAUSE_COLUMNS, why), ""]
     lines += _worst(document)
     lines += [escaped(amounts(document)), ""]
     rows = [[s, *(_seconds(latency[q]) for q in ("p50", "p99", "max"))] for s, latency in document["latency_s"].items()]

@@ -23,6 +23,7 @@ from gameday.history.errors import HistoryError
 from gameday.history.schema import EVENTS
 from gameday.history.writer import DIRECTORY
 from gameday.verify.checking import ROWS_FOUND, find
+from gameday.verify.explaining import RESULTS, explain
 from gameday.verify.load import COLUMNS, Loaded, Progress, build, connect, define, in_a_line
 from gameday.verify.registry import CHECKS, OF_THE_WHOLE
 from gameday.verify.workers import in_processes
@@ -69,6 +70,7 @@ _RESULTS: Mapping[str, str] = {
     "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",
     "mapped": "SELECT run, id, arn, items FROM mapped",
     "rows_found": "SELECT * FROM rows_found",
+    **RESULTS,
 }
 
 
@@ -93,9 +95,10 @@ class Bucket:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """`failed`: the checks that could not be carried out in a bucket, each with the reason."""
+    """What could not be carried out in a bucket, each with the reason: checks (`failed`), and what looks for causes."""
 
     failed: Mapping[str, str]
+    unexplained: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,9 +123,10 @@ def one_after_another(buckets: int, *, cut_at_once: int = RECORDS_CUT_AT_ONCE) -
     return Engine(judge=lambda tasks: map(judge_bucket, tasks), at_once=buckets, cut_at_once=cut_at_once)
 
 
-def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) -> dict[str, str]:
+def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) -> tuple[dict[str, str], dict[str, str]]:
     """Judge what was learnt as a whole (gameday/verify/load.py) in buckets, and leave the tables that a verdict is made
-    from, `rows_found` among them. The checks that could not be carried out, each with the reason."""
+    from, `rows_found` among them. What could not be carried out, each with the reason: checks, and what looks for
+    causes."""
     tables = loaded[0].tables
     db, scratch = tables.db, tables.scratch
     events = sum(run.events for run in loaded)
@@ -149,13 +153,15 @@ def find_in_buckets(loaded: Sequence[Loaded], tell: Progress, engine: Engine) ->
     ]
     tasks.sort(key=lambda task: -sum(Path(path).stat().st_size for path in task.records))
     failed: dict[str, str] = {}
+    unexplained: dict[str, str] = {}
     for done, outcome in enumerate(engine.judge(tasks), start=1):
         failed |= outcome.failed
+        unexplained |= outcome.unexplained
         tell(f"{done} of {len(tasks)} buckets judged")
     _join(db, results, failed)
     tables.failed |= build(db, "last")
     failed |= find(db, {name: check for name, check in CHECKS.items() if name in OF_THE_WHOLE}, tables.failed, tell)
-    return failed
+    return failed, unexplained
 
 
 def _write_facts(db: duckdb.DuckDBPyConnection, directory: Path) -> None:
@@ -202,6 +208,10 @@ def _join(db: duckdb.DuckDBPyConnection, results: Path, failed: Mapping[str, str
             continue
         listed = ", ".join(f"'{_quoted(path)}'" for path in files)
         source = f"read_parquet([{listed}], hive_partitioning = false)"
+        if name in RESULTS:
+            # What is found in the whole is added.
+            db.execute(f"CREATE TABLE {name} AS SELECT * FROM {source}")
+            continue
         if name != "rows_found":
             db.execute(f"CREATE VIEW {name} AS SELECT * FROM {source}")
             continue
@@ -242,6 +252,7 @@ def judge_bucket(bucket: Bucket) -> Outcome:
         missing = build(db, "bucket")
         mine = {name: check for name, check in CHECKS.items() if name not in OF_THE_WHOLE}
         failed = find(db, mine, missing, lambda text: None)
+        unexplained = explain(db, lambda text: None)
         for name, columns in _RESULTS.items():
             try:
                 place = _quoted(Path(bucket.results) / name / f"{bucket.number}.parquet")
@@ -249,7 +260,7 @@ def judge_bucket(bucket: Bucket) -> Outcome:
             except duckdb.CatalogException:
                 # A table that could not be made: whoever asks it is told so.
                 continue
-        return Outcome(failed=failed)
+        return Outcome(failed=failed, unexplained=unexplained)
     except duckdb.Error as error:
         raise HistoryError(f"cannot judge bucket {bucket.number}: {in_a_line(error)}") from error
     finally:

@@ -1,4 +1,5 @@
-"""Up to three examples of an anomaly, each with the message's whole timeline and the faults that explain it."""
+"""Up to three examples of an anomaly, each with the message's whole timeline, its cause (gameday/verify/explaining.py),
+and the faults that were at work on it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gameday.verify.explaining import KIND_OF, cause_of
 from gameday.verify.load import COLUMNS, Loaded
 
 MOST = 3
@@ -59,25 +61,23 @@ WHERE nth <= {MOST} ORDER BY anomaly, nth
 """
 
 
-def examples(loaded: Loaded, anomaly: str) -> list[dict[str, Any]]:
-    """The first few messages that show `anomaly`, one of each note before a second one; for `vacuous` the reasons."""
+def examples(loaded: Loaded, anomaly: str, *, explained: bool = True) -> list[dict[str, Any]]:
+    """The first few messages that show `anomaly`, one of each note before a second one; for `vacuous` the reasons.
+
+    `explained`: each with its cause, where it has one.
+    """
     rows = [row for name, *row in loaded.rows(_FOUND) if name == anomaly]
     if anomaly == "vacuous":
         return [{"reason": note} for _, _, note, *_ in rows]
     if anomaly == "unidentified":
         return [_unnamed(loaded, s, name) for s, name in loaded.rows(_UNNAMED)[:MOST]]
-    return [
-        _example(
-            loaded,
-            anomaly,
-            s,
-            id,
-            note,
-            None if other is None else (other, other_s),
-            {at: side for side, at in (("counted", line), ("other", other_line)) if at is not None},
-        )
-        for s, id, note, other, other_s, line, other_line in rows
-    ]
+    told = []
+    for s, id, note, other, other_s, line, other_line in rows:
+        across = None if other is None else (other, other_s)
+        sides = {at: side for side, at in (("counted", line), ("other", other_line)) if at is not None}
+        why = cause_of(loaded, KIND_OF[anomaly], s, id, line) if explained and anomaly in KIND_OF else None
+        told.append(_example(loaded, anomaly, s, id, note, across, sides, why))
+    return told
 
 
 # Its records, and what the invocations that it was in answered.
@@ -124,9 +124,11 @@ def _example(
     note: str | None,
     other: tuple[str, str] | None,
     sides: Mapping[int, str],
+    why: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """`other`: the message that it suffered from, if that is another one, and its subscription. Its records stand among
-    those of the message, each with the id that it is of. `sides`: lines of records whose side is to be told."""
+    those of the message, each with the id that it is of. `sides`: lines of records whose side is to be told. `why`: its
+    cause."""
     events = _events(loaded, _OF_A_MESSAGE, [id, id], sides)
     across = (
         []
@@ -142,6 +144,7 @@ def _example(
         "subscription": s,
         **({"note": note} if note else {}),
         **({"other": {"id": other[0], "subscription": other[1]}} if other else {}),
+        **({"why": why} if why else {}),
         "cause": _cause(events, faults) if swallowed_by is None else _DEDUPLICATED.format(other=swallowed_by),
         "timeline": _cut(
             sorted([*events, *across, *(line for fault in faults for line in fault.lines())], key=_moment)

@@ -6,7 +6,7 @@ judged again with the same result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -27,6 +27,7 @@ from gameday.verify.checking import find
 from gameday.verify.claims import Evidence, Finding, State
 from gameday.verify.clocks import reasons
 from gameday.verify.examples import examples, noted
+from gameday.verify.explaining import causes, conclude, explain
 from gameday.verify.flows import workflow_of
 from gameday.verify.load import Loaded, Progress, Stage, clock_error_ns, load
 from gameday.verify.notes import notes
@@ -99,17 +100,22 @@ def judging(
         engine = processes(jobs)
     stage: Stage = "all" if engine is None else "whole"
     with load([(run, manifests.load(run))], tell, strict=strict, stage=stage, jobs=jobs) as loaded:
-        failed = _find(loaded, tell, engine)
-        yield loaded[0], _verdict(loaded[0], failed, with_examples=with_examples)
+        found = _find(loaded, tell, engine)
+        yield loaded[0], _verdict(loaded[0], found, with_examples=with_examples)
 
 
 def judge_all(
-    runs: Sequence[Path], *, with_examples: bool = False, engine: Engine | None = None
+    runs: Sequence[Path],
+    *,
+    with_examples: bool = False,
+    engine: Engine | None = None,
+    look: Callable[[Loaded], object] | None = None,
 ) -> list[Verdict | NotARun]:
     """Judge many small runs at once, which takes a sixth of the time that judging each alone does, or less.
 
     The verdicts are the same, in the order of `runs`, without examples unless they are asked for; NotARun stands for a
-    directory that cannot be judged. With an `engine` they are judged in buckets.
+    directory that cannot be judged. With an `engine` they are judged in buckets. `look` is given each run in its tables
+    once it is judged.
     Errors: HistoryError when a file cannot be read.
     """
     verdicts: dict[Path, Verdict | NotARun] = {}
@@ -127,13 +133,25 @@ def judge_all(
         for first in range(0, len(group), _AT_ONCE):
             some = group[first : first + _AT_ONCE]
             with load(some, lambda text: None, stage="all" if engine is None else "whole") as loaded:
-                failed = _find(loaded, lambda text: None, engine)
-                verdicts |= {each.directory: _verdict(each, failed, with_examples=with_examples) for each in loaded}
+                found = _find(loaded, lambda text: None, engine)
+                for each in loaded:
+                    verdicts[each.directory] = _verdict(each, found, with_examples=with_examples)
+                    if look is not None:
+                        look(each)
     return [verdicts[run] for run in runs]
 
 
-def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> Verdict:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What could not be carried out, each with the reason: checks, and what looks for causes."""
+
+    failed: Mapping[str, str]
+    unexplained: Mapping[str, str]
+
+
+def _verdict(run: Loaded, found: _Found, *, with_examples: bool) -> Verdict:
     """Rule on the claims of a run whose anomalies are found."""
+    failed = found.failed
     counts = dict.fromkeys(CHECKS, 0) | dict(run.rows(_COUNTS))
     evidence = _evidence(run, failed)
     judgements = [claims.judge(claim, evidence) for claim in run.manifest.claims]
@@ -157,10 +175,12 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
                 "count": count,
                 **({"failed": failed[name]} if name in failed else {}),
                 **told.get(name, {}),
-                "examples": examples(run, name) if count and with_examples else [],
+                "examples": examples(run, name, explained=not found.unexplained) if count and with_examples else [],
             }
             for name, count in counts.items()
         },
+        # Of a cause that could not be looked for nobody knows that it was not the first.
+        "causes": {} if found.unexplained else causes(run),
         "totals": totals(run),
         "subscriptions": {name: asdict(s) for name, s in run.manifest.subscriptions.items()},
         "latency_s": bounds.latencies(run),
@@ -174,7 +194,7 @@ def _verdict(run: Loaded, failed: Mapping[str, str], *, with_examples: bool) -> 
         "ignored": [asdict(ignored) for ignored in run.ignored],
         "damaged": [{"file": d.file, "line": d.line, "why": d.why} for d in run.damaged],
     }
-    document["notes"] = notes(document, judgements, dict(run.rows(_EFFECTS_OF_NOBODY)))
+    document["notes"] = notes(document, judgements, dict(run.rows(_EFFECTS_OF_NOBODY)), found.unexplained)
     if run.tag:
         document = orjson.loads(orjson.dumps(document).replace(run.tag.encode(), b""))
     broken_by = {each.claim.key: each.broken_by for each in judgements if each.verdict == "violated"}
@@ -199,11 +219,16 @@ _EFFECTS_OF_NOBODY = "SELECT run, s, n FROM effects_of_nobody ORDER BY s"
 _COUNTS = "SELECT run, anomaly, sum(n)::BIGINT FROM found GROUP BY run, anomaly"
 
 
-def _find(loaded: Sequence[Loaded], tell: Progress, engine: Engine | None) -> dict[str, str]:
-    """Run every check into the table `found`, with an engine in buckets. Those that could not be carried out, each with
-    the reason."""
+def _find(loaded: Sequence[Loaded], tell: Progress, engine: Engine | None) -> _Found:
+    """Run every check into the table `found`, and look for the cause of what was found into `explained`; with an engine
+    in buckets."""
     tables = loaded[0].tables
-    failed = find_in_buckets(loaded, tell, engine) if engine else find(tables.db, CHECKS, tables.failed, tell)
+    if engine:
+        failed, unexplained = find_in_buckets(loaded, tell, engine)
+    else:
+        failed = find(tables.db, CHECKS, tables.failed, tell)
+        unexplained = explain(tables.db, tell)
+    unexplained = {**unexplained, **conclude(tables.db)}
     # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     tables.db.execute(
         "CREATE TABLE found AS SELECT coalesce(u.run, m.run, r.run, 0) AS run, f.anomaly, f.s, f.id, f.n, f.note, "
@@ -211,7 +236,7 @@ def _find(loaded: Sequence[Loaded], tell: Progress, engine: Engine | None) -> di
         "FROM rows_found f LEFT JOIN subs u ON u.s = f.s LEFT JOIN messages m ON f.s IS NULL AND m.id = f.id "
         "LEFT JOIN runs r ON f.s IS NULL AND r.tag = f.id"
     )
-    return failed
+    return _Found(failed=failed, unexplained=unexplained)
 
 
 # Each row that was found, with what tells whether it violates a claim.

@@ -65,11 +65,13 @@ _WHOLE = frozenset(
         "27_keys.sql",
         "29_workflows.sql",
         "42_unnamed.sql",
+        "44_consumers.sql",
         "50_settled_state.sql",
         "52_objects.sql",
         "58_batches.sql",
         "64_replays.sql",
         "84_faults.sql",
+        "85_afflicted.sql",
     }
 )
 # What is made of the records that are there, be they all, those of a bucket, or those that are of no message.
@@ -555,7 +557,7 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
         "max_receives BIGINT, dead_letter BOOLEAN, dedup_window_s DOUBLE, filtered BOOLEAN, settle_s DOUBLE, "
         "effective_from_ns BIGINT, at_most_once BOOLEAN, effects_elsewhere BOOLEAN, seen_from VARCHAR, "
         "by_service BOOLEAN, all_invoked BOOLEAN, step VARCHAR, per_item BOOLEAN, "
-        "retried BOOLEAN, followed_by VARCHAR[])"
+        "retried BOOLEAN, followed_by VARCHAR[], deployed_otherwise BOOLEAN)"
     )
     rows = [
         (
@@ -579,6 +581,7 @@ def _declare(db: duckdb.DuckDBPyConnection, loaded: Sequence[Loaded]) -> None:
             s.per_item,
             s.retried,
             [run.tag + other for other in s.followed_by],
+            name in run.manifest.deployed_otherwise,
         )
         for run in loaded
         for name, s in run.manifest.subscriptions.items()

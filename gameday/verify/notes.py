@@ -20,15 +20,21 @@ def notes(
     document: Mapping[str, Any],
     judgements: Sequence[Judgement] = (),
     effects_of_nobody: Mapping[str, int] | None = None,
+    unexplained: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
-    """From the object of verdict.json, what the judge noted of single claims, and how many keys of no message each
-    effect store had: each note with the claims of this run that it stands beside, by what they are known by."""
+    """From the object of verdict.json, what the judge noted of single claims, how many keys of no message each effect
+    store had, and which causes could not be looked for: each note with the claims of this run that it stands beside, by
+    what they are known by."""
     claimed = {claim["claim"]: claim for claim in document["claims"]}
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
     told: list[Note] = [
         *([([], f"the run was ended before it was done: {aborted}")] if (aborted := document["aborted"]) else []),
         *([([], f"chaos was ended before its end: {ended}")] if (ended := document["chaos_ended"]) else []),
         *_failed_checks(document),
+        *(
+            ([], f"{name} could not be looked for, so no causes are told: {why}")
+            for name, why in (unexplained or {}).items()
+        ),
         *_late(document),
         *_given_up(document, claimed, counts.get("given-up", 0)),
         *_dead_letters(document, claimed, counts.get("collateral-dead", 0)),

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ def _judge(session: Any, buckets: Sequence[Bucket]) -> Iterator[Outcome]:
         )
         for number, name, content in judged.toLocalIterator():
             if name == _FAILED:
-                yield Outcome(failed=json.loads(bytes(content)))
+                yield Outcome(**json.loads(bytes(content)))
             else:
                 Path(buckets[0].results, name, f"{number}.parquet").write_bytes(content)
     except Exception as error:
@@ -114,7 +114,7 @@ def _function(buckets: Mapping[int, Bucket], facts: Any) -> Callable[[tuple[Any,
                 )
             )
             rows = [(path.parent.name, path.read_bytes()) for path in sorted(results.glob("*/*.parquet"))]
-        rows.append((_FAILED, json.dumps(dict(outcome.failed)).encode()))
+        rows.append((_FAILED, json.dumps(asdict(outcome)).encode()))
         return pyarrow.table(
             {
                 "bucket": pyarrow.array([number] * len(rows), pyarrow.int32()),

@@ -54,7 +54,9 @@ def test_the_table_shows_counts_bounds_and_the_lost_message(
     show(verdict, "text")
     out = capsys.readouterr().out
     assert "1 lost" in out
-    assert "lost: message b on orders. Cause: no fault was at work on it" in out
+    assert "lost: message b on orders. Cause: broker. The service broke its promise" in out
+    assert "At work: no fault was at work on it" in " ".join(out.split())
+    assert "did not come broker 1 " in " ".join(out.split())
     assert "exactly-once-effect: orders: no effects recorded" in out
     assert "messages: 2 attempted, 2 accepted; orders: 1 of 2 received" in out
     assert out.rstrip().endswith("verdict: violated")

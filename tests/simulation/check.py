@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from gameday.history.errors import NotARun
+from gameday.verify.explaining import Explained, explained
 from gameday.verify.judge import judge_all
+from gameday.verify.load import Loaded
 from tests.reference.judge import judge as judge_slowly
+from tests.simulation import causes
 from tests.simulation.plan import Counts, Plan, draw
 from tests.simulation.play import Played, play
 from tests.simulation.truth import ORDERED, Truth, complaints, failures_of_the_parts
@@ -46,10 +49,10 @@ class Result:
         return " ".join(self.complaints[0].split()[:3]) if self.complaints else None
 
 
-def judged(directories: Sequence[Path]) -> list[dict[str, Any]]:
+def judged(directories: Sequence[Path], *, look: Callable[[Loaded], object] = lambda run: None) -> list[dict[str, Any]]:
     """The object of verdict.json for each run. Errors: NotARun."""
     documents = []
-    for verdict in judge_all(directories):
+    for verdict in judge_all(directories, look=look):
         if isinstance(verdict, NotARun):
             raise verdict
         documents.append(verdict.document)
@@ -68,9 +71,15 @@ def check(
         directories = [place / f"{number}-seed-{plan.seed}" for number, plan in enumerate(plans)]
         played: list[Played | str] = [_played(*each) for each in zip(plans, directories, strict=True)]
         done = [directory for directory, each in zip(directories, played, strict=True) if isinstance(each, Played)]
-        documents = iter(judged(done) if judging else [None] * len(done))
+        why: dict[Path, list[tuple[Explained, causes.Place]]] = {}
+
+        def look(run: Loaded) -> None:
+            places = causes.places(run)
+            why[run.directory] = [(each, places.get(each.line)) for each in explained(run)]
+
+        documents = iter(judged(done, look=look) if judging else [None] * len(done))
         return [
-            _result(each, next(documents), reference=reference)
+            _result(each, next(documents), why.get(each.directory, ()), reference=reference)
             if isinstance(each, Played)
             else Result(plan=plan, complaints=[f"crashed: {each}"])
             for plan, each in zip(plans, played, strict=True)
@@ -107,21 +116,30 @@ def _played(plan: Plan, directory: Path) -> Played | str:
         return traceback.format_exc()
 
 
-def _result(played: Played, document: Mapping[str, Any] | None, *, reference: bool) -> Result:
+def _result(
+    played: Played,
+    document: Mapping[str, Any] | None,
+    why: Sequence[tuple[Explained, causes.Place]],
+    *,
+    reference: bool,
+) -> Result:
     if document is None:
         wrong = [*played.failures, *failures_of_the_parts(Truth(played))]
         return Result(plan=played.plan, complaints=wrong, counts=reached(played, {}), said=played.said)
     claims = {claim["claim"]: claim["verdict"] for claim in document["claims"]}
+    counts = Counts(reached(played, claims))
+    truth = Truth(played)
     return Result(
         plan=played.plan,
         complaints=[
-            *complaints(Truth(played), document),
+            *complaints(truth, document),
+            *causes.complaints(truth, document, why, counts),
             *(_differences(document, judge_slowly(played.directory)) if reference else ()),
         ],
         verdict=document["verdict"],
         claims=claims,
         anomalies={name: told["count"] for name, told in document["anomalies"].items() if told["count"]},
-        counts=reached(played, claims),
+        counts=counts.of,
         said=played.said,
     )
 

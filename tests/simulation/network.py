@@ -82,12 +82,23 @@ class Trouble:
         self.strikes()
 
 
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault of the network struck a request of `who` at `when`, on the world's clock."""
+
+    who: str
+    operation: str
+    fate: Fate
+    when: int
+
+
 class Network:
     """`latency_s`: between the two an exchange's one way takes; `timeout_s`: how long a client waits for an answer."""
 
     def __init__(self, world: World, *, latency_s: tuple[float, float], timeout_s: float) -> None:
         self.world = world
         self.troubles: list[Trouble] = []
+        self.struck: list[Strike] = []
         self._latency_s = latency_s
         self._timeout_s = timeout_s
 
@@ -112,6 +123,8 @@ class Network:
 
         trouble = self._struck(who, operation)
         fate = trouble.fate if trouble else None
+        if trouble is not None:
+            self.struck.append(Strike(who, operation, trouble.fate, world.now_ns))
         timeout_s = self._timeout_s + wait_s
         there_s, back_s = self._way_s(), self._way_s()
         if fate == "refuse":

@@ -62,6 +62,7 @@ from tests.simulation.network import (
     RemoteEffects,
     RemoteLeases,
     Rows,
+    Strike,
     Trouble,
     blocking,
 )
@@ -118,6 +119,10 @@ class Played:
     replayed: bool = False
     # How often the planted defect has struck.
     struck: int = 0
+    # When each consumer ended, and whether it was killed; when which stood still; whose calls the network struck, how.
+    ends: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    pauses: list[tuple[str, int, int]] = field(default_factory=list)
+    strikes: Sequence[Strike] = ()
 
 
 def play(plan: Plan, directory: Path) -> Played:
@@ -281,6 +286,7 @@ class _Game:
         for process in self.everybody:
             played.failures += [f"failure: {error}" for error in process.errors]
         played.struck = self.broker.struck
+        played.strikes = self.network.struck
 
     def _abort(self, why: str) -> None:
         """As the conductor does when it cannot go on; a correct broker gives it no reason to, but one."""
@@ -508,6 +514,7 @@ class _Game:
         slot.worker = slot.writer = None
 
         def gone() -> None:
+            self.played.ends[name] = (self.world.now_ns, True)
             if self.conductor.alive:
                 self.conductor.call_soon(self._exited, slot, name, -9)
 
@@ -546,6 +553,7 @@ class _Game:
         writer.close()
         process.when_gone.clear()
         process.die()
+        self.played.ends[process.name] = (self.world.now_ns, False)
         self.conductor.call_soon(self._exited, slot, process.name, code)
 
     def _worker(self, config: ConsumerConfig, name: str, tools: Tools, link: Link) -> BaseWorker:
@@ -720,9 +728,11 @@ class _Strike:
         self._targets = [process.name]
         self._fires()
         process.paused = True
+        game, since_ns = self._game, self._game.world.now_ns
 
         def resume() -> None:
             process.paused = False
+            game.played.pauses.append((process.name, since_ns, game.world.now_ns))
 
         self._undo = resume
 

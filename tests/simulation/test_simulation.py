@@ -28,6 +28,8 @@ from gameday.history.clock import NS_PER_S, Clock
 from gameday.loadgen.lanes import Lane
 from gameday.processes import clock_sync
 from gameday.transports.base import CallFailed
+from gameday.verify import explaining
+from gameday.verify.registry import CAUSES
 from tests.series import sooner
 from tests.simulation.check import Result, check, judged, reached
 from tests.simulation.kernel import World
@@ -92,6 +94,8 @@ STRUCK_AT = {
     "stale-receipt-refused": 2307, "stale-receipt-deletes": 5340,
 }  # fmt: skip
 BLAMED_AT = 7
+# Where visibility timeouts run out and nothing is wrong with the broker; and where one gives too much.
+EXPIRES_AT, UNLOCKS_AT = 46, 215
 FAILED_AT = (2, 141, 181, 220, 1389)
 REACHED_AT = (2, 192, 182, 245, 430, 257, 213, 62, 1342, 249, 179, 25, 93, 68, 122, 54, 11, 155)
 
@@ -380,6 +384,34 @@ class TestTruth:
         forged = copy.deepcopy(document)
         forged["anomalies"][anomaly]["count"] += 1
         assert [told.partition(" is ")[0] for told in complaints(truth, forged)] == [f"count: {anomaly}"]
+
+
+class TestCauses:
+    """A cause that is not what happened is told, and so is one that is missing."""
+
+    @pytest.mark.parametrize(
+        ("cause", "query", "complaint"),
+        [
+            (
+                "holder-killed",
+                "SELECT what, s, id, subject_line AS line FROM holds",
+                "causes: holder-killed of redelivery",
+            ),
+            ("broker", "SELECT what, s, id, line FROM subjects", "causes: broker of"),
+        ],
+    )
+    def test_a_wrong_one_is_told(self, cause: str, query: str, complaint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        sql = f"SELECT *, NULL AS instance, NULL AS excess_ns FROM ({query})"
+        wrong = {**CAUSES, cause: replace(CAUSES[cause], number=0, sql=sql)}
+        monkeypatch.setattr(explaining, "CAUSES", wrong)
+        (result,) = check([draw(EXPIRES_AT)])
+        assert [told for told in result.complaints if told.startswith(complaint)] == result.complaints != []
+
+    def test_a_broker_that_is_not_blamed_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(explaining, "CAUSES", {name: each for name, each in CAUSES.items() if name != "broker"})
+        (result,) = check([draw(UNLOCKS_AT)])
+        (told,) = result.complaints
+        assert told.startswith("causes: group-overtake") and "can only be the broker's" in told
 
 
 class TestShrinking:

@@ -119,6 +119,8 @@ def render(model: Model, document: Mapping[str, Any], run: Loaded, bill: Told | 
             recoveries=_recoveries(model),
             orders=[(shown, figures.order(shown)) for shown in model.orders],
             anomalies=list(_anomalies(document, colours, kinds)),
+            causes=list(text.causes(document)),
+            cause_columns=text.CAUSE_COLUMNS,
             shapes=[(tag_of(name), words) for name, words in picture.SHAPES.items()],
             amounts=text.amounts(document),
             tenants=list(text.tenants(document)),
@@ -291,7 +293,7 @@ def _example(name: str, example: Mapping[str, Any], colours: Mapping[str, str], 
         records.append((moment((event["at"] - drawn.zero) / 1e9), what, who, details, side))
     return _Example(
         title=title,
-        cause=example["cause"],
+        cause=text.cause_of(example),
         picture=picture.draw(drawn, f"{name}: {title}", colours, kinds),
         records=records,
     )

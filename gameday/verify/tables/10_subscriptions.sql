@@ -21,10 +21,10 @@ SELECT run, s, kind, ordered_by, ns(visibility_s) AS visibility_ns, max_receives
        ns(dedup_window_s) AS dedup_window_ns, dedup_window_s IS NOT NULL AS deduplicates,
        filtered, coalesce(ns(settle_s), 0) AS settle_ns, effective_from_ns, at_most_once, effects_elsewhere, seen_from, by_service, all_invoked, step, per_item, retried, followed_by,
        -- The service may give up what it could not get done.
-       by_service AND (kind = 'stream' OR visibility_s IS NULL) AS gives_up, true AS declared
+       by_service AND (kind = 'stream' OR visibility_s IS NULL) AS gives_up, true AS declared, deployed_otherwise
 FROM declared
 UNION ALL
-SELECT run, s, 'queue', NULL, NULL, NULL, false, NULL, false, false, 0, NULL, false, false, 'consumer', false, false, NULL, false, false, [], false, false
+SELECT run, s, 'queue', NULL, NULL, NULL, false, NULL, false, false, 0, NULL, false, false, 'consumer', false, false, NULL, false, false, [], false, false, false
 FROM (
     SELECT DISTINCT run, s FROM raw WHERE event IN ('received', 'invoked', 'dead', 'redriven', 'effect', 'effects', 'step', 'steps', 'answering', 'answered') AND s IS NOT NULL
     UNION

@@ -30,7 +30,7 @@ GROUP BY s, batch;
 
 -- One row per answer.
 CREATE TABLE answers_given AS
-SELECT s, batch, at_ns, file, line, outcome, CASE WHEN outcome = 'ok' THEN coalesce(failed, []) ELSE [] END AS failed
+SELECT s, batch, at_ns, file, line, outcome, error, CASE WHEN outcome = 'ok' THEN coalesce(failed, []) ELSE [] END AS failed
 FROM raw WHERE event = 'responded' AND s IS NOT NULL AND batch IS NOT NULL;
 
 -- The batches of which an answer names a stranger.

@@ -17,7 +17,7 @@ from gameday.targets.endpoints import endpoint_of
 from gameday.transports.base import Call
 from gameday.transports.carriers.boto import BotoCarrier
 from tests.commanded import COMMAND, DEADLINE_S
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 # All of it takes a minute on two idle cores.
 WHOLE_S = 4 * DEADLINE_S
@@ -85,6 +85,7 @@ def not_holding(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str],
 
 @in_series
 @pytest.mark.live
+@in_soak
 def test_the_broker_in_memory_keeps_everything_over_the_wire_too(memory: str) -> None:
     done = conformance("--endpoint-url", memory, "--dedup-window-s", "5", "--format", "json")
     assert not_holding(done) == {**UNTHROTTLED, ("kinesis", "iterator-expires"): "unknown"}, done.stderr

@@ -237,6 +237,7 @@ def test_a_broker_that_gives_less_than_the_lowest_rate(planted: str, tmp_path: P
 
 @in_series
 @pytest.mark.live
+@in_soak
 def test_a_broker_that_refuses_what_is_more(planted: str, tmp_path: Path) -> None:
     with throttled("--sends-per-s", "40") as url:
         code, found, _ = searched(

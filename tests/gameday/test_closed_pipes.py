@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanded import COMMAND
-from tests.series import in_series, series
+from tests.series import in_series, in_soak, series
 
 pytestmark = pytest.mark.live
 
@@ -85,6 +85,7 @@ def test_a_run_goes_on_whatever_is_closed(tmp_path: Path, format: str) -> None:
 
 
 @in_series
+@in_soak
 def test_a_reader_who_goes_in_the_middle_of_a_run(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with subprocess.Popen([*COMMAND, *RUN, "--set", HOLDS, "--out", str(run)], stdout=subprocess.PIPE) as process:

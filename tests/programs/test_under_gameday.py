@@ -17,8 +17,8 @@ pytestmark = pytest.mark.live
 
 # Short ones, and the broker in memory speaks to these as well.
 IN_MEMORY = ("boto3-partial-batch", "broken-boto3-ignores-failed")
-# Each language once, and each mistake. CI runs them.
-SHOWN = ("sqs-consumer", "broken-sqs-consumer-delete-first", "boto3-fifo", "broken-go-no-guard", "celery", "kcl")
+# Three languages' worth of them CI runs; each by itself it runs anyway (test_programs.py).
+SHOWN = ("boto3-fifo", "broken-go-no-guard", "broken-sqs-consumer-delete-first")
 
 
 def judged(name: str, directory: Path, target: str) -> None:

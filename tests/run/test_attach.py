@@ -16,7 +16,7 @@ import pytest
 
 from gameday.transports.queue import sending_policy
 from tests.commanded import Gameday, wait_until
-from tests.series import in_series
+from tests.series import in_series, in_soak
 from tests.transports.asked import served
 from tests.wire.wired import sdk
 
@@ -253,6 +253,7 @@ def test_too_many_messages_of_others_end_the_run_and_are_given_back(
 
 
 @in_series
+@in_soak
 def test_a_topic_and_its_queues(gameday: Start, account: Account, tmp_path: Path) -> None:
     """What is meant is the scenario's, what is deployed stands there: the wrong filter is found."""
     euro, every = account.queue("euro"), account.queue("every")
@@ -279,6 +280,7 @@ def test_a_topic_and_its_queues(gameday: Start, account: Account, tmp_path: Path
 
 
 @in_series
+@in_soak
 def test_a_bus_with_its_rule(gameday: Start, account: Account, tmp_path: Path) -> None:
     orders = account.queue("orders")
     allow(account, orders, "events")
@@ -294,6 +296,7 @@ def test_a_bus_with_its_rule(gameday: Start, account: Account, tmp_path: Path) -
 
 
 @in_series
+@in_soak
 def test_a_stream_that_others_write_to(gameday: Start, account: Account, tmp_path: Path) -> None:
     """Reading takes nothing from anybody, so what is the run's is judged whole."""
     account.kinesis.create_stream(StreamName="clicks", ShardCount=2)

@@ -22,7 +22,7 @@ from gameday.scenario import reading as scenario
 from gameday.transports.base import Call
 from tests.chaos.chaos_fakes import until
 from tests.commanded import Gameday
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 
 def snapshot(**changed: Any) -> dict[str, Any]:
@@ -296,6 +296,7 @@ claims: [no-loss, exactly-once-effect]
 
 @in_series
 @pytest.mark.live
+@in_soak
 def test_nothing_is_broken_where_the_run_is_not_well_before(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
     chaos = """\
 steady: {for: 2s, claims: [lag]}

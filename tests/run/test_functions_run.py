@@ -20,7 +20,7 @@ from tests.chaos.test_catches import OF_FUNCTIONS
 from tests.commanded import Gameday
 from tests.needed import installed
 from tests.recorded import recorded
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 Start = Callable[..., Gameday]
@@ -112,6 +112,7 @@ def test_who_is_throttled_for_too_long_dies_unseen(gameday: Start, tmp_path: Pat
 
 
 @in_series
+@in_soak
 def test_a_version_that_is_wrong_does_its_harm_until_it_is_rolled_back(gameday: Start, tmp_path: Path) -> None:
     chaos = (
         "chaos=[{at: 1s, fault: cold-start, takes: 500ms, share: 30%, for: 1s}, "
@@ -134,6 +135,7 @@ def test_a_version_that_is_wrong_does_its_harm_until_it_is_rolled_back(gameday: 
 
 
 @in_series
+@in_soak
 def test_a_function_of_node_s(gameday: Start, tmp_path: Path) -> None:
     installed("node", package="nodejs")
     function = "consumers.lambda.function={path: own.js, runtime: nodejs22.x}"
@@ -200,6 +202,7 @@ def swallows(event, context):
 
 @in_series
 @pytest.mark.parametrize(("handler", "effect"), [("own.handler", "holds"), ("own.swallows", "violated")])
+@in_soak
 def test_a_shard_in_several_lanes_with_a_filter(gameday: Start, tmp_path: Path, handler: str, effect: str) -> None:
     """Who dies in between has what is done behind the checkpoint come again; and a failure that is not reported is
     found, in whichever lane it was."""
@@ -267,6 +270,7 @@ exports.handler = async (event, context) => {
 
 
 @in_series
+@in_soak
 def test_a_function_of_node_s_is_deployed_behind_a_shim(gameday: Start, tmp_path: Path) -> None:
     installed("node", package="nodejs")
     sets = [
@@ -291,6 +295,7 @@ def test_a_function_of_node_s_is_deployed_behind_a_shim(gameday: Start, tmp_path
         ("broken-lambda-swallow", "at-least-once-effect", "effect-missing"),
     ],
 )
+@in_soak
 def test_a_mistake_is_found_in_memory_as_it_is_with_our_poller(
     gameday: Start, scenario: str, violated: str, found: str
 ) -> None:

@@ -16,7 +16,7 @@ from gameday.targets.start import free_port
 from tests.commanded import COMMAND, Gameday, verify, wait_until
 from tests.run import skewed
 from tests.run.hosted import BUCKET, HostProcess, ministack, network, shipped
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = [pytest.mark.live, in_series]
 
@@ -69,6 +69,7 @@ def notes(run: Path) -> str:
     return "\n".join(record.get("text", "") for record in map(json.loads, lines) if record.get("name") == "note")
 
 
+@in_soak
 def test_faults_strike_consumers_of_other_hosts_as_they_do_here(
     tmp_path: Path, gameday: Callable[..., Gameday], host: Callable[..., HostProcess]
 ) -> None:
@@ -184,6 +185,7 @@ hosts:
     assert set(claims(document).values()) == {"holds"}
 
 
+@in_soak
 def test_a_host_whose_clock_is_stepped_is_named_and_no_time_of_its_is_believed(
     tmp_path: Path, gameday: Callable[..., Gameday], host: Callable[..., HostProcess]
 ) -> None:

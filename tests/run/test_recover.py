@@ -22,7 +22,7 @@ from gameday.transports.endpoint import Endpoint
 from gameday.transports.services import SERVICES
 from tests.commanded import COMMAND
 from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
-from tests.series import in_series
+from tests.series import in_series, in_soak, soak
 from tests.transports.asked import served
 
 pytestmark = [pytest.mark.live, in_series]
@@ -196,7 +196,11 @@ def test_every_phase_has_its_case() -> None:
     assert list(CASES) == [phase.__name__ for phase in PHASES if phase.__name__ not in WITHOUT_A_CASE]
 
 
-@pytest.mark.parametrize("phase", CASES)
+# Of the others nothing else is left than of these.
+SOONER = ("provision", "load_with_chaos", "drain", "read_effects")
+
+
+@pytest.mark.parametrize("phase", [*SOONER, *soak(*(phase for phase in CASES if phase not in SOONER))])
 def test_killed_in_any_phase_nothing_is_left_after_recover(desk: Desk, phase: str) -> None:
     case = CASES[phase]
     told = killed(desk.start(case.scenario, case.settings), case.says)
@@ -265,6 +269,7 @@ def test_credentials_that_expire_while_it_runs(desk: Desk) -> None:
     assert orjson.loads(judged.stdout)["verdict"] == "unknown", "what was not drained proves nothing, and blames nobody"
 
 
+@in_soak
 def test_what_may_be_removed_is_asked_anew(desk: Desk) -> None:
     """After a denial in the middle, of removing as well."""
     desk.aws.denied = {"CreateQueue": 2, "DeleteQueue": 1}

@@ -20,7 +20,7 @@ from scripts.terraform_tool import Tool
 from tests.commanded import COMMAND, verify
 from tests.needed import lacking
 from tests.programs.servers import ministack
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -155,6 +155,7 @@ def asked(run: Path) -> set[str]:
 
 
 @in_series
+@in_soak
 def test_what_terraform_made_is_judged_and_left_as_it_was(made: Made) -> None:
     """One test, because applying takes a minute."""
     outputs = {name: each["value"] for name, each in json.loads((made.root / "outputs.json").read_bytes()).items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanded import Gameday
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -21,7 +21,10 @@ EXAMPLE = ROOT / "docs" / "consumers"
 @in_series
 @pytest.mark.parametrize(
     ("column", "insert", "verdict"),
-    [("order_id TEXT", "INSERT", "violated"), ("order_id TEXT PRIMARY KEY", "INSERT OR IGNORE", "holds")],
+    [
+        ("order_id TEXT", "INSERT", "violated"),
+        pytest.param("order_id TEXT PRIMARY KEY", "INSERT OR IGNORE", "holds", marks=in_soak),
+    ],
 )
 def test_it_says_what_the_readme_says(gameday: Start, tmp_path: Path, column: str, insert: str, verdict: str) -> None:
     worker = (EXAMPLE / "worker.py").read_text()

@@ -13,7 +13,7 @@ import pytest
 
 from gameday.scenario.reading import SCENARIOS
 from tests.commanded import Gameday
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -51,6 +51,7 @@ def test_a_producer_that_tries_again_starts_each_execution_once(
 
 
 @in_series
+@in_soak
 def test_one_that_gives_up_is_caught(gameday: Callable[..., Gameday], tmp_path: Path) -> None:
     scenario = PAY.replace("give_up: 8s, RETRY", "retry: none")
     found = verdict(gameday, tmp_path, scenario, 1)
@@ -97,6 +98,7 @@ MISTAKES = {
 
 @in_series
 @pytest.mark.parametrize("case", MISTAKES)
+@in_soak
 def test_a_worker_that_knows_what_a_refusal_means_is_blamed_for_nothing(
     gameday: Callable[..., Gameday], tmp_path: Path, case: str
 ) -> None:

@@ -31,7 +31,7 @@ from gameday.wire.config import WireConfig
 from gameday.wire.urls import moved
 from tests.chaos.test_catches import DEADLINE_S, HIDDEN_S, SEEN_ON_THE_WIRE, Arena, until
 from tests.recorded import recorded
-from tests.series import in_series, series
+from tests.series import in_series, soak
 
 pytestmark = pytest.mark.live
 
@@ -292,7 +292,7 @@ async def struck(arena: Behind, entry: dict[str, Any]) -> tuple[StrikeResult, di
 SOONER = ("throttle", "lose-answer", "crash-at before-delete")
 
 
-@pytest.mark.parametrize("name", [*SOONER, *series(*(name for name in CASES if name not in SOONER))])
+@pytest.mark.parametrize("name", [*SOONER, *soak(*(name for name in CASES if name not in SOONER))])
 def test_it_catches_the_broken_program_and_only_that(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     entry = {"fault": name.split()[0], **case.entry}

@@ -102,8 +102,8 @@ def test_on_quick_and_on_a_stream_every_panel_shows_something_and_on_quick_no_al
 @pytest.mark.parametrize(
     ("alert", "scenario", "changes"),
     [
-        ("GamedayDuplicateEffect", "broken-short-visibility", ()),
         # That these fire, and when, promtool's cases show as well.
+        pytest.param("GamedayDuplicateEffect", "broken-short-visibility", (), marks=in_soak),
         pytest.param("GamedayConsumerDown", "quick", KILLED_FOR_LONG, marks=in_soak),
         pytest.param("GamedayDeadLetters", "poison", (), marks=in_soak),
         # For longer than it takes until a loss is suspected.

@@ -282,9 +282,10 @@ def test_ctrl_c_ends_it_with_what_was_measured(planted: str, tmp_path: Path) -> 
 
 
 @pytest.mark.alone
-@pytest.mark.series
+@in_series
+@in_soak
 @pytest.mark.live
-@pytest.mark.parametrize("time", [1, *(pytest.param(time, marks=in_soak) for time in (2, 3))])
+@pytest.mark.parametrize("time", [1, 2, 3])
 def test_a_planted_capacity_is_found_within_five_percent(planted: str, tmp_path: Path, time: int) -> None:
     with throttled("--receives-per-s", str(CAPACITY)) as url:
         code, found, _ = searched(

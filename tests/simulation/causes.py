@@ -199,6 +199,9 @@ class _Asked:
             self.struck(hold, again) or self.holder_paused(hold, again) or self.met
         )
 
+    def answer_late(self, hold: Written, again: Written) -> bool:
+        return again.place < hold.place
+
     def lived_past_its_end(self, hold: Written, again: Written) -> bool:
         when, _ = self.played.ends.get(hold.by, (None, False))
         return again.when >= self.end(hold) - NS_PER_S and (when is None or when >= self.end(hold) - NS_PER_S)

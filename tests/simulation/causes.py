@@ -228,7 +228,7 @@ class _Asked:
         return any((w.by, w.record["broker_seq"]) not in refused for w in begun)
 
     def checkpoint_behind(self, hold: Written, again: Written) -> bool:
-        return hold.by != again.by and not self.checkpoint_lost(hold, again)
+        return not self.checkpoint_lost(hold, again)
 
     def read_behind_checkpoint(self, hold: Written, again: Written) -> bool:
         return self.checkpoint_lost(hold, again)

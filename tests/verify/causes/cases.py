@@ -490,7 +490,7 @@ def done_and_not_checkpointed() -> History:
     return read_twice(lambda h: h.effect("a", at=3))
 
 
-@case("checkpoint-behind", lacks=True, redelivery="untold")
+@case("checkpoint-behind", redelivery="checkpoint-behind")
 def read_again_by_the_same_one() -> History:
     return read_twice(lambda h: None, second="c1")
 
@@ -504,7 +504,7 @@ def a_checkpoint_without_an_answer() -> History:
     return read_twice(go)
 
 
-@case("read-behind-checkpoint", redelivery="read-behind-checkpoint")
+@case("checkpoint-behind", lacks=True, redelivery="read-behind-checkpoint")
 def a_checkpoint_that_worked() -> History:
     def go(h: History) -> None:
         h.effect("a", at=3)

@@ -199,6 +199,9 @@ class _Asked:
             self.struck(hold, again) or self.holder_paused(hold, again) or self.met
         )
 
+    def answer_late(self, hold: Written, again: Written) -> bool:
+        return again.place < hold.place
+
     def lived_past_its_end(self, hold: Written, again: Written) -> bool:
         when, _ = self.played.ends.get(hold.by, (None, False))
         return again.when >= self.end(hold) - NS_PER_S and (when is None or when >= self.end(hold) - NS_PER_S)
@@ -225,7 +228,7 @@ class _Asked:
         return any((w.by, w.record["broker_seq"]) not in refused for w in begun)
 
     def checkpoint_behind(self, hold: Written, again: Written) -> bool:
-        return hold.by != again.by and not self.checkpoint_lost(hold, again)
+        return not self.checkpoint_lost(hold, again)
 
     def read_behind_checkpoint(self, hold: Written, again: Written) -> bool:
         return self.checkpoint_lost(hold, again)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gameday.history.errors import HistoryError
+from gameday.verify import explaining
 from gameday.verify import judge as judging
 from gameday.verify import load as loading
 from gameday.verify.judge import judge
-from gameday.verify.registry import CHECKS, Check
+from gameday.verify.registry import CAUSES, CHECKS, Check
 from tests.verify.handmade.builder import History, fifo
 
 CLAIMS = ["no-loss", "no-phantom", "ordered-per-group", "exactly-once-delivery"]
@@ -76,3 +78,24 @@ def test_without_the_messages_there_is_nothing_to_judge_by(run: Path, monkeypatc
     monkeypatch.setattr(loading, "_TABLES", {**loading._TABLES, "20_messages.sql": "SELECT error('no space')"})
     with pytest.raises(HistoryError, match=r"cannot judge: 20_messages\.sql failed: .*no space"):
         judge(run)
+
+
+def test_a_cause_that_cannot_be_looked_for_leaves_all_causes_untold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the others nobody would know that they are the first. The claims are judged all the same."""
+    h = History({"orders": fifo()}, ["exactly-once-delivery"])
+    h.send("a", at=1, group="g")
+    h.receive("a", at=2)
+    h.take("a", at=8, consumer="c2")
+    h.drained(at=10)
+    run = h.write(tmp_path / "run")
+    assert judge(run).document["causes"]["redelivery"]
+    broken = replace(CAUSES["given-back"], sql="SELECT error('out of memory')")
+    monkeypatch.setattr(explaining, "CAUSES", {**CAUSES, "given-back": broken})
+    document = judge(run).document
+    assert verdicts(document) == {"exactly-once-delivery": "holds"}
+    assert document["causes"] == {}
+    assert "why" not in document["anomalies"]["redelivery"]["examples"][0]
+    (note,) = document["notes"]
+    assert note["text"].startswith("given-back could not be looked for, so no causes are told: ")

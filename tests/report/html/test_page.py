@@ -64,6 +64,19 @@ def test_the_verdict_comes_first_and_the_limits_of_the_target_are_told(tmp_path:
     assert "lost 1" in text and "message b on orders" in text
 
 
+def test_why_it_happened_is_told_with_the_fault_that_did_it(tmp_path: Path) -> None:
+    h = History({"orders": fifo()}, ["exactly-once-delivery"])
+    h.send("a", at=1)
+    h.receive("a", at=2)
+    h.fault(2.5, 4)
+    h.mark("consumer-exited", at=2.6, consumer="c1", slot="c", code=-9)
+    h.take("a", at=8, consumer="c2")
+    h.drained(at=20)
+    text = words(made(h, tmp_path).partition("<body")[2])
+    assert "came again holder-killed 1 The process that held it was killed. 1 fault-1" in text
+    assert "Cause: holder-killed, by fault fault-1. The process that held it was killed. At work: " in text
+
+
 def test_what_a_history_says_is_escaped(tmp_path: Path) -> None:
     h = History({"orders": fifo()}, ["no-loss", "ordered-per-group", "exactly-once-effect"], manifest={"run": HOSTILE})
     for n, id in enumerate((f"a{HOSTILE}", f"b{HOSTILE}", f"c{HOSTILE}"), start=1):

@@ -327,6 +327,27 @@ def passed_on_all_the_same() -> History:
     return held(then=go, kind=fifo(seen_from="wire"))
 
 
+def _recorded(at: float) -> History:
+    h = History({"orders": queue()}, ["no-loss"])
+    h.send("a", at=1)
+    h.receive("a", at=8, consumer="c2", receives=2)
+    h.delete("a", at=8.1)
+    h.receive("a", at=at, started=1.5, receives=1)
+    h.delete("a", at=max(at, 8.2) + 0.5)
+    h.drained(at=60)
+    return h
+
+
+@case("answer-late", redelivery="answer-late")
+def recorded_after_it_had_come_back() -> History:
+    return _recorded(8.5)
+
+
+@case("answer-late", lacks=True, redelivery="visibility-expired")
+def recorded_before_it_came_back() -> History:
+    return _recorded(3.5)
+
+
 @case("redriven", redelivery="redriven")
 def sent_back() -> History:
     return held(then=lambda h: h.redriven("a", at=7.5), second={"receives": 1})
@@ -469,7 +490,7 @@ def done_and_not_checkpointed() -> History:
     return read_twice(lambda h: h.effect("a", at=3))
 
 
-@case("checkpoint-behind", lacks=True, redelivery="untold")
+@case("checkpoint-behind", redelivery="checkpoint-behind")
 def read_again_by_the_same_one() -> History:
     return read_twice(lambda h: None, second="c1")
 
@@ -483,7 +504,7 @@ def a_checkpoint_without_an_answer() -> History:
     return read_twice(go)
 
 
-@case("read-behind-checkpoint", redelivery="read-behind-checkpoint")
+@case("checkpoint-behind", lacks=True, redelivery="read-behind-checkpoint")
 def a_checkpoint_that_worked() -> History:
     def go(h: History) -> None:
         h.effect("a", at=3)

@@ -27,6 +27,7 @@ from gameday.chaos.faults.lose_delete import LoseDelete
 from gameday.chaos.faults.lose_request import LoseRequest
 from gameday.chaos.faults.lose_send_reply import LoseSendReply
 from gameday.chaos.faults.partial_batch import PartialBatch
+from gameday.chaos.faults.partition import Partition
 from gameday.chaos.faults.pause_consumer import PauseConsumer
 from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
@@ -71,4 +72,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "expire-iterator": ExpireIterator,
     "impair-queue": ImpairQueue,
     "fis": Fis,
+    "partition": Partition,
 }

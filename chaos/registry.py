@@ -33,6 +33,8 @@ from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
 from gameday.chaos.faults.rolling_restart import RollingRestart
 from gameday.chaos.faults.slow_body import SlowBody
+from gameday.chaos.faults.slow_store import SlowStore
+from gameday.chaos.faults.store_down import StoreDown
 from gameday.chaos.faults.stretch_processing import StretchProcessing
 from gameday.chaos.faults.throttle import Throttle
 from gameday.chaos.faults.throttle_function import ThrottleFunction
@@ -73,4 +75,6 @@ FAULTS: Mapping[str, type[Fault]] = {
     "impair-queue": ImpairQueue,
     "fis": Fis,
     "partition": Partition,
+    "slow-store": SlowStore,
+    "store-down": StoreDown,
 }

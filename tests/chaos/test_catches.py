@@ -82,6 +82,12 @@ CASES = {
         entry={"for": 1.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
     ),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
+    # The look finds no mark, and the slow write comes when another delivery has done the same.
+    "slow-store": Case(entry={"takes": 1.5 * HIDDEN_S, "share": 0.3, "for": 2.0}, broken={"guard": "check-then-act"}),
+    # The mark is put, and the effect is refused.
+    "store-down": Case(
+        entry={"for": 3.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
+    ),
     "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),
 }
 

@@ -26,6 +26,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "stretch-processing": {"to": {"times_visibility_timeout": 1.5}},
     "crash-at": {"point": "before-effect", "share": 0.01},
     "cold-start": {"takes": 1.0},
+    "slow-store": {"takes": 1.0},
     "impair-queue": {"actions": ["ReceiveMessage"]},
     "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},
 }

@@ -16,6 +16,7 @@ from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
 from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
 from gameday.chaos.faults.fis import Fis
+from gameday.chaos.faults.freeze_producer import FreezeProducer
 from gameday.chaos.faults.function_error import FunctionError
 from gameday.chaos.faults.function_timeout import FunctionTimeout
 from gameday.chaos.faults.impair_queue import ImpairQueue
@@ -77,4 +78,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "partition": Partition,
     "slow-store": SlowStore,
     "store-down": StoreDown,
+    "freeze-producer": FreezeProducer,
 }

@@ -19,6 +19,7 @@ from gameday.chaos.faults.fis import Fis
 from gameday.chaos.faults.freeze_producer import FreezeProducer
 from gameday.chaos.faults.function_error import FunctionError
 from gameday.chaos.faults.function_timeout import FunctionTimeout
+from gameday.chaos.faults.hold_in_flight import HoldInFlight
 from gameday.chaos.faults.impair_queue import ImpairQueue
 from gameday.chaos.faults.kill_consumer import KillConsumer
 from gameday.chaos.faults.late_delete import LateDelete
@@ -79,4 +80,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "slow-store": SlowStore,
     "store-down": StoreDown,
     "freeze-producer": FreezeProducer,
+    "hold-in-flight": HoldInFlight,
 }

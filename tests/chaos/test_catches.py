@@ -88,6 +88,8 @@ CASES = {
     "store-down": Case(
         entry={"for": 3.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
     ),
+    # Others get what it holds, and then it works on it all the same.
+    "hold-in-flight": Case(entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}),
     "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),
 }
 

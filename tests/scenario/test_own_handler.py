@@ -168,6 +168,7 @@ def test_neither_a_name_nor_a_handler(place: Path) -> None:
             "chaos.0",
             "nobody sees what a handler of your own asks of its store",
         ),
+        (["chaos.0={at: 2s, for: 2s, fault: hold-in-flight}"], "chaos.0", "pause-consumer stops the consumer of your"),
         (
             ["transport=sns", "consumers.handler.event=sns", "topology.subscriptions=[{name: orders, raw: true}]"],
             "consumers.handler.event",

@@ -69,6 +69,26 @@ class Load(Protocol):
     async def report(self, kind: str, *, timeout_s: float, **match: object) -> Report | None: ...
 
 
+class Producer(Protocol):
+    """The load's processes on this machine."""
+
+    @property
+    def alive(self) -> bool: ...
+    @property
+    def stopped(self) -> bool:
+        """Whether the first of them does nothing, by SIGSTOP."""
+        ...
+
+    @property
+    def frozen(self) -> bool:
+        """Whether none of them does."""
+        ...
+
+    def signal(self, number: signal.Signals) -> None:
+        """To all of them."""
+        ...
+
+
 class StreamControl(Protocol):
     """Who may reshape the run's stream, one change at a time."""
 
@@ -155,9 +175,9 @@ class FunctionControl(Protocol):
 class FaultTargets:
     """Everything that a fault may touch. `fleets` and `visibility_timeout_s` go by subscription; durations in seconds.
 
-    `load` is None where no fault of the scenario strikes what is sent, `stream` where the subscriptions are queues,
-    `queues` where they are a stream, `experiments` where the scenario asks for none,
-    `functions` where the target invokes none, `executions` where messages start none that can be asked about.
+    `load` is None where no fault of the scenario strikes what is sent, `producer` where the load is on other hosts,
+    `stream` where the subscriptions are queues, `queues` where they are a stream, `experiments` where the scenario asks
+    for none, `functions` where the target invokes none, `executions` where messages start none that can be asked about.
     `find_s`: how long a strike waits for its consumers to be there; `hold_s`: for one of them to hold a message;
     `answer_s`: for an answer of a process; `recover_s`: for a replacement to poll.
     """
@@ -167,6 +187,7 @@ class FaultTargets:
     writer: Writer
     seed: int
     load: Load | None = None
+    producer: Producer | None = None
     stream: StreamControl | None = None
     queues: QueueControl | None = None
     experiments: ExperimentControl | None = None

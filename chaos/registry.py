@@ -17,8 +17,10 @@ from gameday.chaos.faults.duplicate_delivery import DuplicateDelivery
 from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
 from gameday.chaos.faults.fis import Fis
+from gameday.chaos.faults.freeze_producer import FreezeProducer
 from gameday.chaos.faults.function_error import FunctionError
 from gameday.chaos.faults.function_timeout import FunctionTimeout
+from gameday.chaos.faults.hold_in_flight import HoldInFlight
 from gameday.chaos.faults.impair_queue import ImpairQueue
 from gameday.chaos.faults.kill_consumer import KillConsumer
 from gameday.chaos.faults.late_callback import LateCallback
@@ -29,12 +31,15 @@ from gameday.chaos.faults.lose_delete import LoseDelete
 from gameday.chaos.faults.lose_request import LoseRequest
 from gameday.chaos.faults.lose_send_reply import LoseSendReply
 from gameday.chaos.faults.partial_batch import PartialBatch
+from gameday.chaos.faults.partition import Partition
 from gameday.chaos.faults.pause_consumer import PauseConsumer
 from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
 from gameday.chaos.faults.rolling_restart import RollingRestart
 from gameday.chaos.faults.slow_body import SlowBody
+from gameday.chaos.faults.slow_store import SlowStore
 from gameday.chaos.faults.stop_execution import StopExecution
+from gameday.chaos.faults.store_down import StoreDown
 from gameday.chaos.faults.stretch_processing import StretchProcessing
 from gameday.chaos.faults.throttle import Throttle
 from gameday.chaos.faults.throttle_function import ThrottleFunction
@@ -77,4 +82,9 @@ FAULTS: Mapping[str, type[Fault]] = {
     "expire-iterator": ExpireIterator,
     "impair-queue": ImpairQueue,
     "fis": Fis,
+    "partition": Partition,
+    "slow-store": SlowStore,
+    "store-down": StoreDown,
+    "freeze-producer": FreezeProducer,
+    "hold-in-flight": HoldInFlight,
 }

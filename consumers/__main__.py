@@ -23,6 +23,7 @@ import orjson
 
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.consumers.direct import DirectWorker
+from gameday.consumers.disturbed_store import DisturbedStore
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
 from gameday.consumers.lease_stores import make_leases
@@ -84,7 +85,9 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
     disturbances = Disturbances()
     for disturbance in armed:
         disturbances.arm(disturbance)
-    store = None if config.program is not None else make_store(config.store, config.endpoint)
+    store = None
+    if config.program is None:
+        store = DisturbedStore(make_store(config.store, config.endpoint), disturbances, name=name)
     leases = make_leases(config.leases, config.endpoint) if config.leases else None
     carrier = aio_carrier(
         config.endpoint,

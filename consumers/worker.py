@@ -28,6 +28,8 @@ receive brings it nearer to its dead-letter queue, and one that was given back a
 conductor is told its receipt, and gives it back when the last consumer has ended, whoever was killed meanwhile. No
 handler sees it, and it is never deleted.
 
+What a fault holds in flight (`hold-in-flight`) is in hand, and nothing is done with it before that is over.
+
 A drain begins no handler, unless `on_term` is `finish`; what was received and not begun is then released, or left to
 expire (`abandon`).
 """
@@ -168,6 +170,9 @@ class Worker(BaseWorker):
             has_room = self._open_batches < self.config.concurrency
         else:
             has_room = self.holding <= self.config.concurrency
+        for hold in self.tools.disturbances.standing("hold-in-flight"):
+            if hold.most is not None:
+                has_room = self.holding < hold.most
         if has_room:
             self._room.set()
         else:
@@ -187,6 +192,7 @@ class Worker(BaseWorker):
 
         The calls are made one at a time: an extension that overtook a release would hide the message again.
         """
+        await self._held(batch)
         every_s = self.config.heartbeat_s
         extended = self.now()
         async with asyncio.TaskGroup() as tasks:
@@ -206,6 +212,20 @@ class Worker(BaseWorker):
             await self.settle(batch)
         self._open_batches -= 1
         self._make_room()
+
+    async def _held(self, batch: Batch) -> None:
+        """Do nothing with it as long as a fault wants that; a drain ends it."""
+        struck = [self.tools.disturbances.struck("hold-in-flight", message.key) for message in batch.messages]
+        for instance in {hold.instance for hold in struck if hold is not None}:
+            over = asyncio.Event()
+            self.tools.disturbances.when_over(instance, over.set)
+            waits = [asyncio.ensure_future(over.wait()), asyncio.ensure_future(self._stopping.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+            self._make_room()
 
     async def _work_whole(self, batch: Batch) -> None:
         """The batch is one request to a handler of somebody else's."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -38,6 +39,7 @@ from gameday.history.errors import RunError
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Tally
 from gameday.loadgen.node import FINISH_WITHIN_S
+from gameday.processes import proc
 from gameday.processes.control import report
 
 logger = logging.getLogger(__name__)
@@ -286,6 +288,8 @@ class Lead:
             for line in lines:
                 self._obey(line)
         logger.info("the conductor is gone: stopping")
+        # The kernel has woken this process alone, if they were stopped.
+        proc.signal_session(os.getpid(), signal.SIGCONT)
         self.stop()
         if self._hosted:
             self._end()

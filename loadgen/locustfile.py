@@ -113,6 +113,8 @@ def _keep_to_ourselves(parser: Any) -> None:
     with socket.create_server((_LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
     parser.set_defaults(master_bind_host=_LOOPBACK, master_bind_port=port, master_host=_LOOPBACK, master_port=port)
+    # All of them may be stopped for a while, and the kernel tells a worker when its master has ended.
+    runners.MASTER_HEARTBEAT_TIMEOUT = math.inf
     os.register_at_fork(after_in_child=lambda: die_with_parent(signal.SIGTERM))
 
 

@@ -47,17 +47,6 @@ async def reap(process: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(process.stdout.read(), _PIPES_S)
 
 
-def signal_session(leader: int, number: signal.Signals) -> None:
-    """To whoever is in the session that a process of ours leads, in whatever group of it, but the leader (Linux).
-
-    What has left the session is not found.
-    """
-    for pid in proc.pids():
-        if pid != leader and proc.session(pid) == leader:
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
-
-
 def is_stopped(pid: int) -> bool:
     """Whether the kernel says so."""
     return proc.state(pid) == "T"
@@ -188,6 +177,11 @@ class Child:
     def stopped(self) -> bool:
         return is_stopped(self.pid)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it is stopped with all that it has started."""
+        return all(is_stopped(pid) for pid in (self.pid, *proc.members(self.pid)) if proc.lives(pid))
+
     async def command(self, do: str, **fields: object) -> None:
         """Send one command; a child that is gone hears nothing and that is no error."""
         stdin = self._process.stdin
@@ -211,12 +205,12 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
             if number in _FOR_ALL:
-                signal_session(self.pid, number)
+                proc.signal_session(self.pid, number)
             self._stops.after(number)
 
     def sweep(self) -> None:
         """Kill what it has left behind, once it has ended."""
-        signal_session(self.pid, signal.SIGKILL)
+        proc.signal_session(self.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         code = await self._process.wait()

@@ -31,7 +31,7 @@ class Disturbance:
     up to `more_s` where that is `spread` evenly, by `more_s` on average where it is so exponentially. On the wire
     `operations` says which calls it strikes (none named: all), and `code` what a service is made to answer; it is
     armed there (`on_wire`) and not in the process whose calls it strikes. One that only watches what the service itself
-    refuses counts by `codes`, and at `point` on a queue of that name alone.
+    refuses counts by `codes`, and at `point` on a queue of that name alone. `most`: of what it keeps, so much at most.
     """
 
     kind: str
@@ -48,6 +48,7 @@ class Disturbance:
     code: str | None = None
     version: str | None = None
     codes: Sequence[str] = ()
+    most: int | None = None
     on_wire: bool = False
 
     def in_share(self, key: str) -> bool:
@@ -104,6 +105,7 @@ class Disturbances:
         self.fired: dict[str, int] = {}
         self._armed: dict[str, Disturbance] = {}
         self._asked: dict[str, int] = {}
+        self._when_over: dict[str, list[Callable[[], None]]] = {}
         self._report_first = report_first
         self._buckets = buckets or Buckets()
 
@@ -116,7 +118,13 @@ class Disturbances:
     def disarm(self, instance: str) -> int:
         """How often it struck in this process; 0 for one that was never armed."""
         self._armed.pop(instance, None)
+        for call in self._when_over.pop(instance, ()):
+            call()
         return self.fired.get(instance, 0)
+
+    def when_over(self, instance: str, call: Callable[[], None]) -> None:
+        """Call `call` once that one, which is armed, is disarmed."""
+        self._when_over.setdefault(instance, []).append(call)
 
     def stands(self, kind: str) -> bool:
         """Whether one of this kind is armed."""

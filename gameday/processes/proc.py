@@ -6,6 +6,7 @@ Linux has it in /proc. Where there is none, no process is known to live, and so 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -50,6 +51,21 @@ def pids() -> Iterator[int]:
     """Every process that there is."""
     with suppress(FileNotFoundError):
         yield from [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+
+
+def members(leader: int) -> list[int]:
+    """Who is in the session that a process leads, in whatever group of it, but the leader.
+
+    What has left the session is not found.
+    """
+    return [pid for pid in pids() if pid != leader and session(pid) == leader]
+
+
+def signal_session(leader: int, number: signal.Signals) -> None:
+    """To its `members`."""
+    for pid in members(leader):
+        with suppress(OSError):
+            os.kill(pid, number)
 
 
 def variable(pid: int, name: str) -> str | None:

@@ -128,6 +128,7 @@ async def _start_target(run: Run) -> Target:
         environ=os.environ,
         run=context.directory,
         account=run.request.account,
+        dedup_window_s=run.scenario.topology.dedup_window,
     )
     target = replace(target, endpoint=replace(target.endpoint, carrier=run.scenario.carrier))
     run.stack.push_async_callback(target.stop)

@@ -67,7 +67,7 @@ def lag(outlook: Outlook, claim: Claim) -> Iterator[str]:
         if lasts_s >= give_up_s:
             yield (
                 f"no send succeeds for {lasts_s:g} s, during {window.called}, and a message is given up after "
-                f"{give_up_s:g} s: lag says nothing of what is never sent. Raise load.give_up, or lower its `share`"
+                f"{give_up_s:g} s: lag says nothing of what is never sent. Raise load.give_up, or let it strike less"
             )
             return
 

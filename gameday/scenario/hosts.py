@@ -156,6 +156,8 @@ def _refused(hosts: Hosts, scenario: Scenario) -> Iterator[str]:
         yield "faults that strike consumers' calls need a wire before them, which is on the conductor's machine alone"
     if scenario.load_behind_wire:
         yield "faults that strike what is sent need a wire before the load, which is on the conductor's machine alone"
+    if any(fault.fault == "freeze-producer" for fault in scenario.chaos):
+        yield "freeze-producer stops the load's processes, and those on other hosts are not in its reach"
     if not isinstance(consumers.handler, str):
         yield "a handler of your own is on the conductor's machine alone"
     if message is not None and message.own.kind != "template":

@@ -246,6 +246,11 @@ class TopologySpec(_Strict):
     max_message: Annotated[Size, Field(ge=1024, le=MESSAGE_SIZE_MAX)] | None = Field(
         default=None, description="what an SNS topic takes: a message, or a batch, with attributes (default: 256KiB)"
     )
+    dedup_window: PositiveDuration | None = Field(
+        default=None,
+        description="how long a FIFO queue or topic drops what is sent again; the broker in memory alone can be told "
+        "(default: 5min, as AWS does it)",
+    )
     shards: Annotated[int, Field(ge=1, le=100)] = Field(default=2, description="of a stream, when it is made")
     redrive: bool = Field(default=False, description="move dead letters back once the load is done, and drain again")
     replay: bool = Field(default=False, description="replay everything from an archive once the load is done")
@@ -736,6 +741,7 @@ def needs_of(scenario: Scenario) -> list[Capability]:
         "redrive": topology.redrive,
         "max_message": (topology.max_message or 0) > TOPIC_BYTES_MAX,
         "claim-check": scenario.load.claim_check is not None,
+        "dedup-window": topology.dedup_window is not None,
         # One without a name is another one.
         "start-again": topology.workflow is not None
         and topology.workflow.named
@@ -794,6 +800,7 @@ def topology_of(scenario: Body | Scenario, *, settle_s: float) -> Topology:
         subscriptions=[_meant(subscription, scenario.consumers) for subscription in spec.subscriptions],
         visibility_timeout_s=spec.visibility_timeout,
         max_receives=spec.max_receives,
+        dedup_window_s=spec.dedup_window,
         settle_s=settle_s if spec.settle is None else spec.settle,
         shards=spec.shards,
         archive=spec.replay,

@@ -74,11 +74,13 @@ def _ignores_policies(name: str) -> str:
 _TOGETHER = "matches fields of different objects of an array in a body as if they stood in one"
 _EMULATED = ("quotas and throttling, unless this emulator has them", "replication, and AWS's latencies and scale")
 
+_WINDOW = "its deduplication window is as long as AWS's, 5 minutes"
 _NO_ROLE = "a state machine needs an IAM role there, which gameday does not make yet"
 
 MINISTACK = Product(
     name="ministack",
     sign="/_ministack/health",
+    lacks={"dedup-window": _WINDOW},
     # It reads the wall clock, which may be slewed by some parts in a thousand.
     tick_ns=10_000_000,
     # It delivers within the call that sends, so nothing has to settle.
@@ -114,7 +116,7 @@ MEMORY = Product(
 )
 LOCALSTACK = Product(
     name="localstack",
-    lacks={"functions": "LocalStack without Docker runs no functions; write `by: poller`"},
+    lacks={"functions": "LocalStack without Docker runs no functions; write `by: poller`", "dedup-window": _WINDOW},
     # MiniStack answers there, too.
     sign="/_localstack/health",
     # It hands on from threads of its own: on a busy machine a bus up to 2.4 s later, a FIFO topic up to 15 s.
@@ -135,7 +137,7 @@ LOCALSTACK = Product(
 )
 MOTO = Product(
     name="moto",
-    lacks={"functions": "moto without Docker runs no functions; write `by: poller`"},
+    lacks={"functions": "moto without Docker runs no functions; write `by: poller`", "dedup-window": _WINDOW},
     sign="/moto-api/",
     gaps={
         "sqs": {"policy-deny": _ignores_policies("moto")},
@@ -157,6 +159,7 @@ AWS = Product(
     lacks={
         "claim-check": "no plan, policy or sweep of gameday's knows of the bucket yet that a run would make there",
         "functions": "gameday deploys no functions on AWS yet; write `by: poller`",
+        "dedup-window": "it is always 5 minutes",
     },
     # AWS's own counts of a queue settle about a minute after the last send, and what goes through SNS or EventBridge is
     # on its way for longer; an archive may lag ten minutes (userguide/eb-archive.html).
@@ -181,7 +184,10 @@ AWS = Product(
 # Who says nothing of himself may be as slow as the slowest emulator.
 UNKNOWN = Product(
     name="unknown",
-    lacks={"functions": "nobody knows whether this endpoint runs functions; write `by: poller`"},
+    lacks={
+        "functions": "nobody knows whether this endpoint runs functions; write `by: poller`",
+        "dedup-window": "nobody knows how long its deduplication window is",
+    },
     settle_s={"sns": 15.0, "events": 5.0},
     cannot_show=_EMULATED,
 )

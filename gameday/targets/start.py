@@ -41,8 +41,9 @@ async def start(
     environ: Mapping[str, str],
     run: Path,
     account: Account | None = None,
+    dedup_window_s: float | None = None,
 ) -> Target:
-    """`account`: of `aws`, the one that was found to be allowed.
+    """`account`: of `aws`, the one that was found to be allowed. `dedup_window_s`: of `memory`, if not as AWS has it.
 
     Errors: TargetError when there is none to be had, UsageError for a combination that makes no sense.
     """
@@ -56,7 +57,7 @@ async def start(
         return account.target(services)
     if kind == "localstack":
         return await _localstack(services, url, environ)
-    return await (_memory(services, run) if kind == "memory" else _embedded(services, run))
+    return await (_memory(services, run, dedup_window_s) if kind == "memory" else _embedded(services, run))
 
 
 def _data(run: Path) -> tuple[Path, Callable[[], None]]:
@@ -109,10 +110,12 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
     raise TargetError(f"the embedded AWS (MiniStack) did not start on 127.0.0.1:{port}: {words}")
 
 
-async def _memory(services: Sequence[str], run: Path) -> Target:
+async def _memory(services: Sequence[str], run: Path, dedup_window_s: float | None) -> Target:
     # The code of functions.
     data, forget_data = _data(run)
     argv = python("-m", "gameday.emulator", "--port", 0, "--functions", data)
+    if dedup_window_s is not None:
+        argv += ["--dedup-window-s", str(dedup_window_s)]
     process = await Child.start(name="broker", argv=argv, run=run)
     try:
         ready = await process.report("ready", timeout_s=_START_S)

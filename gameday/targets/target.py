@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gameday.history.errors import UsageError
+from gameday.history.errors import TargetLacks, UsageError
 from gameday.history.manifest import Subscription
 from gameday.processes.child import Child, ending
 from gameday.targets.products import AWS, Product, reckoned_with, refuse_gaps
@@ -77,6 +77,11 @@ class Target:
     def refuse_gaps(self, transport: Transport, needs: Collection[Capability]) -> None:
         """Errors: TargetLacks when the scenario needs what the target does not do, with the reason."""
         refuse_gaps(self.product, transport, needs, what=self.what)
+        if "dedup-window" in needs and not self.ends_with_the_run:
+            raise TargetLacks(
+                f"{self.what} runs already, with a deduplication window of its own; take topology.dedup_window out "
+                "of the scenario, or let the run start the broker with --target memory"
+            )
 
     def refuse_promises(self, promised: Mapping[str, Subscription]) -> None:
         """Errors: UsageError when AWS itself would be held to more than it promises; an emulator may be."""

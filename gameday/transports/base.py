@@ -574,6 +574,7 @@ Capability = Literal[
     "start-again",
     "redrive-executions",
     "functions",
+    "dedup-window",
 ]
 """What a scenario may ask of a target beyond sending and receiving: moving dead letters back, splitting and merging
 shards, replaying an archive, a topic that takes more than 256 KiB; filters that ask for a field of the objects in an

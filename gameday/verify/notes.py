@@ -86,7 +86,7 @@ def _late(document: Mapping[str, Any]) -> Iterator[Note]:
         yield (
             ("lag", "recovery", "fair"),
             f"the load was late: {', and '.join(parts)}. Either load.users or load.processes are too few, or this "
-            "machine is too small for load.rate, or calls were refused or answered slowly",
+            "machine is too small for load.rate, or calls were refused or answered slowly, or a fault stopped the load",
         )
 
 

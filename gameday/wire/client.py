@@ -7,8 +7,7 @@ import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from gameday.processes import control
-from gameday.processes.child import signal_session
+from gameday.processes import control, proc
 from gameday.processes.disturbances import Buckets, Disturbances
 
 
@@ -93,7 +92,7 @@ class Client:
             with suppress(OSError):
                 os.kill(self.pid, signal.SIGKILL)
             if leads:
-                signal_session(self.pid, signal.SIGKILL)
+                proc.signal_session(self.pid, signal.SIGKILL)
 
     def wake(self) -> None:
         """Let one that a fault has stopped go on."""

@@ -2,6 +2,7 @@
 
 Kinds that stop a call before it leaves: `throttle`, `api-error`, `deny` and `expire-iterator` (the service's own words,
 none of its work), `lose-request` and `reset` (the connection breaks), `blackhole` (no answer while the fault stands).
+`partition` does the same to all calls, and keeps the answers, too, of those that had left before it.
 `lose-answer` breaks the connection after the call was done. `latency` delays it, `slow-body` lets the answer drip,
 `partial-batch` refuses entries of a batch, which do not leave, and so does `throttle-entries`, in the words of a
 service that is asked too often. `lose-delete` leaves single messages out of a call that deletes, and breaks the
@@ -38,7 +39,8 @@ from gameday.wire.spoken import Json, Reply
 
 H = TypeVar("H", bound=Hashable)
 _REFUSALS = ("throttle", "api-error", "deny", "expire-iterator")
-_BREAKS = ("blackhole", "reset", "lose-request")
+_BREAKS = ("blackhole", "reset", "lose-request", "partition")
+_SILENT = ("blackhole", "partition")
 REFUSED_THERE = "refused-there"
 REFUSE_ENTRIES = ("partial-batch", "throttle-entries")
 _PIECES = 20
@@ -106,15 +108,21 @@ class Faults:
             return Broken(disturbance, forwards=True)
         return None
 
+    @staticmethod
+    def cut(exchange: Exchange) -> Broken | None:
+        """What keeps an answer that has come from the consumer."""
+        partition = exchange.struck("partition")
+        return None if partition is None else Broken(partition, forwards=True)
+
     async def answer(self, exchange: Exchange, broken: Broken) -> web.StreamResponse:
-        """Of a call that does not leave."""
+        """Of a call that does not leave, or whose answer is not to arrive."""
         kind, request = broken.disturbance.kind, exchange.request
         if kind in _REFUSALS:
             asked = exchange.asked
             said = refusal(kind, service=asked.service, operation=asked.operation, code=broken.disturbance.code)
             reply = _told(said, exchange)
             return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
-        if kind == "blackhole":
+        if kind in _SILENT:
             await self.lasts(broken.disturbance, gone=exchange.gone)
         if isinstance(request.transport, asyncio.Transport):
             if kind == "reset":

@@ -389,10 +389,11 @@ class Proxy:
                 receive = traffic.received(client, read, started=started, hidden_s=hidden_s, real=real)
                 if receive.batch is not None and traffic.leave_out(read, wanted):
                     answer = answered.again(dialect.write_answer(read, answered.body))
+        broken = broken or self._faults.cut(exchange)
         if broken is not None or is_gone(exchange.request):
             error = "the consumer was gone" if broken is None else broken.why
             traffic.delivered(client, receive, until=until, outcome="failed", error=error)
-            return break_off(exchange.request)
+            return await self._keep_back(exchange, broken)
         try:
             response = await self._pass_on(exchange, answer)
         except BaseException as error:
@@ -573,10 +574,11 @@ class Proxy:
         except (Unreadable, LookupError, TypeError, ValueError, AttributeError):
             # Not what Kinesis gives; the consumer will see that, too.
             return await self._pass_on(exchange, answered)
+        broken = broken or self._faults.cut(exchange)
         if broken is not None or is_gone(exchange.request):
             error = "the consumer was gone" if broken is None else broken.why
             traffic.delivered(client, read, outcome="failed", error=error)
-            return break_off(exchange.request)
+            return await self._keep_back(exchange, broken)
         try:
             response = await self._pass_on(exchange, answered)
         except BaseException as error:
@@ -713,6 +715,8 @@ class Proxy:
         slow = exchange.struck("slow-body")
         async with self._open(exchange) as response:
             insist_on_an_answer(response)
+            if (cut := self._faults.cut(exchange)) is not None:
+                return await self._faults.answer(exchange, cut)
             length = response.content_length
             if slow is None and length and length <= _CHUNK_BYTES and request.method != "HEAD":
                 body = await response.read()
@@ -748,7 +752,13 @@ class Proxy:
         self.calls.passed_on(Call(service or "", exchange.asked.operation or "", exchange.params or {}))
         return self._session.request(request.method, url, headers=headers, data=body, allow_redirects=False)
 
+    async def _keep_back(self, exchange: Exchange, broken: Broken | None) -> web.StreamResponse:
+        """The answer, for that reason; or because the consumer is gone."""
+        return break_off(exchange.request) if broken is None else await self._faults.answer(exchange, broken)
+
     async def _pass_on(self, exchange: Exchange, answered: Answered) -> web.StreamResponse:
+        if (cut := self._faults.cut(exchange)) is not None:
+            return await self._faults.answer(exchange, cut)
         slow = exchange.struck("slow-body") if answered.body else None
         if slow is None:
             return await say(exchange.request, answered)

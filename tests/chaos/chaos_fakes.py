@@ -144,6 +144,28 @@ class FakeLoad:
         return None
 
 
+class FakeProducer:
+    """A load that stops and goes on at once."""
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self.fleet = fleet
+        self.alive = True
+        self.deaf = False
+
+    @property
+    def stopped(self) -> bool:
+        """From its SIGSTOP to its SIGCONT."""
+        signals = [what for who, what, _ in self.fleet.did if who == "load" and what.startswith("SIG")]
+        return not self.deaf and signals[-1:] == ["SIGSTOP"]
+
+    @property
+    def frozen(self) -> bool:
+        return self.stopped
+
+    def signal(self, number: signal.Signals) -> None:
+        self.fleet.note("load", number.name)
+
+
 class FakeStream:
     """Splits and merges at once; `refuses` is what a call fails with instead."""
 
@@ -249,6 +271,7 @@ class World:
         self.writer = Writer(run=run, name="conductor", clock=Clock.start())
         self.fleet = FakeFleet(consumers, self.writer.path)
         self.load = FakeLoad(self.fleet)
+        self.producer = FakeProducer(self.fleet)
         self.stream = FakeStream(self.fleet)
         self.queues = FakeQueues(self.fleet)
         self.experiments = FakeExperiments(self.fleet)
@@ -257,6 +280,7 @@ class World:
             fleets={"orders": self.fleet},
             visibility_timeout_s={"orders": 4.0},
             load=self.load,
+            producer=self.producer,
             writer=self.writer,
             seed=7,
             stream=self.stream,

@@ -82,6 +82,14 @@ CASES = {
         entry={"for": 1.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
     ),
     "crash-at": Case(entry={"point": "before-delete", "nth": 2}),
+    # The look finds no mark, and the slow write comes when another delivery has done the same.
+    "slow-store": Case(entry={"takes": 1.5 * HIDDEN_S, "share": 0.3, "for": 2.0}, broken={"guard": "check-then-act"}),
+    # The mark is put, and the effect is refused.
+    "store-down": Case(
+        entry={"for": 3.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
+    ),
+    # Others get what it holds, and then it works on it all the same.
+    "hold-in-flight": Case(entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}),
     "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),
 }
 
@@ -102,6 +110,8 @@ OF_FUNCTIONS = (
 )
 # What AWS alone can do is proven in whole runs on a server that plays it: tests/run/test_fis_run.py.
 DONE_BY_AWS = ("fis",)
+# What strikes the producer's processes is proven in whole runs: tests/run/test_frozen_load.py.
+OF_PRODUCERS = ("freeze-producer",)
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -319,4 +329,4 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 def test_every_fault_is_proven() -> None:
     """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
-    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *OF_WORKFLOWS, *OF_FUNCTIONS, *DONE_BY_AWS} == here
+    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *OF_WORKFLOWS, *OF_FUNCTIONS, *DONE_BY_AWS, *OF_PRODUCERS} == here

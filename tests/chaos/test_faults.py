@@ -23,9 +23,11 @@ from tests.chaos.chaos_fakes import FakeConsumer, World, until
 # What a scenario must write of a fault; of one that must say how long it lasts, longer than any test waits.
 REQUIRED: dict[str, dict[str, Any]] = {
     "pause-consumer": {"for": 50.0},
+    "freeze-producer": {"for": 50.0},
     "stretch-processing": {"to": {"times_visibility_timeout": 1.5}},
     "crash-at": {"point": "before-effect", "share": 0.01},
     "cold-start": {"takes": 1.0},
+    "slow-store": {"takes": 1.0},
     "impair-queue": {"actions": ["ReceiveMessage"]},
     "late-callback": {"by": 3.0},
     "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},
@@ -43,8 +45,8 @@ ARMED = [
     if issubclass(fault, FunctionFault) or "strike.disturbed(" in inspect.getsource(fault.inject)
 ]
 LOAD = [name for name, fault in FAULTS.items() if "strike.load_disturbed(" in inspect.getsource(fault.inject)]
-# Those of the service itself strike whoever is there.
-SERVICE = ("reshard", "impair-queue", "fis", "stop-execution")
+# Those of the service itself, and of whoever sends, strike whoever is there.
+SERVICE = ("reshard", "impair-queue", "fis", "stop-execution", "freeze-producer")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -316,6 +318,34 @@ def test_pause_that_did_not_stop_anybody_is_no_success(world: World, monkeypatch
     assert _is_whole(world)
 
 
+def test_a_frozen_producer_goes_on_after_its_time(world: World) -> None:
+    (result,) = asyncio.run(world.strike(entry("freeze-producer", **{"for": 0.05})))
+    assert (result.fired, result.error) == (1, None)
+    assert [(who, what) for who, what, _ in world.did] == [("load", "SIGSTOP"), ("load", "SIGCONT")]
+
+
+def test_a_producer_that_did_not_stop_is_no_success(world: World) -> None:
+    world.producer.deaf = True
+    (result,) = asyncio.run(world.strike(entry("freeze-producer")))
+    assert (result.fired, result.error) == (0, "the load did not stop")
+    assert _is_whole(world)
+
+
+def test_a_producer_that_another_strike_has_stopped_is_left_to_it(world: World) -> None:
+    first, second = asyncio.run(
+        world.strike(entry("freeze-producer", **{"for": 0.2}), entry("freeze-producer", **{"for": 0.01, "at": 0.05}))
+    )
+    assert (first.fired, second.fired) == (1, 0)
+    assert second.error == "the load has ended, or is stopped already"
+    assert [what for _, what, _ in world.did] == ["SIGSTOP", "SIGCONT"]
+
+
+def test_a_load_on_other_hosts_is_not_frozen(world: World) -> None:
+    world.targets = replace(world.targets, producer=None)
+    (result,) = asyncio.run(world.strike(entry("freeze-producer")))
+    assert (result.fired, result.error) == (0, "the load is on other hosts")
+
+
 def test_stretch_turns_a_multiple_into_seconds(world: World) -> None:
     asyncio.run(world.strike(entry("stretch-processing", share=0.1), entry("stretch-processing", to=9.0), heal=True))
     (multiple, slots), (absolute, _) = world.fleet.ever_armed
@@ -535,13 +565,15 @@ def test_a_target_that_cannot_be_told_back_leaves_it_open(world: World, name: st
 
 
 def test_somebody_asks_for_every_disturbance_that_a_fault_arms() -> None:
-    """Its kind is a word in two files; one that is misspelt would strike nothing."""
+    """Its kind is a word in two files; one that is misspelt would strike nothing. On the wire tests/wire asks it."""
 
     def named(method: str, *places: str) -> set[str]:
         found = set()
         for path in (path for place in places for path in (ROOT / place).glob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+                    if any(keyword.arg == "on_wire" for keyword in node.keywords):
+                        continue
                     (kind, *_) = node.args
                     assert isinstance(kind, ast.Constant), f"{path}:{node.lineno} names no kind"
                     found.add(kind.value)

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from gameday.consumers.disturbed_store import DisturbedStore
 from gameday.consumers.effects import EffectStore, Key
 from gameday.consumers.guards import GUARDS, InProgress, Job
 from gameday.consumers.sqlite import SqliteStore
 from gameday.history.clock import NS_PER_S
+from gameday.processes.disturbances import Disturbances
 from gameday.processes.handler_process import HandlerFailed
 from gameday.transports.base import CallFailed
 from tests.consumers.scripted import DictStore
@@ -59,6 +61,8 @@ def on_each_store(scene: Callable[[EffectStore], Awaitable[None]], path: Path) -
 
     asyncio.run(on_sqlite())
     asyncio.run(scene(DictStore()))
+    # A fault that is not there changes nothing.
+    asyncio.run(scene(DisturbedStore(DictStore(), Disturbances(), name="orders-1.1")))
 
 
 @pytest.mark.parametrize("name", GUARDS)

@@ -666,6 +666,55 @@ def test_a_stretch_gives_processing_another_time(bench: Make, monkeypatch: pytes
     assert made.disturbances.disarm("i") == 1
 
 
+def test_what_is_held_in_flight_stays_in_hand_and_is_worked_on_when_that_is_over(bench: Make) -> None:
+    made = bench([message("a"), message("p", poison=True)], [message("b")], heartbeat_s=0.01)
+    made.disturbances.arm(Disturbance(kind="hold-in-flight", instance="i"))
+    goes_on, empty = made.queue.when_empty, 0
+
+    def when_empty() -> None:
+        nonlocal empty
+        empty += 1
+        if empty == 3:
+            assert (made.queue.calls, made.worker.holding) == ([], 3)
+            assert made.brief() == ["received a", "received p", "received b"], "no more is done with them"
+            assert made.disturbances.disarm("i") == 3
+        goes_on()
+
+    made.queue.when_empty = when_empty
+    asyncio.run(made.work())
+    assert sorted(made.queue.receipts("delete")) == ["r-a", "r-b"]
+    assert made.queue.receipts("release") == ["r-p"]
+    assert made.worker.holding == 0
+
+
+@pytest.mark.parametrize(("most", "received"), [(2, 2), (5, 5), (None, 4)])
+def test_no_more_is_held_in_flight_than_asked_for(bench: Make, most: int | None, received: int) -> None:
+    """None: what it has in hand by itself; one more is asked for when as many are in hand as handlers work at once."""
+    made = bench(*([message(f"m{n}")] for n in range(8)), concurrency=3)
+    made.disturbances.arm(Disturbance(kind="hold-in-flight", instance="i", most=most))
+
+    async def scene() -> None:
+        working = asyncio.create_task(made.work())
+        while made.worker.holding < received:  # noqa: ASYNC110  # what is waited for has no event
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert made.worker.holding == made.queue.receives == received
+        made.disturbances.disarm("i")
+        await working
+
+    asyncio.run(scene())
+    assert len(made.queue.receipts("delete")) == 8
+
+
+def test_a_drain_ends_the_hold(bench: Make) -> None:
+    made = bench([message("a")])
+    made.disturbances.arm(Disturbance(kind="hold-in-flight", instance="i"))
+    made.queue.when_empty = made.worker.stop
+    asyncio.run(made.work())
+    assert (made.queue.receipts("release"), made.worker.holding) == (["r-a"], 0)
+
+
 def test_a_crash_is_reported_right_before_the_kill(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(control, "report", lambda kind, **fields: told.append(f"{kind} {fields['instance']}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -62,6 +63,10 @@ def test_what_it_started_is_stopped_woken_and_killed_with_it(child: Carry) -> No
         everybody = [child.pid, *started]
         child.signal(signal.SIGSTOP)
         await until_all(everybody, "T")
+        assert child.frozen
+        os.kill(started[0], signal.SIGCONT)
+        await until_all(started[:1], "S")
+        assert child.stopped and not child.frozen, "one of them goes on"
         child.signal(signal.SIGCONT)
         await until_all(everybody, "S")
         child.signal(signal.SIGKILL)

@@ -24,6 +24,17 @@ def test_nth_strikes_once(reported: list[str]) -> None:
     assert reported == ["fired i"]
 
 
+def test_who_waits_for_its_end_is_told_once() -> None:
+    disturbances, told = Disturbances(lambda instance: None), list[str]()
+    for instance in ("i", "j"):
+        disturbances.arm(Disturbance(kind="hold-in-flight", instance=instance))
+    disturbances.when_over("i", lambda: told.append("i"))
+    disturbances.when_over("j", lambda: told.append("j"))
+    disturbances.disarm("i")
+    disturbances.disarm("i")
+    assert told == ["i"]
+
+
 def test_nth_counts_what_came_to_its_own_place() -> None:
     disturbances = Disturbances(lambda instance: None)
     disturbances.arm(Disturbance(kind="crash-at", instance="i", point="here", nth=2))

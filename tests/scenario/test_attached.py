@@ -71,6 +71,7 @@ def test_names_of_everything_that_is_there_are_told(read: Any) -> None:
             "`rule` is needed behind a bus",
         ),
         (f"attach: {{queue: '{SQS}a.fifo'}}", "sqs", "is a FIFO queue by its name; use the transport sqs-fifo"),
+        (f"{QUEUE}, dedup_window: 5s", "sqs", "the run makes nothing where topology.attach says what is there"),
         (f"{QUEUE}, encryption: sqs", "sqs", "the run makes nothing where topology.attach says what is there"),
         (f"{SHARED}, redrive: true", "sqs", "it would move the dead letters of others back, too"),
         (

@@ -218,3 +218,9 @@ def test_a_fault_of_functions_needs_one(place: Path, fault: str) -> None:
 def test_what_is_deployed_later_is_looked_at_by_nobody(place: Path) -> None:
     got = mapping_of(read(place, "consumers.lambda.deployed={timeout: 20s}"))
     assert got is not None and got.timeout_s == 20.0
+
+
+@pytest.mark.parametrize("fault", ["store-down", "slow-store, takes: 1s", "hold-in-flight"])
+def test_what_strikes_within_our_own_handlers_strikes_no_function(place: Path, fault: str) -> None:
+    (found,) = complaints(place, f"chaos=[{{at: 1s, for: 1s, fault: {fault}}}]")
+    assert "chaos.0: " in found and "a handler of" in found

@@ -99,6 +99,7 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, change: tuple[str, str
         (("processes: 4, store: dynamodb", "command: [sh]"), "consumers of your own"),
         (("claims:", "chaos: [{at: 1s, fault: latency, by: 1s, for: 1s}]\nclaims:"), "need a wire before them"),
         (("claims:", "chaos: [{at: 1s, fault: throttle-sends, for: 1s}]\nclaims:"), "need a wire before the load"),
+        (("claims:", "chaos: [{at: 1s, fault: freeze-producer, for: 1s}]\nclaims:"), "are not in its reach"),
         (("claims:", "effects: {command: [x]}\nclaims:"), "say where with `history:`"),
         (("users: 4", "users: 1"), "2 sending processes for 1 users"),
     ],

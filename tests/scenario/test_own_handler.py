@@ -160,6 +160,17 @@ def test_neither_a_name_nor_a_handler(place: Path) -> None:
             "nobody sees from outside when a handler of your own has its effect",
         ),
         (
+            ["chaos.0={at: 2s, for: 2s, fault: slow-store, takes: 1s}"],
+            "chaos.0",
+            "nobody sees what a handler of your own writes to its store",
+        ),
+        (
+            ["chaos.0={at: 2s, for: 2s, fault: store-down}"],
+            "chaos.0",
+            "nobody sees what a handler of your own asks of its store",
+        ),
+        (["chaos.0={at: 2s, for: 2s, fault: hold-in-flight}"], "chaos.0", "pause-consumer stops the consumer of your"),
+        (
             ["transport=sns", "consumers.handler.event=sns", "topology.subscriptions=[{name: orders, raw: true}]"],
             "consumers.handler.event",
             "orders gets messages raw",

@@ -282,6 +282,7 @@ def test_what_does_not_go_together(overrides: tuple[str, ...], said: str) -> Non
             "load.payload: 500 messages of 30723 bytes with its partition key exceed the 10485760 bytes",
         ),
         ("load.dedup=content", "load.dedup: kinesis deduplicates nothing; remove it"),
+        ("topology.dedup_window=5s", "topology.dedup_window: kinesis deduplicates nothing; remove it"),
         ("topology.delay=2s", "topology.delay: kinesis makes nothing of it: a record of a stream can be read at once"),
         ("chaos.1.to=1.5x visibility_timeout", "chaos.1: kinesis has no visibility timeout to be multiplied"),
         ("chaos.0.action=double", "chaos.0.action: 'double': input should be 'split' or 'merge'"),

@@ -25,6 +25,7 @@ from gameday.targets.products import (
     MEMORY,
     MINISTACK,
     MOTO,
+    PRODUCTS,
     UNKNOWN,
     Product,
     reckoned_with,
@@ -165,6 +166,17 @@ def test_what_a_product_cannot_do_is_refused_with_the_reason() -> None:
         there(MINISTACK).refuse_gaps(TRANSPORTS["sqs"], ["reshard"])
     there(MINISTACK).refuse_gaps(TRANSPORTS["sqs"], ["s3"])
     there(MEMORY).refuse_gaps(TRANSPORTS["sqs"], ["s3"])
+
+
+@pytest.mark.parametrize("product", [product for product in PRODUCTS.values() if product is not MEMORY])
+def test_a_deduplication_window_is_the_broker_in_memory_s_alone_to_be_told(product: Product) -> None:
+    with pytest.raises(TargetLacks, match=r"dedup-window: .* --target memory for example"):
+        there(product).refuse_gaps(TRANSPORTS["sqs-fifo"], ["dedup-window"])
+
+
+def test_a_broker_that_runs_already_has_a_deduplication_window_of_its_own() -> None:
+    with pytest.raises(TargetLacks, match=r"take topology.dedup_window out of the scenario"):
+        there(MEMORY).refuse_gaps(TRANSPORTS["sqs-fifo"], ["dedup-window"])
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,14 @@ CASES: dict[str, Case] = {
     "expire-iterator": Case(
         entry={"for": 1.0}, broken="gives-up", told=nothing, wrong=lost, stuck=True, threads=1, transport="kinesis"
     ),
+    # Cut off with work in hand, which it ends: its messages come to the other one.
+    "partition": Case(
+        entry={"for": 2.5 * HIDDEN_S},
+        broken="no-guard",
+        told=never_left("partition"),
+        consumers=2,
+        after="delivered",
+    ),
     "impair-queue DeleteMessage": Case(
         entry={"actions": ["DeleteMessage"], "for": 1.5}, broken="no-guard", told=settled("failed", "AccessDenied")
     ),

@@ -19,11 +19,13 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
+from gameday.processes.disturbances import Disturbance
 from gameday.transports.base import Outgoing
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.registry import TRANSPORTS
 from gameday.wire.batches import SENDS, named
 from gameday.wire.client import Client
+from gameday.wire.exchange import Exchange
 from gameday.wire.refusals import refusal
 from gameday.wire.spoken import Cbor, Json, Query
 from tests.transports.asked import served
@@ -375,14 +377,14 @@ def test_records_in_cbor_are_refused_in_their_places() -> None:
 # What is recorded
 
 
-STOPPING = ["throttle", "api-error", "deny", "lose-request", "reset", "blackhole"]
+STOPPING = ["throttle", "api-error", "deny", "lose-request", "reset", "blackhole", "partition"]
 
 
 @pytest.mark.parametrize("kind", STOPPING)
 def test_what_never_left_is_recorded_as_that(wire: Wired, kind: str) -> None:
     """A delete was not done, which is proven; of a receive there is nothing to tell."""
     send(wire, "a")
-    client = wire.sdk(read_timeout_s=0.3 if kind == "blackhole" else 10)
+    client = wire.sdk(read_timeout_s=0.3 if kind in ("blackhole", "partition") else 10)
     (message,) = receive(client, wire, VisibilityTimeout=0)
     until(lambda: not wire.proxy.working, "that is recorded")
     before = len(wire.records)
@@ -679,6 +681,55 @@ def test_a_black_hole_keeps_nobody_who_has_hung_up(wire: Wired) -> None:
     with pytest.raises(Exception, match="Read timeout"):
         wire.sdk(read_timeout_s=0.2).list_queues()
     until(lambda: not wire.proxy.working, "nobody waits any more")
+
+
+def test_a_partition_keeps_the_answer_of_a_receive_that_waited_at_the_broker(wire: Wired) -> None:
+    """The broker gives the message, and nobody has it: it is hidden until its timeout is over."""
+    failed: list[Exception] = []
+
+    def call() -> None:
+        with pytest.raises(HTTPClientError) as broken:
+            receive(wire.sdk(read_timeout_s=30), wire, WaitTimeSeconds=20, VisibilityTimeout=1)
+        failed.append(broken.value)
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    until(wire.proxy.calls.used, "the receive waits at the broker")
+    wire.arm("partition")
+    send(wire, "a")
+    until(lambda: wire.recorded("delivered"), "the broker has given it")
+    assert [(r["outcome"], r["error"]) for r in wire.recorded("delivered")] == [("failed", "partition")]
+    assert wire.client.holding == 0 and calling.is_alive() and not failed
+    assert wire.disarm("partition") == 1
+    calling.join(10)
+    assert len(failed) == 1, "its connection breaks with the end of the partition"
+    (again,) = taken(wire, WaitTimeSeconds=5)
+    assert again["Body"] == "a"
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_partition_keeps_the_answer_of_any_call_that_has_left(
+    wire: Wired, monkeypatch: pytest.MonkeyPatch, read: bool
+) -> None:
+    """Of one that is understood here, and of one that is passed on as it comes."""
+    send(wire, "a")
+    (message,) = receive(wire.sdk(), wire)
+    opened = wire.proxy._open
+
+    def open_and_cut(exchange: Exchange) -> Any:
+        exchange.client.disturbances.arm(Disturbance(kind="partition", instance="partition-1"))
+        return opened(exchange)
+
+    monkeypatch.setattr(wire.proxy, "_open", open_and_cut)
+    with pytest.raises(HTTPClientError):
+        if read:
+            wire.sdk(read_timeout_s=1).delete_message(QueueUrl=wire.queue, ReceiptHandle=message["ReceiptHandle"])
+        else:
+            wire.sdk("sns", read_timeout_s=1).list_topics()
+    assert wire.disarm("partition") == 1
+    if read:
+        until(lambda: wire.recorded("settled"), "the delete was done")
+        assert [record["outcome"] for record in wire.recorded("settled")] == ["ok"]
 
 
 def test_a_delete_on_its_way_arrives_though_its_consumer_is_gone(wire: Wired) -> None:

@@ -111,6 +111,7 @@ def _chaos(run: Run, experiments: Experiments | None) -> Runner:
         fleets={fleet.subscription: fleet for fleet in run.fleets},
         visibility_timeout_s={name: run.context.hidden_s(name) for name in subscriptions},
         load=run.load_port,
+        producer=run.load if run.hosts is None else None,
         writer=run.writer,
         seed=run.context.seed,
         stream=Resharder(source, run.carrier) if source.kind == "stream" else None,

@@ -102,6 +102,8 @@ def deduplication_is_there(draft: Draft) -> Iterator[Complaint]:
     for key, given in (("dedup", load.dedup != "id"), ("dedup_reuse", load.dedup_reuse > 0)):
         if given:
             yield ("load", key), f"{draft.body.transport} deduplicates nothing; remove it{instead}"
+    if draft.body.topology.dedup_window is not None:
+        yield ("topology", "dedup_window"), f"{draft.body.transport} deduplicates nothing; remove it{instead}"
 
 
 @with_transport

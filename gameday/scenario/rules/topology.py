@@ -146,7 +146,7 @@ def what_is_attached_fits_the_transport(draft: Draft) -> Iterator[Complaint]:
 
 
 # What is there already is read there; of these keys a run would make nothing.
-_OF_WHAT_IS_MADE = ("replay", "max_message", "encryption")
+_OF_WHAT_IS_MADE = ("replay", "max_message", "encryption", "dedup_window")
 
 
 def what_is_attached_is_not_made(draft: Draft) -> Iterator[Complaint]:

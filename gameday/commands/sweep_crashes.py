@@ -240,7 +240,8 @@ def _why(verdict: dict[str, Any], key: str) -> str:
         return ""
     parts = [f"{count} {anomaly}" for anomaly, count in claim["anomalies"].items() if count]
     examples = [each for anomaly in claim["anomalies"] for each in verdict["anomalies"][anomaly]["examples"]]
-    cause = f", because of: {examples[0]['cause']}" if examples and examples[0].get("cause") else ""
+    causes = list(dict.fromkeys(each["why"]["cause"] for each in examples if "why" in each))
+    cause = f"; cause: {', '.join(causes)}" if causes else ""
     return (", ".join(parts) or "; ".join(claim["why"])) + cause
 
 

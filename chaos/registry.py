@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gameday.chaos.base import Fault
 from gameday.chaos.faults.api_error import ApiError
 from gameday.chaos.faults.blackhole import Blackhole
+from gameday.chaos.faults.clock_step import ClockStep
 from gameday.chaos.faults.cold_start import ColdStart
 from gameday.chaos.faults.crash_at import CrashAt
 from gameday.chaos.faults.deny import Deny
@@ -81,4 +82,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "store-down": StoreDown,
     "freeze-producer": FreezeProducer,
     "hold-in-flight": HoldInFlight,
+    "clock-step": ClockStep,
 }

@@ -305,6 +305,14 @@ def test_a_queue_has_no_shards(override: str, said: str) -> None:
     assert said in line
 
 
+def test_a_clock_is_struck_where_somebody_reckons_with_it() -> None:
+    step = "chaos.0={at: 6s, fault: clock-step, by: 10s}"
+    (line,) = complaints(GOOD, step)
+    assert "chaos.0.fault: clock-step has nothing to strike: these consumers reckon with no clock" in line
+    for reckons in (["consumers.heartbeat=2s"], ["consumers.guard=in-progress", "consumers.guard_expiry=5s"]):
+        assert read(GOOD, step, *reckons).chaos[0].fault == "clock-step"
+
+
 def test_where_there_is_no_order_no_retry_breaks_it() -> None:
     (line,) = complaints(GOOD, "transport=sqs", "load.retry=unordered")
     assert "load.retry: sqs keeps no order that a retry could break" in line

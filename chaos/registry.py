@@ -18,6 +18,7 @@ from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
 from gameday.chaos.faults.fis import Fis
 from gameday.chaos.faults.freeze_producer import FreezeProducer
+from gameday.chaos.faults.full_disk import FullDisk
 from gameday.chaos.faults.function_error import FunctionError
 from gameday.chaos.faults.function_timeout import FunctionTimeout
 from gameday.chaos.faults.hold_in_flight import HoldInFlight
@@ -83,4 +84,5 @@ FAULTS: Mapping[str, type[Fault]] = {
     "freeze-producer": FreezeProducer,
     "hold-in-flight": HoldInFlight,
     "clock-step": ClockStep,
+    "full-disk": FullDisk,
 }

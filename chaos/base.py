@@ -137,6 +137,8 @@ class Fault(Entry, ABC):
     missing_on: ClassVar[Mapping[Kind, str]] = {}
     # It strikes the work of a handler, so the handler must do some.
     needs_work: ClassVar[bool] = False
+    # It strikes the clock that consumers reckon with, so they must reckon with one.
+    needs_clock: ClassVar[bool] = False
     # It strikes a function, or the mapping that invokes it.
     needs_function: ClassVar[bool] = False
     # And it can do so where the target invokes the function.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gameday.chaos.base import Fault
 from gameday.chaos.faults.api_error import ApiError
 from gameday.chaos.faults.blackhole import Blackhole
+from gameday.chaos.faults.clock_step import ClockStep
 from gameday.chaos.faults.cold_start import ColdStart
 from gameday.chaos.faults.crash_at import CrashAt
 from gameday.chaos.faults.deny import Deny
@@ -18,6 +19,7 @@ from gameday.chaos.faults.expire_iterator import ExpireIterator
 from gameday.chaos.faults.fail_handler import FailHandler
 from gameday.chaos.faults.fis import Fis
 from gameday.chaos.faults.freeze_producer import FreezeProducer
+from gameday.chaos.faults.full_disk import FullDisk
 from gameday.chaos.faults.function_error import FunctionError
 from gameday.chaos.faults.function_timeout import FunctionTimeout
 from gameday.chaos.faults.hold_in_flight import HoldInFlight
@@ -87,4 +89,6 @@ FAULTS: Mapping[str, type[Fault]] = {
     "store-down": StoreDown,
     "freeze-producer": FreezeProducer,
     "hold-in-flight": HoldInFlight,
+    "clock-step": ClockStep,
+    "full-disk": FullDisk,
 }

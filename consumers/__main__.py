@@ -23,6 +23,7 @@ import orjson
 
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.consumers.direct import DirectWorker
+from gameday.consumers.disk import DiskWriter
 from gameday.consumers.disturbed_store import DisturbedStore
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS
@@ -87,7 +88,8 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         disturbances.arm(disturbance)
     store = None
     if config.program is None:
-        store = DisturbedStore(make_store(config.store, config.endpoint), disturbances, name=name)
+        on_disk = config.store["kind"] == "sqlite"
+        store = DisturbedStore(make_store(config.store, config.endpoint), disturbances, name=name, on_disk=on_disk)
     leases = make_leases(config.leases, config.endpoint) if config.leases else None
     carrier = aio_carrier(
         config.endpoint,
@@ -96,7 +98,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
         # their own.
         connections=(config.pollers if leases is None else _SHARDS) + config.concurrency,
     )
-    writer = Writer(run=config.run_dir, name=name, clock=config.clock)
+    writer = DiskWriter(run=config.run_dir, name=name, clock=config.clock, disturbances=disturbances)
     meters, exposed = _metered(config, name)
     stored = _object_carrier(config)
     own = None if config.program is None else _own_handler(config, name, config.program)

@@ -1,4 +1,4 @@
-"""An effect store as its consumer sees it while a fault stands between them: slow, or down.
+"""An effect store as its consumer sees it while a fault stands between them: slow, down, or on a full disk.
 
 It promises that a step which is refused has changed nothing, and that one which is slow does what it does at its end.
 """
@@ -14,12 +14,14 @@ from gameday.transports.base import CallFailed
 
 
 class DisturbedStore:
-    """The EffectStore `store`, of the consumer with that name. With nothing armed each step is the store's own."""
+    """The EffectStore `store`, of the consumer with that name; `on_disk`: it stands on a disk of the consumer's. With
+    nothing armed each step is the store's own."""
 
-    def __init__(self, store: EffectStore, disturbances: Disturbances, *, name: str) -> None:
+    def __init__(self, store: EffectStore, disturbances: Disturbances, *, name: str, on_disk: bool = False) -> None:
         self._store = store
         self._disturbances = disturbances
         self._name = name
+        self._on_disk = on_disk
         self._steps = 0
 
     async def create(self, *, tags: Mapping[str, str]) -> None:
@@ -72,7 +74,9 @@ class DisturbedStore:
             raise CallFailed("StoreDown", "the store cannot be reached (store-down)", definite=True)
 
     async def _write(self) -> None:
-        """Errors: CallFailed where it is down."""
+        """Errors: CallFailed where it is down, or there is no room."""
         self._reach()
+        if self._on_disk and self._disturbances.struck("full-disk", f"{self._name}:{self._steps}"):
+            raise CallFailed("OperationalError", "database or disk is full", definite=True)
         if (slow := self._disturbances.struck("slow-store", f"{self._name}:{self._steps}")) is not None:
             await asyncio.sleep(slow.seconds)

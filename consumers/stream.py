@@ -142,7 +142,7 @@ class StreamWorker(BaseWorker):
             reader.lost = True
 
     async def _take_shards(self, tasks: asyncio.TaskGroup) -> None:
-        now_s = asyncio.get_running_loop().time()
+        now_s = asyncio.get_running_loop().time() + self.clock_error_ns() / NS_PER_S
         leases = await self.leases.all(self.config.subscription)
         self._watch.see(leases, now_s)
         wanted = plan(

@@ -113,7 +113,7 @@ class InHand(ABC):
             key=Key(worker.config.subscription, self.id if self.task is None else self.task.key(self.id)),
             work=work or _nothing,
             step=self._step,
-            now=worker.now,
+            now=worker.reckons_ns,
             expiry_s=worker.config.guard_expiry_s,
         )
         return await worker.tools.guard(job)
@@ -274,6 +274,15 @@ class BaseWorker(ABC):
 
     def now(self) -> int:
         return self.tools.writer.clock.now_ns()
+
+    def reckons_ns(self) -> int:
+        """The time that it decides by: `now`, which is what it records, unless its clock is off."""
+        return self.now() + self.clock_error_ns()
+
+    def clock_error_ns(self) -> int:
+        """How far its clock is ahead."""
+        step = self.tools.disturbances.struck("clock-step", self.name)
+        return 0 if step is None else round(step.seconds * NS_PER_S)
 
     def stop(self) -> None:
         """Drain: receive no more, end what is begun, and do with the rest what `on_term` says; then `run` returns."""

@@ -194,7 +194,7 @@ class Worker(BaseWorker):
         """
         await self._held(batch)
         every_s = self.config.heartbeat_s
-        extended = self.now()
+        extended = self.reckons_ns() if every_s is not None else 0
         async with asyncio.TaskGroup() as tasks:
             if self._takes_batches:
                 work = {tasks.create_task(self._work_whole(batch))}
@@ -204,8 +204,8 @@ class Worker(BaseWorker):
             while work:
                 _, work = await asyncio.wait(work, timeout=_LINGER_S)
                 await self.settle(batch)
-                if work and every_s is not None and self.now() - extended >= every_s * NS_PER_S:
-                    extended = self.now()
+                if work and every_s is not None and (now := self.reckons_ns()) - extended >= every_s * NS_PER_S:
+                    extended = now
                     await self._extend(batch)
         if self._whole:
             self._end(batch)

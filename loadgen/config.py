@@ -25,7 +25,7 @@ from gameday.history.errors import UsageError
 from gameday.loadgen.lanes import Lane
 from gameday.loadgen.messages import OwnMessages, Source
 from gameday.loadgen.payloads import ClaimChecks, SchemaVersion
-from gameday.loadgen.schedule import Schedule
+from gameday.loadgen.schedule import Hot, Schedule
 from gameday.loadgen.shapes import SHAPES, Shape
 from gameday.loadgen.tenants import TenantClass, Tenants
 from gameday.transports.base import Addresses, SubscriptionSpec, Topology
@@ -49,7 +49,7 @@ class LoadConfig:
     `form`, `schemas`: what an event of ours looks like, and from what its payload is made, if from anything;
     `claim_check`: which bodies go to S3. `own` are messages of the user's, sent in place of ours. `tenants`: whose the
     groups are, and what they send in place of a shape; `tell_tenants`: whether each message brings its tenant as its
-    group.
+    group. `hot`: when most of the load goes to one group.
     `metrics_host` is the address that each process serves metrics of its own at; None: it counts nothing.
     `patience_s` is how long a sending process may be silent before it counts as lost, where they are on other hosts
     (None: all are on this one). What is read there in place of what stands here is told by `Here`.
@@ -85,6 +85,7 @@ class LoadConfig:
     own: OwnMessages | None = None
     tenants: Sequence[TenantClass] = ()
     tell_tenants: bool = True
+    hot: Hot | None = None
     metrics_host: str | None = None
     patience_s: float | None = None
 
@@ -121,6 +122,7 @@ class LoadConfig:
             poison_share=self.poison_share,
             source=source,
             tenants=Tenants(classes=self.tenants) if self.tenants else None,
+            hot=self.hot,
         )
 
     @property
@@ -158,6 +160,7 @@ class LoadConfig:
                 "schemas": tuple(SchemaVersion(**each) for each in document.get("schemas") or ()),
                 "claim_check": ClaimChecks(**document["claim_check"]) if document.get("claim_check") else None,
                 "tenants": tuple(TenantClass(**each) for each in document.get("tenants") or ()),
+                "hot": Hot(**document["hot"]) if document.get("hot") else None,
             }
         )
 

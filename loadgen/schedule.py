@@ -39,10 +39,23 @@ class Message(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Hot:
+    """From `at_s` on, for `for_s`, in seconds since the load began, that `share` of all messages is of the first group,
+    besides what falls to it anyway."""
+
+    at_s: float
+    for_s: float
+    share: float
+
+    def lasts(self, at_s: float) -> bool:
+        return self.at_s <= at_s < self.at_s + self.for_s
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
     """`lanes`: how many users share the groups. A lane beyond the number of groups has nothing to send. `source`: of
     messages of the user's own, which may name groups of their own. `tenants`: whose the groups are, where they are
-    tenants'; the shape is then what they send together.
+    tenants'; the shape is then what they send together. `hot`: when most of it goes to one group.
     """
 
     shape: Shape
@@ -52,6 +65,7 @@ class Schedule:
     poison_share: float = 0.0
     source: Source | None = None
     tenants: Tenants | None = None
+    hot: Hot | None = None
 
     @property
     def total(self) -> int:
@@ -67,7 +81,7 @@ class Schedule:
 
     def _drawn(self, start_ns: int) -> Iterator[Message]:
         choice = random.Random(f"{self.seed}:schedule")
-        draw, bits, groups, tenants = choice.random, choice.getrandbits, self.groups, self.tenants
+        draw, bits, groups, tenants, hot = choice.random, choice.getrandbits, self.groups, self.tenants, self.hot
         width = len(str(groups - 1))
         names = [f"g{group:0{width}d}" for group in range(groups)] if tenants is None else tenants.names
         lanes = [group % self.lanes for group in range(groups)]
@@ -77,6 +91,8 @@ class Schedule:
             kind = None
             if tenants is not None:
                 group, kind = tenants.whose(draw(), due_s)
+            elif hot is not None and hot.lasts(due_s) and draw() < hot.share:
+                group = 0
             else:
                 # What `randrange` does, without its checks: this is done for every message.
                 while (group := bits(wide)) >= groups:

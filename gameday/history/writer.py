@@ -83,6 +83,10 @@ class Writer:
                     os.close(self._fd)
                     self._fd = -1
 
+    def _put(self, data: memoryview) -> int:
+        """How much of it is with the kernel. Errors: OSError."""
+        return os.write(self._fd, data)
+
     def _append(self, lines: bytes) -> None:
         if self._fd < 0:
             raise HistoryError(f"the history file {self.path} is closed already")
@@ -90,7 +94,7 @@ class Writer:
         written = 0
         try:
             while written < len(view):
-                written += os.write(self._fd, view[written:])
+                written += self._put(view[written:])
         except OSError as error:
             if written:
                 # Half a batch is worse than none: cut it off, so that no torn line stands in the middle of the file.

@@ -21,6 +21,7 @@ from gameday.history.identity import Identification
 from gameday.history.manifest import Claim, SeenFrom, Subscription
 from gameday.loadgen.messages import BY_ATTRIBUTE, OwnMessages
 from gameday.loadgen.payloads import SchemaVersion
+from gameday.loadgen.schedule import Hot
 from gameday.loadgen.shapes import Shape
 from gameday.scenario.brakes import BrakesModel, SteadyModel
 from gameday.scenario.document import Document
@@ -338,6 +339,20 @@ class TenantSpec(_Strict):
     from_: Duration = Field(default=0.0, alias="from", description="when they begin, counted from the load's start")
 
 
+class HotSpec(_Strict):
+    """When most of the load goes to one group."""
+
+    at: Duration = Field(description="from when on, counted from the load's start")
+    for_: PositiveDuration = Field(alias="for", description="for how long")
+    share: Annotated[Share, Field(gt=0)] = Field(
+        default=0.8, description="how much of the load that is, besides what falls to the group anyway"
+    )
+
+    @property
+    def hot(self) -> Hot:
+        return Hot(at_s=self.at, for_s=self.for_, share=self.share)
+
+
 class LoadSpec(_Strict):
     """What is sent. A shape adds keys of its own (`gameday list shapes`)."""
 
@@ -352,6 +367,11 @@ class LoadSpec(_Strict):
         default=None,
         description="who shares a Standard queue, by class, in place of `rate`, `shape` and `groups`: like {quiet: "
         "{count: 20, rate: 2/s}, noisy: {count: 1, rate: 200/s, from: 5s}}",
+    )
+    hot: HotSpec | None = Field(
+        default=None,
+        description="most of the load goes to one group for a while, and on a stream so to one shard: like {at: 5s, "
+        "for: 10s, share: 80%}",
     )
     tell_tenants: bool = Field(
         default=True,

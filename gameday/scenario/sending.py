@@ -74,6 +74,7 @@ def load_config(
         own=own,
         tenants=classes_of(spec),
         tell_tenants=spec.tell_tenants,
+        hot=None if spec.hot is None else spec.hot.hot,
         metrics_host=metrics_host,
     )
 

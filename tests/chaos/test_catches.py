@@ -88,6 +88,16 @@ CASES = {
     "store-down": Case(
         entry={"for": 3.0, "share": 0.5}, broken={"guard": "claim-first"}, wrong=lambda applied: applied == 0
     ),
+    # What is in hand is extended no more, and others get it.
+    "clock-step": Case(
+        entry={"by": 60.0, "direction": "behind", "for": 2.0, "pick": 1.0},
+        tuning={"processing_time_s": 2.0 * HIDDEN_S, "heartbeat_s": 0.3},
+        after="received",
+    ),
+    # What is deleted already can have no effect any more.
+    "full-disk": Case(
+        entry={"for": 1.5}, broken={"handler": "delete-first"}, after="settled", wrong=lambda applied: applied == 0
+    ),
     # Others get what it holds, and then it works on it all the same.
     "hold-in-flight": Case(entry={"for": 2.5 * HIDDEN_S}, consumers=2, tuning={"pollers": 1, "concurrency": 2}),
     "lose-send-reply": Case(entry={"for": 1.0, "share": 0.5}),

@@ -28,6 +28,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "crash-at": {"point": "before-effect", "share": 0.01},
     "cold-start": {"takes": 1.0},
     "slow-store": {"takes": 1.0},
+    "clock-step": {"by": 10.0},
     "impair-queue": {"actions": ["ReceiveMessage"]},
     "late-callback": {"by": 3.0},
     "fis": {"template": "EXT1there", "seen_as": ["ThrottlingException"]},

@@ -43,7 +43,7 @@ def disturbed(*armed: Disturbance) -> tuple[Counted, Disturbances, DisturbedStor
     for disturbance in armed:
         disturbances.arm(disturbance)
     store = Counted()
-    return store, disturbances, DisturbedStore(store, disturbances, name="orders-1.1")
+    return store, disturbances, DisturbedStore(store, disturbances, name="orders-1.1", on_disk=True)
 
 
 @pytest.mark.parametrize("step", [*READS, *WRITES])
@@ -85,6 +85,17 @@ def test_a_slow_write_is_done_at_its_end(step: Step, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("gameday.consumers.disturbed_store.asyncio.sleep", sleep)
     asyncio.run(_awaited(step(seen)))
     assert slept == [7.0] and store.reached == 1 and disturbances.fired == {"s": 1}
+
+
+@pytest.mark.parametrize("step", WRITES)
+def test_on_a_full_disk_nothing_is_written(step: Step) -> None:
+    store, disturbances, seen = disturbed(Disturbance(kind="full-disk", instance="f"))
+    with pytest.raises(CallFailed) as refused:
+        asyncio.run(_awaited(step(seen)))
+    assert refused.value.definite and store.reached == 0 and disturbances.fired == {"f": 1}
+    elsewhere = DisturbedStore(store, disturbances, name="orders-1.1")
+    asyncio.run(_awaited(step(elsewhere)))
+    assert store.reached == 1 and disturbances.fired == {"f": 1}, "its store is on no disk of the consumer's"
 
 
 @pytest.mark.parametrize("step", READS)

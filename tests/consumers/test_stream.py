@@ -436,6 +436,37 @@ def test_each_takes_a_share_of_the_shards(world: Make) -> None:
     virtually(scene())
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(None, False), (10.0, True), (-10.0, False)])
+def test_who_has_a_clock_that_is_stepped_ahead_takes_what_is_held(
+    world: Make, seconds: float | None, taken: bool
+) -> None:
+    """From a holder that is silent for less than its lease lasts."""
+
+    async def silent(reader: object) -> None: ...
+
+    async def scene() -> None:
+        there = world(shards=1)
+        holder, other = there.worker("orders-1.1"), there.worker("orders-2.1")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(holder.run())
+            await asyncio.sleep(1)
+            tasks.create_task(other.run())
+            await asyncio.sleep(5)
+            assert there.lease().owner == "orders-1.1"
+            renew, holder._renew = holder._renew, silent  # type: ignore[method-assign]
+            await asyncio.sleep(0.8)
+            if seconds is not None:
+                other.tools.disturbances.arm(Disturbance(kind="clock-step", instance="i", seconds=seconds))
+            await asyncio.sleep(0.6)
+            holder._renew = renew  # type: ignore[method-assign]
+            assert (there.lease().owner == "orders-2.1") is taken
+            assert (other.tools.disturbances.disarm("i") > 0) is (seconds is not None)
+            for worker in (holder, other):
+                worker.stop()
+
+    virtually(scene())
+
+
 class Crash(BaseException):
     """Stands in for the death of the process."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gameday.consumers.effects import Key
+from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError
 from gameday.history.identity import Identification
 from gameday.processes import control
@@ -213,6 +214,40 @@ def test_what_is_in_progress_elsewhere_fails_this_time_and_is_released(bench: Ma
         *("effect a applied", "settling a delete", "settled a delete ok"),
     ]
     assert made.store.guards == {Key("orders", "a"): None}, "done, for ever"
+
+
+@pytest.mark.parametrize(("seconds", "effect"), [(0.0, "failed"), (20.0, "applied"), (-20.0, "failed")])
+def test_who_has_a_clock_that_is_ahead_takes_a_mark_for_expired(bench: Make, seconds: float, effect: str) -> None:
+    """And what it records is told by the right one."""
+    made = bench([message("a")], guard="in-progress", guard_expiry_s=10.0)
+    began_ns = made.worker.now()
+    made.store.guards[Key("orders", "a")] = began_ns + 10 * NS_PER_S
+    made.disturbances.arm(Disturbance(kind="clock-step", instance="i", seconds=seconds))
+    asyncio.run(made.work())
+    assert f"effect a {effect}" in made.brief()
+    assert made.disturbances.disarm("i") == 1
+    ended_ns = made.worker.now()
+    for record in made.records():
+        assert all(began_ns <= record[key] <= ended_ns for key in ("at", "started") if key in record), record
+
+
+def test_who_has_a_clock_that_goes_back_extends_nothing_until_it_is_right_again(bench: Make) -> None:
+    async def handler(work: Any) -> Any:
+        made.disturbances.arm(Disturbance(kind="clock-step", instance="i", seconds=-3600.0))
+        await asyncio.sleep(0.3)
+        assert not made.queue.receipts("hide") and made.disturbances.disarm("i") > 0
+        await extended.wait()
+        return await work.effect()
+
+    def answer(call: Call) -> Any:
+        extended.set()
+        return {"Successful": [{"Id": "0"}]}
+
+    extended = asyncio.Event()
+    made = bench([message("a")], heartbeat_s=0.05, handler=handler)
+    made.queue.answers["hide"] = answer
+    asyncio.run(made.work())
+    assert made.brief()[-1] == "settled a delete ok"
 
 
 def test_a_failed_handler_fails_that_delivery_only(bench: Make) -> None:

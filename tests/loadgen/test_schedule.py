@@ -8,7 +8,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gameday.loadgen.schedule import Message, Schedule
+from gameday.loadgen.schedule import Hot, Message, Schedule
 from gameday.loadgen.shapes import SHAPES
 
 START_NS = 1_000_000_000_000
@@ -23,6 +23,7 @@ def schedules(draw: st.DrawFn) -> Schedule:
         groups=draw(st.integers(1, 30)),
         lanes=draw(st.integers(1, 12)),
         poison_share=draw(st.sampled_from([0.0, 0.1, 1.0])),
+        hot=draw(st.sampled_from([None, Hot(at_s=0.5, for_s=2.0, share=0.7), Hot(at_s=0.0, for_s=99.0, share=1.0)])),
     )
 
 
@@ -47,6 +48,24 @@ def test_a_group_belongs_to_one_lane_and_counts_from_one(schedule: Schedule) -> 
         assert [m.seq for m in members] == list(range(1, len(members) + 1))
         assert len({m.lane for m in members}) == 1
         assert 0 <= members[0].lane < schedule.lanes
+
+
+def test_while_a_group_is_hot_its_share_is_of_it_and_nothing_else_changes() -> None:
+    def plan(hot: Hot | None) -> list[Message]:
+        shape = SHAPES["constant"](rate=200, duration=10)
+        return list(Schedule(shape=shape, seed=1, groups=10, lanes=3, hot=hot).messages(START_NS))
+
+    def share(messages: list[Message], from_s: float, until_s: float) -> float:
+        during = [m for m in messages if from_s * 1e9 <= m.due - START_NS < until_s * 1e9]
+        return sum(m.group == "g0" for m in during) / len(during)
+
+    hot = plan(Hot(at_s=2.0, for_s=5.0, share=0.8))
+    # A tenth of the rest falls to it by itself.
+    assert 0.76 < share(hot, 2, 7) < 0.88
+    assert share(hot, 0, 2) < 0.16 and share(hot, 7, 10) < 0.16
+    cold = plan(None)
+    assert [m.due for m in hot] == [m.due for m in cold]
+    assert [m for m in hot if m.due < START_NS + 2e9] == [m for m in cold if m.due < START_NS + 2e9]
 
 
 def test_another_seed_is_another_run_and_poison_changes_nothing_else() -> None:

@@ -305,6 +305,31 @@ def test_a_queue_has_no_shards(override: str, said: str) -> None:
     assert said in line
 
 
+def test_a_clock_is_struck_where_somebody_reckons_with_it() -> None:
+    step = "chaos.0={at: 6s, fault: clock-step, by: 10s}"
+    (line,) = complaints(GOOD, step)
+    assert "chaos.0.fault: clock-step has nothing to strike: these consumers reckon with no clock" in line
+    for reckons in (["consumers.heartbeat=2s"], ["consumers.guard=in-progress", "consumers.guard_expiry=5s"]):
+        assert read(GOOD, step, *reckons).chaos[0].fault == "clock-step"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["transport=sqs", "load.hot={at: 1s, for: 2s}"], "load.hot: sqs keeps no order within a group"),
+        (["load.hot={at: 1s, for: 1h}"], "load.hot: it lasts until 3601 s, and the load ends at"),
+        (["load.hot={at: 1s}"], "load.hot.for: is missing"),
+        (["load.hot={at: 1s, for: 1s, share: 0%}"], "load.hot.share"),
+        (
+            ["load.message={template: {n: '{n}'}, group: /n}", "load.hot={at: 1s, for: 2s}"],
+            "load.hot: which group a message is of is told by load.message.group",
+        ),
+    ],
+)
+def test_a_hot_group_is_refused_where_there_can_be_none(overrides: list[str], said: str) -> None:
+    assert [line for line in complaints(GOOD, *overrides) if said in line]
+
+
 def test_where_there_is_no_order_no_retry_breaks_it() -> None:
     (line,) = complaints(GOOD, "transport=sqs", "load.retry=unordered")
     assert "load.retry: sqs keeps no order that a retry could break" in line

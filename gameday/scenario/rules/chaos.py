@@ -170,6 +170,20 @@ def the_handler_does_the_work(draft: Draft) -> Iterator[Complaint]:
             )
 
 
+@with_transport
+def somebody_reckons_with_a_clock(draft: Draft) -> Iterator[Complaint]:
+    consumers = draft.body.consumers
+    if consumers.guard == "in-progress" or consumers.heartbeat is not None or draft.transport.kind == "stream":
+        return
+    for number, fault in enumerate(draft.chaos):
+        if fault.needs_clock:
+            yield (
+                ("chaos", number, "fault"),
+                f"{fault.fault} has nothing to strike: these consumers reckon with no clock; give them a heartbeat "
+                "(consumers.heartbeat) or the guard in-progress, or read a stream, whose leases expire",
+            )
+
+
 def it_finds_its_place_in_the_handler(draft: Draft) -> Iterator[Complaint]:
     for number, fault in enumerate(draft.chaos):
         if isinstance(draft.body.consumers.handler, HandlerModel) and (why := fault.only_in_ours):
@@ -282,6 +296,7 @@ RULES: Sequence[Rule] = (
     it_meets_its_kind_of_consumer,
     the_handler_does_the_work,
     it_finds_its_place_in_the_handler,
+    somebody_reckons_with_a_clock,
     what_it_waits_for_is_there,
     brakes_have_their_measures,
     a_steady_state_comes_before_chaos,

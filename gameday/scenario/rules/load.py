@@ -107,6 +107,19 @@ def deduplication_is_there(draft: Draft) -> Iterator[Complaint]:
 
 
 @with_transport
+def a_hot_group_is_one_to_the_broker(draft: Draft) -> Iterator[Complaint]:
+    load, path = draft.body.load, ("load", "hot")
+    if load.hot is None:
+        return
+    if not draft.transport.ordered:
+        yield path, f"{draft.body.transport} keeps no order within a group, so none can be hot; remove it"
+    if load.message is not None and load.message.group is not None:
+        yield path, "which group a message is of is told by load.message.group; remove one of the two"
+    if load.hot.at + load.hot.for_ > load.duration:
+        yield path, f"it lasts until {load.hot.at + load.hot.for_:g} s, and the load ends at {load.duration:g} s"
+
+
+@with_transport
 def a_message_may_bring_a_delay(draft: Draft) -> Iterator[Complaint]:
     if draft.body.load.delay is not None and not draft.transport.delays_messages:
         yield (
@@ -168,6 +181,7 @@ RULES: Sequence[Rule] = (
     a_call_takes_the_batch,
     no_message_is_too_large,
     deduplication_is_there,
+    a_hot_group_is_one_to_the_broker,
     a_message_may_bring_a_delay,
     a_trace_header_has_a_place,
     a_retry_has_an_order_to_break,

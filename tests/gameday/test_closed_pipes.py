@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanded import COMMAND
-from tests.series import in_series, in_soak, series
+from tests.series import in_series, in_soak, series, soak
 
 pytestmark = pytest.mark.live
 
@@ -69,14 +69,17 @@ def violated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize(("recorded", "verdict"), series(("violated", "violated"), ("holding", "holds")))
+@pytest.mark.parametrize(
+    ("recorded", "verdict"),
+    [*series(("violated", "violated")), pytest.param("holding", "holds", marks=(in_series, in_soak))],
+)
 def test_a_run_goes_on_to_its_verdict(request: pytest.FixtureRequest, recorded: str, verdict: str) -> None:
     run: Path = request.getfixturevalue(recorded)
     assert json.loads((run / "verdict.json").read_bytes())["verdict"] == verdict
 
 
 @in_series
-@pytest.mark.parametrize("format", ["text", "junit"])
+@pytest.mark.parametrize("format", ["text", *soak("junit")])
 def test_a_run_goes_on_whatever_is_closed(tmp_path: Path, format: str) -> None:
     run = tmp_path / "run"
     code, _ = code_of(*RUN, "--set", HOLDS, "--format", format, "--out", str(run), gone=(OUT, ERR))
@@ -97,6 +100,7 @@ def test_a_reader_who_goes_in_the_middle_of_a_run(tmp_path: Path) -> None:
 
 
 @in_series
+@in_soak
 def test_outputs_that_were_closed_before_it_began(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]

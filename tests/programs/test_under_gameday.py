@@ -17,8 +17,8 @@ pytestmark = pytest.mark.live
 
 # Short ones, and the broker in memory speaks to these as well.
 IN_MEMORY = ("boto3-partial-batch", "broken-boto3-ignores-failed")
-# Three languages' worth of them CI runs; each by itself it runs anyway (test_programs.py).
-SHOWN = ("boto3-fifo", "broken-go-no-guard", "broken-sqs-consumer-delete-first")
+# Two languages' worth of them CI runs; each program by itself it runs anyway (test_programs.py).
+SHOWN = ("boto3-fifo", "broken-go-no-guard")
 
 
 def judged(name: str, directory: Path, target: str) -> None:
@@ -43,6 +43,7 @@ def test_its_verdict_too(name: str, tmp_path: Path) -> None:
 
 @in_series
 @pytest.mark.parametrize("name", IN_MEMORY)
+@in_soak
 def test_its_verdict_in_memory(name: str, tmp_path: Path) -> None:
     judged(name, tmp_path, "memory")
 

@@ -18,7 +18,7 @@ import pytest
 
 from gameday.targets import cloudwatch
 from tests.commanded import COMMAND, Gameday, wait_until
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = [pytest.mark.live, in_series]
 
@@ -67,6 +67,7 @@ def scenario(tmp_path: Path) -> str:
     return str(path)
 
 
+@in_soak
 def test_what_comes_late_is_asked_for_once_more(gameday: Callable[..., Gameday], scenario: str, ministack: str) -> None:
     run = gameday(scenario, "--endpoint-url", ministack)
     ended, out, err = run.end()

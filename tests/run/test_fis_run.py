@@ -20,7 +20,7 @@ from tests.commanded import COMMAND
 from tests.run.fake_fis import THROTTLE, FakeFis
 from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
 from tests.scenario.iam import allows
-from tests.series import in_series
+from tests.series import in_series, in_soak
 from tests.transports.asked import served
 
 SCENARIO = """\
@@ -112,6 +112,7 @@ def test_an_experiment_strikes_and_who_does_right_is_not_blamed(call: Call, fis:
 
 @pytest.mark.live
 @in_series
+@in_soak
 def test_a_producer_that_does_not_keep_the_order_is_caught(call: Call, tmp_path: Path) -> None:
     ran = call("load.retry=unordered")
     assert ran.returncode == 1, ran.stdout + ran.stderr

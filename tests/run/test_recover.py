@@ -81,7 +81,10 @@ CASES = {
 }
 # The first writes down names in a file and says nothing; the second is there for runs on several hosts alone, and the
 # others for what AWS itself is not asked for yet: objects, workflows, functions.
-WITHOUT_A_CASE = {"name_metrics", "gather", "provide_bucket", "await_executions", "read_invocations", "read_objects"}
+WITHOUT_A_CASE = {
+    *("name_metrics", "gather", "provide_bucket", "await_executions"),
+    *("redrive_executions", "read_invocations", "read_objects"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +248,7 @@ def test_a_create_whose_answer_is_lost_is_said_and_recovered(desk: Desk) -> None
     assert f"  removed the queue {desk.there[0]}" in desk.recovers()
 
 
+@in_soak
 def test_credentials_that_expire_while_it_runs(desk: Desk) -> None:
     desk.aws.expires_after = 100
     run = desk.start("quick", ["load.duration=4s", *SHORT[1:]])

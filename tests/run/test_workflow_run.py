@@ -114,6 +114,7 @@ def test_a_worker_that_knows_what_a_refusal_means_is_blamed_for_nothing(
 
 @in_series
 @pytest.mark.parametrize("case", MISTAKES)
+@in_soak
 def test_a_worker_that_does_not_is_caught(gameday: Callable[..., Gameday], tmp_path: Path, case: str) -> None:
     fault, _, broken = MISTAKES[case]
     found = verdict(gameday, tmp_path, callbacks(fault, **broken), 1)

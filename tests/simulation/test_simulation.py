@@ -30,7 +30,7 @@ from gameday.processes import clock_sync
 from gameday.transports.base import CallFailed
 from gameday.verify import explaining
 from gameday.verify.registry import CAUSES
-from tests.series import sooner
+from tests.series import in_series, in_soak, sooner
 from tests.simulation.check import Result, check, judged, reached
 from tests.simulation.kernel import World
 from tests.simulation.network import Network, Trouble
@@ -193,6 +193,8 @@ REACHED: Mapping[str, Callable[[Plan], bool]] = {
 class TestHosts:
     """Runs on several hosts, whose clocks are off, drift and step, and are measured by round trips."""
 
+    @in_series
+    @in_soak
     def test_nobody_is_blamed_for_a_clock_and_what_is_out_of_order_is_found(self) -> None:
         results = check([draw(seed, on_hosts=True) for seed in ON_HOSTS])
         wrong = {

@@ -81,7 +81,7 @@ WITHOUT_NUMBER = (500004, 500076, 500080, 500148)
 
 
 @in_series
-@pytest.mark.parametrize("seeds", [range(500000, 500004), *soak(range(500004, 500030))], ids=["some", "more"])
+@pytest.mark.parametrize("seeds", [range(500000, 500002), *soak(range(500002, 500030))], ids=["some", "more"])
 def test_they_say_the_same_where_a_field_is_left_out(seeds: Sequence[int], tmp_path: Path) -> None:
     cases = [(field, seed) for field in FIELDS for seed in seeds]
     assert differing_without([*cases, *(("broker_seq", seed) for seed in WITHOUT_NUMBER)], tmp_path) == []

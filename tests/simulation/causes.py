@@ -196,8 +196,15 @@ class _Asked:
         return bool(answers) and answers[0].when > min(self.end(hold), int(str(again.record["started"]))) - NS_PER_S
 
     def heartbeat_lost(self, hold: Written, again: Written) -> bool:
+        """Its call was struck, or its process was, or on a slow way it came too late and was refused."""
         return bool(self.settling(hold, "extend")) and (
-            self.struck(hold, again) or self.holder_paused(hold, again) or self.met
+            self.struck(hold, again)
+            or self.holder_paused(hold, again)
+            or self.met
+            or any(
+                w.record["action"] == "extend" and w.record["outcome"] == "failed"
+                for w in self.records("settled", hold)
+            )
         )
 
     def answer_late(self, hold: Written, again: Written) -> bool:

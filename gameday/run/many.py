@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gameday.processes.child import python
+from gameday.verify.judge import FILE as VERDICT
 
-RUN = python("-c", "from gameday.cli import main; main()", "run")
-_VERDICT = "verdict.json"
+_RUN = python("-c", "from gameday.cli import main; main()", "run")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +26,16 @@ class Task:
 
     arguments: Sequence[str]
     directory: Path
+
+    @property
+    def argv(self) -> list[str]:
+        return [*_RUN, *self.arguments, "--out", str(self.directory)]
+
+    def done(self, code: int, said: str) -> Done:
+        """What it has left, once it has ended. `said`: on standard error."""
+        path = self.directory / VERDICT
+        verdict = json.loads(path.read_bytes()) if path.exists() else None
+        return Done(task=self, verdict=verdict, code=code, said=said.strip().removeprefix("gameday: "))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,13 +46,6 @@ class Done:
     verdict: dict[str, Any] | None
     code: int
     said: str
-
-
-def done(task: Task, code: int, said: str) -> Done:
-    """What a run that has ended has left."""
-    path = task.directory / _VERDICT
-    verdict = json.loads(path.read_bytes()) if path.exists() else None
-    return Done(task=task, verdict=verdict, code=code, said=said.strip().removeprefix("gameday: "))
 
 
 async def play(tasks: Iterable[Task], *, at_once: int) -> AsyncIterator[Done]:
@@ -66,10 +69,7 @@ async def play(tasks: Iterable[Task], *, at_once: int) -> AsyncIterator[Done]:
 
 async def _run(task: Task) -> Done:
     process = await asyncio.create_subprocess_exec(
-        *RUN,
-        *task.arguments,
-        "--out",
-        str(task.directory),
+        *task.argv,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -84,4 +84,4 @@ async def _run(task: Task) -> Done:
                 process.send_signal(signal.SIGINT)
             await process.wait()
     assert process.returncode is not None
-    return done(task, process.returncode, said.decode(errors="replace"))
+    return task.done(process.returncode, said.decode(errors="replace"))

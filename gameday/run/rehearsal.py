@@ -17,7 +17,6 @@ if __name__ == "__main__":
     isolate()
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -29,15 +28,14 @@ from pathlib import Path
 from typing import Any
 
 from gameday.history.errors import TargetLacks, UsageError
-from gameday.processes.child import python
 from gameday.report.printing import outlive_readers
+from gameday.run.many import Task
 from gameday.scenario import reading as scenario
 from gameday.scenario.model import ExpectSpec
 from gameday.watch.live import differences
 from gameday.watch.metrics import differing_totals, final_counts
 from gameday.watch.observer import Observer
 
-_COMMAND = python("-c", "from gameday.cli import main; main()", "run")
 _PASSED_ON = {
     "--target": "where to run",
     "--endpoint-url": "the endpoint of --target",
@@ -81,21 +79,19 @@ def expected(name: str) -> ExpectSpec:
 
 def rehearse(name: str, expect: ExpectSpec, arguments: Sequence[str], directory: Path) -> list[str]:
     """Run it once; what surprised, if anything. Errors: Refused."""
-    done = subprocess.run(
-        [*_COMMAND, name, "--out", str(directory), *arguments], capture_output=True, text=True, check=False
-    )
-    path = directory / "verdict.json"
-    if not path.exists():
-        if done.returncode == TargetLacks.exit_code:
-            raise Refused(done.stderr.strip().removeprefix("gameday: "))
-        return [f"exit code {done.returncode}: {done.stderr.strip()}"]
-    verdict = json.loads(path.read_bytes())
+    task = Task(arguments=[name, *arguments], directory=directory)
+    ran = subprocess.run(task.argv, capture_output=True, text=True, check=False)
+    done = task.done(ran.returncode, ran.stderr)
+    if done.verdict is None:
+        if done.code == TargetLacks.exit_code:
+            raise Refused(done.said)
+        return [f"exit code {done.code}: {done.said}"]
     observer = Observer(directory)
     observer.finish()
     return [
-        *surprises(expect, verdict),
-        *differences(final_counts(observer), verdict["anomalies"], observer.live.open_counts),
-        *differing_totals(observer, verdict["totals"]),
+        *surprises(expect, done.verdict),
+        *differences(final_counts(observer), done.verdict["anomalies"], observer.live.open_counts),
+        *differing_totals(observer, done.verdict["totals"]),
     ]
 
 

@@ -23,50 +23,43 @@ class Instruments:
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
-        self._new = asyncio.Condition()
-        self._nearest: dict[Condition, float] = {}
+        # Set by the next one, and then replaced.
+        self._new = asyncio.Event()
+        self._nearest: dict[Condition, float | None] = {}
 
     def observe(self, snapshot: Snapshot) -> None:
         """What the observer has told."""
         self.snapshot = snapshot
         for condition in self._nearest:
             self._note(condition)
-        asyncio.get_running_loop().create_task(self._tell())
+        told, self._new = self._new, asyncio.Event()
+        told.set()
 
     async def next(self, timeout_s: float) -> Snapshot | None:
         """The next snapshot; None where none comes in time."""
         try:
-            async with asyncio.timeout(timeout_s), self._new:
+            async with asyncio.timeout(timeout_s):
                 await self._new.wait()
         except TimeoutError:
             return None
         return self.snapshot
 
     async def met(self, condition: Condition) -> float:
-        self._nearest.setdefault(condition, -_worst(condition))
-        async with self._new:
-            while (value := self._note(condition)) is None or not condition.met(value):
-                await self._new.wait()
+        self._nearest.setdefault(condition, None)
+        while (value := self._note(condition)) is None or not condition.met(value):
+            await self._new.wait()
         return value
 
     def extreme(self, condition: Condition) -> float | None:
-        nearest = self._nearest.get(condition)
-        return None if nearest is None or abs(nearest) == float("inf") else nearest
+        return self._nearest.get(condition)
 
     def _note(self, condition: Condition) -> float | None:
         value = None if self.snapshot is None else measured(condition, self.snapshot)
         if value is not None:
+            before = self._nearest.get(condition)
             nearer = max if condition.above else min
-            self._nearest[condition] = nearer(self._nearest.get(condition, value), value)
+            self._nearest[condition] = value if before is None else nearer(before, value)
         return value
-
-    async def _tell(self) -> None:
-        async with self._new:
-            self._new.notify_all()
-
-
-def _worst(condition: Condition) -> float:
-    return float("inf") if condition.above else -float("inf")
 
 
 def measured(condition: Condition, snapshot: Snapshot) -> float | None:

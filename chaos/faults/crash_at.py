@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from gameday.chaos.base import Arrivals, ConsumerFault, Count, Lasting, Share, StruckAt
 from gameday.chaos.fault_targets import Consumer
 from gameday.chaos.strike import LOOK_AGAIN_S, Strike
+
+Point = Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"]
+POINTS: tuple[Point, ...] = get_args(Point)
 
 
 class CrashAt(Lasting, ConsumerFault):
@@ -25,9 +28,7 @@ class CrashAt(Lasting, ConsumerFault):
     kills: ClassVar[bool] = True
 
     fault: Literal["crash-at"]
-    point: Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"] = Field(
-        description="where in its work it crashes; of a stream, a delete is the checkpoint"
-    )
+    point: Point = Field(description="where in its work it crashes; of a stream, a delete is the checkpoint")
     nth: Count | None = Field(default=None, description="at the n-th message since it struck; or `share`")
     share: Share | None = Field(default=None, description="at this share of the messages; or `nth`")
 

@@ -16,7 +16,7 @@ from gameday.commands.common import ScenarioArgument, SetOption, TargetName
 from gameday.history.errors import HistoryError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from gameday.crash_sweep.schedules import Outcome, Point, Schedule
+    from gameday.crash_sweep.schedules import Outcome, Schedule
     from gameday.run.many import Done
     from gameday.scenario.model import Scenario
 
@@ -112,8 +112,7 @@ def sweep_crashes(
                 ended, remaining = "budget", left
                 break
         else:
-            calm = outcomes[0]
-            ended, remaining = ("calm" if calm.failed or calm.broken or not calm.reached else "all"), 0
+            ended, remaining = ("all" if outcomes[0].held else "calm"), 0
     except (KeyboardInterrupt, asyncio.CancelledError):
         show(swept(None), as_json=json)
         raise Interrupted(f"interrupted; what was tried is kept in {directory}") from None
@@ -135,12 +134,14 @@ class _Small:
         self._load = self._small_load(read)
         self._again_s = read.topology.visibility_timeout
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[str]:
         """Those that a crash can have here. Errors: UsageError where there is none, with what is against the first."""
-        from gameday.crash_sweep.schedules import POINTS, Crash
+        from gameday.chaos.faults.crash_at import POINTS
+        from gameday.crash_sweep.schedules import Crash
         from gameday.scenario import reading as scenarios
 
-        found, against = [], None
+        found: list[str] = []
+        against = None
         for point in POINTS:
             try:
                 scenarios.load(Path(self.path), self.overrides((Crash(point=point, nth=1),)))

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal, get_args
+from typing import Any
 
 from gameday.verify.bounds import Ruling
 
-Point = Literal["after-receive", "before-effect", "after-effect", "before-delete", "after-delete"]
-POINTS: tuple[Point, ...] = get_args(Point)
 # How often a schedule that broke a claim is tried once more, to tell how surely it does.
 REPEATS = 2
 
@@ -22,9 +20,9 @@ REPEATS = 2
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crash:
     """At the `nth` message that comes to this point of a consumer's work, counted from when the crash before it is
-    over, or from the start of the load."""
+    over, or from the start of the load. `point`: as `crash-at` has it."""
 
-    point: Point
+    point: str
     nth: int
 
     def __str__(self) -> str:
@@ -71,6 +69,11 @@ class Outcome:
         """Whether anything was shown: a crash that never came leaves every claim unknown that is not violated."""
         return self.failed is None and any(verdict != "unknown" for verdict in self.claims.values())
 
+    @property
+    def held(self) -> bool:
+        """Whether something was shown, and nothing broken."""
+        return self.reached and not self.broken
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schedule": [{"point": crash.point, "nth": crash.nth} for crash in self.schedule],
@@ -95,7 +98,7 @@ class Outcome:
 class Asked:
     """`points`: at which; `messages`: how many come to the consumer; `every`: at every how many-th of them."""
 
-    points: Sequence[Point]
+    points: Sequence[str]
     messages: int
     every: int
     pairs: bool = True
@@ -117,7 +120,7 @@ def next_schedules(asked: Asked, outcomes: Sequence[Outcome]) -> list[Schedule]:
     calm = next((outcome for outcome in outcomes if not outcome.schedule), None)
     if calm is None:
         return [()]
-    if calm.failed or calm.broken or not calm.reached:
+    if not calm.held:
         # What breaks without any crash, no crash explains.
         return []
     for stage in (asked.singles, _smaller(outcomes)):

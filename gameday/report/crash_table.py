@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from gameday.crash_sweep.schedules import Asked, Outcome, Schedule, how_often, in_words, smallest
+from gameday.crash_sweep.schedules import Asked, Outcome, how_often, in_words, smallest
 from gameday.report.console import COLOURS, on_stdout
 
 Ended = Literal["all", "budget", "calm"]
@@ -111,10 +111,6 @@ def _cell(verdicts: Sequence[str]) -> str:
         return "nothing shown" if verdicts else "not tried"
     violated = shown.count("violated")
     return f"violated {violated} of {len(shown)}" if violated else f"holds ({len(shown)})"
-
-
-def begun_line(number: int, schedule: Schedule) -> str:
-    return f"run {number}: {in_words(schedule)} …"
 
 
 def ended_line(number: int, outcome: Outcome) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from gameday.chaos.faults.crash_at import POINTS
 from gameday.chaos.timeline import plan
 from gameday.crash_sweep.schedules import (
-    POINTS,
     REPEATS,
     Asked,
     Crash,
@@ -48,7 +48,7 @@ def swept(asked: Asked, breaks: Breaks) -> list[Outcome]:
 
 
 def crash(point: str, nth: int) -> Crash:
-    return Crash(point=point, nth=nth)  # type: ignore[arg-type]
+    return Crash(point=point, nth=nth)
 
 
 def test_without_a_crash_first_then_every_point_of_every_kth_message() -> None:

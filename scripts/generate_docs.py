@@ -39,6 +39,7 @@ from gameday.targets.products import LOCALSTACK, MEMORY, MINISTACK, MOTO
 from gameday.transports.carriers import calls
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claims import RULES, Rule
+from gameday.verify.explaining import KIND_OF
 from gameday.verify.registry import CAUSES, CHECKS, KINDS
 from gameday.watch import metrics as observed
 
@@ -145,26 +146,19 @@ def page() -> str:
     )
 
 
-# What each kind of subject is, for somebody who has not read the record format.
+# What each kind of subject is, for somebody who has not read the record format; {} are the anomalies that are of it.
 _KINDS: Mapping[str, str] = {
-    "redelivery": "Each receive of a copy that had been received before. It followed a *hold*, the receive before "
-    "it: by "
-    "the broker's count of receives where that tells, else by time. The cause is why that hold ended without a delete.",
-    "duplicate": "Each copy of a message beyond the first: `send-duplicate`.",
-    "loss": "Each message that did not come, or is nowhere: `lost`, `unseen`, `vanished`, `lost-on-redrive`, "
-    "`fanout-missing`, `replay-missing`.",
-    "overtake": "Each message that came, or had its effect, out of its order: `group-overtake`, "
-    "`nonmonotonic-delivery`, "
-    "`stored-out-of-order`, `nonmonotonic-send`, `effect-out-of-order`, `child-before-parent`, "
-    "`concurrent-invocation`.",
-    "effect-missing": "Each message whose effect is missing: `effect-missing`, `effect-lost`. One that did not come "
-    "has the "
-    "causes of its loss.",
+    "redelivery": "Each receive of a copy that had been received before. It followed a *hold*, the receive before it: "
+    "by the broker's count of receives where that tells, else by time. The cause is why that hold ended without a "
+    "delete.",
+    "duplicate": "Each copy of a message beyond the first: {}.",
+    "loss": "Each message that did not come, or is nowhere: {}.",
+    "overtake": "Each message that came, or had its effect, out of its order: {}.",
+    "effect-missing": "Each message whose effect is missing: {}. One that did not come has the causes of its loss.",
     "effect-duplicate": "Each time that an effect was applied once more. It has the causes of the receive that "
     "brought it.",
-    "dead-letter": "Each dead letter, a poison message's too. Of the causes that brought it back again and again, "
-    "and of the "
-    "last hold's, it has the most frequent.",
+    "dead-letter": "Each dead letter, a poison message's too. Of the causes that brought it back again and again, and "
+    "of the last hold's, it has the most frequent.",
 }
 _CAUSES = """\
 A verdict says of each redelivery, duplicate, loss, overtake, missing or doubled effect and dead letter why it happened:
@@ -190,7 +184,8 @@ def causes_page() -> str:
         _CAUSES,
     ]
     for kind in KINDS:
-        lines += [f"## {kind}", "", _KINDS[kind], ""]
+        anomalies = ", ".join(f"`{anomaly}`" for anomaly, of in KIND_OF.items() if of == kind)
+        lines += [f"## {kind}", "", _KINDS[kind].format(anomalies), ""]
         lines += [
             f"{n}. [`{c.name}`](#{c.name})" for n, c in enumerate((c for c in CAUSES.values() if kind in c.of), 1)
         ]

@@ -45,6 +45,10 @@ KIND_OF: Mapping[str, str] = {
     "effect-duplicate": "effect-duplicate",
     **dict.fromkeys(("healthy-dead", "collateral-dead", "premature-death"), "dead-letter"),
 }
+# The same for the queries.
+_KIND_OF = "CREATE TABLE kind_of AS SELECT * FROM (VALUES {}) k(anomaly, what)".format(
+    ", ".join(f"('{anomaly}', '{what}')" for anomaly, what in KIND_OF.items())
+)
 # The tables that explaining leaves, for who judges in buckets.
 RESULTS: Mapping[str, str] = {"subjects": "SELECT * FROM subjects", "rows_explained": "SELECT * FROM rows_explained"}
 _SUBJECTS = (
@@ -81,6 +85,7 @@ def explain(db: duckdb.DuckDBPyConnection, tell: Progress) -> dict[str, str]:
     """
     failed: dict[str, str] = {}
     there: set[str] = set()
+    db.execute(_KIND_OF)
     for name, script in SUBJECTS.items():
         try:
             db.execute(script)

@@ -18,18 +18,9 @@ FROM repeated WHERE line_before IS NOT NULL
 UNION ALL
 SELECT 'duplicate', s, id, line, n, other_line, note FROM rows_found WHERE anomaly = 'send-duplicate' AND n > 0
 UNION ALL
-SELECT 'loss', s, id, NULL, 1, NULL, NULL FROM rows_found
-WHERE anomaly IN ('lost', 'unseen', 'vanished', 'lost-on-redrive', 'fanout-missing', 'replay-missing') AND n > 0
-GROUP BY s, id
-UNION ALL
-SELECT 'overtake', s, id, NULL, 1, NULL, NULL FROM rows_found
-WHERE anomaly IN ('group-overtake', 'nonmonotonic-delivery', 'stored-out-of-order', 'nonmonotonic-send', 'effect-out-of-order',
-                  'child-before-parent', 'concurrent-invocation') AND n > 0
-GROUP BY s, id
-UNION ALL
-SELECT 'effect-missing', s, id, NULL, 1, NULL, NULL FROM rows_found
-WHERE anomaly IN ('effect-missing', 'effect-lost') AND n > 0
-GROUP BY s, id
+SELECT k.what, r.s, r.id, NULL, 1, NULL, NULL FROM rows_found r JOIN kind_of k ON k.anomaly = r.anomaly
+WHERE k.what IN ('loss', 'overtake', 'effect-missing') AND r.n > 0
+GROUP BY k.what, r.s, r.id
 UNION ALL
 SELECT 'effect-duplicate', t.s, t.id, t.line, 1, min(x.line), NULL
 FROM told t LEFT JOIN rx x ON x.s = t.s AND x.id = t.id AND x.batch = t.batch

@@ -4,9 +4,8 @@
 CREATE TABLE overtaken AS
 SELECT r.anomaly, r.s, r.id, CASE r.anomaly WHEN 'group-overtake' THEN r.other ELSE r.id END AS late,
        CASE r.anomaly WHEN 'group-overtake' THEN r.id ELSE r.other END AS first, u.kind
-FROM rows_found r JOIN subs u ON u.s = r.s
-WHERE r.anomaly IN ('group-overtake', 'nonmonotonic-delivery', 'stored-out-of-order', 'nonmonotonic-send', 'effect-out-of-order',
-                    'child-before-parent', 'concurrent-invocation') AND r.n > 0;
+FROM rows_found r JOIN subs u ON u.s = r.s JOIN kind_of k ON k.anomaly = r.anomaly AND k.what = 'overtake'
+WHERE r.n > 0;
 
 -- Those whose disorder is the service's by itself, which gave, or numbered, in another order than it had promised; and the
 -- effects that were in that order for it.

@@ -43,6 +43,22 @@ SELECT r.line, r.file, r.at_ns, r.id, r.s, r.execution, coalesce(r.item, -1) AS 
 FROM raw r JOIN subs u ON u.s = r.s AND u.step IS NOT NULL
 WHERE r.event = 'received' AND r.id IS NOT NULL AND r.execution IS NOT NULL;
 
+-- Of each message whose start somebody waited for, and which has several executions: how many, and how many starts of it
+-- may have been accepted.
+CREATE VIEW several_executions AS
+SELECT m.id, e.executions, b.starts
+FROM messages m JOIN runs w ON w.run = m.run AND w.workflow = 'express-sync'
+JOIN (
+    SELECT id, count(*) AS executions
+    FROM (SELECT id, arn FROM executions UNION SELECT id, execution FROM task_receives)
+    GROUP BY id HAVING count(*) > 1
+) e ON e.id = m.id
+JOIN (
+    SELECT id, greatest(count(*) FILTER (event = 'intended'), count(*) FILTER (event = 'sent'))
+               - count(*) FILTER (event = 'sent' AND outcome = 'failed') AS starts
+    FROM raw WHERE event IN ('intended', 'sent') AND id IS NOT NULL GROUP BY id
+) b ON b.id = m.id;
+
 -- One row per copy of a task, by its first receive.
 CREATE TABLE task_copies AS
 SELECT id, s, execution, item, copy, arg_min({'at_ns': at_ns, 'file': file, 'line': line}, (at_ns, file, line)) AS first

@@ -70,13 +70,18 @@ class DisturbedStore:
     def _reach(self) -> None:
         """Errors: CallFailed where it is down."""
         self._steps += 1
-        if self._disturbances.struck("store-down", f"{self._name}:{self._steps}"):
+        if self._disturbances.struck("store-down", self._dice):
             raise CallFailed("StoreDown", "the store cannot be reached (store-down)", definite=True)
 
     async def _write(self) -> None:
         """Errors: CallFailed where it is down, or there is no room."""
         self._reach()
-        if self._on_disk and self._disturbances.struck("full-disk", f"{self._name}:{self._steps}"):
+        if self._on_disk and self._disturbances.struck("full-disk", self._dice):
             raise CallFailed("OperationalError", "database or disk is full", definite=True)
-        if (slow := self._disturbances.struck("slow-store", f"{self._name}:{self._steps}")) is not None:
+        if (slow := self._disturbances.struck("slow-store", self._dice)) is not None:
             await asyncio.sleep(slow.seconds)
+
+    @property
+    def _dice(self) -> str:
+        """What a fault rolls its dice on, where there is one."""
+        return f"{self._name}:{self._steps}" if self._disturbances.armed else ""

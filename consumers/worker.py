@@ -215,6 +215,8 @@ class Worker(BaseWorker):
 
     async def _held(self, batch: Batch) -> None:
         """Do nothing with it as long as a fault wants that; a drain ends it."""
+        if not self.tools.disturbances.stands("hold-in-flight"):
+            return
         struck = [self.tools.disturbances.struck("hold-in-flight", message.key) for message in batch.messages]
         for instance in {hold.instance for hold in struck if hold is not None}:
             over = asyncio.Event()

@@ -126,6 +126,11 @@ class Disturbances:
         """Call `call` once that one, which is armed, is disarmed."""
         self._when_over.setdefault(instance, []).append(call)
 
+    @property
+    def armed(self) -> bool:
+        """Whether any is: for who would have to make a key before it asks."""
+        return bool(self._armed)
+
     def stands(self, kind: str) -> bool:
         """Whether one of this kind is armed."""
         return any(disturbance.kind == kind for disturbance in self._armed.values())

@@ -27,6 +27,7 @@ from gameday.targets.target import Kind, Target
 from gameday.transports.base import CallFailed
 from gameday.transports.carriers.boto import BotoCarrier
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.functions import SERVICE as FUNCTIONS
 from gameday.transports.services import SERVICES
 
 _START_S = 60.0
@@ -74,6 +75,10 @@ def _data(run: Path) -> tuple[Path, Callable[[], None]]:
     return data, forget_data
 
 
+def _nothing() -> None:
+    pass
+
+
 async def _embedded(services: Sequence[str], run: Path) -> Target:
     data, forget_data = _data(run)
     port = 0
@@ -111,9 +116,12 @@ async def _embedded(services: Sequence[str], run: Path) -> Target:
 
 
 async def _memory(services: Sequence[str], run: Path, dedup_window_s: float | None) -> Target:
-    # The code of functions.
-    data, forget_data = _data(run)
-    argv = python("-m", "gameday.emulator", "--port", 0, "--functions", data)
+    argv = python("-m", "gameday.emulator", "--port", 0)
+    forget_data = _nothing
+    if FUNCTIONS in services:
+        # Their code.
+        data, forget_data = _data(run)
+        argv += ["--functions", str(data)]
     if dedup_window_s is not None:
         argv += ["--dedup-window-s", str(dedup_window_s)]
     process = await Child.start(name="broker", argv=argv, run=run)

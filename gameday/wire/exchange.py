@@ -43,10 +43,14 @@ class Exchange:
 
     def chosen(self, kind: str) -> Disturbance | None:
         """As `struck`, of a kind that strikes only later, if it does."""
+        if not self.client.disturbances.armed:
+            return None
         return self.client.disturbances.chosen(kind, self.key, operation=self.asked.operation or "")
 
     def struck(self, kind: str, key: str | None = None) -> Disturbance | None:
         """`key`: of a part of it."""
+        if not self.client.disturbances.armed:
+            return None
         return self.client.disturbances.struck(kind, key or self.key, operation=self.asked.operation or "")
 
 

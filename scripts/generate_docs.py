@@ -40,7 +40,7 @@ from gameday.transports.carriers import calls
 from gameday.transports.registry import TRANSPORTS
 from gameday.verify.claims import RULES, Rule
 from gameday.verify.explaining import KIND_OF
-from gameday.verify.registry import CAUSES, CHECKS, KINDS
+from gameday.verify.registry import CAUSES, CHECKS, KINDS, PLACES
 from gameday.watch import metrics as observed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,6 +137,7 @@ def page() -> str:
             *_claims(),
             *_anomalies(),
             *_causes(),
+            *_places(),
             *_faults(),
             *_shapes(),
             *_listed("Transports", "transports", "promises", "`gameday/transports/registry.py`"),
@@ -301,6 +302,26 @@ def _causes() -> Iterator[str]:
         (f"[`{cause.name}`](causes.md#{cause.name})", cause.summary, ", ".join(cause.of)) for cause in CAUSES.values()
     ]
     yield from _table(("cause", "what it is", "of"), rows)
+
+
+def _places() -> Iterator[str]:
+    yield "## Dangerous places"
+    yield ""
+    yield (
+        "What befell messages, and may break a consumer that is not ready for it: `reached` in "
+        "[verdict.json](history.md#verdictjson) says how many came to each. A claim that held where nothing was ever "
+        "in danger says little. Each is one query, `gameday/verify/places/NAME.sql`."
+    )
+    yield ""
+    rows = [
+        (
+            f"[`{place.name}`](../gameday/verify/places/{place.name.replace('-', '_')}.sql)",
+            place.summary,
+            ", ".join(place.on) + (", where effects are told" if place.needs_effects else ""),
+        )
+        for place in PLACES.values()
+    ]
+    yield from _table(("place", "what befell the message", "on"), rows)
 
 
 def _faults() -> Iterator[str]:

@@ -29,7 +29,7 @@ from gameday.report.markdown import escaped
 from gameday.targets.products import cannot_show
 from gameday.verify.claims import RULES
 from gameday.verify.judge import Verdict
-from gameday.verify.registry import CAUSES, CHECKS, UNTOLD
+from gameday.verify.registry import CAUSES, CHECKS, PLACES, UNTOLD
 
 # Beside the word, for who looks for a colour; the word says it all.
 _SIGNS: Mapping[str, str] = {"holds": "✅", "violated": "❌", "unknown": "❔"}
@@ -106,6 +106,8 @@ def text(document: Mapping[str, Any], console: Console) -> None:
     if left := explained[_EXPLAINED_MOST:]:
         console.print(f"and {len(left):,} more, whose examples are in verdict.json: {', '.join(left)}")
     console.print(amounts(document))
+    if document["reached"]:
+        console.print(_reached(document), highlight=False)
     for s, latency in document["latency_s"].items():
         console.print(
             f"latency {s}, from due to received: p50 {_seconds(latency['p50'])}, p99 {_seconds(latency['p99'])}, "
@@ -248,6 +250,34 @@ def causes(document: Mapping[str, Any]) -> Iterator[list[str]]:
             excess = f" By {_seconds(entry['excess_s_max'])} at the most." if "excess_s_max" in entry else ""
             faults = _some([f"{n:,} {instance}" for instance, n in entry["faults"].items()], _EXPLAINED_MOST)
             yield [_KINDS[what], cause, f"{entry['count']:,}", cause_summary(cause) + excess, ", ".join(faults)]
+
+
+# What stands above the columns of `places`.
+PLACE_COLUMNS = ("dangerous place", "messages", "what befell them", "most of them also")
+_ALSO_MOST = 3
+
+
+def places(document: Mapping[str, Any]) -> Iterator[list[str]]:
+    """A row for each dangerous place that messages came to, the most visited first: its name, how many did, what that
+    is, and which other places they came to as well."""
+    reached = document["reached"]
+    for name in sorted(reached, key=lambda name: (-reached[name]["messages"], name)):
+        if messages := reached[name]["messages"]:
+            also = sorted(reached[name].get("with", {}).items(), key=lambda item: (-item[1], item[0]))
+            told = ", ".join(f"{n:,} {other}" for other, n in also[:_ALSO_MOST])
+            yield [name, f"{messages:,}", PLACES[name].summary, told]
+
+
+def never_reached(document: Mapping[str, Any]) -> list[str]:
+    """The dangerous places that a message could have come to, and none did."""
+    return [name for name, told in document["reached"].items() if not told["messages"]]
+
+
+def _reached(document: Mapping[str, Any]) -> str:
+    came = [f"{name} {messages}" for name, messages, *_ in places(document)]
+    never = never_reached(document)
+    told = f"; never: {', '.join(never)}" if came and never else ""
+    return f"dangerous places reached, in messages: {', '.join(came) or 'none'}{told}"
 
 
 def cause_summary(cause: str) -> str:
@@ -470,6 +500,8 @@ def summary(document: Mapping[str, Any]) -> str:
         lines += [*markdown.table(CAUSE_COLUMNS, why), ""]
     lines += _worst(document)
     lines += [escaped(amounts(document)), ""]
+    if document["reached"]:
+        lines += [escaped(_reached(document)), ""]
     rows = [[s, *(_seconds(latency[q]) for q in ("p50", "p99", "max"))] for s, latency in document["latency_s"].items()]
     if rows:
         lines += [*markdown.table(("latency, from due to received", "p50", "p99", "max"), rows), ""]

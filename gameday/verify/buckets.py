@@ -22,8 +22,9 @@ import duckdb
 from gameday.history.errors import HistoryError
 from gameday.history.schema import EVENTS
 from gameday.history.writer import DIRECTORY
+from gameday.verify import explaining, reaching
 from gameday.verify.checking import ROWS_FOUND, find
-from gameday.verify.explaining import RESULTS, explain
+from gameday.verify.explaining import explain
 from gameday.verify.load import COLUMNS, Loaded, Progress, build, connect, define, in_a_line
 from gameday.verify.registry import CHECKS, OF_THE_WHOLE
 from gameday.verify.workers import in_processes
@@ -46,6 +47,8 @@ _COLUMNS = ("line", "file", "run", "listed", *(column for column, field in COLUM
 _TOLD = ", ".join(f"r.{column}" for column in _COLUMNS)
 # What of a record `r` and of its message's group `g` says which bucket it goes into.
 _KEPT_TOGETHER = "coalesce(g.grp, r.id)"
+# What the whole adds to.
+_ADDED_TO = {**explaining.RESULTS, **reaching.RESULTS}
 # What a verdict is made from: of each table that buckets make, the columns that anybody asks for afterwards.
 _RESULTS: Mapping[str, str] = {
     "messages": "SELECT id, run, status, intended_ns, begun_ns, due_ns FROM messages",
@@ -70,7 +73,7 @@ _RESULTS: Mapping[str, str] = {
     "tokens": "SELECT run, s, id, token, accepted, unsure FROM tokens",
     "mapped": "SELECT run, id, arn, items FROM mapped",
     "rows_found": "SELECT * FROM rows_found",
-    **RESULTS,
+    **_ADDED_TO,
 }
 
 
@@ -208,7 +211,7 @@ def _join(db: duckdb.DuckDBPyConnection, results: Path, failed: Mapping[str, str
             continue
         listed = ", ".join(f"'{_quoted(path)}'" for path in files)
         source = f"read_parquet([{listed}], hive_partitioning = false)"
-        if name in RESULTS:
+        if name in _ADDED_TO:
             # What is found in the whole is added.
             db.execute(f"CREATE TABLE {name} AS SELECT * FROM {source}")
             continue
@@ -253,6 +256,7 @@ def judge_bucket(bucket: Bucket) -> Outcome:
         mine = {name: check for name, check in CHECKS.items() if name not in OF_THE_WHOLE}
         failed = find(db, mine, missing, lambda text: None)
         unexplained = explain(db, lambda text: None)
+        unexplained |= reaching.look(db)
         for name, columns in _RESULTS.items():
             try:
                 place = _quoted(Path(bucket.results) / name / f"{bucket.number}.parquet")

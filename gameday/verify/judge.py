@@ -20,7 +20,7 @@ from gameday.history import manifest as manifests
 from gameday.history.errors import HistoryError, NotARun
 from gameday.history.manifest import Manifest
 from gameday.history.writer import DIRECTORY
-from gameday.verify import bounds, claims, fairness
+from gameday.verify import bounds, claims, fairness, reaching
 from gameday.verify.bounds import Facts, Ruling
 from gameday.verify.buckets import Engine, find_in_buckets, processes
 from gameday.verify.checking import find
@@ -181,6 +181,7 @@ def _verdict(run: Loaded, found: _Found, *, with_examples: bool) -> Verdict:
         },
         # Of a cause that could not be looked for nobody knows that it was not the first.
         "causes": {} if found.unexplained else causes(run),
+        "reached": {} if found.unexplained else reaching.reached(run),
         "totals": totals(run),
         "subscriptions": {name: asdict(s) for name, s in run.manifest.subscriptions.items()},
         "latency_s": bounds.latencies(run),
@@ -228,6 +229,7 @@ def _find(loaded: Sequence[Loaded], tell: Progress, engine: Engine | None) -> _F
     else:
         failed = find(tables.db, CHECKS, tables.failed, tell)
         unexplained = explain(tables.db, tell)
+        unexplained |= reaching.look(tables.db)
     unexplained = {**unexplained, **conclude(tables.db)}
     # A row belongs to the run of its subscription or its message, and where it has neither, to the one that its tag is.
     tables.db.execute(

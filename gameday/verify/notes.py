@@ -23,8 +23,8 @@ def notes(
     unexplained: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """From the object of verdict.json, what the judge noted of single claims, how many keys of no message each effect
-    store had, and which causes could not be looked for: each note with the claims of this run that it stands beside, by
-    what they are known by."""
+    store had, and which causes and places could not be looked for: each note with the claims of this run that it stands
+    beside, by what they are known by."""
     claimed = {claim["claim"]: claim for claim in document["claims"]}
     counts = {name: entry["count"] for name, entry in document["anomalies"].items()}
     told: list[Note] = [
@@ -32,7 +32,7 @@ def notes(
         *([([], f"chaos was ended before its end: {ended}")] if (ended := document["chaos_ended"]) else []),
         *_failed_checks(document),
         *(
-            ([], f"{name} could not be looked for, so no causes are told: {why}")
+            ([], f"{name} could not be looked for, so neither causes nor places are told: {why}")
             for name, why in (unexplained or {}).items()
         ),
         *_late(document),

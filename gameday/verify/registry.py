@@ -14,6 +14,10 @@ of four parts: what the cause is, one sentence; `Of:` the kinds of subject that 
 prove it; `Do:` what to do about it in one's own system, with AWS's page. The query gives rows (what, s, id, line,
 instance, excess_ns): which subject, the instance of the fault that brought it about where the records prove one, and by
 how much, where that means anything. A query is asked only where there are subjects of its kinds.
+
+Every dangerous place that a message can come to, by its name: the files of `places/`. A file opens with a comment: what
+befell the message, one sentence; `On:` the kinds of subscription where that can be; `Needs: effects` where only who
+tells of effects can say it. The query gives rows (s, id), a message as often as it likes; s is NULL of a send.
 """
 
 from __future__ import annotations
@@ -62,6 +66,18 @@ class Cause:
     action: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """`on`: the kinds of subscription where a message can come to it; `needs_effects`: who tells nothing of effects
+    cannot say whether one did."""
+
+    name: str
+    sql: str
+    summary: str
+    on: Sequence[str]
+    needs_effects: bool
+
+
 def _opening(sql: str) -> str:
     lines = []
     for line in sql.splitlines():
@@ -104,6 +120,24 @@ def _causes() -> Iterator[Cause]:
         )
 
 
+_PLACE = re.compile(r"(?P<summary>.+?) On: (?P<on>.+?)\.(?P<needs> Needs: effects\.)?")
+
+
+def _places() -> Iterator[Place]:
+    for file, sql in _files("places"):
+        told = _PLACE.fullmatch(_opening(sql))
+        assert told is not None, f"{file}.sql does not say what befell the message, and on what"
+        on = tuple(told["on"].split(", "))
+        assert set(on) <= {"queue", "stream"}, f"{file}.sql is on {on}"
+        yield Place(
+            name=file.replace("_", "-"),
+            sql=sql,
+            summary=told["summary"],
+            on=on,
+            needs_effects=told["needs"] is not None,
+        )
+
+
 CHECKS: Mapping[str, Check] = {check.anomaly: check for check in _checks()}
 # What looks at messages of several groups, or at none: on a history that is judged in buckets it reads what was learnt
 # from the whole. Every other check may look at one group alone (gameday/verify/buckets.py).
@@ -114,3 +148,4 @@ CAUSES: Mapping[str, Cause] = {cause.name: cause for cause in _causes()}
 CAUSES_OF_THE_WHOLE = frozenset({"deduplicated"})
 # What makes the tables that causes read, from what the checks found: the first the subjects themselves.
 SUBJECTS: Mapping[str, str] = dict(_files("subjects"))
+PLACES: Mapping[str, Place] = {place.name: place for place in _places()}

@@ -98,4 +98,4 @@ def test_a_cause_that_cannot_be_looked_for_leaves_all_causes_untold(
     assert document["causes"] == {}
     assert "why" not in document["anomalies"]["redelivery"]["examples"][0]
     (note,) = document["notes"]
-    assert note["text"].startswith("given-back could not be looked for, so no causes are told: ")
+    assert note["text"].startswith("given-back could not be looked for, so neither causes nor places are told: ")

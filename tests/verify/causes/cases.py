@@ -62,7 +62,7 @@ def held(
     h.receive("a", at=2, **(first or {}))
     then(h)
     if again is not None:
-        h.receive("a", at=again, consumer="c2", **(second or {}))
+        h.receive("a", at=again, **({"consumer": "c2"} | dict(second or {})))
         if effect is not None:
             h.effect("a", at=effect)
         h.delete("a", at=again + 0.1)

@@ -1,0 +1,2 @@
+-- Its consumer began to delete it after it had come again to somebody, or was dead. On: queue.
+SELECT s, id FROM at_return WHERE deleted_after

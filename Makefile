@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run workflow test check series soak localstack moto programs terraform rehearse-localstack clean
+.PHONY: help setup run workflow test check series slow-tests agreement simulation soak localstack moto programs terraform rehearse-localstack clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,10 +28,16 @@ SIMULATION ?= 1000:21000
 # Of those on several hosts alone.
 ON_HOSTS ?= 1000:1200
 
-series: $(VENV)/.dev ## Run the tests that `make test` leaves out, random histories, and simulated runs
+series: slow-tests agreement simulation ## Run the tests that `make test` leaves out, random histories, and simulated runs
+
+slow-tests: $(VENV)/.dev
 	@$(PYTEST) -m "series and not alone and not soak"
 	@$(VENV)/bin/python -m pytest -m "alone and not soak"
+
+agreement: $(VENV)/.dev
 	@$(VENV)/bin/python -m tests.verify.agreement $(AGREEMENT)
+
+simulation: $(VENV)/.dev
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --seeds $(SIMULATION)
 	@$(VENV)/bin/python -m tests.simulation --jobs 2 --hosts --seeds $(ON_HOSTS)
 

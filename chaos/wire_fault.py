@@ -121,6 +121,7 @@ class CallFault(WireFault):
 
     operation: Operation | list[Operation] | None = Field(
         default=None,
+        examples=["receive", "delete", "hide"],
         description="which calls it strikes, as AWS spells them (ReceiveMessage), or `receive`, `delete`, `hide`, "
         "`send` (default: all)",
     )

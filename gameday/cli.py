@@ -22,6 +22,7 @@ from gameday.commands.conformance import conformance
 from gameday.commands.dashboards import dashboards
 from gameday.commands.find_rate import find_rate
 from gameday.commands.host import host
+from gameday.commands.hunt import hunt
 from gameday.commands.list import list_
 from gameday.commands.plan import plan
 from gameday.commands.policy import policy
@@ -69,6 +70,7 @@ for command in (
     run,
     find_rate,
     sweep_crashes,
+    hunt,
     host,
     collect,
     validate,

@@ -37,11 +37,11 @@ FLOORS: dict[str, set[str]] = {
     "scenario": BELOW | SIBLINGS,
     "compare": GROUND | {"verify"},
     "find_rate": GROUND | {"verify"},
-    "crash_sweep": GROUND | {"verify"},
-    "report": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "crash_sweep"},
+    "search": GROUND | {"verify"},
+    "report": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "search"},
     "run": BELOW | SIBLINGS | {"scenario", "report"},
     # The roof: the command line.
-    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "crash_sweep", "report", "run"},
+    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "search", "report", "run"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
 FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}

@@ -13,8 +13,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from gameday.crash_sweep.schedules import Asked, Outcome, how_often, in_words, smallest
 from gameday.report.console import COLOURS, on_stdout
+from gameday.search.crashes import Asked, Crash, in_words
+from gameday.search.outcomes import Outcome, how_often, smallest
 
 Ended = Literal["all", "budget", "calm"]
 
@@ -27,7 +28,7 @@ class Swept:
     scenario: str
     target: str
     asked: Asked
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[Outcome[Crash]]
     ended: Ended | None
     replays: Mapping[str, str]
     left: int
@@ -40,8 +41,8 @@ class Swept:
         return 0 if self.ended == "all" and not self._unshown else 3
 
     @property
-    def _unshown(self) -> list[Outcome]:
-        return [outcome for outcome in self.outcomes if not outcome.reached]
+    def _unshown(self) -> list[Outcome[Crash]]:
+        return [outcome for outcome in self.outcomes if not outcome.shown]
 
     @property
     def claims(self) -> list[str]:
@@ -54,7 +55,7 @@ class Swept:
         if pairs := [each for each in self.outcomes if len(each.schedule) == 2]:
             yield "two crashes", self._cells(pairs)
 
-    def _cells(self, runs: Sequence[Outcome]) -> list[str]:
+    def _cells(self, runs: Sequence[Outcome[Crash]]) -> list[str]:
         return [_cell([each.claims[claim] for each in runs if claim in each.claims]) for claim in self.claims]
 
     def lines(self) -> Iterator[str]:
@@ -113,10 +114,10 @@ def _cell(verdicts: Sequence[str]) -> str:
     return f"violated {violated} of {len(shown)}" if violated else f"holds ({len(shown)})"
 
 
-def ended_line(number: int, outcome: Outcome) -> str:
+def ended_line(number: int, outcome: Outcome[Crash]) -> str:
     if outcome.failed:
         told = f"no verdict: {outcome.failed}"
-    elif not outcome.reached:
+    elif not outcome.shown:
         told = "nothing shown: the crash never came" if outcome.schedule else "nothing shown"
     else:
         told = "violated (" + ", ".join(outcome.broken) + ")" if outcome.broken else "every claim held"

@@ -17,7 +17,7 @@ from gameday.compare.compare import Comparison, Row, compare, rows
 from gameday.compare.measure import RESOLUTION, Blocks, Delays, Measured, Recorded, read
 from gameday.compare.noise import BLOCKS
 from gameday.history.errors import NotARun, UsageError
-from tests.series import in_series, series
+from tests.series import in_series, in_soak, series
 from tests.verify.handmade.builder import History, Json, queue
 
 BLOCK_S = 1.0
@@ -227,6 +227,7 @@ def test_bad_usage_is_told(first: Path, tmp_path: Path) -> None:
 
 
 @in_series
+@in_soak
 def test_simulated_runs(tmp_path: Path) -> None:
     """A slice of `python -m benchmarks.compare simulation`."""
     played = {name: tmp_path / name for name in ("baseline", "same", "slowed")}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanded import COMMAND
-from tests.series import in_series, in_soak, series, soak
+from tests.series import in_series, in_soak, series
 
 pytestmark = pytest.mark.live
 
@@ -79,7 +79,8 @@ def test_a_run_goes_on_to_its_verdict(request: pytest.FixtureRequest, recorded: 
 
 
 @in_series
-@pytest.mark.parametrize("format", ["text", *soak("junit")])
+@in_soak
+@pytest.mark.parametrize("format", ["text", "junit"])
 def test_a_run_goes_on_whatever_is_closed(tmp_path: Path, format: str) -> None:
     run = tmp_path / "run"
     code, _ = code_of(*RUN, "--set", HOLDS, "--format", format, "--out", str(run), gone=(OUT, ERR))
@@ -114,12 +115,9 @@ def test_outputs_that_were_closed_before_it_began(tmp_path: Path) -> None:
     [
         ("text", (OUT,), "violated", 1),
         ("json", (OUT, ERR), "violated", 1),
-        *series(
-            ("text", (OUT, ERR), "holding", 0),
-            ("json", (OUT,), "holding", 0),
-            ("junit", (OUT,), "violated", 1),
-            ("junit", (OUT, ERR), "holding", 0),
-        ),
+        *series(("json", (OUT,), "holding", 0), ("junit", (OUT,), "violated", 1)),
+        pytest.param("text", (OUT, ERR), "holding", 0, marks=(in_series, in_soak)),
+        pytest.param("junit", (OUT, ERR), "holding", 0, marks=(in_series, in_soak)),
     ],
 )
 def test_judging_again_ends_with_the_verdicts_code(

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.live
 # Short ones, and the broker in memory speaks to these as well.
 IN_MEMORY = ("boto3-partial-batch", "broken-boto3-ignores-failed")
 # Two languages' worth of them CI runs; each program by itself it runs anyway (test_programs.py).
-SHOWN = ("boto3-fifo", "broken-go-no-guard")
+SHOWN = ("broken-go-no-guard",)
 
 
 def judged(name: str, directory: Path, target: str) -> None:

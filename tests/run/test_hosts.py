@@ -110,6 +110,7 @@ hosts: [{{name: a, does: [load, consumers]}}, {{name: b, does: [consumers]}}]"""
     assert verify(run.run)[0] == 0
 
 
+@in_soak
 def test_hosts_that_are_killed_cut_off_and_of_other_clocks_have_the_verdict_of_one_host(
     tmp_path: Path, gameday: Callable[..., Gameday], host: Callable[..., HostProcess]
 ) -> None:

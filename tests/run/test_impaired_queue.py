@@ -10,7 +10,7 @@ import pytest
 
 from gameday.processes.undo import Undo
 from tests.commanded import Gameday
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -47,7 +47,10 @@ def test_producers_and_consumers_that_do_right_are_not_blamed(gameday: Callable[
 @in_series
 @pytest.mark.parametrize(
     ("change", "caught"),
-    [("load.retry=unordered", {"ordered-per-group"}), ("consumers.guard=none", {"exactly-once-effect"})],
+    [
+        ("load.retry=unordered", {"ordered-per-group"}),
+        pytest.param("consumers.guard=none", {"exactly-once-effect"}, marks=in_soak),
+    ],
 )
 def test_who_does_wrong_is_caught(gameday: Callable[..., Gameday], change: str, caught: set[str]) -> None:
     _, found = violated(gameday, change)

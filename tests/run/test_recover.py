@@ -200,7 +200,7 @@ def test_every_phase_has_its_case() -> None:
 
 
 # Of the others nothing else is left than of these.
-SOONER = ("provision", "load_with_chaos", "drain", "read_effects")
+SOONER = ("provision", "load_with_chaos", "drain")
 
 
 @pytest.mark.parametrize("phase", [*SOONER, *soak(*(phase for phase in CASES if phase not in SOONER))])

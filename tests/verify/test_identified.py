@@ -13,7 +13,7 @@ import pytest
 from gameday.history.errors import NotARun
 from gameday.verify.judge import Verdict, judge, judge_all
 from tests.reference.simulation import simulate
-from tests.series import in_series, soak
+from tests.series import in_series, in_soak, soak
 from tests.verify.handmade.builder import ns
 
 ABOUT_A_COPY = ("received", "settling", "settled", "dead", "redriven")
@@ -94,6 +94,7 @@ def _same(one: Any, other: Any, directory: Path, seed: int) -> bool:
 
 
 @in_series
+@in_soak
 def test_the_lines_of_a_large_history_stay_where_they_are(tmp_path: Path) -> None:
     """The judge writes ids into its table: more of them than it keeps in one piece."""
     count = 50_000

@@ -8,27 +8,17 @@ import pytest
 
 from gameday.chaos.faults.crash_at import POINTS
 from gameday.chaos.timeline import plan
-from gameday.crash_sweep.schedules import (
-    REPEATS,
-    Asked,
-    Crash,
-    Outcome,
-    Schedule,
-    chaos,
-    how_often,
-    in_words,
-    next_schedules,
-    smallest,
-)
 from gameday.report.crash_table import Swept
 from gameday.scenario import document
 from gameday.scenario import reading as scenario
+from gameday.search.crashes import Asked, Crash, Schedule, chaos, in_words, next_schedules
+from gameday.search.outcomes import REPEATS, Outcome, how_often, smallest
 
 Breaks = Callable[[Schedule], Sequence[str]]
 CLAIMS = ("no-loss", "exactly-once-effect")
 
 
-def played(schedule: Schedule, breaks: Breaks, *, reached: bool = True) -> Outcome:
+def played(schedule: Schedule, breaks: Breaks, *, reached: bool = True) -> Outcome[Crash]:
     broken = breaks(schedule)
     left = "holds" if reached else "unknown"
     return Outcome(
@@ -39,8 +29,8 @@ def played(schedule: Schedule, breaks: Breaks, *, reached: bool = True) -> Outco
     )
 
 
-def swept(asked: Asked, breaks: Breaks) -> list[Outcome]:
-    outcomes: list[Outcome] = []
+def swept(asked: Asked, breaks: Breaks) -> list[Outcome[Crash]]:
+    outcomes: list[Outcome[Crash]] = []
     while schedules := next_schedules(asked, outcomes):
         outcomes += [played(schedule, breaks) for schedule in schedules]
         assert len(outcomes) < 500, "it does not end"
@@ -106,7 +96,7 @@ def test_it_goes_on_where_it_was() -> None:
 
     whole = swept(asked, breaks)
     for cut in range(len(whole)):
-        outcomes = [Outcome.from_json(outcome.to_json()) for outcome in whole[:cut]]
+        outcomes = [Outcome.from_json(outcome.to_json(), Crash.from_json) for outcome in whole[:cut]]
         while schedules := next_schedules(asked, outcomes):
             outcomes.append(played(schedules[0], breaks))
         assert sorted(in_words(each.schedule) for each in outcomes) == sorted(in_words(each.schedule) for each in whole)
@@ -124,7 +114,7 @@ def test_a_schedule_is_a_timeline() -> None:
     ]
 
 
-def result(outcomes: Sequence[Outcome], *, ended: str | None = "all", left: int = 0) -> Swept:
+def result(outcomes: Sequence[Outcome[Crash]], *, ended: str | None = "all", left: int = 0) -> Swept:
     asked = Asked(points=POINTS, messages=3, every=3)
     return Swept(
         scenario="s",

@@ -1,4 +1,4 @@
-"""Which crashes to try, in which order, and the smallest of those that broke a claim. Pure: it sees outcomes alone.
+"""The crash sweep: a consumer is crashed at every point of its work in turn. Which to try, and in which order. Pure.
 
 It promises the same schedules for the same outcomes, so that a sweep that was broken off goes on where it was; and to
 tell a schedule whose crashes never came from one that every claim survived.
@@ -6,15 +6,12 @@ tell a schedule whose crashes never came from one that every claim survived.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any
 
-from gameday.verify.bounds import Ruling
-
-# How often a schedule that broke a claim is tried once more, to tell how surely it does.
-REPEATS = 2
+from gameday.search.outcomes import REPEATS, Outcome, smallest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +24,17 @@ class Crash:
 
     def __str__(self) -> str:
         return f"{self.point} of message {self.nth}"
+
+    @property
+    def size(self) -> float:
+        return self.nth
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, given: Any) -> Crash:
+        return cls(**given)
 
 
 Schedule = tuple[Crash, ...]
@@ -48,53 +56,6 @@ def chaos(schedule: Schedule) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """Of one run: each claim's verdict by its key, what broke those that are violated, in words, and where it is kept.
-
-    `failed`: why there is no verdict, where there is none.
-    """
-
-    schedule: Schedule
-    claims: Mapping[str, Ruling]
-    why: Mapping[str, str]
-    directory: str
-    failed: str | None = None
-
-    @property
-    def broken(self) -> list[str]:
-        return [claim for claim, verdict in self.claims.items() if verdict == "violated"]
-
-    @property
-    def reached(self) -> bool:
-        """Whether anything was shown: a crash that never came leaves every claim unknown that is not violated."""
-        return self.failed is None and any(verdict != "unknown" for verdict in self.claims.values())
-
-    @property
-    def held(self) -> bool:
-        """Whether something was shown, and nothing broken."""
-        return self.reached and not self.broken
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "schedule": [{"point": crash.point, "nth": crash.nth} for crash in self.schedule],
-            "claims": dict(self.claims),
-            "why": dict(self.why),
-            "directory": self.directory,
-            **({"failed": self.failed} if self.failed else {}),
-        }
-
-    @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> Outcome:
-        return cls(
-            schedule=tuple(Crash(**crash) for crash in given["schedule"]),
-            claims=given["claims"],
-            why=given["why"],
-            directory=given["directory"],
-            failed=given.get("failed"),
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
     """`points`: at which; `messages`: how many come to the consumer; `every`: at every how many-th of them."""
 
@@ -110,7 +71,7 @@ class Asked:
         return [(Crash(point=point, nth=nth),) for nth in numbers for point in self.points]
 
 
-def next_schedules(asked: Asked, outcomes: Sequence[Outcome]) -> list[Schedule]:
+def next_schedules(asked: Asked, outcomes: Sequence[Outcome[Crash]]) -> list[Schedule]:
     """What is to be tried next, any number of it side by side; nothing where all was.
 
     First no crash at all, then every single one, then what is smaller than what broke a claim, then what is smallest
@@ -132,7 +93,7 @@ def next_schedules(asked: Asked, outcomes: Sequence[Outcome]) -> list[Schedule]:
     return [schedule for schedule in _pairs(asked, outcomes) if schedule not in tried] if asked.pairs else []
 
 
-def _pairs(asked: Asked, outcomes: Sequence[Outcome]) -> Iterator[Schedule]:
+def _pairs(asked: Asked, outcomes: Sequence[Outcome[Crash]]) -> Iterator[Schedule]:
     """For claims that no single crash has broken."""
     claims = {claim for outcome in outcomes for claim in outcome.claims}
     if claims - {claim for outcome in outcomes if len(outcome.schedule) == 1 for claim in outcome.broken}:
@@ -140,29 +101,9 @@ def _pairs(asked: Asked, outcomes: Sequence[Outcome]) -> Iterator[Schedule]:
             yield (Crash(point=first, nth=1), Crash(point=second, nth=1))
 
 
-def _smaller(outcomes: Sequence[Outcome]) -> Iterator[Schedule]:
+def _smaller(outcomes: Sequence[Outcome[Crash]]) -> Iterator[Schedule]:
     """Down from what is smallest: each of its crashes at an earlier message."""
     for found in smallest(outcomes).values():
         for place, crash in enumerate(found.schedule):
             for nth in range(crash.nth - 1, 0, -1):
                 yield (*found.schedule[:place], Crash(point=crash.point, nth=nth), *found.schedule[place + 1 :])
-
-
-def smallest(outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
-    """Of each claim that was broken, the first outcome with the fewest crashes at the earliest messages."""
-    found: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        for claim in outcome.broken:
-            if claim not in found or _size(outcome.schedule) < _size(found[claim].schedule):
-                found[claim] = outcome
-    return found
-
-
-def _size(schedule: Schedule) -> tuple[int, int]:
-    return len(schedule), sum(crash.nth for crash in schedule)
-
-
-def how_often(schedule: Schedule, claim: str, outcomes: Sequence[Outcome]) -> tuple[int, int]:
-    """In how many of its runs a schedule broke a claim, and how many there were that showed anything."""
-    runs = [outcome for outcome in outcomes if outcome.schedule == schedule and outcome.reached]
-    return sum(claim in outcome.broken for outcome in runs), len(runs)

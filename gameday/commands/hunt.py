@@ -1,0 +1,184 @@
+"""`gameday hunt`: the smallest faults that break a claim, found by trying."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from gameday.commands.common import ScenarioArgument, SetOption, TargetName
+from gameday.commands.searching import Kept, Small
+from gameday.history.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from gameday.run.many import Task
+    from gameday.search.hunt import Entry, Schedule
+
+# The load lasts so much longer than a message is hidden, so that what comes again meets other faults.
+_LOAD_S = 4.0
+_LONGEST_S = 12.0
+
+
+def hunt(
+    scenario: ScenarioArgument = "quick",
+    budget: Annotated[str, typer.Option(metavar="DURATION", help="Begin no run after this time.")] = "10min",
+    messages: Annotated[int, typer.Option(metavar="N", min=1, help="How many messages each run sends.")] = 60,
+    faults: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="NAME",
+            help="Draw from these faults alone; give it several times. "
+            "[default: those of the scenario, where it has some, else all]",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs side by side.")] = 2,
+    target: Annotated[TargetName, typer.Option(help="Where AWS is; not `aws`.")] = TargetName.memory,
+    overrides: SetOption = None,
+    seed: Annotated[int, typer.Option(help="What is drawn, and the seed of every run.")] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="A directory for the runs. One that holds a hunt already is gone on with. "
+            "[default: runs/hunt-NAME-TIME]"
+        ),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; progress goes to standard error.")
+    ] = False,
+) -> None:
+    """Look for faults that break a claim, and show the smallest that do.
+
+    Each run is the scenario with a small load (--messages) and, in place of its faults, some that are drawn at random.
+    The first run has none, and must hold. Faults that brought messages to a dangerous place where no run had been
+    before are varied further. What broke a claim is made smaller until nothing can be left out, tried twice more, and
+    written as a file that `gameday run --replay FILE` repeats. It ends when every claim is broken, or with the budget,
+    and says then which dangerous places were reached and which never.
+
+    What the scenario says of consumers, topology and effects stays. A long visibility timeout makes each run long:
+    shorten it with `--set topology.visibility_timeout=2s` if your consumers allow it.
+
+    Exit codes: 0 no claim was broken; 1 a claim was broken; 2 bad usage; 3 nothing was shown; 5 the target cannot do
+    it; 130 interrupted.
+
+    \b
+    Examples:
+      gameday hunt my.yaml --set topology.visibility_timeout=2s
+      gameday hunt my.yaml --budget 1h --fault kill-consumer --fault lose-delete --out hunt
+      gameday run --replay hunt/exactly-once-effect.json
+    """
+    from gameday.chaos.registry import FAULTS
+    from gameday.report.hunted import Hunted, show
+    from gameday.run.context import new_id
+    from gameday.run.directory import RUNS
+    from gameday.scenario import drawing, units
+    from gameday.scenario import reading as scenarios
+    from gameday.scenario.problems import no_such
+    from gameday.search.hunt import Asked, Entry, in_words, next_schedule
+
+    if target is TargetName.aws:
+        raise UsageError("hunt does not run on --target aws: each run would be one of its own to agree to")
+    try:
+        budget_s = units.duration_s(budget)
+    except ValueError as error:
+        raise UsageError(f"--budget {error}") from error
+    for name in faults or ():
+        if name not in FAULTS:
+            raise UsageError(f"--fault: {no_such('fault', name, FAULTS)}")
+    path = scenarios.find(scenario)
+    read = scenarios.load(path, overrides or ())
+    small = Small(path=path, read=read, given=overrides or [], messages=messages)
+    lasts_s = min(_LOAD_S + read.topology.visibility_timeout, _LONGEST_S)
+
+    def with_faults(schedule: Schedule) -> list[str]:
+        return small.overrides([entry.to_json() for entry in schedule], lasts_s=lasts_s)
+
+    own = list(dict.fromkeys(fault.fault for fault in read.chaos))
+    drawer = drawing.Drawer(path, with_faults(()), seed=seed, names=faults or own or None)
+    asked = Asked(
+        draw=drawer.draw,
+        fits=lambda schedule: drawer.fits([entry.to_json() for entry in schedule]),
+        needed={name: drawing.needed(name) for name in drawer.names},
+        seed=seed,
+    )
+    kept = Kept(
+        directory=(out or RUNS / f"hunt-{new_id(read.name)}").resolve(),
+        file="hunt.json",
+        # What is not the same is another hunt.
+        identity={
+            "scenario": small.path,
+            "overrides": small.given,
+            "messages": messages,
+            "seed": seed,
+            "faults": drawer.names,
+        },
+        step=Entry.from_json,
+    )
+    console = Console(stderr=json, highlight=False, markup=False, emoji=False)
+    kept.resume()
+    if kept.outcomes:
+        console.print(f"goes on in {kept.directory}, where {len(kept.outcomes)} runs are", soft_wrap=True)
+    console.print(f"draws from {len(drawer.names)} faults: {', '.join(drawer.names)}", soft_wrap=True)
+    arguments = [small.path, "--target", target.value, "--seed", str(seed)]
+    replays: dict[str, str] = {}
+    deadline = time.monotonic() + budget_s
+    under_way: dict[Path, Schedule] = {}
+
+    def tasks() -> Iterator[Task]:
+        """As many as are asked for, until nothing is to be tried before one of them has ended."""
+        while time.monotonic() < deadline:
+            schedule = next_schedule(asked, kept.outcomes, list(under_way.values()))
+            if schedule is None:
+                return
+            task = kept.task(arguments, with_faults(schedule))
+            under_way[task.directory] = schedule
+            yield task
+
+    def told(*, broke_off: bool) -> Hunted:
+        return Hunted(
+            scenario=read.name,
+            target=target.value,
+            faults=drawer.names,
+            outcomes=kept.outcomes,
+            replays=replays,
+            broke_off=broke_off,
+        )
+
+    try:
+        asyncio.run(_hunt(tasks, under_way, kept, jobs, console))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        show(told(broke_off=True), as_json=json)
+        raise Interrupted(f"interrupted; what was tried is kept in {kept.directory}") from None
+    replays |= kept.replays(with_faults, in_words, scenario=small.path, seed=seed, target=target.value)
+    came = told(broke_off=False)
+    show(came, as_json=json)
+    raise typer.Exit(came.exit_code)
+
+
+async def _hunt(
+    tasks: Callable[[], Iterator[Task]],
+    under_way: dict[Path, Schedule],
+    kept: Kept[Entry],
+    jobs: int,
+    console: Console,
+) -> None:
+    """Run tasks side by side until there are none. Errors: RunError, HistoryError."""
+    from gameday.report.hunted import ended_line
+    from gameday.run.many import play
+
+    with console.status("the first run, without any fault") as status:
+        before = -1
+        while len(kept.outcomes) > before:
+            before = len(kept.outcomes)
+            async for done in play(tasks(), at_once=jobs):
+                outcome = kept.add(done, under_way.pop(done.task.directory))
+                console.print(ended_line(kept.outcomes), soft_wrap=True)
+                places = {place for each in kept.outcomes for place, n in each.places.items() if n}
+                status.update(
+                    f"{len(kept.outcomes)} runs; {len(places)} of {len(outcome.places)} dangerous places reached"
+                )

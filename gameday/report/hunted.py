@@ -1,0 +1,131 @@
+"""What a hunt came to: a line for each run, and at its end the smallest faults that broke each claim, with what was
+reached and what never was, for people and as JSON. It shows what the runs came to and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from rich import box
+from rich.table import Table
+
+from gameday.report.console import on_stdout
+from gameday.search.hunt import Entry, in_words, kept
+from gameday.search.outcomes import Outcome, how_often, smallest
+from gameday.verify.registry import PLACES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hunted:
+    """`faults`: those that were drawn from; `replays`: by claim, the file that repeats what broke it; `broke_off`:
+    somebody ended it."""
+
+    scenario: str
+    target: str
+    faults: Sequence[str]
+    outcomes: Sequence[Outcome[Entry]]
+    replays: Mapping[str, str]
+    broke_off: bool
+
+    @property
+    def exit_code(self) -> int:
+        """1 a claim was broken; 3 no run with a fault has shown anything; else 0."""
+        if smallest(self.outcomes):
+            return 1
+        return 0 if any(outcome.held for outcome in self.outcomes if outcome.schedule) else 3
+
+    @property
+    def places(self) -> Counter[str]:
+        """How many messages came to each dangerous place, in all runs; with those that none came to."""
+        came = Counter(dict.fromkeys((place for each in self.outcomes for place in each.places), 0))
+        for outcome in self.outcomes:
+            came.update(outcome.places)
+        return came
+
+    def lines(self) -> Iterator[str]:
+        """What it came to, in sentences."""
+        if not self.outcomes:
+            yield "nothing was tried"
+            return
+        calm = next((outcome for outcome in self.outcomes if not outcome.schedule), None)
+        if calm is not None and not calm.held:
+            why = calm.failed or "; ".join(f"{claim}: {calm.why.get(claim, 'violated')}" for claim in calm.broken)
+            yield f"without any fault it does not hold already ({why or 'every claim is unknown'}): {calm.directory}"
+            return
+        found = smallest(self.outcomes)
+        for claim, outcome in found.items():
+            broke, runs = how_often(outcome.schedule, claim, self.outcomes)
+            yield f"{claim} is broken by {in_words(outcome.schedule)}, in {broke} of {runs} runs"
+            if claim in outcome.why:
+                yield f"  {outcome.why[claim]}"
+            yield f"  recorded in {outcome.directory}"
+            if claim in self.replays:
+                yield f"  again: gameday run --replay {self.replays[claim]}"
+        claims = list(dict.fromkeys(claim for outcome in self.outcomes for claim in outcome.claims))
+        if held := [claim for claim in claims if claim not in found]:
+            yield f"nothing that was tried broke {', '.join(held)}: no proof, but see what was reached"
+        unshown = [outcome for outcome in self.outcomes if not outcome.shown]
+        told = f"; {len(unshown)} showed nothing, mostly as a fault never struck" if unshown else ""
+        yield f"{len(self.outcomes)} runs, {len(kept(self.outcomes))} of which came to something new{told}"
+        if never := [place for place, messages in self.places.items() if not messages]:
+            yield f"never reached: {', '.join(never)}"
+        if self.broke_off:
+            yield "the hunt broke off; with the same --out it goes on there"
+
+    def to_json(self) -> dict[str, Any]:
+        found = smallest(self.outcomes)
+        return {
+            "scenario": self.scenario,
+            "target": self.target,
+            "faults": list(self.faults),
+            "broke_off": self.broke_off,
+            "runs": [outcome.to_json() for outcome in self.outcomes],
+            "places": dict(self.places),
+            "smallest": {
+                claim: {
+                    **outcome.to_json(),
+                    "broke": how_often(outcome.schedule, claim, self.outcomes)[0],
+                    "of": how_often(outcome.schedule, claim, self.outcomes)[1],
+                    "replay": self.replays.get(claim),
+                }
+                for claim, outcome in found.items()
+            },
+        }
+
+
+def ended_line(outcomes: Sequence[Outcome[Entry]]) -> str:
+    """Of the last run."""
+    *before, outcome = outcomes
+    if outcome.failed:
+        told = f"no verdict: {outcome.failed}"
+    elif outcome.broken:
+        told = f"violated ({', '.join(outcome.broken)})"
+    else:
+        told = "every claim held" if outcome.held else "nothing shown"
+    new = {place for place, n in outcome.places.items() if n} - {
+        place for each in before for place, n in each.places.items() if n
+    }
+    return f"run {len(outcomes)}: {in_words(outcome.schedule)}: {told}" + (
+        f"; new: {', '.join(sorted(new))}" if new else ""
+    )
+
+
+def show(hunted: Hunted, *, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(hunted.to_json(), option=orjson.OPT_INDENT_2).decode())
+        return
+    with on_stdout() as console:
+        if reached := [(place, n) for place, n in hunted.places.most_common() if n]:
+            table = Table(box=box.SIMPLE_HEAD)
+            table.add_column("dangerous place")
+            table.add_column("messages", justify="right")
+            table.add_column("what befell them")
+            for place, messages in reached:
+                table.add_row(place, f"{messages:,}", PLACES[place].summary)
+            console.print(table)
+        for line in hunted.lines():
+            console.print(line, soft_wrap=True)

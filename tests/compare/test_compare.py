@@ -17,7 +17,7 @@ from gameday.compare.compare import Comparison, Row, compare, rows
 from gameday.compare.measure import RESOLUTION, Blocks, Delays, Measured, Recorded, read
 from gameday.compare.noise import BLOCKS
 from gameday.history.errors import NotARun, UsageError
-from tests.series import in_series, in_soak, series
+from tests.series import in_series, in_soak
 from tests.verify.handmade.builder import History, Json, queue
 
 BLOCK_S = 1.0
@@ -46,7 +46,7 @@ def called(rows: Iterable[Row]) -> dict[str, str]:
     return {row.metric: row.call for row in rows if row.call != "same"}
 
 
-@pytest.mark.parametrize(("pairs", "wrong_at_most"), [(20, 1), *series((200, 5))])
+@pytest.mark.parametrize(("pairs", "wrong_at_most"), [(20, 1), pytest.param(200, 5, marks=(in_series, in_soak))])
 def test_noise_is_not_called_different(pairs: int, wrong_at_most: int) -> None:
     """Without a tolerance, so that nothing but the bounds is asked: 1 % of the pairs, give or take."""
     wrong = [

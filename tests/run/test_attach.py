@@ -111,6 +111,7 @@ def test_one_that_runs_already_is_seen_struck_and_left_alone(
     assert "holds" in out
 
 
+@in_soak
 @in_series
 def test_one_that_nobody_sees_is_judged_by_its_effects(gameday: Start, broker: str, tmp_path: Path) -> None:
     env = {**os.environ, "AWS_ENDPOINT_URL": broker, "EFFECTS": str(tmp_path / "effects.jsonl")}

@@ -272,6 +272,7 @@ claims: [no-loss, exactly-once-effect]
     assert [mark["outcome"] for mark in marks if mark["name"] == "steady"] == ["ok"]
 
 
+@in_soak
 @in_series
 @pytest.mark.live
 def test_what_speaks_against_a_claim_ends_chaos_and_what_did_not_strike_is_told(

@@ -19,7 +19,7 @@ from gameday.transports.base import Call, SubscriptionSpec, Topology
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.registry import TRANSPORTS
 from tests.commanded import Gameday
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -84,6 +84,7 @@ def forgetful() -> Iterator[str]:
         broker.terminate()
 
 
+@in_soak
 @in_series
 def test_what_is_deployed_wrong_and_what_a_replay_leaves_out_is_found(
     gameday: Start, tmp_path: Path, forgetful: str

@@ -119,6 +119,7 @@ def test_a_producer_that_does_not_keep_the_order_is_caught(call: Call, tmp_path:
     assert verdicts(tmp_path / "recorded")["ordered-per-partition"] == "violated"
 
 
+@in_soak
 @pytest.mark.live
 @in_series
 def test_an_experiment_that_refuses_nobody_proves_nothing(call: Call, fis: FakeFis, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gameday.processes import proc
 from tests.commanded import Gameday, verify, wait_until
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -44,6 +44,7 @@ def judged(run: Gameday, code: int) -> tuple[dict[str, Any], dict[str, str]]:
     return verdict, {claim["claim"]: claim["verdict"] for claim in verdict["claims"]}
 
 
+@in_soak
 @in_series
 def test_what_is_sent_again_after_the_window_has_its_effect_once_behind_a_guard(
     gameday: Callable[..., Gameday], tmp_path: Path
@@ -71,6 +72,7 @@ def test_whoever_relies_on_the_window_is_caught(gameday: Callable[..., Gameday],
     assert verdict["anomalies"]["send-duplicate"]["count"] > 0
 
 
+@in_soak
 @in_series
 def test_a_load_whose_conductor_is_killed_while_it_is_stopped_ends(
     gameday: Callable[..., Gameday], tmp_path: Path

@@ -13,7 +13,7 @@ import pytest
 
 from tests.commanded import Gameday
 from tests.recorded import recorded
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -43,6 +43,7 @@ def verdicts(start: Callable[..., Gameday], tmp_path: Path, code: int, *, after:
     return {claim["claim"]: claim["verdict"] for claim in found}
 
 
+@in_soak
 @in_series
 def test_who_keeps_the_order_of_a_hot_group_is_blamed_for_nothing(
     gameday: Callable[..., Gameday], tmp_path: Path

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.commanded import Gameday
-from tests.series import in_series
+from tests.series import in_series, in_soak
 
 pytestmark = pytest.mark.live
 
@@ -65,6 +65,7 @@ def records(run: Path, name: str) -> list[dict[str, object]]:
     ]
 
 
+@in_soak
 @in_series
 def test_orders_of_a_file_are_told_apart_by_a_place_in_them(gameday: Start, tmp_path: Path) -> None:
     """Two processes of the load deal the same groups to their users, and a consumer that is killed is judged."""
@@ -89,6 +90,7 @@ def test_orders_of_a_file_are_told_apart_by_a_place_in_them(gameday: Start, tmp_
     assert len(records(run.run, "effects")) == 160
 
 
+@in_soak
 @in_series
 def test_an_attribute_tells_them_apart_behind_a_topic_raw_or_not(gameday: Start, tmp_path: Path) -> None:
     run = start(

@@ -136,6 +136,7 @@ drain_timeout: 20s
 """
 
 
+@in_soak
 @in_series
 def test_what_does_not_come_of_a_stopped_execution_is_nobody_s_loss(
     gameday: Callable[..., Gameday], tmp_path: Path
@@ -171,6 +172,7 @@ def at(url: str) -> tuple[str, ...]:
     return "--target", "localstack", "--endpoint-url", url
 
 
+@in_soak
 @in_series
 def test_a_redrive_that_begins_at_the_beginning_is_caught(
     gameday: Callable[..., Gameday], tmp_path: Path, rerunning: str

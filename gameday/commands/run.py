@@ -113,7 +113,7 @@ def run(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Repeat what `gameday sweep-crashes` found, with its scenario, overrides, seed and target.",
+            help="Repeat what `gameday sweep-crashes` or `hunt` found, with its scenario, overrides, seed and target.",
         ),
     ] = None,
     format: Annotated[

@@ -86,9 +86,9 @@ class JoinedHosts:
             for task in joining:
                 task.cancel()
 
-    async def start_senders(self, senders: Mapping[str, str]) -> None:
+    async def start_senders(self) -> None:
         """Errors: ProcessError."""
-        for name, host in senders.items():
+        for name, host in self.asked.senders(self._run.scenario.load.processes).items():
             await self._hosts[host].create(name)
             self._run.writer.announce_on(host, name)
             self._senders[name] = await self._hosts[host].start(name, "load")

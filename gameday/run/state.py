@@ -11,8 +11,9 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from gameday.chaos.fault_targets import FunctionControl
 from gameday.consumers.effects import EffectStore
 from gameday.consumers.fleet import Fleet
 from gameday.consumers.leases import LeaseStore
@@ -23,6 +24,7 @@ from gameday.history.clock import NS_PER_S
 from gameday.history.errors import HistoryError, TargetError
 from gameday.history.writer import Writer
 from gameday.processes.child import Child, Report, python
+from gameday.processes.remote import Host
 from gameday.processes.undo import Pending, Undo
 from gameday.run.backlog import Backlog
 from gameday.run.context import RunContext, RunRequest
@@ -33,10 +35,6 @@ from gameday.scenario.model import Scenario
 from gameday.targets.target import Target
 from gameday.transports.base import Addresses, Source, Topology
 from gameday.transports.carriers.boto import BotoCarrier
-
-if TYPE_CHECKING:
-    from gameday.run.functions import Functions
-    from gameday.run.hosts import JoinedHosts
 
 # How long a process may take to start.
 START_S = 60.0
@@ -59,6 +57,21 @@ class Orders(Protocol):
     """Who takes what an operator asks for: see gameday/run/operator.py."""
 
     def take(self, order: Report) -> None: ...
+
+
+class DeployedFunctions(FunctionControl, Protocol):
+    """Those of the run on the target: see gameday/run/functions.py."""
+
+    async def stop(self) -> None: ...
+    async def read_back(self) -> None: ...
+
+
+class HostsOfRun(Protocol):
+    """Those that have joined the run: see gameday/run/hosts.py."""
+
+    def slots(self, subscription: str) -> Mapping[str, Host]: ...
+    async def start_senders(self) -> None: ...
+    async def gather(self) -> None: ...
 
 
 class Run:
@@ -87,7 +100,7 @@ class Run:
     backlog: Backlog
     # start
     load: Child
-    hosts: JoinedHosts | None
+    hosts: HostsOfRun | None
     # load: when it began, and from when on what was sent counts as lost where it is not.
     start_ns: int
     settled_ns: int
@@ -106,7 +119,7 @@ class Run:
         # provision, where the effects are kept by us.
         self.store: EffectStore | None = None
         # start: where the target invokes a function.
-        self.functions: Functions | None = None
+        self.functions: DeployedFunctions | None = None
         # start: the load's port of the wire before it, where one stands there.
         self.load_port: Port | None = None
         self.load_failure: str | None = None

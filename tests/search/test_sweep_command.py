@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gameday.processes.child import python
+from tests.search.commands import commanded
 from tests.series import in_series, in_soak
 
 SCENARIO = """\
@@ -23,11 +22,6 @@ chaos: [{at: 2s, fault: kill-consumer}]
 claims: [no-loss, exactly-once-effect]
 """
 FEW = ("--messages", "6", "--every", "6", "--no-pairs")
-
-
-def commanded(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = python("-c", "from gameday.cli import main; main()", *words)
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
 
 
 def swept(*words: str, cwd: Path, scenario: str = SCENARIO) -> tuple[int, dict[str, Any], str]:
@@ -82,7 +76,7 @@ def test_the_hole_of_a_guard_is_found_kept_and_repeated(tmp_path: Path) -> None:
     code, once_more, _ = swept(*FEW, "--set", "consumers.guard=claim-first", cwd=tmp_path)
     assert (code, once_more["runs"]) == (1, came["runs"])
     other = commanded("sweep-crashes", "swept.yaml", "--out", "sweep", "--seed", "9", *FEW, cwd=tmp_path)
-    assert other.returncode == 2 and "is of another sweep" in other.stderr
+    assert other.returncode == 2 and "is of another search" in other.stderr
 
 
 @in_series

@@ -141,9 +141,9 @@ async def _start_fleets(run: Run) -> None:
     spec = run.scenario.consumers
     if spec.kind == "deployed":
         assert spec.lambda_ is not None
-        run.functions = Functions(run, spec.lambda_)
-        run.stack.push_async_callback(run.functions.remove)
-        await run.functions.deploy()
+        run.functions = functions = Functions(run, spec.lambda_)
+        run.stack.push_async_callback(functions.remove)
+        await functions.deploy()
     if spec.kind in ("unseen", "deployed"):
         return
     starters = [await _starter(run, name) for name in run.scenario.subscriptions]
@@ -250,7 +250,7 @@ def _attached(run: Run, subscription: str, wire: Child, spec: AttachSpec) -> Att
 async def _start_load(run: Run) -> None:
     """Errors: ProcessError."""
     if run.hosts is not None:
-        await run.hosts.start_senders(run.hosts.asked.senders(run.scenario.load.processes))
+        await run.hosts.start_senders()
     else:
         endpoint = run.target.endpoint
         if run.scenario.load_behind_wire:

@@ -1,0 +1,99 @@
+"""`gameday hunt` on whole runs: it finds bugs that need two conditions at once, and none where there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.search.commands import commanded
+from tests.series import in_series, in_soak
+
+BUG = Path(__file__).parent / "bugs" / "bug.yaml"
+# Handlers of tests/search/bugs/bugs.py, whose docstrings say what it takes. The hunt is told nothing of that.
+BUGS = {
+    "third_time": {},
+    "two_restarts": {},
+    "trimmed": {},
+    "reconnected": {},
+    "trusted": {"event": "sqs"},
+}
+
+
+def hunted(*words: str, cwd: Path, scenario: Path = BUG) -> tuple[int, dict[str, Any], str]:
+    ran = commanded("hunt", str(scenario), "--out", "hunt", "--json", *words, cwd=cwd)
+    assert ran.stdout, ran.stderr
+    return ran.returncode, json.loads(ran.stdout), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--target", "aws"], "does not run on --target aws"),
+        (["--budget", "10"], "--budget '10' has no unit"),
+        (["--fault", "kill-consummer"], "kill-consumer"),
+        (["--fault", "reshard"], "none of the faults reshard can strike this scenario"),
+        (["--set", "claims=[]"], "nothing is claimed"),
+    ],
+)
+def test_what_cannot_be_hunted_is_refused_before_anything_runs(tmp_path: Path, words: Sequence[str], says: str) -> None:
+    ran = commanded("hunt", str(BUG), "--out", "hunt", *words, cwd=tmp_path)
+    assert ran.returncode == 2 and says in ran.stderr, ran.stderr
+    assert not (tmp_path / "hunt").exists()
+
+
+@in_series
+@pytest.mark.live
+def test_a_hole_is_found_made_small_kept_and_repeated(tmp_path: Path) -> None:
+    scenario = tmp_path / "hole.yaml"
+    scenario.write_text(
+        """\
+name: hole
+transport: sqs
+topology: {visibility_timeout: 1s, max_receives: 8}
+load: {rate: 10/s, duration: 9s}
+consumers: {processes: 1, processing_time: 1ms, restart_delay: 200ms, guard: none}
+claims: [exactly-once-effect, {claim: recovery, within: 9s}]
+chaos: [{at: 2s, fault: lose-delete, for: 1s}]
+"""
+    )
+    words = ("--messages", "20", "--budget", "90s")
+    code, came, told = hunted(*words, cwd=tmp_path, scenario=scenario)
+    # Only its own fault is drawn, and claims about faults are left out.
+    assert (code, came["faults"], [*came["smallest"]]) == (1, ["lose-delete"], ["exactly-once-effect"]), told
+    found = came["smallest"]["exactly-once-effect"]
+    assert [entry["fault"] for entry in found["schedule"]] == ["lose-delete"]
+    assert "effect-duplicate; cause: delete-lost" in found["why"]["exactly-once-effect"]
+    assert came["runs"][0]["schedule"] == [] and came["places"]["came-back-after-lost-delete"]
+    again = commanded("run", "--replay", found["replay"], cwd=tmp_path)
+    assert "replay of exactly-once-effect (lose-delete at" in again.stdout, again.stdout + again.stderr
+    # It is over, so going on with it runs nothing more.
+    code, once_more, _ = hunted(*words, cwd=tmp_path, scenario=scenario)
+    assert (code, once_more["runs"]) == (1, came["runs"])
+    other = commanded("hunt", str(scenario), "--out", "hunt", "--seed", "9", cwd=tmp_path)
+    assert other.returncode == 2 and "is of another search" in other.stderr
+
+
+def handled_by(name: str, **more: str) -> str:
+    return f"consumers.handler={json.dumps({'python': f'bugs:{name}', **more})}"
+
+
+@in_series
+@in_soak
+@pytest.mark.live
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_that_needs_two_conditions_at_once_is_found(tmp_path: Path, bug: str) -> None:
+    code, came, told = hunted("--set", handled_by(bug, **BUGS[bug]), cwd=tmp_path)
+    assert code == 1 and "exactly-once-effect" in came["smallest"], told
+
+
+@in_series
+@in_soak
+@pytest.mark.live
+def test_who_does_right_is_not_blamed(tmp_path: Path) -> None:
+    code, came, told = hunted("--budget", "4min", cwd=tmp_path)
+    assert (code, came["smallest"]) == (0, {}), told
+    assert len([place for place, messages in came["places"].items() if messages]) > 4

@@ -61,6 +61,14 @@ class Fleet(Protocol):
         """Disturb no more; how often it fired, by the name of the incarnation."""
         ...
 
+    def vacate(self, instance: str, slots: Sequence[str]) -> None:
+        """Start nobody in these slots once they are empty, until they are filled."""
+        ...
+
+    def fill(self, instance: str) -> None:
+        """What was vacated under this name is filled again."""
+        ...
+
 
 class Load(Protocol):
     """The wire before whatever sends: commands to it, reports from it."""

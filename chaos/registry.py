@@ -38,6 +38,7 @@ from gameday.chaos.faults.pause_consumer import PauseConsumer
 from gameday.chaos.faults.reset import Reset
 from gameday.chaos.faults.reshard import Reshard
 from gameday.chaos.faults.rolling_restart import RollingRestart
+from gameday.chaos.faults.scale import Scale
 from gameday.chaos.faults.slow_body import SlowBody
 from gameday.chaos.faults.slow_store import SlowStore
 from gameday.chaos.faults.stop_execution import StopExecution
@@ -51,6 +52,7 @@ from gameday.chaos.faults.throttle_starts import ThrottleStarts
 FAULTS: Mapping[str, type[Fault]] = {
     "kill-consumer": KillConsumer,
     "rolling-restart": RollingRestart,
+    "scale": Scale,
     "pause-consumer": PauseConsumer,
     "stretch-processing": StretchProcessing,
     "fail-handler": FailHandler,

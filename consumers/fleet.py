@@ -127,6 +127,9 @@ class Fleet:
         self._writer = writer
         self._restart_delay_s = restart_delay_s
         self._standing: dict[str, StandingFault] = {}
+        # Slots that are to stay empty, by who wants it.
+        self._vacant: dict[str, frozenset[str]] = {}
+        self._filled = asyncio.Event()
         self._stopping = asyncio.Event()
         self._stop_timeout_s = 0.0
         self._foreign_most = foreign_most
@@ -206,6 +209,16 @@ class Fleet:
         await asyncio.gather(*(self._disarm(m, standing) for m in self.members if m.slot in standing.slots))
         return standing.fired
 
+    def vacate(self, instance: str, slots: Iterable[str]) -> None:
+        """Start nobody in these slots, once whoever is there has ended, until `fill`."""
+        self._vacant[instance] = frozenset(slots)
+
+    def fill(self, instance: str) -> None:
+        """What was vacated under this name is filled again."""
+        self._vacant.pop(instance, None)
+        self._filled.set()
+        self._filled.clear()
+
     async def _arm(self, member: Member, disturbance: Disturbance) -> None:
         if member.alive:
             await member.command("arm", disturbance=disturbance.to_json())
@@ -247,6 +260,17 @@ class Fleet:
                 )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._restart_delay_s)
+            await self._may_fill(member.slot)
+
+    async def _may_fill(self, slot: str) -> None:
+        """Wait until nobody wants the slot to be empty, or the fleet stops."""
+        while not self._stopping.is_set() and any(slot in slots for slots in self._vacant.values()):
+            waiting = {asyncio.ensure_future(self._filled.wait()), asyncio.ensure_future(self._stopping.wait())}
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waiting:
+                    each.cancel()
 
     async def _launch(self, member: Member) -> Incarnation:
         name = member.next_name()

@@ -111,6 +111,12 @@ class FakeFleet:
         armed = self.armed.pop(instance, None)
         return {member.name: self.fires for member in self.members if armed and member.slot == armed[1][0]}
 
+    def vacate(self, instance: str, slots: Sequence[str]) -> None:
+        self.note(instance, "vacate")
+
+    def fill(self, instance: str) -> None:
+        self.note(instance, "fill")
+
 
 class FakeLoad:
     def __init__(self, fleet: FakeFleet) -> None:

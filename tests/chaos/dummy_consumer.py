@@ -111,6 +111,12 @@ class DummyFleet:
     async def disarm(self, instance: str) -> dict[str, int]:
         raise AssertionError("a dummy takes no orders")
 
+    def vacate(self, instance: str, slots: Sequence[str]) -> None:
+        raise AssertionError("a dummy keeps its place")
+
+    def fill(self, instance: str) -> None:
+        raise AssertionError("a dummy keeps its place")
+
     async def __aenter__(self) -> DummyFleet:
         for member in self.members:
             await member.start()

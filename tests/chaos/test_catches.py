@@ -122,6 +122,8 @@ OF_FUNCTIONS = (
 DONE_BY_AWS = ("fis",)
 # What strikes the producer's processes is proven in whole runs: tests/run/test_frozen_load.py.
 OF_PRODUCERS = ("freeze-producer",)
+# Whoever goes away in good order harms who checkpoints before its work: tests/run/test_scale.py.
+OF_STREAMS = ("scale",)
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -339,4 +341,13 @@ def test_it_catches_the_broken_consumer_and_only_that(tmp_path: Path, name: str)
 def test_every_fault_is_proven() -> None:
     """Those of streams in tests/chaos/test_stream_faults.py, those on the wire in tests/wire/test_catches.py."""
     here = {name for name, fault in FAULTS.items() if fault.strikes != "wire"}
-    assert {*CASES, *PROVEN, *SEEN_ON_THE_WIRE, *OF_WORKFLOWS, *OF_FUNCTIONS, *DONE_BY_AWS, *OF_PRODUCERS} == here
+    assert {
+        *CASES,
+        *PROVEN,
+        *SEEN_ON_THE_WIRE,
+        *OF_WORKFLOWS,
+        *OF_FUNCTIONS,
+        *DONE_BY_AWS,
+        *OF_PRODUCERS,
+        *OF_STREAMS,
+    } == here

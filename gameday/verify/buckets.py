@@ -33,6 +33,9 @@ from gameday.verify.workers import in_processes
 RECORDS_A_BUCKET = 4_000_000
 _SMALL_RECORDS = 200_000
 _LARGE_BYTES = 500_000_000
+# On so few cores one process, whose threads are as many, is faster: cutting costs more than a second process gains. But
+# what is much larger would spill to disk whole.
+_FEW_CORES, _LARGE_ON_FEW_BYTES = 2, 5_000_000_000
 # Of so many records the groups of their messages fit into memory. Where they do not, DuckDB writes each record to disk
 # once more in order to join them.
 RECORDS_CUT_AT_ONCE = 20_000_000
@@ -278,9 +281,8 @@ def usual_jobs(run: Path) -> int:
         size = sum(path.stat().st_size for path in (run / DIRECTORY).iterdir())
     except OSError:
         return 1
-    if size < _LARGE_BYTES:
-        return 1
-    return cores()
+    large = _LARGE_BYTES if cores() > _FEW_CORES else _LARGE_ON_FEW_BYTES
+    return 1 if size < large else cores()
 
 
 def cores() -> int:

@@ -91,15 +91,15 @@ class Drawer:
         if beside and rng.random() < _WAITS:
             return {"when": {"fault": rng.choice(beside), "phase": rng.choice(("start", "stop"))}}
         if rng.random() < _AGAIN:
-            return {"every": format_duration(self._load_s / rng.choice((2, 3, 5)))}
-        return {"at": format_duration(self._load_s * rng.randrange(_MOMENTS * 3 // 4) / _MOMENTS)}
+            return {"every": _duration(self._load_s / rng.choice((2, 3, 5)))}
+        return {"at": _duration(self._load_s * rng.randrange(_MOMENTS * 3 // 4) / _MOMENTS)}
 
     def _value(self, field: FieldInfo, kind: UnitKind | None, rng: Random) -> Any:
         """None where nobody knows what to write."""
         if field.examples:
             return rng.choice(field.examples)
         if kind in ("duration", "duration-or-multiple"):
-            return format_duration(self._measure_s * rng.choice(_TIMES))
+            return _duration(self._measure_s * rng.choice(_TIMES))
         if kind == "rate":
             return f"{self._rate_per_s * rng.choice((0.2, 1, 3)):g}/s"
         if kind == "share":
@@ -110,6 +110,10 @@ class Drawer:
             return rng.choice((1, "100%"))
         choices = [value for kind_ in _alternatives(field.annotation) for value in _choices(kind_)]
         return rng.choice(choices) if choices else None
+
+
+def _duration(seconds: float) -> str:
+    return format_duration(round(seconds, 3))
 
 
 def _alternatives(annotation: Any) -> Sequence[Any]:

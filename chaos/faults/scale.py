@@ -19,7 +19,7 @@ from gameday.chaos.strike import Strike
 class Scale(Lasting, ConsumerFault):
     """Take consumers away for a while, as scaling in does it, and let them come back, as scaling out."""
 
-    colour: ClassVar[str] = "#37872d"
+    colour: ClassVar[str] = "#14532d"
     kills: ClassVar[bool] = True
 
     fault: Literal["scale"]

@@ -90,6 +90,7 @@ class FakeFleet:
         self.members = [FakeConsumer(self, f"orders-{n}") for n in range(1, size + 1)]
         self.did: list[tuple[str, str, list[str]]] = []
         self.armed: dict[str, tuple[Disturbance, list[str]]] = {}
+        self.vacant: set[str] = set()
         self.ever_armed: list[tuple[Disturbance, list[str]]] = []
         self.fires = 3
         self.broken: Exception | None = None
@@ -113,9 +114,11 @@ class FakeFleet:
 
     def vacate(self, instance: str, slots: Sequence[str]) -> None:
         self.note(instance, "vacate")
+        self.vacant.add(instance)
 
     def fill(self, instance: str) -> None:
         self.note(instance, "fill")
+        self.vacant.discard(instance)
 
 
 class FakeLoad:
@@ -315,7 +318,7 @@ class World:
 
     @property
     def breaks(self) -> int:
-        return len({(who, what) for who, what, _ in self.did if what in ("arm", "SIGSTOP")})
+        return len({(who, what) for who, what, _ in self.did if what in ("arm", "SIGSTOP", "vacate")})
 
     @property
     def did(self) -> list[tuple[str, str, list[str]]]:

@@ -24,15 +24,15 @@ from gameday.scenario.units import format_duration
 
 # What is long and short is told by how long a message is hidden, or a lease lasts.
 _TIMES = (0.15, 0.5, 1.3, 2.4)
-_SHARES = ("5%", "20%", "50%", "100%")
+_SHARES = ("20%", "50%", "100%")
 _COUNTS = (1, 2, 3, 8, 20)
 # How often a key is drawn that an entry need not have.
-_OPTIONAL = 0.35
+_OPTIONAL = 0.25
 # How often a fault waits for another one, and how often it strikes again and again.
 _WAITS, _AGAIN = 0.25, 0.2
 _MOMENTS = 16
 # How often a fault is drawn before it counts as one that the scenario cannot have.
-_TRIES = 12
+_TRIES = 40
 
 
 class Drawer:

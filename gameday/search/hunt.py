@@ -19,7 +19,7 @@ from typing import Any
 from gameday.search.outcomes import REPEATS, Outcome, smallest
 
 # How many faults a schedule may have.
-MOST_FAULTS = 4
+MOST_FAULTS = 5
 # How often a schedule is drawn before it is given up that one fits which was not tried.
 _DRAWS = 200
 # How often what is smaller than a schedule that broke a claim is tried before it counts as harmless.
@@ -143,7 +143,7 @@ def _new(asked: Asked, outcomes: Sequence[Outcome[Entry]], rng: Random) -> Sched
     """A variation of one that was kept, or a fresh one. What has come to rare places is varied most."""
     corpus = kept(outcomes)
     if not corpus or rng.random() < 0.4:
-        return _fresh(asked, rng, rng.choice((1, 2, 2, 3)))
+        return _fresh(asked, rng, rng.choice((1, 2, 2, 3, 3)))
     often = Counter(place for outcome in outcomes for place in outcome.reached)
     weights = [sum(1 / often[place] for place in outcome.reached) for outcome in corpus]
     parent, other = rng.choices(corpus, weights, k=2)

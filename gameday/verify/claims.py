@@ -581,6 +581,12 @@ RULES: Mapping[str, Rule] = {
         requires=(DRAINED, ITEMS_TOLD),
     ),
 }
+# What befalls tasks and tokens violates where a message need not come at all, too.
+_OF_TASKS = frozenset(
+    anomaly
+    for claim in ("exactly-once-step-effect", "callback-once", "map-complete", "redrive-no-rerun")
+    for anomaly in RULES[claim].violated_by
+)
 
 
 def _judge_execution_lag(judgement: Judgement, evidence: Evidence) -> None:
@@ -667,7 +673,8 @@ def _judge_rule(judgement: Judgement, rule: Rule, evidence: Evidence) -> None:
             judgement.unknown(f"{where}: {_LEFT_OPEN[finding.note].format(anomaly=finding.anomaly)}")
             continue
         judgement.anomalies[finding.anomaly] += finding.count
-        if finding.never_received and state is not None and state.promised.promises == "at-most-once":
+        excusable = finding.never_received and finding.anomaly not in _OF_TASKS
+        if excusable and state is not None and state.promised.promises == "at-most-once":
             judgement.unknown(f"{where}: {finding.count} never received, which an at-most-once subscription may do")
         else:
             judgement.violated()

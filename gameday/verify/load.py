@@ -268,6 +268,8 @@ def connect(scratch: Path, *, small: bool, threads: int = THREADS) -> duckdb.Duc
     )
     # What takes longer than two seconds would show on standard output, among what is printed there.
     db.execute("SET enable_progress_bar = false")
+    # A table that is not there must not be looked for among the variables of who asks.
+    db.execute("SET python_enable_replacements = false")
     return db
 
 

@@ -113,8 +113,8 @@ def execution_missing(past: Past) -> list[str]:
 
 
 def execution_unseen(past: Past) -> list[str]:
-    """`workflow` is `express`, there are steps and all of them are drained, m acked, and on no step was m received or
-    ever found dead. Per message."""
+    """`workflow` is `express`, there are steps and all of them are drained, m acked, it expects a step, and on no step
+    was m received or ever found dead. Per message."""
     steps = [spec.name for spec in past.subscriptions.values() if spec.step is not None]
     if past.facts.manifest.workflow != "express" or not steps or not all(past.drained(step) for step in steps):
         return []
@@ -122,6 +122,7 @@ def execution_unseen(past: Past) -> list[str]:
         id
         for id in past.messages
         if past.acked(id)
+        and any(step in past.messages[id].expect for step in steps)
         and not any(past.received(id, step) or past.deaths(id, step) or past.in_doubt(id, step) for step in steps)
     ]
 
@@ -155,7 +156,8 @@ def start_refused(past: Past) -> list[str]:
             for record in records(past, "execution")
             if record.text("id") == id and (record.integer("redrives") or 0) > 0
         }
-        if (asked & answered) - redriven - {None}:
+        of_message = {execution.arn for execution in executions(past) if execution.id == id}
+        if (asked & answered & of_message) - redriven:
             refused.append(str(id))
     return refused
 
@@ -232,7 +234,8 @@ def redrives(past: Past, id: str, arn: str) -> list[Record]:
 
 def stopped(past: Past, id: str) -> set[str | None]:
     """The executions of m that were stopped on purpose."""
-    return {record.text("arn") for record in steerings(past, id, "stop")}
+    of_message = {execution.arn for execution in executions(past) if execution.id == id}
+    return {record.text("arn") for record in steerings(past, id, "stop")} & of_message
 
 
 def steerings(past: Past, id: str, action: str) -> list[Record]:

@@ -3,7 +3,8 @@
 -- step of an execution was not asked for that was stopped on purpose (`cut_short`).
 
 CREATE VIEW absent AS
-SELECT p.*, u.step IS NOT NULL AND p.id IN (SELECT id FROM steerings WHERE action = 'stop') AS stopped
+SELECT p.*, u.step IS NOT NULL AND p.id IN (SELECT g.id FROM steerings g JOIN executions e ON e.id = g.id AND e.arn = g.arn
+                                            WHERE g.action = 'stop') AS stopped
 FROM pairs p JOIN subs u ON u.s = p.s
 WHERE p.acked AND p.expected AND NOT p.first_hand AND NOT p.dead AND p.seen_from <> 'nobody';
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gameday.verify.judge import judge
 from tests.verify.handmade.builder import BASE, SECOND, History, check, fifo, mapped, queue, stream, verdict_of
 
 ALL = {"invocations": "all"}
@@ -565,3 +566,16 @@ def test_a_history_without_invocations_is_covered_by_no_claim_of_functions(tmp_p
     h.drained(at=20)
     asked = dict.fromkeys(ON_QUEUES, "unknown") | {"no-loss": "holds"}
     check(verdict_of(h, tmp_path), asked)
+
+
+def test_what_came_again_by_no_copy_s_name_is_judged_all_the_same(tmp_path: Path) -> None:
+    """An example of it has no cause, for no receive tells which copy it was."""
+    h = History({"q": queue(settled_by="service", invocations="all")}, ["no-loss"])
+    h.send("a", at=1)
+    h.work("a", at=2)
+    h.work("a", at=8)
+    h.drained(at=60)
+    document = judge(h.write(tmp_path / "run")).document
+    assert document["verdict"] == "holds"
+    assert document["anomalies"]["batch-rerun"]["count"] == 1
+    assert "why" not in document["anomalies"]["batch-rerun"]["examples"][0]

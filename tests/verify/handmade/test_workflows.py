@@ -215,6 +215,20 @@ def test_a_start_that_was_refused(
     both(h, tmp_path, asked, {"start-refused": int(proven)})
 
 
+def test_an_execution_that_is_nobody_s_refuses_nothing(tmp_path: Path) -> None:
+    h = Flow(PAY, ["exactly-once-execution"])
+    h.start("a", at=1, outcome="unknown")
+    h.start("a", at=2, outcome="failed")
+    h.files["p1"][-1]["error"] = REFUSED
+    h.task("a", "pay", at=1.5, execution="arn:another's")
+    h.record("c1", 2.5, "answered", id="a", subscription="pay", execution="arn:another's", token="t", answer="success",
+             started=ns(2.4), outcome="ok")  # fmt: skip
+    h.start("b", at=1)
+    h.ended("b", at=14)
+    h.read()
+    both(h, tmp_path, {"exactly-once-execution": "holds"}, {"start-refused": 0})
+
+
 def test_how_close_clocks_leave_a_refusal_open(tmp_path: Path) -> None:
     for error_s, proven in ((0.4, True), (0.6, False)):
         h = Flow(PAY, ["exactly-once-execution"], clock_error_s=error_s)
@@ -249,6 +263,15 @@ def test_an_express_start_of_which_nothing_came(tmp_path: Path, drained: bool) -
     h.read(drained=drained)
     asked: dict[str, Expected] = {"at-least-once-execution": "violated" if drained else "unknown"}
     both(h, tmp_path, asked, {"execution-unseen": int(drained)})
+
+
+def test_an_express_start_that_leads_to_no_step_misses_none(tmp_path: Path) -> None:
+    h = Flow(PAY, ["at-least-once-execution"], kind="express")
+    h.start("a", at=1, broker_id="x1")
+    h.task("a", "pay", at=2, execution="x1")
+    h.start("b", at=1, broker_id="x2", expect=[])
+    h.read()
+    both(h, tmp_path, {"at-least-once-execution": ("holds", 1)}, {"execution-unseen": 0})
 
 
 @pytest.mark.parametrize("seen_from, unseen", [("consumer", 1), ("nobody", 0)])
@@ -356,8 +379,8 @@ PACK = {
 }
 
 
-def steer(h: Flow, id: str, *, at: float, outcome: str | None = "ok", action: str = "redrive") -> None:
-    told = {"id": id, "arn": arn(id), "action": action, "call": f"steer-{at}"}
+def steer(h: Flow, id: str, *, at: float, outcome: str | None = "ok", action: str = "redrive", of: str = "") -> None:
+    told = {"id": id, "arn": of or arn(id), "action": action, "call": f"steer-{at}"}
     h.record("main", at, "steering", **told)
     if outcome is not None:
         h.record("main", at + 0.01, "steered", **told, started=ns(at), outcome=outcome)
@@ -433,7 +456,7 @@ def test_clocks_that_are_too_far_apart_prove_no_order(tmp_path: Path) -> None:
 # -- executions that were stopped on purpose
 
 
-def cut(*, outcome: str | None = "ok", action: str = "stop", received: bool = False) -> Flow:
+def cut(*, outcome: str | None = "ok", action: str = "stop", received: bool = False, of: str = "") -> Flow:
     """One execution that did all it should, and one that came to no step, and was stopped."""
     h = Flow(PAY, ["no-loss", "exactly-once-execution", {"claim": "no-hung-execution", "within_s": 5}])
     h.start("a", at=1)
@@ -442,7 +465,7 @@ def cut(*, outcome: str | None = "ok", action: str = "stop", received: bool = Fa
     h.start("b", at=1)
     if received:
         h.task("b", "pay", at=2)
-    steer(h, "b", at=3, outcome=outcome, action=action)
+    steer(h, "b", at=3, outcome=outcome, action=action, of=of)
     h.ended("b", at=14, status="aborted", stopped=3.2)
     h.read()
     return h
@@ -463,7 +486,7 @@ def test_what_was_stopped_on_purpose_is_nobody_s_loss(tmp_path: Path, outcome: s
     assert told_of_loss(h, tmp_path) == {"cut-short": 1, "lost": 0, "unseen": 0}
 
 
-@pytest.mark.parametrize("case", [{"outcome": "failed"}, {"action": "redrive"}])
+@pytest.mark.parametrize("case", [{"outcome": "failed"}, {"action": "redrive"}, {"of": "arn:somebody's"}])
 def test_what_was_not_stopped_is_missed(tmp_path: Path, case: dict[str, Any]) -> None:
     # A step is promised a message at most once, so nobody is blamed, and nothing is known.
     h = cut(**case)
@@ -504,6 +527,21 @@ def test_a_task_that_was_applied_twice(tmp_path: Path) -> None:
         {"exactly-once-step-effect": "violated", "exactly-once-execution": "holds"},
         {"step-effect-duplicate": 1},
     )
+
+
+def test_a_task_of_a_message_that_nobody_saw_come_was_applied_twice(tmp_path: Path) -> None:
+    # What was asked for at most once may not come at all; but it may not be done twice.
+    h = Flow(PAY, ["exactly-once-step-effect"])
+    for id in ("a", "b"):
+        h.start(id, at=1)
+        h.ended(id, at=14)
+    h.task("a", "pay", at=2)
+    h.read()
+    for id, applied in (("a", 1), ("b", 2)):
+        h.record("main", 61, "steps", id=id, subscription="pay", execution=arn(id), applied=applied)
+    h.mark("steps-read", at=62, subscription="pay")
+    asked: dict[str, Expected] = {"exactly-once-step-effect": "violated"}
+    both(h, tmp_path, asked, {"step-effect-duplicate": 1})
 
 
 def test_a_guard_that_skips_the_second_time(tmp_path: Path) -> None:

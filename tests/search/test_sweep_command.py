@@ -19,7 +19,7 @@ topology: {visibility_timeout: 1s, max_receives: 8}
 load: {shape: ramp, from: 10/s, rate: 60/s, duration: 9s, users: 2}
 consumers: {processes: 3, processing_time: 1ms, restart_delay: 200ms}
 chaos: [{at: 2s, fault: kill-consumer}]
-claims: [no-loss, exactly-once-effect]
+claims: [no-loss, exactly-once-effect, {claim: recovery, within: 9s}]
 """
 FEW = ("--messages", "6", "--every", "6", "--no-pairs")
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # comes with Locust, without types
 
+from gameday.processes import proc
+from gameday.processes.undo import MARK
+
 DEADLINE_S = 60.0
 # The command itself, not a shell around it: signals must reach the conductor.
 COMMAND = [sys.executable, "-c", "from gameday.cli import main; main()"]
@@ -24,6 +27,23 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEA
     while not condition():
         assert time.monotonic() < deadline, f"not within {deadline_s:g} s: {what}"
         time.sleep(0.02)
+
+
+def processes_of(run: Path) -> list[int]:
+    """Whoever belongs to the run in that directory, by what started it or by its environment."""
+    named = os.fsencode(run)
+    return [
+        pid
+        for pid in proc.pids()
+        if proc.lives(pid) and (named in _commanded(pid) or proc.variable(pid, MARK) == str(run.resolve()))
+    ]
+
+
+def _commanded(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 class Gameday:
@@ -114,13 +134,13 @@ def poison_and_dead(run: Path, subscription: str) -> tuple[set[str], set[str]]:
     return poison, {record["id"] for record in found}
 
 
-def verify(run: Path) -> tuple[int, dict[str, Any]]:
+def verify(run: Path, *, deadline_s: float = DEADLINE_S) -> tuple[int, dict[str, Any]]:
     """What `gameday verify` says of a run directory."""
     done = subprocess.run(
         [*COMMAND, "verify", str(run), "--format", "json"],
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=deadline_s,
         check=False,
     )
     assert done.returncode in (0, 1, 3), done.stderr

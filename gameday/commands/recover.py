@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,10 +49,10 @@ def recover(
     from gameday.run.recovery import RecoverRequest, unfinished
     from gameday.run.recovery import recover as recovered
 
-    def admitted(region: str) -> Account:
+    def admitted(region: str, services: Collection[str]) -> Account:
         from gameday.run.admission import Asked, admit_sweep
 
-        return admit_sweep(Asked(region=region, profile=profile, config=config))
+        return admit_sweep(Asked(region=region, profile=profile, config=config), also=services)
 
     def say(text: str) -> None:
         print(text, flush=True)

@@ -7,7 +7,7 @@ account is only planned, until somebody who saw the plan says yes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,12 @@ def admit(
     return account
 
 
-def admit_sweep(asked: Asked) -> Account:
-    """The account in which what runs have left may be removed. Errors: NotAllowed, TargetError, UsageError."""
-    source, account = _known(asked, list(SERVICES))
+def admit_sweep(asked: Asked, also: Iterable[str] = ()) -> Account:
+    """The account in which what runs have left may be removed. `also`: services that are called there besides.
+
+    Errors: NotAllowed, TargetError, UsageError.
+    """
+    source, account = _known(asked, [*dict.fromkeys([*SERVICES, *also])])
     check_names(permit(read(source), account, source=source), account, source=source)
     return account
 

@@ -138,8 +138,9 @@ class Experiments:
         pending = self._undo.will("call", what=f"an experiment template for {experiment.action}", calls=[])
         try:
             answer = await self._insist(call)
-        except CallFailed:
-            pending.done()
+        except CallFailed as failed:
+            if failed.definite:
+                pending.done()
             raise
         template = answer["experimentTemplate"]["id"]
         self._made[template], self._templates[_key(experiment)] = pending, template

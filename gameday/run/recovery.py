@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT
@@ -40,8 +40,9 @@ _KILL_S = 5.0
 _AT_AWS: tuple[Kind, ...] = ("policy", "call", "resources")
 
 Say = Callable[[str], None]
-# The account of today's credentials in a region, where it is allowed there. Errors: UsageError, TargetError.
-Admitted = Callable[[str], Account]
+# The account of today's credentials in a region, where it is allowed there, and where it has these services besides
+# those that are swept. Errors: UsageError, TargetError.
+Admitted = Callable[[str, Collection[str]], Account]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,7 +273,7 @@ class _Recovery:
         if where.account is None:
             endpoint = Endpoint.emulated(where.urls, region=where.region, environ=os.environ)
             return somebody_elses(endpoint, list(SERVICES))
-        account = self._admitted(where.region)
+        account = self._admitted(where.region, where.urls.keys() - {"*"})
         if account.id != where.account:
             raise TargetError(
                 f"{self._conductor.id} was in account {where.account}, and these credentials are of {account.id}; take "
@@ -295,7 +296,7 @@ class _Recovery:
             self._done(record)
 
     def _put_right(self, record: Open, carrier: BotoCarrier) -> None:
-        what, plan = _undoing(record)
+        what, plan = _undoing(record, self._conductor.id)
         if self._dry:
             self._say(f"would undo: {what}")
             return
@@ -317,14 +318,24 @@ def _process(record: Open) -> Process | None:
     return Process(pid=pid, began=began, name=str(record.what.get("name")))
 
 
-def _undoing(record: Open) -> tuple[str, Plan[None]]:
+def _undoing(record: Open, run: str) -> tuple[str, Plan[None]]:
     """In words, and as calls."""
     told = record.what
     if record.kind == "policy":
         queue, sid = str(told.get("queue")), str(told.get("sid"))
         what = f"what the policy of {queue.rpartition('/')[2]} denied"
         return what, _where_it_still_is(allow(queue, sid=sid, before=str(told.get("before") or "")))
-    return str(told.get("what")), _called(told.get("calls") or ())
+    calls = told.get("calls")
+    return str(told.get("what")), _called(calls) if calls else _found(run)
+
+
+def _found(run: str) -> Plan[None]:
+    """Of an experiment or a template whose id its maker never learnt: whatever carries the run's tag."""
+    going, templates = yield from experiments.of_run(run)
+    for each in going:
+        yield from _where_it_still_is(_ended(each))
+    for each in templates:
+        yield from _where_it_still_is(_one(experiments.delete_template(each)))
 
 
 def _called(calls: Sequence[Any]) -> Plan[None]:
@@ -335,10 +346,14 @@ def _called(calls: Sequence[Any]) -> Plan[None]:
 
 def _one(call: Call) -> Plan[None]:
     if (call.service, call.operation) == (experiments.SERVICE, "StopExperiment"):
-        # One that is over already cannot be stopped.
-        yield from experiments.end(call.params["id"])
+        yield from _ended(call.params["id"])
     else:
         yield call
+
+
+def _ended(experiment: str) -> Plan[None]:
+    # One that is over already cannot be stopped.
+    yield from experiments.end(experiment)
 
 
 def _where_it_still_is(plan: Plan[None]) -> Plan[None]:

@@ -407,8 +407,9 @@ def _of_experiments(names: _Names, scenario: Scenario) -> list[Document]:
     templates, running = f"{at}:experiment-template/*", f"{at}:experiment/*"
     tagged = {"StringLike": {f"aws:RequestTag/{RUN_TAG}": names.run}}
     ours = {"StringLike": {f"aws:ResourceTag/{RUN_TAG}": names.run}}
-    # FIS lists its actions to whoever may ask at all.
-    statements: list[Document] = [{"Effect": "Allow", "Action": ["fis:ListActions"], "Resource": ["*"]}]
+    # FIS lists to whoever may ask at all. What a killed conductor has begun is found by its tag.
+    lists = ["fis:ListActions", "fis:ListExperiments", "fis:ListExperimentTemplates"]
+    statements: list[Document] = [{"Effect": "Allow", "Action": lists, "Resource": ["*"]}]
     if made:
         actions = sorted({f"{at}:action/{experiment.action}" for experiment in made})
         roles = sorted({experiment.role for experiment in made if experiment.role})

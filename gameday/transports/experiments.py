@@ -80,12 +80,31 @@ class State:
 def list_actions() -> Plan[dict[str, Mapping[str, str]]]:
     """Every action that the endpoint has, with the type of resource of each of its targets."""
     found: dict[str, Mapping[str, str]] = {}
+    for action in (yield from _listed("ListActions", "actions")):
+        targets = action.get("targets") or {}
+        found[action["id"]] = {name: target.get("resourceType", "") for name, target in targets.items()}
+    return found
+
+
+def of_run(run: str) -> Plan[tuple[list[str], list[str]]]:
+    """The ids of the experiments that carry the run's tag and are not over, and of its templates."""
+    experiments = yield from _listed("ListExperiments", "experiments")
+    templates = yield from _listed("ListExperimentTemplates", "experimentTemplates")
+    going = [each for each in experiments if _PHASES.get(each["state"]["status"]) != "over"]
+    return _tagged(going, run), _tagged(templates, run)
+
+
+def _tagged(found: Sequence[Answer], run: str) -> list[str]:
+    return [each["id"] for each in found if (each.get("tags") or {}).get(RUN_TAG) == run]
+
+
+def _listed(operation: str, items: str) -> Plan[list[Answer]]:
+    """All pages."""
+    found: list[Answer] = []
     token: Mapping[str, str] = {}
     while True:
-        answer = yield Call(SERVICE, "ListActions", {"maxResults": 100, **token})
-        for action in answer.get("actions") or ():
-            targets = action.get("targets") or {}
-            found[action["id"]] = {name: target.get("resourceType", "") for name, target in targets.items()}
+        answer = yield Call(SERVICE, operation, {"maxResults": 100, **token})
+        found += answer.get(items) or ()
         if not answer.get("nextToken"):
             return found
         token = {"nextToken": answer["nextToken"]}

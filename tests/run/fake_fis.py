@@ -129,11 +129,16 @@ class FakeFis:
             return answer
 
     def _ListActions(self, params: Body) -> Body:
-        """In pages of two, so that who reads one alone is caught."""
-        first = int(params.get("nextToken", 0))
-        names = list(ACTIONS)[first : first + 2]
-        told: Body = {"actions": [{"id": name, "description": name, "targets": ACTIONS[name]} for name in names]}
-        return told | ({"nextToken": str(first + 2)} if first + 2 < len(ACTIONS) else {})
+        return _page(
+            "actions", [{"id": each, "description": each, "targets": ACTIONS[each]} for each in ACTIONS], params
+        )
+
+    def _ListExperiments(self, params: Body) -> Body:
+        told = [self._told(played)["experiment"] | {"tags": played.tags} for played in self.experiments.values()]
+        return _page("experiments", told, params)
+
+    def _ListExperimentTemplates(self, params: Body) -> Body:
+        return _page("experimentTemplates", list(self.templates.values()), params)
 
     def _CreateExperimentTemplate(self, params: Body) -> Body:
         return {"experimentTemplate": self.templates[self._once(params, lambda: self._create(params))]}
@@ -232,6 +237,13 @@ class FakeFis:
         if name not in self.experiments:
             raise Refusal(404, "ResourceNotFoundException", f"no experiment {name}")
         return self.experiments[name]
+
+
+def _page(items: str, every: list[Body], params: Body) -> Body:
+    """Of two, so that who reads one alone is caught."""
+    first = int(params.get("nextToken", 0))
+    more = {"nextToken": str(first + 2)} if first + 2 < len(every) else {}
+    return {items: every[first : first + 2], **more}
 
 
 def _handler(fis: FakeFis) -> type[BaseHTTPRequestHandler]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from gameday.chaos.conditions import Condition
+from gameday.chaos.conditions import Condition, Measure
+from gameday.chaos.timeline import Runner, StrikeResult, plan
+from gameday.history.claim_texts import CLAIM_TEXTS
 from gameday.history.clock import Clock
 from gameday.history.errors import TargetError
 from gameday.history.manifest import Claim
@@ -19,10 +22,15 @@ from gameday.run.brakes import Brakes, alarms
 from gameday.run.instruments import Instruments, against, measured
 from gameday.scenario import document
 from gameday.scenario import reading as scenario
-from gameday.transports.base import Call
-from tests.chaos.chaos_fakes import until
+from gameday.scenario.brakes import can_be_told_live
+from gameday.scenario.reading import SCENARIOS
+from gameday.transports.base import Call, CallFailed
+from gameday.watch.live import COUNTS
+from tests.chaos.chaos_fakes import World, until
 from tests.commanded import Gameday
 from tests.series import in_series, in_soak
+from tests.watch.story import FIFO, Story, manifest
+from tests.watch.test_live import lived
 
 
 def snapshot(**changed: Any) -> dict[str, Any]:
@@ -164,21 +172,197 @@ def braked(run: Any, *told: dict[str, Any]) -> FakeChaos:
     return asyncio.run(play())
 
 
-@pytest.mark.parametrize(
-    ("stop_when", "why"),
-    [
-        ('{backlog: ">9"}', "backlog > 9: it is 10"),
-        ("{anomaly: redelivery}", "5 redelivery"),
-        ("{claim: exactly-once-delivery}", "exactly-once-delivery: 2 send-duplicate"),
-        ('{errors: ">5%"}', "errors > 5%: it is 10%"),
-    ],
-)
-def test_what_is_measured_ends_chaos_and_the_history_says_so(stop_when: str, why: str) -> None:
-    run = fake_run(f'brakes.stop_when=[{{backlog: ">1000"}}, {stop_when}]')
-    chaos = braked(run, snapshot(), snapshot(), snapshot())
+def later(tenths: float, story: Story) -> Story:
+    """It goes on until then, and nothing more happens."""
+    return story.mark("note", tenths, text="later")
+
+
+def behind(behind_ms: int) -> Story:
+    return Story().mark("iterator-age", 1, subscription="orders", partition="0", behind_ms=behind_ms)
+
+
+def lagging(tenths: float) -> Story:
+    return Story().acked("a").received("a", tenths)
+
+
+STREAM = ["transport=kinesis", "topology={}"]
+# Each number, as a scenario asks for it: what was counted before it has come, and what then.
+NUMBERS: Mapping[Measure, tuple[str, Story, Story, str]] = {
+    "backlog": ('backlog: ">1"', Story().acked("a"), Story().acked("a", "b"), "backlog > 1: it is 2"),
+    "oldest": ('oldest: ">5s"', later(40, Story().acked("a")), later(60, Story().acked("a")), "oldest > 5s: it is 6s"),
+    "lag": ('lag: ">2s"', lagging(10), lagging(40), "lag > 2s: it is 4s"),
+    "rate": (
+        'rate: "<0.5/s"',
+        later(15, Story().acked("a", "b", "c")),
+        later(100, Story().acked("a", "b", "c")),
+        "rate < 0.5/s: it is 0/s",
+    ),
+    "dead_letters": (
+        'dead_letters: ">0"',
+        Story().acked("a"),
+        Story().acked("a").tell("conductor", "dead", 2, id="a", subscription="orders"),
+        "dead_letters > 0: it is 1",
+    ),
+    "iterator_age": ('iterator_age: ">5s"', behind(4_000), behind(6_000), "iterator_age > 5s: it is 6s"),
+    "errors": (
+        'errors: ">40%"',
+        Story().acked("a"),
+        Story().acked("a").intended("b").sent("b", outcome="failed"),
+        "errors > 40%: it is 50%",
+    ),
+    "point": (
+        "point: after-effect, nth: 2",
+        Story().acked("a", "b").effect("a", 1),
+        Story().acked("a", "b").effect("a", 1).effect("b", 2, "skipped"),
+        "2 messages after-effect: it is 2",
+    ),
+}
+
+
+def counted(story: Story, *, stream: bool = False) -> dict[str, Any]:
+    """What the observer tells of it."""
+    promise = replace(FIFO, kind="stream", ordered_by="partition", dead_letter=False) if stream else FIFO
+    return lived(story.files, manifest(orders=promise)).snapshot()
+
+
+def numbered(measure: Measure, *asks: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """A run whose scenario `asks` for that number, and what the observer tells of it before and then."""
+    _, before, then, _ = NUMBERS[measure]
+    stream = measure == "iterator_age"
+    run = fake_run(*([*STREAM, "claims=[no-loss]"] if stream else []), *asks)
+    return run, counted(before, stream=stream), counted(then, stream=stream)
+
+
+def test_each_number_has_its_case() -> None:
+    assert {*NUMBERS} == {*get_args(Measure)}
+
+
+@pytest.mark.parametrize("measure", NUMBERS)
+def test_a_number_beyond_its_bound_ends_chaos_and_the_history_says_so(measure: Measure) -> None:
+    written, *_, why = NUMBERS[measure]
+    run, before, then = numbered(measure, f"brakes.stop_when=[{{{written}}}]")
+    chaos = braked(run, before, before, before, then)
     assert (chaos.ended, chaos.why) == (True, f"chaos was ended ({why})")
     (mark,) = run.written
     assert (mark["name"], mark["reason"]) == ("chaos-ended", why)
+
+
+@pytest.mark.parametrize("measure", NUMBERS)
+def test_a_strike_begins_when_its_number_is_beyond_its_bound(measure: Measure, tmp_path: Path) -> None:
+    run, before, then = numbered(measure, f"chaos=[{{when: {{{NUMBERS[measure][0]}}}, fault: kill-consumer}}]")
+    world = World(tmp_path)
+    (strike,) = plan(run.scenario.chaos, duration_s=40.0, consumers={"orders": 3}, seed=7)
+    assert strike.trigger is not None and strike.trigger.condition is not None
+    condition = strike.trigger.condition
+
+    async def played() -> StrikeResult:
+        run.instruments.observe(before)
+        chaos = Runner([strike], targets=world.targets, instruments=run.instruments)
+        running = asyncio.create_task(chaos.run(start_ns=world.writer.clock.now_ns()))
+        await until(lambda: run.instruments.extreme(condition) is not None)
+        for _ in range(3):
+            run.instruments.observe(before)
+            await asyncio.sleep(0)
+        assert world.faults == []
+        run.instruments.observe(then)
+        (result,) = await asyncio.wait_for(running, 10)
+        return result
+
+    result = asyncio.run(played())
+    world.writer.close()
+    assert (result.fired, result.error) == (1, None)
+    assert [record["phase"] for record in world.faults] == ["start", "stop"]
+
+
+@pytest.mark.parametrize("anomaly", COUNTS)
+def test_each_anomaly_that_is_counted_ends_chaos(anomaly: str) -> None:
+    run = fake_run(f"brakes.stop_when=[{{anomaly: {anomaly}}}]")
+    none, one = (snapshot(counts={**dict.fromkeys(COUNTS, 0), anomaly: count}) for count in (0, 1))
+    assert braked(run, none, none, none, one).why == f"chaos was ended (1 {anomaly})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """A claim that is lost already by what was counted, in a scenario that may claim it."""
+
+    told: Story
+    why: str
+    claim: str = ""
+    changes: Sequence[str] = ()
+
+
+OVERTAKEN = Story().acked("a", "b").received("b", 1, broker_seq="2", partition="0")
+OVERTAKEN = OVERTAKEN.received("a", 2, broker_seq="1", partition="0")
+LOST = {
+    "exactly-once-effect": Lost(told=Story().acked("a").effect("a", 1).effect("a", 2), why="1 effect-duplicate"),
+    "exactly-once-delivery": Lost(
+        told=Story().acked("a").received("a", 1).received("a", 2, copy="another"), why="1 send-duplicate"
+    ),
+    "ordered-per-group": Lost(told=OVERTAKEN, why="1 nonmonotonic-delivery"),
+    "esm-ordered": Lost(
+        told=OVERTAKEN,
+        why="1 nonmonotonic-delivery",
+        changes=[f"consumers={{lambda: {{function: {{path: {SCENARIOS}/functions/orders.py}}, timeout: 2s}}}}"],
+    ),
+    "ordered-per-partition": Lost(told=OVERTAKEN, why="1 nonmonotonic-delivery", changes=STREAM),
+    "dead-letter": Lost(
+        told=Story().acked("a").received("a", 1, receives=4),
+        why="1 over-received",
+        claim="{claim: dead-letter, strict: true}",
+        changes=["topology.max_receives=3"],
+    ),
+    "filter-correct": Lost(
+        told=Story().acked("a").received("a", 1, subscription="audit"),
+        why="1 misrouted",
+        changes=["transport=sns", "topology.subscriptions=[{name: orders, filter: {currency: [EUR]}}]"],
+    ),
+    "lag": Lost(told=lagging(40), why="p99 on orders is 4 s, and not 2 s", claim="{claim: lag, p99: 2s}"),
+}
+
+
+def test_each_claim_that_can_be_lost_while_a_run_goes_on_has_its_case() -> None:
+    assert {*LOST} == {name for name in CLAIM_TEXTS if can_be_told_live(Claim(claim=name))}
+
+
+@pytest.mark.parametrize("claim", LOST)
+def test_a_claim_that_is_lost_already_ends_chaos(claim: str) -> None:
+    lost = LOST[claim]
+    run = fake_run(*lost.changes, f"claims=[no-loss, {lost.claim or claim}]", f"brakes.stop_when=[{{claim: {claim}}}]")
+    stream = lost.changes == STREAM
+    well, ill = (counted(story, stream=stream) for story in (Story().acked("a"), lost.told))
+    assert braked(run, well, well, well, ill).why == f"chaos was ended ({claim}: {lost.why})"
+
+
+def test_what_is_at_work_when_chaos_ends_heals_then_and_nothing_more_strikes(tmp_path: Path) -> None:
+    run = fake_run(
+        "chaos=[{at: 0s, fault: lose-delete, share: 50%}, {at: 39s, fault: kill-consumer}]",
+        "brakes.stop_when=[{anomaly: effect-duplicate}]",
+    )
+    world = World(tmp_path)
+    run.writer = world.writer
+
+    async def played() -> list[StrikeResult]:
+        strikes = plan(run.scenario.chaos, duration_s=40.0, consumers={"orders": 3}, seed=7)
+        chaos = Runner(strikes, targets=world.targets)
+        striking = asyncio.create_task(chaos.run(start_ns=world.writer.clock.now_ns()))
+        await until(lambda: bool(world.fleet.armed))
+        watching = asyncio.create_task(Brakes(run, chaos).watch())
+        # Whoever watches is there after some turns of the loop.
+        for _ in range(4):
+            await asyncio.sleep(0)
+            run.instruments.observe(snapshot(counts={"effect-duplicate": 1}))
+        results = await asyncio.wait_for(striking, 10)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        return results
+
+    lost, killed = asyncio.run(played())
+    world.writer.close()
+    assert lost.error is None
+    assert killed.error == "chaos was ended (1 effect-duplicate) before its moment, 39 s"
+    assert not world.fleet.armed
+    told = [(record["event"], record.get("instance") or record.get("name")) for record in world.records]
+    assert told[:3] == [("fault", "lose-delete-1"), ("mark", "chaos-ended"), ("fault", "lose-delete-1")]
 
 
 def test_where_nobody_measures_any_more_chaos_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,6 +416,26 @@ def test_an_alarm_ends_chaos(monkeypatch: pytest.MonkeyPatch) -> None:
     states = iter(["OK", "INSUFFICIENT_DATA", "ALARM"])
     run.carrier = lambda call: {"CompositeAlarms": [{"AlarmName": "late", "StateValue": next(states)}]}
     assert braked(run).why == "chaos was ended (CloudWatch is in ALARM: late)"
+
+
+def refuses(call: Call) -> dict[str, Any]:
+    raise CallFailed("AccessDenied", "not any more", definite=True)
+
+
+@pytest.mark.parametrize(
+    ("carrier", "why"),
+    [
+        (refuses, "AccessDenied: not any more"),
+        (lambda call: {}, "brakes.stop_when: CloudWatch has no alarm late here"),
+    ],
+)
+def test_where_cloudwatch_tells_of_an_alarm_no_more_chaos_ends(
+    carrier: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gameday.run.brakes.ALARMS_EVERY_S", 0.0)
+    run = fake_run("brakes.stop_when=[{alarm: late}]")
+    run.carrier = carrier
+    assert braked(run).why == f"chaos was ended (nobody tells of the alarms any more: {why})"
 
 
 # Whole runs.

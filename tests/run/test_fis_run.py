@@ -4,8 +4,11 @@ the service refuses while the experiment runs, nobody is blamed who does right, 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from gameday.scenario import reading
 from gameday.scenario.estimate import estimate
 from gameday.scenario.policy import Where, policies
 from gameday.transports.services import RUN_TAG
-from tests.commanded import COMMAND
+from tests.commanded import COMMAND, processes_of, verify, wait_until
 from tests.run.fake_fis import THROTTLE, FakeFis
 from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
 from tests.scenario.iam import allows
@@ -45,6 +48,7 @@ max_cost = 50.0
 chaos_on = ["EXT1there"]
 """
 Call = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -63,7 +67,8 @@ def aws() -> Iterator[Playing]:
 
 
 @pytest.fixture
-def call(aws: Playing, fis: FakeFis, tmp_path: Path) -> Call:
+def start(aws: Playing, fis: FakeFis, tmp_path: Path) -> Iterator[Start]:
+    """Starts the command with these arguments, where the account is allowed."""
     (tmp_path / "gameday.toml").write_text(ALLOWED)
     (tmp_path / "refusing.yaml").write_text(SCENARIO)
 
@@ -73,20 +78,35 @@ def call(aws: Playing, fis: FakeFis, tmp_path: Path) -> Call:
 
     fis.turns = turned
 
-    def called(*changes: str, target: tuple[str, ...] = ("aws", "--region", "eu-west-1", "--yes")) -> Any:
-        arguments = ["run", "refusing.yaml", "--out", "recorded", "--seed", "7", "--target", *target]
-        return subprocess.run(
-            [*COMMAND, *arguments, *(word for change in changes for word in ("--set", change))],
+    def started(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
             cwd=tmp_path,
             env=environment(aws, tmp_path, AWS_ENDPOINT_URL_FIS=fis.url),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
-            check=False,
         )
 
-    return called
+    yield started
+    for pid in processes_of(tmp_path / "recorded"):
+        os.kill(pid, signal.SIGKILL)
+
+
+def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def running(*changes: str, target: Sequence[str] = ("aws", "--region", "eu-west-1", "--yes")) -> list[str]:
+    changed = [word for change in changes for word in ("--set", change)]
+    return ["run", "refusing.yaml", "--out", "recorded", "--seed", "7", "--target", *target, *changed]
+
+
+@pytest.fixture
+def call(start: Start) -> Call:
+    return lambda *changes, **target: ended(start(*running(*changes, **target)))
 
 
 def verdicts(run: Path) -> dict[str, str]:
@@ -139,6 +159,45 @@ def test_a_target_without_fis_is_refused(call: Call, tmp_path: Path, target: str
     assert not (tmp_path / "recorded").exists()
 
 
+OF_ITS_OWN = [
+    "load.duration=2min",
+    f"chaos=[{{at: 1s, for: 1min, fault: fis, action: '{THROTTLE}', role: 'arn:aws:iam::{ACCOUNT}:role/fis', "
+    "stop_alarm: none, seen_as: [ProvisionedThroughputExceededException]}]",
+]
+
+
+@pytest.mark.live
+@in_series
+@in_soak
+@pytest.mark.parametrize("changes", [OF_ITS_OWN, ["load.duration=60s", "chaos.0.for=50s"]], ids=["made", "there"])
+@pytest.mark.parametrize("answered", [True, False], ids=["at work", "unanswered"])
+def test_a_conductor_that_is_killed_leaves_its_experiment_to_recover(
+    start: Start, fis: FakeFis, tmp_path: Path, changes: list[str], answered: bool
+) -> None:
+    """While it is at work, and where nobody has learnt the id of what was begun."""
+    fis.slowly = None if answered else threading.Event()
+    run = start(*running(*changes))
+    awaited = "running" if answered else "pending"
+
+    def there() -> bool:
+        assert run.poll() is None, run.communicate()
+        return any(each.status == awaited for each in fis.experiments.values())
+
+    wait_until(there, f"an experiment is {awaited}", 120)
+    run.kill()
+    run.communicate(timeout=60)
+    if fis.slowly is not None:
+        fis.slowly.set()
+    (played,) = fis.experiments.values()
+    assert played.status == awaited
+    recovered = ended(start("recover", "recorded"))
+    assert (recovered.returncode, recovered.stderr) == (0, ""), recovered
+    assert "undone: an experiment of " in recovered.stdout
+    assert played.status in ("stopping", "stopped") and [*fis.templates] == ["EXT1there"]
+    assert Undo(tmp_path / "recorded").open() == [] and processes_of(tmp_path / "recorded") == []
+    assert verify(tmp_path / "recorded", deadline_s=120)[1]["verdict"] == "unknown"
+
+
 MADE = f"""\
 name: made
 transport: kinesis
@@ -174,7 +233,8 @@ def test_the_conductor_may_do_that_and_hand_that_role_to_fis_alone(tmp_path: Pat
     ours, new = {f"aws:ResourceTag/{RUN_TAG}": run}, {f"aws:RequestTag/{RUN_TAG}": run}
     template, experiment = f"{at}:experiment-template/EXT1", f"{at}:experiment/EXP1"
     role = f"arn:aws:iam::{ACCOUNT}:role/fis"
-    assert allows(document, "fis:ListActions", "*", {})
+    for action in ("ListActions", "ListExperiments", "ListExperimentTemplates"):
+        assert allows(document, f"fis:{action}", "*", {})
     assert allows(document, "fis:CreateExperimentTemplate", template, new)
     assert allows(document, "fis:CreateExperimentTemplate", f"{at}:action/{THROTTLE}", new)
     assert allows(document, "fis:StartExperiment", template, ours)

@@ -14,10 +14,8 @@ from typing import Any
 import pytest
 
 from gameday.chaos.registry import FAULTS
-from gameday.processes import proc
-from gameday.processes.undo import MARK
 from tests.chaos.test_catches import OF_FUNCTIONS
-from tests.commanded import Gameday
+from tests.commanded import Gameday, processes_of
 from tests.needed import installed
 from tests.recorded import recorded
 from tests.series import in_series, in_soak
@@ -256,8 +254,7 @@ def test_on_the_broker_in_memory_it_is_deployed_too(
     for fault in ("disable-mapping", "throttle-function"):
         on, off = (r["at"] for r in recorded(run / "history" / "conductor.jsonl", "fault") if r["fault"] == fault)
         assert not [at for at in invoked if on + 100_000_000 < at < off - 100_000_000], fault
-    left = [pid for pid in proc.pids() if proc.variable(pid, MARK) == str(run.resolve())]
-    assert left == []
+    assert processes_of(run) == []
 
 
 NODE_DEPLOYED = """

@@ -14,13 +14,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gameday.processes import proc
-from gameday.processes.undo import MARK, Undo
+from gameday.processes.undo import Undo
 from gameday.run.conductor import PHASES
 from gameday.transports.carriers.boto import BotoCarrier, run_plan
 from gameday.transports.endpoint import Endpoint
 from gameday.transports.services import SERVICES
-from tests.commanded import COMMAND
+from tests.commanded import COMMAND, processes_of
 from tests.run.plays_aws import ACCOUNT, Playing, environment, playing
 from tests.series import in_series, in_soak, soak
 from tests.transports.asked import served
@@ -138,13 +137,7 @@ class Desk:
 
     @property
     def processes(self) -> list[int]:
-        """Whoever belongs to the run, by its directory in what started it or in its environment."""
-        named = os.fsencode(self.run)
-        return [
-            pid
-            for pid in proc.pids()
-            if proc.lives(pid) and (named in _commanded(pid) or proc.variable(pid, MARK) == str(self.run))
-        ]
+        return processes_of(self.run)
 
     def recovers(self) -> list[str]:
         """What `recover` says, which leaves nothing."""
@@ -158,13 +151,6 @@ class Desk:
     def assert_swept(self) -> None:
         swept = self.call("sweep", *ON_AWS)
         assert (swept.returncode, swept.stdout.splitlines()[-1]) == (0, "nothing is left of any run"), swept
-
-
-def _commanded(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture

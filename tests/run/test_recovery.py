@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from gameday.processes.kin import Process
 from gameday.processes.undo import FILE, Undo, marked
 from gameday.run import recovery
 from gameday.run.leaving import begin, end, left_open
-from gameday.run.recovery import RecoverRequest, recover, unfinished
+from gameday.run.recovery import Admitted, RecoverRequest, recover, unfinished
 from gameday.targets.account import Account
 from gameday.transports.base import Answer, Call, CallFailed
 from gameday.transports.endpoint import Endpoint
+from gameday.transports.services import RUN_TAG
 from tests.commanded import wait_until
 
 RUN = "quick-20200101-000000-abcd"
@@ -38,7 +39,7 @@ LOCAL = {
 QUEUE = f"http://q/0/gameday-{RUN}-orders"
 
 
-def nobody(region: str) -> Account:
+def nobody(region: str, services: Collection[str]) -> Account:
     raise AssertionError(f"nobody may ask for an account in {region}")
 
 
@@ -64,9 +65,7 @@ def conducted(undo: Undo, *, target: dict[str, object] | None = None, **changes:
         pending.now(target={**LOCAL, "ends_with_the_run": False, **target})
 
 
-def undone(
-    undo: Undo, *, dry: bool = False, gone: bool = False, admitted: Callable[[str], Account] = nobody
-) -> tuple[int, list[str]]:
+def undone(undo: Undo, *, dry: bool = False, gone: bool = False, admitted: Admitted = nobody) -> tuple[int, list[str]]:
     said: list[str] = []
     return recover(undo.path.parent, RecoverRequest(dry=dry, gone=gone), admitted, said.append), said
 
@@ -251,6 +250,9 @@ class Aws:
     def __init__(self, refuses: str | None = None) -> None:
         self.refuses = refuses
         self.calls: list[Call] = []
+        # By id: the state of an experiment, and of which run it is; of which run a template is.
+        self.experiments: dict[str, tuple[str, str]] = {}
+        self.templates: dict[str, str] = {}
 
     def __call__(self, call: Call) -> Answer:
         self.calls.append(call)
@@ -260,6 +262,11 @@ class Aws:
             other, ours = '{"Sid":"theirs","Effect":"Allow"}', '{"Sid":"gamedayx","Effect":"Deny"}'
             policy = f'{{"Version":"2012-10-17","Statement":[{other},{ours}]}}'
             return {"Attributes": {"Policy": policy, "QueueArn": "arn:aws:sqs:r:0:q"}}
+        if call.operation == "ListExperiments":
+            told = self.experiments.items()
+            return {"experiments": [_tagged(each, run, state={"status": status}) for each, (status, run) in told]}
+        if call.operation == "ListExperimentTemplates":
+            return {"experimentTemplates": [_tagged(each, run) for each, run in self.templates.items()]}
         if call.service == "fis":
             status = "stopping" if call.operation == "StopExperiment" else self.experiment
             return {"experiment": {"id": call.params["id"], "state": {"status": status}}}
@@ -268,6 +275,10 @@ class Aws:
     @property
     def changes(self) -> list[tuple[str, object]]:
         return [(call.operation, call.params) for call in self.calls if not call.operation.startswith(("Get", "List"))]
+
+
+def _tagged(id: str, run: str, **more: object) -> Answer:
+    return {"id": id, "tags": {RUN_TAG: run}, **more}
 
 
 @pytest.fixture
@@ -303,6 +314,23 @@ def test_faults_at_aws_are_undone_the_latest_first(tmp_path: Path, aws: Aws) -> 
         ("SetQueueAttributes", {"QueueUrl": QUEUE, "Attributes": {"Policy": left}}),
         ("StopExperiment", {"id": "EXP1"}),
     ]
+
+
+def test_an_experiment_whose_id_nobody_has_learnt_is_found_by_the_tag_of_the_run(tmp_path: Path, aws: Aws) -> None:
+    undo = Undo(tmp_path)
+    conducted(undo, target={})
+    undo.will("call", what="an experiment of EXT1", calls=[])
+    aws.experiments = {"EXP1": ("completed", RUN), "EXP2": ("running", RUN), "EXP3": ("running", "another")}
+    aws.templates = {"EXT1": RUN, "EXT2": "another"}
+    code, said = undone(undo)
+    assert (code, said[-2:]) == (0, ["undone: an experiment of EXT1", "nothing is left to undo"])
+    assert aws.changes == [("StopExperiment", {"id": "EXP2"}), ("DeleteExperimentTemplate", {"id": "EXT1"})]
+    # Where it may not be looked for, nobody says that it is undone.
+    undo.will("call", what="an experiment of EXT1", calls=[])
+    conducted(undo, target={})
+    aws.refuses = "AccessDeniedException"
+    code, said = undone(undo)
+    assert code == 4 and any(line.startswith("could not undo: an experiment of EXT1: ") for line in said), said
 
 
 def test_what_is_gone_already_needs_no_undoing(tmp_path: Path, aws: Aws) -> None:
@@ -354,16 +382,16 @@ def test_what_lasts_is_told(tmp_path: Path) -> None:
 def test_an_account_is_that_of_the_run_or_nothing_is_undone(
     tmp_path: Path, aws: Aws, now: dict[str, Any], said: str
 ) -> None:
-    undo = at_aws(tmp_path, account=ACCOUNT.id, region=ACCOUNT.region)
-    asked: list[str] = []
+    undo = at_aws(tmp_path, account=ACCOUNT.id, region=ACCOUNT.region, urls={"*": URL, "fis": URL})
+    asked: list[tuple[str, set[str]]] = []
 
-    def admitted(region: str) -> Account:
-        asked.append(region)
+    def admitted(region: str, services: Collection[str]) -> Account:
+        asked.append((region, {*services}))
         return replace(ACCOUNT, **{"endpoint": Endpoint(urls={"*": URL}), **now})
 
     with pytest.raises(TargetError, match=said):
         undone(undo, admitted=admitted)
-    assert (aws.calls, asked) == ([], [ACCOUNT.region])
+    assert (aws.calls, asked) == ([], [(ACCOUNT.region, {"fis"})])
     assert len(undo.open()) == 3
 
 

@@ -553,6 +553,24 @@ def died(*outcomes: str, poison: bool = False) -> History:
     return h
 
 
+def died_unseen(**dead: Any) -> History:
+    h = History({"orders": queue(dead_letter=True, max_receives=1)}, ["dead-letter"])
+    h.send("a", at=1)
+    h.dead("a", at=40, **dead)
+    h.drained(at=60)
+    return h
+
+
+@case("receive-unrecorded", dead_letter="receive-unrecorded", effect_missing="dead-lettered")
+def died_of_a_receive_that_nobody_recorded() -> History:
+    return died_unseen(receives=1)
+
+
+@case("receive-unrecorded", lacks=True, dead_letter="untold", effect_missing="dead-lettered")
+def dead_and_nothing_counts_its_receives() -> History:
+    return died_unseen()
+
+
 @case("poison", dead_letter="poison", redelivery="handler-failed")
 def a_poison_message() -> History:
     return died("failed", "failed", poison=True)

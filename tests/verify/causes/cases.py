@@ -561,12 +561,12 @@ def died_unseen(**dead: Any) -> History:
     return h
 
 
-@case("receive-unrecorded", dead_letter="receive-unrecorded", effect_missing="dead-lettered")
+@case("receive-unrecorded", dead_letter="receive-unrecorded")
 def died_of_a_receive_that_nobody_recorded() -> History:
     return died_unseen(receives=1)
 
 
-@case("receive-unrecorded", lacks=True, dead_letter="untold", effect_missing="dead-lettered")
+@case("receive-unrecorded", lacks=True, dead_letter="untold")
 def dead_and_nothing_counts_its_receives() -> History:
     return died_unseen()
 

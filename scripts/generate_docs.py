@@ -215,11 +215,11 @@ What each fault is for: somebody whom it must catch. Each row stands for whole r
 is correct every claim holds; with who is broken the claim in the row is violated, and the verdict names the cause in
 the row. The two differ by nothing but the settings that are shown, as `--set` of `gameday run` takes them.
 
-`python -m tests.chaos.proven NAME` repeats a row on the broker in memory, `--times 10` ten times, each time with another
-seed; without a name it repeats all. It prints a line for each run, keeps the directory of each that came out otherwise,
-and ends with 1 if one did. The scenarios stand in [tests/chaos/proofs.py](../tests/chaos/proofs.py). What proves a
-cause, and what to do about it: [causes.md](causes.md). Where none is named, what was found is of no kind that has
-causes: it says by itself what went wrong. What the entry of a fault may say: [claims.md](claims.md#faults).
+`python -m tests.chaos.proven NAME` repeats a row on the broker in memory, with `--times 10` ten times, each with a seed
+of its own; without a name it repeats all. It prints a line for each run, keeps the directory of each that came out
+otherwise, and ends with 1 if one did. The scenarios stand in [tests/chaos/proofs.py](../tests/chaos/proofs.py). What
+proves a cause, and what to do about it: [causes.md](causes.md). Where none is named, what was found is of no kind that
+has causes: it says by itself what went wrong. What the entry of a fault may say: [claims.md](claims.md#faults).
 """
 
 

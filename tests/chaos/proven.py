@@ -7,6 +7,7 @@ did.
 
     python -m tests.chaos.proven --times 10
     python -m tests.chaos.proven kill-consumer reshard --times 3 --jobs 2
+    python -m tests.chaos.proven reshard --seed 7
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tests.chaos.proofs import PROOFS, Elsewhere, Proof
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
-    """One run of a proof, with who is correct or with who is broken. `number`: which turn it is, and its seed."""
+    """One run of a proof, with who is correct or with who is broken. `number`: its seed."""
 
     fault: str
     proof: Proof
@@ -91,11 +92,11 @@ def _placed(text: str) -> str:
     return text.replace("SCENARIOS", str(SCENARIOS))
 
 
-def turns(faults: Sequence[str], times: int) -> Iterator[Turn]:
+def turns(faults: Sequence[str], numbers: Sequence[int]) -> Iterator[Turn]:
     for fault in faults:
         proof = PROOFS[fault]
         if isinstance(proof, Proof):
-            for number in range(1, times + 1):
+            for number in numbers:
                 for broken in (False, True):
                     yield Turn(fault=fault, proof=proof, broken=broken, number=number)
 
@@ -107,13 +108,13 @@ def judged(turn: Turn, done: Done) -> list[str]:
     return turn.surprises(done.verdict)
 
 
-async def prove(faults: Sequence[str], *, times: int, at_once: int, runs: Path) -> int:
+async def prove(faults: Sequence[str], numbers: Sequence[int], *, at_once: int, runs: Path) -> int:
     """How many runs surprised. Prints a line for each."""
     playing: dict[Path, Turn] = {}
     surprised = 0
 
     def tasks() -> Iterator[Task]:
-        for turn in turns(faults, times):
+        for turn in turns(faults, numbers):
             task = turn.task(runs)
             playing[task.directory] = turn
             yield task
@@ -122,7 +123,7 @@ async def prove(faults: Sequence[str], *, times: int, at_once: int, runs: Path) 
         turn = playing.pop(done.task.directory)
         found = judged(turn, done)
         what = turn.told(done.verdict) if turn.broken and done.verdict else ""
-        print(f"{turn.name}/{times}: {'; '.join(found) or 'as expected'}{what and f' ({what})'}", flush=True)
+        print(f"{turn.name}: {'; '.join(found) or 'as expected'}{what and f' ({what})'}", flush=True)
         if found:
             surprised += 1
             print(f"  kept: {done.task.directory}", flush=True)
@@ -135,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.proven", description="Every fault on whole runs.")
     parser.add_argument("faults", nargs="*", metavar="FAULT", help="default: every one")
     parser.add_argument("--times", type=int, default=1, help="how often each; 1 unless told")
+    parser.add_argument("--seed", type=int, default=1, help="of the first time; each later one has the next; 1")
     parser.add_argument("--jobs", type=int, default=1, help="how many runs at once; 1 unless told")
     asked = parser.parse_args(argv)
     if unknown := [fault for fault in asked.faults if fault not in PROOFS]:
@@ -144,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(elsewhere := PROOFS[fault], Elsewhere):
             print(f"{fault}: {elsewhere.why}: {elsewhere.test}", flush=True)
     runs = Path(tempfile.mkdtemp(prefix="gameday-proven-"))
-    surprised = asyncio.run(prove(faults, times=asked.times, at_once=asked.jobs, runs=runs))
+    surprised = asyncio.run(prove(faults, range(asked.seed, asked.seed + asked.times), at_once=asked.jobs, runs=runs))
     if not surprised:
         shutil.rmtree(runs)
     return 1 if surprised else 0

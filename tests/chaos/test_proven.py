@@ -102,7 +102,7 @@ def test_what_is_not_as_the_table_says_surprises(broken: bool, told: dict[str, A
 
 
 def test_a_run_without_a_verdict_surprises(tmp_path: Path) -> None:
-    (turn, _) = turns(["kill-consumer"], 1)
+    (turn, _) = turns(["kill-consumer"], [1])
     done = Task(arguments=[], directory=tmp_path).done(4, "gameday: no target")
     assert judged(turn, done) == ["exit code 4: no target"]
 

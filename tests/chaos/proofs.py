@@ -321,7 +321,7 @@ PROOFS: Mapping[str, Proof | Elsewhere] = {
     ),
     "hold-in-flight": twice("visibility-expired", "{at: 1s, for: 2500ms, fault: hold-in-flight}"),
     "clock-step": twice(
-        "heartbeat-late",
+        "visibility-expired",
         "{at: 2s, for: 2s, fault: clock-step, by: 60s, direction: behind, pick: 100%}",
         "consumers.processing_time=1500ms",
         "consumers.heartbeat=300ms",

@@ -79,13 +79,14 @@ class Turn:
 
     def told(self, verdict: Mapping[str, Any]) -> str:
         """How often what the broken one is caught by was found, and why; for people."""
-        kinds = [
-            f"{kind}: "
-            + ", ".join(f"{cause} {each['count']}" for cause, each in verdict["causes"].get(kind, {}).items())
-            for kind in self.proof.causes
-        ]
-        count = verdict["anomalies"][self.proof.anomaly]["count"] if self.proof.anomaly else None
-        return "; ".join([*([f"{count} {self.proof.anomaly}"] if count is not None else []), *kinds])
+        proof, told = self.proof, list[str]()
+        if proof.anomaly is not None:
+            told.append(f"{verdict['anomalies'][proof.anomaly]['count']} {proof.anomaly}")
+        for kind in proof.causes:
+            for cause, each in verdict["causes"].get(kind, {}).items():
+                by = f" by {', '.join(each['faults'])}" if each["faults"] else ""
+                told.append(f"{kind}: {each['count']} {cause}{by}")
+        return "; ".join(told)
 
 
 def _placed(text: str) -> str:

@@ -80,6 +80,40 @@ def exited(h: History, at: float, code: int, consumer: str = "c1") -> None:
     h.mark("consumer-exited", at=at, consumer=consumer, slot="c", code=code)
 
 
+def struck(fault: str) -> History:
+    """c1 is named by that fault from 2.2 s to 7.2 s, and what the fault brings about is what became of its message."""
+
+    def go(h: History) -> None:
+        h.fault(2.2, 7.2, name=fault)
+        match fault:
+            case "full-disk":
+                exited(h, 3, 1)
+            case "scale":
+                exited(h, 3, 0)
+            case "store-down":
+                h.effect("a", at=2.4, outcome="failed")
+                alive(h)
+            case "partition":
+                h.delete("a", at=3, outcome="unknown")
+            case _:
+                h.effect("a", at=7.5)
+
+    return held(then=go)
+
+
+# Faults, each with the cause that it is proven to have brought about in `struck`; a kill would have ended c1.
+BLAMED: Mapping[str, str] = {
+    "full-disk": "holder-stopped",
+    "scale": "holder-stopped",
+    "store-down": "handler-failed",
+    "partition": "delete-lost",
+    "hold-in-flight": "visibility-expired",
+    "clock-step": "visibility-expired",
+    "stretch-processing": "visibility-expired",
+}
+NOT_BLAMED: Mapping[str, str] = {"kill-consumer": "visibility-expired", "deny": "visibility-expired"}
+
+
 # Of redeliveries on queues.
 
 

@@ -26,6 +26,9 @@ from gameday.run.many import Done, Task, play
 from gameday.scenario.reading import SCENARIOS
 from tests.chaos.proofs import PROOFS, Elsewhere, Proof
 
+# A program of boto3 that knows nothing of gameday, with mistakes to choose from.
+WORKER = Path(__file__).resolve().parents[1] / "wire" / "worker.py"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Turn:
@@ -43,11 +46,11 @@ class Turn:
     @property
     def scenario(self) -> str:
         """YAML."""
-        return _placed(self.proof.scenario)
+        return placed(self.proof.scenario)
 
     @property
     def overrides(self) -> list[str]:
-        return [_placed(each) for each in self.proof.overrides(broken=self.broken)]
+        return [placed(each) for each in self.proof.overrides(broken=self.broken)]
 
     def task(self, runs: Path) -> Task:
         """Its run, in a directory of its own in `runs`."""
@@ -89,8 +92,11 @@ class Turn:
         return "; ".join(told)
 
 
-def _placed(text: str) -> str:
-    return text.replace("SCENARIOS", str(SCENARIOS))
+def placed(text: str) -> str:
+    """With what stands elsewhere on each machine."""
+    for name, there in (("SCENARIOS", SCENARIOS), ("PYTHON", sys.executable), ("WORKER", WORKER)):
+        text = text.replace(name, str(there))
+    return text
 
 
 def turns(faults: Sequence[str], numbers: Sequence[int]) -> Iterator[Turn]:

@@ -167,7 +167,7 @@ PROOFS: Mapping[str, Proof | Elsewhere] = {
     "fail-handler": never(
         "mark-outlives", CLAIMS_FIRST, WHO_CLAIMS_FIRST, "{at: 1s, for: 2s, fault: fail-handler, share: 50%}"
     ),
-    "crash-at": twice("holder-killed", "{at: 1s, fault: crash-at, point: after-effect, nth: 5}"),
+    "crash-at": twice("holder-killed", "{at: 1s, fault: crash-at, point: after-effect, nth: 5, pick: 100%}"),
     "throttle-function": Proof(
         scenario=FUNCTION,
         chaos="{at: 1s, for: 4500ms, fault: throttle-function}",

@@ -282,7 +282,7 @@ PROOFS: Mapping[str, Proof | Elsewhere] = {
         causes={"overtake": "child-read-early"},
     ),
     "throttle": twice("delete-refused", f"{{at: 1s, for: 2s, fault: throttle, {DEL}}}"),
-    "api-error": twice("delete-refused", f"{{at: 1s, for: 2s, fault: api-error, {DEL}}}"),
+    "api-error": twice("delete-lost", f"{{at: 1s, for: 2s, fault: api-error, {DEL}}}"),
     "deny": twice("delete-refused", f"{{at: 1s, for: 2s, fault: deny, {DEL}}}"),
     "latency": twice("delete-slow", "{at: 1s, for: 2s, fault: latency, operation: delete, by: 1500ms}"),
     "blackhole": twice("delete-lost", f"{{at: 1s, for: 2s, fault: blackhole, {DEL}}}"),

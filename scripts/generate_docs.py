@@ -1,7 +1,7 @@
 """Writes from the registries what the documents say of them, so that they cannot tell anything but what the code does.
 
-docs/claims.md and docs/causes.md are written whole. In other pages it is what stands between `<!-- NAME -->` and
-`<!-- /NAME -->`.
+docs/claims.md, docs/causes.md and docs/faults.md are written whole. In other pages it is what stands between
+`<!-- NAME -->` and `<!-- /NAME -->`.
 
 python scripts/generate_docs.py            write it
 python scripts/generate_docs.py --check    exit code 1 if it is not what would be written
@@ -208,6 +208,48 @@ def causes_page() -> str:
         "so looks like one that never finished.",
     ]
     return "\n".join([*lines, ""])
+
+
+_FAULTS = """\
+What each fault is for: somebody whom it must catch. Each row stands for whole runs in which the fault strikes: with who
+is correct every claim holds; with who is broken the claim in the row is violated, and the verdict names the cause in
+the row. The two differ by nothing but the settings that are shown, as `--set` of `gameday run` takes them.
+
+`python -m tests.chaos.proven NAME` repeats a row on the broker in memory, with `--times 10` ten times, each with a seed
+of its own; without a name it repeats all. It prints a line for each run, keeps the directory of each that came out
+otherwise, and ends with 1 if one did. The scenarios stand in [tests/chaos/proofs.py](../tests/chaos/proofs.py). What
+proves a cause, and what to do about it: [causes.md](causes.md). Where none is named, what was found is of no kind that
+has causes: it says by itself what went wrong. What the entry of a fault may say: [claims.md](claims.md#faults).
+"""
+
+
+def faults_page() -> str:
+    # The table stands with the tests, which are not installed: a script finds them nowhere by itself.
+    sys.path.append(str(ROOT))
+    from tests.chaos.proofs import PROOFS, Elsewhere
+
+    rows = []
+    for name, fault in FAULTS.items():
+        does, proof = (fault.__doc__ or "").strip(), PROOFS[name]
+        if isinstance(proof, Elsewhere):
+            rows.append((f"`{name}`", does, f"{proof.why}: [{Path(proof.test).name}](../{proof.test})", "", ""))
+            continue
+        settings = ", ".join(f"`{each}`" for each in proof.broken)
+        found = f" (`{proof.anomaly}`)" if proof.anomaly else ""
+        causes = ", ".join(f"[`{cause}`](causes.md#{cause})" for cause in proof.causes.values())
+        rows.append((f"`{name}`", does, f"{proof.who}: {settings}", f"`{proof.violates}`{found}", causes))
+    head = ("fault", "what it does", "who is caught", "claim that is violated", "cause that is named")
+    return "\n".join(
+        [
+            "# Faults: whom each catches",
+            "",
+            "<!-- Generated from tests/chaos/proofs.py by scripts/generate_docs.py; change that file, not this page. "
+            "-->",
+            "",
+            _FAULTS,
+            *_table(head, rows),
+        ]
+    )
 
 
 def _claims() -> Iterator[str]:
@@ -514,6 +556,7 @@ def written(root: Path) -> dict[Path, str]:
     return {
         root / "docs" / "claims.md": page(),
         root / "docs" / "causes.md": causes_page(),
+        root / "docs" / "faults.md": faults_page(),
         readme: _between(
             _between(readme.read_text(encoding="utf-8"), "refused", _refusals()), "scenarios", _scenarios()
         ),

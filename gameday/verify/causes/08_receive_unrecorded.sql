@@ -6,4 +6,10 @@
 -- elsewhere keep the timeout as short as the work allows.
 SELECT what, s, id, subject_line AS line, NULL AS instance, NULL AS excess_ns
 FROM holds
-WHERE gap AND NOT early;
+WHERE gap AND NOT early
+UNION ALL
+-- Of a dead letter that nobody recorded at all there is no hold.
+SELECT j.what, j.s, j.id, NULL, NULL, NULL
+FROM subjects j JOIN pairs p ON p.s = j.s AND p.id = j.id JOIN subs u ON u.s = j.s
+WHERE j.what = 'dead-letter' AND NOT p.received AND p.seen_from = 'consumer' AND NOT u.by_service
+  AND (j.s, j.id) IN (SELECT (s, id) FROM dead_letters WHERE receives > 0);

@@ -80,6 +80,40 @@ def exited(h: History, at: float, code: int, consumer: str = "c1") -> None:
     h.mark("consumer-exited", at=at, consumer=consumer, slot="c", code=code)
 
 
+def struck(fault: str) -> History:
+    """c1 is named by that fault from 2.2 s to 7.2 s, and what the fault brings about is what became of its message."""
+
+    def go(h: History) -> None:
+        h.fault(2.2, 7.2, name=fault)
+        match fault:
+            case "full-disk":
+                exited(h, 3, 1)
+            case "scale":
+                exited(h, 3, 0)
+            case "store-down":
+                h.effect("a", at=2.4, outcome="failed")
+                alive(h)
+            case "partition":
+                h.delete("a", at=3, outcome="unknown")
+            case _:
+                h.effect("a", at=7.5)
+
+    return held(then=go)
+
+
+# Faults, each with the cause that it is proven to have brought about in `struck`; a kill would have ended c1.
+BLAMED: Mapping[str, str] = {
+    "full-disk": "holder-stopped",
+    "scale": "holder-stopped",
+    "store-down": "handler-failed",
+    "partition": "delete-lost",
+    "hold-in-flight": "visibility-expired",
+    "clock-step": "visibility-expired",
+    "stretch-processing": "visibility-expired",
+}
+NOT_BLAMED: Mapping[str, str] = {"kill-consumer": "visibility-expired", "deny": "visibility-expired"}
+
+
 # Of redeliveries on queues.
 
 
@@ -551,6 +585,24 @@ def died(*outcomes: str, poison: bool = False) -> History:
     h.dead("a", at=40, receives=len(outcomes))
     h.drained(at=60)
     return h
+
+
+def died_unseen(**dead: Any) -> History:
+    h = History({"orders": queue(dead_letter=True, max_receives=1)}, ["dead-letter"])
+    h.send("a", at=1)
+    h.dead("a", at=40, **dead)
+    h.drained(at=60)
+    return h
+
+
+@case("receive-unrecorded", dead_letter="receive-unrecorded")
+def died_of_a_receive_that_nobody_recorded() -> History:
+    return died_unseen(receives=1)
+
+
+@case("receive-unrecorded", lacks=True, dead_letter="untold")
+def dead_and_nothing_counts_its_receives() -> History:
+    return died_unseen()
 
 
 @case("poison", dead_letter="poison", redelivery="handler-failed")

@@ -11,7 +11,7 @@ import pytest
 from gameday.verify.buckets import one_after_another
 from gameday.verify.judge import Verdict, judge_all
 from gameday.verify.registry import CAUSES, UNTOLD
-from tests.verify.causes.cases import CASES, Case
+from tests.verify.causes.cases import BLAMED, CASES, NOT_BLAMED, Case, struck
 from tests.verify.jobs import differing
 
 
@@ -41,6 +41,15 @@ def test_nothing_fails(verdicts: dict[str, Verdict]) -> None:
 def test_the_cause(case: Case, verdicts: dict[str, Verdict]) -> None:
     document = verdicts[case.name].document
     assert told(document) == {what: causes for what, causes in case.told.items() if causes}
+
+
+def test_a_fault_stands_beside_a_cause_that_it_can_bring_about_and_beside_no_other(tmp_path: Path) -> None:
+    expected = {**BLAMED, **NOT_BLAMED}
+    judged = judge_all([struck(fault).write(tmp_path / fault) for fault in expected], with_examples=True)
+    for (fault, cause), verdict in zip(expected.items(), judged, strict=True):
+        named = {"fault-1": 1} if fault in BLAMED else {}
+        told = verdict.document["causes"]["redelivery"]
+        assert {cause: each["faults"] for cause, each in told.items()} == {cause: named}, fault
 
 
 def test_every_cause_has_a_case_that_has_it() -> None:

@@ -17,7 +17,7 @@ import psutil  # type: ignore[import-untyped]  # comes with Locust, without type
 from gameday.processes import proc
 from gameday.processes.undo import MARK
 
-DEADLINE_S = 60.0
+DEADLINE_S = 120.0
 # The command itself, not a shell around it: signals must reach the conductor.
 COMMAND = [sys.executable, "-c", "from gameday.cli import main; main()"]
 

@@ -58,6 +58,7 @@ def test_a_replay_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 @in_series
+@in_soak
 @pytest.mark.live
 def test_the_hole_of_a_guard_is_found_kept_and_repeated(tmp_path: Path) -> None:
     code, came, told = swept(*FEW, "--set", "consumers.guard=claim-first", cwd=tmp_path)

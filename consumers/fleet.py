@@ -127,7 +127,7 @@ class Fleet:
         self._writer = writer
         self._restart_delay_s = restart_delay_s
         self._standing: dict[str, StandingFault] = {}
-        # Slots that are to stay empty, by who wants it.
+        # Slots that are to stay empty, by who wants it. Who waits for one is woken where that changes, and at the end.
         self._vacant: dict[str, frozenset[str]] = {}
         self._filled = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -178,6 +178,7 @@ class Fleet:
         self._stop_timeout_s = timeout_s
         self._stopping.set()
         self._enough.set()
+        self._filled.set()
         if self._keepers:
             await asyncio.wait(self._keepers)
 
@@ -265,12 +266,7 @@ class Fleet:
     async def _may_fill(self, slot: str) -> None:
         """Wait until nobody wants the slot to be empty, or the fleet stops."""
         while not self._stopping.is_set() and any(slot in slots for slots in self._vacant.values()):
-            waiting = {asyncio.ensure_future(self._filled.wait()), asyncio.ensure_future(self._stopping.wait())}
-            try:
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for each in waiting:
-                    each.cancel()
+            await self._filled.wait()
 
     async def _launch(self, member: Member) -> Incarnation:
         name = member.next_name()

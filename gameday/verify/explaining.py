@@ -92,7 +92,7 @@ def explain(db: duckdb.DuckDBPyConnection, tell: Progress) -> dict[str, str]:
         except duckdb.Error as error:
             failed[name] = in_a_line(error)
             break
-        there = there or {what for (what,) in db.execute("SELECT DISTINCT what FROM subjects").fetchall()}
+        there = there or kinds_there(db)
         if not there:
             break
     db.execute(_SUBJECTS)
@@ -102,12 +102,17 @@ def explain(db: duckdb.DuckDBPyConnection, tell: Progress) -> dict[str, str]:
     return failed | _look(db, (cause for cause in CAUSES.values() if cause.name not in CAUSES_OF_THE_WHOLE), there)
 
 
+def kinds_there(db: duckdb.DuckDBPyConnection) -> set[str]:
+    """Of what kinds there are subjects."""
+    return {what for (what,) in db.execute("SELECT DISTINCT what FROM subjects").fetchall()}
+
+
 def conclude(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Look for what may be of the whole history, and make `explained` from it and what `explain` has left: for each
     subject its cause. What could not be carried out, by its name, each with the reason."""
     db.execute(_SUBJECTS)
     db.execute(_ROWS_EXPLAINED)
-    there = {what for (what,) in db.execute("SELECT DISTINCT what FROM subjects").fetchall()}
+    there = kinds_there(db)
     failed = _look(db, (CAUSES[name] for name in sorted(CAUSES_OF_THE_WHOLE)), there)
     if there:
         try:

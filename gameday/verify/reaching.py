@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 
+from gameday.verify.explaining import kinds_there
 from gameday.verify.load import Loaded, in_a_line
 from gameday.verify.registry import PLACES
 
@@ -25,10 +26,9 @@ def look(db: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """
     failed = {}
     db.execute(_REACHED)
-    # Where nothing came back there is nothing to ask of it.
-    tables = {name for (name,) in db.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    there = kinds_there(db)
     for place in PLACES.values():
-        if "FROM at_return" in place.sql and "at_return" not in tables:
+        if place.of and there.isdisjoint(place.of):
             continue
         try:
             db.execute(

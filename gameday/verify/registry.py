@@ -16,8 +16,9 @@ instance, excess_ns): which subject, the instance of the fault that brought it a
 how much, where that means anything. A query is asked only where there are subjects of its kinds.
 
 Every dangerous place that a message can come to, by its name: the files of `places/`. A file opens with a comment: what
-befell the message, one sentence; `On:` the kinds of subscription where that can be; `Needs: effects` where only who
-tells of effects can say it. The query gives rows (s, id), a message as often as it likes; s is NULL of a send.
+befell the message, one sentence; `On:` the kinds of subscription where that can be; `Of:`, as of a cause, the kinds of
+subject that it is asked of, where it is; `Needs: effects` where only who tells of effects can say it. The query gives
+rows (s, id), a message as often as it likes; s is NULL of a send.
 """
 
 from __future__ import annotations
@@ -68,13 +69,15 @@ class Cause:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """`on`: the kinds of subscription where a message can come to it; `needs_effects`: who tells nothing of effects
-    cannot say whether one did."""
+    """`on`: the kinds of subscription where a message can come to it; `of`: the kinds of subject without which there is
+    nothing to ask (none: it is always asked); `needs_effects`: who tells nothing of effects cannot say whether one
+    did."""
 
     name: str
     sql: str
     summary: str
     on: Sequence[str]
+    of: Sequence[str]
     needs_effects: bool
 
 
@@ -120,7 +123,7 @@ def _causes() -> Iterator[Cause]:
         )
 
 
-_PLACE = re.compile(r"(?P<summary>.+?) On: (?P<on>.+?)\.(?P<needs> Needs: effects\.)?")
+_PLACE = re.compile(r"(?P<summary>.+?) On: (?P<on>.+?)\.( Of: (?P<of>.+?)\.)?(?P<needs> Needs: effects\.)?")
 
 
 def _places() -> Iterator[Place]:
@@ -128,12 +131,14 @@ def _places() -> Iterator[Place]:
         told = _PLACE.fullmatch(_opening(sql))
         assert told is not None, f"{file}.sql does not say what befell the message, and on what"
         on = tuple(told["on"].split(", "))
-        assert set(on) <= {"queue", "stream"}, f"{file}.sql is on {on}"
+        of = tuple(told["of"].split(", ")) if told["of"] else ()
+        assert set(on) <= {"queue", "stream"} and set(of) <= set(KINDS), f"{file}.sql is on {on}, of {of}"
         yield Place(
             name=file.replace("_", "-"),
             sql=sql,
             summary=told["summary"],
             on=on,
+            of=of,
             needs_effects=told["needs"] is not None,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,6 +75,7 @@ ConfigOption = Annotated[
         help="Of `--target aws`: the allow-list of accounts. [default: the nearest gameday.toml, here or above]",
     ),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object; progress goes to standard error.")]
 SummaryOption = Annotated[
     Path | None,
     typer.Option(
@@ -82,6 +84,17 @@ SummaryOption = Annotated[
         help="Append the verdict to this file as Markdown, as a CI job summary wants it ($GITHUB_STEP_SUMMARY).",
     ),
 ]
+
+
+def value_of(option: str, text: str, unit: str) -> float:
+    """What stands behind an option, by a reader of gameday/scenario/units.py. Errors: UsageError."""
+    from gameday.scenario import units
+
+    read: Callable[[object], float] = getattr(units, unit)
+    try:
+        return read(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from error
 
 
 def can_be_appended_to(summary: Path | None) -> None:

@@ -13,12 +13,14 @@ import typer
 from rich.console import Console
 
 from gameday.commands.common import (
+    JsonOption,
     ScenarioArgument,
     SetOption,
     TargetName,
     TargetOption,
     chosen_target,
     interrupt_on_signals,
+    value_of,
 )
 from gameday.history.errors import Interrupted, UsageError
 
@@ -52,9 +54,7 @@ def find_rate(
         Path | None,
         typer.Option(help="A directory for the runs, each in one of its own: 01, 02, … [default: runs/NAME-TIME each]"),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object; progress goes to standard error.")
-    ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Find the highest rate at which every claim of a scenario holds, by short runs that are each judged.
 
@@ -84,11 +84,11 @@ def find_rate(
     if target is TargetName.aws:
         raise UsageError("find-rate does not run on --target aws: each rate would be a run of its own to agree to")
     asked = Asked(
-        from_per_s=_value("--from", from_, "rate_per_s"),
-        to_per_s=_value("--to", to, "rate_per_s"),
-        within=_value("--within", within, "share"),
+        from_per_s=value_of("--from", from_, "rate_per_s"),
+        to_per_s=value_of("--to", to, "rate_per_s"),
+        within=value_of("--within", within, "share"),
         runs_max=runs_max,
-        time_max_s=_value("--time-max", time_max, "duration_s"),
+        time_max_s=value_of("--time-max", time_max, "duration_s"),
     )
     _check(asked, overrides or [])
     read = scenarios.load(scenarios.find(scenario), overrides or ())
@@ -124,17 +124,6 @@ def find_rate(
             end(None)
         raise
     raise typer.Exit(end(step).exit_code)
-
-
-def _value(option: str, text: str, unit: str) -> float:
-    """Errors: UsageError."""
-    from gameday.scenario import units
-
-    read: Callable[[object], float] = getattr(units, unit)
-    try:
-        return read(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {error}") from error
 
 
 def _check(asked: Asked, overrides: list[str]) -> None:

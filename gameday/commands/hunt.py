@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from gameday.commands.common import ScenarioArgument, SetOption, TargetName
-from gameday.commands.searching import Kept, Small
+from gameday.commands.common import JsonOption, ScenarioArgument, SetOption, TargetName, value_of
+from gameday.commands.searching import BudgetOption, JobsOption, Kept, MessagesOption, SearchTargetOption, Small
 from gameday.history.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ _LONGEST_S = 12.0
 
 def hunt(
     scenario: ScenarioArgument = "quick",
-    budget: Annotated[str, typer.Option(metavar="DURATION", help="Begin no run after this time.")] = "10min",
-    messages: Annotated[int, typer.Option(metavar="N", min=1, help="How many messages each run sends.")] = 60,
+    budget: BudgetOption = "10min",
+    messages: MessagesOption = 60,
     faults: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,8 +37,8 @@ def hunt(
             "[default: those of the scenario, where it has some, else all]",
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs side by side.")] = 2,
-    target: Annotated[TargetName, typer.Option(help="Where AWS is; not `aws`.")] = TargetName.memory,
+    jobs: JobsOption = 2,
+    target: SearchTargetOption = TargetName.memory,
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(help="What is drawn, and the seed of every run.")] = 1,
     out: Annotated[
@@ -48,9 +48,7 @@ def hunt(
             "[default: runs/hunt-NAME-TIME]"
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object; progress goes to standard error.")
-    ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Look for faults that break a claim, and show the smallest that do.
 
@@ -76,17 +74,14 @@ def hunt(
     from gameday.report.hunted import Hunted, show
     from gameday.run.context import new_id
     from gameday.run.directory import RUNS
-    from gameday.scenario import drawing, units
+    from gameday.scenario import drawing
     from gameday.scenario import reading as scenarios
     from gameday.scenario.problems import no_such
     from gameday.search.hunt import Asked, Entry, in_words, next_schedule
 
     if target is TargetName.aws:
         raise UsageError("hunt does not run on --target aws: each run would be one of its own to agree to")
-    try:
-        budget_s = units.duration_s(budget)
-    except ValueError as error:
-        raise UsageError(f"--budget {error}") from error
+    budget_s = value_of("--budget", budget, "duration_s")
     for name in faults or ():
         if name not in FAULTS:
             raise UsageError(f"--fault: {no_such('fault', name, FAULTS)}")
@@ -120,24 +115,19 @@ def hunt(
         step=Entry.from_json,
     )
     console = Console(stderr=json, highlight=False, markup=False, emoji=False)
-    kept.resume()
-    if kept.outcomes:
-        console.print(f"goes on in {kept.directory}, where {len(kept.outcomes)} runs are", soft_wrap=True)
+    kept.resume(console)
     console.print(f"draws from {len(drawer.names)} faults: {', '.join(drawer.names)}", soft_wrap=True)
     arguments = [small.path, "--target", target.value, "--seed", str(seed)]
     replays: dict[str, str] = {}
     deadline = time.monotonic() + budget_s
-    under_way: dict[Path, Schedule] = {}
 
     def tasks() -> Iterator[Task]:
         """As many as are asked for, until nothing is to be tried before one of them has ended."""
         while time.monotonic() < deadline:
-            schedule = next_schedule(asked, kept.outcomes, list(under_way.values()))
+            schedule = next_schedule(asked, kept.outcomes, list(kept.under_way.values()))
             if schedule is None:
                 return
-            task = kept.task(arguments, with_faults(schedule))
-            under_way[task.directory] = schedule
-            yield task
+            yield kept.task(schedule, arguments, with_faults(schedule))
 
     def told(*, broke_off: bool) -> Hunted:
         return Hunted(
@@ -150,7 +140,7 @@ def hunt(
         )
 
     try:
-        asyncio.run(_hunt(tasks, under_way, kept, jobs, console))
+        asyncio.run(_hunt(tasks, kept, jobs, console))
     except (KeyboardInterrupt, asyncio.CancelledError):
         show(told(broke_off=True), as_json=json)
         raise Interrupted(f"interrupted; what was tried is kept in {kept.directory}") from None
@@ -160,13 +150,7 @@ def hunt(
     raise typer.Exit(came.exit_code)
 
 
-async def _hunt(
-    tasks: Callable[[], Iterator[Task]],
-    under_way: dict[Path, Schedule],
-    kept: Kept[Entry],
-    jobs: int,
-    console: Console,
-) -> None:
+async def _hunt(tasks: Callable[[], Iterator[Task]], kept: Kept[Entry], jobs: int, console: Console) -> None:
     """Run tasks side by side until there are none. Errors: RunError, HistoryError."""
     from gameday.report.hunted import ended_line
     from gameday.run.many import play
@@ -176,7 +160,7 @@ async def _hunt(
         while len(kept.outcomes) > before:
             before = len(kept.outcomes)
             async for done in play(tasks(), at_once=jobs):
-                outcome = kept.add(done, under_way.pop(done.task.directory))
+                outcome = kept.add(done)
                 console.print(ended_line(kept.outcomes), soft_wrap=True)
                 places = {place for each in kept.outcomes for place, n in each.places.items() if n}
                 status.update(

@@ -7,14 +7,25 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Annotated, Any, Generic
 
+import typer
+
+from gameday.commands.common import TargetName
 from gameday.history.errors import HistoryError, UsageError
 from gameday.search.outcomes import Outcome, S, smallest
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gameday.run.many import Done, Task
     from gameday.scenario.model import Scenario
+
+
+BudgetOption = Annotated[str, typer.Option(metavar="DURATION", help="Begin no run after this time.")]
+MessagesOption = Annotated[int, typer.Option(metavar="N", min=1, help="How many messages each run sends.")]
+JobsOption = Annotated[int, typer.Option(metavar="N", min=1, help="Runs side by side.")]
+SearchTargetOption = Annotated[TargetName, typer.Option(help="Where AWS is; not `aws`.")]
 
 
 class Small:
@@ -25,12 +36,13 @@ class Small:
         from gameday.scenario.claims import CLAIMS
 
         self.path = str(path.resolve())
+        self.read = read
         self.given = list(given)
         self._messages = messages
         self._load = _small_load(read)
-        claims = read.source.data.get("claims") or []
+        written = read.source.data.get("claims") or []
         self._claims = [
-            claim for claim in claims if not CLAIMS[claim if isinstance(claim, str) else claim["claim"]].of_faults
+            each for each, claim in zip(written, read.claims, strict=True) if not CLAIMS[claim.claim].of_faults
         ]
 
     def overrides(self, chaos: Sequence[Mapping[str, Any]], *, lasts_s: float, **made: Any) -> list[str]:
@@ -63,9 +75,11 @@ class Kept(Generic[S]):
     identity: Mapping[str, Any]
     step: Callable[[Any], S]
     outcomes: list[Outcome[S]] = field(default_factory=list)
+    # What is being tried, by the directory of its run.
+    under_way: dict[Path, tuple[S, ...]] = field(default_factory=dict)
 
-    def resume(self) -> None:
-        """What was tried there before. Errors: UsageError where that was another search."""
+    def resume(self, console: Console) -> None:
+        """What was tried there before, which is told. Errors: UsageError where that was another search."""
         path = self.directory / self.file
         if not path.exists():
             return
@@ -77,10 +91,12 @@ class Kept(Generic[S]):
             raise UsageError(f"{path} is nothing that can be gone on with: {error}") from error
         if found != self.identity:
             raise UsageError(f"{path} is of another search ({found['scenario']}); name another directory with --out")
+        if self.outcomes:
+            console.print(f"goes on in {self.directory}, where {len(self.outcomes)} runs are", soft_wrap=True)
 
-    def add(self, done: Done, schedule: tuple[S, ...]) -> Outcome[S]:
-        """Errors: HistoryError."""
-        outcome = _outcome(done, schedule)
+    def add(self, done: Done) -> Outcome[S]:
+        """What came of a task of ours. Errors: HistoryError."""
+        outcome = _outcome(done, self.under_way.pop(done.task.directory))
         self.outcomes.append(outcome)
         document = {"schema": 1, "search": self.identity, "runs": [each.to_json() for each in self.outcomes]}
         path = self.directory / self.file
@@ -92,14 +108,15 @@ class Kept(Generic[S]):
             raise HistoryError(f"cannot write {path}: {error.strerror}") from error
         return outcome
 
-    def task(self, arguments: Sequence[str], overrides: Sequence[str]) -> Task:
-        """A run in a directory of its own, which is there from now on. Errors: RunError."""
+    def task(self, schedule: tuple[S, ...], arguments: Sequence[str], overrides: Sequence[str]) -> Task:
+        """A run in a directory of its own, which is there from now on, and under way. Errors: RunError."""
         from gameday.run.directory import make_directory
         from gameday.run.many import Task
 
         numbers = [int(path.name) for path in self.directory.glob("[0-9]*") if path.name.isdigit()]
         place = self.directory / f"{max(numbers, default=0) + 1:03d}"
         make_directory(place)
+        self.under_way[place] = schedule
         sets = [word for override in overrides for word in ("--set", override)]
         return Task(arguments=[arguments[0], *sets, *arguments[1:]], directory=place)
 

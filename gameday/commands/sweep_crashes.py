@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from gameday.commands.common import ScenarioArgument, SetOption, TargetName
-from gameday.commands.searching import Kept, Small
+from gameday.commands.common import JsonOption, ScenarioArgument, SetOption, TargetName, value_of
+from gameday.commands.searching import BudgetOption, JobsOption, Kept, MessagesOption, SearchTargetOption, Small
 from gameday.history.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gameday.report.crash_table import Ended
     from gameday.run.many import Task
-    from gameday.scenario.model import Scenario
     from gameday.search.crashes import Crash, Schedule
 
 # A load that is over sooner leaves no time for a consumer that died to come back while it lasts.
@@ -27,14 +27,14 @@ _LOAD_S = 4.0
 
 def sweep_crashes(
     scenario: ScenarioArgument = "quick",
-    budget: Annotated[str, typer.Option(metavar="DURATION", help="Begin no run after this time.")] = "10min",
-    messages: Annotated[int, typer.Option(metavar="N", min=1, help="How many messages each run sends.")] = 24,
+    budget: BudgetOption = "10min",
+    messages: MessagesOption = 24,
     every: Annotated[int, typer.Option(metavar="K", min=1, help="Crash at every K-th message.")] = 6,
     pairs: Annotated[
         bool, typer.Option("--pairs/--no-pairs", help="Try two crashes where one alone has not broken every claim.")
     ] = True,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs side by side.")] = 2,
-    target: Annotated[TargetName, typer.Option(help="Where AWS is; not `aws`.")] = TargetName.memory,
+    jobs: JobsOption = 2,
+    target: SearchTargetOption = TargetName.memory,
     overrides: SetOption = None,
     seed: Annotated[int, typer.Option(help="The seed of every run.")] = 1,
     out: Annotated[
@@ -44,9 +44,7 @@ def sweep_crashes(
             "[default: runs/sweep-NAME-TIME]"
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object; progress goes to standard error.")
-    ] = False,
+    json: JsonOption = False,
 ) -> None:
     """Crash a consumer at every point of its work in turn, and show the smallest crash that breaks a claim.
 
@@ -72,15 +70,11 @@ def sweep_crashes(
     from gameday.run.context import new_id
     from gameday.run.directory import RUNS
     from gameday.scenario import reading as scenarios
-    from gameday.scenario import units
     from gameday.search.crashes import Asked, Crash, in_words, next_schedules
 
     if target is TargetName.aws:
         raise UsageError("sweep-crashes does not run on --target aws: each crash would be a run of its own to agree to")
-    try:
-        budget_s = units.duration_s(budget)
-    except ValueError as error:
-        raise UsageError(f"--budget {error}") from error
+    budget_s = value_of("--budget", budget, "duration_s")
     path = scenarios.find(scenario)
     swept = _Swept(path=path, read=scenarios.load(path, overrides or ()), given=overrides or [], messages=messages)
     asked = Asked(points=swept.points(), messages=messages, every=every, pairs=pairs)
@@ -92,9 +86,7 @@ def sweep_crashes(
         step=Crash.from_json,
     )
     console = Console(stderr=json, highlight=False, markup=False, emoji=False)
-    kept.resume()
-    if kept.outcomes:
-        console.print(f"goes on in {kept.directory}, where {len(kept.outcomes)} runs are", soft_wrap=True)
+    kept.resume(console)
     replays: dict[str, str] = {}
     deadline = time.monotonic() + budget_s
 
@@ -130,10 +122,6 @@ def sweep_crashes(
 
 class _Swept(Small):
     """The scenario as a sweep runs it: with one consumer process."""
-
-    def __init__(self, *, path: Path, read: Scenario, given: Sequence[str], messages: int) -> None:
-        super().__init__(path=path, read=read, given=given, messages=messages)
-        self.read = read
 
     def points(self) -> list[str]:
         """Those that a crash can have here. Errors: UsageError where there is none, with what is against the first."""
@@ -176,19 +164,16 @@ async def _try(
     from gameday.report.crash_table import ended_line
     from gameday.run.many import play
 
-    begun: dict[Path, Schedule] = {}
+    waiting = deque(schedules)
 
     def tasks() -> Iterator[Task]:
-        for schedule in schedules:
-            if time.monotonic() >= deadline:
-                return
-            task = kept.task(arguments, swept.with_crashes(schedule))
-            begun[task.directory] = schedule
-            yield task
+        while waiting and time.monotonic() < deadline:
+            schedule = waiting.popleft()
+            yield kept.task(schedule, arguments, swept.with_crashes(schedule))
 
     with console.status("the first run") as status:
         async for done in play(tasks(), at_once=jobs):
-            outcome = kept.add(done, begun[done.task.directory])
+            outcome = kept.add(done)
             console.print(ended_line(len(kept.outcomes), outcome), soft_wrap=True)
-            status.update(f"{len(schedules) - len(begun)} of {len(schedules)} schedules of this stage wait")
-    return len(schedules) - len(begun)
+            status.update(f"{len(waiting)} of {len(schedules)} schedules of this stage wait")
+    return len(waiting)

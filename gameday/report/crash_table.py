@@ -14,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gameday.report.console import COLOURS, on_stdout
+from gameday.report.searched import broken_by, ended, not_calm, smallest_as_json
 from gameday.search.crashes import Asked, Crash, in_words
-from gameday.search.outcomes import Outcome, how_often, smallest
+from gameday.search.outcomes import Outcome, smallest
 
 Ended = Literal["all", "budget", "calm"]
 
@@ -61,18 +62,9 @@ class Swept:
     def lines(self) -> Iterator[str]:
         """What it came to, in sentences."""
         if self.ended == "calm":
-            calm = self.outcomes[0]
-            why = calm.failed or "; ".join(f"{claim}: {calm.why.get(claim, 'violated')}" for claim in calm.broken)
-            yield f"without any crash it does not hold already ({why or 'every claim is unknown'}): {calm.directory}"
+            yield not_calm(self.outcomes[0], "crash")
             return
-        for claim, found in smallest(self.outcomes).items():
-            broke, runs = how_often(found.schedule, claim, self.outcomes)
-            yield f"{claim} is broken by a crash {in_words(found.schedule)}, in {broke} of {runs} runs"
-            if claim in found.why:
-                yield f"  {found.why[claim]}"
-            yield f"  recorded in {found.directory}"
-            if claim in self.replays:
-                yield f"  again: gameday run --replay {self.replays[claim]}"
+        yield from broken_by(self.outcomes, self.replays, lambda schedule: f"a crash {in_words(schedule)}")
         if not smallest(self.outcomes):
             yield "no crash that was tried broke a claim"
         if unshown := self._unshown:
@@ -84,7 +76,6 @@ class Swept:
             yield "the sweep broke off; with the same --out it goes on there"
 
     def to_json(self) -> dict[str, Any]:
-        found = smallest(self.outcomes)
         return {
             "scenario": self.scenario,
             "target": self.target,
@@ -94,15 +85,7 @@ class Swept:
             "ended": self.ended,
             "left": self.left,
             "runs": [outcome.to_json() for outcome in self.outcomes],
-            "smallest": {
-                claim: {
-                    **outcome.to_json(),
-                    "broke": how_often(outcome.schedule, claim, self.outcomes)[0],
-                    "of": how_often(outcome.schedule, claim, self.outcomes)[1],
-                    "replay": self.replays.get(claim),
-                }
-                for claim, outcome in found.items()
-            },
+            "smallest": smallest_as_json(self.outcomes, self.replays),
         }
 
 
@@ -115,13 +98,9 @@ def _cell(verdicts: Sequence[str]) -> str:
 
 
 def ended_line(number: int, outcome: Outcome[Crash]) -> str:
-    if outcome.failed:
-        told = f"no verdict: {outcome.failed}"
-    elif not outcome.shown:
-        told = "nothing shown: the crash never came" if outcome.schedule else "nothing shown"
-    else:
-        told = "violated (" + ", ".join(outcome.broken) + ")" if outcome.broken else "every claim held"
-    return f"run {number}: {in_words(outcome.schedule)}: {told}"
+    never = not outcome.failed and not outcome.shown and outcome.schedule
+    why = ": the crash never came" if never else ""
+    return f"run {number}: {in_words(outcome.schedule)}: {ended(outcome)}{why}"
 
 
 def show(swept: Swept, *, as_json: bool) -> None:

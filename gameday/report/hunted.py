@@ -14,8 +14,9 @@ from rich import box
 from rich.table import Table
 
 from gameday.report.console import on_stdout
+from gameday.report.searched import broken_by, ended, not_calm, smallest_as_json
 from gameday.search.hunt import Entry, in_words, kept
-from gameday.search.outcomes import Outcome, how_often, smallest
+from gameday.search.outcomes import Outcome, smallest
 from gameday.verify.registry import PLACES
 
 
@@ -53,18 +54,10 @@ class Hunted:
             return
         calm = next((outcome for outcome in self.outcomes if not outcome.schedule), None)
         if calm is not None and not calm.held:
-            why = calm.failed or "; ".join(f"{claim}: {calm.why.get(claim, 'violated')}" for claim in calm.broken)
-            yield f"without any fault it does not hold already ({why or 'every claim is unknown'}): {calm.directory}"
+            yield not_calm(calm, "fault")
             return
+        yield from broken_by(self.outcomes, self.replays, in_words)
         found = smallest(self.outcomes)
-        for claim, outcome in found.items():
-            broke, runs = how_often(outcome.schedule, claim, self.outcomes)
-            yield f"{claim} is broken by {in_words(outcome.schedule)}, in {broke} of {runs} runs"
-            if claim in outcome.why:
-                yield f"  {outcome.why[claim]}"
-            yield f"  recorded in {outcome.directory}"
-            if claim in self.replays:
-                yield f"  again: gameday run --replay {self.replays[claim]}"
         claims = list(dict.fromkeys(claim for outcome in self.outcomes for claim in outcome.claims))
         if held := [claim for claim in claims if claim not in found]:
             yield f"nothing that was tried broke {', '.join(held)}: no proof, but see what was reached"
@@ -77,7 +70,6 @@ class Hunted:
             yield "the hunt broke off; with the same --out it goes on there"
 
     def to_json(self) -> dict[str, Any]:
-        found = smallest(self.outcomes)
         return {
             "scenario": self.scenario,
             "target": self.target,
@@ -85,31 +77,17 @@ class Hunted:
             "broke_off": self.broke_off,
             "runs": [outcome.to_json() for outcome in self.outcomes],
             "places": dict(self.places),
-            "smallest": {
-                claim: {
-                    **outcome.to_json(),
-                    "broke": how_often(outcome.schedule, claim, self.outcomes)[0],
-                    "of": how_often(outcome.schedule, claim, self.outcomes)[1],
-                    "replay": self.replays.get(claim),
-                }
-                for claim, outcome in found.items()
-            },
+            "smallest": smallest_as_json(self.outcomes, self.replays),
         }
 
 
 def ended_line(outcomes: Sequence[Outcome[Entry]]) -> str:
     """Of the last run."""
     *before, outcome = outcomes
-    if outcome.failed:
-        told = f"no verdict: {outcome.failed}"
-    elif outcome.broken:
-        told = f"violated ({', '.join(outcome.broken)})"
-    else:
-        told = "every claim held" if outcome.held else "nothing shown"
     new = {place for place, n in outcome.places.items() if n} - {
         place for each in before for place, n in each.places.items() if n
     }
-    return f"run {len(outcomes)}: {in_words(outcome.schedule)}: {told}" + (
+    return f"run {len(outcomes)}: {in_words(outcome.schedule)}: {ended(outcome)}" + (
         f"; new: {', '.join(sorted(new))}" if new else ""
     )
 

@@ -111,12 +111,6 @@ def next_schedule(asked: Asked, outcomes: Sequence[Outcome[Entry]], under_way: S
     return None
 
 
-def is_over(outcomes: Sequence[Outcome[Entry]]) -> bool:
-    """Whether every claim is broken, by what nothing can be left out of."""
-    calm = next((outcome for outcome in outcomes if not outcome.schedule), None)
-    return calm is not None and (not calm.held or not calm.claims.keys() - smallest(outcomes).keys())
-
-
 def _smaller(asked: Asked, schedule: Schedule) -> Iterator[Schedule]:
     """Each of its faults left out, then each key that a fault need not have."""
     if len(schedule) > 1:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from gameday.chaos.registry import FAULTS
+from gameday.commands.searching import Small
 from gameday.history.errors import UsageError
 from gameday.report.hunted import Hunted, ended_line
 from gameday.scenario import reading
 from gameday.scenario.drawing import Drawer, needed
-from gameday.search.hunt import MOST_FAULTS, Asked, Entry, Schedule, in_words, is_over, kept, next_schedule
+from gameday.search.hunt import MOST_FAULTS, Asked, Entry, Schedule, in_words, kept, next_schedule
 from gameday.search.outcomes import REPEATS, Outcome, how_often, size, smallest
 
 CLAIMS = ("no-loss", "exactly-once-effect")
@@ -66,7 +67,7 @@ def test_without_a_fault_first_and_nothing_beside_it() -> None:
 @pytest.mark.parametrize("breaks", [lambda schedule: CLAIMS, lambda schedule: CLAIMS[:1]])
 def test_what_does_not_hold_without_a_fault_is_not_hunted(breaks: Breaks) -> None:
     outcomes = hunted(breaks, 10)
-    assert [outcome.schedule for outcome in outcomes] == [()] and is_over(outcomes)
+    assert [outcome.schedule for outcome in outcomes] == [()] and next_schedule(ASKED, outcomes, []) is None
 
 
 def test_what_needs_two_faults_is_found_and_made_as_small_as_it_can_be() -> None:
@@ -80,7 +81,7 @@ def test_what_needs_two_faults_is_found_and_made_as_small_as_it_can_be() -> None
 
 def test_it_ends_when_every_claim_is_broken_by_the_smallest() -> None:
     outcomes = hunted(lambda schedule: CLAIMS if schedule else (), 500)
-    assert len(outcomes) < 30 and is_over(outcomes)
+    assert len(outcomes) < 30 and next_schedule(ASKED, outcomes, []) is None
     assert {size(outcome.schedule) for outcome in smallest(outcomes).values()} == {(1, 3.0)}
 
 
@@ -207,3 +208,14 @@ def test_only_what_is_asked_for() -> None:
 def test_a_scenario_that_is_wrong_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no-such-claim"):
         drawer("quick", 'claims=["no-such-claim"]')
+
+
+def test_claims_about_faults_are_left_out_and_others_go_by_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "named.yaml"
+    path.write_text(
+        "name: named\ntransport: sqs\nload: {rate: 9/s, duration: 9s}\nchaos: [{at: 2s, fault: kill-consumer}]\n"
+        "claims: [at-least-once, {claim: recovery, within: 9s}, {claim: lag, p99: 3s}]\n"
+    )
+    small = Small(path=path, read=reading.load(path), given=[], messages=5)
+    told = reading.load(path, small.overrides([], lasts_s=5))
+    assert [claim.claim for claim in told.claims] == ["no-loss", "lag"]

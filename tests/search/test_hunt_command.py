@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.search.commands import commanded
+from tests.search.commands import commanded, searched
 from tests.series import in_series, in_soak
 
 BUG = Path(__file__).parent / "bugs" / "bug.yaml"
@@ -24,9 +24,7 @@ BUGS = {
 
 
 def hunted(*words: str, cwd: Path, scenario: Path = BUG) -> tuple[int, dict[str, Any], str]:
-    ran = commanded("hunt", str(scenario), "--out", "hunt", "--json", *words, cwd=cwd)
-    assert ran.stdout, ran.stderr
-    return ran.returncode, json.loads(ran.stdout), ran.stderr
+    return searched("hunt", str(scenario), "hunt", *words, cwd=cwd)
 
 
 @pytest.mark.parametrize(

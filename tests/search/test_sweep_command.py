@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.search.commands import commanded
+from tests.search.commands import commanded, searched
 from tests.series import in_series, in_soak
 
 SCENARIO = """\
@@ -26,9 +25,7 @@ FEW = ("--messages", "6", "--every", "6", "--no-pairs")
 
 def swept(*words: str, cwd: Path, scenario: str = SCENARIO) -> tuple[int, dict[str, Any], str]:
     (cwd / "swept.yaml").write_text(scenario)
-    ran = commanded("sweep-crashes", "swept.yaml", "--out", "sweep", "--json", *words, cwd=cwd)
-    assert ran.stdout, ran.stderr
-    return ran.returncode, json.loads(ran.stdout), ran.stderr
+    return searched("sweep-crashes", "swept.yaml", "sweep", *words, cwd=cwd)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ pytestmark = pytest.mark.live
 
 DEADLINE_S = 30.0
 LOAD_S = 2.0
+# A busy machine takes seconds for a reshard, and the load must outlast two.
+RESHARDED_LOAD_S = 8.0
 TRANSPORT = TRANSPORTS["kinesis"]
 TOPOLOGY = Topology(subscriptions=[SubscriptionSpec(name="orders")], shards=2)
 LOCUSTFILE = Path(__file__).resolve().parents[2] / "loadgen/locustfile.py"
@@ -81,11 +83,7 @@ class Arena:
             addresses=self.addresses,
             topology=TOPOLOGY,
             rate_per_s=150,
-            duration_s=LOAD_S,
-            groups=12,
-            users=2,
-            batch=6,
-            **load,
+            **{"duration_s": LOAD_S, "groups": 12, "users": 2, "batch": 6, **load},
         )
         for name in ("load", "reader"):
             self.writer.announce(name)
@@ -100,7 +98,7 @@ class Arena:
             stream=Resharder(self.source, self.carry),
         )
         entered = [FAULTS[entry["fault"]].model_validate(entry) for entry in entries]
-        strikes = plan(entered, duration_s=LOAD_S, consumers={}, seed=1)
+        strikes = plan(entered, duration_s=self.config.duration_s, consumers={}, seed=1)
         return await Runner(strikes, targets=targets).run(start_ns=start_ns)
 
     async def struck(self, *entries: dict[str, Any]) -> list[StrikeResult]:
@@ -229,7 +227,7 @@ def test_a_reshard_catches_the_reader_that_takes_children_first_and_only_that(tm
 
     async def strike() -> None:
         async with broker(tmp_path) as endpoint:
-            arena = Arena(tmp_path / "run", endpoint)
+            arena = Arena(tmp_path / "run", endpoint, duration_s=RESHARDED_LOAD_S)
             results = await arena.struck(split, merge)
             assert [(result.fired, result.error) for result in results] == [(1, None), (1, None)]
             stops = [record["params"] for record in recorded(arena.writer.path, "fault") if record["phase"] == "stop"]

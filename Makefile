@@ -30,8 +30,9 @@ ON_HOSTS ?= 1000:1200
 
 series: slow-tests agreement simulation ## Run the tests that `make test` leaves out, random histories, and simulated runs
 
+# Of the slow tests only the N-th of M parts: SLICE=N/M.
 slow-tests: $(VENV)/.dev
-	@$(PYTEST) -m "series and not alone and not soak"
+	@$(PYTEST) -m "series and not alone and not soak" $(if $(SLICE),--slice $(SLICE))
 	@$(VENV)/bin/python -m pytest -m "alone and not soak"
 
 agreement: $(VENV)/.dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,20 @@ from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 # How long an example takes is the machine's business.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slice", metavar="N/M", help="only the N-th of M parts of the tests, the same whoever asks")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if asked := config.getoption("--slice"):
+        part, parts = (int(number) for number in asked.split("/"))
+        if not 1 <= part <= parts:
+            raise pytest.UsageError(f"--slice {asked}: N is 1 to M")
+        chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == part - 1]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+        items[:] = chosen
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from gameday.transports.registry import TRANSPORTS
 from gameday.transports.services import SERVICES, Left
 from tests.carriers import carrier
 from tests.contract.aws_answers import complaints
+from tests.series import series
 
 pytestmark = pytest.mark.live
 
@@ -32,7 +33,7 @@ LEFT_BY = {"sqs-fifo": TOPOLOGY, "sns": TOPOLOGY, "eventbridge": replace(TOPOLOG
 _LOCALSTACK_LACKS = ("dynamodb", "scheduler", "pipes", "s3", "lambda")
 
 
-@pytest.fixture(params=["memory", "ministack", "localstack", "moto"])
+@pytest.fixture(params=["memory", "localstack", *series("ministack", "moto")])
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
     found: Endpoint = request.getfixturevalue(request.param)
     return found

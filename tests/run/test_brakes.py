@@ -467,7 +467,7 @@ def test_faults_strike_when_their_triggers_come(gameday: Callable[..., Gameday],
 steady: {for: 1s}
 chaos:
   - {when: {point: after-effect, nth: 100}, fault: kill-consumer}
-  - {when: {fault: kill-consumer-1, phase: stop, after: 100ms}, fault: lose-delete, share: 50%, for: 500ms}
+  - {when: {fault: kill-consumer-1, phase: stop, after: 100ms}, fault: lose-delete, share: 50%, for: 2s}
   - {when: {call: ReceiveMessage, nth: 60}, fault: kill-consumer}
 claims: [no-loss, exactly-once-effect]
 """

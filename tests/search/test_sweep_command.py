@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.needed import lacking
+from tests.programs.cases import CASES
 from tests.search.commands import commanded, searched
 from tests.series import in_series, in_soak
 
@@ -110,3 +112,31 @@ def test_each_hole_is_found_and_where_there_is_none_nothing_is(
     if claim is not None:
         schedule = came["smallest"][claim]["schedule"]
         assert len(schedule) <= 2 and {crash["point"] for crash in schedule} & points
+
+
+@in_series
+@in_soak
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("case", "claims", "point"),
+    [
+        ("broken-boto3-no-guard", {"exactly-once-effect"}, "before-delete"),
+        ("broken-go-delete-first", {"at-least-once-effect", "exactly-once-effect"}, "after-delete"),
+        ("boto3", set(), None),
+        ("powertools", set(), None),
+    ],
+)
+def test_the_hole_of_a_program_is_found_by_what_is_seen_on_the_wire(
+    tmp_path: Path, case: str, claims: set[str], point: str | None
+) -> None:
+    if not CASES[case].ready:
+        lacking("the programs of tests/programs are not installed; get them with: make programs")
+    words = ("--messages", "12", *CASES[case].arguments)
+    code, came, told = searched("sweep-crashes", str(CASES[case].path), "sweep", *words, cwd=tmp_path)
+    assert (code, came["ended"]) == (1 if claims else 0, "all"), told
+    assert set(came["smallest"]) == claims
+    for found in came["smallest"].values():
+        schedule = found["schedule"]
+        assert len(schedule) <= 2 and point in {crash["point"] for crash in schedule}
+        again = commanded("run", "--replay", found["replay"], cwd=tmp_path)
+        assert again.returncode == 1, again.stdout + again.stderr

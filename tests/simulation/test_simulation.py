@@ -285,6 +285,7 @@ class TestWhatIsReached:
 
 
 class TestDefects:
+    @in_series
     def test_each_that_breaks_a_claim_is_met_and_found(self, tmp_path: Path) -> None:
         """Met: what really happened says that some claim must not hold."""
         met: dict[str, Played] = {}

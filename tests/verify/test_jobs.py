@@ -150,6 +150,7 @@ def coupled(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [*written, *random([2], directory, retold=False), *random([2], directory, retold=True)]
 
 
+@in_series
 def test_what_couples_groups_is_the_same_in_buckets(coupled: list[Path]) -> None:
     whole = judge_all(coupled, with_examples=True)
     for (history, about), verdict in zip(COUPLED, whole, strict=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.commanded import COMMAND, Gameday
+from tests.series import part_of
 from tests.verify.handmade.ahead import judged_ahead as judged_ahead
 
 # How long an example takes is the machine's business.
@@ -26,9 +26,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         part, parts = (int(number) for number in asked.split("/"))
         if not 1 <= part <= parts:
             raise pytest.UsageError(f"--slice {asked}: N is 1 to M")
-        chosen = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == part - 1]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
-        items[:] = chosen
+        others = [item for item in items if part_of(item.nodeid, parts) != part]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if part_of(item.nodeid, parts) == part]
 
 
 @pytest.fixture

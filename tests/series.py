@@ -1,11 +1,12 @@
 """What `make test` leaves out, because it is slow and a faster test shows its main point. `make series` runs it.
 
-It promises that nothing is given up: what is left out is marked, `make series` selects the mark, and CI runs both; what
-even that leaves out `make soak` runs.
+It promises that nothing is given up: what is left out is marked, `make series` selects the mark, and CI a part of it,
+another one at each commit; what even that leaves out `make soak` runs.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, TypeVar
@@ -28,6 +29,11 @@ def series(*cases: Any) -> list[Any]:
 def soak(*cases: Any) -> list[Any]:
     """Likewise, of those that `make soak` alone runs."""
     return [pytest.param(case, marks=(in_series, in_soak)) for case in cases]
+
+
+def part_of(test: str, parts: int) -> int:
+    """In which of so many parts, from 1, a test of this id is; always the same, whatever other tests there are."""
+    return zlib.crc32(test.encode()) % parts + 1
 
 
 def sooner(known: Iterable[T], every: Iterable[T]) -> Iterator[T]:

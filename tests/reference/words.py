@@ -701,7 +701,7 @@ class Past:
         )
 
     def sent_place(self, message: Message, spec: Subscription) -> Place | None:
-        """The `broker_seq` of its `ok` sends."""
+        """The `broker_seq` of its `ok` sends; on a stream one that tells no partition is missing."""
         key = (message.id, spec.name)
         if key not in self._sent_places:
             self._sent_places[key] = self._sent_place(message, spec)
@@ -712,7 +712,9 @@ class Past:
             (
                 Place(partition=sent.partition if spec.kind == "stream" else None, number=sent.number)
                 for sent in message.sends
-                if sent.outcome == "ok" and sent.number is not None
+                if sent.outcome == "ok"
+                and sent.number is not None
+                and (spec.kind != "stream" or sent.partition is not None)
             ),
             spec,
         )

@@ -332,12 +332,14 @@ class Court:
     def count_behind_another(
         self, covered: Sequence[Subscription], accept: Callable[[Message, Subscription], bool]
     ) -> Counter[str]:
-        """with one before it in its group"""
+        """with one before it in its group, both of them expected or received there"""
         return Counter(
             spec.name
             for spec in covered
             for id, befores in self.past.earlier(spec).items()
-            if befores and accept(self.past.messages[id], spec)
+            if any(self.past.belongs(one, spec) for one in befores)
+            and self.past.belongs(self.past.messages[id], spec)
+            and accept(self.past.messages[id], spec)
         )
 
 

@@ -781,12 +781,17 @@ class Past:
         if spec.name not in self._earlier:
             groups: dict[str, list[Message]] = defaultdict(list)
             for message in self.messages.values():
-                if message.group is not None and (spec.name in message.expect or self.received(message.id, spec.name)):
+                effects = self.applied(message.id, spec.name) or self.applied_effects(message.id, spec.name)
+                if message.group is not None and (effects or self.belongs(message, spec)):
                     groups[message.group].append(message)
             self._earlier[spec.name] = {
                 b.id: [a for a in group if self.comes_before(a, b, spec)] for group in groups.values() for b in group
             }
         return self._earlier[spec.name]
+
+    def belongs(self, message: Message, spec: Subscription) -> bool:
+        """It is expected on a subscription, or was received there."""
+        return spec.name in message.expect or self.received(message.id, spec.name)
 
     def ordered(self) -> list[Subscription]:
         return [spec for spec in self.subscriptions.values() if spec.ordered_by is not None]

@@ -59,7 +59,7 @@ def test_they_say_the_same_of_workflows(seeds: Sequence[int], tmp_path: Path) ->
     )
 
 
-@pytest.mark.parametrize("seeds", [[*HISTORIES, 20311], *soak([*MORE])], ids=["known", "more"])
+@pytest.mark.parametrize("seeds", [[*HISTORIES, 20311, 20735], *soak([*MORE])], ids=["known", "more"])
 def test_they_say_the_same_of_what_is_retold(seeds: Sequence[int], tmp_path: Path) -> None:
     """By somebody who saw less than the consumers did: tests/reference/retelling.py."""
     assert differing(seeds, tmp_path, retold=True) == [], "for each: python -m tests.verify.agreement SEED"

@@ -66,7 +66,7 @@ def test_they_say_the_same_of_what_is_retold(seeds: Sequence[int], tmp_path: Pat
 
 
 @pytest.mark.parametrize("retold", [False, True], ids=["told", "retold"])
-@pytest.mark.parametrize("seeds", [[*HISTORIES, 34, 140], *soak([*MORE])], ids=["known", "more"])
+@pytest.mark.parametrize("seeds", [[*HISTORIES, 34, 140, 20895], *soak([*MORE])], ids=["known", "more"])
 def test_they_say_the_same_of_functions(seeds: Sequence[int], retold: bool, tmp_path: Path) -> None:
     """A service invokes functions in place of consumers: tests/reference/mapping.py."""
     assert differing(seeds, tmp_path, functions=True, retold=retold) == [], "python -m tests.verify.agreement SEED"

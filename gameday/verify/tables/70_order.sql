@@ -94,9 +94,25 @@ UNION ALL
 SELECT 'stands', s, id, grp, kind, acked, sent, stored, 0, 0, 0, CASE WHEN applied > 0 THEN 0 END
 FROM ordered WHERE received OR expected;
 
+-- What is offered besides where clocks differ: the first receive, and the first effect, in each file that has not the
+-- very first one. Whatever the clocks show, it stands before what comes after it in its own file.
+CREATE TABLE moments_elsewhere AS
+SELECT 'received' AS asks, p.s, p.id, p.grp, p.kind, p.acked, p.sent, p.stored, x.at_ns AS ns, x.line, x.file,
+       NULL::INTEGER AS asks_file
+FROM pairs p SEMI JOIN disordered d ON d.s = p.s AND d.grp = p.grp
+JOIN (SELECT s, id, file, arg_min(at_ns, line) AS at_ns, min(line) AS line FROM rx WHERE clock_error() > 0
+      GROUP BY s, id, file) x ON x.s = p.s AND x.id = p.id AND x.file <> p.first.file
+UNION ALL
+SELECT 'applied', p.s, p.id, p.grp, p.kind, p.acked, p.sent, p.stored, x.at_ns, x.line, x.file, NULL
+FROM pairs p SEMI JOIN disordered d ON d.s = p.s AND d.grp = p.grp
+JOIN (SELECT s, id, file, arg_min(at_ns, line) AS at_ns, min(line) AS line FROM effect_records
+      WHERE outcome = 'applied' AND clock_error() > 0
+      GROUP BY s, id, file) x ON x.s = p.s AND x.id = p.id AND x.file <> p.effects.first_applied.file;
+
 CREATE TABLE followers AS
 WITH base AS MATERIALIZED (
-    SELECT * FROM moments m ANTI JOIN (SELECT s, id FROM pairs WHERE in_doubt) d ON d.s = m.s AND d.id = m.id
+    SELECT * FROM (SELECT * FROM moments UNION ALL SELECT * FROM moments_elsewhere) m
+    ANTI JOIN (SELECT s, id FROM pairs WHERE in_doubt) d ON d.s = m.s AND d.id = m.id
     WHERE asks <> 'stands'
 ), every AS MATERIALIZED (
     -- Each row once for the file that it asks about, and once more where what it offers stands in another file.
@@ -310,8 +326,9 @@ CREATE MACRO overtaker(rows, what) AS TABLE
 SELECT l.s, l.id, arg_min(b.id, (b.ns, b.line)) AS other
 FROM query_table(rows) l
 JOIN (SELECT DISTINCT s, id, grp, sent, stored FROM moments WHERE asks = what) a ON a.s = l.s AND a.id = l.id
-JOIN moments b ON b.asks = what AND b.s = l.s AND b.grp = a.grp AND b.id <> l.id
-              AND (b.ns = l.any_ns OR b.line = l.same_line)
+JOIN (SELECT * FROM moments UNION ALL SELECT * FROM moments_elsewhere) b
+    ON b.asks = what AND b.s = l.s AND b.grp = a.grp AND b.id <> l.id
+    AND (b.ns = l.any_ns OR b.line = l.same_line)
 WHERE CASE WHEN a.stored.number IS NOT NULL AND b.stored.number IS NOT NULL AND a.stored.part = b.stored.part
            THEN a.stored.number < b.stored.number
            WHEN a.sent.producer = b.sent.producer THEN a.sent.seq < b.sent.seq ELSE true END

@@ -163,6 +163,22 @@ def test_effects_closer_than_the_clocks(tmp_path: Path, b: float, verdict: str) 
     assert document["claims"][0]["verdict"] == verdict
 
 
+@pytest.mark.parametrize("again, verdict", [(3.4, "violated"), (3.6, "unknown")])
+def test_an_effect_of_elsewhere_that_was_applied_again_before_it_in_one_file(
+    tmp_path: Path, again: float, verdict: str
+) -> None:
+    # b is applied by c2, whose clock may be a second off, and by c1, as a is.
+    h = History({"orders": fifo()}, ["ordered-effects"], clock_error_s=1)
+    for n, id in enumerate("ab"):
+        h.send(id, at=1 + n / 10, broker_seq=str(n + 1))
+    for id, at, consumer in (("b", 3.0, "c2"), ("b", again, "c1"), ("a", 3.5, "c1")):
+        h.receive(id, at=at, started=at - 0.05, consumer=consumer, batch=f"{id}-{consumer}")
+        h.effect(id, at=at, started=at, consumer=consumer, batch=f"{id}-{consumer}")
+    document = verdict_of(h, tmp_path)
+    assert document["claims"][0]["verdict"] == verdict
+    assert document["anomalies"]["effect-out-of-order"]["count"] == int(verdict == "violated")
+
+
 @pytest.mark.parametrize("start, vacuous", [(5.5, 0), (5.5 + NS, 1)])
 def test_a_fault_that_may_have_touched_a_message_proves_nothing(tmp_path: Path, start: float, vacuous: int) -> None:
     # a's life ends at 6, the fault starts half a second before it, as far as clocks half a second apart can tell.

@@ -109,6 +109,19 @@ def test_closer_than_the_clock_error_in_one_file(tmp_path: Path) -> None:
     ordered(h, tmp_path, 1, nonmonotonic_delivery=1)
 
 
+@pytest.mark.parametrize("again, verdict", [(3.4, "violated"), (3.6, "unknown")])
+def test_what_came_first_elsewhere_came_again_before_it_in_one_file(tmp_path: Path, again: float, verdict: str) -> None:
+    # c2's clock may be a second off; but c1 itself received b before a.
+    h = sent(clock_error_s=1)
+    h.take("b", at=3, consumer="c2")
+    h.take("b", at=again)
+    h.take("a", at=3.5)
+    h.drained(at=20)
+    document = verdict_of(h, tmp_path)
+    assert document["claims"][0]["verdict"] == verdict
+    assert document["anomalies"]["nonmonotonic-delivery"]["count"] == int(verdict == "violated")
+
+
 KINESIS = "4959033827149025660855969253836157109592157598913658889"
 
 NUMBERS = [

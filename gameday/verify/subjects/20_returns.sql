@@ -130,14 +130,15 @@ SELECT h.line, a.fault, a.instance, a.start_ns, a.stop_ns
 FROM returns h JOIN afflicted a ON a.run = h.run AND a.consumer = h.holder AND a.start_ns <= h.at_ns
     AND a.stop_ns >= least(h.hold_started_ns, h.held_ns);
 
--- Where a consumer ended while it held the message, and told nothing more.
+-- Where a consumer ended while it held the message, before that came again, and told nothing more.
 CREATE VIEW deserted AS
 SELECT h.*, coalesce(h.exit_code < 0, b.line IS NOT NULL) AS killed, b.instance AS killed_by
 FROM returned h
 LEFT JOIN (SELECT line, min(instance) AS instance, min(start_ns) AS start_ns, max(stop_ns) AS stop_ns
            FROM beset WHERE ends_a_process(fault) GROUP BY line) b ON b.line = h.line
 WHERE NOT h.delete_answered
-  AND coalesce(h.exit_ns, b.start_ns) BETWEEN h.held_ns - clock_error() AND CASE h.kind WHEN 'queue' THEN h.latest_ns ELSE h.at_ns END
+  AND coalesce(h.exit_ns, b.start_ns) BETWEEN h.held_ns - clock_error()
+      AND CASE h.kind WHEN 'queue' THEN least(h.latest_ns, h.at_ns + clock_error()) ELSE h.at_ns END
   AND h.heard_ns <= coalesce(h.exit_ns, b.stop_ns) + clock_error();
 
 -- On a stream, how far its partition was checkpointed when it came back: for certain (`covered`), and perhaps.

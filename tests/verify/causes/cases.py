@@ -156,6 +156,20 @@ def an_end_after_the_hold() -> History:
     return held(then=lambda h: exited(h, 7.5, 0))
 
 
+@case("holder-stopped", lacks=True, redelivery="answer-late")
+def an_end_after_it_came_again() -> History:
+    """c1 got its answer when c2, who was given the message after it, was done with it."""
+    h = History({"orders": fifo()}, [*DELIVERY, *EFFECTS])
+    h.send("a", at=1, broker_seq="1")
+    h.receive("a", at=8, consumer="c2", receives=2)
+    h.effect("a", at=8.05)
+    h.delete("a", at=8.1)
+    h.receive("a", at=9, started=2, consumer="c1", receives=1)
+    exited(h, 10, 0)
+    h.drained(at=60)
+    return h
+
+
 @case("given-back", redelivery="given-back")
 def released() -> History:
     return held(then=lambda h: h.release("a", at=2.5), again=3, effect=3.05)

@@ -171,8 +171,8 @@ def test_an_endpoint_of_somebody_elses_is_left_as_it_was_and_json_is_all_there_i
     gameday: Start, calm: str, endpoint: str
 ) -> None:
     run = gameday(calm, "--endpoint-url", endpoint, *SHORT, "--format", "json")
-    run.wait_for_traffic()
-    assert len(queues(endpoint)) == 2
+    # They are there until the run ends; traffic there may be so short that a busy machine sees its end alone.
+    wait_until(lambda: len(queues(endpoint)) == 2, "both queues")
     code, out, err = run.end()
     assert code in (0, 3), err
     assert json.loads(out) == json.loads((run.run / "verdict.json").read_bytes())

@@ -131,8 +131,7 @@ def test_the_hole_of_a_program_is_found_by_what_is_seen_on_the_wire(
 ) -> None:
     if not CASES[case].ready:
         lacking("the programs of tests/programs are not installed; get them with: make programs")
-    # A program that dies while it is at another message's work proves nothing against Powertools, which promises nothing
-    # of that: one message at a time.
+    # One message at a time: Powertools does not promise anything of a program that dies while it is at another's work.
     alone = ("--set", "consumers.concurrency=1", "--set", "consumers.batch=1") if case == "powertools" else ()
     words = ("--messages", "12", *CASES[case].arguments, *alone)
     code, came, told = searched("sweep-crashes", str(CASES[case].path), "sweep", *words, cwd=tmp_path)

@@ -2,9 +2,9 @@
 
     python benchmarks/judging_profile.py [EVENTS] [--most N] [--hot]
 
-It judges a synthetic history in this process. A statement is named by the script or check that holds it and by its
-first words. Engine and reader work at once while the history is read, so their seconds add up to more than the whole.
-Lines are sampled, two hundred times a second, among the threads that run Python.
+It judges a synthetic history in this process. A statement is named by its first words. Engine and reader work at once
+while the history is read, so their seconds add up to more than the whole. Lines are sampled, two hundred times a
+second, among the threads that run Python.
 """
 
 from __future__ import annotations
@@ -98,13 +98,12 @@ def main() -> None:
         return connections[-1]
 
     load.connect = timed
-    stages: list[tuple[float, str]] = []
     with tempfile.TemporaryDirectory(prefix="gameday-judging-") as scratch, sampled() as lines:
         run = Path(scratch) / "run"
         count = write(run, events=arguments.events, hot=arguments.hot)
         lines.clear()
         started = time.perf_counter()
-        judge(run, progress=lambda text: stages.append((time.perf_counter() - started, text)))
+        judge(run)
         whole = time.perf_counter() - started
     print(f"{count:,} events in {whole:.1f} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     (db,) = connections

@@ -26,8 +26,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         part, parts = (int(number) for number in asked.split("/"))
         if not 1 <= part <= parts:
             raise pytest.UsageError(f"--slice {asked}: N is 1 to M")
-        others = [item for item in items if part_of(item.nodeid, parts) != part]
-        config.hook.pytest_deselected(items=others)
+        config.hook.pytest_deselected(items=[item for item in items if part_of(item.nodeid, parts) != part])
         items[:] = [item for item in items if part_of(item.nodeid, parts) == part]
 
 

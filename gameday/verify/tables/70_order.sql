@@ -109,10 +109,12 @@ JOIN (SELECT s, id, file, arg_min(at_ns, line) AS at_ns, min(line) AS line FROM 
       WHERE outcome = 'applied' AND clock_error() > 0
       GROUP BY s, id, file) x ON x.s = p.s AND x.id = p.id AND x.file <> p.effects.first_applied.file;
 
+-- All that is offered to those before it.
+CREATE VIEW offered AS SELECT * FROM moments UNION ALL SELECT * FROM moments_elsewhere;
+
 CREATE TABLE followers AS
 WITH base AS MATERIALIZED (
-    SELECT * FROM (SELECT * FROM moments UNION ALL SELECT * FROM moments_elsewhere) m
-    ANTI JOIN (SELECT s, id FROM pairs WHERE in_doubt) d ON d.s = m.s AND d.id = m.id
+    SELECT * FROM offered m ANTI JOIN (SELECT s, id FROM pairs WHERE in_doubt) d ON d.s = m.s AND d.id = m.id
     WHERE asks <> 'stands'
 ), every AS MATERIALIZED (
     -- Each row once for the file that it asks about, and once more where what it offers stands in another file.
@@ -326,9 +328,8 @@ CREATE MACRO overtaker(rows, what) AS TABLE
 SELECT l.s, l.id, arg_min(b.id, (b.ns, b.line)) AS other
 FROM query_table(rows) l
 JOIN (SELECT DISTINCT s, id, grp, sent, stored FROM moments WHERE asks = what) a ON a.s = l.s AND a.id = l.id
-JOIN (SELECT * FROM moments UNION ALL SELECT * FROM moments_elsewhere) b
-    ON b.asks = what AND b.s = l.s AND b.grp = a.grp AND b.id <> l.id
-    AND (b.ns = l.any_ns OR b.line = l.same_line)
+JOIN offered b ON b.asks = what AND b.s = l.s AND b.grp = a.grp AND b.id <> l.id
+              AND (b.ns = l.any_ns OR b.line = l.same_line)
 WHERE CASE WHEN a.stored.number IS NOT NULL AND b.stored.number IS NOT NULL AND a.stored.part = b.stored.part
            THEN a.stored.number < b.stored.number
            WHEN a.sent.producer = b.sent.producer THEN a.sent.seq < b.sent.seq ELSE true END

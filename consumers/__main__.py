@@ -34,6 +34,7 @@ from gameday.consumers.meters import Counted, Meters
 from gameday.consumers.objects import Objects
 from gameday.consumers.own_handler import OwnHandler
 from gameday.consumers.schemas import conformity
+from gameday.consumers.serving import carry_out, run_until_drained
 from gameday.consumers.stores import make_store
 from gameday.consumers.stream import StreamWorker
 from gameday.consumers.stream_mapping import StreamMapping
@@ -134,7 +135,7 @@ async def _serve(config: ConsumerConfig, name: str, armed: Sequence[Disturbance]
             raise ProcessError(f"cannot begin its work: {error}") from error
         control.report("ready")
         telling = asyncio.create_task(_tell_calls(config, writer))
-        drained = await _run_until_drained(worker, config.drain_timeout_s)
+        drained = await run_until_drained(worker, config.drain_timeout_s)
         telling.cancel()
         obeying.cancel()
     finally:
@@ -234,22 +235,6 @@ def _make_worker(config: ConsumerConfig, name: str, tools: Tools, leases: LeaseS
     return worker, source.shards().service
 
 
-async def _run_until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool:
-    """Whether the drain came to its end in time. Errors: those of the worker."""
-    work = asyncio.create_task(worker.run())
-    stopped = asyncio.create_task(worker.stopped())
-    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    done, _ = await asyncio.wait({work}, timeout=drain_timeout_s)
-    if done:
-        work.result()
-        return True
-    print(f"the drain took more than {drain_timeout_s} s; what is in hand is left to expire", file=sys.stderr)
-    work.cancel()
-    await asyncio.wait({work})
-    return False
-
-
 async def _tell_calls(config: ConsumerConfig, writer: Writer) -> None:
     """Note now and then what was called until then: one that is killed says nothing at its end.
 
@@ -267,27 +252,10 @@ async def _obey(worker: BaseWorker) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async for line in lines:
         try:
-            _carry_out(orjson.loads(line), worker)
+            carry_out(orjson.loads(line), worker)
         except (ValueError, TypeError, KeyError) as error:
             print(f"cannot obey {line.decode().strip()}: {error}", file=sys.stderr, flush=True)
     worker.stop()
-
-
-def _carry_out(command: dict[str, Any], worker: BaseWorker) -> None:
-    """Errors: ValueError, TypeError or KeyError for what is no command."""
-    disturbances = worker.tools.disturbances
-    match command["do"]:
-        case "arm":
-            disturbance = Disturbance(**command["disturbance"])
-            disturbances.arm(disturbance)
-            control.report("armed", instance=disturbance.instance)
-        case "disarm":
-            instance = command["instance"]
-            control.report("disarmed", instance=instance, fired=disturbances.disarm(instance))
-        case "tell-when-holding":
-            worker.tell_when_holding(lambda messages: control.report("holding", messages=messages))
-        case unknown:
-            raise ValueError(f"no command is called {unknown!r}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from gameday.loadgen.lanes import Feed
 from gameday.loadgen.sender import Sample, Sender
 from gameday.transports.base import Addresses, Answer, Call, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
-from tests.simulation.kernel import EPOCH_NS, World, WorldClock
+from gameday.simulation.kernel import EPOCH_NS, World, WorldClock
 
 MS = 1_000_000
 USERS, BATCH = 4, 5

@@ -13,8 +13,8 @@ from gameday.history.clock import NS_PER_S, Clock
 from gameday.history.writer import Writer
 from gameday.processes import clock_sync
 from gameday.processes.round_trips import MEASURE_S, RoundTrips
-from tests.simulation.kernel import EPOCH_NS, Process, World
-from tests.simulation.network import Network
+from gameday.simulation.kernel import EPOCH_NS, Process, World
+from gameday.simulation.network import Network
 from tests.simulation.plan import OnHost
 
 _PPM = 1_000_000

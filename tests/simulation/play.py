@@ -1,75 +1,46 @@
 """Plays a plan: the run as the conductor conducts it, with real parts, on the clock of a simulated world.
 
-Real are the schedule, lanes and sender, the workers with handlers, guards and disturbances, the emulator, the watch
-over queues and streams (drain, redrive, burial), the replay, the manifest and every history file. Simulated are the
-processes, the network, the stores and the clock. What the run leaves is a run directory like any other, and beside it
-what really happened (`Played`), which no history tells whole.
+What is real and what is simulated, gameday/simulation/stage.py tells; of a plan, faults and hosts are simulated, too.
+What the run leaves is a run directory like any other, and beside it what really happened (`Played`), which no history
+tells whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import io
 import random
 import traceback
-import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
-
-from greenlet import greenlet  # type: ignore[import-untyped]
 
 from gameday.consumers.config import ConsumerConfig
-from gameday.consumers.guards import GUARDS
-from gameday.consumers.handlers import HANDLERS, facts_of
-from gameday.consumers.stream import StreamWorker
-from gameday.consumers.work import BaseWorker, Tools
-from gameday.consumers.worker import Worker
+from gameday.consumers.serving import run_until_drained
+from gameday.consumers.work import BaseWorker
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
 from gameday.history.errors import GamedayError
 from gameday.history.events import Record
 from gameday.history.manifest import Manifest
-from gameday.history.writer import DIRECTORY, Writer
-from gameday.loadgen.config import LoadConfig
-from gameday.loadgen.lanes import Feed, Lane, Tally
-from gameday.loadgen.sender import Sender
-from gameday.processes import control
-from gameday.processes.disturbances import Disturbance, Disturbances
-from gameday.run.backlog import Backlog
-from gameday.run.context import RunContext
-from gameday.run.queues import Queues
-from gameday.run.replay import Replay
-from gameday.run.streams import Streams
+from gameday.loadgen.lanes import Tally
+from gameday.processes.disturbances import Disturbance
 from gameday.scenario.document import Document
 from gameday.scenario.model import Scenario
 from gameday.scenario.reading import resolve
-from gameday.targets.products import MEMORY
-from gameday.targets.target import Target
-from gameday.transports.base import Addresses, CallFailed, Topology
+from gameday.simulation.kernel import Process, Stuck, WorldClock
+from gameday.simulation.network import (
+    Effects,
+    Strike,
+    Trouble,
+)
+from gameday.simulation.stage import LEAD_S, NOWHERE, ProcessDisturbances, ProcessWriter, Stage, sealed
+from gameday.transports.base import Addresses, CallFailed
 from gameday.transports.carriers.boto import run_plan
 from gameday.transports.endpoint import Endpoint
 from tests.simulation.hosts import SimulatedHost
-from tests.simulation.kernel import Process, Stuck, World, WorldClock
-from tests.simulation.network import (
-    Broker,
-    Effects,
-    Link,
-    Network,
-    RemoteEffects,
-    RemoteLeases,
-    Rows,
-    Strike,
-    Trouble,
-    blocking,
-)
 from tests.simulation.plan import ON_NETWORK, Counts, Fault, Plan
 
-DEDUP_WINDOW_S = 300.0
-_LEAD_S = 0.5
 _STEPS_MAX = 100_000
 _WITHIN_S = 900.0
 _START_S = 0.2
@@ -79,8 +50,6 @@ _OPERATIONS: Mapping[str, Sequence[str]] = {
     "receive": ("ReceiveMessage", "GetRecords", "GetShardIterator", "ListShards"),
     "settle": ("DeleteMessageBatch", "ChangeMessageVisibilityBatch"),
 }
-# What the simulation asks of the carriers that it takes the place of.
-_NOWHERE = Endpoint(urls={"*": "http://127.0.0.1:1"})
 _ELSEWHERE = Endpoint(urls={"*": "http://10.0.0.1:1"})
 
 
@@ -127,7 +96,7 @@ class Played:
 
 def play(plan: Plan, directory: Path) -> Played:
     """Play the run and leave its history in `directory`, which must not be there yet."""
-    with _sealed(plan.seed) as said:
+    with sealed(plan.seed) as said:
         game = _Game(plan, directory)
         try:
             game.play()
@@ -137,38 +106,16 @@ def play(plan: Plan, directory: Path) -> Played:
     return game.played
 
 
-@contextlib.contextmanager
-def _sealed(seed: int) -> Iterator[io.StringIO]:
-    """Nothing comes in but the seed, and what the parts say goes into a text."""
-    dice = random.Random(f"{seed}:uuid")
-    said = io.StringIO()
-    with (
-        mock.patch("uuid.uuid4", lambda: uuid.UUID(int=dice.getrandbits(128), version=4)),
-        mock.patch.object(control, "report", _report),
-        contextlib.redirect_stderr(said),
-    ):
-        yield said
-
-
-def _report(kind: str, **fields: object) -> None:
-    process = asyncio.get_running_loop()
-    assert isinstance(process, Process)
-    if process.alive:
-        process.reported(kind, fields)
-
-
-class _Writer(Writer):
+class _Writer(ProcessWriter):
     """Writes for one process, which may die in the middle of a write. `tear`: at its next one."""
 
     def __init__(self, played: Played, process: Process, *, name: str, host: str | None = None) -> None:
-        super().__init__(run=played.directory, name=name, clock=process.clock, host=host)
+        super().__init__(played.directory, process, name=name, host=host)
         self._played = played
-        self._process = process
         self._batch: Sequence[Record] = ()
         self.tear: Callable[[int], int] | None = None
 
     def write(self, *records: Record) -> int:
-        self._process.must_live()
         self._batch = records
         at = super().write(*records)
         self._note(records, at)
@@ -184,30 +131,12 @@ class _Writer(Writer):
         whole = kept.count(b"\n") + (lines[len(kept) : len(kept) + 1] == b"\n" and not kept.endswith(b"\n"))
         self._note(self._batch[:whole], self.clock.now_ns())
         self._played.counts.add("torn write" if len(kept) < len(lines) else "death after a write")
-        self._process.crash()
+        self.process.crash()
 
     def _note(self, records: Sequence[Record], at: int) -> None:
-        told, when = self._played.records, self._process.world.now_ns
+        told, when = self._played.records, self.process.world.now_ns
         for record in records:
             told.append(Written(len(told), at, when, self.name, self.host, record))
-
-
-class _Disturbances(Disturbances):
-    """Of a process that is simulated, a crash is the end of its loop."""
-
-    def __init__(self, process: Process, counts: Counts) -> None:
-        super().__init__()
-        self._process = process
-        self._counts = counts
-
-    def struck(
-        self, kind: str, key: str, *, point: str | None = None, operation: str | None = None
-    ) -> Disturbance | None:
-        found = super().struck(kind, key, point=point, operation=operation)
-        if found is not None and kind == "crash-at":
-            self._counts.add(f"crash {point}")
-            self._process.crash()
-        return found
 
 
 class _Slot:
@@ -225,35 +154,30 @@ class _Slot:
         self.over = asyncio.Event()
 
 
-class _Game:
+class _Game(Stage):
     def __init__(self, plan: Plan, directory: Path) -> None:
         self.plan = plan
-        scenario = resolve(Document(name=f"seed {plan.seed}", data=dict(plan.scenario), places={}))
-        self.world = World(seed=plan.seed, step_ns=plan.step_ns)
         self.dice = random.Random(f"{plan.seed}:game")
-        self.everybody: list[Process] = []
-        self.conductor = self._process("conductor")
-        clock = self.conductor.clock
-        directory.mkdir(parents=True)
-        self.context = RunContext(
-            scenario=scenario, id=f"sim-{plan.seed}", directory=directory, seed=plan.seed, clock=clock
-        )
-        self.target = Target(
-            kind="memory", what="simulated", endpoint=_NOWHERE, product=MEMORY, services=self.context.services
+        super().__init__(
+            resolve(Document(name=f"seed {plan.seed}", data=dict(plan.scenario), places={})),
+            seed=plan.seed,
+            directory=directory,
+            latency_s=plan.latency_s,
+            timeout_s=plan.timeout_s,
+            step_ns=plan.step_ns,
+            planted=plan.planted,
         )
         # To several hosts the service is on another machine, with a clock of its own.
         seen_from = replace(self.target, endpoint=_ELSEWHERE) if plan.hosts else self.target
-        manifest = replace(
-            self.context.manifest(self.target),
-            clock_error_ns=plan.clock_error_ns,
-            broker_tick_ns=seen_from.tick_ns,
+        self.manifest = replace(self.manifest, clock_error_ns=plan.clock_error_ns, broker_tick_ns=seen_from.tick_ns)
+        self.played = Played(
+            plan=plan,
+            directory=directory,
+            manifest=self.manifest,
+            scenario=self.scenario,
+            effects=self.effects,
+            failures=self.failures,
         )
-        self.played = Played(plan=plan, directory=directory, manifest=manifest, scenario=scenario)
-        self.scenario = scenario
-        self.topology: Topology = self.context.topology(self.target)
-        self.network = Network(self.world, latency_s=plan.latency_s, timeout_s=plan.timeout_s)
-        self.broker = Broker(self.world, planted=plan.planted, dedup_window_s=DEDUP_WINDOW_S)
-        self.leases = Rows()
         self.hosts: list[SimulatedHost] = []
         # By host, who writes its own file.
         self.host_writers: dict[SimulatedHost, _Writer] = {}
@@ -266,12 +190,7 @@ class _Game:
     # From the first process to the last.
 
     def play(self) -> None:
-        played, context = self.played, self.context
-        played.manifest.save(context.directory)
-        (context.directory / DIRECTORY).mkdir()
-        addresses = run_plan(
-            context.transport.provision(self.topology, run=context.id, tags=context.tags), self.broker.carry
-        )
+        played, addresses = self.played, self.provide()
         self.writer = _Writer(played, self.conductor, name="conductor")
         work = self.conductor.begin(self._conduct(addresses))
         try:
@@ -295,11 +214,7 @@ class _Game:
         if self.plan.planted is None and "stand behind others of their group" not in why:
             self.played.failures.append(f"failure: the run could not be done: {why}")
 
-    def bury(self) -> None:
-        for process in self.everybody:
-            process.bury()
-
-    def _process(self, name: str, host: SimulatedHost | None = None) -> Process:
+    def process(self, name: str, host: SimulatedHost | None = None) -> Process:
         most = self.plan.clock_error_ns // 2
         skew_ns = self.dice.randint(-most, most) if most else 0
         clock = WorldClock(self.world, skew_ns) if host is None else host.clock(skew_ns=skew_ns)
@@ -312,84 +227,31 @@ class _Game:
         context, scenario, writer, played = self.context, self.scenario, self.writer, self.played
         await self._join()
         for name in scenario.subscriptions:
-            config = context.consumers(name, endpoint=_NOWHERE, addresses=addresses)
+            config = context.consumers(name, endpoint=NOWHERE, addresses=addresses)
             for n in range(1, scenario.consumers.processes + 1):
                 self.slots.append(_Slot(f"{name}-{n}", config, self._host(len(self.slots))))
         for slot in self.slots:
             self._start(slot)
-        backlog = self._backlog(addresses)
-        load_config = context.load(endpoint=_NOWHERE, addresses=addresses, topology=self.topology)
+        backlog = self.backlog(addresses, writer)
+        load_config = context.load(endpoint=NOWHERE, addresses=addresses, topology=self.topology)
         for number, name in enumerate(load_config.writers):
             self._announce(name, self._host(number + 1))
-        start_ns = context.clock.now_ns() + round(_LEAD_S * NS_PER_S)
+        start_ns = context.clock.now_ns() + round(LEAD_S * NS_PER_S)
         for host in self.hosts:
             host.load_begins(start_ns)
         writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
         strikes = [self._strike(number, fault) for number, fault in enumerate(self.plan.faults)]
-        await self._load(load_config, start_ns)
+        played.tally = await self.send(load_config, start_ns)
         scheduled = load_config.schedule().total
         writer.write(events.mark("load-stopped", scheduled=scheduled))
         self.over = True
         for strike in strikes:
             strike()
-        drained = await self._drain(backlog)
-        if scenario.topology.redrive and drained:
-            played.redriven = bool(await backlog.redrive())
-            await self._drain(backlog)
-        if self.topology.archive:
-            why = await self._replay(addresses, start_ns).run(
-                patience_s=scenario.drain_timeout_s, tell=lambda state: None
-            )
-            played.replayed = why is None
-            await self._drain(backlog)
+        played.redriven, played.replayed = await self.empty(backlog, addresses, writer, start_ns=start_ns)
         await self._stop_fleet()
         await self._leave()
-        await backlog.drain_dead_letters()
-        depths = await backlog.look()
-        for name, depth in depths.items():
-            writer.write(events.mark("drained", subscription=name, empty=depth.total == 0, **asdict(depth)))
-        played.drained = not any(depth.total for depth in depths.values())
-        facts = facts_of(scenario.consumers.handler)
-        if facts is not None and facts.has_effects:
-            for name in scenario.subscriptions:
-                applied = self.played.effects.of(name)
-                writer.write(
-                    *(events.effects(id=id, subscription=name, applied=times) for id, times in sorted(applied.items()))
-                )
-                writer.write(events.mark("effects-read", subscription=name))
+        played.drained = await self.read(backlog, writer)
         writer.close()
-
-    async def _drain(self, backlog: Backlog) -> bool:
-        settled_ns = self.context.clock.now_ns() + round(self.topology.settle_s * NS_PER_S)
-        depths = await backlog.drain(
-            settled_ns=settled_ns, patience_s=self.scenario.drain_timeout_s, tell=lambda seen: None
-        )
-        return not any(depth.total for depth in depths.values())
-
-    def _backlog(self, addresses: Addresses) -> Backlog:
-        carrier: Any = blocking(self.network, self.broker, "conductor")
-        transport = self.context.transport
-        sources = {
-            name: transport.subscription(addresses, name, self.scenario.identification)
-            for name in self.scenario.subscriptions
-        }
-        if transport.kind == "queue":
-            queues = {name: source for name, source in sources.items() if source.kind == "queue"}
-            return Queues(sources=queues, carrier=carrier, writer=self.writer)
-        streams = {name: source for name, source in sources.items() if source.kind == "stream"}
-        leases = RemoteLeases(Link(self.network, self.conductor, self.broker), self.leases)
-        return Streams(sources=streams, carrier=carrier, writer=self.writer, leases=leases)
-
-    def _replay(self, addresses: Addresses, start_ns: int) -> Replay:
-        transport: Any = self.context.transport
-        return Replay(
-            transport=transport,
-            addresses=addresses,
-            name=f"gameday-{self.context.id}",
-            since_ns=start_ns,
-            carry=blocking(self.network, self.broker, "conductor"),
-            writer=self.writer,
-        )
 
     # The hosts.
 
@@ -433,75 +295,13 @@ class _Game:
 
     # The load.
 
-    async def _load(self, config: LoadConfig, start_ns: int) -> None:
-        """Each user is a greenlet; the users of a process share a history file and what is fed to them."""
-        done: asyncio.Future[None] = self.conductor.create_future()
-        working = len(config.writers)
-        lanes: list[Lane] = []
+    def sending(self, number: int, name: str) -> tuple[Process, ProcessWriter]:
+        host = self._host(number + 1)
+        process = self.process(name, host)
+        return process, self._writer(process, host)
 
-        def ended() -> None:
-            nonlocal working
-            working -= 1
-            if not working:
-                self.conductor.tell(done, None)
-
-        for number, name in enumerate(config.writers):
-            own = {lane: config.lane() for lane in range(number, config.users, config.processes)}
-            lanes += own.values()
-            self._load_process(name, self._host(number + 1), own, config, start_ns, ended)
-        await done
-        for lane in lanes:
-            self.played.tally.add(lane.tally)
-
-    def _load_process(
-        self,
-        name: str,
-        host: SimulatedHost | None,
-        lanes: Mapping[int, Lane],
-        config: LoadConfig,
-        start_ns: int,
-        ended: Callable[[], None],
-    ) -> None:
-        process = self._process(name, host)
-        writer = _Writer(self.played, process, name=name, host=None if host is None else host.name)
-        # A loop in name only: what works in it are greenlets.
-        self.world.processes.remove(process)
-        offset_ns = process.clock.now_ns() - self.world.now_ns
-        source = config.source()
-        feed = Feed(config.schedule(source).messages(start_ns), lanes)
-        working = len(lanes)
-
-        def wait(seconds: float) -> bool:
-            if seconds > 0:
-                self.world.sleep(seconds)
-            return False
-
-        def live(number: int) -> None:
-            nonlocal working
-            sender = Sender(
-                config=config,
-                number=number,
-                lane=lanes[number],
-                writer=writer,
-                clock=process.clock,
-                carry=blocking(self.network, self.broker, name),
-                count=lambda sample: None,
-                source=source,
-            )
-            try:
-                sender.run(feed, wait)
-            except Exception:
-                self.played.failures.append(f"failure: a user: {traceback.format_exc()}")
-            working -= 1
-            if not working:
-                for lane in lanes.values():
-                    lane.stop()
-                writer.close()
-                ended()
-
-        for number in lanes:
-            user = greenlet(live)
-            self.world.at(min(start_ns - offset_ns, start_ns), lambda user=user, number=number: user.switch(number))  # type: ignore[misc]
+    def _writer(self, process: Process, host: SimulatedHost | None) -> _Writer:
+        return _Writer(self.played, process, name=process.name, host=None if host is None else host.name)
 
     # The consumers.
 
@@ -509,7 +309,7 @@ class _Game:
         slot.incarnations += 1
         name = f"{slot.name}.{slot.incarnations}"
         self._announce(name, slot.host)
-        process = slot.process = self._process(name, slot.host)
+        process = slot.process = self.process(name, slot.host)
         self.writer.write(events.mark("consumer-started", consumer=name, slot=slot.name))
         slot.worker = slot.writer = None
 
@@ -524,27 +324,18 @@ class _Game:
     async def _serve(self, slot: _Slot, process: Process) -> None:
         """As gameday/consumers/__main__.py does it."""
         await asyncio.sleep(self.dice.uniform(0, _START_S))
-        disturbances = _Disturbances(process, self.played.counts)
+        disturbances = ProcessDisturbances(process, lambda point: self.played.counts.add(f"crash {point}"))
         process.reported = lambda kind, fields: self._heard(slot, kind, fields)
         for disturbance in slot.armed.values():
             disturbances.arm(disturbance)
-        link = Link(self.network, process, self.broker)
-        writer = _Writer(self.played, process, name=process.name, host=None if slot.host is None else slot.host.name)
-        tools = Tools(
-            writer=writer,
-            carry=link.carry,
-            store=RemoteEffects(link, self.played.effects),
-            handler=HANDLERS[slot.config.handler],
-            guard=GUARDS[slot.config.guard],
-            disturbances=disturbances,
-        )
-        worker = self._worker(slot.config, process.name, tools, link)
+        writer = self._writer(process, slot.host)
+        worker = self.worker(slot.config, process, writer, disturbances)
         slot.worker, slot.writer = worker, writer
         if self.stopping:
             worker.stop()
         code = 0
         try:
-            if not await _until_drained(worker, slot.config.drain_timeout_s):
+            if not await run_until_drained(worker, slot.config.drain_timeout_s):
                 code = 1
         except Exception:
             self.played.failures.append(f"failure: a consumer died of itself: {traceback.format_exc()}")
@@ -555,13 +346,6 @@ class _Game:
         process.die()
         self.played.ends[process.name] = (self.world.now_ns, False)
         self.conductor.call_soon(self._exited, slot, process.name, code)
-
-    def _worker(self, config: ConsumerConfig, name: str, tools: Tools, link: Link) -> BaseWorker:
-        source = self.context.transport.subscription(config.addresses, config.subscription, config.identification)
-        if source.kind == "queue":
-            return Worker(config=config, name=name, tools=tools, source=source)
-        leases = RemoteLeases(link, self.leases)
-        return StreamWorker(config=config, name=name, tools=tools, source=source, leases=leases)
 
     def _exited(self, slot: _Slot, name: str, code: int) -> None:
         self.writer.write(events.mark("consumer-exited", consumer=name, slot=slot.name, code=code))
@@ -605,7 +389,7 @@ class _Game:
     def _strike(self, number: int, fault: Fault) -> Callable[[], None]:
         """Plan a fault; what is given heals it."""
         strike = _Strike(self, fault, f"{fault.kind}-{number + 1}")
-        self.world.after(_LEAD_S + fault.at_s, strike.begin)
+        self.world.after(LEAD_S + fault.at_s, strike.begin)
         return strike.heal
 
 
@@ -813,18 +597,3 @@ class _Strike:
             return
         self._fires()
         self.heal()
-
-
-async def _until_drained(worker: BaseWorker, drain_timeout_s: float) -> bool:
-    """As gameday/consumers/__main__.py does it: whether the drain came to its end in time."""
-    work = asyncio.get_running_loop().create_task(worker.run())
-    stopped = asyncio.get_running_loop().create_task(worker.stopped())
-    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    done, _ = await asyncio.wait({work}, timeout=drain_timeout_s)
-    if done:
-        work.result()
-        return True
-    work.cancel()
-    await asyncio.wait({work})
-    return False

@@ -28,9 +28,9 @@ from gameday.emulator.kinesis import StreamConduct
 from gameday.emulator.queues import Conduct, Queue
 from gameday.emulator.sns import TopicConduct
 from gameday.emulator.wire import Refused
+from gameday.simulation.kernel import Planned, Process, World
 from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
-from tests.simulation.kernel import Planned, Process, World
 
 Reply = Callable[[object], object]
 # The share of a batch's entries that something becomes of, and what.

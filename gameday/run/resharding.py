@@ -6,15 +6,16 @@ All subscriptions read one stream, so there is one of these in a run, whichever 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from gameday.transports.base import ReshardAction, Resharding, StreamSource
-from gameday.transports.carriers.boto import BotoCarrier, run_plan
+from gameday.transports.base import Answer, Call, ReshardAction, Resharding, StreamSource
+from gameday.transports.carriers.boto import run_plan
 
 
 class Resharder:
     """The `StreamControl` of a stream."""
 
-    def __init__(self, stream: StreamSource, carrier: BotoCarrier) -> None:
+    def __init__(self, stream: StreamSource, carrier: Callable[[Call], Answer]) -> None:
         self._stream = stream
         self._carrier = carrier
         # One change at a time: a second one must see the shards that the first has left.

@@ -194,9 +194,9 @@ class Process(asyncio.BaseEventLoop):
 
     def next_timer_ns(self) -> int | None:
         """When it has something to do; None while it is paused or waits for others."""
-        if self.paused or not self._scheduled:
+        if self.paused or not self._scheduled or math.isinf(when_s := self._scheduled[0].when()):
             return None
-        return EPOCH_NS + math.ceil(self._scheduled[0].when() * NS_PER_S)
+        return EPOCH_NS + math.ceil(when_s * NS_PER_S)
 
     def step(self) -> None:
         """Run one callback, if there is one that was not cancelled."""

@@ -28,6 +28,7 @@ from gameday.emulator.kinesis import StreamConduct
 from gameday.emulator.queues import Conduct, Queue
 from gameday.emulator.sns import TopicConduct
 from gameday.emulator.wire import Refused
+from gameday.processes.disturbances import Disturbances
 from gameday.simulation.kernel import Planned, Process, World
 from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
@@ -48,6 +49,14 @@ Fate = Literal[
     "doubt-entries",
     "lose-entries",
 ]
+# What is armed on the wire before a client, and what becomes of what it strikes. Of some, entries are struck alone.
+ON_WIRE: Mapping[str, Fate] = {
+    "throttle": "refuse",
+    "lose-request": "lose-request",
+    "lose-answer": "lose-answer",
+    "throttle-entries": "refuse-entries",
+    "lose-delete": "lose-entries",
+}
 # Where the entries of a batch stand, in the request and in the answer. SQS and SNS name entries, the others count them.
 _BATCHES = {
     "SendMessageBatch": ("Entries", "Successful"),
@@ -65,7 +74,7 @@ class Trouble:
 
     `late_s` is how long a late one takes; `slow`: the client sits a lost one out, else its connection breaks at once.
     Of a batch, entries may be refused (they are not done), end in doubt (done, and said to be an internal error), or be
-    lost: they are not done, and of the whole batch there is no answer. Of lost ones `share` is that of the entries.
+    lost: they are not done, and of the whole batch there is no answer. `by_entry`: `share` is that of the entries.
     """
 
     fate: Fate
@@ -74,6 +83,7 @@ class Trouble:
     what: Callable[[str], bool]
     late_s: float = 0.0
     slow: bool = True
+    by_entry: bool = False
     fired: int = 0
     strikes: Callable[[], object] = lambda: None
 
@@ -99,6 +109,9 @@ class Network:
         self.world = world
         self.troubles: list[Trouble] = []
         self.struck: list[Strike] = []
+        # By client, what is armed on a wire before it.
+        self.wires: dict[str, Disturbances] = {}
+        self._calls = 0
         self._latency_s = latency_s
         self._timeout_s = timeout_s
 
@@ -131,10 +144,8 @@ class Network:
             error = CallFailed("ThrottlingException", f"{operation} was refused (simulated)", definite=True)
             world.after(there_s + back_s, lambda: tell(error))
             return
+        broken = CallFailed("ConnectionClosedError", f"{operation}: the connection broke (simulated)", definite=False)
         if trouble and fate in ("lose-request", "lose-answer") and not trouble.slow:
-            broken = CallFailed(
-                "ConnectionClosedError", f"{operation}: the connection broke (simulated)", definite=False
-            )
             world.after(there_s + back_s + self._way_s(), lambda: tell(broken))
         else:
             given_up = world.after(timeout_s, lambda: tell(lost()))
@@ -148,21 +159,23 @@ class Network:
         def answer(result: object) -> None:
             if answers:
                 world.after(back_s, lambda: tell(result))
+            elif trouble and trouble.by_entry and not trouble.slow:
+                world.after(back_s, lambda: tell(broken))
 
-        def loses() -> bool:
+        def strikes_entry() -> bool:
             nonlocal answers
             assert trouble is not None
             if world.dice.random() >= trouble.share:
                 return False
-            answers = False
+            answers = fate != "lose-entries"
             trouble.strike()
             return True
 
         entries: Entries = None
-        if fate in ("refuse-entries", "doubt-entries"):
+        if trouble and fate and trouble.by_entry:
+            entries = fate, strikes_entry
+        elif fate in ("refuse-entries", "doubt-entries"):
             entries = fate, lambda: world.dice.random() < _ENTRIES_SHARE
-        elif fate == "lose-entries":
-            entries = fate, loses
         if fate != "lose-request":
             world.after(there_s, lambda: serve(answer, entries))
 
@@ -173,13 +186,34 @@ class Network:
         for trouble in self.troubles:
             if not (trouble.whom(who) and trouble.what(operation)):
                 continue
-            if trouble.fate == "lose-entries":
-                # Its dice are rolled entry by entry.
+            if trouble.by_entry:
+                # Its dice are rolled then.
                 return trouble
             if self.world.dice.random() < trouble.share:
                 trouble.strike()
                 return trouble
+        return self._struck_on_wire(who, operation)
+
+    def _struck_on_wire(self, who: str, operation: str) -> Trouble | None:
+        wire = self.wires.get(who)
+        if wire is None or not wire.armed:
+            return None
+        self._calls += 1
+        for kind, fate in ON_WIRE.items():
+            if not fate.endswith("-entries"):
+                if wire.struck(kind, str(self._calls), operation=operation) is not None:
+                    return _whoever(fate)
+                continue
+            for armed in wire.standing(kind):
+                # What deletes strikes no other call, and does not say so.
+                if operation in (armed.operations or ("DeleteMessageBatch",)):
+                    return _whoever(fate, share=armed.share, by_entry=True, strikes=partial(wire.count, armed))
         return None
+
+
+def _whoever(fate: Fate, *, share: float = 1.0, **fields: Any) -> Trouble:
+    """Whom it strikes is known already; connections break at once."""
+    return Trouble(fate=fate, share=share, whom=lambda who: True, what=lambda operation: True, slow=False, **fields)
 
 
 class Link:

@@ -24,6 +24,7 @@ from unittest import mock
 from greenlet import greenlet  # type: ignore[import-untyped]
 
 from gameday.consumers.config import ConsumerConfig
+from gameday.consumers.disturbed_store import DisturbedStore
 from gameday.consumers.guards import GUARDS
 from gameday.consumers.handlers import HANDLERS, facts_of
 from gameday.consumers.stream import StreamWorker
@@ -186,7 +187,7 @@ class Stage:
         tools = Tools(
             writer=writer,
             carry=link.carry,
-            store=RemoteEffects(link, self.effects),
+            store=DisturbedStore(RemoteEffects(link, self.effects), disturbances, name=process.name),
             handler=HANDLERS[config.handler],
             guard=GUARDS[config.guard],
             disturbances=disturbances,

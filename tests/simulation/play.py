@@ -545,6 +545,7 @@ class _Strike:
         self._stand(
             Trouble(
                 fate="lose-entries",
+                by_entry=True,
                 share=self._fault.share,
                 whom=lambda who: who.rpartition(".")[0] == slot.name,
                 what=lambda operation: operation == "DeleteMessageBatch",

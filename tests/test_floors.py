@@ -40,8 +40,10 @@ FLOORS: dict[str, set[str]] = {
     "search": GROUND | {"verify"},
     "report": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "search"},
     "run": BELOW | SIBLINGS | {"scenario", "report"},
+    # What it stands in for is started by `run`, and speaks to the emulator over a socket.
+    "simulation": BELOW | SIBLINGS | {"scenario", "run", "emulator"},
     # The roof: the command line.
-    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "search", "report", "run"},
+    "gameday": BELOW | SIBLINGS | {"scenario", "compare", "find_rate", "search", "report", "run", "simulation"},
 }
 # Where what may come from outside is a promise of its own: a history is judged years later, with no AWS code at hand.
 FOREIGN = {"history": {"orjson", "msgspec"}, "processes": {"orjson", "prometheus_client"}, "chaos": {"pydantic"}}

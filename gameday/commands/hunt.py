@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +19,17 @@ from gameday.history.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from gameday.run.many import Task
-    from gameday.search.hunt import Entry, Schedule
+    from gameday.search.hunt import Asked, Entry, Schedule
+    from gameday.search.outcomes import Outcome
 
 # The load lasts so much longer than a message is hidden, so that what comes again meets other faults.
 _LOAD_S = 4.0
 _LONGEST_S = 12.0
+# How often what was found on a clock that jumps is tried on real processes.
+_REAL_TRIES = 2
+# How many runs a process plays on such a clock before what they came to decides what is tried next: first few, then
+# more, for judging many at once takes a part of the time.
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 60
 
 
 def hunt(
@@ -40,6 +48,14 @@ def hunt(
     jobs: JobsOption = 2,
     target: SearchTargetOption = TargetName.memory,
     overrides: SetOption = None,
+    virtual: Annotated[
+        bool,
+        typer.Option(
+            "--virtual",
+            help="Try on a clock that jumps, about a thousand runs a minute, and only what is found on real processes. "
+            "For gameday's own consumers, and the faults that can be simulated.",
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="What is drawn, and the seed of every run.")] = 1,
     out: Annotated[
         Path | None,
@@ -68,6 +84,7 @@ def hunt(
     Examples:
       gameday hunt my.yaml --set topology.visibility_timeout=2s
       gameday hunt my.yaml --budget 1h --fault kill-consumer --fault lose-delete --out hunt
+      gameday hunt my.yaml --virtual --budget 2min
       gameday run --replay hunt/exactly-once-effect.json
     """
     from gameday.chaos.registry import FAULTS
@@ -78,6 +95,8 @@ def hunt(
     from gameday.scenario import reading as scenarios
     from gameday.scenario.problems import no_such
     from gameday.search.hunt import Asked, Entry, in_words, next_schedule
+    from gameday.search.outcomes import smallest
+    from gameday.simulation.scope import unsimulated, unsimulated_fault
 
     if target is TargetName.aws:
         raise UsageError("hunt does not run on --target aws: each run would be one of its own to agree to")
@@ -94,7 +113,15 @@ def hunt(
         return small.overrides([entry.to_json() for entry in schedule], lasts_s=lasts_s)
 
     own = list(dict.fromkeys(fault.fault for fault in read.chaos))
-    drawer = drawing.Drawer(path, with_faults(()), seed=seed, names=faults or own or None)
+    if virtual and (lacks := list(unsimulated(scenarios.load(path, with_faults(()))))):
+        raise UsageError("\n".join(f"--virtual: {path}: {lack}" for lack in lacks))
+    drawer = drawing.Drawer(
+        path,
+        with_faults(()),
+        seed=seed,
+        names=faults or own or None,
+        allows=lambda fault: not virtual or unsimulated_fault(fault) is None,
+    )
     asked = Asked(
         draw=drawer.draw,
         fits=lambda schedule: drawer.fits([entry.to_json() for entry in schedule]),
@@ -111,6 +138,7 @@ def hunt(
             "messages": messages,
             "seed": seed,
             "faults": drawer.names,
+            **({"virtual": True} if virtual else {}),
         },
         step=Entry.from_json,
     )
@@ -119,6 +147,7 @@ def hunt(
     console.print(f"draws from {len(drawer.names)} faults: {', '.join(drawer.names)}", soft_wrap=True)
     arguments = [small.path, "--target", target.value, "--seed", str(seed)]
     replays: dict[str, str] = {}
+    real: list[Outcome[Entry]] = []
     deadline = time.monotonic() + budget_s
 
     def tasks() -> Iterator[Task]:
@@ -137,10 +166,21 @@ def hunt(
             outcomes=kept.outcomes,
             replays=replays,
             broke_off=broke_off,
+            real=real,
         )
 
+    def tasks_again() -> Iterator[Task]:
+        """What was found on a clock that jumps."""
+        for schedule in dict.fromkeys(outcome.schedule for outcome in smallest(kept.outcomes).values()):
+            for _ in range(_REAL_TRIES):
+                yield kept.task(schedule, arguments, with_faults(schedule))
+
     try:
-        asyncio.run(_hunt(tasks, kept, jobs, console))
+        if virtual:
+            _hunt_virtually(asked, kept, with_faults, path=path, jobs=jobs, deadline=deadline, console=console)
+            asyncio.run(_try_again(tasks_again(), kept, real, jobs, console))
+        else:
+            asyncio.run(_hunt(tasks, kept, jobs, console))
     except (KeyboardInterrupt, asyncio.CancelledError):
         show(told(broke_off=True), as_json=json)
         raise Interrupted(f"interrupted; what was tried is kept in {kept.directory}") from None
@@ -166,3 +206,61 @@ async def _hunt(tasks: Callable[[], Iterator[Task]], kept: Kept[Entry], jobs: in
                 status.update(
                     f"{len(kept.outcomes)} runs; {len(places)} of {len(outcome.places)} dangerous places reached"
                 )
+
+
+def _hunt_virtually(
+    asked: Asked,
+    kept: Kept[Entry],
+    overrides: Callable[[Schedule], Sequence[str]],
+    *,
+    path: Path,
+    jobs: int,
+    deadline: float,
+    console: Console,
+) -> None:
+    """Try schedules on a clock that jumps until there are none. Errors: HistoryError, UsageError."""
+    from gameday.commands.searching import outcome_of
+    from gameday.report.hunted import tried_line
+    from gameday.search.hunt import next_schedules
+    from gameday.simulation.batch import Batch, Order, play_batch
+    from gameday.verify.workers import in_processes
+
+    began, before = time.monotonic(), len(kept.outcomes)
+    with console.status("the first run, without any fault") as status:
+        while time.monotonic() < deadline:
+            at_once = min(max(len(kept.outcomes) // 4, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
+            schedules = list(islice(next_schedules(asked, kept.outcomes), at_once * jobs))
+            if not schedules:
+                return
+            # What is tried again is another run of the same.
+            times = Counter(outcome.schedule for outcome in kept.outcomes)
+            orders = []
+            for number, schedule in enumerate(schedules):
+                orders.append(Order(number=number, overrides=overrides(schedule), seed=asked.seed + times[schedule]))
+                times[schedule] += 1
+            batches = [Batch(path=path, orders=orders[first::jobs]) for first in range(min(jobs, len(orders)))]
+            judged = [each for found in in_processes(play_batch, batches, jobs=jobs) for each in found]
+            judged.sort(key=lambda each: each.number)
+            kept.add_all(
+                [
+                    outcome_of(each.verdict, schedule, directory="", failed=each.failed)
+                    for each, schedule in zip(judged, schedules, strict=True)
+                ]
+            )
+            a_minute = (len(kept.outcomes) - before) / (time.monotonic() - began) * 60
+            line = tried_line(kept.outcomes, new=len(schedules), a_minute=a_minute)
+            console.print(line, soft_wrap=True)
+            status.update(line)
+
+
+async def _try_again(
+    tasks: Iterable[Task], kept: Kept[Entry], real: list[Outcome[Entry]], jobs: int, console: Console
+) -> None:
+    """Run tasks on real processes; what they came to goes into `real`. Errors: RunError, HistoryError."""
+    from gameday.report.hunted import again_line
+    from gameday.run.many import play
+
+    with console.status("what was found, on real processes"):
+        async for done in play(tasks, at_once=jobs):
+            real.append(kept.came(done))
+            console.print(again_line(real[-1]), soft_wrap=True)

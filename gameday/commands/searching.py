@@ -96,17 +96,28 @@ class Kept(Generic[S]):
 
     def add(self, done: Done) -> Outcome[S]:
         """What came of a task of ours. Errors: HistoryError."""
-        outcome = _outcome(done, self.under_way.pop(done.task.directory))
-        self.outcomes.append(outcome)
+        outcome = self.came(done)
+        self.add_all([outcome])
+        return outcome
+
+    def came(self, done: Done) -> Outcome[S]:
+        """What came of it, kept nowhere but in its directory."""
+        directory = done.task.directory
+        failed = done.said or f"exit code {done.code}"
+        return outcome_of(done.verdict, self.under_way.pop(directory), directory=str(directory), failed=failed)
+
+    def add_all(self, outcomes: Sequence[Outcome[S]]) -> None:
+        """Errors: HistoryError."""
+        self.outcomes += outcomes
         document = {"schema": 1, "search": self.identity, "runs": [each.to_json() for each in self.outcomes]}
         path = self.directory / self.file
         draft = path.with_suffix(".json.new")
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
             draft.replace(path)
         except OSError as error:
             raise HistoryError(f"cannot write {path}: {error.strerror}") from error
-        return outcome
 
     def task(self, schedule: tuple[S, ...], arguments: Sequence[str], overrides: Sequence[str]) -> Task:
         """A run in a directory of its own, which is there from now on, and under way. Errors: RunError."""
@@ -149,17 +160,19 @@ class Kept(Generic[S]):
         return found
 
 
-def _outcome(done: Done, schedule: tuple[S, ...]) -> Outcome[S]:
-    verdict = done.verdict
+def outcome_of(
+    verdict: Mapping[str, Any] | None, schedule: tuple[S, ...], *, directory: str, failed: str | None
+) -> Outcome[S]:
+    """Of the object of a verdict.json; `failed`: why there is none, where there is none."""
     claims = {} if verdict is None else {claim["key"]: claim["verdict"] for claim in verdict["claims"]}
     return Outcome(
         schedule=schedule,
         claims=claims,
         why={} if verdict is None else {key: why for key in claims if (why := _why(verdict, key))},
-        directory=str(done.task.directory),
+        directory=directory,
         places={} if verdict is None else {place: told["messages"] for place, told in verdict["reached"].items()},
         reached=frozenset() if verdict is None else frozenset(_reached(verdict)),
-        failed=None if verdict is not None else done.said or f"exit code {done.code}",
+        failed=failed if verdict is None else None,
     )
 
 

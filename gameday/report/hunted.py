@@ -23,7 +23,7 @@ from gameday.verify.registry import PLACES
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hunted:
     """`faults`: those that were drawn from; `replays`: by claim, the file that repeats what broke it; `broke_off`:
-    somebody ended it."""
+    somebody ended it; `real`: what was found on a clock that jumps, tried again on real processes."""
 
     scenario: str
     target: str
@@ -31,6 +31,7 @@ class Hunted:
     outcomes: Sequence[Outcome[Entry]]
     replays: Mapping[str, str]
     broke_off: bool
+    real: Sequence[Outcome[Entry]] = ()
 
     @property
     def exit_code(self) -> int:
@@ -56,7 +57,7 @@ class Hunted:
         if calm is not None and not calm.held:
             yield not_calm(calm, "fault")
             return
-        yield from broken_by(self.outcomes, self.replays, in_words)
+        yield from broken_by(self.outcomes, self.replays, in_words, real=self.real)
         found = smallest(self.outcomes)
         claims = list(dict.fromkeys(claim for outcome in self.outcomes for claim in outcome.claims))
         if held := [claim for claim in claims if claim not in found]:
@@ -78,6 +79,7 @@ class Hunted:
             "runs": [outcome.to_json() for outcome in self.outcomes],
             "places": dict(self.places),
             "smallest": smallest_as_json(self.outcomes, self.replays),
+            "real": [outcome.to_json() for outcome in self.real],
         }
 
 
@@ -90,6 +92,21 @@ def ended_line(outcomes: Sequence[Outcome[Entry]]) -> str:
     return f"run {len(outcomes)}: {in_words(outcome.schedule)}: {ended(outcome)}" + (
         f"; new: {', '.join(sorted(new))}" if new else ""
     )
+
+
+def tried_line(outcomes: Sequence[Outcome[Entry]], *, new: int, a_minute: float) -> str:
+    """Of the last `new` runs, which were tried on a clock that jumps."""
+    before, since = outcomes[:-new], outcomes[-new:]
+    reached = {place for each in outcomes for place, n in each.places.items() if n}
+    of = max((len(each.places) for each in outcomes), default=0)
+    told = f"{len(outcomes)} runs, {a_minute:.0f} a minute; {len(reached)} of {of} dangerous places reached"
+    found = [claim for claim in smallest(since) if claim not in smallest(before)]
+    return told + "".join(f"; broken: {claim}" for claim in found)
+
+
+def again_line(outcome: Outcome[Entry]) -> str:
+    """Of a run on real processes of what was found on a clock that jumps."""
+    return f"on real processes: {in_words(outcome.schedule)}: {ended(outcome)}"
 
 
 def show(hunted: Hunted, *, as_json: bool) -> None:

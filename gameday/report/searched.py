@@ -20,19 +20,27 @@ def ended(outcome: Outcome[S]) -> str:
 def not_calm(calm: Outcome[S], without: str) -> str:
     """That the run without what a search tries did not hold, and why."""
     why = calm.failed or "; ".join(f"{claim}: {calm.why.get(claim, 'violated')}" for claim in calm.broken)
-    return f"without any {without} it does not hold already ({why or 'every claim is unknown'}): {calm.directory}"
+    where = f": {calm.directory}" if calm.directory else ""
+    return f"without any {without} it does not hold already ({why or 'every claim is unknown'}){where}"
 
 
 def broken_by(
-    outcomes: Sequence[Outcome[S]], replays: Mapping[str, str], in_words: Callable[[tuple[S, ...]], str]
+    outcomes: Sequence[Outcome[S]],
+    replays: Mapping[str, str],
+    in_words: Callable[[tuple[S, ...]], str],
+    *,
+    real: Sequence[Outcome[S]] = (),
 ) -> Iterator[str]:
-    """Of each claim that was broken by what, how often, why, and how to see it again."""
+    """Of each claim that was broken by what, how often, why, and how to see it again. `real`: of runs that were tried
+    again on real processes, where those of `outcomes` were not."""
     for claim, found in smallest(outcomes).items():
         broke, runs = how_often(found.schedule, claim, outcomes)
         yield f"{claim} is broken by {in_words(found.schedule)}, in {broke} of {runs} runs"
         if claim in found.why:
             yield f"  {found.why[claim]}"
-        yield f"  recorded in {found.directory}"
+        for outcome in [found] if found.directory else [each for each in real if each.schedule == found.schedule]:
+            told = "" if outcome is found else f"on real processes: {ended(outcome)}; "
+            yield f"  {told}recorded in {outcome.directory}"
         if claim in replays:
             yield f"  again: gameday run --replay {replays[claim]}"
 

@@ -7,7 +7,7 @@ have it is decided where every scenario is checked. It promises the same entry f
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, get_args, get_origin
@@ -38,8 +38,18 @@ _TRIES = 40
 class Drawer:
     """Of one scenario, as `path` and `overrides` give it; `names`: the faults to draw from (default: all)."""
 
-    def __init__(self, path: Path, overrides: Sequence[str], *, seed: int, names: Sequence[str] | None = None) -> None:
-        """Errors: UsageError where the scenario is wrong, or can have none of these faults."""
+    def __init__(
+        self,
+        path: Path,
+        overrides: Sequence[str],
+        *,
+        seed: int,
+        names: Sequence[str] | None = None,
+        allows: Callable[[Fault], bool] = lambda fault: True,
+    ) -> None:
+        """`allows`: whether one is wanted at all. Errors: UsageError where the scenario is wrong, or can have none of
+        these faults."""
+        self._allows = allows
         self._document = documents.override(documents.read(path), overrides)
         plain = resolve(documents.override(self._document, ["chaos=[]"]))
         self._load_s = plain.load.duration
@@ -56,10 +66,10 @@ class Drawer:
     def fits(self, chaos: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the scenario may have these faults."""
         try:
-            resolve(documents.override(self._document, [f"chaos={json.dumps(list(chaos))}"]))
+            scenario = resolve(documents.override(self._document, [f"chaos={json.dumps(list(chaos))}"]))
         except UsageError:
             return False
-        return True
+        return all(map(self._allows, scenario.chaos))
 
     def draw(self, rng: Random, beside: Sequence[str]) -> Mapping[str, Any]:
         """An entry, which may wait for one of the faults `beside` it."""

@@ -84,14 +84,51 @@ class Asked:
 def next_schedule(asked: Asked, outcomes: Sequence[Outcome[Entry]], under_way: Sequence[Schedule]) -> Schedule | None:
     """What is to be tried next, beside what is under way; None where nothing is to be tried before that has ended, or
     at all."""
+    return next(next_schedules(asked, outcomes, under_way), None)
+
+
+def next_schedules(
+    asked: Asked, outcomes: Sequence[Outcome[Entry]], under_way: Sequence[Schedule] = ()
+) -> Iterator[Schedule]:
+    """The same again and again, each with those before it under way."""
     tried = Counter([*(outcome.schedule for outcome in outcomes), *under_way])
-    calm = next((outcome for outcome in outcomes if not outcome.schedule), None)
+    known = _Known.of(outcomes)
+    going = list(under_way)
+    while (schedule := _next(asked, known, tried, going)) is not None:
+        yield schedule
+        tried[schedule] += 1
+        going.append(schedule)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What the outcomes so far tell. `corpus`: those that came to something new, with how much each is varied."""
+
+    calm: Outcome[Entry] | None
+    found: Mapping[str, Outcome[Entry]]
+    corpus: Sequence[Outcome[Entry]]
+    weights: Sequence[float]
+
+    @classmethod
+    def of(cls, outcomes: Sequence[Outcome[Entry]]) -> _Known:
+        often = Counter(place for outcome in outcomes for place in outcome.reached)
+        corpus = kept(outcomes)
+        return cls(
+            calm=next((outcome for outcome in outcomes if not outcome.schedule), None),
+            found=smallest(outcomes),
+            corpus=corpus,
+            # What has come to rare places is varied most.
+            weights=[sum(1 / often[place] for place in outcome.reached) for outcome in corpus],
+        )
+
+
+def _next(asked: Asked, known: _Known, tried: Counter[Schedule], under_way: Sequence[Schedule]) -> Schedule | None:
+    calm, found = known.calm, known.found
     if calm is None:
         return None if () in tried else ()
     if not calm.held:
         # What breaks without any fault, no fault explains.
         return None
-    found = smallest(outcomes)
     for outcome in found.values():
         for schedule in _smaller(asked, outcome.schedule):
             if tried[schedule] < _SMALLER_TRIES and asked.fits(schedule):
@@ -105,7 +142,7 @@ def next_schedule(asked: Asked, outcomes: Sequence[Outcome[Entry]], under_way: S
         return None
     rng = Random(f"{asked.seed} {tried.total()}")
     for _ in range(_DRAWS):
-        schedule = _new(asked, outcomes, rng)
+        schedule = _new(asked, known, rng)
         if not tried[schedule] and asked.fits(schedule):
             return schedule
     return None
@@ -133,14 +170,11 @@ def kept(outcomes: Sequence[Outcome[Entry]]) -> list[Outcome[Entry]]:
     return found
 
 
-def _new(asked: Asked, outcomes: Sequence[Outcome[Entry]], rng: Random) -> Schedule:
-    """A variation of one that was kept, or a fresh one. What has come to rare places is varied most."""
-    corpus = kept(outcomes)
-    if not corpus or rng.random() < 0.4:
+def _new(asked: Asked, known: _Known, rng: Random) -> Schedule:
+    """A variation of one that was kept, or a fresh one."""
+    if not known.corpus or rng.random() < 0.4:
         return _fresh(asked, rng, rng.choice((1, 2, 2, 3, 3)))
-    often = Counter(place for outcome in outcomes for place in outcome.reached)
-    weights = [sum(1 / often[place] for place in outcome.reached) for outcome in corpus]
-    parent, other = rng.choices(corpus, weights, k=2)
+    parent, other = rng.choices(known.corpus, known.weights, k=2)
     varied = list(parent.schedule)
     change = rng.choice(("add", "join", "replace", "replace", "drop"))
     if change == "drop" and len(varied) > 1:

@@ -29,7 +29,8 @@ S = TypeVar("S", bound=Step)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome(Generic[S]):
-    """Of one run: each claim's verdict by its key, what broke those that are violated, in words, and where it is kept.
+    """Of one run: each claim's verdict by its key, what broke those that are violated, in words, and where it is kept
+    ("": nowhere).
 
     `places`: how many messages came to each dangerous place; `reached`: what it came to, of these places, alone and two
     at once, of causes and of anomalies. `failed`: why there is no verdict, where there is none.

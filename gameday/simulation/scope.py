@@ -1,5 +1,4 @@
-"""What of a scenario can be simulated: transports, consumers of ours, and the faults that strike these and the network.
-"""
+"""What of a scenario can be simulated: transports, consumers of ours, and faults that strike these and the network."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ are gone when the results are there, or when whoever asked for them stops asking
 from __future__ import annotations
 
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -77,6 +78,8 @@ class _Running:
 
 
 def main() -> None:
+    # Ctrl-C at the terminal comes to all of them, and is for whoever started them to act on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     function, argument = pickle.load(sys.stdin.buffer)
     try:
         result = function(argument)

@@ -18,9 +18,9 @@ from gameday.history.writer import DIRECTORY, Writer
 from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed
 from gameday.loadgen.sender import Sample, Sender
+from gameday.simulation.kernel import EPOCH_NS, World, WorldClock
 from gameday.transports.base import Addresses, Answer, Call, SubscriptionSpec, Topology
 from gameday.transports.endpoint import Endpoint
-from gameday.simulation.kernel import EPOCH_NS, World, WorldClock
 
 MS = 1_000_000
 USERS, BATCH = 4, 5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,10 +14,10 @@ import pytest
 from gameday.chaos.registry import FAULTS
 from gameday.commands.searching import Small
 from gameday.history.errors import UsageError
-from gameday.report.hunted import Hunted, ended_line
+from gameday.report.hunted import Hunted, ended_line, tried_line
 from gameday.scenario import reading
 from gameday.scenario.drawing import Drawer, needed
-from gameday.search.hunt import MOST_FAULTS, Asked, Entry, Schedule, in_words, kept, next_schedule
+from gameday.search.hunt import MOST_FAULTS, Asked, Entry, Schedule, in_words, kept, next_schedule, next_schedules
 from gameday.search.outcomes import REPEATS, Outcome, how_often, size, smallest
 
 CLAIMS = ("no-loss", "exactly-once-effect")
@@ -62,6 +64,15 @@ def needs(*wanted: str) -> Breaks:
 def test_without_a_fault_first_and_nothing_beside_it() -> None:
     assert next_schedule(ASKED, [], []) == ()
     assert next_schedule(ASKED, [], [()]) is None
+
+
+def test_many_at_once_are_those_that_one_after_another_gives() -> None:
+    outcomes = hunted(needs("fault-b"), 30)
+    at_once = [*islice(next_schedules(ASKED, outcomes), 20)]
+    one_by_one: list[Schedule] = []
+    while len(one_by_one) < 20 and (schedule := next_schedule(ASKED, outcomes, one_by_one)) is not None:
+        one_by_one.append(schedule)
+    assert at_once == one_by_one != []
 
 
 @pytest.mark.parametrize("breaks", [lambda schedule: CLAIMS, lambda schedule: CLAIMS[:1]])
@@ -157,6 +168,28 @@ def test_what_it_says() -> None:
     assert [*calm_broken.lines()] == ["without any fault it does not hold already (no-loss: 2 effect-duplicate): 001"]
     assert [*result([]).lines()] == ["nothing was tried"]
     assert [*result([calm, held], broke_off=True).lines()][-1].startswith("the hunt broke off")
+
+
+def test_what_was_found_on_a_clock_that_jumps_is_told_with_what_real_processes_did() -> None:
+    calm = replace(played((), needs("none")), directory="")
+    broken = replace(played((entry("fault-b"),), needs("fault-b")), directory="")
+    real = [replace(broken, directory="001"), replace(broken, directory="002", claims=calm.claims)]
+    came = replace(result([calm, broken]), real=real)
+    assert [*came.lines()][:5] == [
+        "exactly-once-effect is broken by fault-b at 1s, in 1 of 1 runs",
+        "  2 effect-duplicate",
+        "  on real processes: violated (exactly-once-effect); recorded in 001",
+        "  on real processes: every claim held; recorded in 002",
+        "  again: gameday run --replay hunt/exactly-once-effect.json",
+    ]
+    assert tried_line([calm, broken], new=1, a_minute=812.4) == (
+        "2 runs, 812 a minute; 1 of 8 dangerous places reached; broken: exactly-once-effect"
+    )
+    assert tried_line([calm, broken, broken], new=1, a_minute=1.0).endswith("places reached")
+    not_calm = result([replace(calm, claims=dict.fromkeys(CLAIMS, "violated"))])
+    assert [*not_calm.lines()] == [
+        "without any fault it does not hold already (no-loss: violated; exactly-once-effect: violated)"
+    ]
 
 
 def test_the_line_of_a_run_says_what_is_new() -> None:

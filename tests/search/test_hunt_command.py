@@ -35,6 +35,7 @@ def hunted(*words: str, cwd: Path, scenario: Path = BUG) -> tuple[int, dict[str,
         (["--fault", "kill-consummer"], "kill-consumer"),
         (["--fault", "reshard"], "none of the faults reshard can strike this scenario"),
         (["--set", "claims=[]"], "nothing is claimed"),
+        (["--virtual"], "bug.yaml: consumers: code of yours cannot be simulated"),
     ],
 )
 def test_what_cannot_be_hunted_is_refused_before_anything_runs(tmp_path: Path, words: Sequence[str], says: str) -> None:
@@ -43,12 +44,7 @@ def test_what_cannot_be_hunted_is_refused_before_anything_runs(tmp_path: Path, w
     assert not (tmp_path / "hunt").exists()
 
 
-@in_series
-@pytest.mark.live
-def test_a_hole_is_found_made_small_kept_and_repeated(tmp_path: Path) -> None:
-    scenario = tmp_path / "hole.yaml"
-    scenario.write_text(
-        """\
+HOLE = """\
 name: hole
 transport: sqs
 topology: {visibility_timeout: 1s, max_receives: 8}
@@ -57,7 +53,13 @@ consumers: {processes: 1, processing_time: 1ms, restart_delay: 200ms, guard: non
 claims: [exactly-once-effect, {claim: recovery, within: 9s}]
 chaos: [{at: 2s, fault: lose-delete, for: 1s}]
 """
-    )
+
+
+@in_series
+@pytest.mark.live
+def test_a_hole_is_found_made_small_kept_and_repeated(tmp_path: Path) -> None:
+    scenario = tmp_path / "hole.yaml"
+    scenario.write_text(HOLE)
     words = ("--messages", "20", "--budget", "90s", "--jobs", "1")
     code, came, told = hunted(*words, cwd=tmp_path, scenario=scenario)
     # Only its own fault is drawn, and claims about faults are left out.
@@ -72,6 +74,30 @@ chaos: [{at: 2s, fault: lose-delete, for: 1s}]
     code, once_more, _ = hunted(*words[:2], "--budget", "1ms", cwd=tmp_path, scenario=scenario)
     assert (code, once_more["runs"]) == (1, came["runs"])
     other = commanded("hunt", str(scenario), "--out", "hunt", "--seed", "9", cwd=tmp_path)
+    assert other.returncode == 2 and "is of another search" in other.stderr
+
+
+@in_series
+@pytest.mark.live
+def test_a_hole_is_found_on_a_clock_that_jumps_and_shown_on_real_processes(tmp_path: Path) -> None:
+    scenario = tmp_path / "hole.yaml"
+    scenario.write_text(HOLE)
+    words = ("--virtual", "--messages", "20", "--jobs", "1")
+    code, came, told = hunted(*words, cwd=tmp_path, scenario=scenario)
+    assert (code, came["faults"], [*came["smallest"]]) == (1, ["lose-delete"], ["exactly-once-effect"]), told
+    found = came["smallest"]["exactly-once-effect"]
+    assert (found["broke"], found["of"]) == (3, 3) and len(found["schedule"]) == 1
+    assert "effect-duplicate; cause: delete-lost" in found["why"]["exactly-once-effect"]
+    # Of the runs on the simulated clock nothing is left but what they came to; the real ones are there.
+    assert not any(run["directory"] for run in came["runs"])
+    assert [run["schedule"] for run in came["real"]] == [found["schedule"]] * 2
+    assert all(Path(run["directory"], "verdict.json").exists() for run in came["real"])
+    assert "violated" in {run["claims"]["exactly-once-effect"] for run in came["real"]}
+    assert "a minute" in told and "on real processes: lose-delete at" in told
+    again = commanded("run", "--replay", found["replay"], cwd=tmp_path)
+    assert "replay of exactly-once-effect (lose-delete at" in again.stdout, again.stdout + again.stderr
+    # A hunt on real processes is another one.
+    other = commanded("hunt", str(scenario), "--out", "hunt", cwd=tmp_path)
     assert other.returncode == 2 and "is of another search" in other.stderr
 
 

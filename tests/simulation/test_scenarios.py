@@ -1,0 +1,133 @@
+"""Scenarios on a clock that jumps come to what they come to on real processes: those that are shipped, and the proofs
+of every fault that can be simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gameday.history.errors import ProcessError
+from gameday.run.rehearsal import surprises
+from gameday.scenario import document as documents
+from gameday.scenario import reading
+from gameday.scenario.model import Scenario
+from gameday.scenario.reading import resolve
+from gameday.simulation.batch import Batch, Order, play_batch
+from gameday.simulation.kernel import Stuck, World
+from gameday.simulation.play import play
+from gameday.simulation.scope import FAULTS, TRANSPORTS, unsimulated
+from gameday.verify.judge import judge, judge_all
+from tests.chaos.proofs import PROOFS, Proof
+from tests.chaos.proven import Turn
+
+SHIPPED = {
+    name: scenario for name in reading.names() if not list(unsimulated(scenario := reading.load(reading.find(name))))
+}
+
+
+def judged(scenarios: Mapping[str, Scenario], place: Path) -> dict[str, dict[str, Any]]:
+    """The object of verdict.json of each, by its name."""
+    for name, scenario in scenarios.items():
+        play(scenario, seed=1, directory=place / name)
+    verdicts = judge_all([place / name for name in scenarios])
+    return {name: verdict.document for name, verdict in zip(scenarios, verdicts, strict=True)}  # type: ignore[union-attr]
+
+
+def written(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def resolved(text: str, overrides: Sequence[str], place: Path) -> Scenario:
+    path = place / "scenario.yaml"
+    path.write_text(text)
+    return resolve(documents.override(documents.read(path), overrides))
+
+
+class TestShipped:
+    def test_most_of_them_can_be_simulated(self) -> None:
+        assert len(SHIPPED) > 35 and {scenario.transport for scenario in SHIPPED.values()} == {*TRANSPORTS}
+
+    @pytest.mark.parametrize("transport", TRANSPORTS)
+    def test_each_comes_to_what_it_expects(self, transport: str, tmp_path: Path) -> None:
+        scenarios = {name: scenario for name, scenario in SHIPPED.items() if scenario.transport == transport}
+        found = judged(scenarios, tmp_path)
+        assert {name: wrong for name in scenarios if (wrong := surprises(scenarios[name].expect, found[name]))} == {}  # type: ignore[arg-type]
+
+
+class TestFaults:
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_who_is_correct_holds_and_who_is_broken_is_caught(self, fault: str, tmp_path: Path) -> None:
+        proof = PROOFS[fault]
+        assert isinstance(proof, Proof)
+        turns = {broken: Turn(fault=fault, proof=proof, broken=broken) for broken in (False, True)}
+        scenarios = {turn.name: resolved(turn.scenario, turn.overrides, tmp_path) for turn in turns.values()}
+        found = judged(scenarios, tmp_path)
+        assert {turn.name: wrong for turn in turns.values() if (wrong := turn.surprises(found[turn.name]))} == {}
+
+
+class TestPlaying:
+    def test_the_same_seed_is_the_same_run_to_the_byte(self, tmp_path: Path) -> None:
+        for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+            play(SHIPPED["broken-check-then-act"], seed=seed, directory=tmp_path / name)
+        one, same, other = (written(tmp_path / name) for name in ("one", "same", "other"))
+        assert one == same != other
+
+    def test_one_that_comes_to_no_end_says_so_and_proves_nothing(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def run(self: World, *arguments: object, **limits: object) -> None:
+            raise Stuck("the run is not over")
+
+        monkeypatch.setattr(World, "run", run)
+        play(SHIPPED["quick"], seed=1, directory=tmp_path / "run")
+        verdict = judge(tmp_path / "run").document
+        assert (verdict["verdict"], verdict["aborted"]) == ("unknown", "the run is not over")
+
+    def test_a_part_that_fails_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def reference(*arguments: object) -> None:
+            raise RuntimeError("a bug of ours")
+
+        monkeypatch.setattr("gameday.consumers.worker.Worker.run", reference)
+        with pytest.raises(ProcessError, match=r"orders-\d\.1 died of itself(.|\n)*a bug of ours"):
+            play(SHIPPED["quick"], seed=1, directory=tmp_path / "run")
+
+
+class TestBatches:
+    def test_each_is_judged_as_alone_and_what_is_violated_is_shown(self, tmp_path: Path) -> None:
+        path = reading.find("broken-delete-first")
+        calm = Order(number=7, overrides=["chaos=[]"], seed=1)
+        broken = Order(number=3, overrides=[], seed=2)
+        found = {each.number: each for each in play_batch(Batch(path=path, orders=[calm, broken]))}
+        assert [*found] == [7, 3] and not any(each.failed for each in found.values())
+        verdicts = {number: each.verdict and each.verdict["verdict"] for number, each in found.items()}
+        assert verdicts == {7: "holds", 3: "violated"}
+        assert found[3].verdict is not None and found[3].verdict["anomalies"]["effect-missing"]["examples"]
+
+
+class TestScope:
+    @pytest.mark.parametrize(
+        ("override", "says"),
+        [
+            ("transport=stepfunctions", "transport: stepfunctions cannot be simulated"),
+            ('consumers={"command": ["python3"]}', "consumers: code of yours cannot be simulated"),
+            ('consumers.handler={"python": "mine:handle"}', "consumers: code of yours cannot be simulated"),
+            ('load.message={"template": {"id": "{uuid}"}, "id": "/id"}', "load.message: cannot be simulated"),
+            ('chaos=[{"fault": "latency", "at": "1s", "by": "1s"}]', "chaos[0]: the fault latency cannot"),
+            (
+                'chaos=[{"fault": "kill-consumer", "when": {"backlog": ">5"}}]',
+                "chaos[0]: a simulated fault cannot wait for a number",
+            ),
+            (
+                'chaos=[{"fault": "lose-delete", "at": "1s", "nth": 2}]',
+                "chaos[0]: a simulated lose-delete strikes a `share`, not the `nth`",
+            ),
+        ],
+    )
+    def test_what_cannot_be_simulated_is_named(self, tmp_path: Path, override: str, says: str) -> None:
+        scenario = resolved(
+            "name: mine\ntransport: sqs\nload: {rate: 10/s, duration: 5s}\nclaims: [no-loss]\n", [override], tmp_path
+        )
+        assert any(line.startswith(says) for line in unsimulated(scenario)), list(unsimulated(scenario))

@@ -29,7 +29,7 @@ _LONGEST_S = 12.0
 _REAL_TRIES = 2
 # How many runs a process plays on such a clock before what they came to decides what is tried next: first few, then
 # more, for judging many at once takes a part of the time.
-_FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 60
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 8, 120
 
 
 def hunt(
@@ -52,7 +52,7 @@ def hunt(
         bool,
         typer.Option(
             "--virtual",
-            help="Try on a clock that jumps, about a thousand runs a minute, and only what is found on real processes. "
+            help="Try on a clock that jumps, hundreds of runs a minute, and only what is found on real processes. "
             "For gameday's own consumers, and the faults that can be simulated.",
         ),
     ] = False,
@@ -225,10 +225,12 @@ def _hunt_virtually(
     from gameday.simulation.batch import Batch, Order, play_batch
     from gameday.verify.workers import in_processes
 
-    began, before = time.monotonic(), len(kept.outcomes)
+    began, before, a_second = time.monotonic(), len(kept.outcomes), float(_FEWEST_AT_ONCE)
     with console.status("the first run, without any fault") as status:
         while time.monotonic() < deadline:
             at_once = min(max(len(kept.outcomes) // 4, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
+            # No more than there is time for.
+            at_once = min(at_once, max(round((deadline - time.monotonic()) * a_second / jobs), 1))
             schedules = list(islice(next_schedules(asked, kept.outcomes), at_once * jobs))
             if not schedules:
                 return
@@ -247,8 +249,8 @@ def _hunt_virtually(
                     for each, schedule in zip(judged, schedules, strict=True)
                 ]
             )
-            a_minute = (len(kept.outcomes) - before) / (time.monotonic() - began) * 60
-            line = tried_line(kept.outcomes, new=len(schedules), a_minute=a_minute)
+            a_second = (len(kept.outcomes) - before) / (time.monotonic() - began)
+            line = tried_line(kept.outcomes, new=len(schedules), a_minute=a_second * 60)
             console.print(line, soft_wrap=True)
             status.update(line)
 

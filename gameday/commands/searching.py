@@ -178,12 +178,18 @@ def outcome_of(
 
 def _why(verdict: Mapping[str, Any], key: str) -> str:
     """What broke a claim, and its cause, in a line; nothing for one that was not."""
+    from gameday.verify.explaining import KIND_OF
+
     (claim,) = [claim for claim in verdict["claims"] if claim["key"] == key]
     if claim["verdict"] != "violated":
         return ""
     parts = [f"{count} {anomaly}" for anomaly, count in claim["anomalies"].items() if count]
     examples = [each for anomaly in claim["anomalies"] for each in verdict["anomalies"][anomaly]["examples"]]
     causes = list(dict.fromkeys(each["why"]["cause"] for each in examples if "why" in each))
+    if not examples:
+        # Of runs that were judged many at once.
+        named = {KIND_OF[anomaly] for anomaly, count in claim["anomalies"].items() if count and anomaly in KIND_OF}
+        causes = [cause for kind in sorted(named) for cause in verdict["causes"].get(kind, {})]
     cause = f"; cause: {', '.join(causes)}" if causes else ""
     return (", ".join(parts) or "; ".join(claim["why"])) + cause
 

@@ -38,7 +38,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Of the order with that number: the object of verdict.json, or why there is none."""
+    """Of the order with that number: the object of verdict.json, without examples; or why there is none."""
 
     number: int
     verdict: Mapping[str, Any] | None = None
@@ -61,16 +61,8 @@ def play_batch(batch: Batch) -> list[Judged]:
                 failed[order.number] = str(error)
         played = [order.number for order in batch.orders if order.number not in failed]
         verdicts = judge_all([place / str(number) for number in played])
-        broken = [
-            number
-            for number, verdict in zip(played, verdicts, strict=True)
-            if not isinstance(verdict, NotARun) and verdict.verdict == "violated"
-        ]
-        # Examples take time, and are asked for only where something is to be shown by them.
-        shown = dict(zip(broken, judge_all([place / str(n) for n in broken], with_examples=True), strict=True))
         judged = {}
-        for number, first in zip(played, verdicts, strict=True):
-            verdict = shown.get(number, first)
+        for number, verdict in zip(played, verdicts, strict=True):
             if isinstance(verdict, NotARun):
                 raise verdict
             judged[number] = Judged(number=number, verdict=verdict.document)

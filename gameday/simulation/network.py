@@ -196,7 +196,8 @@ class Network:
 
     def _struck_on_wire(self, who: str, operation: str) -> Trouble | None:
         wire = self.wires.get(who)
-        if wire is None or not wire.armed:
+        # What goes to a store or to the leases does not go over it.
+        if wire is None or not wire.armed or "." in operation:
             return None
         self._calls += 1
         for kind, fate in ON_WIRE.items():

@@ -100,6 +100,8 @@ def tried_line(outcomes: Sequence[Outcome[Entry]], *, new: int, a_minute: float)
     reached = {place for each in outcomes for place, n in each.places.items() if n}
     of = max((len(each.places) for each in outcomes), default=0)
     told = f"{len(outcomes)} runs, {a_minute:.0f} a minute; {len(reached)} of {of} dangerous places reached"
+    if failed := [each.failed for each in since if each.failed]:
+        told += f"; {len(failed)} of the last {new} gave no verdict: {failed[0]}"
     found = [claim for claim in smallest(since) if claim not in smallest(before)]
     return told + "".join(f"; broken: {claim}" for claim in found)
 

@@ -6,6 +6,7 @@ What it leaves is a run directory like any other. It promises the same history f
 from __future__ import annotations
 
 import asyncio
+import traceback
 from pathlib import Path
 
 from gameday.chaos.fault_targets import FaultTargets
@@ -65,9 +66,12 @@ class _Run(Stage):
         except (Stuck, GamedayError) as error:
             # As the conductor does when it cannot go on.
             self.writer.write(events.mark("aborted", reason=str(error)))
+        except Exception:
+            self.failures.append(f"the conductor failed: {traceback.format_exc()}")
         self.failures += [error for process in self.everybody for error in process.errors]
         if self.failures:
-            raise ProcessError("\n".join(self.failures))
+            more = f"\n({len(self.failures) - 1} more failed)" if len(self.failures) > 1 else ""
+            raise ProcessError(f"the simulation failed: {self.failures[0]}{more}")
 
     async def _conduct(self, addresses: Addresses) -> None:
         """As gameday/run/conductor.py does it."""

@@ -186,6 +186,8 @@ def test_what_was_found_on_a_clock_that_jumps_is_told_with_what_real_processes_d
         "2 runs, 812 a minute; 1 of 8 dangerous places reached; broken: exactly-once-effect"
     )
     assert tried_line([calm, broken, broken], new=1, a_minute=1.0).endswith("places reached")
+    failed = replace(calm, claims={}, failed="a bug of ours")
+    assert tried_line([calm, failed], new=1, a_minute=1.0).endswith("; 1 of the last 1 gave no verdict: a bug of ours")
     not_calm = result([replace(calm, claims=dict.fromkeys(CLAIMS, "violated"))])
     assert [*not_calm.lines()] == [
         "without any fault it does not hold already (no-loss: violated; exactly-once-effect: violated)"

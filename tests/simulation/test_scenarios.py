@@ -90,12 +90,16 @@ class TestPlaying:
         assert (verdict["verdict"], verdict["aborted"]) == ("unknown", "the run is not over")
 
     def test_a_part_that_fails_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def reference(*arguments: object) -> None:
+        def reference(*arguments: object, **more: object) -> None:
             raise RuntimeError("a bug of ours")
 
         monkeypatch.setattr("gameday.consumers.worker.Worker.run", reference)
         with pytest.raises(ProcessError, match=r"orders-\d\.1 died of itself(.|\n)*a bug of ours"):
             play(SHIPPED["quick"], seed=1, directory=tmp_path / "run")
+        monkeypatch.undo()
+        monkeypatch.setattr("gameday.simulation.play.plan", reference)
+        with pytest.raises(ProcessError, match=r"the conductor failed(.|\n)*a bug of ours"):
+            play(SHIPPED["quick"], seed=1, directory=tmp_path / "other")
 
 
 class TestWire:

@@ -77,8 +77,8 @@ def hunt(
     What the scenario says of consumers, topology and effects stays. A long visibility timeout makes each run long:
     shorten it with `--set topology.visibility_timeout=2s` if your consumers allow it.
 
-    Exit codes: 0 no claim was broken; 1 a claim was broken; 2 bad usage; 3 nothing was shown; 5 the target cannot do
-    it; 130 interrupted.
+    Exit codes: 0 no claim was broken; 1 a claim was broken, with --virtual on real processes, too; 2 bad usage; 3
+    nothing was shown, or real processes did not show it; 5 the target cannot do it; 130 interrupted.
 
     \b
     Examples:
@@ -166,7 +166,7 @@ def hunt(
             outcomes=kept.outcomes,
             replays=replays,
             broke_off=broke_off,
-            real=real,
+            real=real if virtual else None,
         )
 
     def tasks_again() -> Iterator[Task]:
@@ -178,6 +178,7 @@ def hunt(
     try:
         if virtual:
             _hunt_virtually(asked, kept, with_faults, path=path, jobs=jobs, deadline=deadline, console=console)
+            replays |= kept.replays(with_faults, in_words, scenario=small.path, seed=seed, target=target.value)
             asyncio.run(_try_again(tasks_again(), kept, real, jobs, console))
         else:
             asyncio.run(_hunt(tasks, kept, jobs, console))

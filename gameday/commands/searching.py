@@ -172,7 +172,7 @@ def outcome_of(
         directory=directory,
         places={} if verdict is None else {place: told["messages"] for place, told in verdict["reached"].items()},
         reached=frozenset() if verdict is None else frozenset(_reached(verdict)),
-        failed=failed if verdict is None else None,
+        failed=failed if verdict is None else None if "violated" in claims.values() else verdict["aborted"],
     )
 
 

@@ -80,8 +80,14 @@ class Writer:
                 try:
                     self.write(events.mark("closed"))
                 finally:
-                    os.close(self._fd)
-                    self._fd = -1
+                    self.release()
+
+    def release(self) -> None:
+        """Give the file back without a word: of a process that has not ended in good order."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def _put(self, data: memoryview) -> int:
         """How much of it is with the kernel. Errors: OSError."""

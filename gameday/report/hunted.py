@@ -23,7 +23,8 @@ from gameday.verify.registry import PLACES
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hunted:
     """`faults`: those that were drawn from; `replays`: by claim, the file that repeats what broke it; `broke_off`:
-    somebody ended it; `real`: what was found on a clock that jumps, tried again on real processes."""
+    somebody ended it; `real`: where it was on a clock that jumps, what was found there, tried again on real processes
+    (None: all were)."""
 
     scenario: str
     target: str
@@ -31,13 +32,15 @@ class Hunted:
     outcomes: Sequence[Outcome[Entry]]
     replays: Mapping[str, str]
     broke_off: bool
-    real: Sequence[Outcome[Entry]] = ()
+    real: Sequence[Outcome[Entry]] | None = None
 
     @property
     def exit_code(self) -> int:
-        """1 a claim was broken; 3 no run with a fault has shown anything; else 0."""
-        if smallest(self.outcomes):
-            return 1
+        """1 a claim was broken; 3 no run with a fault has shown anything, or real processes not what was found; else
+        0."""
+        if found := smallest(self.outcomes):
+            shown = self.real is None or any({*found} & {*outcome.broken} for outcome in self.real)
+            return 1 if shown else 3
         return 0 if any(outcome.held for outcome in self.outcomes if outcome.schedule) else 3
 
     @property
@@ -79,7 +82,7 @@ class Hunted:
             "runs": [outcome.to_json() for outcome in self.outcomes],
             "places": dict(self.places),
             "smallest": smallest_as_json(self.outcomes, self.replays),
-            "real": [outcome.to_json() for outcome in self.real],
+            **({} if self.real is None else {"real": [outcome.to_json() for outcome in self.real]}),
         }
 
 

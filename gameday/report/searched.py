@@ -29,16 +29,17 @@ def broken_by(
     replays: Mapping[str, str],
     in_words: Callable[[tuple[S, ...]], str],
     *,
-    real: Sequence[Outcome[S]] = (),
+    real: Sequence[Outcome[S]] | None = None,
 ) -> Iterator[str]:
-    """Of each claim that was broken by what, how often, why, and how to see it again. `real`: of runs that were tried
+    """Of each claim that was broken by what, how often, why, and how to see it again. `real`: what was tried
     again on real processes, where those of `outcomes` were not."""
+    where = "" if real is None else " on a clock that jumps"
     for claim, found in smallest(outcomes).items():
         broke, runs = how_often(found.schedule, claim, outcomes)
-        yield f"{claim} is broken by {in_words(found.schedule)}, in {broke} of {runs} runs"
+        yield f"{claim} is broken{where} by {in_words(found.schedule)}, in {broke} of {runs} runs"
         if claim in found.why:
             yield f"  {found.why[claim]}"
-        for outcome in [found] if found.directory else [each for each in real if each.schedule == found.schedule]:
+        for outcome in [found] if real is None else [each for each in real if each.schedule == found.schedule]:
             told = "" if outcome is found else f"on real processes: {ended(outcome)}; "
             yield f"  {told}recorded in {outcome.directory}"
         if claim in replays:

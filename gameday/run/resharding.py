@@ -6,6 +6,7 @@ All subscriptions read one stream, so there is one of these in a run, whichever 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from gameday.transports.base import Answer, Call, ReshardAction, Resharding, StreamSource
@@ -15,7 +16,15 @@ from gameday.transports.carriers.boto import run_plan
 class Resharder:
     """The `StreamControl` of a stream."""
 
-    def __init__(self, stream: StreamSource, carrier: Callable[[Call], Answer]) -> None:
+    def __init__(
+        self,
+        stream: StreamSource,
+        carrier: Callable[[Call], Answer],
+        *,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """`pause`: how it waits where the service wants that."""
+        self._pause = pause
         self._stream = stream
         self._carrier = carrier
         # One change at a time: a second one must see the shards that the first has left.
@@ -24,4 +33,4 @@ class Resharder:
     async def reshard(self, action: ReshardAction) -> Resharding:
         """Errors: CallFailed."""
         async with self._changing:
-            return await asyncio.to_thread(run_plan, self._stream.reshard(action), self._carrier)
+            return await asyncio.to_thread(run_plan, self._stream.reshard(action), self._carrier, pause=self._pause)

@@ -59,6 +59,8 @@ def play_batch(batch: Batch) -> list[Judged]:
                 raise
             except GamedayError as error:
                 failed[order.number] = str(error)
+            except Exception as error:  # a bug of ours in one run takes no other with it
+                failed[order.number] = f"the simulation failed: {error!r}"
         played = [order.number for order in batch.orders if order.number not in failed]
         verdicts = judge_all([place / str(number) for number in played])
         judged = {}

@@ -33,11 +33,12 @@ _DIED = -signal.SIGKILL
 class Wired:
     """What is armed and disarmed on the wire before somebody, and what it reports."""
 
-    def __init__(self, stage: Stage, *whom: str) -> None:
+    def __init__(self, stage: Stage, *whom: str, wire: str) -> None:
+        """`whom`: before whom it stands; those behind one `wire` share its limits."""
         self.on_report: Callable[[Report], None] | None = None
         self._reports = Reports()
         self._stage = stage
-        self._wire = Disturbances(lambda instance: self.hear("fired", instance=instance))
+        self._wire = Disturbances(lambda instance: self.hear("fired", instance=instance), stage.buckets[wire])
         stage.network.wires |= dict.fromkeys(whom, self._wire)
 
     async def command(self, do: str, **fields: Any) -> None:
@@ -69,7 +70,7 @@ class SimulatedConsumer(Wired):
     """An incarnation."""
 
     def __init__(self, stage: Stage, config: ConsumerConfig, process: Process, armed: Sequence[Disturbance]) -> None:
-        super().__init__(stage, process.name)
+        super().__init__(stage, process.name, wire=config.subscription)
         self.name = process.name
         self.log = Path()
         self._config = config

@@ -140,6 +140,8 @@ class Process(asyncio.BaseEventLoop):
         self.paused = False
         self.errors: list[str] = []
         self.when_gone: list[Callable[[], object]] = []
+        # What gives back what it holds of the machine, once the run is over.
+        self.when_buried: list[Callable[[], object]] = []
         # What it wrote to the conductor's pipe, by those who listen.
         self.reported: Callable[[str, dict[str, Any]], object] = lambda kind, fields: None
         self.set_exception_handler(self._note)
@@ -182,6 +184,8 @@ class Process(asyncio.BaseEventLoop):
             if not tasks:
                 break
         self.close()
+        for release in self.when_buried:
+            release()
 
     def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if self.alive:

@@ -14,9 +14,11 @@ from gameday.chaos.timeline import Runner, plan
 from gameday.consumers.fleet import Fleet
 from gameday.history import events
 from gameday.history.clock import NS_PER_S
-from gameday.history.errors import GamedayError, ProcessError
+from gameday.history.errors import GamedayError, ProcessError, RunError
 from gameday.loadgen.config import LoadConfig
+from gameday.run.phases.redrive import NOT_EMPTY, NOTHING_DEAD
 from gameday.run.resharding import Resharder
+from gameday.run.state import HASTE_S
 from gameday.scenario.model import Scenario
 from gameday.simulation.consumers import Simulated, Wired
 from gameday.simulation.kernel import Stuck
@@ -31,6 +33,8 @@ _TIMEOUT_S = 10.0
 _STEP_NS = 20_000
 _STEPS_MOST = 500_000
 _READY_S = 60.0
+# So many of the last characters that its parts said tell why a simulation failed.
+_SAID_MOST = 500
 
 
 def play(scenario: Scenario, *, seed: int, directory: Path) -> None:
@@ -38,10 +42,12 @@ def play(scenario: Scenario, *, seed: int, directory: Path) -> None:
 
     What cannot be simulated is told by `unsimulated`. Errors: GamedayError; ProcessError where a part failed.
     """
-    with sealed(seed):
+    with sealed(seed) as said:
         run = _Run(scenario, seed=seed, directory=directory)
         try:
             run.play()
+        except ProcessError as error:
+            raise ProcessError(f"{error}\n{said.getvalue()[-_SAID_MOST:]}".rstrip()) from None
         finally:
             run.bury()
 
@@ -87,6 +93,16 @@ class _Run(Stage):
             for config in configs
         ]
         await asyncio.gather(*(fleet.start(_READY_S) for fleet in self._fleets))
+        watching = [asyncio.create_task(fleet.watch()) for fleet in self._fleets]
+        going = asyncio.create_task(self._go_on(addresses))
+        # A fleet that nothing can be started in any more ends the run.
+        done, _ = await asyncio.wait({going, *watching}, return_when=asyncio.FIRST_EXCEPTION)
+        for each in done:
+            each.result()
+
+    async def _go_on(self, addresses: Addresses) -> None:
+        """With the fleets polling, to the end."""
+        context, scenario, writer = self.context, self.scenario, self.writer
         backlog = self.backlog(addresses, writer)
         load_config = context.load(endpoint=NOWHERE, addresses=addresses, topology=self.topology)
         for name in load_config.writers:
@@ -94,14 +110,15 @@ class _Run(Stage):
         chaos = self._chaos(addresses, load_config)
         start_ns = context.clock.now_ns() + round(LEAD_S * NS_PER_S)
         writer.write(events.mark("load-started", start=start_ns, schedule=scenario.shape.outline()))
-        async with asyncio.TaskGroup() as playing:
-            striking = playing.create_task(chaos.run(start_ns=start_ns))
-            await self.send(load_config, start_ns)
-            writer.write(events.mark("load-stopped", scheduled=load_config.schedule().total))
-            chaos.heal_all()
-            await striking
-        await self.empty(backlog, addresses, writer, start_ns=start_ns)
-        await asyncio.gather(*(fleet.stop(scenario.consumers.drain_timeout) for fleet in self._fleets))
+        striking = asyncio.create_task(chaos.run(start_ns=start_ns))
+        await self.send(load_config, start_ns)
+        writer.write(events.mark("load-stopped", scheduled=load_config.schedule().total))
+        chaos.heal_all()
+        await striking
+        emptied = await self.empty(backlog, addresses, writer, start_ns=start_ns)
+        if scenario.topology.redrive and not emptied.redriven:
+            raise RunError(NOTHING_DEAD if emptied.drained else NOT_EMPTY)
+        await asyncio.gather(*(fleet.stop(scenario.consumers.drain_timeout + HASTE_S) for fleet in self._fleets))
         await self.read(backlog, writer)
         writer.close()
 
@@ -118,9 +135,9 @@ class _Run(Stage):
         targets = FaultTargets(
             fleets={fleet.subscription: fleet for fleet in self._fleets},
             visibility_timeout_s={name: self.context.hidden_s(name) for name in subscriptions},
-            load=Wired(self, *load.writers),
+            load=Wired(self, *load.writers, wire="load"),
             writer=self.writer,
             seed=self.seed,
-            stream=Resharder(source, carrier) if source.kind == "stream" else None,
+            stream=Resharder(source, carrier, pause=self.world.sleep) if source.kind == "stream" else None,
         )
         return Runner(strikes, targets=targets, each_s=scenario.brakes.each)

@@ -23,6 +23,8 @@ def unsimulated(scenario: Scenario) -> Iterator[str]:
         yield f"transport: {scenario.transport} cannot be simulated, only {', '.join(TRANSPORTS)}"
     if consumers.foreign or consumers.lambda_ is not None or not isinstance(consumers.handler, str):
         yield "consumers: code of yours cannot be simulated, only consumers and handlers of gameday's own"
+    if consumers.store == "dynamodb":
+        yield "consumers.store: dynamodb cannot be simulated, for calls to it go over the wire; sqlite can"
     for key, given in (
         ("topology.attach", topology.attach),
         ("topology.encryption", topology.encryption),

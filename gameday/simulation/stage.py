@@ -14,11 +14,12 @@ import io
 import random
 import traceback
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from greenlet import greenlet  # type: ignore[import-untyped]
@@ -39,7 +40,7 @@ from gameday.loadgen.config import LoadConfig
 from gameday.loadgen.lanes import Feed, Lane, Tally
 from gameday.loadgen.sender import Sender
 from gameday.processes import control
-from gameday.processes.disturbances import Disturbance, Disturbances
+from gameday.processes.disturbances import Buckets, Disturbance, Disturbances
 from gameday.run.backlog import Backlog
 from gameday.run.context import RunContext
 from gameday.run.queues import Queues
@@ -85,6 +86,7 @@ class ProcessWriter(Writer):
     def __init__(self, run: Path, process: Process, *, name: str, host: str | None = None) -> None:
         super().__init__(run=run, name=name, clock=process.clock, host=host)
         self.process = process
+        process.when_buried.append(self.release)
 
     def write(self, *records: Record) -> int:
         self.process.must_live()
@@ -107,6 +109,14 @@ class ProcessDisturbances(Disturbances):
             self._crashed(point)
             self._process.crash()
         return found
+
+
+class Emptied(NamedTuple):
+    """Whether nothing was left before a redrive; dead letters were given back; and an archive gave all again."""
+
+    drained: bool
+    redriven: bool
+    replayed: bool
 
 
 class Stage:
@@ -148,6 +158,8 @@ class Stage:
         self.broker = Broker(self.world, planted=planted, dedup_window_s=remembers_s)
         self.leases = Rows()
         self.effects = Effects()
+        # By whose wire it is: what may still pass where a rate is the limit.
+        self.buckets: defaultdict[str, Buckets] = defaultdict(lambda: Buckets(lambda: self.world.passed_s))
 
     # What may be otherwise: where a process is, and what else is noted of what it writes.
 
@@ -285,11 +297,9 @@ class Stage:
         leases = RemoteLeases(Link(self.network, self.conductor, self.broker), self.leases)
         return Streams(sources=streams, carrier=carrier, writer=writer, leases=leases)
 
-    async def empty(
-        self, backlog: Backlog, addresses: Addresses, writer: Writer, *, start_ns: int
-    ) -> tuple[bool, bool]:
-        """Let the consumers take what is left, dead letters and an archive's events again where the scenario says so;
-        whether dead letters were given back, and whether the archive gave all again."""
+    async def empty(self, backlog: Backlog, addresses: Addresses, writer: Writer, *, start_ns: int) -> Emptied:
+        """Let the consumers take what is left, dead letters and an archive's events again where the scenario says
+        so."""
         redriven = replayed = False
         drained = await self._drain(backlog)
         if self.scenario.topology.redrive and drained:
@@ -298,7 +308,7 @@ class Stage:
         if self.topology.archive:
             replayed = await self._replay(addresses, writer, start_ns=start_ns)
             await self._drain(backlog)
-        return redriven, replayed
+        return Emptied(drained=drained, redriven=redriven, replayed=replayed)
 
     async def _drain(self, backlog: Backlog) -> bool:
         """Whether nothing is left."""

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Lock
 from typing import TypeVar
 
-from gameday.history.errors import HistoryError
+from gameday.history.errors import HistoryError, UsageError
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -27,7 +27,8 @@ def in_processes(
 ) -> Iterator[Result]:
     """The results in the order in which they come; `jobs`: how many processes there are at once.
 
-    The function is one of a module, by its name. Errors: HistoryError, of the function or for a process that died.
+    The function is one of a module, by its name. Errors: HistoryError and UsageError of the
+    function; HistoryError for a process that died.
     """
     running = _Running()
 
@@ -38,8 +39,8 @@ def in_processes(
         told, _ = process.communicate(pickle.dumps((function, argument)))
         if process.returncode:
             raise HistoryError(f"a process of --jobs died ({process.returncode}); fewer of them need less memory")
-        result: Result | HistoryError = pickle.loads(told)
-        if isinstance(result, HistoryError):
+        result: Result | HistoryError | UsageError = pickle.loads(told)
+        if isinstance(result, (HistoryError, UsageError)):
             raise result
         return result
 
@@ -80,11 +81,13 @@ class _Running:
 def main() -> None:
     # Ctrl-C at the terminal comes to all of them, and is for whoever started them to act on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What it has made for the moment it puts away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     function, argument = pickle.load(sys.stdin.buffer)
     try:
         result = function(argument)
-    except HistoryError as error:
-        result = HistoryError(str(error))
+    except (HistoryError, UsageError) as error:
+        result = (HistoryError if isinstance(error, HistoryError) else UsageError)(str(error))
     sys.stdout.buffer.write(pickle.dumps(result))
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from gameday.consumers.__main__ import _carry_out, _own_handler, _run_until_drained, main
+from gameday.consumers.__main__ import _own_handler, main
 from gameday.consumers.config import ConsumerConfig, HandlerProgram
 from gameday.consumers.own_handler import OwnHandler
+from gameday.consumers.serving import carry_out, run_until_drained
 from gameday.history.errors import UsageError
 from gameday.processes import control
 from gameday.processes.child import python
@@ -31,7 +32,7 @@ def test_a_drain_that_takes_too_long_leaves_what_is_in_hand_to_expire(
         await asyncio.Event().wait()
 
     made = bench([message("a")], handler=handler)
-    assert asyncio.run(_run_until_drained(made.worker, 0.05)) is False
+    assert asyncio.run(run_until_drained(made.worker, 0.05)) is False
     assert made.brief() == ["received a"]
     assert "left to expire" in capsys.readouterr().err
 
@@ -42,7 +43,7 @@ def test_a_drain_waits_for_what_is_in_hand(bench: Make) -> None:
         await asyncio.sleep(0.05)
 
     made = bench([message("a")], handler=handler)
-    assert asyncio.run(_run_until_drained(made.worker, 30)) is True
+    assert asyncio.run(run_until_drained(made.worker, 30)) is True
     assert made.brief()[-1] == "settled a delete ok"
 
 
@@ -51,10 +52,10 @@ def test_commands(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "report", lambda kind, **fields: told.append((kind, fields)))
     made = bench([message("a")])
     armed = Disturbance(kind="stretch-processing", instance="i").to_json()
-    _carry_out({"do": "arm", "disturbance": armed}, made.worker)
-    _carry_out({"do": "tell-when-holding"}, made.worker)
+    carry_out({"do": "arm", "disturbance": armed}, made.worker)
+    carry_out({"do": "tell-when-holding"}, made.worker)
     asyncio.run(made.work())
-    _carry_out({"do": "disarm", "instance": "i"}, made.worker)
+    carry_out({"do": "disarm", "instance": "i"}, made.worker)
     assert told == [
         ("armed", {"instance": "i"}),
         ("holding", {"messages": 1}),
@@ -62,7 +63,7 @@ def test_commands(bench: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         ("disarmed", {"instance": "i", "fired": 1}),
     ]
     with pytest.raises(ValueError, match="lunch"):
-        _carry_out({"do": "lunch"}, made.worker)
+        carry_out({"do": "lunch"}, made.worker)
 
 
 def test_configuration_survives_the_file(config: ConsumerConfig) -> None:

@@ -247,7 +247,8 @@ class _Game(Stage):
         self.over = True
         for strike in strikes:
             strike()
-        played.redriven, played.replayed = await self.empty(backlog, addresses, writer, start_ns=start_ns)
+        emptied = await self.empty(backlog, addresses, writer, start_ns=start_ns)
+        played.redriven, played.replayed = emptied.redriven, emptied.replayed
         await self._stop_fleet()
         await self._leave()
         played.drained = await self.read(backlog, writer)

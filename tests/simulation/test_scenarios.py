@@ -3,6 +3,7 @@ of every fault that can be simulated."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 
 from gameday.history.errors import ProcessError
 from gameday.processes.disturbances import Disturbance, Disturbances
+from gameday.run.phases.redrive import NOTHING_DEAD
 from gameday.run.rehearsal import surprises
 from gameday.scenario import document as documents
 from gameday.scenario import reading
 from gameday.scenario.model import Scenario
 from gameday.scenario.reading import resolve
 from gameday.simulation.batch import Batch, Order, play_batch
+from gameday.simulation.consumers import Simulated
 from gameday.simulation.kernel import Stuck, World
 from gameday.simulation.network import Network
 from gameday.simulation.play import play
@@ -78,6 +81,50 @@ class TestPlaying:
         one, same, other = (written(tmp_path / name) for name in ("one", "same", "other"))
         assert one == same != other
 
+    def test_whoever_is_killed_holds_nothing_of_the_machine_afterwards(self, tmp_path: Path) -> None:
+        chaos = 'chaos=[{"fault": "kill-consumer", "every": "1s", "pick": "100%"}]'
+        scenario = resolved(
+            "name: mine\ntransport: sqs\nload: {rate: 10/s, duration: 5s}\nclaims: [no-loss]\n", [chaos], tmp_path
+        )
+        held = []
+        for seed in range(3):
+            play(scenario, seed=seed, directory=tmp_path / str(seed))
+            held.append(len([*Path("/proc/self/fd").iterdir()]))
+        assert held[0] == held[1] == held[2]
+
+    def test_a_redrive_of_nothing_ends_the_run_as_on_real_processes(self, tmp_path: Path) -> None:
+        scenario = resolved(reading.find("redrive").read_text(), ["load.poison=0%", "expect=null"], tmp_path)
+        play(scenario, seed=1, directory=tmp_path / "run")
+        assert judge(tmp_path / "run").document["aborted"] == NOTHING_DEAD
+
+    def test_a_slot_that_nobody_can_be_started_in_ends_the_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def start(self: Simulated, name: str, armed: object) -> None:
+            if not name.endswith(".1"):
+                raise ProcessError(f"cannot start {name}")
+            return await ours(self, name, armed)  # type: ignore[arg-type,return-value]
+
+        ours = Simulated.start
+        monkeypatch.setattr(Simulated, "start", start)
+        play(SHIPPED["quick"], seed=1, directory=tmp_path / "run")
+        assert "cannot start orders-" in judge(tmp_path / "run").document["aborted"]
+
+    def test_a_limit_is_one_for_all_behind_a_wire_and_goes_by_the_clock_that_jumps(self, tmp_path: Path) -> None:
+        chaos = 'chaos=[{"fault": "throttle", "at": "1s", "for": "3s", "operation": "receive", "rate": "2/s"}]'
+        scenario = resolved(
+            "name: mine\ntransport: sqs\nload: {rate: 20/s, duration: 5s}\nclaims: [no-loss]\n", [chaos], tmp_path
+        )
+        for name in ("one", "same"):
+            play(scenario, seed=1, directory=tmp_path / name)
+        # Two a second pass, and two more at once, of the calls that three consumers make meanwhile.
+        (stop,) = [
+            record
+            for record in map(json.loads, (tmp_path / "one" / "history" / "conductor.jsonl").read_text().splitlines())
+            if record["event"] == "fault" and record["phase"] == "stop"
+        ]
+        assert stop["params"]["fired"] > 5 and written(tmp_path / "one") == written(tmp_path / "same")
+
     def test_one_that_comes_to_no_end_says_so_and_proves_nothing(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -133,6 +180,7 @@ class TestScope:
     @pytest.mark.parametrize(
         ("override", "says"),
         [
+            ("consumers.store=dynamodb", "consumers.store: dynamodb cannot be simulated"),
             ("transport=stepfunctions", "transport: stepfunctions cannot be simulated"),
             ('consumers={"command": ["python3"]}', "consumers: code of yours cannot be simulated"),
             ('consumers.handler={"python": "mine:handle"}', "consumers: code of yours cannot be simulated"),

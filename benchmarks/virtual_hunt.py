@@ -2,8 +2,8 @@
 
     python -m benchmarks.virtual_hunt [--budget 60s] [--jobs 2]
 
-The same scenario, messages and seed, one hunt after the other. Its consumers are correct, so that neither ends before
-its time, and both try what is drawn and nothing that is made smaller.
+The same scenario, messages and seed, one hunt after the other. Its consumers have a guard that keeps an effect from
+being doubled, so that neither hunt ends before its time.
 """
 
 from __future__ import annotations

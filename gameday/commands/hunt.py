@@ -178,14 +178,14 @@ def hunt(
     try:
         if virtual:
             _hunt_virtually(asked, kept, with_faults, path=path, jobs=jobs, deadline=deadline, console=console)
-            replays |= kept.replays(with_faults, in_words, scenario=small.path, seed=seed, target=target.value)
-            asyncio.run(_try_again(tasks_again(), kept, real, jobs, console))
         else:
             asyncio.run(_hunt(tasks, kept, jobs, console))
+        replays |= kept.replays(with_faults, in_words, scenario=small.path, seed=seed, target=target.value)
+        if virtual:
+            asyncio.run(_try_again(tasks_again(), kept, real, jobs, console))
     except (KeyboardInterrupt, asyncio.CancelledError):
         show(told(broke_off=True), as_json=json)
         raise Interrupted(f"interrupted; what was tried is kept in {kept.directory}") from None
-    replays |= kept.replays(with_faults, in_words, scenario=small.path, seed=seed, target=target.value)
     came = told(broke_off=False)
     show(came, as_json=json)
     raise typer.Exit(came.exit_code)
@@ -195,6 +195,7 @@ async def _hunt(tasks: Callable[[], Iterator[Task]], kept: Kept[Entry], jobs: in
     """Run tasks side by side until there are none. Errors: RunError, HistoryError."""
     from gameday.report.hunted import ended_line
     from gameday.run.many import play
+    from gameday.search.outcomes import places_reached
 
     with console.status("the first run, without any fault") as status:
         before = -1
@@ -203,7 +204,7 @@ async def _hunt(tasks: Callable[[], Iterator[Task]], kept: Kept[Entry], jobs: in
             async for done in play(tasks(), at_once=jobs):
                 outcome = kept.add(done)
                 console.print(ended_line(kept.outcomes), soft_wrap=True)
-                places = {place for each in kept.outcomes for place, n in each.places.items() if n}
+                places = places_reached(kept.outcomes)
                 status.update(
                     f"{len(kept.outcomes)} runs; {len(places)} of {len(outcome.places)} dangerous places reached"
                 )

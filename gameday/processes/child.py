@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -65,6 +65,25 @@ def environment() -> dict[str, str]:
 def ending(code: int | None) -> str:
     """A process's end in words."""
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+class Endable(Protocol):
+    """A process that takes signals, wherever it is."""
+
+    def signal(self, number: signal.Signals) -> None: ...
+    async def wait(self) -> int: ...
+
+
+async def end(process: Endable, *, timeout_s: float) -> int:
+    """SIGCONT and SIGTERM, and SIGKILL when that did not end it in time; the exit code."""
+    process.signal(signal.SIGCONT)
+    process.signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await process.wait()
+    except TimeoutError:
+        process.signal(signal.SIGKILL)
+        return await process.wait()
 
 
 class Reports:
@@ -219,15 +238,7 @@ class Child:
         return code
 
     async def end(self, *, timeout_s: float) -> int:
-        """SIGCONT and SIGTERM, and SIGKILL when that did not end it in time; the exit code."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.wait()
-        except TimeoutError:
-            self.signal(signal.SIGKILL)
-            return await self.wait()
+        return await end(self, timeout_s=timeout_s)
 
     def last_words(self) -> str:
         """The end of its log, for an error message."""

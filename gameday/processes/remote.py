@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from gameday.history.errors import ProcessError
-from gameday.processes.child import Report, Reports
+from gameday.processes.child import Report, Reports, end
 from gameday.processes.letters import Letters, Said
 
 # The exit code of a process that ended with its host, which told nobody.
@@ -88,15 +88,7 @@ class RemoteChild:
         return self.returncode
 
     async def end(self, *, timeout_s: float) -> int:
-        """SIGCONT and SIGTERM, and SIGKILL when that did not end it in time; the exit code."""
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.wait()
-        except TimeoutError:
-            self.signal(signal.SIGKILL)
-            return await self.wait()
+        return await end(self, timeout_s=timeout_s)
 
     def sweep(self) -> None:
         self._host.say({"do": "sweep", "name": self.name})

@@ -16,7 +16,7 @@ from rich.table import Table
 from gameday.report.console import on_stdout
 from gameday.report.searched import broken_by, ended, not_calm, smallest_as_json
 from gameday.search.hunt import Entry, in_words, kept
-from gameday.search.outcomes import Outcome, smallest
+from gameday.search.outcomes import Outcome, places_reached, smallest
 from gameday.verify.registry import PLACES
 
 
@@ -89,9 +89,7 @@ class Hunted:
 def ended_line(outcomes: Sequence[Outcome[Entry]]) -> str:
     """Of the last run."""
     *before, outcome = outcomes
-    new = {place for place, n in outcome.places.items() if n} - {
-        place for each in before for place, n in each.places.items() if n
-    }
+    new = places_reached([outcome]) - places_reached(before)
     return f"run {len(outcomes)}: {in_words(outcome.schedule)}: {ended(outcome)}" + (
         f"; new: {', '.join(sorted(new))}" if new else ""
     )
@@ -100,12 +98,13 @@ def ended_line(outcomes: Sequence[Outcome[Entry]]) -> str:
 def tried_line(outcomes: Sequence[Outcome[Entry]], *, new: int, a_minute: float) -> str:
     """Of the last `new` runs, which were tried on a clock that jumps."""
     before, since = outcomes[:-new], outcomes[-new:]
-    reached = {place for each in outcomes for place, n in each.places.items() if n}
+    reached = places_reached(outcomes)
     of = max((len(each.places) for each in outcomes), default=0)
     told = f"{len(outcomes)} runs, {a_minute:.0f} a minute; {len(reached)} of {of} dangerous places reached"
     if failed := [each.failed for each in since if each.failed]:
         told += f"; {len(failed)} of the last {new} gave no verdict: {failed[0]}"
-    found = [claim for claim in smallest(since) if claim not in smallest(before)]
+    known = smallest(before)
+    found = [claim for claim in smallest(since) if claim not in known]
     return told + "".join(f"; broken: {claim}" for claim in found)
 
 

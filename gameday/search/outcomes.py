@@ -96,6 +96,11 @@ def smallest(outcomes: Sequence[Outcome[S]]) -> dict[str, Outcome[S]]:
     return found
 
 
+def places_reached(outcomes: Sequence[Outcome[S]]) -> set[str]:
+    """The dangerous places that any message came to."""
+    return {place for outcome in outcomes for place, n in outcome.places.items() if n}
+
+
 def how_often(schedule: tuple[S, ...], claim: str, outcomes: Sequence[Outcome[S]]) -> tuple[int, int]:
     """In how many of its runs a schedule broke a claim, and how many there were that showed anything."""
     runs = [outcome for outcome in outcomes if outcome.schedule == schedule and outcome.shown]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from gameday.scenario import document as documents
 from gameday.scenario.reading import resolve
 from gameday.simulation.play import play
 from gameday.verify.judge import judge_all
+from gameday.verify.load import Loaded
 
 # Memory, where there is some: a run is a dozen small files, and none outlives its judgement.
 _SHM = Path("/dev/shm")
@@ -45,10 +46,25 @@ class Judged:
     failed: str | None = None
 
 
+def make_place() -> Path:
+    """A directory for runs; whoever makes it removes it."""
+    return Path(tempfile.mkdtemp(prefix="gameday-simulated-", dir=_SHM if _SHM.is_dir() else None))
+
+
+def judged(runs: Sequence[Path], *, look: Callable[[Loaded], object] | None = None) -> list[dict[str, Any]]:
+    """The object of verdict.json for each run, without examples; `look` as of `judge_all`. Errors: NotARun."""
+    documents = []
+    for verdict in judge_all(runs, look=look):
+        if isinstance(verdict, NotARun):
+            raise verdict
+        documents.append(verdict.document)
+    return documents
+
+
 def play_batch(batch: Batch) -> list[Judged]:
     """Play all, judge them, and leave nothing behind. Errors: HistoryError, UsageError."""
     read = documents.read(batch.path)
-    place = Path(tempfile.mkdtemp(prefix="gameday-simulated-", dir=_SHM if _SHM.is_dir() else None))
+    place = make_place()
     try:
         failed: dict[int, str] = {}
         for order in batch.orders:
@@ -62,14 +78,9 @@ def play_batch(batch: Batch) -> list[Judged]:
             except Exception as error:  # a bug of ours in one run takes no other with it
                 failed[order.number] = f"the simulation failed: {error!r}"
         played = [order.number for order in batch.orders if order.number not in failed]
-        verdicts = judge_all([place / str(number) for number in played])
-        judged = {}
-        for number, verdict in zip(played, verdicts, strict=True):
-            if isinstance(verdict, NotARun):
-                raise verdict
-            judged[number] = Judged(number=number, verdict=verdict.document)
+        verdicts = dict(zip(played, judged([place / str(number) for number in played]), strict=True))
         return [
-            judged.get(order.number) or Judged(number=order.number, failed=failed[order.number])
+            Judged(number=order.number, verdict=verdicts.get(order.number), failed=failed.get(order.number))
             for order in batch.orders
         ]
     finally:

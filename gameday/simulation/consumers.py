@@ -19,7 +19,7 @@ from gameday.consumers.serving import carry_out, run_until_drained
 from gameday.consumers.starters import Incarnation, Starter
 from gameday.consumers.work import BaseWorker
 from gameday.processes import control
-from gameday.processes.child import Report, Reports
+from gameday.processes.child import Report, Reports, end
 from gameday.processes.disturbances import Disturbance, Disturbances
 from gameday.simulation.kernel import Process
 from gameday.simulation.network import ON_WIRE
@@ -132,14 +132,7 @@ class SimulatedConsumer(Wired):
         return await asyncio.shield(self._ended)
 
     async def end(self, *, timeout_s: float) -> int:
-        self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.wait()
-        except TimeoutError:
-            self.signal(signal.SIGKILL)
-            return await self.wait()
+        return await end(self, timeout_s=timeout_s)
 
     def sweep(self) -> None:
         """It leaves nothing behind."""
@@ -174,13 +167,13 @@ class SimulatedConsumer(Wired):
         stage.broker.forget(self._process)
         stage.network.wires.pop(self.name, None)
 
-        async def end() -> None:
+        async def tell() -> None:
             if not self._ended.done():
                 self._ended.set_result(code)
             await self._reports.end()
 
         if stage.conductor.alive:
-            stage.conductor.call_soon(lambda: stage.conductor.create_task(end()))
+            stage.conductor.call_soon(lambda: stage.conductor.create_task(tell()))
 
 
 class Simulated(Starter):

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from greenlet import getcurrent  # type: ignore[import-untyped]
 
@@ -34,6 +34,7 @@ from gameday.transports.aws_errors import is_definite
 from gameday.transports.base import Answer, Call, CallFailed
 
 Reply = Callable[[object], object]
+State = TypeVar("State")
 # The share of a batch's entries that something becomes of, and what.
 Entries = tuple["Fate", Callable[[], bool]] | None
 Serve = Callable[[Reply, Entries], object]
@@ -481,10 +482,13 @@ class Effects:
         return {key.id: n for key, n in self.applied.items() if key.subscription == subscription}
 
 
-class RemoteEffects:
-    """An effect store behind the network, for one process."""
+class _Remote(Generic[State]):
+    """A store behind the network, for one process."""
 
-    def __init__(self, link: Link, state: Effects) -> None:
+    # What its steps are called on the network, before a dot.
+    _name: ClassVar[str]
+
+    def __init__(self, link: Link, state: State) -> None:
         self._link = link
         self._state = state
 
@@ -492,6 +496,15 @@ class RemoteEffects:
     async def open(self) -> None: ...
     async def remove(self) -> None: ...
     async def close(self) -> None: ...
+
+    async def _step(self, do: Callable[..., Any], *args: Any) -> Any:
+        return await self._link.ask(f"{self._name}.{do.__name__}", lambda reply, entries: reply(do(*args)))
+
+
+class RemoteEffects(_Remote[Effects]):
+    """An effect store."""
+
+    _name = "store"
 
     async def seen(self, key: Key) -> bool:
         return bool(await self._step(self._state.seen, key))
@@ -517,9 +530,6 @@ class RemoteEffects:
 
     async def read_back(self, subscription: str) -> Mapping[str, int]:
         return self._state.of(subscription)
-
-    async def _step(self, do: Callable[..., Any], *args: Any) -> Any:
-        return await self._link.ask(f"store.{do.__name__}", lambda reply, entries: reply(do(*args)))
 
 
 class Rows:
@@ -556,17 +566,10 @@ class Rows:
         return True
 
 
-class RemoteLeases:
-    """The lease store behind the network, for one process."""
+class RemoteLeases(_Remote[Rows]):
+    """The lease store."""
 
-    def __init__(self, link: Link, state: Rows) -> None:
-        self._link = link
-        self._state = state
-
-    async def create(self, *, tags: Mapping[str, str]) -> None: ...
-    async def open(self) -> None: ...
-    async def remove(self) -> None: ...
-    async def close(self) -> None: ...
+    _name = "leases"
 
     async def all(self, subscription: str) -> list[Lease]:
         found: list[Lease] = await self._step(self._state.all, subscription)
@@ -587,6 +590,3 @@ class RemoteLeases:
 
     async def release(self, mine: Lease) -> bool:
         return bool(await self._step(self._state.release, mine))
-
-    async def _step(self, do: Callable[..., Any], *args: Any) -> Any:
-        return await self._link.ask(f"leases.{do.__name__}", lambda reply, entries: reply(do(*args)))

@@ -64,8 +64,8 @@ class _Run(Stage):
         addresses = self.provide()
         self.writer = self.writer_of(self.conductor, "conductor")
         work = self.conductor.begin(self._conduct(addresses))
-        spec = self.scenario
-        within_s = spec.load.duration + spec.load.give_up + 4 * spec.drain_timeout_s + _READY_S
+        load = self.scenario.load
+        within_s = load.duration + load.give_up + 4 * self.scenario.drain_timeout_s + _READY_S
         try:
             self.world.run(work.done, steps_max=_STEPS_MOST, within_s=within_s)
             work.result()

@@ -6,18 +6,16 @@ What comes of a run is a `Result`: its complaints, of which there should be none
 from __future__ import annotations
 
 import shutil
-import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gameday.history.errors import NotARun
+from gameday.simulation.batch import judged, make_place
 from gameday.verify.explaining import Explained, explained
-from gameday.verify.judge import judge_all
 from gameday.verify.load import Loaded
 from tests.reference.judge import judge as judge_slowly
 from tests.simulation import causes
@@ -27,8 +25,6 @@ from tests.simulation.truth import ORDERED, Truth, complaints, failures_of_the_p
 from tests.verify.agreement import shown
 
 BATCH = 200
-# Memory, where there is some: a run is a dozen small files, and none outlives its judgement.
-_SHM = Path("/dev/shm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +45,6 @@ class Result:
         return " ".join(self.complaints[0].split()[:3]) if self.complaints else None
 
 
-def judged(directories: Sequence[Path], *, look: Callable[[Loaded], object] = lambda run: None) -> list[dict[str, Any]]:
-    """The object of verdict.json for each run. Errors: NotARun."""
-    documents = []
-    for verdict in judge_all(directories, look=look):
-        if isinstance(verdict, NotARun):
-            raise verdict
-        documents.append(verdict.document)
-    return documents
-
-
 def check(
     plans: Sequence[Plan], *, keep: Path | None = None, judging: bool = True, reference: bool = False
 ) -> list[Result]:
@@ -66,7 +52,7 @@ def check(
 
     Without `judging` only the parts are held to their promises. `reference`: the slow judge must say the same.
     """
-    place = keep or Path(tempfile.mkdtemp(prefix="simulation-", dir=_SHM if _SHM.is_dir() else None))
+    place = keep or make_place()
     try:
         directories = [place / f"{number}-seed-{plan.seed}" for number, plan in enumerate(plans)]
         played: list[Played | str] = [_played(*each) for each in zip(plans, directories, strict=True)]

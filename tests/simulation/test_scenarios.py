@@ -18,14 +18,14 @@ from gameday.scenario import document as documents
 from gameday.scenario import reading
 from gameday.scenario.model import Scenario
 from gameday.scenario.reading import resolve
-from gameday.simulation.batch import Batch, Order, play_batch
+from gameday.simulation.batch import Batch, Order, judged, play_batch
 from gameday.simulation.consumers import Simulated
 from gameday.simulation.kernel import Stuck, World
 from gameday.simulation.network import Network
 from gameday.simulation.play import play
 from gameday.simulation.scope import FAULTS, TRANSPORTS, unsimulated
 from gameday.transports.base import CallFailed
-from gameday.verify.judge import judge, judge_all
+from gameday.verify.judge import judge
 from tests.chaos.proofs import PROOFS, Proof
 from tests.chaos.proven import Turn
 
@@ -34,12 +34,11 @@ SHIPPED = {
 }
 
 
-def judged(scenarios: Mapping[str, Scenario], place: Path) -> dict[str, dict[str, Any]]:
+def played(scenarios: Mapping[str, Scenario], place: Path) -> dict[str, dict[str, Any]]:
     """The object of verdict.json of each, by its name."""
     for name, scenario in scenarios.items():
         play(scenario, seed=1, directory=place / name)
-    verdicts = judge_all([place / name for name in scenarios])
-    return {name: verdict.document for name, verdict in zip(scenarios, verdicts, strict=True)}  # type: ignore[union-attr]
+    return dict(zip(scenarios, judged([place / name for name in scenarios]), strict=True))
 
 
 def written(directory: Path) -> dict[str, bytes]:
@@ -59,7 +58,7 @@ class TestShipped:
     @pytest.mark.parametrize("transport", TRANSPORTS)
     def test_each_comes_to_what_it_expects(self, transport: str, tmp_path: Path) -> None:
         scenarios = {name: scenario for name, scenario in SHIPPED.items() if scenario.transport == transport}
-        found = judged(scenarios, tmp_path)
+        found = played(scenarios, tmp_path)
         assert {name: wrong for name in scenarios if (wrong := surprises(scenarios[name].expect, found[name]))} == {}  # type: ignore[arg-type]
 
 
@@ -70,7 +69,7 @@ class TestFaults:
         assert isinstance(proof, Proof)
         turns = {broken: Turn(fault=fault, proof=proof, broken=broken) for broken in (False, True)}
         scenarios = {turn.name: resolved(turn.scenario, turn.overrides, tmp_path) for turn in turns.values()}
-        found = judged(scenarios, tmp_path)
+        found = played(scenarios, tmp_path)
         assert {turn.name: wrong for turn in turns.values() if (wrong := turn.surprises(found[turn.name]))} == {}
 
 

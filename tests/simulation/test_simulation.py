@@ -27,13 +27,14 @@ from gameday.emulator.queues import Conduct
 from gameday.history.clock import NS_PER_S, Clock
 from gameday.loadgen.lanes import Lane
 from gameday.processes import clock_sync
+from gameday.simulation.batch import judged
 from gameday.simulation.kernel import World
 from gameday.simulation.network import Network, Trouble
 from gameday.transports.base import CallFailed
 from gameday.verify import explaining
 from gameday.verify.registry import CAUSES
 from tests.series import in_series, in_soak, sooner
-from tests.simulation.check import Result, check, judged, reached
+from tests.simulation.check import Result, check, reached
 from tests.simulation.plan import (
     BROKEN,
     FIFO,
